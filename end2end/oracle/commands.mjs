@@ -1,0 +1,199 @@
+// The oracle's commands, the same for every major of the library. Everything is asked of the library itself; Redis is
+// never touched directly, or the answers would prove nothing.
+import { Gate, createProcessor } from "./processor.mjs";
+
+const BULK = 1000;
+const POLL_MS = 20;
+const STATES = ["waiting", "active", "delayed", "prioritized", "waiting-children", "completed", "failed"];
+
+const sleep = (ms) => new Promise((resolve) => setTimeout(resolve, ms));
+
+export function createCommands(library, { major, url, prefix: defaultPrefix }) {
+  const { Queue, Worker, FlowProducer, Job } = library;
+  const { port, hostname, username, password, pathname } = new URL(url);
+  const connection = {
+    host: hostname,
+    port: Number(port || 6379),
+    ...(username && { username: decodeURIComponent(username) }),
+    ...(password && { password: decodeURIComponent(password) }),
+    ...(pathname.length > 1 && { db: Number(pathname.slice(1)) }),
+  };
+  const queues = new Map();
+  const flows = new Map();
+  const workers = new Map();
+  const gate = new Gate();
+  const keyOf = (job) => `${job.prefix}:${job.queueName}:${job.id}`;
+  const processor = createProcessor(library, gate, keyOf);
+
+  const noisy = (what, emitter) => emitter.on("error", (error) => console.error(`${what}: ${error.message}`));
+
+  function cached(map, key, make) {
+    if (!map.has(key)) map.set(key, make());
+    return map.get(key);
+  }
+  function queueOf({ queue, prefix = defaultPrefix }) {
+    if (!queue) throw new Error("queue is missing");
+    return cached(queues, `${prefix}:${queue}`, () => {
+      const made = new Queue(queue, { connection, prefix });
+      noisy(`queue ${queue}`, made);
+      return made;
+    });
+  }
+  async function jobOf(request) {
+    const job = await queueOf(request).getJob(String(request.jobId));
+    if (!job) throw new Error(`no job ${request.jobId}`);
+    return job;
+  }
+  function workerOf({ workerId }) {
+    const worker = workers.get(workerId);
+    if (!worker) throw new Error(`no worker ${workerId}`);
+    return worker;
+  }
+
+  // Until v5 a paused queue's waiting jobs are a state of their own; v6 leaves them in "waiting".
+  const states = major < 6 ? [...STATES, "paused"] : STATES;
+  const countsOf = (queue) => queue.getJobCounts(...states);
+
+  const commands = {
+    async add({ name = "job", data = {}, opts, ...at }) {
+      return { jobId: (await queueOf(at).add(name, data, opts)).id };
+    },
+    async addBulk({ jobs, ...at }) {
+      return { jobIds: (await queueOf(at).addBulk(jobs)).map((job) => job.id) };
+    },
+    async addMany({ count, name = "job", data = {}, opts, ...at }) {
+      const queue = queueOf(at);
+      for (let left = count; left > 0; left -= BULK) {
+        await queue.addBulk(Array.from({ length: Math.min(BULK, left) }, () => ({ name, data, opts })));
+      }
+      return { added: count };
+    },
+    async flow({ tree, prefix = defaultPrefix }) {
+      const producer = cached(flows, prefix, () => {
+        const made = new FlowProducer({ connection, prefix });
+        noisy("flow producer", made);
+        return made;
+      });
+      const plain = ({ job, children = [] }) => ({
+        queue: job.queueName,
+        jobId: job.id,
+        children: children.map(plain),
+      });
+      return plain(await producer.add(tree));
+    },
+    async upsertScheduler({ schedulerId, repeat, template, ...at }) {
+      return { jobId: (await queueOf(at).upsertJobScheduler(schedulerId, repeat, template))?.id };
+    },
+    async removeScheduler({ schedulerId, ...at }) {
+      return queueOf(at).removeJobScheduler(schedulerId);
+    },
+    schedulers: (at) => queueOf(at).getJobSchedulers(),
+
+    counts: (at) => countsOf(queueOf(at)),
+    ids({ state, start = 0, end = -1, asc = false, ...at }) {
+      return queueOf(at).getRanges([state].flat(), start, end, asc);
+    },
+    async job(request) {
+      const job = await jobOf(request);
+      const [state, logs] = await Promise.all([job.getState(), queueOf(request).getJobLogs(job.id)]);
+      const { id, name, data, opts, progress, returnvalue, failedReason, stacktrace } = job;
+      const { attemptsMade, attemptsStarted, stalledCounter, timestamp, processedOn, finishedOn } = job;
+      const { delay, priority, parentKey, parent, processedBy, repeatJobKey, deduplicationId } = job;
+      return {
+        ...{ id, name, data, opts, state, progress, returnvalue, failedReason, stacktrace, logs: logs.logs },
+        ...{ attemptsMade, attemptsStarted, stalledCounter, timestamp, processedOn, finishedOn },
+        ...{ delay, priority, parentKey, parent, processedBy, repeatJobKey, deduplicationId },
+      };
+    },
+    isPaused: (at) => queueOf(at).isPaused(),
+    pause: (at) => queueOf(at).pause(),
+    resume: (at) => queueOf(at).resume(),
+    drain: ({ delayed = false, ...at }) => queueOf(at).drain(delayed),
+    obliterate: ({ force = true, ...at }) => queueOf(at).obliterate({ force }),
+    remove: ({ jobId, removeChildren = true, ...at }) => queueOf(at).remove(String(jobId), { removeChildren }),
+    async setProgress(request) {
+      await (await jobOf(request)).updateProgress(request.progress);
+    },
+    async log({ jobId, line, keepLogs, ...at }) {
+      return Job.addJobLog(queueOf(at), String(jobId), line, keepLogs);
+    },
+    async waitUntil({ state, count, op = "eq", timeoutMs = 5000, ...at }) {
+      const holds = { eq: (n) => n === count, gte: (n) => n >= count, lte: (n) => n <= count }[op];
+      if (!holds) throw new Error(`unknown op ${op}`);
+      const queue = queueOf(at);
+      const deadline = Date.now() + timeoutMs;
+      for (;;) {
+        const counts = await countsOf(queue);
+        if (!(state in counts)) throw new Error(`unknown state ${state}`);
+        if (holds(counts[state])) return counts;
+        if (Date.now() >= deadline) {
+          throw new Error(`${state} is ${counts[state]}, wanted ${op} ${count}; counts ${JSON.stringify(counts)}`);
+        }
+        await sleep(POLL_MS);
+      }
+    },
+
+    async workers(at) {
+      const list = await queueOf(at).getWorkers();
+      return { count: list.length, names: list.map((worker) => worker.rawname ?? worker.name) };
+    },
+    async startWorker({ workerId, queue, prefix = defaultPrefix, concurrency = 1, name, opts }) {
+      if (workers.has(workerId)) throw new Error(`worker ${workerId} runs already`);
+      const worker = new Worker(queue, processor, {
+        connection,
+        prefix,
+        concurrency,
+        ...(name && { name }),
+        ...opts,
+      });
+      workers.set(workerId, worker);
+      noisy(`worker ${workerId}`, worker);
+      await worker.waitUntilReady();
+    },
+    async stopWorker({ workerId, force = false }) {
+      const worker = workerOf({ workerId });
+      workers.delete(workerId);
+      // By force the locks are no longer renewed and the jobs stay active: to the queue this is a crashed worker.
+      await worker.close(force);
+    },
+    async release({ jobId, all, queue, prefix = defaultPrefix }) {
+      const base = `${prefix}:${queue}:`;
+      if (!all) return { released: gate.release(base + jobId) ? 1 : 0 };
+      // A job is active in Redis a moment before its processor begins; `all` means those as well.
+      const active = (await queueOf({ queue, prefix }).getRanges(["active"])).map((id) => base + id);
+      const held = gate.keys().filter((key) => key.startsWith(base));
+      const keys = new Set([...held, ...active]);
+      for (const key of keys) gate.release(key);
+      return { released: keys.size };
+    },
+
+    // Anything else the library can do, by name, so that a test never has to wait for a new command.
+    async call({ method, args = [], ...at }) {
+      return plainValue(await queueOf(at)[method](...args));
+    },
+    async callJob({ method, args = [], ...at }) {
+      return plainValue(await (await jobOf(at))[method](...args));
+    },
+  };
+
+  // Job objects hold their queue and its connection; the id says which one it is.
+  function plainValue(value) {
+    if (Array.isArray(value)) return value.map(plainValue);
+    return value instanceof Job ? { jobId: value.id } : value;
+  }
+
+  async function run(request) {
+    const { id, cmd, ...rest } = request;
+    if (!Object.hasOwn(commands, cmd)) throw new Error(`unknown command ${cmd}`);
+    return commands[cmd](rest);
+  }
+
+  async function close() {
+    // A held job would keep its worker open for ever.
+    const byForce = gate.keys().length > 0;
+    await Promise.allSettled([...workers.values()].map((worker) => worker.close(byForce)));
+    await Promise.allSettled([...queues.values(), ...flows.values()].map((one) => one.close()));
+  }
+
+  return { run, close };
+}

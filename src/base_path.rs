@@ -1,0 +1,175 @@
+//! Where the board lives on its host, and the only place that joins URLs.
+//!
+//! A reverse proxy may hand requests on with the prefix (`/admin/queues/…`) or without it (`/…`).
+//! Both arrive at the same routes, because [`BasePath::strip`] takes the prefix off when it is
+//! there; every address that goes *out* is made by [`BasePath::href`] and always has it.
+
+use crate::model::event::encode_segment;
+use crate::model::queue::QueueRef;
+use std::fmt;
+use std::str::FromStr;
+
+/// The default, as in the proxies of the README.
+pub const DEFAULT: &str = "/admin/queues";
+
+/// A checked base path: empty, or `/one/or/more` without a slash at the end.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
+pub struct BasePath(String);
+
+/// Why a text is not a base path.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct BadBasePath(String);
+
+impl fmt::Display for BadBasePath {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(
+            f,
+            "{:?} is not a base path: write / or segments of letters, digits, '.', '_', '~' and '-', such as {DEFAULT}",
+            self.0
+        )
+    }
+}
+
+impl std::error::Error for BadBasePath {}
+
+impl FromStr for BasePath {
+    type Err = BadBasePath;
+
+    /// Accepts `""`, `/`, `/a/b` and `/a/b/`. The alphabet is narrow on purpose: the value ends up
+    /// in HTML and in cookies.
+    fn from_str(text: &str) -> Result<Self, BadBasePath> {
+        let bad = || BadBasePath(text.to_owned());
+        let trimmed = text.strip_suffix('/').unwrap_or(text);
+        if trimmed.is_empty() {
+            return Ok(Self::default());
+        }
+        let segments = trimmed.strip_prefix('/').ok_or_else(bad)?;
+        let fine = |s: &str| {
+            !s.is_empty()
+                && s != "."
+                && s != ".."
+                && s.bytes()
+                    .all(|b| b.is_ascii_alphanumeric() || b"._~-".contains(&b))
+        };
+        if segments.split('/').all(fine) {
+            Ok(Self(trimmed.to_owned()))
+        } else {
+            Err(bad())
+        }
+    }
+}
+
+impl BasePath {
+    /// The prefix itself, `""` at the root of a host.
+    #[must_use]
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+
+    /// The `Path` of a cookie.
+    #[must_use]
+    pub fn cookie_path(&self) -> &str {
+        if self.0.is_empty() { "/" } else { &self.0 }
+    }
+
+    /// The public address of a path inside the board.
+    #[must_use]
+    pub fn href(&self, inner: &str) -> String {
+        debug_assert!(inner.starts_with('/'), "{inner:?} is not a path");
+        match (self.0.as_str(), inner) {
+            ("", inner) => inner.to_owned(),
+            (base, "/") => base.to_owned(),
+            (base, inner) => format!("{base}{inner}"),
+        }
+    }
+
+    /// The path inside the board of a request for `path`, whether or not a proxy took the prefix off.
+    #[must_use]
+    pub fn strip<'a>(&self, path: &'a str) -> &'a str {
+        match path.strip_prefix(self.0.as_str()) {
+            Some("") => "/",
+            Some(inner) if inner.starts_with('/') => inner,
+            _ => path,
+        }
+    }
+
+    /// The page of a queue.
+    #[must_use]
+    pub fn queue(&self, queue: &QueueRef) -> String {
+        self.href(&queue_path(queue))
+    }
+
+    /// The page of a job.
+    #[must_use]
+    pub fn job(&self, queue: &QueueRef, job: &str) -> String {
+        self.href(&job_path(queue, job))
+    }
+
+    /// The API's view of a queue.
+    #[must_use]
+    pub fn api_queue(&self, queue: &QueueRef) -> String {
+        self.href(&format!("/api/v1{}", queue_path(queue)))
+    }
+}
+
+/// The path of a queue's page inside the board.
+#[must_use]
+pub fn queue_path(queue: &QueueRef) -> String {
+    format!(
+        "/queues/{}/{}",
+        encode_segment(&queue.store),
+        encode_segment(&queue.queue)
+    )
+}
+
+/// The path of a job's page inside the board.
+#[must_use]
+pub fn job_path(queue: &QueueRef, job: &str) -> String {
+    format!("{}/jobs/{}", queue_path(queue), encode_segment(job))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_plain_paths_are_base_paths() {
+        for (text, base) in [("", ""), ("/", ""), ("/q", "/q"), ("/admin/queues/", "/admin/queues")] {
+            assert_eq!(text.parse::<BasePath>().unwrap().as_str(), base);
+        }
+        for bad in ["q", "//", "/a//b", "/..", "/a/../b", "/a%2e", "/<b>", "/a b", "/a?b", "/é", "///"] {
+            assert!(bad.parse::<BasePath>().is_err(), "{bad}");
+        }
+    }
+
+    #[test]
+    fn a_kept_and_a_stripped_prefix_reach_the_same_path() {
+        let base: BasePath = "/admin/queues".parse().unwrap();
+        for (path, inner) in [
+            ("/admin/queues", "/"),
+            ("/admin/queues/", "/"),
+            ("/admin/queues/queues/a/b", "/queues/a/b"),
+            ("/queues/a/b", "/queues/a/b"),
+            ("/", "/"),
+            ("/admin/queuesX", "/admin/queuesX"),
+        ] {
+            assert_eq!(base.strip(path), inner, "{path}");
+        }
+        let root = BasePath::default();
+        assert_eq!(root.strip("/queues/a"), "/queues/a");
+        assert_eq!(root.strip("/"), "/");
+    }
+
+    #[test]
+    fn every_address_that_goes_out_has_the_prefix_once() {
+        let base: BasePath = "/admin/queues".parse().unwrap();
+        assert_eq!(base.href("/"), "/admin/queues");
+        assert_eq!(base.href("/events"), "/admin/queues/events");
+        assert_eq!(BasePath::default().href("/"), "/");
+        let odd = QueueRef {
+            store: "s".into(),
+            queue: "bull:a/b ?".into(),
+        };
+        assert_eq!(base.job(&odd, ".."), "/admin/queues/queues/s/bull:a%2Fb%20%3F/jobs/%2E%2E");
+    }
+}

@@ -1,0 +1,47 @@
+//! Words shared by the server and the browser.
+//!
+//! Plain serde types with no I/O and no Leptos: what a store, a queue and a job *are* to a reader of
+//! the board. The same structs are rendered into pages, sent over the event stream and returned by
+//! the API, so that a number has one name everywhere.
+//!
+//! | module | holds |
+//! |---|---|
+//! | [`state`] | the job states every queue system shares |
+//! | [`counts`] | how many jobs are in each state, with "not known" kept apart from zero |
+//! | [`queue`] | one line of the overview, and the patch that changes it |
+//! | [`store`] | one Redis: reachable or not, since when and why, and its vital signs |
+//! | [`job`] | a job as a row and in full |
+//! | [`page`] | what each page of the board is made of |
+//! | [`event`] | the vocabulary of the event stream |
+//! | [`verdict`] | Bad, Watch, OK, Paused, Unknown, each with its sentence |
+//! | [`format`] | numbers, bytes and spans as people read them |
+//! | [`error`] | what a browser may know of a failure |
+
+pub mod counts;
+pub mod error;
+pub mod event;
+pub mod format;
+pub mod job;
+pub mod page;
+pub mod queue;
+pub mod state;
+pub mod store;
+pub mod verdict;
+
+/// Milliseconds since the Unix epoch, UTC.
+///
+/// Signed, because a job's own clock can be anything a producer wrote.
+pub type Millis = i64;
+
+/// The present moment by this machine's clock.
+///
+/// # Panics
+///
+/// Never in practice: a clock before 1970 reads as 0.
+#[cfg(feature = "ssr")]
+#[must_use]
+pub fn now() -> Millis {
+    std::time::SystemTime::now()
+        .duration_since(std::time::UNIX_EPOCH)
+        .map_or(0, |d| Millis::try_from(d.as_millis()).unwrap_or(Millis::MAX))
+}

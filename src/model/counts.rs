@@ -1,0 +1,112 @@
+//! How many jobs are in each state.
+
+use super::state::JobState;
+use serde::de::{MapAccess, Visitor};
+use serde::ser::SerializeMap;
+use serde::{Deserialize, Deserializer, Serialize, Serializer};
+use std::fmt;
+
+/// Jobs by state. `None` means "not known", which is never the same as zero.
+///
+/// In JSON an object of state name → number or null, always with all seven names.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Counts([Option<u64>; 7]);
+
+impl Counts {
+    /// Nothing is known yet.
+    pub const UNKNOWN: Self = Self([None; 7]);
+
+    /// The count of one state.
+    #[must_use]
+    pub const fn get(&self, state: JobState) -> Option<u64> {
+        self.0[state.index()]
+    }
+
+    /// Sets the count of one state.
+    pub const fn set(&mut self, state: JobState, count: Option<u64>) {
+        self.0[state.index()] = count;
+    }
+
+    /// Work that is ready and not begun: waiting and prioritized. `None` if either is not known.
+    #[must_use]
+    pub fn backlog(&self) -> Option<u64> {
+        Some(self.get(JobState::Waiting)? + self.get(JobState::Prioritized)?)
+    }
+
+    /// Whether every state has a number.
+    #[must_use]
+    pub fn is_known(&self) -> bool {
+        self.0.iter().all(Option::is_some)
+    }
+
+    /// Whether every state is known to hold nothing.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.0.iter().all(|c| *c == Some(0))
+    }
+
+    /// The sum over two sets; unknown if either part is.
+    #[must_use]
+    pub fn plus(&self, other: &Self) -> Self {
+        let mut sum = Self::UNKNOWN;
+        for i in 0..sum.0.len() {
+            sum.0[i] = self.0[i].zip(other.0[i]).map(|(a, b)| a + b);
+        }
+        sum
+    }
+
+    /// All states at zero, the start of a sum.
+    #[must_use]
+    pub const fn zero() -> Self {
+        Self([Some(0); 7])
+    }
+}
+
+impl Serialize for Counts {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        let mut map = serializer.serialize_map(Some(JobState::ALL.len()))?;
+        for state in JobState::ALL {
+            map.serialize_entry(state.as_str(), &self.get(state))?;
+        }
+        map.end()
+    }
+}
+
+impl<'de> Deserialize<'de> for Counts {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct ByName;
+        impl<'de> Visitor<'de> for ByName {
+            type Value = Counts;
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str("an object of state name to number or null")
+            }
+            fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Counts, A::Error> {
+                let mut counts = Counts::UNKNOWN;
+                while let Some((state, count)) = map.next_entry::<JobState, Option<u64>>()? {
+                    counts.set(state, count);
+                }
+                Ok(counts)
+            }
+        }
+        deserializer.deserialize_map(ByName)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn unknown_stays_unknown_through_json_and_sums() {
+        let mut counts = Counts::zero();
+        counts.set(JobState::Failed, None);
+        counts.set(JobState::Waiting, Some(3));
+        let text = serde_json::to_string(&counts).unwrap();
+        assert!(text.contains(r#""failed":null"#), "{text}");
+        assert_eq!(serde_json::from_str::<Counts>(&text).unwrap(), counts);
+        assert_eq!(counts.plus(&Counts::zero()).get(JobState::Failed), None);
+        assert_eq!(counts.backlog(), Some(3));
+        assert!(!counts.is_known());
+        assert!(!counts.is_empty());
+    }
+}

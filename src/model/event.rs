@@ -1,0 +1,234 @@
+//! The vocabulary of the event stream.
+//!
+//! A client names topics; for each it gets a `snapshot` (or picks up where its page left off) and
+//! then `delta`s. A delta carries state, not instructions: a client that missed any number of them
+//! is right again after the next snapshot.
+
+use super::Millis;
+use super::job::Progress;
+use super::queue::{QueuePatch, QueueRef, QueueSummary};
+use super::state::JobState;
+use super::store::StoreSummary;
+use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, percent_decode_str, utf8_percent_encode};
+use serde::{Deserialize, Serialize};
+use std::fmt;
+use std::str::FromStr;
+
+/// What a client can follow.
+#[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub enum Topic {
+    /// Every queue's line and every store.
+    Overview,
+    /// One queue: its line, and what happens to its jobs.
+    Queue(QueueRef),
+    /// One job.
+    Job(QueueRef, String),
+    /// One store.
+    Store(String),
+}
+
+/// What may stand unescaped in a part of a topic or a path.
+const PLAIN: &AsciiSet = &NON_ALPHANUMERIC.remove(b'-').remove(b'_').remove(b'.').remove(b'~').remove(b':');
+
+/// Percent-encodes one segment so that it survives paths, queries and topic lists.
+///
+/// `.` and `..` are escaped whole: a URL parser would swallow them as path steps.
+#[must_use]
+pub fn encode_segment(text: &str) -> String {
+    match text {
+        "." => "%2E".into(),
+        ".." => "%2E%2E".into(),
+        _ => utf8_percent_encode(text, PLAIN).to_string(),
+    }
+}
+
+fn decode_segment(text: &str) -> Result<String, BadTopic> {
+    percent_decode_str(text)
+        .decode_utf8()
+        .map(std::borrow::Cow::into_owned)
+        .map_err(|_| BadTopic)
+}
+
+impl fmt::Display for Topic {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let e = encode_segment;
+        match self {
+            Self::Overview => f.write_str("overview"),
+            Self::Queue(q) => write!(f, "queue:{}/{}", e(&q.store), e(&q.queue)),
+            Self::Job(q, job) => write!(f, "job:{}/{}/{}", e(&q.store), e(&q.queue), e(job)),
+            Self::Store(store) => write!(f, "store:{}", e(store)),
+        }
+    }
+}
+
+/// Not a topic.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct BadTopic;
+
+impl fmt::Display for BadTopic {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("not a topic; write overview, queue:{store}/{queue}, job:{store}/{queue}/{job} or store:{store}, each part percent-encoded")
+    }
+}
+
+impl std::error::Error for BadTopic {}
+
+impl FromStr for Topic {
+    type Err = BadTopic;
+
+    fn from_str(text: &str) -> Result<Self, BadTopic> {
+        if text == "overview" {
+            return Ok(Self::Overview);
+        }
+        let (kind, rest) = text.split_once(':').ok_or(BadTopic)?;
+        let parts = rest
+            .split('/')
+            .map(decode_segment)
+            .collect::<Result<Vec<_>, _>>()?;
+        if parts.iter().any(String::is_empty) {
+            return Err(BadTopic);
+        }
+        match (kind, parts.as_slice()) {
+            ("store", [store]) => Ok(Self::Store(store.clone())),
+            ("queue", [store, queue]) => Ok(Self::Queue(QueueRef {
+                store: store.clone(),
+                queue: queue.clone(),
+            })),
+            ("job", [store, queue, job]) => Ok(Self::Job(
+                QueueRef {
+                    store: store.clone(),
+                    queue: queue.clone(),
+                },
+                job.clone(),
+            )),
+            _ => Err(BadTopic),
+        }
+    }
+}
+
+/// Something that happened to a job.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct JobChange {
+    /// The job's id.
+    pub id: String,
+    /// Its name, where the event says it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub name: Option<String>,
+    /// The state it is in now; `None` if the state did not change or it is gone.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub state: Option<JobState>,
+    /// Whether it was removed.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub removed: bool,
+    /// How far it says it is.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub progress: Option<Progress>,
+    /// Its last error, first line, cut.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub error: Option<String>,
+    /// When it happened, by the store's clock.
+    pub at: Millis,
+}
+
+/// The payload of a `snapshot` or a `delta`, by topic.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Frame {
+    /// The topic, as the client named it.
+    pub topic: String,
+    /// Queues in full: all of them in a snapshot of the overview, new ones in a delta.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub queues: Vec<QueueSummary>,
+    /// Changed lines.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub patches: Vec<QueuePatch>,
+    /// Queues that are no more.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub removed: Vec<QueueRef>,
+    /// Stores that changed; all of them in a snapshot of the overview.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub stores: Vec<StoreSummary>,
+    /// What happened to jobs, oldest first.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub jobs: Vec<JobChange>,
+    /// How many more things happened to jobs than `jobs` has room for.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub more_jobs: u64,
+    /// The server's time when the frame was made.
+    pub now: Millis,
+}
+
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "the signature serde wants")]
+const fn is_zero(n: &u64) -> bool {
+    *n == 0
+}
+
+impl Frame {
+    /// A frame that says nothing yet.
+    #[must_use]
+    pub fn new(topic: &Topic, now: Millis) -> Self {
+        Self {
+            topic: topic.to_string(),
+            queues: vec![],
+            patches: vec![],
+            removed: vec![],
+            stores: vec![],
+            jobs: vec![],
+            more_jobs: 0,
+            now,
+        }
+    }
+
+    /// Whether there is anything to tell.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.queues.is_empty()
+            && self.patches.is_empty()
+            && self.removed.is_empty()
+            && self.stores.is_empty()
+            && self.jobs.is_empty()
+            && self.more_jobs == 0
+    }
+}
+
+/// The payload of `heartbeat`: lets a page tell a quiet queue from a dead link.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Heartbeat {
+    /// The server's time.
+    pub now: Millis,
+}
+
+/// The payload of `bye`: the server ends the stream on purpose.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Bye {
+    /// How long to wait before coming back, different for each client so that they do not all
+    /// come at once.
+    pub retry_ms: u32,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn topics_survive_names_made_of_anything() {
+        for name in ["mail", "bull:a b", "a/b,c", "..", "%2e", "<img src=x>", "é\n\0", "{tag}"] {
+            let queue = QueueRef {
+                store: "s".into(),
+                queue: name.into(),
+            };
+            for topic in [
+                Topic::Queue(queue.clone()),
+                Topic::Job(queue.clone(), name.into()),
+                Topic::Store(name.into()),
+            ] {
+                let text = topic.to_string();
+                assert!(!text.contains(','), "{text} would break a list of topics");
+                assert_eq!(text.parse(), Ok(topic));
+            }
+        }
+        assert_eq!("overview".parse(), Ok(Topic::Overview));
+        for bad in ["", "queue:", "queue:a", "job:a/b", "nope:a", "queue:a/", "queue:a/%ff"] {
+            assert_eq!(bad.parse::<Topic>(), Err(BadTopic), "{bad}");
+        }
+    }
+}

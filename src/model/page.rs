@@ -1,0 +1,176 @@
+//! What each page of the board is made of.
+//!
+//! A page is rendered on the server from one of these, sent along with it as JSON, and taken up from
+//! the same value in the browser, so both render the same thing.
+
+use super::Millis;
+use super::job::{JobDetail, JobRow};
+use super::queue::QueueSummary;
+use super::state::JobState;
+use super::store::StoreSummary;
+use super::verdict::Level;
+use serde::{Deserialize, Serialize};
+
+/// Rows on a page of jobs when the address does not say.
+pub const PAGE_SIZE: usize = 50;
+
+/// The most rows a page of jobs may have.
+pub const PAGE_SIZE_MAX: usize = 200;
+
+/// A page as it stands when it is rendered.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Page {
+    /// The base path, such as `/admin/queues`, or empty at the root of a host.
+    pub base: String,
+    /// The time of the server when the page was made.
+    pub now: Millis,
+    /// The position in the event stream that the page's numbers belong to: streaming goes on there.
+    pub after: String,
+    /// `light`, `dark`, or empty to follow the system.
+    pub theme: String,
+    /// What the page shows.
+    pub body: Body,
+}
+
+/// Which page it is.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+#[expect(clippy::large_enum_variant, reason = "one value per request; boxing would only blur it")]
+pub enum Body {
+    /// All queues.
+    Overview(Overview),
+    /// One queue and a page of its jobs.
+    Queue(QueuePage),
+    /// One job.
+    Job(JobPage),
+    /// Something that could not be shown.
+    Notice(Notice),
+}
+
+/// The overview.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Overview {
+    /// Every store of the configuration, in its order.
+    pub stores: Vec<StoreSummary>,
+    /// Every known queue, the ones in trouble first.
+    pub queues: Vec<QueueSummary>,
+}
+
+/// Puts the queues that need somebody first: by verdict, then by how long work waits, then by
+/// backlog, then by name.
+pub fn sort_by_trouble(queues: &mut [QueueSummary]) {
+    queues.sort_by_cached_key(|queue| {
+        let level = queue.verdict.level;
+        // Within a level of trouble age decides; where all is well the name does, so that lines
+        // stay where they are.
+        let (age, backlog) = match level {
+            Level::Bad | Level::Watch => (
+                queue.oldest_waiting.unwrap_or(Millis::MAX),
+                std::cmp::Reverse(queue.counts.backlog().unwrap_or(0)),
+            ),
+            _ => (0, std::cmp::Reverse(0)),
+        };
+        (level, age, backlog, queue.name.clone(), queue.store.clone(), queue.id.clone())
+    });
+}
+
+/// A queue with one page of jobs of one state.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct QueuePage {
+    /// The queue's line.
+    pub queue: QueueSummary,
+    /// The store it lives in.
+    pub store: StoreSummary,
+    /// The jobs, or why they could not be read.
+    pub jobs: Result<JobPageRows, String>,
+    /// The state whose jobs are listed.
+    pub state: JobState,
+    /// In which order.
+    pub order: Order,
+    /// Rows asked for.
+    pub limit: usize,
+    /// The cursor that led here; `None` on the first page.
+    pub cursor: Option<String>,
+    /// Throughput over the last hour, a drawing made by the server.
+    pub chart: String,
+}
+
+/// In which order jobs are listed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Order {
+    /// What happens next comes first: next to run, first due, begun longest ago.
+    Next,
+    /// The latest comes first.
+    Newest,
+}
+
+impl Order {
+    /// The order that helps most in a state: what is next, or what happened last.
+    #[must_use]
+    pub const fn of(state: JobState) -> Self {
+        match state {
+            JobState::Completed | JobState::Failed => Self::Newest,
+            _ => Self::Next,
+        }
+    }
+
+    /// The name used in URLs.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Next => "next",
+            Self::Newest => "newest",
+        }
+    }
+}
+
+impl std::str::FromStr for Order {
+    type Err = ();
+    fn from_str(text: &str) -> Result<Self, ()> {
+        match text {
+            "next" => Ok(Self::Next),
+            "newest" => Ok(Self::Newest),
+            _ => Err(()),
+        }
+    }
+}
+
+/// One page of a job list.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct JobPageRows {
+    /// The rows, in order.
+    pub rows: Vec<JobRow>,
+    /// The cursor of the page after this one, if there is more.
+    pub next: Option<String>,
+    /// How many rows come before this page, where the list can tell.
+    pub offset: Option<u64>,
+    /// How many jobs the state held when the page was read.
+    pub total: u64,
+    /// When it was read.
+    pub as_of: Millis,
+}
+
+/// One job on its page.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct JobPage {
+    /// The queue it belongs to.
+    pub queue: QueueSummary,
+    /// The store it lives in.
+    pub store: StoreSummary,
+    /// The job.
+    pub job: JobDetail,
+}
+
+/// A page that could not be shown, and what to do about it.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Notice {
+    /// The HTTP status.
+    pub status: u16,
+    /// What is the matter, in a few words.
+    pub title: String,
+    /// What happened and what to do next.
+    pub detail: String,
+    /// Where to go from here: a label and a path inside the board.
+    pub links: Vec<(String, String)>,
+}

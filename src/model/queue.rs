@@ -1,0 +1,250 @@
+//! One queue as a line of the overview, and the patch that keeps the line true.
+
+use super::Millis;
+use super::counts::Counts;
+use super::verdict::Verdict;
+use serde::{Deserialize, Deserializer, Serialize};
+use std::fmt;
+
+/// The library a queue belongs to.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum System {
+    /// BullMQ on Redis.
+    BullMq,
+}
+
+impl System {
+    /// The name people use.
+    #[must_use]
+    pub const fn label(self) -> &'static str {
+        match self {
+            Self::BullMq => "BullMQ",
+        }
+    }
+}
+
+impl fmt::Display for System {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.label())
+    }
+}
+
+/// Which queue: the store it lives in and its id there.
+///
+/// For BullMQ the id is `prefix:name`. Both parts are opaque text: either may contain `:`.
+#[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+pub struct QueueRef {
+    /// The store's id from the configuration.
+    pub store: String,
+    /// The queue's id within the store.
+    pub queue: String,
+}
+
+impl fmt::Display for QueueRef {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}/{}", self.store, self.queue)
+    }
+}
+
+/// Jobs per minute, counted from the queue's own events.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct Rates {
+    /// Jobs added per minute.
+    #[serde(rename = "in")]
+    pub arrivals: f64,
+    /// Jobs finished per minute, completed and failed together.
+    #[serde(rename = "out")]
+    pub departures: f64,
+    /// Of those, the ones that failed for good, per minute.
+    pub failed: f64,
+    /// How many seconds the figures cover: 60 once the board has watched that long.
+    pub window_s: u32,
+}
+
+/// One queue, as much as the overview shows.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct QueueSummary {
+    /// The store it lives in.
+    pub store: String,
+    /// Its id within the store: what API paths take.
+    pub id: String,
+    /// The library it belongs to.
+    pub system: System,
+    /// The name its application gave it.
+    pub name: String,
+    /// What the library's client wrote about its own version, when it did.
+    pub version: Option<String>,
+    /// Whether it hands out no work; `None` if not known.
+    pub paused: Option<bool>,
+    /// Jobs by state.
+    pub counts: Counts,
+    /// Why a count is missing, when one is.
+    pub reason: Option<String>,
+    /// Throughput; `None` until the board has watched for a few seconds, or after a gap.
+    pub rates: Option<Rates>,
+    /// When the job that has waited longest was created; `None` if none waits or it is not known.
+    pub oldest_waiting: Option<Millis>,
+    /// Connected workers; `None` when the store does not say.
+    pub workers: Option<u32>,
+    /// What to think of it.
+    pub verdict: Verdict,
+    /// Finished jobs per ten seconds, oldest first, the last ten minutes.
+    pub spark: Vec<u32>,
+    /// When the counts were read.
+    pub as_of: Millis,
+}
+
+impl QueueSummary {
+    /// The pair that names this queue.
+    #[must_use]
+    pub fn key(&self) -> QueueRef {
+        QueueRef {
+            store: self.store.clone(),
+            queue: self.id.clone(),
+        }
+    }
+
+    /// What changed between `before` and `self`; `None` if nothing a reader sees did.
+    #[must_use]
+    pub fn patch_since(&self, before: &Self) -> Option<QueuePatch> {
+        fn differs<T: PartialEq + Clone>(new: &T, old: &T) -> Option<T> {
+            (new != old).then(|| new.clone())
+        }
+        let patch = QueuePatch {
+            store: self.store.clone(),
+            id: self.id.clone(),
+            version: differs(&self.version, &before.version),
+            paused: differs(&self.paused, &before.paused),
+            counts: differs(&self.counts, &before.counts),
+            reason: differs(&self.reason, &before.reason),
+            rates: differs(&self.rates, &before.rates),
+            oldest_waiting: differs(&self.oldest_waiting, &before.oldest_waiting),
+            workers: differs(&self.workers, &before.workers),
+            verdict: differs(&self.verdict, &before.verdict),
+            spark: differs(&self.spark, &before.spark),
+            as_of: self.as_of,
+        };
+        (!patch.is_empty()).then_some(patch)
+    }
+
+    /// Takes over what a patch carries.
+    pub fn apply(&mut self, patch: QueuePatch) {
+        fn set<T>(place: &mut T, value: Option<T>) {
+            if let Some(value) = value {
+                *place = value;
+            }
+        }
+        set(&mut self.version, patch.version);
+        set(&mut self.paused, patch.paused);
+        set(&mut self.counts, patch.counts);
+        set(&mut self.reason, patch.reason);
+        set(&mut self.rates, patch.rates);
+        set(&mut self.oldest_waiting, patch.oldest_waiting);
+        set(&mut self.workers, patch.workers);
+        set(&mut self.verdict, patch.verdict);
+        set(&mut self.spark, patch.spark);
+        self.as_of = patch.as_of;
+    }
+}
+
+/// The parts of a [`QueueSummary`] that changed. A field that is absent is unchanged; a field that
+/// is null has become unknown.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[expect(missing_docs, reason = "each field is the one of the same name in `QueueSummary`")]
+pub struct QueuePatch {
+    pub store: String,
+    pub id: String,
+    #[serde(default, deserialize_with = "present", skip_serializing_if = "Option::is_none")]
+    pub version: Option<Option<String>>,
+    #[serde(default, deserialize_with = "present", skip_serializing_if = "Option::is_none")]
+    pub paused: Option<Option<bool>>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub counts: Option<Counts>,
+    #[serde(default, deserialize_with = "present", skip_serializing_if = "Option::is_none")]
+    pub reason: Option<Option<String>>,
+    #[serde(default, deserialize_with = "present", skip_serializing_if = "Option::is_none")]
+    pub rates: Option<Option<Rates>>,
+    #[serde(default, deserialize_with = "present", skip_serializing_if = "Option::is_none")]
+    pub oldest_waiting: Option<Option<Millis>>,
+    #[serde(default, deserialize_with = "present", skip_serializing_if = "Option::is_none")]
+    pub workers: Option<Option<u32>>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub verdict: Option<Verdict>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub spark: Option<Vec<u32>>,
+    pub as_of: Millis,
+}
+
+impl QueuePatch {
+    const fn is_empty(&self) -> bool {
+        self.version.is_none()
+            && self.paused.is_none()
+            && self.counts.is_none()
+            && self.reason.is_none()
+            && self.rates.is_none()
+            && self.oldest_waiting.is_none()
+            && self.workers.is_none()
+            && self.verdict.is_none()
+            && self.spark.is_none()
+    }
+}
+
+/// Keeps "null" apart from "absent": serde alone reads both as `None`.
+fn present<'de, D, T>(deserializer: D) -> Result<Option<Option<T>>, D::Error>
+where
+    D: Deserializer<'de>,
+    T: Deserialize<'de>,
+{
+    Option::<T>::deserialize(deserializer).map(Some)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::model::state::JobState;
+
+    fn line() -> QueueSummary {
+        QueueSummary {
+            store: "redis".into(),
+            id: "bull:mail".into(),
+            system: System::BullMq,
+            name: "mail".into(),
+            version: None,
+            paused: Some(false),
+            counts: Counts::zero(),
+            reason: None,
+            rates: None,
+            oldest_waiting: Some(5),
+            workers: Some(2),
+            verdict: Verdict::not_read(1),
+            spark: vec![],
+            as_of: 1,
+        }
+    }
+
+    #[test]
+    fn a_patch_through_json_makes_the_old_line_the_new_line() {
+        let before = line();
+        let mut after = line();
+        after.as_of = 2;
+        after.counts.set(JobState::Waiting, Some(9));
+        after.oldest_waiting = None;
+        after.workers = None;
+        let patch = after.patch_since(&before).unwrap();
+        let text = serde_json::to_string(&patch).unwrap();
+        assert!(text.contains(r#""workers":null"#), "unknown must travel: {text}");
+        assert!(!text.contains("paused"), "unchanged must not travel: {text}");
+        let mut patched = before;
+        patched.apply(serde_json::from_str(&text).unwrap());
+        assert_eq!(patched, after);
+    }
+
+    #[test]
+    fn a_later_reading_of_the_same_values_is_no_change() {
+        let before = line();
+        let mut after = line();
+        after.as_of = 99;
+        assert_eq!(after.patch_since(&before), None);
+    }
+}

@@ -1,0 +1,18 @@
+//! Everything that needs a socket. One gate (`feature = "ssr"`) in front of all of it.
+//!
+//! Data goes one way: a store is read by its [`adapter`], the [`collect`]or keeps the board true,
+//! [`service`] answers what a page or a caller may know, [`http`] puts it into pages, JSON and
+//! streams. [`boot`] is the only place that knows every part by its concrete type.
+
+pub mod adapter;
+pub mod args;
+pub mod boot;
+pub mod chart;
+pub mod collect;
+pub mod config;
+pub mod http;
+pub mod service;
+pub mod shared;
+pub mod state;
+pub mod telemetry;
+pub mod verdict;

@@ -1,0 +1,192 @@
+//! What Drover needs from a queue library, and nothing about any one of them.
+//!
+//! An [`Adapter`] reads one system in one store: which queues there are, how many jobs they hold,
+//! pages of jobs, one job, and a stream of what changes. It is told apart from others by its
+//! [`Capabilities`], not by calls that fail. Adapters never write on a read path, never name each
+//! other, HTTP or the pages, and answer within a deadline or say that they could not.
+//!
+//! | folder | system |
+//! |---|---|
+//! | [`redis`] | the connection every Redis-based adapter shares: supervised, with deadlines |
+//! | [`bullmq`] | BullMQ 5 and 6 |
+
+use crate::model::Millis;
+use crate::model::counts::Counts;
+use crate::model::job::{JobDetail, Progress};
+use crate::model::page::{JobPageRows, Order};
+use crate::model::queue::System;
+use crate::model::state::JobState;
+use crate::model::store::Reach;
+use async_trait::async_trait;
+use std::collections::HashMap;
+use std::fmt;
+use std::sync::Arc;
+use tokio::sync::mpsc;
+
+pub mod bullmq;
+pub mod redis;
+
+/// A queue's id within its store. Cheap to clone: it travels with every event.
+pub type QueueId = Arc<str>;
+
+/// Why a store could not answer.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("{cause}")]
+pub struct Trouble {
+    /// What kind of silence it is.
+    pub reach: Reach,
+    /// A sentence for a person; never holds a secret.
+    pub cause: String,
+}
+
+impl Trouble {
+    /// A trouble with its sentence.
+    pub fn new(reach: Reach, cause: impl Into<String>) -> Self {
+        Self {
+            reach,
+            cause: cause.into(),
+        }
+    }
+}
+
+/// What an adapter can do. The page shows exactly this; a missing ability has its reason.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Capabilities {
+    /// The states its jobs can be in.
+    pub states: &'static [JobState],
+    /// Whether changes are pushed by the store rather than found by counting again.
+    pub pushes_changes: bool,
+    /// Whether connected workers can be counted.
+    pub counts_workers: bool,
+}
+
+/// A queue that was found.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct FoundQueue {
+    /// Its id in the store.
+    pub id: QueueId,
+    /// The name its application gave it.
+    pub name: String,
+}
+
+/// What one look at a queue tells.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Reading {
+    /// Jobs by state; unknown where a key could not be counted.
+    pub counts: Counts,
+    /// Why one is unknown.
+    pub reason: Option<String>,
+    /// Whether the queue is paused; `None` if that could not be read.
+    pub paused: Option<bool>,
+    /// What the library wrote about its version.
+    pub version: Option<String>,
+    /// Whether anything at all is left of the queue in the store.
+    pub exists: bool,
+}
+
+/// What happened to a queue, in the order of the store.
+#[derive(Clone, Debug)]
+pub struct Change {
+    /// The queue.
+    pub queue: QueueId,
+    /// What its stream said; empty when the stream was found to have skipped something.
+    pub events: Vec<JobEvent>,
+    /// Whether events were lost before these ones: rates are then unknown for a while.
+    pub gap: bool,
+}
+
+/// One event of a queue.
+#[derive(Clone, Debug, PartialEq)]
+pub struct JobEvent {
+    /// When, by the store's clock.
+    pub at: Millis,
+    /// The job; empty for events about the whole queue.
+    pub job: String,
+    /// What happened.
+    pub what: What,
+}
+
+/// The kinds of event.
+#[derive(Clone, Debug, PartialEq)]
+pub enum What {
+    /// A job was created, with its name.
+    Added(String),
+    /// It is in this state now. `again` when it was begun before (a retry, a stalled job).
+    Entered(JobState),
+    /// It failed for good, with the first line of the error.
+    Failed(String),
+    /// It says how far it is.
+    Progress(Option<Progress>),
+    /// It was removed.
+    Removed,
+    /// Its worker was lost.
+    Stalled,
+    /// The queue was paused or resumed, drained, cleaned, or something this version does not know.
+    Queue,
+}
+
+/// Which page of jobs.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub struct JobQuery {
+    /// The queue.
+    pub queue: QueueId,
+    /// The state whose jobs are wanted.
+    pub state: JobState,
+    /// In which order.
+    pub order: Order,
+    /// Where to go on; `None` for the first page.
+    pub cursor: Option<String>,
+    /// How many rows at most.
+    pub limit: usize,
+}
+
+/// Why a read failed.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum ReadError {
+    /// The store did not answer.
+    #[error(transparent)]
+    Store(#[from] Trouble),
+    /// The cursor is not one of ours.
+    #[error("the address of this page is damaged: its cursor cannot be read")]
+    BadCursor,
+    /// The store answered with something that cannot be a queue's data.
+    #[error("{0}")]
+    Corrupt(String),
+}
+
+/// One queue library in one store.
+#[async_trait]
+pub trait Adapter: Send + Sync + fmt::Debug {
+    /// The library.
+    fn system(&self) -> System;
+
+    /// What it can do.
+    fn capabilities(&self) -> Capabilities;
+
+    /// Finds queues. Takes as long as the key space needs, in small steps.
+    async fn discover(&self) -> Result<Vec<FoundQueue>, Trouble>;
+
+    /// Of these ids, the ones that are queues of this system.
+    async fn recognise(&self, queues: &[QueueId]) -> Result<Vec<FoundQueue>, Trouble>;
+
+    /// Counts the given queues in one round trip, in their order.
+    async fn counts(&self, queues: &[QueueId]) -> Result<Vec<Reading>, Trouble>;
+
+    /// When the job that runs next in each queue was created, in the order of `queues`.
+    async fn oldest_waiting(&self, queues: &[QueueId]) -> Result<Vec<Option<Millis>>, Trouble>;
+
+    /// One page of jobs.
+    async fn jobs(&self, query: &JobQuery) -> Result<JobPageRows, ReadError>;
+
+    /// One job, `None` if there is no such job.
+    async fn job(&self, queue: &QueueId, id: &str) -> Result<Option<JobDetail>, ReadError>;
+
+    /// Connected workers by queue, for every queue that has any; `None` if the store does not tell.
+    async fn workers(&self) -> Result<Option<HashMap<QueueId, u32>>, Trouble>;
+
+    /// Follows exactly these queues from now on.
+    fn follow(&self, queues: &[QueueId]);
+
+    /// Starts following; changes arrive until the receiver is dropped. Called once.
+    fn changes(&self) -> mpsc::Receiver<Vec<Change>>;
+}

@@ -1,0 +1,305 @@
+//! A page of jobs of one state.
+//!
+//! Sets with scores (everything but waiting and active) are paged by *key*: the cursor names the
+//! last job of the page before, so that jobs that come and go do not shift the pages, and page
+//! 10,000 costs what page 1 costs. Lists can only be paged by position; their pages are true for the
+//! moment at which they were read, which the page says.
+
+use super::super::redis::link::Link;
+use super::super::redis::reply;
+use super::super::{JobQuery, ReadError, Trouble};
+use super::key;
+use crate::model::job::{JobRow, Progress, cut};
+use crate::model::page::{JobPageRows, Order};
+use crate::model::state::JobState;
+use crate::model::{Millis, now};
+use redis::{RedisResult, Value};
+use std::collections::HashMap;
+
+/// Fields of unknown length that a row shows the beginning of. Above this many bytes a field is not
+/// fetched: a row then says how large it is.
+const ROW_FIELD_MAX: u64 = 16 * 1024;
+
+/// Characters of an error shown in a row.
+const ROW_ERROR_MAX: usize = 300;
+
+/// An id of a page with its score, if its state has scores.
+pub(super) struct Entry {
+    pub(super) id: String,
+    pub(super) score: Option<f64>,
+}
+
+/// Reads one page.
+pub async fn page(link: &Link, query: &JobQuery) -> Result<JobPageRows, ReadError> {
+    let (entries, offset, total) = match query.state {
+        JobState::Waiting => positions(link, query, &["paused", "wait"]).await?,
+        JobState::Active => positions(link, query, &["active"]).await?,
+        _ => keyset(link, query).await?,
+    };
+    let shown = entries.len() as u64;
+    let next = match (query.state, entries.last()) {
+        (_, None) => None,
+        _ if offset + shown >= total => None,
+        (JobState::Waiting | JobState::Active, _) => Some(format!("o{}", offset + shown)),
+        (_, Some(last)) => Some(format!("k{}:{}", last.score.unwrap_or_default(), last.id)),
+    };
+    Ok(JobPageRows {
+        rows: rows(link, &query.queue, query.state, &entries).await?,
+        next,
+        offset: Some(offset),
+        total,
+        as_of: now(),
+    })
+}
+
+/// Where a page begins.
+enum Start {
+    Offset(u64),
+    After { score: f64, id: String },
+}
+
+fn parse_cursor(cursor: Option<&str>) -> Result<Start, ReadError> {
+    let Some(cursor) = cursor else {
+        return Ok(Start::Offset(0));
+    };
+    if let Some(offset) = cursor.strip_prefix('o') {
+        return offset.parse().map(Start::Offset).map_err(|_| ReadError::BadCursor);
+    }
+    let (score, id) = cursor
+        .strip_prefix('k')
+        .and_then(|rest| rest.split_once(':'))
+        .ok_or(ReadError::BadCursor)?;
+    Ok(Start::After {
+        score: score.parse().map_err(|_| ReadError::BadCursor)?,
+        id: id.to_owned(),
+    })
+}
+
+/// The zset of a state.
+pub(super) const fn zset(state: JobState) -> &'static str {
+    match state {
+        JobState::Prioritized => "prioritized",
+        JobState::Delayed => "delayed",
+        JobState::WaitingChildren => "waiting-children",
+        JobState::Completed => "completed",
+        JobState::Failed => "failed",
+        JobState::Waiting => "wait",
+        JobState::Active => "active",
+    }
+}
+
+type Found = (Vec<Entry>, u64, u64);
+
+/// A page of a set with scores.
+async fn keyset(link: &Link, query: &JobQuery) -> Result<Found, ReadError> {
+    let set = key(&query.queue, zset(query.state));
+    let newest = query.order == Order::Newest;
+    let (rank, range) = if newest { ("ZREVRANK", "ZREVRANGE") } else { ("ZRANK", "ZRANGE") };
+    let start = parse_cursor(query.cursor.as_deref())?;
+    let mut skip_until = None;
+    let offset = match start {
+        Start::Offset(offset) => offset,
+        Start::After { score, id } => {
+            let mut pipe = redis::pipe();
+            pipe.cmd(rank).arg(&set).arg(&id);
+            // How many come before that score, should the job itself be gone by now.
+            pipe.cmd("ZCOUNT").arg(&set);
+            if newest {
+                pipe.arg(format!("({score}")).arg("+inf");
+            } else {
+                pipe.arg("-inf").arg(format!("({score}"));
+            }
+            let replies = link.run(&mut pipe).await?;
+            match &replies[0] {
+                Ok(Value::Int(rank)) => u64::try_from(*rank).unwrap_or(0) + 1,
+                _ => {
+                    skip_until = Some((score, id));
+                    reply::count(&replies[1]).map_err(ReadError::Corrupt)?
+                }
+            }
+        }
+    };
+    let mut pipe = redis::pipe();
+    pipe.cmd("ZCARD").arg(&set);
+    pipe.cmd(range)
+        .arg(&set)
+        .arg(offset)
+        .arg(offset + query.limit as u64 - 1)
+        .arg("WITHSCORES");
+    let replies = link.run(&mut pipe).await?;
+    let total = readable(query.state, &replies[0])?;
+    let values = replies[1].as_ref().map_err(|e| ReadError::Corrupt(e.to_string()))?;
+    let mut entries: Vec<Entry> = reply::items(values)
+        .chunks_exact(2)
+        .filter_map(|pair| {
+            Some(Entry {
+                id: reply::text(&pair[0])?,
+                score: reply::float(&pair[1]),
+            })
+        })
+        .collect();
+    let mut skipped = 0;
+    if let Some((score, id)) = skip_until {
+        // The cursor's job is gone: of the jobs with its very score, those that stood before it have
+        // been shown. Redis orders equal scores by the bytes of the member.
+        let before = |entry: &Entry| {
+            entry.score == Some(score) && if newest { entry.id > id } else { entry.id < id }
+        };
+        let length = entries.len();
+        entries.retain(|entry| !before(entry));
+        skipped = (length - entries.len()) as u64;
+    }
+    Ok((entries, offset + skipped, total))
+}
+
+fn readable(state: JobState, reply: &RedisResult<Value>) -> Result<u64, ReadError> {
+    reply::count(reply).map_err(|why| ReadError::Corrupt(format!("the key of the {} jobs cannot be read: {why}", state.label())))
+}
+
+/// A page of one or two lists, one behind the other; in each the tail comes first in "next" order.
+async fn positions(link: &Link, query: &JobQuery, lists: &[&str]) -> Result<Found, ReadError> {
+    let Start::Offset(offset) = parse_cursor(query.cursor.as_deref())? else {
+        return Err(ReadError::BadCursor);
+    };
+    let mut pipe = redis::pipe();
+    for list in lists {
+        pipe.cmd("LLEN").arg(key(&query.queue, list));
+    }
+    let mut lengths = Vec::with_capacity(lists.len());
+    for reply in link.run(&mut pipe).await? {
+        lengths.push(readable(query.state, &reply)?);
+    }
+    let mut parts: Vec<(&str, u64)> = lists.iter().copied().zip(lengths).collect();
+    if query.order == Order::Newest {
+        parts.reverse();
+    }
+    let total = parts.iter().map(|(_, length)| length).sum();
+    let mut pipe = redis::pipe();
+    let (mut skip, mut want) = (offset, query.limit as u64);
+    for (list, length) in parts {
+        // Beyond the end Redis would clamp the range and repeat the head of the list.
+        let take = want.min(length.saturating_sub(skip));
+        if take > 0 {
+            pipe.cmd("LRANGE").arg(key(&query.queue, list));
+            let (first, last) = (i64::try_from(skip).unwrap_or(i64::MAX), i64::try_from(skip + take).unwrap_or(i64::MAX));
+            if query.order == Order::Newest {
+                pipe.arg(first).arg(last - 1);
+            } else {
+                pipe.arg(-last).arg(-first - 1);
+            }
+            want -= take;
+        }
+        skip = skip.saturating_sub(length);
+    }
+    let mut entries = Vec::new();
+    for reply in link.run(&mut pipe).await? {
+        let value = reply.map_err(|e| ReadError::Corrupt(e.to_string()))?;
+        let ids = reply::items(&value).iter().filter_map(reply::text);
+        let ids: Vec<String> = if query.order == Order::Newest { ids.collect() } else { ids.rev().collect() };
+        entries.extend(ids.into_iter().map(|id| Entry { id, score: None }));
+    }
+    Ok((entries, offset, total))
+}
+
+/// Short fields every row needs; never long.
+const SHORT: [&str; 14] = [
+    "timestamp", "delay", "priority", "processedOn", "finishedOn", "atm", "attemptsMade", "stc", "stalledCounter", "pb", "rjk", "parentKey",
+    "deid", "defa",
+];
+
+/// Fields that may be long: measured first, fetched only when short.
+const LONG: [&str; 5] = ["name", "opts", "failedReason", "progress", "data"];
+
+/// Reads the rows of a page in two round trips, whatever the jobs carry.
+pub(super) async fn rows(link: &Link, queue: &str, state: JobState, entries: &[Entry]) -> Result<Vec<JobRow>, Trouble> {
+    let mut pipe = redis::pipe();
+    for entry in entries {
+        let job = key(queue, &entry.id);
+        pipe.cmd("HMGET").arg(&job).arg(&SHORT);
+        for field in LONG {
+            pipe.cmd("HSTRLEN").arg(&job).arg(field);
+        }
+    }
+    let first = link.run(&mut pipe).await?;
+    let stride = 1 + LONG.len();
+    let mut pipe = redis::pipe();
+    for (entry, replies) in entries.iter().zip(first.chunks_exact(stride)) {
+        pipe.cmd("HMGET").arg(key(queue, &entry.id));
+        for (field, size) in LONG[..4].iter().zip(&replies[1..]) {
+            // A field that is too long is asked for by a name that no hash has, which keeps the
+            // places in the answer.
+            let fits = reply::count(size).is_ok_and(|size| size <= ROW_FIELD_MAX);
+            pipe.arg(if fits { *field } else { "" });
+        }
+    }
+    let second = link.run(&mut pipe).await?;
+    Ok(entries
+        .iter()
+        .zip(first.chunks_exact(stride))
+        .zip(&second)
+        .map(|((entry, first), second)| row(entry, state, first, second))
+        .collect())
+}
+
+fn row(entry: &Entry, state: JobState, first: &[RedisResult<Value>], second: &RedisResult<Value>) -> JobRow {
+    let mut fields: HashMap<&str, &Value> = HashMap::new();
+    let mut problem = None;
+    for (names, reply) in [(SHORT.as_slice(), &first[0]), (&LONG[..4], second)] {
+        match reply {
+            Ok(values) => fields.extend(names.iter().copied().zip(reply::items(values))),
+            Err(error) => problem = Some(format!("its record cannot be read: {}", error.code().unwrap_or("error"))),
+        }
+    }
+    let sizes: Vec<u64> = first[1..].iter().map(|size| reply::count(size).unwrap_or(0)).collect();
+    if problem.is_none() && fields.values().all(|value| **value == Value::Nil) && sizes.iter().all(|size| *size == 0) {
+        problem = Some("its record is missing: it was removed just now, or lost".into());
+    }
+    let mut row = base_row(entry, state, |name| fields.get(name).copied());
+    row.data_size = sizes[4];
+    if sizes[2] > ROW_FIELD_MAX {
+        row.error = Some(format!("(an error text of {} bytes)", sizes[2]));
+    }
+    row.problem = problem.or(row.problem);
+    row
+}
+
+/// A row from the fields of a job's hash, wherever they were read.
+pub(super) fn base_row<'a>(entry: &Entry, state: JobState, field: impl Fn(&str) -> Option<&'a Value>) -> JobRow {
+    let text = |name: &str| field(name).and_then(reply::text).filter(|text| !text.is_empty());
+    let int = |name: &str| field(name).and_then(reply::int);
+    let small = |n: Option<i64>| n.map_or(0, |n| u32::try_from(n.max(0)).unwrap_or(u32::MAX));
+    let options: Option<Options> = text("opts").and_then(|opts| serde_json::from_str(&opts).ok());
+    let attempts_max = options.as_ref().and_then(|o| o.attempts).unwrap_or(1.0);
+    let created = int("timestamp");
+    let due = (state == JobState::Delayed).then(|| match entry.score {
+        #[expect(clippy::cast_possible_truncation, reason = "a score holds at most 2^53, which fits")]
+        Some(score) => (score / 4096.0).floor() as Millis,
+        None => created.unwrap_or(0).saturating_add(int("delay").unwrap_or(0)),
+    });
+    JobRow {
+        id: entry.id.clone(),
+        name: text("name").unwrap_or_default(),
+        state,
+        created,
+        started: int("processedOn"),
+        finished: int("finishedOn"),
+        due,
+        priority: int("priority").map_or(0, |p| u64::try_from(p).unwrap_or(0)),
+        attempts: small(int("attemptsMade").or_else(|| int("atm"))),
+        #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "clamped to u32 first")]
+        attempts_max: attempts_max.clamp(1.0, f64::from(u32::MAX)) as u32,
+        stalled: small(int("stalledCounter").or_else(|| int("stc"))),
+        progress: text("progress").and_then(|json| Progress::parse(&json)),
+        error: text("failedReason").map(|text| cut(text.lines().next().unwrap_or_default(), ROW_ERROR_MAX)),
+        worker: text("pb"),
+        scheduler: text("rjk"),
+        data_size: 0,
+        problem: None,
+    }
+}
+
+/// The options a row needs. Numbers are read as floats: producers write `3.0` too.
+#[derive(serde::Deserialize)]
+struct Options {
+    attempts: Option<f64>,
+}

@@ -1,0 +1,398 @@
+//! A connection to one Redis that is either known to work or known not to.
+//!
+//! redis-rs' own manager can look alive while it is dead: a response time-out does not make it
+//! reconnect, a reconnect that fails with a refused password stays in place, and callers wait behind
+//! a reconnect outside their own time-out. So the connection is owned here. A supervisor asks for a
+//! `PING` whenever a second passes without an answer, drops the connection when answers stop, and
+//! makes a new one for ever. Callers never wait for it: without a working connection they get the
+//! reason at once, with one they get an answer within [`DEADLINE`].
+
+use super::super::Trouble;
+use crate::model::store::Reach;
+use arc_swap::ArcSwapOption;
+use redis::aio::MultiplexedConnection;
+use redis::io::tcp::TcpSettings;
+use redis::{AsyncConnectionConfig, Client, ConnectionAddr, ErrorKind, IntoConnectionInfo, RedisError, RedisResult, ServerErrorKind, Value};
+use std::fmt;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::{Duration, Instant};
+use tokio::sync::{Notify, watch};
+use tokio::time::{sleep, timeout};
+use tokio_util::sync::CancellationToken;
+
+/// How long a read may take before the store counts as not answering.
+pub const DEADLINE: Duration = Duration::from_secs(1);
+
+/// How long making a connection may take, greeting and password included.
+const CONNECT_DEADLINE: Duration = Duration::from_secs(2);
+
+/// Silence after which the supervisor asks for a sign of life.
+const QUIET: Duration = Duration::from_secs(1);
+
+/// Missed answers in a row after which the connection is dropped and made anew.
+const STRIKES: u32 = 2;
+
+/// Pause between attempts to connect: short, so that a store that is back is seen at once, and
+/// grown to a second so that one that stays away costs nothing.
+const RETRY: [Duration; 4] = [
+    Duration::from_millis(100),
+    Duration::from_millis(250),
+    Duration::from_millis(500),
+    Duration::from_secs(1),
+];
+
+/// Whether the store answers, as [`Link::health`] tells it.
+pub type Health = Result<(), Trouble>;
+
+/// One Redis.
+pub struct Link {
+    client: Client,
+    address: String,
+    /// The working connection. Swapped whole, so that readers never wait for a writer.
+    current: ArcSwapOption<MultiplexedConnection>,
+    health: watch::Sender<Health>,
+    /// Woken by a caller whose command failed, so that the supervisor looks at once.
+    suspect: Notify,
+    /// Milliseconds since `started` of the last answer.
+    answered: AtomicU64,
+    started: Instant,
+    /// Commands sent, for the board's own metrics.
+    sent: AtomicU64,
+}
+
+impl fmt::Debug for Link {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Link").field("address", &self.address).finish_non_exhaustive()
+    }
+}
+
+impl Link {
+    /// A link that is not connected yet; [`Link::supervise`] connects it.
+    ///
+    /// # Errors
+    ///
+    /// When the URL is not one of a Redis.
+    pub fn new(url: &str) -> RedisResult<Self> {
+        let info = url.into_connection_info()?;
+        // A dead path is noticed by the kernel too, not only by our own questions: without these a
+        // half-open socket would hold memory until the kernel gives up after a quarter of an hour.
+        let tcp = TcpSettings::default()
+            .set_nodelay(true)
+            .set_keepalive(
+                socket2::TcpKeepalive::new()
+                    .with_time(Duration::from_secs(5))
+                    .with_interval(Duration::from_secs(1)),
+            )
+            .set_user_timeout(Duration::from_secs(5));
+        // CLIENT SETINFO is refused by servers before 7.2, and each refusal lands in their ACL LOG.
+        let settings = info.redis_settings().clone().set_skip_set_lib_name();
+        let info = info.set_tcp_settings(tcp).set_redis_settings(settings);
+        let address = match info.addr() {
+            ConnectionAddr::Tcp(host, port) | ConnectionAddr::TcpTls { host, port, .. } => format!("{host}:{port}"),
+            other => other.to_string(),
+        };
+        Ok(Self {
+            client: Client::open(info)?,
+            address,
+            current: ArcSwapOption::empty(),
+            health: watch::Sender::new(Err(Trouble::new(Reach::Connecting, "Connecting for the first time."))),
+            suspect: Notify::new(),
+            answered: AtomicU64::new(0),
+            started: Instant::now(),
+            sent: AtomicU64::new(0),
+        })
+    }
+
+    /// Host and port, without a password.
+    pub fn address(&self) -> &str {
+        &self.address
+    }
+
+    /// Follows whether the store answers.
+    pub fn health(&self) -> watch::Receiver<Health> {
+        self.health.subscribe()
+    }
+
+    /// How many commands have been sent.
+    pub fn commands_sent(&self) -> u64 {
+        self.sent.load(Ordering::Relaxed)
+    }
+
+    /// Counts commands that were sent over a connection of [`Link::dedicated`].
+    pub fn count_sent(&self, commands: u64) {
+        self.sent.fetch_add(commands, Ordering::Relaxed);
+    }
+
+    /// Runs a pipeline within [`DEADLINE`]; every command has an answer or an error of its own.
+    ///
+    /// # Errors
+    ///
+    /// When there is no working connection, no answer in time, or the server refuses everything.
+    pub async fn run(&self, pipe: &mut redis::Pipeline) -> Result<Vec<RedisResult<Value>>, Trouble> {
+        let Some(connection) = self.current.load_full() else {
+            return Err(self.trouble());
+        };
+        let commands = pipe.len() as u64;
+        if commands == 0 {
+            return Ok(vec![]);
+        }
+        self.count_sent(commands);
+        let mut connection = MultiplexedConnection::clone(&connection);
+        let answer = timeout(
+            DEADLINE,
+            pipe.ignore_errors().query_async::<Vec<RedisResult<Value>>>(&mut connection),
+        )
+        .await;
+        match answer {
+            Ok(Ok(replies)) => {
+                self.heard();
+                // A server that loads its data or waits for a script refuses every command alike.
+                match replies.first() {
+                    Some(Err(error)) if refuses_everything(error) => {
+                        self.suspect.notify_one();
+                        Err(classify(error, &self.address))
+                    }
+                    _ => Ok(replies),
+                }
+            }
+            Ok(Err(error)) => {
+                self.suspect.notify_one();
+                Err(classify(&error, &self.address))
+            }
+            Err(_) => {
+                self.suspect.notify_one();
+                Err(self.frozen())
+            }
+        }
+    }
+
+    /// A connection of one's own for commands that block. It has no response time-out: whoever
+    /// uses it bounds the wait.
+    ///
+    /// # Errors
+    ///
+    /// When the store does not accept it.
+    pub async fn dedicated(&self) -> Result<MultiplexedConnection, Trouble> {
+        let config = AsyncConnectionConfig::new()
+            .set_connection_timeout(Some(CONNECT_DEADLINE))
+            .set_response_timeout(None);
+        match timeout(CONNECT_DEADLINE, self.client.get_multiplexed_async_connection_with_config(&config)).await {
+            Ok(Ok(connection)) => Ok(connection),
+            Ok(Err(error)) if error.is_timeout() => Err(self.frozen_or_gone().await),
+            Ok(Err(error)) => Err(classify(&error, &self.address)),
+            Err(_) => Err(self.frozen_or_gone().await),
+        }
+    }
+
+    /// Keeps the link alive until `stop`.
+    pub async fn supervise(self: Arc<Self>, stop: CancellationToken) {
+        let mut failures = 0_usize;
+        loop {
+            let connected = tokio::select! {
+                () = stop.cancelled() => return,
+                connected = self.dedicated() => connected,
+            };
+            match connected {
+                Ok(connection) => {
+                    let held = tokio::select! {
+                        () = stop.cancelled() => return,
+                        held = self.hold(connection) => held,
+                    };
+                    self.current.store(None);
+                    if held {
+                        failures = 0;
+                    }
+                }
+                Err(trouble) => self.set(Err(trouble)),
+            }
+            // Jitter, so that many Drovers do not come back to a restarted Redis in step.
+            let pause = RETRY[failures.min(RETRY.len() - 1)].mul_f64(rand::random_range(0.5..1.0));
+            failures += 1;
+            tokio::select! {
+                () = stop.cancelled() => return,
+                () = sleep(pause) => {}
+            }
+        }
+    }
+
+    /// Watches over one connection until it stops answering. True if it ever worked.
+    async fn hold(&self, connection: MultiplexedConnection) -> bool {
+        let mut worked = false;
+        let mut strikes = 0;
+        loop {
+            self.count_sent(1);
+            let mut probe = connection.clone();
+            match timeout(DEADLINE, redis::cmd("PING").query_async::<Value>(&mut probe)).await {
+                Ok(Ok(_)) => {
+                    self.heard();
+                    strikes = 0;
+                    if !worked {
+                        worked = true;
+                        self.current.store(Some(Arc::new(connection.clone())));
+                    }
+                    self.set(Ok(()));
+                }
+                // The connection is fine, the server is not ready: ask again on the same one.
+                Ok(Err(error)) if refuses_everything(&error) && !error.is_io_error() => {
+                    let trouble = classify(&error, &self.address);
+                    let keep = matches!(trouble.reach, Reach::Loading | Reach::Busy | Reach::NotAllowed);
+                    self.set(Err(trouble));
+                    if !keep {
+                        return worked;
+                    }
+                    sleep(Duration::from_millis(250)).await;
+                    continue;
+                }
+                Ok(Err(error)) => {
+                    self.set(Err(classify(&error, &self.address)));
+                    return worked;
+                }
+                Err(_) => {
+                    strikes += 1;
+                    self.set(Err(self.frozen()));
+                    if strikes >= STRIKES {
+                        return worked;
+                    }
+                    continue;
+                }
+            }
+            self.until_quiet().await;
+        }
+    }
+
+    /// Returns when nothing has been heard for [`QUIET`], or a caller had trouble.
+    async fn until_quiet(&self) {
+        loop {
+            let silent = self.silent_for();
+            if silent >= QUIET {
+                return;
+            }
+            tokio::select! {
+                () = self.suspect.notified() => return,
+                () = sleep(QUIET.saturating_sub(silent)) => {}
+            }
+        }
+    }
+
+    fn heard(&self) {
+        self.answered.store(self.elapsed_ms(), Ordering::Relaxed);
+    }
+
+    fn silent_for(&self) -> Duration {
+        Duration::from_millis(self.elapsed_ms().saturating_sub(self.answered.load(Ordering::Relaxed)))
+    }
+
+    fn elapsed_ms(&self) -> u64 {
+        u64::try_from(self.started.elapsed().as_millis()).unwrap_or(u64::MAX)
+    }
+
+    fn trouble(&self) -> Trouble {
+        self.health
+            .borrow()
+            .clone()
+            .err()
+            .unwrap_or_else(|| Trouble::new(Reach::Connecting, "Connecting again."))
+    }
+
+    fn frozen(&self) -> Trouble {
+        Trouble::new(
+            Reach::Frozen,
+            format!(
+                "{} accepts connections but does not answer. Is the process stopped, swapping, or blocked by a slow command?",
+                self.address
+            ),
+        )
+    }
+
+    /// Tells a server that is silent from a host that is: only the first completes a TCP connection.
+    async fn frozen_or_gone(&self) -> Trouble {
+        let reachable = match self.client.get_connection_info().addr() {
+            ConnectionAddr::Tcp(host, port) | ConnectionAddr::TcpTls { host, port, .. } => {
+                let probe = tokio::net::TcpStream::connect((host.as_str(), *port));
+                matches!(timeout(Duration::from_millis(500), probe).await, Ok(Ok(_)))
+            }
+            _ => true,
+        };
+        if reachable {
+            self.frozen()
+        } else {
+            Trouble::new(
+                Reach::Gone,
+                format!("No answer from {}: the host or the path to it is down.", self.address),
+            )
+        }
+    }
+
+    /// Publishes a change of health; an unchanged one wakes nobody.
+    fn set(&self, health: Health) {
+        self.health.send_if_modified(|now| {
+            let changed = *now != health;
+            if changed {
+                *now = health;
+            }
+            changed
+        });
+    }
+}
+
+/// Whether this error would meet any other command too.
+fn refuses_everything(error: &RedisError) -> bool {
+    error.is_io_error()
+        || matches!(
+            error.kind(),
+            ErrorKind::AuthenticationFailed
+                | ErrorKind::Server(ServerErrorKind::BusyLoading | ServerErrorKind::MasterDown | ServerErrorKind::ClusterDown)
+        )
+        || matches!(error.code(), Some("BUSY" | "NOAUTH" | "WRONGPASS" | "MISCONF"))
+}
+
+/// Names the trouble and writes its sentence.
+#[must_use]
+pub fn classify(error: &RedisError, address: &str) -> Trouble {
+    let says = error.detail().map_or_else(|| error.to_string(), str::to_owned);
+    let code = error.code().unwrap_or_default();
+    if error.kind() == ErrorKind::AuthenticationFailed || matches!(code, "WRONGPASS" | "NOAUTH") || says.contains("invalid password") {
+        return Trouble::new(
+            Reach::WrongPassword,
+            format!("{address} refuses our user name or password. Correct the URL of this store and restart Drover, or restore the password."),
+        );
+    }
+    if code == "LOADING" {
+        return Trouble::new(
+            Reach::Loading,
+            format!("{address} has restarted and is loading its data from disk. It answers when that is done."),
+        );
+    }
+    if code == "BUSY" {
+        return Trouble::new(
+            Reach::Busy,
+            format!("{address} is running a script and answers nobody until it ends."),
+        );
+    }
+    if code == "NOPERM" {
+        return Trouble::new(
+            Reach::NotAllowed,
+            format!("{address} does not permit a command that reading needs: {says}"),
+        );
+    }
+    if says.contains("max number of clients") {
+        return Trouble::new(
+            Reach::Full,
+            format!("{address} has no room for another connection (maxclients)."),
+        );
+    }
+    if error.is_timeout() {
+        return Trouble::new(Reach::Frozen, format!("{address} did not answer in time."));
+    }
+    if error.is_connection_refusal() {
+        return Trouble::new(
+            Reach::Gone,
+            format!("Nothing listens at {address}: connection refused."),
+        );
+    }
+    if error.is_io_error() {
+        return Trouble::new(Reach::Gone, format!("The connection to {address} broke: {error}."));
+    }
+    Trouble::new(Reach::Refused, format!("{address} answered with an error: {error}."))
+}

@@ -1,0 +1,40 @@
+//! The command line.
+
+use clap::{Parser, Subcommand};
+use std::path::PathBuf;
+
+/// Operations dashboard for job queues and the Redis they live in.
+#[derive(Debug, Parser)]
+#[command(name = "drover", version, about, disable_help_subcommand = true)]
+pub struct Args {
+    /// The configuration file; Leptos.toml in the current directory if there is one.
+    #[arg(long, global = true, env = "DROVER_CONFIG", value_name = "FILE")]
+    pub config: Option<PathBuf>,
+    /// What to do; `serve` if left out.
+    #[command(subcommand)]
+    pub command: Option<Command>,
+}
+
+/// What `drover` can do.
+#[derive(Clone, Copy, Debug, Subcommand)]
+pub enum Command {
+    /// Serve the board until told to stop.
+    Serve,
+    /// Look at the configuration without starting anything.
+    Config {
+        /// What to do with it.
+        #[command(subcommand)]
+        command: ConfigCommand,
+    },
+    /// Ask the running server whether it is ready; exit code 0 if it is.
+    Healthcheck,
+}
+
+/// What `drover config` can do.
+#[derive(Clone, Copy, Debug, Subcommand)]
+pub enum ConfigCommand {
+    /// Report every problem; exit code 0 if there is none, 78 otherwise.
+    Check,
+    /// Print what is in force, with secrets masked.
+    Print,
+}

@@ -1,0 +1,189 @@
+//! From arguments to a running server and, in order, back to nothing.
+
+use super::adapter::Adapter;
+use super::adapter::bullmq::{BullMq, Scope};
+use super::adapter::redis::link::Link;
+use super::args::{Args, Command, ConfigCommand};
+use super::collect::board::Board;
+use super::collect::collector::Collector;
+use super::config::{self, Config, EXIT_CONFIG, print};
+use super::state::App;
+use super::{http, telemetry};
+use std::io::{Read as _, Write as _};
+use std::net::{SocketAddr, TcpStream};
+use std::process::ExitCode;
+use std::sync::Arc;
+use std::time::Duration;
+use tokio::net::TcpListener;
+use tokio::signal::unix::{SignalKind, signal};
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
+
+/// How long requests may take to end after the server was asked to stop. Streams end at once.
+const DRAIN: Duration = Duration::from_secs(8);
+
+/// Does what the command line says.
+#[must_use]
+pub fn run(args: &Args) -> ExitCode {
+    let env = |name: &str| std::env::var(name).ok();
+    let config = match config::load(args.config.as_deref(), &env) {
+        Ok(config) => config,
+        Err(problems) => {
+            eprintln!("drover: {problems}");
+            return ExitCode::from(EXIT_CONFIG);
+        }
+    };
+    match args.command.unwrap_or(Command::Serve) {
+        Command::Serve => serve_until_told(config),
+        Command::Healthcheck => healthcheck(config.listen),
+        Command::Config { command } => {
+            for warning in &config.warnings {
+                eprintln!("warning: {warning}");
+            }
+            match command {
+                ConfigCommand::Check => println!("the configuration is good: {} store(s)", config.stores.len()),
+                ConfigCommand::Print => print!("{}", print::print(&config)),
+            }
+            ExitCode::SUCCESS
+        }
+    }
+}
+
+fn serve_until_told(config: Config) -> ExitCode {
+    if let Err(why) = telemetry::init(&config.log, config.log_format) {
+        eprintln!("drover: {why}");
+        return ExitCode::from(EXIT_CONFIG);
+    }
+    for warning in &config.warnings {
+        tracing::warn!("{warning}");
+    }
+    let runtime = match tokio::runtime::Builder::new_multi_thread().enable_all().build() {
+        Ok(runtime) => runtime,
+        Err(error) => {
+            eprintln!("drover: the runtime cannot start: {error}");
+            return ExitCode::FAILURE;
+        }
+    };
+    let code = runtime.block_on(async {
+        let listen = config.listen;
+        let listener = match TcpListener::bind(listen).await {
+            Ok(listener) => listener,
+            Err(error) => {
+                eprintln!("drover: cannot listen on {listen}: {error}. Set DROVER_LISTEN to another address.");
+                return ExitCode::FAILURE;
+            }
+        };
+        let stop = CancellationToken::new();
+        let on_signal = stop.clone();
+        tokio::spawn(async move {
+            wait_for_signal().await;
+            tracing::info!("asked to stop: ending streams");
+            on_signal.cancel();
+        });
+        match serve(config, listener, stop).await {
+            Ok(()) => ExitCode::SUCCESS,
+            Err(error) => {
+                eprintln!("drover: the server failed: {error}");
+                ExitCode::FAILURE
+            }
+        }
+    });
+    // Whatever still runs (a read from a frozen store) must not keep the process.
+    runtime.shutdown_timeout(Duration::from_millis(500));
+    code
+}
+
+async fn wait_for_signal() {
+    let interrupt = signal(SignalKind::interrupt());
+    let terminate = signal(SignalKind::terminate());
+    match (interrupt, terminate) {
+        (Ok(mut interrupt), Ok(mut terminate)) => {
+            tokio::select! {
+                _ = interrupt.recv() => {}
+                _ = terminate.recv() => {}
+            }
+        }
+        // Without handlers the process ends on a signal anyway.
+        _ => std::future::pending().await,
+    }
+}
+
+/// Serves on `listener` until `stop` is cancelled and requests have ended, for at most [`DRAIN`].
+///
+/// # Errors
+///
+/// When the listener fails.
+pub async fn serve(config: Config, listener: TcpListener, stop: CancellationToken) -> std::io::Result<()> {
+    let tasks = TaskTracker::new();
+    let app = start(config, &tasks, &stop);
+    let address = listener.local_addr()?;
+    tracing::info!(
+        address = %address,
+        base_path = app.config().base_path.as_str(),
+        stores = app.config().stores.len(),
+        "serving http://{address}{}",
+        app.config().base_path.href("/")
+    );
+    let serving = http::serve(app, listener, stop.clone());
+    let result = tokio::select! {
+        result = serving => result,
+        () = async { stop.cancelled().await; tokio::time::sleep(DRAIN).await } => {
+            tracing::warn!("requests were cut off after {} s", DRAIN.as_secs());
+            Ok(())
+        }
+    };
+    stop.cancel();
+    tasks.close();
+    let _ = tokio::time::timeout(Duration::from_secs(1), tasks.wait()).await;
+    result
+}
+
+/// Builds every part and starts the collectors.
+fn start(config: Config, tasks: &TaskTracker, stop: &CancellationToken) -> App {
+    let board = Arc::new(Board::default());
+    let mut collectors = Vec::new();
+    for store in &config.stores {
+        let link = match Link::new(&store.url) {
+            Ok(link) => Arc::new(link),
+            // The configuration was checked with the same constructor.
+            Err(error) => unreachable!("checked URL refused: {error}"),
+        };
+        let scope = Scope {
+            prefixes: store.prefixes.clone(),
+            queues: store.queues.clone(),
+        };
+        let adapter: Arc<dyn Adapter> = Arc::new(BullMq::new(link.clone(), scope));
+        let collector = Arc::new(Collector::new(&store.id, link.clone(), adapter, board.clone()));
+        tasks.spawn(link.supervise(stop.clone()));
+        collector.start(tasks, stop);
+        collectors.push((store.id.clone(), collector));
+    }
+    App::new(config, board, collectors, stop.clone())
+}
+
+/// Asks `/readyz` of the server that this configuration would start.
+fn healthcheck(listen: SocketAddr) -> ExitCode {
+    let ask = || -> std::io::Result<String> {
+        let limit = Duration::from_secs(2);
+        let mut stream = TcpStream::connect_timeout(&listen, limit)?;
+        stream.set_read_timeout(Some(limit))?;
+        stream.write_all(b"GET /readyz HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n")?;
+        let mut answer = String::new();
+        stream.take(4096).read_to_string(&mut answer)?;
+        Ok(answer)
+    };
+    match ask() {
+        Ok(answer) if answer.starts_with("HTTP/1.1 200") => {
+            println!("ready");
+            ExitCode::SUCCESS
+        }
+        Ok(answer) => {
+            eprintln!("drover: {listen} is not ready: {}", answer.lines().next().unwrap_or("no answer"));
+            ExitCode::FAILURE
+        }
+        Err(error) => {
+            eprintln!("drover: no answer from {listen}: {error}");
+            ExitCode::FAILURE
+        }
+    }
+}

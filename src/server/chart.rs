@@ -1,0 +1,177 @@
+//! Throughput as a drawing: an SVG made on the server, so that it is there without JavaScript.
+//!
+//! plotters knows only fixed colours; a page has two themes. So it draws in sentinel colours that no
+//! design would use, and each is replaced by a class that the style sheet colours.
+
+use super::collect::throughput::{SLICE, Slice};
+use crate::model::Millis;
+use crate::model::format;
+use plotters::prelude::*;
+
+/// The drawing's own units; the page scales it.
+const SIZE: (u32, u32) = (960, 200);
+
+/// Slices per point: one minute.
+const PER_POINT: usize = 6;
+
+/// Points: one hour.
+const POINTS: usize = 60;
+
+/// Each sentinel with the class that takes its place.
+const SENTINELS: [(RGBColor, &str, &str); 5] = [
+    (RGBColor(1, 0, 0), "#010000", "chart-in"),
+    (RGBColor(2, 0, 0), "#020000", "chart-out"),
+    (RGBColor(3, 0, 0), "#030000", "chart-failed"),
+    (RGBColor(4, 0, 0), "#040000", "chart-grid"),
+    (RGBColor(5, 0, 0), "#050000", "chart-text"),
+];
+
+const fn sentinel(i: usize) -> RGBColor {
+    SENTINELS[i].0
+}
+
+/// Draws jobs added, finished and failed per minute over the last hour.
+///
+/// `slices` are oldest first, the newest began at `newest`; what lies before `since` was not seen
+/// and is left blank.
+#[must_use]
+pub fn throughput(slices: &[Slice], newest: Millis, since: Millis) -> String {
+    let points = per_minute(slices, newest, since);
+    let mut svg = String::new();
+    // Drawing into a string fails only for impossible sizes; a page without a chart is a page.
+    if draw(&mut svg, &points).is_err() {
+        return String::new();
+    }
+    dress(&svg, &describe(&points))
+}
+
+/// One minute, or `None` where nothing was watched.
+type Point = Option<Slice>;
+
+fn per_minute(slices: &[Slice], newest: Millis, since: Millis) -> Vec<Point> {
+    // The slice that is still filling would look like a drop.
+    let complete = slices.len().saturating_sub(1);
+    let mut points = vec![None; POINTS];
+    let mut end = complete;
+    let mut ends_at = newest;
+    for point in points.iter_mut().rev() {
+        let begin = end.saturating_sub(PER_POINT);
+        let begins_at = ends_at - SLICE * PER_POINT as Millis;
+        if begin == end || ends_at <= since {
+            break;
+        }
+        let mut sum = Slice::default();
+        for slice in &slices[begin..end] {
+            sum.added += slice.added;
+            sum.completed += slice.completed;
+            sum.failed += slice.failed;
+        }
+        *point = Some(sum);
+        (end, ends_at) = (begin, begins_at);
+    }
+    points
+}
+
+fn draw(svg: &mut String, points: &[Point]) -> Result<(), Box<dyn std::error::Error>> {
+    let highest = points.iter().flatten().map(|p| p.added.max(p.finished())).max().unwrap_or(0);
+    let top = (f64::from(highest) * 1.1).max(5.0);
+    let area = SVGBackend::with_string(svg, SIZE).into_drawing_area();
+    let text = ("sans-serif", 12).into_font().color(&sentinel(4));
+    let mut chart = ChartBuilder::on(&area)
+        .margin_right(8)
+        .margin_top(6)
+        .x_label_area_size(22)
+        .y_label_area_size(48)
+        .build_cartesian_2d(-(POINTS as f64)..0.0, 0.0..top)?;
+    chart
+        .configure_mesh()
+        .disable_x_mesh()
+        .light_line_style(TRANSPARENT)
+        .bold_line_style(sentinel(3))
+        .axis_style(sentinel(3))
+        .label_style(text)
+        .x_labels(7)
+        .y_labels(4)
+        .x_label_formatter(&|x| if *x > -0.5 { "now".into() } else { format!("{:.0} min", -x) })
+        .y_label_formatter(&|y| format::rate(*y))
+        .draw()?;
+    #[expect(clippy::cast_precision_loss, reason = "sixty points")]
+    let at = |i: usize| i as f64 + 1.0 - POINTS as f64;
+    let known = || points.iter().enumerate().filter_map(|(i, point)| point.map(|p| (at(i), p)));
+    chart.draw_series(AreaSeries::new(known().map(|(x, p)| (x, f64::from(p.finished()))), 0.0, sentinel(1)))?;
+    chart.draw_series(
+        known()
+            .filter(|(_, p)| p.failed > 0)
+            .map(|(x, p)| Rectangle::new([(x - 0.4, 0.0), (x + 0.4, f64::from(p.failed))], sentinel(2).filled())),
+    )?;
+    chart.draw_series(LineSeries::new(
+        known().map(|(x, p)| (x, f64::from(p.added))),
+        sentinel(0).stroke_width(2),
+    ))?;
+    area.present()?;
+    drop(chart);
+    drop(area);
+    Ok(())
+}
+
+/// What the drawing says, for those who cannot see it.
+fn describe(points: &[Point]) -> String {
+    let sum = points.iter().flatten().fold(Slice::default(), |mut sum, p| {
+        sum.added += p.added;
+        sum.completed += p.completed;
+        sum.failed += p.failed;
+        sum
+    });
+    let minutes = points.iter().flatten().count();
+    format!(
+        "Jobs per minute over the last {minutes} minutes: {} added, {} completed, {} failed.",
+        format::count(sum.added.into()),
+        format::count(sum.completed.into()),
+        format::count(sum.failed.into())
+    )
+}
+
+/// Replaces colours by classes and makes the drawing scale and speak.
+fn dress(svg: &str, description: &str) -> String {
+    let mut out = svg.to_owned();
+    for (_, hex, class) in SENTINELS {
+        out = out.replace(&format!("fill=\"{hex}\""), &format!("class=\"{class} fill\""));
+        out = out.replace(&format!("stroke=\"{hex}\""), &format!("class=\"{class} stroke\""));
+    }
+    // An element has one fill and one stroke at most in a sentinel colour; the other is "none".
+    let (width, height) = SIZE;
+    out.replacen(
+        &format!("<svg width=\"{width}\" height=\"{height}\""),
+        &format!("<svg role=\"img\" aria-label=\"{description}\" class=\"chart\" preserveAspectRatio=\"none\""),
+        1,
+    )
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_drawing_has_classes_for_colours_and_says_what_it_shows() {
+        let busy = Slice {
+            added: 3,
+            completed: 2,
+            failed: 1,
+        };
+        let svg = throughput(&[busy; 31], 600_000, 0);
+        assert!(svg.contains("5 minutes: 90 added, 60 completed, 30 failed."), "{svg}");
+        for (_, hex, class) in SENTINELS {
+            assert!(!svg.contains(hex), "{hex} is left in the drawing");
+            assert!(svg.contains(class), "{class} is not drawn");
+        }
+        assert!(!svg.contains("style="), "a style attribute would break the content security policy");
+    }
+
+    #[test]
+    fn what_was_not_watched_is_blank_not_zero() {
+        let points = per_minute(&[Slice::default(); 13], 130_000, 70_000);
+        assert_eq!(points.iter().flatten().count(), 1);
+        assert_eq!(points.last(), Some(&Some(Slice::default())));
+        assert!(throughput(&[Slice::default()], 0, 0).contains("last 0 minutes"));
+    }
+}

@@ -1,0 +1,435 @@
+//! The last known truth about everything, and the streams that carry its changes.
+//!
+//! Every change goes through [`Board::publish`], which compares it with what was known, makes one
+//! frame for each topic it concerns, serialises each frame once, and wakes that topic's followers.
+//! Frames carry state and are numbered by one counter, so a follower's whole position is one number.
+//! A follower takes frames when its socket has room; one that falls behind further than the ring
+//! remembers gets a snapshot of now instead. No follower has a queue of its own: a thousand idle or
+//! stuck ones cost what their positions cost.
+
+use crate::model::event::{Frame, JobChange, Topic};
+use crate::model::page::Overview;
+use crate::model::queue::{QueueRef, QueueSummary};
+use crate::model::store::StoreSummary;
+use crate::model::{Millis, now};
+use bytes::Bytes;
+use std::collections::{BTreeMap, HashMap, VecDeque};
+use std::sync::{Arc, Mutex, MutexGuard};
+use std::time::{Duration, Instant};
+use tokio::sync::watch;
+
+/// Frames remembered per topic, and their bytes. A page that lost its connection for a few seconds
+/// picks up where it was; one that was away for longer gets a snapshot.
+const RING_FRAMES: usize = 1024;
+const RING_BYTES: usize = 2 * 1024 * 1024;
+
+/// Things that happened to jobs that one frame holds; the rest is only counted.
+const FRAME_JOBS: usize = 200;
+
+/// A topic nobody follows is forgotten after this long.
+const TOPIC_LINGER: Duration = Duration::from_secs(60);
+
+/// What became known.
+#[derive(Debug, Default)]
+pub struct Update {
+    /// Queues as they are now; unchanged ones are noticed and cost nothing further.
+    pub queues: Vec<QueueSummary>,
+    /// Queues that are no more.
+    pub removed: Vec<QueueRef>,
+    /// The store as it is now.
+    pub store: Option<StoreSummary>,
+    /// What happened to jobs, by queue, oldest first.
+    pub jobs: Vec<(QueueRef, Vec<JobChange>)>,
+}
+
+/// See the module.
+#[derive(Debug)]
+pub struct Board {
+    /// Tells this process's numbering from an earlier one's.
+    epoch: u64,
+    /// One lock for state and streams, so that a snapshot and the frames after it cannot disagree.
+    /// Held for the time of a comparison and a serialisation, never across an await.
+    inner: Mutex<Inner>,
+}
+
+#[derive(Debug, Default)]
+struct Inner {
+    seq: u64,
+    stores: Vec<StoreSummary>,
+    queues: BTreeMap<QueueRef, Arc<QueueSummary>>,
+    topics: HashMap<Topic, TopicState>,
+}
+
+#[derive(Debug)]
+struct TopicState {
+    ring: VecDeque<(u64, Bytes)>,
+    bytes: usize,
+    /// Frames up to this number are no longer in the ring.
+    forgotten: u64,
+    /// A snapshot and the number it is true for, shared by all who need one at the same moment.
+    snapshot: Option<(u64, Bytes)>,
+    /// The last known change of a followed job, as its snapshot.
+    job: Option<JobChange>,
+    wake: watch::Sender<u64>,
+    unfollowed: Instant,
+}
+
+impl TopicState {
+    fn new(seq: u64) -> Self {
+        Self {
+            ring: VecDeque::new(),
+            bytes: 0,
+            forgotten: seq,
+            snapshot: None,
+            job: None,
+            wake: watch::Sender::new(seq),
+            unfollowed: Instant::now(),
+        }
+    }
+
+    fn push(&mut self, seq: u64, frame: Bytes) {
+        self.bytes += frame.len();
+        self.ring.push_back((seq, frame));
+        while self.ring.len() > RING_FRAMES || self.bytes > RING_BYTES {
+            let Some((seq, frame)) = self.ring.pop_front() else { break };
+            self.bytes -= frame.len();
+            self.forgotten = seq;
+        }
+        self.wake.send_replace(seq);
+    }
+}
+
+/// Where a follower is: the process and the number of the last frame it has.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Position {
+    epoch: u64,
+    seq: u64,
+}
+
+impl std::fmt::Display for Position {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "{:x}-{}", self.epoch, self.seq)
+    }
+}
+
+impl std::str::FromStr for Position {
+    type Err = ();
+    fn from_str(text: &str) -> Result<Self, ()> {
+        let (epoch, seq) = text.split_once('-').ok_or(())?;
+        Ok(Self {
+            epoch: u64::from_str_radix(epoch, 16).map_err(|_| ())?,
+            seq: seq.parse().map_err(|_| ())?,
+        })
+    }
+}
+
+impl Default for Board {
+    fn default() -> Self {
+        Self {
+            epoch: u64::try_from(now()).unwrap_or(0),
+            inner: Mutex::default(),
+        }
+    }
+}
+
+impl Board {
+    fn inner(&self) -> MutexGuard<'_, Inner> {
+        self.inner.lock().unwrap_or_else(std::sync::PoisonError::into_inner)
+    }
+
+    /// Announces a store before anything is known about it, in the order of the configuration.
+    pub fn add_store(&self, store: StoreSummary) {
+        let mut inner = self.inner();
+        inner.seq += 1;
+        inner.topics.entry(Topic::Overview).or_insert_with(|| TopicState::new(0));
+        inner.stores.push(store);
+    }
+
+    /// The current position: what a page made now is true for.
+    pub fn position(&self) -> Position {
+        Position {
+            epoch: self.epoch,
+            seq: self.inner().seq,
+        }
+    }
+
+    /// Everything the overview shows, and the position it is true for.
+    pub fn overview(&self) -> (Overview, Position) {
+        let inner = self.inner();
+        let overview = Overview {
+            stores: inner.stores.clone(),
+            queues: inner.queues.values().map(|queue| QueueSummary::clone(queue)).collect(),
+        };
+        let seq = inner.seq;
+        (overview, Position { epoch: self.epoch, seq })
+    }
+
+    /// One queue and its store.
+    pub fn queue(&self, key: &QueueRef) -> Option<(Arc<QueueSummary>, StoreSummary, Position)> {
+        let inner = self.inner();
+        let queue = inner.queues.get(key)?.clone();
+        let store = inner.stores.iter().find(|store| store.id == key.store)?.clone();
+        let seq = inner.seq;
+        Some((queue, store, Position { epoch: self.epoch, seq }))
+    }
+
+    /// One store.
+    pub fn store(&self, id: &str) -> Option<StoreSummary> {
+        self.inner().stores.iter().find(|store| store.id == id).cloned()
+    }
+
+    /// Takes in what became known and tells everybody whom it concerns.
+    pub fn publish(&self, update: Update) {
+        let at = now();
+        let mut guard = self.inner();
+        let inner = &mut *guard;
+        let mut overview = Frame::new(&Topic::Overview, at);
+        let mut of_queue: HashMap<QueueRef, Frame> = HashMap::new();
+        let frame = |of_queue: &mut HashMap<QueueRef, Frame>, key: &QueueRef, edit: &mut dyn FnMut(&mut Frame)| {
+            let topic = Topic::Queue(key.clone());
+            edit(of_queue.entry(key.clone()).or_insert_with(|| Frame::new(&topic, at)));
+        };
+        for queue in update.queues {
+            let key = queue.key();
+            match inner.queues.get_mut(&key) {
+                Some(known) => {
+                    let Some(patch) = queue.patch_since(known) else { continue };
+                    *known = Arc::new(queue);
+                    if inner.topics.contains_key(&Topic::Queue(key.clone())) {
+                        frame(&mut of_queue, &key, &mut |f| f.patches.push(patch.clone()));
+                    }
+                    overview.patches.push(patch);
+                }
+                None => {
+                    if inner.topics.contains_key(&Topic::Queue(key.clone())) {
+                        frame(&mut of_queue, &key, &mut |f| f.queues.push(queue.clone()));
+                    }
+                    overview.queues.push(queue.clone());
+                    inner.queues.insert(key, Arc::new(queue));
+                }
+            }
+        }
+        for key in update.removed {
+            if inner.queues.remove(&key).is_some() {
+                frame(&mut of_queue, &key, &mut |f| f.removed.push(key.clone()));
+                overview.removed.push(key);
+            }
+        }
+        for (key, jobs) in update.jobs {
+            for job in &jobs {
+                inner.tell_job(&key, job, at, self.epoch);
+            }
+            if inner.topics.contains_key(&Topic::Queue(key.clone())) {
+                let spare = jobs.len().saturating_sub(FRAME_JOBS);
+                frame(&mut of_queue, &key, &mut |f| {
+                    f.more_jobs = spare as u64;
+                    f.jobs = jobs[spare..].to_vec();
+                });
+            }
+        }
+        if let Some(store) = update.store
+            && let Some(known) = inner.stores.iter_mut().find(|known| known.id == store.id)
+            && *known != store
+        {
+            *known = store.clone();
+            // Followers of a queue or a job need to know whether what they see is still true.
+            let concerned: Vec<Topic> = inner
+                .topics
+                .keys()
+                .filter(|topic| match topic {
+                    Topic::Queue(queue) | Topic::Job(queue, _) => queue.store == store.id,
+                    Topic::Store(id) => *id == store.id,
+                    Topic::Overview => false,
+                })
+                .cloned()
+                .collect();
+            for topic in concerned {
+                let mut frame = Frame::new(&topic, at);
+                frame.stores.push(store.clone());
+                inner.push(&topic, &frame, self.epoch);
+            }
+            overview.stores.push(store);
+        }
+        for (key, frame) in of_queue {
+            inner.push(&Topic::Queue(key), &frame, self.epoch);
+        }
+        if !overview.is_empty() {
+            inner.push(&Topic::Overview, &overview, self.epoch);
+        }
+    }
+
+    /// Forgets topics that nobody has followed for a while.
+    pub fn forget_unfollowed(&self) {
+        self.inner().topics.retain(|topic, state| {
+            if state.wake.receiver_count() > 0 {
+                state.unfollowed = Instant::now();
+            }
+            *topic == Topic::Overview || state.unfollowed.elapsed() < TOPIC_LINGER
+        });
+    }
+
+    /// Follows topics, from `after` if that is still remembered, else from a snapshot.
+    pub fn subscribe(self: &Arc<Self>, topics: Vec<Topic>, after: Option<Position>) -> Subscription {
+        let mut inner = self.inner();
+        let seq = inner.seq;
+        // A position of another process, or one from the future, is no position here.
+        let after = after.filter(|p| p.epoch == self.epoch && p.seq <= seq).map(|p| p.seq);
+        let followed = topics
+            .into_iter()
+            .map(|topic| {
+                let state = inner.topics.entry(topic.clone()).or_insert_with(|| TopicState::new(seq));
+                let resumable = after.filter(|after| *after >= state.forgotten);
+                Followed {
+                    wake: state.wake.subscribe(),
+                    at: resumable,
+                    topic,
+                }
+            })
+            .collect();
+        drop(inner);
+        Subscription {
+            board: self.clone(),
+            followed,
+        }
+    }
+}
+
+impl Inner {
+    fn push(&mut self, topic: &Topic, frame: &Frame, epoch: u64) {
+        if let Some(state) = self.topics.get_mut(topic) {
+            self.seq += 1;
+            state.push(self.seq, encode("delta", Some(Position { epoch, seq: self.seq }), frame));
+        }
+    }
+
+    fn tell_job(&mut self, key: &QueueRef, change: &JobChange, at: Millis, epoch: u64) {
+        if !self.topics.keys().any(|topic| matches!(topic, Topic::Job(..))) {
+            return;
+        }
+        let topic = Topic::Job(key.clone(), change.id.clone());
+        if let Some(state) = self.topics.get_mut(&topic) {
+            state.job = Some(change.clone());
+            let mut frame = Frame::new(&topic, at);
+            frame.jobs.push(change.clone());
+            self.push(&topic, &frame, epoch);
+        }
+    }
+
+    fn snapshot(&mut self, topic: &Topic) -> Bytes {
+        let seq = self.seq;
+        if let Some(TopicState { snapshot: Some((at, bytes)), .. }) = self.topics.get(topic)
+            && *at == seq
+        {
+            return bytes.clone();
+        }
+        let mut frame = Frame::new(topic, now());
+        let store_of = |inner: &Self, id: &str| inner.stores.iter().filter(|s| s.id == id).cloned().collect();
+        match topic {
+            Topic::Overview => {
+                frame.queues = self.queues.values().map(|queue| QueueSummary::clone(queue)).collect();
+                frame.stores.clone_from(&self.stores);
+            }
+            Topic::Queue(key) => {
+                frame.stores = store_of(self, &key.store);
+                match self.queues.get(key) {
+                    Some(queue) => frame.queues.push(QueueSummary::clone(queue)),
+                    None => frame.removed.push(key.clone()),
+                }
+            }
+            Topic::Job(key, _) => {
+                frame.stores = store_of(self, &key.store);
+                frame.jobs.extend(self.topics.get(topic).and_then(|state| state.job.clone()));
+            }
+            Topic::Store(id) => frame.stores = store_of(self, id),
+        }
+        // Without an id: only when all snapshots of a batch have arrived is the position reached.
+        let bytes = encode("snapshot", None, &frame);
+        if let Some(state) = self.topics.get_mut(topic) {
+            state.snapshot = Some((seq, bytes.clone()));
+        }
+        bytes
+    }
+}
+
+/// One event as it goes over the wire.
+fn encode(event: &str, id: Option<Position>, data: &impl serde::Serialize) -> Bytes {
+    use std::io::Write as _;
+    let mut text = Vec::with_capacity(512);
+    if let Some(id) = id {
+        let _ = writeln!(text, "id: {id}");
+    }
+    let _ = write!(text, "event: {event}\ndata: ");
+    if serde_json::to_writer(&mut text, data).is_err() {
+        // Our own types always serialise; an event without data would be skipped by the browser.
+        text.extend_from_slice(b"{}");
+    }
+    text.extend_from_slice(b"\n\n");
+    text.into()
+}
+
+#[derive(Debug)]
+struct Followed {
+    topic: Topic,
+    wake: watch::Receiver<u64>,
+    /// The number this follower has reached; `None` if it needs a snapshot.
+    at: Option<u64>,
+}
+
+/// A follower of some topics.
+#[derive(Debug)]
+pub struct Subscription {
+    board: Arc<Board>,
+    followed: Vec<Followed>,
+}
+
+impl Subscription {
+    /// Everything new since the last call, as bytes ready to be sent; empty if nothing is.
+    pub fn take(&mut self) -> Vec<Bytes> {
+        let mut guard = self.board.inner();
+        let inner = &mut *guard;
+        let seq = inner.seq;
+        let mut snapshots = Vec::new();
+        let mut deltas: Vec<(u64, Bytes)> = Vec::new();
+        for followed in &mut self.followed {
+            followed.wake.mark_unchanged();
+            let reached = inner.topics.get(&followed.topic).and_then(|state| followed.at.filter(|at| *at >= state.forgotten).map(|at| (state, at)));
+            match reached {
+                Some((state, at)) => {
+                    let first = state.ring.partition_point(|(seq, _)| *seq <= at);
+                    deltas.extend(state.ring.range(first..).cloned());
+                }
+                None => snapshots.push(inner.snapshot(&followed.topic)),
+            }
+            followed.at = Some(seq);
+        }
+        drop(guard);
+        deltas.sort_unstable_by_key(|(seq, _)| *seq);
+        let arrived = (!snapshots.is_empty()).then(|| {
+            let position = Position {
+                epoch: self.board.epoch,
+                seq,
+            };
+            Bytes::from(format!("id: {position}\n\n"))
+        });
+        snapshots
+            .into_iter()
+            .chain(deltas.into_iter().map(|(_, bytes)| bytes))
+            .chain(arrived)
+            .collect()
+    }
+
+    /// Waits until there may be something to take.
+    pub async fn changed(&mut self) {
+        let waits = self.followed.iter_mut().map(|followed| Box::pin(followed.wake.changed()));
+        let (result, ..) = futures::future::select_all(waits).await;
+        if result.is_err() {
+            // The topic was forgotten, which happens only to topics without followers; start over
+            // with a snapshot rather than spin.
+            tokio::time::sleep(Duration::from_secs(1)).await;
+        }
+    }
+}
+
+#[cfg(test)]
+#[path = "board_tests.rs"]
+mod tests;

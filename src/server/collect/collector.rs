@@ -1,0 +1,456 @@
+//! One collector per store: the only thing on the board that reads a store by itself.
+//!
+//! Two loops. [`Collector::listen`] is the fast path: events arrive, the queues they are about are
+//! counted in one pipeline, and counts and events are published together. [`Collector::keep`] does
+//! what no event asks for: health, recounts, workers, the server's own report, new queues. Both end
+//! when the board stops. A store that does not answer holds up only its own two loops.
+
+use super::board::{Board, Update};
+use super::throughput::Slice;
+use super::track::Track;
+use crate::model::event::JobChange;
+use crate::model::now;
+use crate::model::queue::QueueRef;
+use crate::model::store::{Reach, StoreSummary};
+use crate::model::verdict::{Level, Verdict};
+use crate::model::Millis;
+use crate::server::adapter::redis::info;
+use crate::server::adapter::redis::link::Link;
+use crate::server::adapter::redis::reply;
+use crate::server::adapter::{Adapter, Change, FoundQueue, QueueId};
+use crate::server::verdict::{self, Judge};
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex, MutexGuard};
+use std::time::{Duration, Instant};
+use tokio::time::MissedTickBehavior;
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
+
+/// The pace of [`Collector::keep`].
+const TICK: Duration = Duration::from_secs(1);
+
+/// Ticks between two looks at the connected workers: a queue whose first worker connects is on the
+/// board within this time.
+const WORKERS_EVERY: u64 = 3;
+
+/// Ticks between two reports of the server.
+const INFO_EVERY: u64 = 5;
+
+/// The shortest time between two searches of the key space.
+const SEARCH_EVERY: Duration = Duration::from_secs(30);
+
+/// A search may take this share of the time: one that takes a minute runs every 20 minutes.
+const SEARCH_SHARE: u32 = 20;
+
+/// Queues recounted in one tick at most.
+const RECOUNTS: usize = 200;
+
+/// See the module.
+#[derive(Debug)]
+pub struct Collector {
+    store: String,
+    link: Arc<Link>,
+    adapter: Arc<dyn Adapter>,
+    board: Arc<Board>,
+    state: Mutex<State>,
+}
+
+#[derive(Debug)]
+struct State {
+    summary: StoreSummary,
+    judge: Judge,
+    tracks: HashMap<QueueId, Track>,
+    evicted: Option<u64>,
+}
+
+impl Collector {
+    /// A collector that has read nothing; announces its store on the board.
+    pub fn new(store: &str, link: Arc<Link>, adapter: Arc<dyn Adapter>, board: Arc<Board>) -> Self {
+        let at = now();
+        let summary = StoreSummary {
+            id: store.to_owned(),
+            kind: "redis".into(),
+            address: link.address().to_owned(),
+            reach: Reach::Connecting,
+            cause: None,
+            since: at,
+            as_of: None,
+            vitals: None,
+            queues: 0,
+            searched: false,
+            verdict: Verdict::not_read(at),
+        };
+        board.add_store(summary.clone());
+        Self {
+            store: store.to_owned(),
+            link,
+            adapter,
+            board,
+            state: Mutex::new(State {
+                summary,
+                judge: Judge::new(at),
+                tracks: HashMap::new(),
+                evicted: None,
+            }),
+        }
+    }
+
+    /// Starts both loops.
+    pub fn start(self: &Arc<Self>, tasks: &TaskTracker, stop: &CancellationToken) {
+        let (listener, keeper) = (self.clone(), self.clone());
+        let (a, b) = (stop.clone(), stop.clone());
+        tasks.spawn(async move { a.run_until_cancelled_owned(listener.listen()).await });
+        tasks.spawn(async move { b.run_until_cancelled_owned(keeper.keep()).await });
+    }
+
+    /// The adapter, for reads that a page asks for.
+    pub fn adapter(&self) -> &Arc<dyn Adapter> {
+        &self.adapter
+    }
+
+    /// The connection.
+    pub fn link(&self) -> &Arc<Link> {
+        &self.link
+    }
+
+    /// The throughput of the last hour, oldest first, when the newest slice began, and since when it
+    /// is complete.
+    pub fn hour(&self, queue: &str) -> Option<(Vec<Slice>, Millis, Millis)> {
+        let mut state = self.state();
+        let track = state.tracks.get_mut(queue)?;
+        let (slices, newest) = track.throughput.hour(now());
+        Some((slices, newest, track.throughput.since()))
+    }
+
+    fn state(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(std::sync::PoisonError::into_inner)
+    }
+
+    /// The fast path.
+    async fn listen(self: Arc<Self>) {
+        let mut changes = self.adapter.changes();
+        while let Some(mut batch) = changes.recv().await {
+            while let Ok(more) = changes.try_recv() {
+                batch.extend(more);
+            }
+            let (jobs, dirty) = self.hear(batch);
+            if dirty.is_empty() {
+                self.board.publish(Update { jobs, ..Update::default() });
+                continue;
+            }
+            // Without counts the events are still news; the counts follow when the store answers.
+            let lines = self.count(&dirty).await;
+            self.board.publish(Update {
+                queues: lines,
+                jobs,
+                ..Update::default()
+            });
+        }
+    }
+
+    #[expect(clippy::type_complexity, reason = "read once, two lines above")]
+    fn hear(&self, batch: Vec<Change>) -> (Vec<(QueueRef, Vec<JobChange>)>, Vec<QueueId>) {
+        let at = now();
+        let mut jobs: HashMap<QueueId, Vec<JobChange>> = HashMap::new();
+        let mut dirty = Vec::new();
+        let mut state = self.state();
+        for change in batch {
+            let Some(track) = state.tracks.get_mut(&change.queue) else { continue };
+            if change.gap {
+                track.throughput.gap(at);
+            }
+            let (changes, count) = track.hear(at, &change.events);
+            jobs.entry(change.queue.clone()).or_default().extend(changes);
+            if (count || change.gap) && !dirty.contains(&change.queue) {
+                dirty.push(change.queue);
+            }
+        }
+        let jobs = jobs
+            .into_iter()
+            .filter(|(_, changes)| !changes.is_empty())
+            .map(|(queue, changes)| (self.key(&queue), changes))
+            .collect();
+        (jobs, dirty)
+    }
+
+    fn key(&self, queue: &QueueId) -> QueueRef {
+        QueueRef {
+            store: self.store.clone(),
+            queue: queue.to_string(),
+        }
+    }
+
+    /// Counts queues and takes the counts in; gives their lines as they are now.
+    async fn count(&self, queues: &[QueueId]) -> Vec<crate::model::queue::QueueSummary> {
+        let Ok(readings) = self.adapter.counts(queues).await else {
+            return vec![];
+        };
+        let at = now();
+        let mut state = self.state();
+        let mut lines = Vec::with_capacity(queues.len());
+        for (queue, reading) in queues.iter().zip(readings) {
+            if let Some(track) = state.tracks.get_mut(queue) {
+                let first = track.line.reason.as_deref() == Some("Not read yet.");
+                track.counted(at, reading);
+                if first {
+                    track.tick(at);
+                }
+                lines.push(track.line.clone());
+            }
+        }
+        lines
+    }
+
+    /// What no event asks for.
+    async fn keep(self: Arc<Self>) {
+        let mut health = self.link.health();
+        let mut tick = tokio::time::interval(TICK);
+        tick.set_missed_tick_behavior(MissedTickBehavior::Skip);
+        let mut ticks: u64 = 0;
+        let mut next_search = Instant::now();
+        loop {
+            tokio::select! {
+                _ = tick.tick() => {}
+                changed = health.changed() => if changed.is_err() { return },
+            }
+            let answer = health.borrow_and_update().clone();
+            let came_back = self.note_health(&answer);
+            if answer.is_err() {
+                self.publish_ticked();
+                continue;
+            }
+            if came_back || Instant::now() >= next_search {
+                let began = Instant::now();
+                self.search().await;
+                next_search = Instant::now() + SEARCH_EVERY.max(began.elapsed() * SEARCH_SHARE);
+            }
+            if came_back || ticks.is_multiple_of(WORKERS_EVERY) {
+                self.read_workers().await;
+            }
+            if came_back || ticks.is_multiple_of(INFO_EVERY) {
+                self.read_info().await;
+            }
+            self.recount(came_back).await;
+            self.look_at_next_jobs().await;
+            self.publish_ticked();
+            ticks += 1;
+        }
+    }
+
+    /// Takes in whether the store answers. True if it has just begun to.
+    fn note_health(&self, health: &Result<(), crate::server::adapter::Trouble>) -> bool {
+        let at = now();
+        let mut state = self.state();
+        let before = state.summary.reach;
+        match health {
+            Ok(()) => {
+                state.summary.as_of = Some(at);
+                state.summary.reach = Reach::Live;
+                state.summary.cause = None;
+            }
+            Err(trouble) => {
+                state.summary.reach = trouble.reach;
+                state.summary.cause = Some(trouble.cause.clone());
+            }
+        }
+        if state.summary.reach == before {
+            return false;
+        }
+        state.summary.since = at;
+        let came_back = state.summary.reach == Reach::Live;
+        if came_back {
+            // What happened meanwhile was not seen.
+            for track in state.tracks.values_mut() {
+                track.throughput.gap(at);
+            }
+            tracing::info!(store.id = %self.store, "store answers");
+        } else if before == Reach::Live || before == Reach::Connecting {
+            tracing::warn!(store.id = %self.store, state = state.summary.reach.word(), cause = state.summary.cause.as_deref(), "store does not answer");
+        }
+        came_back
+    }
+
+    /// Searches the key space and takes up what is new.
+    async fn search(&self) {
+        match self.adapter.discover().await {
+            Ok(found) => {
+                self.state().summary.searched = true;
+                self.take_up(&found).await;
+            }
+            Err(trouble) => tracing::debug!(store.id = %self.store, %trouble, "search for queues ended early"),
+        }
+    }
+
+    /// Begins to follow queues that are not followed yet.
+    async fn take_up(&self, found: &[FoundQueue]) {
+        let at = now();
+        let new: Vec<QueueId> = {
+            let mut state = self.state();
+            let new: Vec<&FoundQueue> = found.iter().filter(|queue| !state.tracks.contains_key(&queue.id)).collect();
+            for queue in &new {
+                let track = Track::new(&self.store, self.adapter.system(), queue, at);
+                state.tracks.insert(queue.id.clone(), track);
+            }
+            new.into_iter().map(|queue| queue.id.clone()).collect()
+        };
+        if new.is_empty() {
+            return;
+        }
+        tracing::info!(store.id = %self.store, queues = new.len(), "new queues on the board");
+        self.follow();
+        let lines = self.count(&new).await;
+        self.board.publish(Update {
+            queues: lines,
+            ..Update::default()
+        });
+    }
+
+    fn follow(&self) {
+        let mut state = self.state();
+        let queues: Vec<QueueId> = state.tracks.keys().cloned().collect();
+        state.summary.queues = u32::try_from(queues.len()).unwrap_or(u32::MAX);
+        drop(state);
+        self.adapter.follow(&queues);
+    }
+
+    async fn read_workers(&self) {
+        let Ok(workers) = self.adapter.workers().await else { return };
+        let at = now();
+        let unknown: Vec<QueueId> = {
+            let mut state = self.state();
+            for (queue, track) in &mut state.tracks {
+                track.workers(at, workers.as_ref().map(|w| w.get(queue).copied().unwrap_or(0)));
+            }
+            let known = &state.tracks;
+            workers.into_iter().flat_map(HashMap::into_keys).filter(|queue| !known.contains_key(queue)).collect()
+        };
+        if !unknown.is_empty() {
+            // A worker is connected to a queue that no search has found yet.
+            self.take_up_served(unknown).await;
+        }
+    }
+
+    async fn take_up_served(&self, queues: Vec<QueueId>) {
+        let Ok(found) = self.adapter.recognise(&queues).await else { return };
+        self.take_up(&found).await;
+        let Ok(Some(workers)) = self.adapter.workers().await else { return };
+        let at = now();
+        let mut state = self.state();
+        for queue in found {
+            if let Some(track) = state.tracks.get_mut(&queue.id) {
+                track.workers(at, Some(workers.get(&queue.id).copied().unwrap_or(0)));
+            }
+        }
+    }
+
+    async fn read_info(&self) {
+        let mut pipe = redis::pipe();
+        pipe.cmd("INFO");
+        let Ok(replies) = self.link.run(&mut pipe).await else { return };
+        let Some(text) = replies.into_iter().next().and_then(Result::ok).as_ref().and_then(reply::text) else {
+            return;
+        };
+        let vitals = info::parse(&text);
+        let mut state = self.state();
+        let evicting = state.evicted.is_some_and(|before| vitals.evicted_keys > before);
+        state.evicted = Some(vitals.evicted_keys);
+        state.summary.vitals = Some(vitals);
+        let opinion = verdict::of_store(&state.summary, evicting);
+        state.summary.verdict = state.judge.consider(now(), opinion);
+    }
+
+    /// Counts what is due, and forgets queues of which nothing is left.
+    async fn recount(&self, all: bool) {
+        let at = now();
+        let mut due: Vec<QueueId> = {
+            let state = self.state();
+            let due = state.tracks.iter().filter(|(_, track)| all || track.is_due(at));
+            due.map(|(queue, _)| queue.clone()).collect()
+        };
+        if !all {
+            due.truncate(RECOUNTS);
+        }
+        let Ok(readings) = self.adapter.counts(&due).await else { return };
+        let at = now();
+        let mut gone = Vec::new();
+        {
+            let mut state = self.state();
+            for (queue, reading) in due.iter().zip(readings) {
+                if !reading.exists && state.tracks.get(queue).is_some_and(|track| track.line.workers.unwrap_or(0) == 0) {
+                    gone.push(queue.clone());
+                } else if let Some(track) = state.tracks.get_mut(queue) {
+                    track.counted(at, reading);
+                }
+            }
+            for queue in &gone {
+                state.tracks.remove(queue);
+            }
+        }
+        if !gone.is_empty() {
+            self.follow();
+            self.board.publish(Update {
+                removed: gone.iter().map(|queue| self.key(queue)).collect(),
+                ..Update::default()
+            });
+        }
+    }
+
+    async fn look_at_next_jobs(&self) {
+        let at = now();
+        let wanted: Vec<QueueId> = {
+            let state = self.state();
+            let wanted = state.tracks.iter().filter(|(_, track)| track.wants_a_look(at));
+            wanted.map(|(queue, _)| queue.clone()).collect()
+        };
+        let Ok(oldest) = self.adapter.oldest_waiting(&wanted).await else { return };
+        let mut state = self.state();
+        for (queue, oldest) in wanted.iter().zip(oldest) {
+            if let Some(track) = state.tracks.get_mut(queue) {
+                track.looked(at, oldest);
+            }
+        }
+    }
+
+    /// Publishes everything that changes with time alone. Lines that did not change cost nothing.
+    fn publish_ticked(&self) {
+        let at = now();
+        let mut state = self.state();
+        let live = state.summary.reach == Reach::Live;
+        if live {
+            for track in state.tracks.values_mut() {
+                track.tick(at);
+            }
+        } else {
+            let opinion = verdict::of_store(&state.summary, false);
+            state.summary.verdict = state.judge.consider(at, opinion);
+            let shown = &state.summary;
+            let verdict = Verdict {
+                level: Level::Unknown,
+                rule: "U1".into(),
+                reason: format!("No data from {}: {}.", shown.id, shown.reach.word()),
+                since: shown.since,
+            };
+            for track in state.tracks.values_mut() {
+                track.line.verdict = verdict.clone();
+                track.line.rates = None;
+            }
+        }
+        let queues = state.tracks.values().map(|track| track.line.clone()).collect();
+        let mut store = state.summary.clone();
+        drop(state);
+        // While it answers, "when" is now: it is told with the report, not every second.
+        if live && let Some(known) = self.board.store(&self.store) {
+            let mut same = known.clone();
+            same.as_of = store.as_of;
+            if same == store {
+                store = known;
+            }
+        }
+        self.board.publish(Update {
+            queues,
+            store: Some(store),
+            ..Update::default()
+        });
+        self.board.forget_unfollowed();
+    }
+}

@@ -1,0 +1,353 @@
+//! What the operator decided, checked.
+//!
+//! Two stages. [`file`] and the environment give *raw* values, each with the place it came from;
+//! [`check`] turns them into a [`Config`] and collects every problem instead of stopping at the
+//! first. What is legal but risky becomes a warning. The order is: default, then file, then
+//! environment.
+
+use crate::base_path::{self, BasePath};
+use std::collections::HashSet;
+use std::fmt;
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
+
+pub mod file;
+pub mod print;
+
+/// The file that is read when no other is named and it exists.
+pub const DEFAULT_FILE: &str = "Leptos.toml";
+
+/// Exit code for a configuration that cannot be used (`EX_CONFIG`).
+pub const EXIT_CONFIG: u8 = 78;
+
+/// Everything that can be set, checked.
+#[derive(Clone, Debug)]
+pub struct Config {
+    /// Where to listen. Loopback, unless something in front signs people in.
+    pub listen: SocketAddr,
+    /// Where the board lives on its host.
+    pub base_path: BasePath,
+    /// Whether a proxy in front is meant to be there and decides who gets in.
+    pub behind_proxy: bool,
+    /// Event streams served at once; more are refused with 503.
+    pub max_streams: usize,
+    /// The stores, at least one.
+    pub stores: Vec<Store>,
+    /// Which log lines are written, as `tracing` filter directives.
+    pub log: String,
+    /// How they are written.
+    pub log_format: LogFormat,
+    /// Legal but risky settings, as sentences.
+    pub warnings: Vec<String>,
+    /// The file that was read, if any.
+    pub file: Option<PathBuf>,
+}
+
+/// How log lines look.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum LogFormat {
+    /// For a person at a terminal.
+    Text,
+    /// One JSON object a line.
+    Json,
+}
+
+/// One Redis to watch.
+#[derive(Clone)]
+pub struct Store {
+    /// Its id: part of addresses.
+    pub id: String,
+    /// `redis://` or `rediss://`. Holds the password: never logged, never shown.
+    pub url: String,
+    /// Only queues with these prefixes; empty for any.
+    pub prefixes: Vec<String>,
+    /// Exactly these queues, as `prefix:name`; empty to search.
+    pub queues: Vec<String>,
+}
+
+impl fmt::Debug for Store {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Store")
+            .field("id", &self.id)
+            .field("url", &mask_url(&self.url))
+            .finish_non_exhaustive()
+    }
+}
+
+/// A URL without its password.
+#[must_use]
+pub fn mask_url(url: &str) -> String {
+    match (url.find("://"), url.rfind('@')) {
+        (Some(scheme), Some(at)) if scheme + 3 <= at => {
+            let user = url[scheme + 3..at].split(':').next().unwrap_or_default();
+            format!("{}{user}:***{}", &url[..scheme + 3], &url[at..])
+        }
+        _ => url.to_owned(),
+    }
+}
+
+/// Where a value came from, for messages.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Source {
+    /// Nobody set it.
+    Default,
+    /// The file.
+    File(PathBuf),
+    /// An environment variable.
+    Env(&'static str),
+}
+
+impl fmt::Display for Source {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Default => f.write_str("default"),
+            Self::File(path) => write!(f, "{}", path.display()),
+            Self::Env(name) => f.write_str(name),
+        }
+    }
+}
+
+/// Everything that is wrong, each with its place.
+#[derive(Debug, PartialEq, Eq)]
+pub struct Problems(pub Vec<String>);
+
+impl fmt::Display for Problems {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        writeln!(f, "the configuration cannot be used:")?;
+        for problem in &self.0 {
+            writeln!(f, "  - {problem}")?;
+        }
+        write!(f, "nothing was started; `drover config check` checks again")
+    }
+}
+
+impl std::error::Error for Problems {}
+
+/// Reads an environment variable. Tests pass a map.
+pub type Env<'a> = &'a dyn Fn(&str) -> Option<String>;
+
+/// Reads and checks everything.
+///
+/// # Errors
+///
+/// All problems of file and environment at once.
+pub fn load(named: Option<&Path>, env: Env<'_>) -> Result<Config, Problems> {
+    let mut problems = Vec::new();
+    let path = named.map(Path::to_path_buf).or_else(|| {
+        let default = PathBuf::from(DEFAULT_FILE);
+        default.exists().then_some(default)
+    });
+    let raw = match &path {
+        None => file::Raw::default(),
+        Some(path) => match std::fs::read_to_string(path) {
+            Err(error) => {
+                problems.push(format!("{}: cannot be read: {error}", path.display()));
+                file::Raw::default()
+            }
+            Ok(text) => file::parse(&text).unwrap_or_else(|why| {
+                problems.push(format!("{}: {why}", path.display()));
+                file::Raw::default()
+            }),
+        },
+    };
+    check(raw, path, env, problems)
+}
+
+/// One value on its way from text to type.
+struct Reader<'a> {
+    env: Env<'a>,
+    file: Option<PathBuf>,
+    problems: Vec<String>,
+}
+
+impl Reader<'_> {
+    /// The environment's value, else the file's, else the default.
+    fn pick(&self, name: &'static str, in_file: Option<String>, default: &str) -> (String, Source) {
+        if let Some(value) = (self.env)(name).filter(|value| !value.is_empty()) {
+            return (value, Source::Env(name));
+        }
+        match (in_file, &self.file) {
+            (Some(value), Some(path)) => (value, Source::File(path.clone())),
+            _ => (default.to_owned(), Source::Default),
+        }
+    }
+
+    fn read<T: std::str::FromStr>(&mut self, what: &str, (text, source): (String, Source), fallback: T) -> T
+    where
+        T::Err: fmt::Display,
+    {
+        text.parse().unwrap_or_else(|why| {
+            self.problems.push(format!("{source}: {what}: {why}"));
+            fallback
+        })
+    }
+
+    /// A secret, given directly or as the path of a file that holds it.
+    fn secret(&mut self, name: &'static str, name_file: &'static str) -> Option<String> {
+        let direct = (self.env)(name).filter(|value| !value.is_empty());
+        let path = (self.env)(name_file).filter(|value| !value.is_empty());
+        if direct.is_some() && path.is_some() {
+            self.problems.push(format!("{name} and {name_file} are both set: keep one"));
+        }
+        direct.or_else(|| self.read_secret(name_file, &path?))
+    }
+
+    fn read_secret(&mut self, place: &str, path: &str) -> Option<String> {
+        match std::fs::read_to_string(path) {
+            Ok(text) => Some(text.trim().to_owned()),
+            Err(error) => {
+                self.problems.push(format!("{place}: {path} cannot be read: {error}"));
+                None
+            }
+        }
+    }
+}
+
+fn check(raw: file::Raw, path: Option<PathBuf>, env: Env<'_>, problems: Vec<String>) -> Result<Config, Problems> {
+    let mut r = Reader {
+        env,
+        file: path.clone(),
+        problems,
+    };
+    let mut warnings = Vec::new();
+    let server = raw.server.unwrap_or_default();
+    let loopback = SocketAddr::from(([127, 0, 0, 1], 3000));
+    let listen_raw = r.pick("DROVER_LISTEN", server.listen, "127.0.0.1:3000");
+    let listen_source = listen_raw.1.clone();
+    let listen = r.read("listen: an address and port such as 127.0.0.1:3000", listen_raw, loopback);
+    let base_raw = r.pick("DROVER_BASE_PATH", server.base_path, base_path::DEFAULT);
+    let base_path = r.read("base_path", base_raw, BasePath::default());
+    let proxy_raw = r.pick("DROVER_BEHIND_PROXY", server.behind_proxy.map(|b| b.to_string()), "false");
+    let behind_proxy = r.read("behind_proxy: true or false", proxy_raw, false);
+    let streams_raw = r.pick("DROVER_MAX_STREAMS", server.max_streams.map(|n| n.to_string()), "10000");
+    let max_streams = r.read("max_streams: a number", streams_raw, 10_000);
+    let (log, _) = r.pick("DROVER_LOG", server.log, "info");
+    let format_raw = r.pick("DROVER_LOG_FORMAT", server.log_format, "text");
+    let log_format = match format_raw.0.as_str() {
+        "text" => LogFormat::Text,
+        "json" => LogFormat::Json,
+        other => {
+            r.problems.push(format!("{}: log_format: {other:?} is neither text nor json", format_raw.1));
+            LogFormat::Text
+        }
+    };
+    let (auth, auth_source) = r.pick("DROVER_AUTH_MODE", raw.auth.unwrap_or_default().mode, "none");
+    if auth != "none" {
+        r.problems.push(format!("{auth_source}: auth mode {auth:?} is not known; this version has only none"));
+    }
+    if !listen.ip().is_loopback() && !behind_proxy {
+        r.problems.push(format!(
+            "{listen_source}: {listen} can be reached from other machines, and this version has no sign-in: listen on \
+             127.0.0.1, or set DROVER_BEHIND_PROXY=true if something in front decides who gets in"
+        ));
+    }
+    if behind_proxy {
+        warnings.push(format!(
+            "behind_proxy is on: whoever reaches {listen} sees every queue and every payload. Let only the proxy reach it, \
+             and let the proxy sign people in."
+        ));
+    }
+    if (env)("DROVER_POSTGRES_URL").is_some_and(|url| !url.is_empty()) {
+        warnings.push("DROVER_POSTGRES_URL is set, and this version does not read Postgres: it is ignored.".into());
+    }
+    let stores = stores(&mut r, raw.store.unwrap_or_default(), &mut warnings);
+    if r.problems.is_empty() {
+        Ok(Config {
+            listen,
+            base_path,
+            behind_proxy,
+            max_streams,
+            stores,
+            log,
+            log_format,
+            warnings,
+            file: path,
+        })
+    } else {
+        Err(Problems(r.problems))
+    }
+}
+
+fn stores(r: &mut Reader<'_>, raw: Vec<file::Store>, warnings: &mut Vec<String>) -> Vec<Store> {
+    let place = r.file.as_ref().map_or_else(String::new, |path| path.display().to_string());
+    let mut stores = Vec::new();
+    for (i, store) in raw.into_iter().enumerate() {
+        let at = format!("{place}: [[store]] {} ({})", i + 1, store.id.as_deref().unwrap_or("no id"));
+        let url = match (store.url, store.url_file) {
+            (Some(url), None) => Some(url),
+            (None, Some(path)) => r.read_secret(&at, &path),
+            (Some(_), Some(_)) => {
+                r.problems.push(format!("{at}: url and url_file are both set: keep one"));
+                None
+            }
+            (None, None) => {
+                r.problems.push(format!("{at}: has no url: write url = \"redis://host:6379\" or url_file"));
+                None
+            }
+        };
+        let Some(id) = store.id else {
+            r.problems.push(format!("{at}: has no id: write id = \"a-short-name\""));
+            continue;
+        };
+        if let Some(url) = url {
+            stores.push((at, Store {
+                id,
+                url,
+                prefixes: store.prefixes.unwrap_or_default(),
+                queues: store.queues.unwrap_or_default(),
+            }));
+        }
+    }
+    if let Some(url) = r.secret("DROVER_REDIS_URL", "DROVER_REDIS_URL_FILE") {
+        // The environment wins over a store of the same id in the file.
+        stores.retain(|(_, store)| store.id != "redis");
+        let store = Store {
+            id: "redis".into(),
+            url,
+            prefixes: vec![],
+            queues: vec![],
+        };
+        stores.push(("DROVER_REDIS_URL".into(), store));
+    }
+    if stores.is_empty() && r.problems.is_empty() {
+        r.problems.push(
+            "no store is configured: set DROVER_REDIS_URL=redis://127.0.0.1:6379, or write a [[store]] table with id and url \
+             into Leptos.toml"
+                .into(),
+        );
+    }
+    let mut seen = HashSet::new();
+    for (at, store) in &stores {
+        check_store(r, at, store, warnings);
+        if !seen.insert(store.id.clone()) {
+            r.problems.push(format!("{at}: a second store has the id {:?}", store.id));
+        }
+    }
+    stores.into_iter().map(|(_, store)| store).collect()
+}
+
+fn check_store(r: &mut Reader<'_>, at: &str, store: &Store, warnings: &mut Vec<String>) {
+    let plain = |b: u8| b.is_ascii_alphanumeric() || b"-_.".contains(&b);
+    if store.id.is_empty() || store.id.len() > 64 || !store.id.bytes().all(plain) || store.id.starts_with('.') {
+        r.problems.push(format!("{at}: id: 1 to 64 letters, digits, '-', '_' and '.', not beginning with '.'"));
+    }
+    match super::adapter::redis::link::Link::new(&store.url) {
+        Err(error) => r.problems.push(format!("{at}: url: {} is not the URL of a Redis: {error}", mask_url(&store.url))),
+        Ok(link) => {
+            let host = link.address().rsplit_once(':').map_or("", |(host, _)| host).to_owned();
+            let local = matches!(host.as_str(), "localhost" | "127.0.0.1" | "::1" | "");
+            if store.url.starts_with("redis://") && !local && store.url.contains('@') {
+                warnings.push(format!("{at}: the password of {} travels in the clear; rediss:// encrypts it.", store.id));
+            }
+        }
+    }
+    for queue in &store.queues {
+        if !queue.contains(':') {
+            r.problems.push(format!("{at}: queues: {queue:?} has no prefix: write prefix:name, such as bull:{queue}"));
+        }
+    }
+}
+
+#[cfg(test)]
+#[path = "config/tests.rs"]
+mod tests;

@@ -1,0 +1,63 @@
+//! `Leptos.toml` as it is written: every value optional, unknown names refused with their line.
+
+use serde::Deserialize;
+
+/// The whole file.
+#[derive(Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields)]
+#[expect(missing_docs, reason = "each field is a table of the file; `Config` says what they mean")]
+pub struct Raw {
+    pub server: Option<Server>,
+    pub auth: Option<Auth>,
+    pub store: Option<Vec<Store>>,
+    /// Names of the built assets, shared with the build; last in the file, where its readers look.
+    pub package: Option<toml::Table>,
+}
+
+/// `[server]`
+#[derive(Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields)]
+#[expect(missing_docs, reason = "each field is a key of the file; `Config` says what they mean")]
+pub struct Server {
+    pub listen: Option<String>,
+    pub base_path: Option<String>,
+    pub behind_proxy: Option<bool>,
+    pub max_streams: Option<u32>,
+    pub log: Option<String>,
+    pub log_format: Option<String>,
+}
+
+/// `[auth]`
+#[derive(Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields)]
+#[expect(missing_docs, reason = "each field is a key of the file; `Config` says what they mean")]
+pub struct Auth {
+    pub mode: Option<String>,
+}
+
+/// `[[store]]`
+#[derive(Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields)]
+#[expect(missing_docs, reason = "each field is a key of the file; `Config` says what they mean")]
+pub struct Store {
+    pub id: Option<String>,
+    pub url: Option<String>,
+    pub url_file: Option<String>,
+    pub prefixes: Option<Vec<String>>,
+    pub queues: Option<Vec<String>>,
+}
+
+/// Reads the text of the file.
+///
+/// # Errors
+///
+/// What is wrong and in which line, without the line itself: it may hold a password.
+pub fn parse(text: &str) -> Result<Raw, String> {
+    toml::from_str(text).map_err(|error| {
+        let line = error.span().map(|span| text[..span.start.min(text.len())].matches('\n').count() + 1);
+        match line {
+            Some(line) => format!("line {line}: {}", error.message()),
+            None => error.message().to_owned(),
+        }
+    })
+}

@@ -1,0 +1,38 @@
+//! The configuration in force, as a file that would give it again, without secrets.
+
+use super::{Config, LogFormat, mask_url};
+use std::fmt::Write as _;
+
+/// Writes the configuration as TOML with passwords replaced by `***`.
+#[must_use]
+pub fn print(config: &Config) -> String {
+    let mut out = String::new();
+    let list = |items: &[String]| toml::Value::from(items.to_vec()).to_string();
+    let text = |s: &str| toml::Value::from(s).to_string();
+    // Writing into a String cannot fail.
+    let _ = match &config.file {
+        Some(path) => writeln!(out, "# in force: {} and the environment", path.display()),
+        None => writeln!(out, "# in force: defaults and the environment"),
+    };
+    let _ = writeln!(out, "[server]");
+    let _ = writeln!(out, "listen = {}", text(&config.listen.to_string()));
+    let base = if config.base_path.as_str().is_empty() { "/" } else { config.base_path.as_str() };
+    let _ = writeln!(out, "base_path = {}", text(base));
+    let _ = writeln!(out, "behind_proxy = {}", config.behind_proxy);
+    let _ = writeln!(out, "max_streams = {}", config.max_streams);
+    let _ = writeln!(out, "log = {}", text(&config.log));
+    let format = match config.log_format {
+        LogFormat::Text => "text",
+        LogFormat::Json => "json",
+    };
+    let _ = writeln!(out, "log_format = {}", text(format));
+    let _ = writeln!(out, "\n[auth]\nmode = \"none\"");
+    for store in &config.stores {
+        let _ = writeln!(out, "\n[[store]]");
+        let _ = writeln!(out, "id = {}", text(&store.id));
+        let _ = writeln!(out, "url = {}", text(&mask_url(&store.url)));
+        let _ = writeln!(out, "prefixes = {}", list(&store.prefixes));
+        let _ = writeln!(out, "queues = {}", list(&store.queues));
+    }
+    out
+}

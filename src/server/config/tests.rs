@@ -1,0 +1,88 @@
+use super::*;
+
+fn load_with(text: &str, vars: &[(&str, &str)]) -> Result<Config, Problems> {
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("Leptos.toml");
+    std::fs::write(&path, text).unwrap();
+    let env = |name: &str| vars.iter().find(|(n, _)| *n == name).map(|(_, v)| (*v).to_owned());
+    load(Some(&path), &env)
+}
+
+#[test]
+fn the_environment_alone_is_enough() {
+    let config = load(None, &|name| (name == "DROVER_REDIS_URL").then(|| "redis://127.0.0.1:6379".into())).unwrap();
+    assert_eq!(config.stores[0].id, "redis");
+    assert_eq!(config.listen.to_string(), "127.0.0.1:3000");
+    assert_eq!(config.base_path.as_str(), "/admin/queues");
+    assert!(config.warnings.is_empty(), "{:?}", config.warnings);
+}
+
+#[test]
+fn the_environment_wins_over_the_file_and_the_file_over_the_default() {
+    let file = "[server]\nlisten = \"127.0.0.1:4000\"\nbase_path = \"/q\"\n[[store]]\nid = \"a\"\nurl = \"redis://h\"\n";
+    let config = load_with(file, &[("DROVER_LISTEN", "127.0.0.1:5000")]).unwrap();
+    assert_eq!(config.listen.port(), 5000);
+    assert_eq!(config.base_path.as_str(), "/q");
+    assert_eq!(config.stores.len(), 1);
+}
+
+#[test]
+fn every_problem_is_told_at_once_with_its_place() {
+    let file = "[[store]]\nid = \"a b\"\nurl = \"http://x\"\n[[store]]\nid = \"c\"\nqueues = [\"mail\"]\n";
+    let vars = [("DROVER_LISTEN", "0.0.0.0:80"), ("DROVER_BASE_PATH", "/../x"), ("DROVER_AUTH_MODE", "magic")];
+    let Problems(problems) = load_with(file, &vars).unwrap_err();
+    let all = problems.join("\n");
+    for part in ["DROVER_LISTEN: 0.0.0.0:80", "DROVER_BASE_PATH", "magic", "(a b): id", "not the URL of a Redis", "(c): has no url"] {
+        assert!(all.contains(part), "{part:?} is not in\n{all}");
+    }
+}
+
+#[test]
+fn a_misspelt_name_is_refused_with_its_line_and_without_the_text_of_it() {
+    let Problems(problems) = load_with("[[store]]\nid = \"a\"\npasword = \"hunter2\"\n", &[]).unwrap_err();
+    assert!(problems[0].contains("line 3"), "{problems:?}");
+    assert!(problems[0].contains("pasword"), "{problems:?}");
+    assert!(!problems[0].contains("hunter2"), "{problems:?}");
+}
+
+#[test]
+fn another_machine_gets_in_only_when_something_in_front_is_said_to_decide() {
+    let redis = ("DROVER_REDIS_URL", "redis://h");
+    assert!(load_with("", &[redis, ("DROVER_LISTEN", "0.0.0.0:80")]).is_err());
+    let config = load_with("", &[redis, ("DROVER_LISTEN", "0.0.0.0:80"), ("DROVER_BEHIND_PROXY", "true")]).unwrap();
+    assert!(config.warnings[0].contains("behind_proxy"), "{:?}", config.warnings);
+}
+
+#[test]
+fn secrets_come_from_files_too_and_are_never_printed() {
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("url");
+    std::fs::write(&path, "redis://me:hunter2@example.org:6379\n").unwrap();
+    let config = load_with("", &[("DROVER_REDIS_URL_FILE", path.to_str().unwrap())]).unwrap();
+    assert_eq!(config.stores[0].url, "redis://me:hunter2@example.org:6379");
+    let printed = print::print(&config);
+    assert!(printed.contains("redis://me:***@example.org:6379"), "{printed}");
+    assert!(!printed.contains("hunter2"), "{printed}");
+    assert!(!format!("{config:?}").contains("hunter2"));
+    assert!(config.warnings[0].contains("rediss://"), "{:?}", config.warnings);
+}
+
+#[test]
+fn what_is_printed_can_be_read_again() {
+    let file = "[[store]]\nid = \"a\"\nurl = \"redis://h:1\"\nprefixes = [\"bull\"]\nqueues = [\"bull:x\"]\n";
+    let config = load_with(file, &[]).unwrap();
+    let again = load_with(&print::print(&config), &[]).unwrap();
+    assert_eq!(print::print(&again).lines().skip(1).collect::<Vec<_>>(), print::print(&config).lines().skip(1).collect::<Vec<_>>());
+}
+
+#[test]
+fn the_build_and_the_server_agree_on_the_names_of_assets() {
+    let cargo: toml::Table = include_str!("../../../Cargo.toml").parse().unwrap();
+    let own: toml::Table = include_str!("../../../Leptos.toml").parse().unwrap();
+    let leptos = |table: &toml::Table| table["package"]["metadata"]["leptos"].as_table().unwrap().clone();
+    let (cargo, own) = (leptos(&cargo), leptos(&own));
+    for (key, value) in &own {
+        assert_eq!(cargo.get(key), Some(value), "{key} differs between Cargo.toml and Leptos.toml");
+    }
+    assert!(file::parse(include_str!("../../../Leptos.toml")).is_ok(), "the file in the repository can be read");
+}

@@ -1,0 +1,102 @@
+//! The API, `/api/v1`: the same answers as the pages, as JSON.
+
+use super::problem::refuse;
+use crate::model::error::Problem;
+use crate::model::job::JobDetail;
+use crate::model::page::{JobPageRows, Order};
+use crate::model::queue::{QueueRef, QueueSummary};
+use crate::model::state::JobState;
+use crate::model::store::StoreSummary;
+use crate::server::service::{JobsRequest, Refusal};
+use crate::server::state::App;
+use axum::Json;
+use axum::extract::{Path, Query, State};
+use axum::http::StatusCode;
+use axum::response::{IntoResponse, Response};
+use serde::{Deserialize, Serialize};
+
+/// A list with the moment it is true for.
+#[derive(Debug, Serialize)]
+pub struct Listing<T> {
+    items: Vec<T>,
+    /// The position in the event stream that the items belong to.
+    after: String,
+}
+
+/// All stores.
+pub async fn stores(State(app): State<App>) -> Json<Listing<StoreSummary>> {
+    let (overview, position) = app.service().overview();
+    Json(Listing {
+        items: overview.stores,
+        after: position.to_string(),
+    })
+}
+
+/// One store.
+pub async fn store(State(app): State<App>, Path(id): Path<String>) -> Result<Json<StoreSummary>, Refusal> {
+    app.service().store(&id).map(Json)
+}
+
+/// All queues, trouble first.
+pub async fn queues(State(app): State<App>) -> Json<Listing<QueueSummary>> {
+    let (overview, position) = app.service().overview();
+    Json(Listing {
+        items: overview.queues,
+        after: position.to_string(),
+    })
+}
+
+/// One queue.
+pub async fn queue(State(app): State<App>, Path((store, queue)): Path<(String, String)>) -> Result<Json<QueueSummary>, Refusal> {
+    let (queue, ..) = app.service().queue(&QueueRef { store, queue })?;
+    Ok(Json(queue))
+}
+
+/// What may stand behind `?` where jobs are listed.
+#[derive(Debug, Default, Deserialize)]
+pub struct JobsQuery {
+    state: Option<String>,
+    order: Option<String>,
+    cursor: Option<String>,
+    limit: Option<usize>,
+}
+
+impl JobsQuery {
+    /// Checks the words.
+    ///
+    /// # Errors
+    ///
+    /// When one is not known.
+    pub fn request(self) -> Result<JobsRequest, Problem> {
+        let bad = |what: String| refuse(StatusCode::BAD_REQUEST, "bad-query", "Bad query", what);
+        Ok(JobsRequest {
+            state: self
+                .state
+                .map(|text| text.parse::<JobState>().map_err(|error| bad(format!("state={text}: {error}."))))
+                .transpose()?,
+            order: self
+                .order
+                .map(|text| text.parse::<Order>().map_err(|()| bad(format!("order={text}: neither next nor newest."))))
+                .transpose()?,
+            cursor: self.cursor.filter(|cursor| !cursor.is_empty()),
+            limit: self.limit,
+        })
+    }
+}
+
+/// A page of jobs.
+pub async fn jobs(
+    State(app): State<App>,
+    Path((store, queue)): Path<(String, String)>,
+    Query(query): Query<JobsQuery>,
+) -> Result<Json<JobPageRows>, Response> {
+    let request = query.request().map_err(IntoResponse::into_response)?;
+    let answer = app.service().jobs(&QueueRef { store, queue }, &request).await;
+    let (_, rows) = answer.map_err(IntoResponse::into_response)?;
+    rows.map(Json).map_err(|error| Refusal::Unreadable(error).into_response())
+}
+
+/// One job.
+pub async fn job(State(app): State<App>, Path((store, queue, job)): Path<(String, String, String)>) -> Result<Json<JobDetail>, Refusal> {
+    app.service().job(&QueueRef { store, queue }, &job).await.map(Json)
+}

@@ -1,0 +1,144 @@
+//! `GET {base}/events`: the stream of changes.
+//!
+//! `topics` is a comma-separated list (see [`Topic`]); `after`, or the `Last-Event-ID` header of a
+//! browser that reconnects, is where to go on. Each stream holds a position and nothing else; a
+//! frame is made once and shared by all who get it. A slow reader is not sent what it has no room
+//! for: when it has room again it gets what it missed, or a snapshot.
+
+use super::problem::refuse;
+use crate::model::event::{Bye, Heartbeat, Topic};
+use crate::model::now;
+use crate::server::collect::board::{Position, Subscription};
+use crate::server::state::{App, StreamPlace};
+use axum::body::{Body, Bytes};
+use axum::extract::{Query, State};
+use axum::http::{HeaderMap, HeaderValue, StatusCode, header};
+use axum::response::{IntoResponse, Response};
+use serde::Deserialize;
+use std::collections::VecDeque;
+use std::convert::Infallible;
+use std::time::Duration;
+use tokio::time::{Instant, sleep_until};
+use tokio_util::sync::CancellationToken;
+
+/// How often a stream without news shows that it lives. Well below the 60 seconds after which
+/// nginx, Traefik and others cut a silent connection.
+const HEARTBEAT: Duration = Duration::from_secs(10);
+
+/// Topics on one stream.
+const TOPICS_MAX: usize = 32;
+
+/// After a stop, clients come back spread over this many milliseconds.
+const RETURN_WITHIN_MS: u32 = 5_000;
+
+/// What may stand behind `?`.
+#[derive(Debug, Deserialize)]
+pub struct EventsQuery {
+    topics: Option<String>,
+    after: Option<String>,
+}
+
+/// Opens a stream.
+pub async fn stream(State(app): State<App>, Query(query): Query<EventsQuery>, headers: HeaderMap) -> Response {
+    let names = query.topics.as_deref().unwrap_or("overview");
+    let topics: Result<Vec<Topic>, _> = names.split(',').filter(|name| !name.is_empty()).map(str::parse).collect();
+    let topics = match topics {
+        Ok(topics) if (1..=TOPICS_MAX).contains(&topics.len()) => topics,
+        Ok(_) => return bad_topics(format!("Name 1 to {TOPICS_MAX} topics.")),
+        Err(error) => return bad_topics(format!("One of {names:?} is {error}.")),
+    };
+    for topic in &topics {
+        let store = match topic {
+            Topic::Overview => continue,
+            Topic::Store(store) => store,
+            Topic::Queue(queue) | Topic::Job(queue, _) => &queue.store,
+        };
+        if let Err(refusal) = app.service().store(store) {
+            return refusal.into_response();
+        }
+    }
+    let Some(place) = app.open_stream() else {
+        let mut response = refuse(
+            StatusCode::SERVICE_UNAVAILABLE,
+            "too-many-streams",
+            "Too many streams",
+            "All event streams are taken (max_streams). The page still reads; reload it to see it change.",
+        )
+        .into_response();
+        response.headers_mut().insert(header::RETRY_AFTER, HeaderValue::from_static("15"));
+        return response;
+    };
+    // A browser that reconnects by itself repeats the first address and adds the header: the header
+    // is newer.
+    let last = headers.get("last-event-id").and_then(|id| id.to_str().ok()).map(str::to_owned);
+    let after = last.or(query.after).and_then(|text| text.parse::<Position>().ok());
+    let follower = Follower {
+        subscription: app.board().subscribe(topics, after),
+        ready: VecDeque::from([Bytes::from_static(b"retry: 3000\n\n")]),
+        heartbeat: Instant::now() + HEARTBEAT,
+        stop: app.stop().clone(),
+        ended: false,
+        _place: place,
+    };
+    let frames = futures::stream::unfold(follower, |mut follower| async move {
+        let frame = follower.next().await?;
+        Some((Ok::<_, Infallible>(frame), follower))
+    });
+    let mut response = Body::from_stream(frames).into_response();
+    for (name, value) in [
+        (header::CONTENT_TYPE, "text/event-stream; charset=utf-8"),
+        (header::CACHE_CONTROL, "no-store, no-transform"),
+        // Tells nginx not to hold frames back, whatever its configuration.
+        (header::HeaderName::from_static("x-accel-buffering"), "no"),
+    ] {
+        response.headers_mut().insert(name, HeaderValue::from_static(value));
+    }
+    response
+}
+
+fn bad_topics(detail: String) -> Response {
+    refuse(StatusCode::BAD_REQUEST, "bad-topics", "Bad topics", detail).into_response()
+}
+
+struct Follower {
+    subscription: Subscription,
+    /// Taken from the board and not yet asked for by the socket: at most one batch.
+    ready: VecDeque<Bytes>,
+    heartbeat: Instant,
+    stop: CancellationToken,
+    ended: bool,
+    _place: StreamPlace,
+}
+
+impl Follower {
+    /// The next frame, when there is one; `None` at the end of the stream.
+    async fn next(&mut self) -> Option<Bytes> {
+        loop {
+            if let Some(frame) = self.ready.pop_front() {
+                self.heartbeat = Instant::now() + HEARTBEAT;
+                return Some(frame);
+            }
+            if self.ended {
+                return None;
+            }
+            self.ready.extend(self.subscription.take());
+            if !self.ready.is_empty() {
+                continue;
+            }
+            tokio::select! {
+                biased;
+                () = self.stop.cancelled() => {
+                    self.ended = true;
+                    self.ready.push_back(frame("bye", &Bye { retry_ms: rand::random_range(500..RETURN_WITHIN_MS) }));
+                }
+                () = self.subscription.changed() => {}
+                () = sleep_until(self.heartbeat) => self.ready.push_back(frame("heartbeat", &Heartbeat { now: now() })),
+            }
+        }
+    }
+}
+
+fn frame(event: &str, data: &impl serde::Serialize) -> Bytes {
+    let json = serde_json::to_string(data).unwrap_or_else(|_| "{}".into());
+    format!("event: {event}\ndata: {json}\n\n").into()
+}

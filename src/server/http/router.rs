@@ -1,0 +1,40 @@
+//! Every route on one screen. All of them also answer below the base path.
+
+use super::{api, assets, events, health, pages, problem, security};
+use crate::server::state::App;
+use axum::Router;
+use axum::middleware::{from_fn_with_state, map_response};
+use axum::routing::{get, post};
+
+/// The board, rooted at `/`.
+pub fn router(app: App) -> Router {
+    Router::new()
+        // pages
+        .route("/", get(pages::overview))
+        .route("/queues/{store}/{queue}", get(pages::queue))
+        .route("/queues/{store}/{queue}/find", get(pages::find_job))
+        .route("/queues/{store}/{queue}/chart.svg", get(pages::chart))
+        .route("/queues/{store}/{queue}/jobs/{job}", get(pages::job))
+        .route("/theme", post(pages::theme))
+        // what the pages are made of
+        .route("/pkg/{file}", get(assets::pkg))
+        .route("/{file}", get(assets::root))
+        // API
+        .route("/api/v1/stores", get(api::stores))
+        .route("/api/v1/stores/{store}", get(api::store))
+        .route("/api/v1/queues", get(api::queues))
+        .route("/api/v1/queues/{store}/{queue}", get(api::queue))
+        .route("/api/v1/queues/{store}/{queue}/jobs", get(api::jobs))
+        .route("/api/v1/queues/{store}/{queue}/jobs/{job}", get(api::job))
+        .route("/api/{*rest}", get(problem::no_such_route))
+        // streams
+        .route("/events", get(events::stream))
+        // Drover itself
+        .route("/livez", get(health::live))
+        .route("/readyz", get(health::ready))
+        .route("/metrics", get(health::metrics))
+        .fallback(pages::not_found)
+        .layer(map_response(security::cache_nothing_by_default))
+        .layer(from_fn_with_state(app.clone(), security::guard))
+        .with_state(app)
+}

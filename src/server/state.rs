@@ -1,0 +1,112 @@
+//! What every request can reach.
+
+use super::collect::board::Board;
+use super::collect::collector::Collector;
+use super::config::Config;
+use super::http::assets::Assets;
+use super::http::pages::Rendered;
+use super::service::Service;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use tokio_util::sync::CancellationToken;
+
+/// The running server. Cheap to clone.
+#[derive(Clone, Debug)]
+pub struct App(Arc<Parts>);
+
+#[derive(Debug)]
+struct Parts {
+    config: Config,
+    board: Arc<Board>,
+    /// In the order of the configuration.
+    collectors: Vec<(String, Arc<Collector>)>,
+    service: Service,
+    assets: Assets,
+    rendered: Rendered,
+    /// Cancelled when the server is asked to stop: streams say goodbye, `/readyz` says no.
+    stop: CancellationToken,
+    streams: AtomicUsize,
+}
+
+impl App {
+    /// Puts the parts together.
+    #[must_use]
+    pub fn new(config: Config, board: Arc<Board>, collectors: Vec<(String, Arc<Collector>)>, stop: CancellationToken) -> Self {
+        let service = Service::new(board.clone(), collectors.clone());
+        Self(Arc::new(Parts {
+            config,
+            board,
+            collectors,
+            service,
+            assets: Assets::find(),
+            rendered: Rendered::default(),
+            stop,
+            streams: AtomicUsize::new(0),
+        }))
+    }
+
+    /// What the operator decided.
+    #[must_use]
+    pub fn config(&self) -> &Config {
+        &self.0.config
+    }
+
+    /// The last known truth.
+    #[must_use]
+    pub fn board(&self) -> &Arc<Board> {
+        &self.0.board
+    }
+
+    /// The collectors with the ids of their stores.
+    pub fn collectors(&self) -> impl Iterator<Item = (&str, &Arc<Collector>)> {
+        self.0.collectors.iter().map(|(id, collector)| (id.as_str(), collector))
+    }
+
+    /// The use cases.
+    #[must_use]
+    pub fn service(&self) -> &Service {
+        &self.0.service
+    }
+
+    /// Scripts, styles and icons.
+    #[must_use]
+    pub fn assets(&self) -> &Assets {
+        &self.0.assets
+    }
+
+    /// Pages rendered a moment ago.
+    #[must_use]
+    pub fn rendered(&self) -> &Rendered {
+        &self.0.rendered
+    }
+
+    /// Cancelled when the server is asked to stop.
+    #[must_use]
+    pub fn stop(&self) -> &CancellationToken {
+        &self.0.stop
+    }
+
+    /// Event streams being served.
+    #[must_use]
+    pub fn streams(&self) -> usize {
+        self.0.streams.load(Ordering::Relaxed)
+    }
+
+    /// A place for one more event stream, given back when dropped; `None` if all are taken.
+    #[must_use]
+    pub fn open_stream(&self) -> Option<StreamPlace> {
+        let taken = self.0.streams.fetch_add(1, Ordering::Relaxed);
+        let place = StreamPlace(self.clone());
+        (taken < self.0.config.max_streams).then_some(place)
+    }
+}
+
+/// One event stream's place among those served at once.
+#[derive(Debug)]
+pub struct StreamPlace(App);
+
+impl Drop for StreamPlace {
+    fn drop(&mut self) {
+        self.0.0.streams.fetch_sub(1, Ordering::Relaxed);
+    }
+}

@@ -1,0 +1,59 @@
+//! The pages: rendered to text by the server, taken up and kept alive in the browser.
+//!
+//! The same components run in both places and must render the same tree from the same
+//! [`Page`]: no clock, no locale, nothing random on first render. What moves is fed by [`live`]:
+//! one event stream per tab. A page never asks a store; it shows what the board knows.
+//!
+//! - [`app`]: picks the page and puts the frame around it
+//! - [`pages`]: overview, queue, job, notice
+//! - [`components`]: what more than one page needs
+//! - [`live`]: the stream, its state, fetching, the keyboard. Does nothing on the server
+
+// The component macro makes public items of its own that cannot carry documentation.
+#![expect(missing_docs, reason = "components are documented by the module they are in")]
+
+pub mod app;
+pub mod components;
+pub mod live;
+pub mod pages;
+
+use crate::model::page::{Body, Page};
+use crate::model::verdict::Level;
+
+/// The document's title, escaped for HTML: what is wrong comes first, for a tab among many.
+#[must_use]
+pub fn title(page: &Page) -> String {
+    let text = match &page.body {
+        Body::Overview(overview) => {
+            let bad = overview.queues.iter().filter(|queue| queue.verdict.level == Level::Bad).count()
+                + overview.stores.iter().filter(|store| store.verdict.level == Level::Bad).count();
+            if bad == 0 { "Queues · Drover".into() } else { format!("{bad} bad · Queues · Drover") }
+        }
+        Body::Queue(page) => format!("{} · Drover", page.queue.name),
+        Body::Job(page) => format!("{} · {} · Drover", page.job.row.id, page.queue.name),
+        Body::Notice(notice) => format!("{} · Drover", notice.title),
+    };
+    text.replace('&', "&amp;").replace('<', "&lt;").replace('>', "&gt;")
+}
+
+/// The markup of a page, to stand between `<body>` and `</body>`.
+#[cfg(feature = "ssr")]
+#[must_use]
+pub fn render(page: Page) -> String {
+    use leptos::prelude::*;
+    // Dropped at the end: nothing of one request lives on into another.
+    let owner = Owner::new_root(None);
+    owner.with(|| app::App(app::AppProps { page }).to_html())
+}
+
+/// Takes up the page that the server rendered.
+#[cfg(feature = "hydrate")]
+pub fn hydrate() {
+    let data = live::document().get_element_by_id("page").and_then(|element| element.text_content());
+    let Some(page) = data.and_then(|json| serde_json::from_str::<Page>(&json).ok()) else {
+        leptos::logging::error!("the page carries no data that this version reads; it stays as it is");
+        return;
+    };
+    leptos::mount::hydrate_body(move || app::App(app::AppProps { page }));
+    live::after_hydration();
+}

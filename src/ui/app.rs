@@ -1,0 +1,78 @@
+//! The frame around every page.
+
+use super::components::LinkBadge;
+use super::live::{self, Live};
+use super::pages::{JobView, NoticeView, OverviewView, QueueView};
+use crate::base_path::BasePath;
+use crate::model::page::{Body, Page};
+use leptos::prelude::*;
+
+/// What every component may need to know.
+#[derive(Clone)]
+pub struct Frame {
+    /// Where the board lives.
+    pub base: BasePath,
+}
+
+/// The base path of the page.
+pub fn base() -> BasePath {
+    use_context::<Frame>().map(|frame| frame.base).unwrap_or_default()
+}
+
+#[component]
+pub fn App(page: Page) -> impl IntoView {
+    // The server parsed it once; a page of another version that does not parse reads at the root.
+    let base: BasePath = page.base.parse().unwrap_or_default();
+    provide_context(Frame { base: base.clone() });
+    let live = Live::new(page.now);
+    provide_context(live);
+    live::start_clock(live);
+    let theme = page.theme.clone();
+    let after = page.after.clone();
+    let body = match page.body {
+        Body::Overview(overview) => view! { <OverviewView overview after/> }.into_any(),
+        Body::Queue(queue) => view! { <QueueView page=queue after/> }.into_any(),
+        Body::Job(job) => view! { <JobView page=job after/> }.into_any(),
+        Body::Notice(notice) => view! { <NoticeView notice/> }.into_any(),
+    };
+    view! {
+        <a class="skip" href="#main">"Skip to content"</a>
+        <header class="top">
+            <a class="brand" href=base.href("/") aria-label="Drover, all queues">
+                <svg viewBox="0 0 24 24" width="20" height="20" aria-hidden="true">
+                    <path d="M3 6h18M3 12h12M3 18h7" stroke="currentColor" stroke-width="2.5" stroke-linecap="round" fill="none"/>
+                    <path d="M16 15l4 3.5-4 3.5z" fill="currentColor"/>
+                </svg>
+                "Drover"
+            </a>
+            <nav aria-label="Main">
+                <a href=base.href("/") data-key="o">"Queues"</a>
+            </nav>
+            <LinkBadge/>
+            <form class="theme" method="post" action=base.href("/theme") aria-label="Theme">
+                <ThemeButton value="light" label="Light" shown=theme.clone()/>
+                <ThemeButton value="dark" label="Dark" shown=theme.clone()/>
+                <ThemeButton value="" label="Auto" shown=theme/>
+            </form>
+        </header>
+        <main id="main" tabindex="-1" class:stale=move || live.is_stale()>{body}</main>
+        <dialog id="help" aria-label="Keyboard">
+            <h2>"Keyboard"</h2>
+            <dl class="keys">
+                <dt><kbd>"j"</kbd>" "<kbd>"k"</kbd></dt><dd>"next and previous row"</dd>
+                <dt><kbd>"Enter"</kbd></dt><dd>"open the row"</dd>
+                <dt><kbd>"/"</kbd></dt><dd>"search"</dd>
+                <dt><kbd>"g"</kbd>" "<kbd>"o"</kbd></dt><dd>"all queues"</dd>
+                <dt><kbd>"Esc"</kbd></dt><dd>"back, one level up"</dd>
+                <dt><kbd>"?"</kbd></dt><dd>"this help"</dd>
+            </dl>
+            <form method="dialog"><button>"Close"</button></form>
+        </dialog>
+    }
+}
+
+#[component]
+fn ThemeButton(value: &'static str, label: &'static str, shown: String) -> impl IntoView {
+    let pressed = if shown == value { "true" } else { "false" };
+    view! { <button name="theme" value=value aria-pressed=pressed>{label}</button> }
+}

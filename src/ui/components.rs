@@ -1,0 +1,309 @@
+//! What more than one page needs.
+
+use super::live::{LinkState, Live};
+use crate::model::Millis;
+use crate::model::format;
+use crate::model::job::Progress;
+use crate::model::state::JobState;
+use crate::model::store::{Reach, StoreSummary};
+use crate::model::verdict::{Level, Verdict};
+use leptos::prelude::*;
+
+/// The class of a level. Full names: the style sheet is made from what stands in the sources.
+pub const fn level_class(level: Level) -> &'static str {
+    match level {
+        Level::Bad => "mark bad",
+        Level::Watch => "mark watch",
+        Level::Unknown => "mark unknown",
+        Level::Paused => "mark paused",
+        Level::Ok => "mark ok",
+    }
+}
+
+/// The class of a state.
+pub const fn state_class(state: JobState) -> &'static str {
+    match state {
+        JobState::Waiting => "state waiting",
+        JobState::Prioritized => "state prioritized",
+        JobState::Active => "state active",
+        JobState::Delayed => "state delayed",
+        JobState::WaitingChildren => "state parents",
+        JobState::Completed => "state completed",
+        JobState::Failed => "state failed",
+    }
+}
+
+/// A mark of its own shape for each state: told apart without colour.
+pub const fn state_mark(state: JobState) -> &'static str {
+    match state {
+        JobState::Waiting => "○",
+        JobState::Prioritized => "▲",
+        JobState::Active => "▶",
+        JobState::Delayed => "◷",
+        JobState::WaitingChildren => "⑂",
+        JobState::Completed => "✓",
+        JobState::Failed => "✕",
+    }
+}
+
+/// A level as mark and word.
+#[component]
+pub fn LevelMark(#[prop(into)] level: Signal<Level>) -> impl IntoView {
+    view! { <span class=move || level_class(level.get())>{move || level.get().word()}</span> }
+}
+
+/// A state as mark and word.
+#[component]
+pub fn StateMark(#[prop(into)] state: Signal<JobState>) -> impl IntoView {
+    view! {
+        <span class=move || state_class(state.get())>
+            <i aria-hidden="true">{move || state_mark(state.get())}</i>
+            {move || state.get().label()}
+        </span>
+    }
+}
+
+/// A moment as its age, with the date one hover away.
+#[component]
+pub fn Ago(#[prop(into)] at: Signal<Option<Millis>>) -> impl IntoView {
+    let live = expect_context::<Live>();
+    view! {
+        <time
+            datetime=move || at.get().map(format::iso).unwrap_or_default()
+            title=move || at.get().map(format::moment).unwrap_or_default()
+        >
+            {move || match at.get() {
+                Some(at) => ago(live.now.get(), at),
+                None => format::UNKNOWN.to_owned(),
+            }}
+        </time>
+    }
+}
+
+/// "4 s ago", or how far ahead another clock is.
+fn ago(now: Millis, at: Millis) -> String {
+    // Clocks of two machines agree within seconds at best; below that "ahead" is noise.
+    if at.saturating_sub(now) > 5_000 {
+        format!("in {} (a clock is ahead)", format::span(at - now))
+    } else {
+        format!("{} ago", format::span(now.saturating_sub(at)))
+    }
+}
+
+/// A moment that lies ahead: "in 3 m", or by how much it is overdue.
+#[component]
+pub fn Due(#[prop(into)] at: Signal<Option<Millis>>) -> impl IntoView {
+    let live = expect_context::<Live>();
+    view! {
+        <time
+            datetime=move || at.get().map(format::iso).unwrap_or_default()
+            title=move || at.get().map(format::moment).unwrap_or_default()
+            class:overdue=move || at.get().is_some_and(|at| live.now.get() - at > 10_000)
+        >
+            {move || match at.get() {
+                None => format::UNKNOWN.to_owned(),
+                Some(at) if at >= live.now.get() => format!("in {}", format::span(at - live.now.get())),
+                Some(at) => format!("overdue {}", format::span(live.now.get().saturating_sub(at))),
+            }}
+        </time>
+    }
+}
+
+/// How far a job says it is: a bar for a number, text for anything else.
+#[component]
+pub fn ProgressView(#[prop(into)] progress: Signal<Option<Progress>>) -> impl IntoView {
+    move || match progress.get() {
+        None => ().into_any(),
+        Some(Progress::Percent(n)) if (0.0..=100.0).contains(&n) => {
+            let text = percent(n);
+            view! {
+                <span class="progress">
+                    <progress max="100" value=n.to_string() aria-label="progress"></progress>
+                    <b>{text}" %"</b>
+                </span>
+            }
+            .into_any()
+        }
+        Some(Progress::Percent(n)) => view! { <span class="progress"><b>{n.to_string()}</b></span> }.into_any(),
+        Some(Progress::Text(text)) => {
+            let text = format::visible(&text);
+            view! { <code class="progress-text" title=text.clone()>{text.clone()}</code> }.into_any()
+        }
+    }
+}
+
+fn percent(n: f64) -> String {
+    if (n - n.round()).abs() < 0.05 { format!("{n:.0}") } else { format!("{n:.1}") }
+}
+
+/// Whether the page is live, in words.
+#[component]
+pub fn LinkBadge() -> impl IntoView {
+    let live = expect_context::<Live>();
+    let class = move || match live.link.get() {
+        LinkState::Static => "link static",
+        LinkState::Connecting => "link connecting",
+        LinkState::Live => "link live",
+        LinkState::Reconnecting { .. } => "link lost",
+        LinkState::Resting => "link resting",
+    };
+    let text = move || match live.link.get() {
+        LinkState::Static => format!("as of {}", format::clock(live.made)),
+        LinkState::Connecting => "connecting".to_owned(),
+        LinkState::Live => "live".to_owned(),
+        LinkState::Reconnecting { since } => {
+            format!("reconnecting, stale since {} ({})", format::clock(since), format::span(live.now.get() - since))
+        }
+        LinkState::Resting => "paused while hidden".to_owned(),
+    };
+    view! { <span class=class role="status" id="link">{text}</span> }
+}
+
+/// One line of what is the matter.
+#[component]
+pub fn VerdictLine(#[prop(into)] verdict: Signal<Verdict>) -> impl IntoView {
+    let live = expect_context::<Live>();
+    view! {
+        <p class="verdict">
+            <LevelMark level=Signal::derive(move || verdict.with(|v| v.level))/>
+            <span>{move || verdict.with(|v| v.reason.clone())}</span>
+            <small>
+                {move || verdict.with(|v| {
+                    if v.level == Level::Ok { String::new() } else { format!("for {}", format::span(live.now.get() - v.since)) }
+                })}
+            </small>
+        </p>
+    }
+}
+
+/// A banner for a store that does not answer: what, since when, and what still holds.
+#[component]
+pub fn StoreBanner(#[prop(into)] store: Signal<StoreSummary>) -> impl IntoView {
+    let live = expect_context::<Live>();
+    move || {
+        store.with(|store| {
+            (store.reach != Reach::Live).then(|| {
+                let cause = store.cause.clone().unwrap_or_else(|| "Connecting for the first time.".into());
+                let as_of = store.as_of;
+                let (id, word, since) = (store.id.clone(), store.reach.word(), store.since);
+                view! {
+                    <div class="banner" role="alert">
+                        <strong>{format!("{id} is {word} ")}{move || format!("for {}", format::span(live.now.get() - since))}</strong>
+                        <p>
+                            {cause}" "
+                            {match as_of {
+                                Some(at) => format!("What is shown was true at {}. Drover keeps trying; nothing needs to be restarted or reloaded.", format::clock(at)),
+                                None => "Nothing has been read from it yet. Drover keeps trying.".to_owned(),
+                            }}
+                        </p>
+                    </div>
+                }
+            })
+        })
+    }
+}
+
+/// A line over the last minutes. Only its shape matters: the numbers stand beside it.
+pub fn spark_path(values: &[u32], width: f64, height: f64) -> String {
+    use std::fmt::Write as _;
+    let top = f64::from(values.iter().copied().max().unwrap_or(0).max(1));
+    if values.len() < 2 {
+        return String::new();
+    }
+    #[expect(clippy::cast_precision_loss, reason = "at most sixty points")]
+    let step = width / 59.0;
+    let start = width - step * (values.len() - 1) as f64;
+    let mut path = String::with_capacity(values.len() * 10);
+    for (i, value) in values.iter().enumerate() {
+        let x = start + step * i as f64;
+        let y = height - 1.0 - f64::from(*value) / top * (height - 2.0);
+        let _ = write!(path, "{}{x:.0} {y:.0}", if i == 0 { 'M' } else { 'L' });
+    }
+    path
+}
+
+/// Indents JSON without touching a digit of it: numbers of any length, repeated keys and order stay.
+/// Text that is not JSON comes back as it is.
+pub fn pretty_json(text: &str) -> String {
+    if serde_json::from_str::<serde::de::IgnoredAny>(text).is_err() {
+        return text.to_owned();
+    }
+    let mut out = String::with_capacity(text.len() * 2);
+    let (mut depth, mut in_string, mut escaped) = (0_usize, false, false);
+    let mut chars = text.trim().chars().peekable();
+    let line = |out: &mut String, depth: usize| {
+        out.push('\n');
+        out.extend(std::iter::repeat_n("  ", depth.min(40)));
+    };
+    while let Some(c) = chars.next() {
+        if in_string {
+            out.push(c);
+            in_string = c != '"' || escaped;
+            escaped = c == '\\' && !escaped;
+            continue;
+        }
+        match c {
+            '"' => {
+                in_string = true;
+                out.push(c);
+            }
+            '{' | '[' => {
+                out.push(c);
+                while chars.peek().is_some_and(|c| c.is_ascii_whitespace()) {
+                    chars.next();
+                }
+                if chars.peek().is_some_and(|next| matches!(next, '}' | ']')) {
+                    out.extend(chars.next());
+                } else {
+                    depth += 1;
+                    line(&mut out, depth);
+                }
+            }
+            '}' | ']' => {
+                depth = depth.saturating_sub(1);
+                line(&mut out, depth);
+                out.push(c);
+            }
+            ',' => {
+                out.push(c);
+                line(&mut out, depth);
+            }
+            ':' => out.push_str(": "),
+            c if c.is_ascii_whitespace() => {}
+            c => out.push(c),
+        }
+    }
+    out
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn json_is_indented_without_changing_a_digit() {
+        let text = r#"{"id":12345678901234567890123,"a":[1,{"b":"x\",{"}],"e":[],"o":{ },"n":1e2}"#;
+        let pretty = pretty_json(text);
+        assert!(pretty.contains("\"id\": 12345678901234567890123,\n"), "{pretty}");
+        assert!(pretty.contains("\"e\": [],\n  \"o\": {},"), "{pretty}");
+        assert!(pretty.contains("\"b\": \"x\\\",{\""), "{pretty}");
+        assert!(pretty.contains("1e2"), "{pretty}");
+        let squeezed: String = pretty.split_whitespace().collect();
+        assert_eq!(squeezed, text.replace(' ', ""));
+        assert_eq!(pretty_json("not json {"), "not json {");
+    }
+
+    #[test]
+    fn a_clock_that_is_ahead_is_said_not_hidden() {
+        assert_eq!(ago(10_000, 4_000), "6 s ago");
+        assert_eq!(ago(10_000, 12_000), "0 s ago");
+        assert_eq!(ago(10_000, 3_610_000), "in 1 h (a clock is ahead)");
+        assert!(ago(10_000, i64::MIN).ends_with("ago"));
+    }
+
+    #[test]
+    fn a_line_ends_at_the_right_edge_and_stays_inside() {
+        assert_eq!(spark_path(&[], 118.0, 20.0), "");
+        assert!(spark_path(&[0, 5, 10], 118.0, 20.0).ends_with("L118 1"));
+    }
+}

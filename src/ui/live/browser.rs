@@ -1,0 +1,91 @@
+//! Clock, timers and fetching in the browser.
+
+use super::{Live, keyboard};
+use leptos::prelude::*;
+use serde::de::DeserializeOwned;
+use wasm_bindgen::JsCast as _;
+use wasm_bindgen::prelude::*;
+use wasm_bindgen_futures::JsFuture;
+
+pub(super) fn window() -> web_sys::Window {
+    web_sys::window().expect("a page has a window")
+}
+
+/// The document.
+pub fn document() -> web_sys::Document {
+    window().document().expect("a window has a document")
+}
+
+/// The address of the page without scheme and host.
+pub fn path_and_query() -> String {
+    let location = window().location();
+    location.pathname().unwrap_or_default() + &location.search().unwrap_or_default()
+}
+
+/// Lets the page's idea of the server's time go on. It was right when the page was made, and every
+/// frame and heartbeat corrects it; the browser's own clock only measures what passes in between.
+pub fn start_clock(live: Live) {
+    let tick = Closure::<dyn Fn()>::new(move || {
+        let elapsed = js_sys::Date::now() - SET_AT.with(std::cell::Cell::get);
+        #[expect(clippy::cast_possible_truncation, reason = "milliseconds since 1970")]
+        live.now.set(SERVER_THEN.with(std::cell::Cell::get) + elapsed.max(0.0) as i64);
+    });
+    set_time(live.made);
+    let _ = window().set_interval_with_callback_and_timeout_and_arguments_0(tick.as_ref().unchecked_ref(), 1000);
+    // Lives as long as the page.
+    tick.forget();
+}
+
+thread_local! {
+    static SERVER_THEN: std::cell::Cell<i64> = const { std::cell::Cell::new(0) };
+    static SET_AT: std::cell::Cell<f64> = const { std::cell::Cell::new(0.0) };
+}
+
+/// Learns the server's time.
+pub(super) fn set_time(now: i64) {
+    SERVER_THEN.with(|cell| cell.set(now));
+    SET_AT.with(|cell| cell.set(js_sys::Date::now()));
+}
+
+/// Runs `then` once, later.
+pub fn set_timeout(ms: i32, then: impl FnOnce() + 'static) {
+    let then = Closure::once_into_js(then);
+    let _ = window().set_timeout_with_callback_and_timeout_and_arguments_0(then.unchecked_ref(), ms);
+}
+
+/// Whether the pointer or the focus is in the element with this id: then its rows must not move.
+pub fn pointer_inside(id: &str) -> bool {
+    let hovered = document().query_selector(&format!("#{id}:hover")).ok().flatten().is_some();
+    hovered || document().query_selector(&format!("#{id}:focus-within")).ok().flatten().is_some()
+}
+
+async fn fetch(url: String) -> Option<web_sys::Response> {
+    let response: web_sys::Response = JsFuture::from(window().fetch_with_str(&url)).await.ok()?.dyn_into().ok()?;
+    response.ok().then_some(response)
+}
+
+async fn text(url: String) -> Option<String> {
+    JsFuture::from(fetch(url).await?.text().ok()?).await.ok()?.as_string()
+}
+
+/// Fetches JSON; `None` if it cannot be had.
+pub fn fetch_json<T: DeserializeOwned + 'static>(url: String, then: impl FnOnce(Option<T>) + 'static) {
+    leptos::task::spawn_local(async move {
+        let json = text(url).await;
+        then(json.and_then(|json| serde_json::from_str(&json).ok()));
+    });
+}
+
+/// Fetches text; `None` if it cannot be had.
+pub fn fetch_text(url: String, then: impl FnOnce(Option<String>) + 'static) {
+    leptos::task::spawn_local(async move { then(text(url).await) });
+}
+
+/// What has to wait until the page has been taken up.
+pub fn after_hydration() {
+    keyboard::listen();
+    // Tests and style can tell a page that moves from one that does not yet.
+    if let Some(root) = document().document_element() {
+        let _ = root.set_attribute("data-alive", "");
+    }
+}

@@ -1,0 +1,491 @@
+//! One queue: how it does, and its jobs of one state.
+
+use crate::base_path::BasePath;
+use crate::model::event::{Frame, JobChange, Topic, encode_segment};
+use crate::model::format;
+use crate::model::job::JobRow;
+use crate::model::page::{JobPageRows, Order, PAGE_SIZE, QueuePage};
+use crate::model::queue::{QueueRef, QueueSummary};
+use crate::model::state::JobState;
+use crate::model::store::{Reach, StoreSummary};
+use crate::ui::app::base;
+use crate::ui::components::{Ago, Due, ProgressView, StoreBanner, VerdictLine, state_class, state_mark};
+use crate::ui::live::{self, Live};
+use leptos::prelude::*;
+
+/// The list is read again at most this often.
+const REREAD_MS: i32 = 1_000;
+
+/// The chart is drawn again this often.
+const REDRAW_MS: i32 = 10_000;
+
+/// A job's line, which changes in place.
+#[derive(Clone)]
+struct Line {
+    id: String,
+    row: RwSignal<JobRow>,
+}
+
+#[derive(Clone, Copy)]
+struct Jobs {
+    key: StoredValue<QueueRef>,
+    base: StoredValue<BasePath>,
+    state: JobState,
+    order: Order,
+    /// Where the list is read again, and where the reader stands.
+    url: StoredValue<String>,
+    first_page: bool,
+    lines: RwSignal<Vec<Line>>,
+    page: RwSignal<Result<JobPageRows, String>>,
+    /// Things that happened to this list and are not on the page yet.
+    news: RwSignal<u64>,
+    rereading: StoredValue<bool>,
+}
+
+#[component]
+pub fn QueueView(page: QueuePage, after: String) -> impl IntoView {
+    let live = expect_context::<Live>();
+    let base = base();
+    let key = page.queue.key();
+    let queue = RwSignal::new(page.queue);
+    let store = RwSignal::new(page.store);
+    let chart = RwSignal::new(page.chart);
+    let gone = RwSignal::new(false);
+    let jobs = Jobs {
+        key: StoredValue::new(key.clone()),
+        base: StoredValue::new(base.clone()),
+        state: page.state,
+        order: page.order,
+        url: StoredValue::new(format!("{}/jobs?{}", base.api_queue(&key), query(page.state, page.order, page.limit, page.cursor.as_deref()))),
+        first_page: page.cursor.is_none(),
+        lines: RwSignal::new(lines_of(&page.jobs)),
+        page: RwSignal::new(page.jobs),
+        news: RwSignal::new(0),
+        rereading: StoredValue::new(false),
+    };
+    let topic = Topic::Queue(key.clone()).to_string();
+    live::follow(
+        live,
+        topic,
+        after,
+        Box::new(move |frame, snapshot| {
+            take_line(queue, store, gone, &frame);
+            jobs.take(frame, snapshot);
+        }),
+    );
+    redraw(chart, base.href(&format!("{}/chart.svg", crate::base_path::queue_path(&key))));
+    let (name, id) = queue.with_untracked(|q| (format::visible(&q.name), format::visible(&q.id)));
+    view! {
+        <nav class="crumbs" aria-label="Breadcrumbs">
+            <a href=base.href("/") data-up="">"All queues"</a>
+            <span>{key.store.clone()}</span>
+        </nav>
+        <header class="head">
+            <h1 title=id>{name}</h1>
+            <Facts queue/>
+        </header>
+        <StoreBanner store/>
+        {move || gone.get().then(|| view! { <div class="banner" role="alert"><strong>"This queue is no more."</strong><p>"Nothing of it is left in the store."</p></div> })}
+        <div class:stale=move || store.with(|s| s.reach != Reach::Live)>
+            <VerdictLine verdict=Signal::derive(move || queue.with(|q| q.verdict.clone()))/>
+            <figure class="throughput">
+                <figcaption>
+                    "Jobs per minute "
+                    <span class="key-in">"added"</span>" "<span class="key-out">"finished"</span>" "<span class="key-failed">"failed"</span>
+                </figcaption>
+                <div inner_html=move || chart.get()></div>
+            </figure>
+            {view! { <Tabs queue jobs/> }.into_any()}
+            {view! { <List jobs store/> }.into_any()}
+        </div>
+    }
+}
+
+fn lines_of(page: &Result<JobPageRows, String>) -> Vec<Line> {
+    page.iter().flat_map(|page| &page.rows).map(new_line).collect()
+}
+
+fn new_line(row: &JobRow) -> Line {
+    Line {
+        id: row.id.clone(),
+        row: RwSignal::new(row.clone()),
+    }
+}
+
+/// What stands behind `?` for a list, without what is the default anyway.
+fn query(state: JobState, order: Order, limit: usize, cursor: Option<&str>) -> String {
+    let mut query = format!("state={state}");
+    if order != Order::of(state) {
+        query += &format!("&order={}", order.as_str());
+    }
+    if limit != PAGE_SIZE {
+        query += &format!("&limit={limit}");
+    }
+    if let Some(cursor) = cursor {
+        query += &format!("&cursor={}", encode_segment(cursor));
+    }
+    query
+}
+
+fn take_line(queue: RwSignal<QueueSummary>, store: RwSignal<StoreSummary>, gone: RwSignal<bool>, frame: &Frame) {
+    if let Some(line) = frame.queues.first() {
+        queue.set(line.clone());
+        gone.set(false);
+    }
+    for patch in &frame.patches {
+        queue.update(|q| q.apply(patch.clone()));
+    }
+    if let Some(changed) = frame.stores.first() {
+        store.set(changed.clone());
+    }
+    if !frame.removed.is_empty() {
+        gone.set(true);
+    }
+}
+
+fn redraw(chart: RwSignal<String>, url: String) {
+    live::set_timeout(REDRAW_MS, move || {
+        let again = url.clone();
+        live::fetch_text(url, move |svg| {
+            if let Some(svg) = svg {
+                chart.set(svg);
+            }
+            redraw(chart, again);
+        });
+    });
+}
+
+impl Jobs {
+    /// Takes in what happened to jobs: lines on the page change in place, and the list is read again
+    /// soon, unless the reader is in it.
+    fn take(self, frame: Frame, snapshot: bool) {
+        let mut touched = frame.more_jobs;
+        for change in &frame.jobs {
+            let shown = self.lines.with_untracked(|lines| lines.iter().find(|line| line.id == change.id).map(|line| line.row));
+            match shown {
+                Some(row) => {
+                    apply(row, change);
+                    touched += u64::from(change.removed || change.state.is_some_and(|state| state != self.state));
+                }
+                None => touched += u64::from(self.belongs(change)),
+            }
+        }
+        if touched > 0 || snapshot {
+            self.news.update(|news| *news += touched);
+            self.reread_soon();
+        }
+    }
+
+    /// Whether a job that is not on the page may have come into this list.
+    fn belongs(self, change: &JobChange) -> bool {
+        match change.state {
+            // The event for a prioritized job says "waiting" too.
+            Some(JobState::Waiting) => matches!(self.state, JobState::Waiting | JobState::Prioritized),
+            Some(state) => state == self.state,
+            None => false,
+        }
+    }
+
+    fn reread_soon(self) {
+        if self.rereading.get_value() {
+            return;
+        }
+        self.rereading.set_value(true);
+        live::set_timeout(REREAD_MS, move || {
+            self.rereading.set_value(false);
+            // Further pages stay as they are: their reader is looking for something.
+            if self.first_page && !live::pointer_inside("jobs") {
+                self.reread();
+            } else if self.first_page && self.news.get_untracked() > 0 {
+                self.reread_soon();
+            }
+        });
+    }
+
+    fn reread(self) {
+        live::fetch_json::<JobPageRows>(self.url.get_value(), move |page| {
+            let Some(page) = page else { return };
+            self.lines.update(|lines| {
+                *lines = page
+                    .rows
+                    .iter()
+                    .map(|row| match lines.iter().find(|line| line.id == row.id) {
+                        Some(line) => {
+                            if line.row.with_untracked(|known| known != row) {
+                                line.row.set(row.clone());
+                            }
+                            line.clone()
+                        }
+                        None => new_line(row),
+                    })
+                    .collect();
+            });
+            self.page.set(Ok(page));
+            self.news.set(0);
+        });
+    }
+}
+
+fn apply(row: RwSignal<JobRow>, change: &JobChange) {
+    row.update(|row| {
+        if let Some(state) = change.state {
+            row.state = state;
+        }
+        if change.progress.is_some() {
+            row.progress.clone_from(&change.progress);
+        }
+        if change.error.is_some() {
+            row.error.clone_from(&change.error);
+        }
+        if change.removed {
+            row.problem = Some("removed".into());
+        }
+    });
+}
+
+#[component]
+fn Facts(queue: RwSignal<QueueSummary>) -> impl IntoView {
+    let live = expect_context::<Live>();
+    view! {
+        <dl class="facts">
+            <div><dt>"System"</dt><dd>{move || queue.with(|q| version(q))}</dd></div>
+            <div>
+                <dt>"Workers"</dt>
+                <dd>{move || queue.with(|q| format::count_or_unknown(q.workers.map(u64::from)))}</dd>
+            </div>
+            <div>
+                <dt>"In → out /min"</dt>
+                <dd>
+                    {move || queue.with(|q| q.rates.map_or_else(
+                        || format::UNKNOWN.to_owned(),
+                        |r| format!("{} → {}", format::rate(r.arrivals), format::rate(r.departures)),
+                    ))}
+                </dd>
+            </div>
+            <div>
+                <dt>"Next has waited"</dt>
+                <dd>
+                    {move || queue.with(|q| match (q.counts.backlog(), q.oldest_waiting) {
+                        (Some(0), _) => "nothing waits".to_owned(),
+                        (_, Some(at)) => format::span(live.now.get().saturating_sub(at)),
+                        _ => format::UNKNOWN.to_owned(),
+                    })}
+                </dd>
+            </div>
+            <div>
+                <dt>"Hands out work"</dt>
+                <dd>{move || queue.with(|q| match q.paused { Some(true) => "no, paused", Some(false) => "yes", None => format::UNKNOWN })}</dd>
+            </div>
+        </dl>
+    }
+}
+
+/// What the library said of itself. The last client that opened the queue wrote it.
+fn version(queue: &QueueSummary) -> String {
+    match queue.version.as_deref().and_then(|v| v.split_once(':')) {
+        Some((_, version)) => format!("{} ({})", queue.system, format::visible(version)),
+        None => queue.system.to_string(),
+    }
+}
+
+/// One tab per state, each a link with its count.
+#[component]
+fn Tabs(queue: RwSignal<QueueSummary>, jobs: Jobs) -> impl IntoView {
+    let href = jobs.base.with_value(|base| jobs.key.with_value(|key| base.queue(key)));
+    let tabs = JobState::ALL
+        .into_iter()
+        .map(|state| {
+            let current = if state == jobs.state { "page" } else { "false" };
+            view! {
+                <a
+                    href=format!("{href}?state={state}")
+                    class=state_class(state)
+                    class:zero=move || queue.with(|q| q.counts.get(state) == Some(0))
+                    aria-current=current
+                >
+                    <i aria-hidden="true">{state_mark(state)}</i>
+                    <span>{state.short()}</span>
+                    <b>{move || queue.with(|q| format::count_or_unknown(q.counts.get(state)))}</b>
+                </a>
+            }
+        })
+        .collect_view();
+    view! {
+        <div class="bar">
+            <nav class="tabs" aria-label="Jobs by state">{tabs}</nav>
+            <form class="find" action=format!("{href}/find") role="search">
+                <label class="sr-only" for="find">"Job id"</label>
+                <input id="find" name="id" type="search" placeholder="Job id" required maxlength="4096" data-search=""/>
+                <button>"Open"</button>
+            </form>
+        </div>
+    }
+}
+
+#[component]
+fn List(jobs: Jobs, store: RwSignal<StoreSummary>) -> impl IntoView {
+    let live = expect_context::<Live>();
+    let href = jobs.base.with_value(|base| jobs.key.with_value(|key| base.queue(key)));
+    let here = jobs.url.with_value(|url| url.split_once('?').map(|(_, query)| query.to_owned())).unwrap_or_default();
+    let refresh = format!("{href}?{here}");
+    let state = jobs.state;
+    let other = match jobs.order {
+        Order::Next => (Order::Newest, "newest first"),
+        Order::Newest => (Order::Next, if state == JobState::Completed || state == JobState::Failed { "oldest first" } else { "next first" }),
+    };
+    let turn = format!("{href}?{}", query(state, other.0, PAGE_SIZE, None));
+    let next = {
+        let href = href.clone();
+        move || {
+            jobs.page.with(|page| {
+                let cursor = page.as_ref().ok()?.next.clone()?;
+                let query = query(state, jobs.order, PAGE_SIZE, Some(&cursor));
+                Some(view! { <a class="button" rel="next" href=format!("{href}?{query}")>"Next page"</a> })
+            })
+        }
+    };
+    let first = (!jobs.first_page).then(|| view! { <a class="button" href=format!("{href}?{}", query(state, jobs.order, PAGE_SIZE, None))>"First page"</a> });
+    let range = move || {
+        jobs.page.with(|page| match page {
+            Err(_) => String::new(),
+            Ok(page) if page.rows.is_empty() => String::new(),
+            Ok(page) => {
+                let from = page.offset.unwrap_or(0) + 1;
+                let to = from + page.rows.len() as u64 - 1;
+                format!("{}–{} of {} {}", format::count(from), format::count(to), format::count(page.total.max(to)), state.label())
+            }
+        })
+    };
+    let read_at = move || jobs.page.with(|page| page.as_ref().ok().map(|page| page.as_of));
+    view! {
+        <div class="list-head">
+            <p>
+                <b>{range}</b>
+                <small>{move || read_at().map(|at| format!("read {} ago", format::span(live.now.get() - at)))}</small>
+            </p>
+            <p class="actions">
+                <a class="news" href=refresh class:none=move || jobs.news.get() == 0>
+                    {move || format!("{} changes since, show", format::count(jobs.news.get()))}
+                </a>
+                <a href=turn>{other.1}</a>
+                {first}
+                {next}
+            </p>
+        </div>
+        {move || jobs.page.with(|page| match page {
+            Err(why) => Some(view! { <p class="empty">{format!("The jobs cannot be shown: {why}")}</p> }.into_any()),
+            Ok(page) if page.rows.is_empty() => Some(view! { <p class="empty">{empty_text(state, page.total)}</p> }.into_any()),
+            Ok(_) => None,
+        })}
+        <div class="scroll">
+            <table class="jobs" id="jobs" class:none=move || jobs.lines.with(Vec::is_empty)>
+                <caption class="sr-only">{format!("Jobs {}", state.label())}</caption>
+                <thead>
+                    <tr>
+                        <th scope="col">"Job"</th>
+                        <th scope="col">"Name"</th>
+                        <th scope="col" class="n">{when_title(state)}</th>
+                        <th scope="col" class="n">{duration_title(state)}</th>
+                        <th scope="col" class="n">"Attempts"</th>
+                        <th scope="col">{detail_title(state)}</th>
+                        <th scope="col" class="n wide">"Data"</th>
+                    </tr>
+                </thead>
+                <tbody>
+                    <For each=move || jobs.lines.get() key=|line| line.id.clone() let:line>
+                        <Row jobs line store/>
+                    </For>
+                </tbody>
+            </table>
+        </div>
+    }
+}
+
+fn empty_text(state: JobState, total: u64) -> String {
+    if total > 0 {
+        return "Nothing is left on this page; the first page shows what there is.".into();
+    }
+    match state {
+        JobState::Waiting => "No job waits: everything that is ready has been taken.".into(),
+        JobState::Active => "No job is being worked on.".into(),
+        JobState::Failed => "No failed job is kept. Retention may have removed older ones.".into(),
+        JobState::Completed => "No completed job is kept. The queue may remove jobs as they complete.".into(),
+        JobState::Delayed => "No job is delayed: none is scheduled or backing off.".into(),
+        JobState::Prioritized => "No job waits with a priority.".into(),
+        JobState::WaitingChildren => "No parent waits for its children.".into(),
+    }
+}
+
+const fn when_title(state: JobState) -> &'static str {
+    match state {
+        JobState::Active => "Started",
+        JobState::Delayed => "Due",
+        JobState::Completed | JobState::Failed => "Finished",
+        _ => "Created",
+    }
+}
+
+const fn duration_title(state: JobState) -> &'static str {
+    match state {
+        JobState::Completed | JobState::Failed => "Ran",
+        JobState::Active => "Running",
+        JobState::Prioritized => "Priority",
+        _ => "Age",
+    }
+}
+
+const fn detail_title(state: JobState) -> &'static str {
+    match state {
+        JobState::Failed => "Error",
+        JobState::Active => "Progress",
+        _ => "Worker, progress or last error",
+    }
+}
+
+#[component]
+fn Row(jobs: Jobs, line: Line, store: RwSignal<StoreSummary>) -> impl IntoView {
+    let live = expect_context::<Live>();
+    let row = line.row;
+    let list = jobs.state;
+    let href = jobs.base.with_value(|base| jobs.key.with_value(|key| base.job(key, &line.id)));
+    let id = format::visible(&line.id);
+    let duration = move || {
+        row.with(|row| match list {
+            JobState::Prioritized => row.priority.to_string(),
+            JobState::Active if row.state == JobState::Active => {
+                row.started.map_or_else(String::new, |at| format::span(live.now.get().saturating_sub(at)))
+            }
+            JobState::Active | JobState::Completed | JobState::Failed => {
+                row.started.zip(row.finished).map_or_else(String::new, |(from, to)| format::duration(to.saturating_sub(from)))
+            }
+            _ => row.created.map_or_else(String::new, |at| format::span(live.now.get().saturating_sub(at))),
+        })
+    };
+    let when = move || match list {
+        JobState::Delayed => view! { <Due at=Signal::derive(move || row.with(|r| r.due))/> }.into_any(),
+        JobState::Active => view! { <Ago at=Signal::derive(move || row.with(|r| r.started))/> }.into_any(),
+        JobState::Completed | JobState::Failed => view! { <Ago at=Signal::derive(move || row.with(|r| r.finished))/> }.into_any(),
+        _ => view! { <Ago at=Signal::derive(move || row.with(|r| r.created))/> }.into_any(),
+    };
+    let moved = move || row.with(|row| row.problem.is_some() || row.state != list);
+    view! {
+        <tr class:moved=moved class:stale=move || store.with(|s| s.reach != Reach::Live)>
+            <th scope="row" class="id"><a href=href data-row="" title=id.clone()>{id.clone()}</a></th>
+            <td class="name">{move || row.with(|r| format::visible(&r.name))}</td>
+            <td class="n">{when()}</td>
+            <td class="n">{duration}</td>
+            <td class="n">{move || row.with(|r| format!("{} / {}", r.attempts, r.attempts_max))}</td>
+            <td class="detail">
+                {move || row.with(|r| (r.state != list).then(|| view! { <span class=state_class(r.state)><i aria-hidden="true">{state_mark(r.state)}</i>{r.state.label()}</span> }))}
+                {move || row.with(|r| r.problem.clone().map(|text| view! { <span class="problem">{text}</span> }))}
+                <ProgressView progress=Signal::derive(move || row.with(|r| (list != JobState::Failed).then(|| r.progress.clone()).flatten()))/>
+                {move || row.with(|r| r.worker.as_ref().filter(|_| list == JobState::Active).map(|w| view! { <span class="worker">{format::visible(w)}</span> }))}
+                {move || row.with(|r| r.error.clone().filter(|_| list != JobState::Completed).map(|e| {
+                    let e = format::visible(&e);
+                    view! { <span class="error" title=e.clone()>{e.clone()}</span> }
+                }))}
+            </td>
+            <td class="n wide">{move || row.with(|r| format::bytes(r.data_size))}</td>
+        </tr>
+    }
+}
