@@ -9,7 +9,7 @@ use crate::model::format;
 use plotters::prelude::*;
 
 /// The drawing's own units; the page scales it.
-const SIZE: (u32, u32) = (960, 200);
+const SIZE: (u32, u32) = (1400, 150);
 
 /// Slices per point: one minute.
 const PER_POINT: usize = 6;
@@ -57,7 +57,7 @@ fn per_minute(slices: &[Slice], newest: Millis, since: Millis) -> Vec<Point> {
     for point in points.iter_mut().rev() {
         let begin = end.saturating_sub(PER_POINT);
         let begins_at = ends_at - SLICE * PER_POINT as Millis;
-        if begin == end || ends_at <= since {
+        if end - begin < PER_POINT || begins_at < since {
             break;
         }
         let mut sum = Slice::default();
@@ -168,8 +168,8 @@ mod tests {
     }
 
     #[test]
-    fn what_was_not_watched_is_blank_not_zero() {
-        let points = per_minute(&[Slice::default(); 13], 130_000, 70_000);
+    fn what_was_not_watched_whole_is_blank_not_zero() {
+        let points = per_minute(&[Slice::default(); 13], 130_000, 40_000);
         assert_eq!(points.iter().flatten().count(), 1);
         assert_eq!(points.last(), Some(&Some(Slice::default())));
         assert!(throughput(&[Slice::default()], 0, 0).contains("last 0 minutes"));

@@ -69,6 +69,7 @@ pub fn App(page: Page) -> impl IntoView {
             <form method="dialog"><button>"Close"</button></form>
         </dialog>
     }
+    .into_any()
 }
 
 #[component]

@@ -40,7 +40,7 @@ pub const fn state_mark(state: JobState) -> &'static str {
         JobState::Prioritized => "▲",
         JobState::Active => "▶",
         JobState::Delayed => "◷",
-        JobState::WaitingChildren => "⑂",
+        JobState::WaitingChildren => "◇",
         JobState::Completed => "✓",
         JobState::Failed => "✕",
     }
@@ -61,6 +61,7 @@ pub fn StateMark(#[prop(into)] state: Signal<JobState>) -> impl IntoView {
             {move || state.get().label()}
         </span>
     }
+    .into_any()
 }
 
 /// A moment as its age, with the date one hover away.
@@ -78,6 +79,7 @@ pub fn Ago(#[prop(into)] at: Signal<Option<Millis>>) -> impl IntoView {
             }}
         </time>
     }
+    .into_any()
 }
 
 /// "4 s ago", or how far ahead another clock is.
@@ -107,6 +109,7 @@ pub fn Due(#[prop(into)] at: Signal<Option<Millis>>) -> impl IntoView {
             }}
         </time>
     }
+    .into_any()
 }
 
 /// How far a job says it is: a bar for a number, text for anything else.
@@ -174,6 +177,7 @@ pub fn VerdictLine(#[prop(into)] verdict: Signal<Verdict>) -> impl IntoView {
             </small>
         </p>
     }
+    .into_any()
 }
 
 /// A banner for a store that does not answer: what, since when, and what still holds.

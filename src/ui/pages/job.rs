@@ -77,8 +77,8 @@ pub fn JobView(page: JobPage, after: String) -> impl IntoView {
             <div class="banner" role="alert"><strong>"This job was removed."</strong><p>"What is shown is how it was last seen."</p></div>
         })}
         <div class="job" class:stale=move || store.with(|s| s.reach != Reach::Live) || shown.removed.get()>
-            <section aria-labelledby="t-time"><h2 id="t-time">"Timeline"</h2>{view! { <Timeline job/> }.into_any()}</section>
-            <section aria-labelledby="t-facts"><h2 id="t-facts">"Facts"</h2>{view! { <Facts job queue=key/> }.into_any()}</section>
+            <section aria-labelledby="t-time"><h2 id="t-time">"Timeline"</h2><Timeline job/></section>
+            <section aria-labelledby="t-facts"><h2 id="t-facts">"Facts"</h2><Facts job queue=key/></section>
             {move || job.with(|j| j.error.clone()).map(|error| view! {
                 <section class="span" aria-labelledby="t-error"><h2 id="t-error">"Last error"</h2><Text payload=error class="error"/></section>
             })}
@@ -87,11 +87,12 @@ pub fn JobView(page: JobPage, after: String) -> impl IntoView {
             {move || job.with(|j| j.result.clone()).map(|result| view! {
                 <section class="span" aria-labelledby="t-result"><h2 id="t-result">"Return value"</h2><Json payload=result/></section>
             })}
-            <section class="span" aria-labelledby="t-logs"><h2 id="t-logs">"Log"</h2>{view! { <LogView job/> }.into_any()}</section>
+            <section class="span" aria-labelledby="t-logs"><h2 id="t-logs">"Log"</h2><LogView job/></section>
             <section class="span" aria-labelledby="t-options"><h2 id="t-options">"Options as stored"</h2>{move || view! { <Json payload=job.with(|j| j.options.clone())/> }}</section>
             {move || job.with(|j| other_fields(j))}
         </div>
     }
+    .into_any()
 }
 
 impl Shown {
@@ -180,6 +181,7 @@ fn Timeline(job: RwSignal<JobDetail>) -> impl IntoView {
             {move || job.with(|j| j.row.due).map(|_| view! { <li><b>"due"</b><Due at=Signal::derive(move || job.with(|j| j.row.due))/></li> })}
         </ol>
     }
+    .into_any()
 }
 
 #[component]
@@ -211,6 +213,7 @@ fn Facts(job: RwSignal<JobDetail>, queue: QueueRef) -> impl IntoView {
             {fact("Data", |j| Some(format::bytes(j.row.data_size)))}
         </dl>
     }
+    .into_any()
 }
 
 /// One stack trace per failed attempt, the newest first and open.

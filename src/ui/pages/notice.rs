@@ -20,4 +20,5 @@ pub fn NoticeView(notice: Notice) -> impl IntoView {
             <ul class="actions">{links}</ul>
         </section>
     }
+    .into_any()
 }

@@ -44,12 +44,13 @@ pub fn OverviewView(overview: Overview, after: String) -> impl IntoView {
     live::follow(live, topic, after, Box::new(move |frame, snapshot| lines.take(frame, snapshot)));
     view! {
         <h1 class="sr-only">"All queues"</h1>
-        {view! { <Summary lines/> }.into_any()}
-        {view! { <Stores stores=lines.stores/> }.into_any()}
-        {view! { <Attention lines/> }.into_any()}
+        <Summary lines/>
+        <Stores stores=lines.stores/>
+        <Attention lines/>
         {move || lines.order.with(Vec::is_empty).then(|| view! { <Empty stores=lines.stores/> })}
-        {view! { <Table lines/> }.into_any()}
+        <Table lines/>
     }
+    .into_any()
 }
 
 fn line(queue: QueueSummary) -> Line {
@@ -190,6 +191,7 @@ fn Summary(lines: Lines) -> impl IntoView {
             <ul class="totals">{totals}</ul>
         </section>
     }
+    .into_any()
 }
 
 /// The stores, each with its vital signs.
@@ -208,6 +210,7 @@ fn Stores(stores: RwSignal<Vec<StoreSummary>>) -> impl IntoView {
             </For>
         </section>
     }
+    .into_any()
 }
 
 #[component]
@@ -246,6 +249,7 @@ fn StoreLine(store: Memo<StoreSummary>) -> impl IntoView {
             </span>
         </div>
     }
+    .into_any()
 }
 
 /// What needs somebody: one line each, worst first.
@@ -290,6 +294,7 @@ fn Attention(lines: Lines) -> impl IntoView {
             </ul>
         </section>
     }
+    .into_any()
 }
 
 /// No queue is known: why, and what to do.
@@ -341,6 +346,7 @@ fn Table(lines: Lines) -> impl IntoView {
             </table>
         </div>
     }
+    .into_any()
 }
 
 #[component]
@@ -395,6 +401,7 @@ fn Row(line: Line, stores: RwSignal<Vec<StoreSummary>>) -> impl IntoView {
             <td class="n history wide" class:zero=zero(JobState::Completed)>{count(JobState::Completed)}</td>
         </tr>
     }
+    .into_any()
 }
 
 fn flow(queue: &QueueSummary) -> String {

@@ -95,10 +95,11 @@ pub fn QueueView(page: QueuePage, after: String) -> impl IntoView {
                 </figcaption>
                 <div inner_html=move || chart.get()></div>
             </figure>
-            {view! { <Tabs queue jobs/> }.into_any()}
-            {view! { <List jobs store/> }.into_any()}
+            <Tabs queue jobs/>
+            <List jobs store/>
         </div>
     }
+    .into_any()
 }
 
 fn lines_of(page: &Result<JobPageRows, String>) -> Vec<Line> {
@@ -278,6 +279,7 @@ fn Facts(queue: RwSignal<QueueSummary>) -> impl IntoView {
             </div>
         </dl>
     }
+    .into_any()
 }
 
 /// What the library said of itself. The last client that opened the queue wrote it.
@@ -320,6 +322,7 @@ fn Tabs(queue: RwSignal<QueueSummary>, jobs: Jobs) -> impl IntoView {
             </form>
         </div>
     }
+    .into_any()
 }
 
 #[component]
@@ -399,6 +402,7 @@ fn List(jobs: Jobs, store: RwSignal<StoreSummary>) -> impl IntoView {
             </table>
         </div>
     }
+    .into_any()
 }
 
 fn empty_text(state: JobState, total: u64) -> String {
@@ -488,4 +492,5 @@ fn Row(jobs: Jobs, line: Line, store: RwSignal<StoreSummary>) -> impl IntoView {
             <td class="n wide">{move || row.with(|r| format::bytes(r.data_size))}</td>
         </tr>
     }
+    .into_any()
 }
