@@ -48,8 +48,7 @@ impl FromStr for BasePath {
             !s.is_empty()
                 && s != "."
                 && s != ".."
-                && s.bytes()
-                    .all(|b| b.is_ascii_alphanumeric() || b"._~-".contains(&b))
+                && s.bytes().all(|b| b.is_ascii_alphanumeric() || b"._~-".contains(&b))
         };
         if segments.split('/').all(fine) {
             Ok(Self(trimmed.to_owned()))
@@ -137,7 +136,9 @@ mod tests {
         for (text, base) in [("", ""), ("/", ""), ("/q", "/q"), ("/admin/queues/", "/admin/queues")] {
             assert_eq!(text.parse::<BasePath>().unwrap().as_str(), base);
         }
-        for bad in ["q", "//", "/a//b", "/..", "/a/../b", "/a%2e", "/<b>", "/a b", "/a?b", "/é", "///"] {
+        for bad in [
+            "q", "//", "/a//b", "/..", "/a/../b", "/a%2e", "/<b>", "/a b", "/a?b", "/é", "///",
+        ] {
             assert!(bad.parse::<BasePath>().is_err(), "{bad}");
         }
     }
@@ -170,6 +171,9 @@ mod tests {
             store: "s".into(),
             queue: "bull:a/b ?".into(),
         };
-        assert_eq!(base.job(&odd, ".."), "/admin/queues/queues/s/bull:a%2Fb%20%3F/jobs/%2E%2E");
+        assert_eq!(
+            base.job(&odd, ".."),
+            "/admin/queues/queues/s/bull:a%2Fb%20%3F/jobs/%2E%2E"
+        );
     }
 }

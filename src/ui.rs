@@ -25,9 +25,21 @@ use crate::model::verdict::Level;
 pub fn title(page: &Page) -> String {
     let text = match &page.body {
         Body::Overview(overview) => {
-            let bad = overview.queues.iter().filter(|queue| queue.verdict.level == Level::Bad).count()
-                + overview.stores.iter().filter(|store| store.verdict.level == Level::Bad).count();
-            if bad == 0 { "Queues · Drover".into() } else { format!("{bad} bad · Queues · Drover") }
+            let bad = overview
+                .queues
+                .iter()
+                .filter(|queue| queue.verdict.level == Level::Bad)
+                .count()
+                + overview
+                    .stores
+                    .iter()
+                    .filter(|store| store.verdict.level == Level::Bad)
+                    .count();
+            if bad == 0 {
+                "Queues · Drover".into()
+            } else {
+                format!("{bad} bad · Queues · Drover")
+            }
         }
         Body::Queue(page) => format!("{} · Drover", page.queue.name),
         Body::Job(page) => format!("{} · {} · Drover", page.job.row.id, page.queue.name),
@@ -49,7 +61,9 @@ pub fn render(page: Page) -> String {
 /// Takes up the page that the server rendered.
 #[cfg(feature = "hydrate")]
 pub fn hydrate() {
-    let data = live::document().get_element_by_id("page").and_then(|element| element.text_content());
+    let data = live::document()
+        .get_element_by_id("page")
+        .and_then(|element| element.text_content());
     let Some(page) = data.and_then(|json| serde_json::from_str::<Page>(&json).ok()) else {
         leptos::logging::error!("the page carries no data that this version reads; it stays as it is");
         return;

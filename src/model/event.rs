@@ -28,7 +28,12 @@ pub enum Topic {
 }
 
 /// What may stand unescaped in a part of a topic or a path.
-const PLAIN: &AsciiSet = &NON_ALPHANUMERIC.remove(b'-').remove(b'_').remove(b'.').remove(b'~').remove(b':');
+const PLAIN: &AsciiSet = &NON_ALPHANUMERIC
+    .remove(b'-')
+    .remove(b'_')
+    .remove(b'.')
+    .remove(b'~')
+    .remove(b':');
 
 /// Percent-encodes one segment so that it survives paths, queries and topic lists.
 ///
@@ -81,10 +86,7 @@ impl FromStr for Topic {
             return Ok(Self::Overview);
         }
         let (kind, rest) = text.split_once(':').ok_or(BadTopic)?;
-        let parts = rest
-            .split('/')
-            .map(decode_segment)
-            .collect::<Result<Vec<_>, _>>()?;
+        let parts = rest.split('/').map(decode_segment).collect::<Result<Vec<_>, _>>()?;
         if parts.iter().any(String::is_empty) {
             return Err(BadTopic);
         }
@@ -211,7 +213,16 @@ mod tests {
 
     #[test]
     fn topics_survive_names_made_of_anything() {
-        for name in ["mail", "bull:a b", "a/b,c", "..", "%2e", "<img src=x>", "é\n\0", "{tag}"] {
+        for name in [
+            "mail",
+            "bull:a b",
+            "a/b,c",
+            "..",
+            "%2e",
+            "<img src=x>",
+            "é\n\0",
+            "{tag}",
+        ] {
             let queue = QueueRef {
                 store: "s".into(),
                 queue: name.into(),

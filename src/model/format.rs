@@ -36,7 +36,11 @@ pub fn rate(per_minute: f64) -> String {
     } else if per_minute < 9.95 {
         format!("{per_minute:.1}")
     } else {
-        #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "positive and far below 2^63")]
+        #[expect(
+            clippy::cast_possible_truncation,
+            clippy::cast_sign_loss,
+            reason = "positive and far below 2^63"
+        )]
         count(per_minute.round() as u64)
     }
 }
@@ -133,8 +137,16 @@ fn civil(ms: Millis) -> Option<(String, String)> {
     let day = doy - (153 * mp + 2) / 5 + 1;
     let month = if mp < 10 { mp + 3 } else { mp - 9 };
     let year = yoe + era * 400 + i64::from(month <= 2);
-    let (h, m, s, milli) = (of_day / 3_600_000, of_day / 60_000 % 60, of_day / 1000 % 60, of_day % 1000);
-    Some((format!("{year:04}-{month:02}-{day:02}"), format!("{h:02}:{m:02}:{s:02}.{milli:03}")))
+    let (h, m, s, milli) = (
+        of_day / 3_600_000,
+        of_day / 60_000 % 60,
+        of_day / 1000 % 60,
+        of_day % 1000,
+    );
+    Some((
+        format!("{year:04}-{month:02}-{day:02}"),
+        format!("{h:02}:{m:02}:{s:02}.{milli:03}"),
+    ))
 }
 
 /// Text from a stranger made harmless to read: control and direction-changing characters become

@@ -35,7 +35,10 @@ pub struct Page {
 /// Which page it is.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
-#[expect(clippy::large_enum_variant, reason = "one value per request; boxing would only blur it")]
+#[expect(
+    clippy::large_enum_variant,
+    reason = "one value per request; boxing would only blur it"
+)]
 pub enum Body {
     /// All queues.
     Overview(Overview),
@@ -70,7 +73,14 @@ pub fn sort_by_trouble(queues: &mut [QueueSummary]) {
             ),
             _ => (0, std::cmp::Reverse(0)),
         };
-        (level, age, backlog, queue.name.clone(), queue.store.clone(), queue.id.clone())
+        (
+            level,
+            age,
+            backlog,
+            queue.name.clone(),
+            queue.store.clone(),
+            queue.id.clone(),
+        )
     });
 }
 

@@ -90,7 +90,9 @@ pub struct UnknownState;
 
 impl fmt::Display for UnknownState {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("not a job state; one of waiting, prioritized, active, delayed, waiting_children, completed, failed")
+        f.write_str(
+            "not a job state; one of waiting, prioritized, active, delayed, waiting_children, completed, failed",
+        )
     }
 }
 

@@ -18,7 +18,7 @@ use crate::model::queue::System;
 use crate::model::state::JobState;
 use crate::model::store::Reach;
 use async_trait::async_trait;
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::fmt;
 use std::sync::Arc;
 use tokio::sync::mpsc;
@@ -164,7 +164,9 @@ pub trait Adapter: Send + Sync + fmt::Debug {
     fn capabilities(&self) -> Capabilities;
 
     /// Finds queues. Takes as long as the key space needs, in small steps.
-    async fn discover(&self) -> Result<Vec<FoundQueue>, Trouble>;
+    ///
+    /// Those in `known` need no proof that they are queues and may be left out.
+    async fn discover(&self, known: &HashSet<QueueId>) -> Result<Vec<FoundQueue>, Trouble>;
 
     /// Of these ids, the ones that are queues of this system.
     async fn recognise(&self, queues: &[QueueId]) -> Result<Vec<FoundQueue>, Trouble>;

@@ -178,7 +178,10 @@ fn healthcheck(listen: SocketAddr) -> ExitCode {
             ExitCode::SUCCESS
         }
         Ok(answer) => {
-            eprintln!("drover: {listen} is not ready: {}", answer.lines().next().unwrap_or("no answer"));
+            eprintln!(
+                "drover: {listen} is not ready: {}",
+                answer.lines().next().unwrap_or("no answer")
+            );
             ExitCode::FAILURE
         }
         Err(error) => {

@@ -17,6 +17,9 @@ const PER_POINT: usize = 6;
 /// Points: one hour.
 const POINTS: usize = 60;
 
+/// The same, as the axis counts them.
+const MINUTES: u32 = 60;
+
 /// Each sentinel with the class that takes its place.
 const SENTINELS: [(RGBColor, &str, &str); 5] = [
     (RGBColor(1, 0, 0), "#010000", "chart-in"),
@@ -73,7 +76,12 @@ fn per_minute(slices: &[Slice], newest: Millis, since: Millis) -> Vec<Point> {
 }
 
 fn draw(svg: &mut String, points: &[Point]) -> Result<(), Box<dyn std::error::Error>> {
-    let highest = points.iter().flatten().map(|p| p.added.max(p.finished())).max().unwrap_or(0);
+    let highest = points
+        .iter()
+        .flatten()
+        .map(|p| p.added.max(p.finished()))
+        .max()
+        .unwrap_or(0);
     let top = (f64::from(highest) * 1.1).max(5.0);
     let area = SVGBackend::with_string(svg, SIZE).into_drawing_area();
     let text = ("sans-serif", 12).into_font().color(&sentinel(4));
@@ -82,7 +90,7 @@ fn draw(svg: &mut String, points: &[Point]) -> Result<(), Box<dyn std::error::Er
         .margin_top(6)
         .x_label_area_size(22)
         .y_label_area_size(48)
-        .build_cartesian_2d(-(POINTS as f64)..0.0, 0.0..top)?;
+        .build_cartesian_2d(-f64::from(MINUTES)..0.0, 0.0..top)?;
     chart
         .configure_mesh()
         .disable_x_mesh()
@@ -92,13 +100,28 @@ fn draw(svg: &mut String, points: &[Point]) -> Result<(), Box<dyn std::error::Er
         .label_style(text)
         .x_labels(7)
         .y_labels(4)
-        .x_label_formatter(&|x| if *x > -0.5 { "now".into() } else { format!("{:.0} min", -x) })
+        .x_label_formatter(&|x| {
+            if *x > -0.5 {
+                "now".into()
+            } else {
+                format!("{:.0} min", -x)
+            }
+        })
         .y_label_formatter(&|y| format::rate(*y))
         .draw()?;
     #[expect(clippy::cast_precision_loss, reason = "sixty points")]
-    let at = |i: usize| i as f64 + 1.0 - POINTS as f64;
-    let known = || points.iter().enumerate().filter_map(|(i, point)| point.map(|p| (at(i), p)));
-    chart.draw_series(AreaSeries::new(known().map(|(x, p)| (x, f64::from(p.finished()))), 0.0, sentinel(1)))?;
+    let at = |i: usize| i as f64 + 1.0 - f64::from(MINUTES);
+    let known = || {
+        points
+            .iter()
+            .enumerate()
+            .filter_map(|(i, point)| point.map(|p| (at(i), p)))
+    };
+    chart.draw_series(AreaSeries::new(
+        known().map(|(x, p)| (x, f64::from(p.finished()))),
+        0.0,
+        sentinel(1),
+    ))?;
     chart.draw_series(
         known()
             .filter(|(_, p)| p.failed > 0)
@@ -164,7 +187,10 @@ mod tests {
             assert!(!svg.contains(hex), "{hex} is left in the drawing");
             assert!(svg.contains(class), "{class} is not drawn");
         }
-        assert!(!svg.contains("style="), "a style attribute would break the content security policy");
+        assert!(
+            !svg.contains("style="),
+            "a style attribute would break the content security policy"
+        );
     }
 
     #[test]

@@ -187,7 +187,8 @@ impl Reader<'_> {
         let direct = (self.env)(name).filter(|value| !value.is_empty());
         let path = (self.env)(name_file).filter(|value| !value.is_empty());
         if direct.is_some() && path.is_some() {
-            self.problems.push(format!("{name} and {name_file} are both set: keep one"));
+            self.problems
+                .push(format!("{name} and {name_file} are both set: keep one"));
         }
         direct.or_else(|| self.read_secret(name_file, &path?))
     }
@@ -214,10 +215,18 @@ fn check(raw: file::Raw, path: Option<PathBuf>, env: Env<'_>, problems: Vec<Stri
     let loopback = SocketAddr::from(([127, 0, 0, 1], 3000));
     let listen_raw = r.pick("DROVER_LISTEN", server.listen, "127.0.0.1:3000");
     let listen_source = listen_raw.1.clone();
-    let listen = r.read("listen: an address and port such as 127.0.0.1:3000", listen_raw, loopback);
+    let listen = r.read(
+        "listen: an address and port such as 127.0.0.1:3000",
+        listen_raw,
+        loopback,
+    );
     let base_raw = r.pick("DROVER_BASE_PATH", server.base_path, base_path::DEFAULT);
     let base_path = r.read("base_path", base_raw, BasePath::default());
-    let proxy_raw = r.pick("DROVER_BEHIND_PROXY", server.behind_proxy.map(|b| b.to_string()), "false");
+    let proxy_raw = r.pick(
+        "DROVER_BEHIND_PROXY",
+        server.behind_proxy.map(|b| b.to_string()),
+        "false",
+    );
     let behind_proxy = r.read("behind_proxy: true or false", proxy_raw, false);
     let streams_raw = r.pick("DROVER_MAX_STREAMS", server.max_streams.map(|n| n.to_string()), "10000");
     let max_streams = r.read("max_streams: a number", streams_raw, 10_000);
@@ -227,13 +236,18 @@ fn check(raw: file::Raw, path: Option<PathBuf>, env: Env<'_>, problems: Vec<Stri
         "text" => LogFormat::Text,
         "json" => LogFormat::Json,
         other => {
-            r.problems.push(format!("{}: log_format: {other:?} is neither text nor json", format_raw.1));
+            r.problems.push(format!(
+                "{}: log_format: {other:?} is neither text nor json",
+                format_raw.1
+            ));
             LogFormat::Text
         }
     };
     let (auth, auth_source) = r.pick("DROVER_AUTH_MODE", raw.auth.unwrap_or_default().mode, "none");
     if auth != "none" {
-        r.problems.push(format!("{auth_source}: auth mode {auth:?} is not known; this version has only none"));
+        r.problems.push(format!(
+            "{auth_source}: auth mode {auth:?} is not known; this version has only none"
+        ));
     }
     if !listen.ip().is_loopback() && !behind_proxy {
         r.problems.push(format!(
@@ -269,19 +283,29 @@ fn check(raw: file::Raw, path: Option<PathBuf>, env: Env<'_>, problems: Vec<Stri
 }
 
 fn stores(r: &mut Reader<'_>, raw: Vec<file::Store>, warnings: &mut Vec<String>) -> Vec<Store> {
-    let place = r.file.as_ref().map_or_else(String::new, |path| path.display().to_string());
+    let place = r
+        .file
+        .as_ref()
+        .map_or_else(String::new, |path| path.display().to_string());
     let mut stores = Vec::new();
     for (i, store) in raw.into_iter().enumerate() {
-        let at = format!("{place}: [[store]] {} ({})", i + 1, store.id.as_deref().unwrap_or("no id"));
+        let at = format!(
+            "{place}: [[store]] {} ({})",
+            i + 1,
+            store.id.as_deref().unwrap_or("no id")
+        );
         let url = match (store.url, store.url_file) {
             (Some(url), None) => Some(url),
             (None, Some(path)) => r.read_secret(&at, &path),
             (Some(_), Some(_)) => {
-                r.problems.push(format!("{at}: url and url_file are both set: keep one"));
+                r.problems
+                    .push(format!("{at}: url and url_file are both set: keep one"));
                 None
             }
             (None, None) => {
-                r.problems.push(format!("{at}: has no url: write url = \"redis://host:6379\" or url_file"));
+                r.problems.push(format!(
+                    "{at}: has no url: write url = \"redis://host:6379\" or url_file"
+                ));
                 None
             }
         };
@@ -290,12 +314,15 @@ fn stores(r: &mut Reader<'_>, raw: Vec<file::Store>, warnings: &mut Vec<String>)
             continue;
         };
         if let Some(url) = url {
-            stores.push((at, Store {
-                id,
-                url,
-                prefixes: store.prefixes.unwrap_or_default(),
-                queues: store.queues.unwrap_or_default(),
-            }));
+            stores.push((
+                at,
+                Store {
+                    id,
+                    url,
+                    prefixes: store.prefixes.unwrap_or_default(),
+                    queues: store.queues.unwrap_or_default(),
+                },
+            ));
         }
     }
     if let Some(url) = r.secret("DROVER_REDIS_URL", "DROVER_REDIS_URL_FILE") {
@@ -320,7 +347,8 @@ fn stores(r: &mut Reader<'_>, raw: Vec<file::Store>, warnings: &mut Vec<String>)
     for (at, store) in &stores {
         check_store(r, at, store, warnings);
         if !seen.insert(store.id.clone()) {
-            r.problems.push(format!("{at}: a second store has the id {:?}", store.id));
+            r.problems
+                .push(format!("{at}: a second store has the id {:?}", store.id));
         }
     }
     stores.into_iter().map(|(_, store)| store).collect()
@@ -329,21 +357,31 @@ fn stores(r: &mut Reader<'_>, raw: Vec<file::Store>, warnings: &mut Vec<String>)
 fn check_store(r: &mut Reader<'_>, at: &str, store: &Store, warnings: &mut Vec<String>) {
     let plain = |b: u8| b.is_ascii_alphanumeric() || b"-_.".contains(&b);
     if store.id.is_empty() || store.id.len() > 64 || !store.id.bytes().all(plain) || store.id.starts_with('.') {
-        r.problems.push(format!("{at}: id: 1 to 64 letters, digits, '-', '_' and '.', not beginning with '.'"));
+        r.problems.push(format!(
+            "{at}: id: 1 to 64 letters, digits, '-', '_' and '.', not beginning with '.'"
+        ));
     }
     match super::adapter::redis::link::Link::new(&store.url) {
-        Err(error) => r.problems.push(format!("{at}: url: {} is not the URL of a Redis: {error}", mask_url(&store.url))),
+        Err(error) => r.problems.push(format!(
+            "{at}: url: {} is not the URL of a Redis: {error}",
+            mask_url(&store.url)
+        )),
         Ok(link) => {
             let host = link.address().rsplit_once(':').map_or("", |(host, _)| host).to_owned();
             let local = matches!(host.as_str(), "localhost" | "127.0.0.1" | "::1" | "");
             if store.url.starts_with("redis://") && !local && store.url.contains('@') {
-                warnings.push(format!("{at}: the password of {} travels in the clear; rediss:// encrypts it.", store.id));
+                warnings.push(format!(
+                    "{at}: the password of {} travels in the clear; rediss:// encrypts it.",
+                    store.id
+                ));
             }
         }
     }
     for queue in &store.queues {
         if !queue.contains(':') {
-            r.problems.push(format!("{at}: queues: {queue:?} has no prefix: write prefix:name, such as bull:{queue}"));
+            r.problems.push(format!(
+                "{at}: queues: {queue:?} has no prefix: write prefix:name, such as bull:{queue}"
+            ));
         }
     }
 }

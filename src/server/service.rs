@@ -65,7 +65,10 @@ impl Refusal {
                 "no-such-queue",
                 "No such queue",
                 404,
-                format!("No queue {:?} is known in the store {:?}. A new one is found within seconds of its first worker, and otherwise with the next search of the key space.", queue.queue, queue.store),
+                format!(
+                    "No queue {:?} is known in the store {:?}. A new one is found within seconds of its first worker, and otherwise with the next search of the key space.",
+                    queue.queue, queue.store
+                ),
             ),
             Self::NoJob(_, job) => (
                 "no-such-job",
@@ -73,9 +76,18 @@ impl Refusal {
                 404,
                 format!("The queue holds no job {job:?}: it was removed, or retention removed it after it finished."),
             ),
-            Self::Unreadable(ReadError::BadCursor) => ("bad-cursor", "Damaged address", 400, ReadError::BadCursor.to_string()),
-            Self::Unreadable(ReadError::Store(trouble)) => ("store-unavailable", "The store does not answer", 503, trouble.cause.clone()),
-            Self::Unreadable(ReadError::Corrupt(what)) => ("unreadable", "The store's data cannot be read", 502, what.clone()),
+            Self::Unreadable(ReadError::BadCursor) => {
+                ("bad-cursor", "Damaged address", 400, ReadError::BadCursor.to_string())
+            }
+            Self::Unreadable(ReadError::Store(trouble)) => (
+                "store-unavailable",
+                "The store does not answer",
+                503,
+                trouble.cause.clone(),
+            ),
+            Self::Unreadable(ReadError::Corrupt(what)) => {
+                ("unreadable", "The store's data cannot be read", 502, what.clone())
+            }
         };
         Problem {
             kind: format!("urn:drover:problem:{kind}"),
@@ -141,7 +153,11 @@ impl Service {
     }
 
     /// One page of jobs, with the state and order it is of.
-    pub async fn jobs(&self, key: &QueueRef, request: &JobsRequest) -> Answer<(JobQuery, Result<JobPageRows, ReadError>)> {
+    pub async fn jobs(
+        &self,
+        key: &QueueRef,
+        request: &JobsRequest,
+    ) -> Answer<(JobQuery, Result<JobPageRows, ReadError>)> {
         let (queue, ..) = self.queue(key)?;
         let state = request.state.unwrap_or_else(|| most_telling(&queue));
         let query = JobQuery {
@@ -155,7 +171,9 @@ impl Service {
         let asked = query.clone();
         let rows = self
             .lists
-            .get((key.store.clone(), query.clone()), || async move { adapter.jobs(&asked).await })
+            .get((key.store.clone(), query.clone()), || async move {
+                adapter.jobs(&asked).await
+            })
             .await;
         Ok((query, rows))
     }
@@ -191,7 +209,9 @@ impl Service {
         let adapter = self.collector(&key.store)?.adapter().clone();
         let (queue, job) = (key.queue.as_str().into(), id.to_owned());
         self.jobs
-            .get((key.clone(), id.to_owned()), || async move { adapter.job(&queue, &job).await })
+            .get((key.clone(), id.to_owned()), || async move {
+                adapter.job(&queue, &job).await
+            })
             .await
             .map_err(Refusal::Unreadable)?
             .ok_or_else(gone)
@@ -214,7 +234,9 @@ impl Service {
         };
         Ok(self
             .charts
-            .get(key.clone(), || async move { chart::throughput(&slices, newest, since).into() })
+            .get(key.clone(), || async move {
+                chart::throughput(&slices, newest, since).into()
+            })
             .await)
     }
 }

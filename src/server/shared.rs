@@ -42,7 +42,9 @@ impl<K: Eq + Hash + Clone, V: Clone> Shared<K, V> {
             if answers.len() >= ANSWERS_MAX {
                 Arc::default()
             } else {
-                let entry = answers.entry(question).or_insert_with(|| (Instant::now(), Arc::default()));
+                let entry = answers
+                    .entry(question)
+                    .or_insert_with(|| (Instant::now(), Arc::default()));
                 if entry.0.elapsed() >= self.keep {
                     *entry = (Instant::now(), Arc::default());
                 }

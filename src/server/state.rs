@@ -31,7 +31,12 @@ struct Parts {
 impl App {
     /// Puts the parts together.
     #[must_use]
-    pub fn new(config: Config, board: Arc<Board>, collectors: Vec<(String, Arc<Collector>)>, stop: CancellationToken) -> Self {
+    pub fn new(
+        config: Config,
+        board: Arc<Board>,
+        collectors: Vec<(String, Arc<Collector>)>,
+        stop: CancellationToken,
+    ) -> Self {
         let service = Service::new(board.clone(), collectors.clone());
         Self(Arc::new(Parts {
             config,

@@ -17,8 +17,12 @@ use tracing_subscriber::EnvFilter;
 ///
 /// When `filter` is not a list of directives such as `info,drover=debug`.
 pub fn init(filter: &str, format: LogFormat) -> Result<(), String> {
-    let filter: EnvFilter = filter.parse().map_err(|e| format!("DROVER_LOG: {filter:?} is not a log filter: {e}"))?;
-    let lines = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr);
+    let filter: EnvFilter = filter
+        .parse()
+        .map_err(|e| format!("DROVER_LOG: {filter:?} is not a log filter: {e}"))?;
+    let lines = tracing_subscriber::fmt()
+        .with_env_filter(filter)
+        .with_writer(std::io::stderr);
     // A second start in one process (tests) keeps the first subscriber.
     let _ = match format {
         LogFormat::Text => lines.try_init(),
@@ -64,7 +68,10 @@ pub fn render(app: &App) -> Option<String> {
     #[expect(clippy::cast_precision_loss, reason = "gauges are floats")]
     gauge!("drover_streams").set(app.streams() as f64);
     for (id, collector) in app.collectors() {
-        let up = app.board().store(id).is_some_and(|store| store.reach == crate::model::store::Reach::Live);
+        let up = app
+            .board()
+            .store(id)
+            .is_some_and(|store| store.reach == crate::model::store::Reach::Live);
         gauge!("drover_store_up", "store" => id.to_owned()).set(f64::from(u8::from(up)));
         let queues = app.board().store(id).map_or(0, |store| store.queues);
         gauge!("drover_queues", "store" => id.to_owned()).set(f64::from(queues));

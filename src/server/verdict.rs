@@ -91,7 +91,10 @@ pub fn of_queue(facts: &Facts) -> (Level, &'static str, String) {
             fire(
                 Level::Bad,
                 "B1",
-                format!("{waiting} waiting and no worker connected for {}.", format::span(facts.now - since)),
+                format!(
+                    "{waiting} waiting and no worker connected for {}.",
+                    format::span(facts.now - since)
+                ),
             );
         }
         let still = facts.now - facts.last_movement;
@@ -99,11 +102,20 @@ pub fn of_queue(facts: &Facts) -> (Level, &'static str, String) {
             fire(
                 Level::Bad,
                 "B2",
-                format!("Nothing was begun or finished for {} while {waiting} wait.", format::span(still)),
+                format!(
+                    "Nothing was begun or finished for {} while {waiting} wait.",
+                    format::span(still)
+                ),
             );
         }
         if let Some(age) = age {
-            let text = || format!("The next job has waited {}; the promise is {}.", format::span(age), format::span(PROMISE));
+            let text = || {
+                format!(
+                    "The next job has waited {}; the promise is {}.",
+                    format::span(age),
+                    format::span(PROMISE)
+                )
+            };
             if age >= 5 * PROMISE {
                 fire(Level::Bad, "B3", text());
             } else if age >= PROMISE {
@@ -128,15 +140,26 @@ pub fn of_queue(facts: &Facts) -> (Level, &'static str, String) {
 #[must_use]
 pub fn of_store(store: &StoreSummary, evicting: bool) -> (Level, &'static str, String) {
     if store.reach != Reach::Live {
-        let cause = store.cause.clone().unwrap_or_else(|| format!("{} is {}.", store.address, store.reach.word()));
-        let level = if store.reach == Reach::Connecting { Level::Unknown } else { Level::Bad };
+        let cause = store
+            .cause
+            .clone()
+            .unwrap_or_else(|| format!("{} is {}.", store.address, store.reach.word()));
+        let level = if store.reach == Reach::Connecting {
+            Level::Unknown
+        } else {
+            Level::Bad
+        };
         return (level, "U1", cause);
     }
     let Some(vitals) = &store.vitals else {
         return (Level::Ok, "", String::new());
     };
     if evicting {
-        return (Level::Bad, "R2", "It is evicting keys: jobs may be disappearing.".into());
+        return (
+            Level::Bad,
+            "R2",
+            "It is evicting keys: jobs may be disappearing.".into(),
+        );
     }
     if let Some(max) = vitals.memory.max {
         #[expect(clippy::cast_precision_loss, reason = "a share needs no more precision")]
@@ -153,7 +176,10 @@ pub fn of_store(store: &StoreSummary, evicting: bool) -> (Level, &'static str, S
         return (
             Level::Watch,
             "R3",
-            format!("Its eviction policy is {}; queues need noeviction, or jobs can disappear.", vitals.memory.policy),
+            format!(
+                "Its eviction policy is {}; queues need noeviction, or jobs can disappear.",
+                vitals.memory.policy
+            ),
         );
     }
     (Level::Ok, "", String::new())
@@ -186,8 +212,10 @@ impl Judge {
             self.shown.reason = reason;
             return self.shown.clone();
         }
-        // Operators' own doing, and the end of ignorance, show at once.
-        let at_once = first || level == Level::Unknown || level == Level::Paused || self.shown.level == Level::Paused;
+        // Silence, its end, and what operators do show at once.
+        let at_once = first
+            || [rule, self.shown.rule.as_str()].contains(&"U1")
+            || [level, self.shown.level].contains(&Level::Paused);
         let since = match self.candidate {
             Some((held, since)) if held == level => since,
             _ => now,
@@ -246,7 +274,11 @@ mod tests {
         none.no_workers_since = Some(none.now - 31_000);
         assert_eq!(of_queue(&none).1, "B1");
         none.workers = None;
-        assert_eq!(of_queue(&none).0, Level::Ok, "workers that cannot be counted are not missing");
+        assert_eq!(
+            of_queue(&none).0,
+            Level::Ok,
+            "workers that cannot be counted are not missing"
+        );
         let mut stuck = waiting(1, 400_000);
         stuck.last_movement = stuck.now - 400_000;
         assert_eq!(of_queue(&stuck).1, "B2");

@@ -1,1 +1,15 @@
-fn main(){}
+//! Drover against the real thing: real Redis servers, the real BullMQ of two versions, real workers.
+//!
+//! One binary, so that there is one link step. Servers are started by the tests on free ports and
+//! stopped with them. A test whose server or library is missing fails; it is never skipped.
+
+#![expect(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
+
+mod base_path;
+mod discovery;
+mod events;
+mod http;
+mod layers;
+mod reading;
+mod stores;
+mod support;

@@ -8,7 +8,7 @@ use crate::model::page::{Body, Page};
 use leptos::prelude::*;
 
 /// What every component may need to know.
-#[derive(Clone)]
+#[derive(Clone, Debug)]
 pub struct Frame {
     /// Where the board lives.
     pub base: BasePath,

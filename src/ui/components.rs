@@ -136,7 +136,11 @@ pub fn ProgressView(#[prop(into)] progress: Signal<Option<Progress>>) -> impl In
 }
 
 fn percent(n: f64) -> String {
-    if (n - n.round()).abs() < 0.05 { format!("{n:.0}") } else { format!("{n:.1}") }
+    if (n - n.round()).abs() < 0.05 {
+        format!("{n:.0}")
+    } else {
+        format!("{n:.1}")
+    }
 }
 
 /// Whether the page is live, in words.
@@ -155,7 +159,11 @@ pub fn LinkBadge() -> impl IntoView {
         LinkState::Connecting => "connecting".to_owned(),
         LinkState::Live => "live".to_owned(),
         LinkState::Reconnecting { since } => {
-            format!("reconnecting, stale since {} ({})", format::clock(since), format::span(live.now.get() - since))
+            format!(
+                "reconnecting, stale since {} ({})",
+                format::clock(since),
+                format::span(live.now.get() - since)
+            )
         }
         LinkState::Resting => "paused while hidden".to_owned(),
     };
@@ -214,12 +222,12 @@ pub fn spark_path(values: &[u32], width: f64, height: f64) -> String {
     if values.len() < 2 {
         return String::new();
     }
-    #[expect(clippy::cast_precision_loss, reason = "at most sixty points")]
     let step = width / 59.0;
-    let start = width - step * (values.len() - 1) as f64;
+    let points = u32::try_from(values.len()).unwrap_or(u32::MAX);
+    let start = width - step * f64::from(points - 1);
     let mut path = String::with_capacity(values.len() * 10);
-    for (i, value) in values.iter().enumerate() {
-        let x = start + step * i as f64;
+    for (i, value) in (0_u32..).zip(values) {
+        let x = start + step * f64::from(i);
         let y = height - 1.0 - f64::from(*value) / top * (height - 2.0);
         let _ = write!(path, "{}{x:.0} {y:.0}", if i == 0 { 'M' } else { 'L' });
     }

@@ -16,7 +16,9 @@ mod keyboard;
 mod stream;
 
 #[cfg(feature = "hydrate")]
-pub use browser::{after_hydration, document, fetch_json, fetch_text, path_and_query, pointer_inside, set_timeout, start_clock};
+pub use browser::{
+    after_hydration, document, fetch_json, fetch_text, path_and_query, pointer_inside, set_timeout, start_clock,
+};
 #[cfg(feature = "hydrate")]
 pub use stream::follow;
 
@@ -39,7 +41,7 @@ pub enum LinkState {
 }
 
 /// The page's own state, shared by all components.
-#[derive(Clone, Copy)]
+#[derive(Clone, Copy, Debug)]
 pub struct Live {
     /// The server's time, ticking.
     pub now: RwSignal<Millis>,

@@ -1,9 +1,9 @@
 //! One module per page.
 
-mod job;
-mod notice;
-mod overview;
-mod queue;
+pub mod job;
+pub mod notice;
+pub mod overview;
+pub mod queue;
 
 pub use job::JobView;
 pub use notice::NoticeView;

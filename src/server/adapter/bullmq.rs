@@ -41,7 +41,7 @@ use crate::model::page::JobPageRows;
 use crate::model::queue::System;
 use crate::model::state::JobState;
 use async_trait::async_trait;
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 use tokio::sync::mpsc;
 
@@ -101,8 +101,8 @@ impl Adapter for BullMq {
         }
     }
 
-    async fn discover(&self) -> Result<Vec<FoundQueue>, Trouble> {
-        discover::queues(&self.link, &self.scope).await
+    async fn discover(&self, known: &HashSet<QueueId>) -> Result<Vec<FoundQueue>, Trouble> {
+        discover::queues(&self.link, &self.scope, known).await
     }
 
     async fn recognise(&self, queues: &[QueueId]) -> Result<Vec<FoundQueue>, Trouble> {
@@ -134,7 +134,7 @@ impl Adapter for BullMq {
     }
 
     fn changes(&self) -> mpsc::Receiver<Vec<Change>> {
-        events::start(self.link.clone(), self.watch.clone())
+        events::start(&self.link, &self.watch)
     }
 }
 

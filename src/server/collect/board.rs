@@ -91,7 +91,9 @@ impl TopicState {
         self.bytes += frame.len();
         self.ring.push_back((seq, frame));
         while self.ring.len() > RING_FRAMES || self.bytes > RING_BYTES {
-            let Some((seq, frame)) = self.ring.pop_front() else { break };
+            let Some((seq, frame)) = self.ring.pop_front() else {
+                break;
+            };
             self.bytes -= frame.len();
             self.forgotten = seq;
         }
@@ -141,7 +143,10 @@ impl Board {
     pub fn add_store(&self, store: StoreSummary) {
         let mut inner = self.inner();
         inner.seq += 1;
-        inner.topics.entry(Topic::Overview).or_insert_with(|| TopicState::new(0));
+        inner
+            .topics
+            .entry(Topic::Overview)
+            .or_insert_with(|| TopicState::new(0));
         inner.stores.push(store);
     }
 
@@ -193,7 +198,9 @@ impl Board {
             let key = queue.key();
             match inner.queues.get_mut(&key) {
                 Some(known) => {
-                    let Some(patch) = queue.patch_since(known) else { continue };
+                    let Some(patch) = queue.patch_since(known) else {
+                        continue;
+                    };
                     *known = Arc::new(queue);
                     if inner.topics.contains_key(&Topic::Queue(key.clone())) {
                         frame(&mut of_queue, &key, &mut |f| f.patches.push(patch.clone()));
@@ -277,7 +284,10 @@ impl Board {
         let followed = topics
             .into_iter()
             .map(|topic| {
-                let state = inner.topics.entry(topic.clone()).or_insert_with(|| TopicState::new(seq));
+                let state = inner
+                    .topics
+                    .entry(topic.clone())
+                    .or_insert_with(|| TopicState::new(seq));
                 let resumable = after.filter(|after| *after >= state.forgotten);
                 Followed {
                     wake: state.wake.subscribe(),
@@ -298,7 +308,10 @@ impl Inner {
     fn push(&mut self, topic: &Topic, frame: &Frame, epoch: u64) {
         if let Some(state) = self.topics.get_mut(topic) {
             self.seq += 1;
-            state.push(self.seq, encode("delta", Some(Position { epoch, seq: self.seq }), frame));
+            state.push(
+                self.seq,
+                encode("delta", Some(Position { epoch, seq: self.seq }), frame),
+            );
         }
     }
 
@@ -317,7 +330,10 @@ impl Inner {
 
     fn snapshot(&mut self, topic: &Topic) -> Bytes {
         let seq = self.seq;
-        if let Some(TopicState { snapshot: Some((at, bytes)), .. }) = self.topics.get(topic)
+        if let Some(TopicState {
+            snapshot: Some((at, bytes)),
+            ..
+        }) = self.topics.get(topic)
             && *at == seq
         {
             return bytes.clone();
@@ -338,7 +354,9 @@ impl Inner {
             }
             Topic::Job(key, _) => {
                 frame.stores = store_of(self, &key.store);
-                frame.jobs.extend(self.topics.get(topic).and_then(|state| state.job.clone()));
+                frame
+                    .jobs
+                    .extend(self.topics.get(topic).and_then(|state| state.job.clone()));
             }
             Topic::Store(id) => frame.stores = store_of(self, id),
         }
@@ -392,7 +410,10 @@ impl Subscription {
         let mut deltas: Vec<(u64, Bytes)> = Vec::new();
         for followed in &mut self.followed {
             followed.wake.mark_unchanged();
-            let reached = inner.topics.get(&followed.topic).and_then(|state| followed.at.filter(|at| *at >= state.forgotten).map(|at| (state, at)));
+            let reached = inner
+                .topics
+                .get(&followed.topic)
+                .and_then(|state| followed.at.filter(|at| *at >= state.forgotten).map(|at| (state, at)));
             match reached {
                 Some((state, at)) => {
                     let first = state.ring.partition_point(|(seq, _)| *seq <= at);
@@ -420,7 +441,10 @@ impl Subscription {
 
     /// Waits until there may be something to take.
     pub async fn changed(&mut self) {
-        let waits = self.followed.iter_mut().map(|followed| Box::pin(followed.wake.changed()));
+        let waits = self
+            .followed
+            .iter_mut()
+            .map(|followed| Box::pin(followed.wake.changed()));
         let (result, ..) = futures::future::select_all(waits).await;
         if result.is_err() {
             // The topic was forgotten, which happens only to topics without followers; start over

@@ -8,12 +8,12 @@
 use super::board::{Board, Update};
 use super::throughput::Slice;
 use super::track::Track;
+use crate::model::Millis;
 use crate::model::event::JobChange;
 use crate::model::now;
 use crate::model::queue::QueueRef;
 use crate::model::store::{Reach, StoreSummary};
 use crate::model::verdict::{Level, Verdict};
-use crate::model::Millis;
 use crate::server::adapter::redis::info;
 use crate::server::adapter::redis::link::Link;
 use crate::server::adapter::redis::reply;
@@ -37,9 +37,9 @@ const WORKERS_EVERY: u64 = 3;
 const INFO_EVERY: u64 = 5;
 
 /// The shortest time between two searches of the key space.
-const SEARCH_EVERY: Duration = Duration::from_secs(30);
+const SEARCH_EVERY: Duration = Duration::from_secs(5);
 
-/// A search may take this share of the time: one that takes a minute runs every 20 minutes.
+/// A search may take a twentieth of the time: one that takes a minute runs every 20 minutes.
 const SEARCH_SHARE: u32 = 20;
 
 /// Queues recounted in one tick at most.
@@ -135,7 +135,10 @@ impl Collector {
             }
             let (jobs, dirty) = self.hear(batch);
             if dirty.is_empty() {
-                self.board.publish(Update { jobs, ..Update::default() });
+                self.board.publish(Update {
+                    jobs,
+                    ..Update::default()
+                });
                 continue;
             }
             // Without counts the events are still news; the counts follow when the store answers.
@@ -148,14 +151,15 @@ impl Collector {
         }
     }
 
-    #[expect(clippy::type_complexity, reason = "read once, two lines above")]
     fn hear(&self, batch: Vec<Change>) -> (Vec<(QueueRef, Vec<JobChange>)>, Vec<QueueId>) {
         let at = now();
         let mut jobs: HashMap<QueueId, Vec<JobChange>> = HashMap::new();
         let mut dirty = Vec::new();
         let mut state = self.state();
         for change in batch {
-            let Some(track) = state.tracks.get_mut(&change.queue) else { continue };
+            let Some(track) = state.tracks.get_mut(&change.queue) else {
+                continue;
+            };
             if change.gap {
                 track.throughput.gap(at);
             }
@@ -190,9 +194,8 @@ impl Collector {
         let mut lines = Vec::with_capacity(queues.len());
         for (queue, reading) in queues.iter().zip(readings) {
             if let Some(track) = state.tracks.get_mut(queue) {
-                let first = track.line.reason.as_deref() == Some("Not read yet.");
-                track.counted(at, reading);
-                if first {
+                // A first reading and an operator's pause are judged at once, not at the next tick.
+                if track.counted(at, reading) {
                     track.tick(at);
                 }
                 lines.push(track.line.clone());
@@ -272,7 +275,8 @@ impl Collector {
 
     /// Searches the key space and takes up what is new.
     async fn search(&self) {
-        match self.adapter.discover().await {
+        let known = self.state().tracks.keys().cloned().collect();
+        match self.adapter.discover(&known).await {
             Ok(found) => {
                 self.state().summary.searched = true;
                 self.take_up(&found).await;
@@ -286,7 +290,10 @@ impl Collector {
         let at = now();
         let new: Vec<QueueId> = {
             let mut state = self.state();
-            let new: Vec<&FoundQueue> = found.iter().filter(|queue| !state.tracks.contains_key(&queue.id)).collect();
+            let new: Vec<&FoundQueue> = found
+                .iter()
+                .filter(|queue| !state.tracks.contains_key(&queue.id))
+                .collect();
             for queue in &new {
                 let track = Track::new(&self.store, self.adapter.system(), queue, at);
                 state.tracks.insert(queue.id.clone(), track);
@@ -314,7 +321,9 @@ impl Collector {
     }
 
     async fn read_workers(&self) {
-        let Ok(workers) = self.adapter.workers().await else { return };
+        let Ok(workers) = self.adapter.workers().await else {
+            return;
+        };
         let at = now();
         let unknown: Vec<QueueId> = {
             let mut state = self.state();
@@ -322,7 +331,11 @@ impl Collector {
                 track.workers(at, workers.as_ref().map(|w| w.get(queue).copied().unwrap_or(0)));
             }
             let known = &state.tracks;
-            workers.into_iter().flat_map(HashMap::into_keys).filter(|queue| !known.contains_key(queue)).collect()
+            workers
+                .into_iter()
+                .flat_map(HashMap::into_keys)
+                .filter(|queue| !known.contains_key(queue))
+                .collect()
         };
         if !unknown.is_empty() {
             // A worker is connected to a queue that no search has found yet.
@@ -331,9 +344,13 @@ impl Collector {
     }
 
     async fn take_up_served(&self, queues: Vec<QueueId>) {
-        let Ok(found) = self.adapter.recognise(&queues).await else { return };
+        let Ok(found) = self.adapter.recognise(&queues).await else {
+            return;
+        };
         self.take_up(&found).await;
-        let Ok(Some(workers)) = self.adapter.workers().await else { return };
+        let Ok(Some(workers)) = self.adapter.workers().await else {
+            return;
+        };
         let at = now();
         let mut state = self.state();
         for queue in found {
@@ -346,8 +363,16 @@ impl Collector {
     async fn read_info(&self) {
         let mut pipe = redis::pipe();
         pipe.cmd("INFO");
-        let Ok(replies) = self.link.run(&mut pipe).await else { return };
-        let Some(text) = replies.into_iter().next().and_then(Result::ok).as_ref().and_then(reply::text) else {
+        let Ok(replies) = self.link.run(&mut pipe).await else {
+            return;
+        };
+        let Some(text) = replies
+            .into_iter()
+            .next()
+            .and_then(Result::ok)
+            .as_ref()
+            .and_then(reply::text)
+        else {
             return;
         };
         let vitals = info::parse(&text);
@@ -370,13 +395,20 @@ impl Collector {
         if !all {
             due.truncate(RECOUNTS);
         }
-        let Ok(readings) = self.adapter.counts(&due).await else { return };
+        let Ok(readings) = self.adapter.counts(&due).await else {
+            return;
+        };
         let at = now();
         let mut gone = Vec::new();
         {
             let mut state = self.state();
             for (queue, reading) in due.iter().zip(readings) {
-                if !reading.exists && state.tracks.get(queue).is_some_and(|track| track.line.workers.unwrap_or(0) == 0) {
+                if !reading.exists
+                    && state
+                        .tracks
+                        .get(queue)
+                        .is_some_and(|track| track.line.workers.unwrap_or(0) == 0)
+                {
                     gone.push(queue.clone());
                 } else if let Some(track) = state.tracks.get_mut(queue) {
                     track.counted(at, reading);
@@ -402,7 +434,9 @@ impl Collector {
             let wanted = state.tracks.iter().filter(|(_, track)| track.wants_a_look(at));
             wanted.map(|(queue, _)| queue.clone()).collect()
         };
-        let Ok(oldest) = self.adapter.oldest_waiting(&wanted).await else { return };
+        let Ok(oldest) = self.adapter.oldest_waiting(&wanted).await else {
+            return;
+        };
         let mut state = self.state();
         for (queue, oldest) in wanted.iter().zip(oldest) {
             if let Some(track) = state.tracks.get_mut(queue) {

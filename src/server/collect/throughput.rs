@@ -93,7 +93,11 @@ impl Throughput {
             self.hour.pop_front();
         }
         self.newest = self.newest.max(current);
-        while self.seconds.front().is_some_and(|(second, _)| *second <= now / 1000 - WINDOW) {
+        while self
+            .seconds
+            .front()
+            .is_some_and(|(second, _)| *second <= now / 1000 - WINDOW)
+        {
             self.seconds.pop_front();
         }
     }
@@ -195,7 +199,11 @@ mod tests {
         let (slices, newest) = t.hour(50_000_000);
         assert_eq!(slices.len(), SLICES);
         assert_eq!(newest, 50_000_000);
-        assert_eq!(slices.iter().map(|s| s.completed).sum::<u32>(), 1, "the first is an hour away");
+        assert_eq!(
+            slices.iter().map(|s| s.completed).sum::<u32>(),
+            1,
+            "the first is an hour away"
+        );
         assert_eq!(t.rates(50_100_000).unwrap().departures, 0.0);
     }
 }

@@ -96,8 +96,9 @@ impl Track {
         (changes, count)
     }
 
-    /// Takes in a count.
-    pub(super) fn counted(&mut self, now: Millis, reading: Reading) {
+    /// Takes in a count. True if it is the first, or the queue was paused or resumed since the last.
+    pub(super) fn counted(&mut self, now: Millis, reading: Reading) -> bool {
+        let turned = self.counted == 0 || self.line.paused != reading.paused;
         self.counted = now;
         if self.line.counts.backlog() == Some(0) && reading.counts.backlog() != Some(0) {
             self.stirred = true;
@@ -110,11 +111,16 @@ impl Track {
         if self.line.counts.backlog() == Some(0) {
             self.line.oldest_waiting = None;
         }
+        turned
     }
 
     /// Whether it is time to count although no event asks for it.
     pub(super) const fn is_due(&self, now: Millis) -> bool {
-        let every = if now - self.spoke < BUSY { RECOUNT_BUSY } else { RECOUNT_IDLE + self.phase };
+        let every = if now - self.spoke < BUSY {
+            RECOUNT_BUSY
+        } else {
+            RECOUNT_IDLE + self.phase
+        };
         now - self.counted >= every
     }
 

@@ -5,7 +5,10 @@ use serde::Deserialize;
 /// The whole file.
 #[derive(Debug, Default, Deserialize)]
 #[serde(deny_unknown_fields)]
-#[expect(missing_docs, reason = "each field is a table of the file; `Config` says what they mean")]
+#[expect(
+    missing_docs,
+    reason = "each field is a table of the file; `Config` says what they mean"
+)]
 pub struct Raw {
     pub server: Option<Server>,
     pub auth: Option<Auth>,
@@ -17,7 +20,10 @@ pub struct Raw {
 /// `[server]`
 #[derive(Debug, Default, Deserialize)]
 #[serde(deny_unknown_fields)]
-#[expect(missing_docs, reason = "each field is a key of the file; `Config` says what they mean")]
+#[expect(
+    missing_docs,
+    reason = "each field is a key of the file; `Config` says what they mean"
+)]
 pub struct Server {
     pub listen: Option<String>,
     pub base_path: Option<String>,
@@ -30,7 +36,10 @@ pub struct Server {
 /// `[auth]`
 #[derive(Debug, Default, Deserialize)]
 #[serde(deny_unknown_fields)]
-#[expect(missing_docs, reason = "each field is a key of the file; `Config` says what they mean")]
+#[expect(
+    missing_docs,
+    reason = "each field is a key of the file; `Config` says what they mean"
+)]
 pub struct Auth {
     pub mode: Option<String>,
 }
@@ -38,7 +47,10 @@ pub struct Auth {
 /// `[[store]]`
 #[derive(Debug, Default, Deserialize)]
 #[serde(deny_unknown_fields)]
-#[expect(missing_docs, reason = "each field is a key of the file; `Config` says what they mean")]
+#[expect(
+    missing_docs,
+    reason = "each field is a key of the file; `Config` says what they mean"
+)]
 pub struct Store {
     pub id: Option<String>,
     pub url: Option<String>,
@@ -54,7 +66,9 @@ pub struct Store {
 /// What is wrong and in which line, without the line itself: it may hold a password.
 pub fn parse(text: &str) -> Result<Raw, String> {
     toml::from_str(text).map_err(|error| {
-        let line = error.span().map(|span| text[..span.start.min(text.len())].matches('\n').count() + 1);
+        let line = error
+            .span()
+            .map(|span| text[..span.start.min(text.len())].matches('\n').count() + 1);
         match line {
             Some(line) => format!("line {line}: {}", error.message()),
             None => error.message().to_owned(),

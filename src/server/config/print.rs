@@ -16,7 +16,11 @@ pub fn print(config: &Config) -> String {
     };
     let _ = writeln!(out, "[server]");
     let _ = writeln!(out, "listen = {}", text(&config.listen.to_string()));
-    let base = if config.base_path.as_str().is_empty() { "/" } else { config.base_path.as_str() };
+    let base = if config.base_path.as_str().is_empty() {
+        "/"
+    } else {
+        config.base_path.as_str()
+    };
     let _ = writeln!(out, "base_path = {}", text(base));
     let _ = writeln!(out, "behind_proxy = {}", config.behind_proxy);
     let _ = writeln!(out, "max_streams = {}", config.max_streams);

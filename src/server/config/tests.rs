@@ -10,7 +10,10 @@ fn load_with(text: &str, vars: &[(&str, &str)]) -> Result<Config, Problems> {
 
 #[test]
 fn the_environment_alone_is_enough() {
-    let config = load(None, &|name| (name == "DROVER_REDIS_URL").then(|| "redis://127.0.0.1:6379".into())).unwrap();
+    let config = load(None, &|name| {
+        (name == "DROVER_REDIS_URL").then(|| "redis://127.0.0.1:6379".into())
+    })
+    .unwrap();
     assert_eq!(config.stores[0].id, "redis");
     assert_eq!(config.listen.to_string(), "127.0.0.1:3000");
     assert_eq!(config.base_path.as_str(), "/admin/queues");
@@ -19,7 +22,8 @@ fn the_environment_alone_is_enough() {
 
 #[test]
 fn the_environment_wins_over_the_file_and_the_file_over_the_default() {
-    let file = "[server]\nlisten = \"127.0.0.1:4000\"\nbase_path = \"/q\"\n[[store]]\nid = \"a\"\nurl = \"redis://h\"\n";
+    let file =
+        "[server]\nlisten = \"127.0.0.1:4000\"\nbase_path = \"/q\"\n[[store]]\nid = \"a\"\nurl = \"redis://h\"\n";
     let config = load_with(file, &[("DROVER_LISTEN", "127.0.0.1:5000")]).unwrap();
     assert_eq!(config.listen.port(), 5000);
     assert_eq!(config.base_path.as_str(), "/q");
@@ -29,10 +33,21 @@ fn the_environment_wins_over_the_file_and_the_file_over_the_default() {
 #[test]
 fn every_problem_is_told_at_once_with_its_place() {
     let file = "[[store]]\nid = \"a b\"\nurl = \"http://x\"\n[[store]]\nid = \"c\"\nqueues = [\"mail\"]\n";
-    let vars = [("DROVER_LISTEN", "0.0.0.0:80"), ("DROVER_BASE_PATH", "/../x"), ("DROVER_AUTH_MODE", "magic")];
+    let vars = [
+        ("DROVER_LISTEN", "0.0.0.0:80"),
+        ("DROVER_BASE_PATH", "/../x"),
+        ("DROVER_AUTH_MODE", "magic"),
+    ];
     let Problems(problems) = load_with(file, &vars).unwrap_err();
     let all = problems.join("\n");
-    for part in ["DROVER_LISTEN: 0.0.0.0:80", "DROVER_BASE_PATH", "magic", "(a b): id", "not the URL of a Redis", "(c): has no url"] {
+    for part in [
+        "DROVER_LISTEN: 0.0.0.0:80",
+        "DROVER_BASE_PATH",
+        "magic",
+        "(a b): id",
+        "not the URL of a Redis",
+        "(c): has no url",
+    ] {
         assert!(all.contains(part), "{part:?} is not in\n{all}");
     }
 }
@@ -49,7 +64,11 @@ fn a_misspelt_name_is_refused_with_its_line_and_without_the_text_of_it() {
 fn another_machine_gets_in_only_when_something_in_front_is_said_to_decide() {
     let redis = ("DROVER_REDIS_URL", "redis://h");
     assert!(load_with("", &[redis, ("DROVER_LISTEN", "0.0.0.0:80")]).is_err());
-    let config = load_with("", &[redis, ("DROVER_LISTEN", "0.0.0.0:80"), ("DROVER_BEHIND_PROXY", "true")]).unwrap();
+    let config = load_with(
+        "",
+        &[redis, ("DROVER_LISTEN", "0.0.0.0:80"), ("DROVER_BEHIND_PROXY", "true")],
+    )
+    .unwrap();
     assert!(config.warnings[0].contains("behind_proxy"), "{:?}", config.warnings);
 }
 
@@ -72,7 +91,10 @@ fn what_is_printed_can_be_read_again() {
     let file = "[[store]]\nid = \"a\"\nurl = \"redis://h:1\"\nprefixes = [\"bull\"]\nqueues = [\"bull:x\"]\n";
     let config = load_with(file, &[]).unwrap();
     let again = load_with(&print::print(&config), &[]).unwrap();
-    assert_eq!(print::print(&again).lines().skip(1).collect::<Vec<_>>(), print::print(&config).lines().skip(1).collect::<Vec<_>>());
+    assert_eq!(
+        print::print(&again).lines().skip(1).collect::<Vec<_>>(),
+        print::print(&config).lines().skip(1).collect::<Vec<_>>()
+    );
 }
 
 #[test]
@@ -82,7 +104,14 @@ fn the_build_and_the_server_agree_on_the_names_of_assets() {
     let leptos = |table: &toml::Table| table["package"]["metadata"]["leptos"].as_table().unwrap().clone();
     let (cargo, own) = (leptos(&cargo), leptos(&own));
     for (key, value) in &own {
-        assert_eq!(cargo.get(key), Some(value), "{key} differs between Cargo.toml and Leptos.toml");
+        assert_eq!(
+            cargo.get(key),
+            Some(value),
+            "{key} differs between Cargo.toml and Leptos.toml"
+        );
     }
-    assert!(file::parse(include_str!("../../../Leptos.toml")).is_ok(), "the file in the repository can be read");
+    assert!(
+        file::parse(include_str!("../../../Leptos.toml")).is_ok(),
+        "the file in the repository can be read"
+    );
 }

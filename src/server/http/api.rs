@@ -47,7 +47,10 @@ pub async fn queues(State(app): State<App>) -> Json<Listing<QueueSummary>> {
 }
 
 /// One queue.
-pub async fn queue(State(app): State<App>, Path((store, queue)): Path<(String, String)>) -> Result<Json<QueueSummary>, Refusal> {
+pub async fn queue(
+    State(app): State<App>,
+    Path((store, queue)): Path<(String, String)>,
+) -> Result<Json<QueueSummary>, Refusal> {
     let (queue, ..) = app.service().queue(&QueueRef { store, queue })?;
     Ok(Json(queue))
 }
@@ -72,11 +75,17 @@ impl JobsQuery {
         Ok(JobsRequest {
             state: self
                 .state
-                .map(|text| text.parse::<JobState>().map_err(|error| bad(format!("state={text}: {error}."))))
+                .map(|text| {
+                    text.parse::<JobState>()
+                        .map_err(|error| bad(format!("state={text}: {error}.")))
+                })
                 .transpose()?,
             order: self
                 .order
-                .map(|text| text.parse::<Order>().map_err(|()| bad(format!("order={text}: neither next nor newest."))))
+                .map(|text| {
+                    text.parse::<Order>()
+                        .map_err(|()| bad(format!("order={text}: neither next nor newest.")))
+                })
                 .transpose()?,
             cursor: self.cursor.filter(|cursor| !cursor.is_empty()),
             limit: self.limit,
@@ -93,10 +102,14 @@ pub async fn jobs(
     let request = query.request().map_err(IntoResponse::into_response)?;
     let answer = app.service().jobs(&QueueRef { store, queue }, &request).await;
     let (_, rows) = answer.map_err(IntoResponse::into_response)?;
-    rows.map(Json).map_err(|error| Refusal::Unreadable(error).into_response())
+    rows.map(Json)
+        .map_err(|error| Refusal::Unreadable(error).into_response())
 }
 
 /// One job.
-pub async fn job(State(app): State<App>, Path((store, queue, job)): Path<(String, String, String)>) -> Result<Json<JobDetail>, Refusal> {
+pub async fn job(
+    State(app): State<App>,
+    Path((store, queue, job)): Path<(String, String, String)>,
+) -> Result<Json<JobDetail>, Refusal> {
     app.service().job(&QueueRef { store, queue }, &job).await.map(Json)
 }

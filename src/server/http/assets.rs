@@ -50,7 +50,11 @@ impl Assets {
 pub async fn pkg(Path(file): Path<String>, headers: HeaderMap) -> Response {
     // drover.<hash>.js has a name of three parts; drover.js, of a development build, has two.
     let hashed = file.split('.').count() > 2;
-    let keep = if hashed { "public, max-age=31536000, immutable" } else { "no-cache" };
+    let keep = if hashed {
+        "public, max-age=31536000, immutable"
+    } else {
+        "no-cache"
+    };
     serve(&format!("pkg/{file}"), &headers, keep)
 }
 
@@ -63,7 +67,11 @@ fn serve(path: &str, headers: &HeaderMap, keep: &'static str) -> Response {
     let accepts_br = headers
         .get(header::ACCEPT_ENCODING)
         .and_then(|value| value.to_str().ok())
-        .is_some_and(|value| value.split(',').any(|coding| coding.split(';').next().is_some_and(|c| c.trim() == "br")));
+        .is_some_and(|value| {
+            value
+                .split(',')
+                .any(|coding| coding.split(';').next().is_some_and(|c| c.trim() == "br"))
+        });
     let compressed = accepts_br.then(|| Site::get(&format!("{path}.br"))).flatten();
     let encoded = compressed.is_some();
     let Some(file) = compressed.or_else(|| Site::get(path)) else {

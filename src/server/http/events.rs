@@ -41,7 +41,11 @@ pub struct EventsQuery {
 /// Opens a stream.
 pub async fn stream(State(app): State<App>, Query(query): Query<EventsQuery>, headers: HeaderMap) -> Response {
     let names = query.topics.as_deref().unwrap_or("overview");
-    let topics: Result<Vec<Topic>, _> = names.split(',').filter(|name| !name.is_empty()).map(str::parse).collect();
+    let topics: Result<Vec<Topic>, _> = names
+        .split(',')
+        .filter(|name| !name.is_empty())
+        .map(str::parse)
+        .collect();
     let topics = match topics {
         Ok(topics) if (1..=TOPICS_MAX).contains(&topics.len()) => topics,
         Ok(_) => return bad_topics(format!("Name 1 to {TOPICS_MAX} topics.")),
@@ -65,12 +69,17 @@ pub async fn stream(State(app): State<App>, Query(query): Query<EventsQuery>, he
             "All event streams are taken (max_streams). The page still reads; reload it to see it change.",
         )
         .into_response();
-        response.headers_mut().insert(header::RETRY_AFTER, HeaderValue::from_static("15"));
+        response
+            .headers_mut()
+            .insert(header::RETRY_AFTER, HeaderValue::from_static("15"));
         return response;
     };
     // A browser that reconnects by itself repeats the first address and adds the header: the header
     // is newer.
-    let last = headers.get("last-event-id").and_then(|id| id.to_str().ok()).map(str::to_owned);
+    let last = headers
+        .get("last-event-id")
+        .and_then(|id| id.to_str().ok())
+        .map(str::to_owned);
     let after = last.or(query.after).and_then(|text| text.parse::<Position>().ok());
     let follower = Follower {
         subscription: app.board().subscribe(topics, after),

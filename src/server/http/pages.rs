@@ -50,7 +50,10 @@ pub async fn overview(State(app): State<App>, Extension(nonce): Extension<Nonce>
     let parts = {
         let mut cache = app.rendered().0.lock().unwrap_or_else(PoisonError::into_inner);
         cache.retain(|page| page.at.elapsed() < SAME_FOR && page.position == position);
-        cache.iter().find(|page| page.theme == theme).map(|page| page.parts.clone())
+        cache
+            .iter()
+            .find(|page| page.theme == theme)
+            .map(|page| page.parts.clone())
     };
     let parts = parts.unwrap_or_else(|| {
         let (overview, position) = app.service().overview();
@@ -83,7 +86,15 @@ pub async fn queue(
         Ok(request) => request,
         Err(problem) => {
             let links = vec![("The queue".into(), crate::base_path::queue_path(&key))];
-            return notice(&app, &nonce, &headers, StatusCode::BAD_REQUEST, problem.title, problem.detail, links);
+            return notice(
+                &app,
+                &nonce,
+                &headers,
+                StatusCode::BAD_REQUEST,
+                problem.title,
+                problem.detail,
+                links,
+            );
         }
     };
     match app.service().queue_page(&key, &request).await {
@@ -113,7 +124,11 @@ pub struct Find {
 }
 
 /// Leads to a job by its id.
-pub async fn find_job(State(app): State<App>, Path((store, queue)): Path<(String, String)>, Query(find): Query<Find>) -> Response {
+pub async fn find_job(
+    State(app): State<App>,
+    Path((store, queue)): Path<(String, String)>,
+    Query(find): Query<Find>,
+) -> Response {
     let key = QueueRef { store, queue };
     let inner = match find.id.trim() {
         "" => crate::base_path::queue_path(&key),
@@ -141,15 +156,24 @@ pub struct Theme {
 pub async fn theme(State(app): State<App>, headers: HeaderMap, axum::Form(choice): axum::Form<Theme>) -> Response {
     let base = &app.config().base_path;
     // Only the path of the page the form was on, and only if it is one of ours.
-    let referer = headers.get(header::REFERER).and_then(|value| value.to_str().ok()).and_then(|text| text.parse::<Uri>().ok());
-    let back = referer.as_ref().and_then(Uri::path_and_query).map_or("/", |path| path.as_str());
+    let referer = headers
+        .get(header::REFERER)
+        .and_then(|value| value.to_str().ok())
+        .and_then(|text| text.parse::<Uri>().ok());
+    let back = referer
+        .as_ref()
+        .and_then(Uri::path_and_query)
+        .map_or("/", |path| path.as_str());
     let back = base.href(base.strip(back));
     let back = if back.starts_with("//") { base.href("/") } else { back };
     let (value, age) = match choice.theme.as_str() {
         theme @ ("light" | "dark") => (theme, 31_536_000),
         _ => ("", 0),
     };
-    let cookie = format!("drover_theme={value}; Path={}; Max-Age={age}; HttpOnly; SameSite=Lax", base.cookie_path());
+    let cookie = format!(
+        "drover_theme={value}; Path={}; Max-Age={age}; HttpOnly; SameSite=Lax",
+        base.cookie_path()
+    );
     let mut response = see_other(&back);
     if let Ok(cookie) = HeaderValue::from_str(&cookie) {
         response.headers_mut().insert(header::SET_COOKIE, cookie);
@@ -239,19 +263,26 @@ fn document(app: &App, theme: &str, position: Option<Position>, body: Body, nonc
     let data = serde_json::to_string(&page).unwrap_or_default().replace('<', "\\u003c");
     let assets = app.assets();
     let address = |file: &Option<String>| file.as_ref().map(|file| base.href(&format!("/pkg/{file}")));
-    let style = address(&assets.style).map_or_else(String::new, |href| format!("<link rel=\"stylesheet\" href=\"{href}\">"));
+    let style =
+        address(&assets.style).map_or_else(String::new, |href| format!("<link rel=\"stylesheet\" href=\"{href}\">"));
     // The three lists are where Leptos looks for streamed data; the board's pages stream none.
-    let script = address(&assets.script).zip(address(&assets.wasm)).map_or_else(String::new, |(js, wasm)| {
-        format!(
-            "<link rel=\"modulepreload\" href=\"{js}\"><script type=\"module\" nonce=\"{nonce}\">\
+    let script = address(&assets.script)
+        .zip(address(&assets.wasm))
+        .map_or_else(String::new, |(js, wasm)| {
+            format!(
+                "<link rel=\"modulepreload\" href=\"{js}\"><script type=\"module\" nonce=\"{nonce}\">\
              globalThis.__RESOLVED_RESOURCES=[];globalThis.__SERIALIZED_ERRORS=[];globalThis.__INCOMPLETE_CHUNKS=[];\
              import start, {{ hydrate }} from \"{js}\";\
              start({{ module_or_path: \"{wasm}\" }}).then(hydrate);</script>"
-        )
-    });
+            )
+        });
     let title = ui::title(&page);
     let icon = base.href("/favicon.svg");
-    let theme = if theme.is_empty() { String::new() } else { format!(" data-theme=\"{theme}\"") };
+    let theme = if theme.is_empty() {
+        String::new()
+    } else {
+        format!(" data-theme=\"{theme}\"")
+    };
     let markup = ui::render(page);
     format!(
         "<!DOCTYPE html><html lang=\"en\"{theme}><head><meta charset=\"utf-8\">\

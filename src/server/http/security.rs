@@ -57,7 +57,12 @@ const FORWARDING: [&str; 7] = [
 
 fn refusal(behind_proxy: bool, request: &Request) -> Option<Problem> {
     let path = request.uri().path();
-    if path.contains("//") || path.contains('\\') || path.contains("/./") || path.contains("/../") || path.contains("%00") {
+    if path.contains("//")
+        || path.contains('\\')
+        || path.contains("/./")
+        || path.contains("/../")
+        || path.contains("%00")
+    {
         return Some(refuse(
             StatusCode::BAD_REQUEST,
             "odd-path",
@@ -117,7 +122,9 @@ fn same_origin(headers: &HeaderMap) -> bool {
     if let Some(site) = headers.get("sec-fetch-site").and_then(|value| value.to_str().ok()) {
         return site == "same-origin";
     }
-    let origin = get(header::ORIGIN).and_then(|origin| origin.split_once("://")).map(|(_, host)| host);
+    let origin = get(header::ORIGIN)
+        .and_then(|origin| origin.split_once("://"))
+        .map(|(_, host)| host);
     origin.is_some() && origin == get(header::HOST)
 }
 
@@ -135,9 +142,18 @@ fn add_headers(headers: &mut HeaderMap, nonce: &Nonce) {
         (header::X_CONTENT_TYPE_OPTIONS, "nosniff"),
         (header::X_FRAME_OPTIONS, "DENY"),
         (header::REFERRER_POLICY, "same-origin"),
-        (header::HeaderName::from_static("cross-origin-opener-policy"), "same-origin"),
-        (header::HeaderName::from_static("cross-origin-resource-policy"), "same-origin"),
-        (header::HeaderName::from_static("permissions-policy"), "camera=(), geolocation=(), microphone=()"),
+        (
+            header::HeaderName::from_static("cross-origin-opener-policy"),
+            "same-origin",
+        ),
+        (
+            header::HeaderName::from_static("cross-origin-resource-policy"),
+            "same-origin",
+        ),
+        (
+            header::HeaderName::from_static("permissions-policy"),
+            "camera=(), geolocation=(), microphone=()",
+        ),
     ] {
         headers.insert(name, HeaderValue::from_static(value));
     }
@@ -175,11 +191,19 @@ mod tests {
             assert_eq!(kind(false, "GET", "/", &[("host", host)]), None, "{host}");
         }
         for host in ["evil.example", "127.0.0.1.evil.example", "10.0.0.1", "[fe80::1]"] {
-            assert_eq!(kind(false, "GET", "/", &[("host", host)]).as_deref(), Some("foreign-host"), "{host}");
+            assert_eq!(
+                kind(false, "GET", "/", &[("host", host)]).as_deref(),
+                Some("foreign-host"),
+                "{host}"
+            );
         }
         for header in FORWARDING {
             let headers = [("host", "localhost"), (header, "1.2.3.4")];
-            assert_eq!(kind(false, "GET", "/", &headers).as_deref(), Some("forwarded"), "{header}");
+            assert_eq!(
+                kind(false, "GET", "/", &headers).as_deref(),
+                Some("forwarded"),
+                "{header}"
+            );
             assert_eq!(kind(true, "GET", "/", &headers), None, "{header}");
         }
     }
@@ -200,7 +224,11 @@ mod tests {
         ] {
             assert_eq!(post(bad).as_deref(), Some("cross-site"), "{bad:?}");
         }
-        assert_eq!(kind(false, "GET", "/", &[host, ("sec-fetch-site", "cross-site")]), None, "links may come from anywhere");
+        assert_eq!(
+            kind(false, "GET", "/", &[host, ("sec-fetch-site", "cross-site")]),
+            None,
+            "links may come from anywhere"
+        );
     }
 
     #[test]

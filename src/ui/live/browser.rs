@@ -28,7 +28,8 @@ pub fn start_clock(live: Live) {
     let tick = Closure::<dyn Fn()>::new(move || {
         let elapsed = js_sys::Date::now() - SET_AT.with(std::cell::Cell::get);
         #[expect(clippy::cast_possible_truncation, reason = "milliseconds since 1970")]
-        live.now.set(SERVER_THEN.with(std::cell::Cell::get) + elapsed.max(0.0) as i64);
+        live.now
+            .set(SERVER_THEN.with(std::cell::Cell::get) + elapsed.max(0.0) as i64);
     });
     set_time(live.made);
     let _ = window().set_interval_with_callback_and_timeout_and_arguments_0(tick.as_ref().unchecked_ref(), 1000);
@@ -55,12 +56,25 @@ pub fn set_timeout(ms: i32, then: impl FnOnce() + 'static) {
 
 /// Whether the pointer or the focus is in the element with this id: then its rows must not move.
 pub fn pointer_inside(id: &str) -> bool {
-    let hovered = document().query_selector(&format!("#{id}:hover")).ok().flatten().is_some();
-    hovered || document().query_selector(&format!("#{id}:focus-within")).ok().flatten().is_some()
+    let hovered = document()
+        .query_selector(&format!("#{id}:hover"))
+        .ok()
+        .flatten()
+        .is_some();
+    hovered
+        || document()
+            .query_selector(&format!("#{id}:focus-within"))
+            .ok()
+            .flatten()
+            .is_some()
 }
 
 async fn fetch(url: String) -> Option<web_sys::Response> {
-    let response: web_sys::Response = JsFuture::from(window().fetch_with_str(&url)).await.ok()?.dyn_into().ok()?;
+    let response: web_sys::Response = JsFuture::from(window().fetch_with_str(&url))
+        .await
+        .ok()?
+        .dyn_into()
+        .ok()?;
     response.ok().then_some(response)
 }
 

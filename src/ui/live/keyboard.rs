@@ -85,7 +85,9 @@ fn focus(element: Option<web_sys::Element>) -> bool {
 
 /// Moves the focus from row to row.
 fn step(by: i32) -> bool {
-    let Ok(rows) = document().query_selector_all("[data-row]") else { return false };
+    let Ok(rows) = document().query_selector_all("[data-row]") else {
+        return false;
+    };
     let length = i32::try_from(rows.length()).unwrap_or(0);
     if length == 0 {
         return false;
@@ -93,7 +95,8 @@ fn step(by: i32) -> bool {
     let focused = document().active_element();
     let at = (0..length).find(|i| {
         let row = rows.get(u32::try_from(*i).unwrap_or(0));
-        row.as_ref().is_some_and(|row| focused.as_ref().is_some_and(|f| row.is_same_node(Some(f))))
+        row.as_ref()
+            .is_some_and(|row| focused.as_ref().is_some_and(|f| row.is_same_node(Some(f))))
     });
     let next = match at {
         Some(at) => (at + by).clamp(0, length - 1),

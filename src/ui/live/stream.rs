@@ -74,7 +74,9 @@ pub fn follow(live: Live, topics: String, after: String, on_frame: OnFrame) {
 fn open(stream: &Rc<Stream>) {
     stream.generation.set(stream.generation.get() + 1);
     let url = format!("{}&after={}", stream.url, stream.after.borrow());
-    let Ok(events) = EventSource::new(&url) else { return lost(stream) };
+    let Ok(events) = EventSource::new(&url) else {
+        return lost(stream);
+    };
     let mut callbacks = Vec::new();
     let mut on = |name: &str, then: fn(&Rc<Stream>, &MessageEvent)| {
         let weak = Rc::downgrade(stream);

@@ -68,7 +68,7 @@ pub fn JobView(page: JobPage, after: String) -> impl IntoView {
             <h1><small>{move || job.with(|j| format::visible(&j.row.name))}</small>" "{format::visible(&id)}</h1>
             <p class="state-line">
                 <StateMark state=Signal::derive(list)/>
-                {move || job.with(|j| note_on_state(j)).map(|note| view! { <small>{note}</small> })}
+                {move || job.with(note_on_state).map(|note| view! { <small>{note}</small> })}
                 <ProgressView progress=Signal::derive(move || job.with(|j| j.row.progress.clone()))/>
             </p>
         </header>
@@ -82,14 +82,14 @@ pub fn JobView(page: JobPage, after: String) -> impl IntoView {
             {move || job.with(|j| j.error.clone()).map(|error| view! {
                 <section class="span" aria-labelledby="t-error"><h2 id="t-error">"Last error"</h2><Text payload=error class="error"/></section>
             })}
-            {move || job.with(|j| traces(j))}
+            {move || job.with(traces)}
             <section class="span" aria-labelledby="t-data"><h2 id="t-data">"Data"</h2>{move || view! { <Json payload=job.with(|j| j.data.clone())/> }}</section>
             {move || job.with(|j| j.result.clone()).map(|result| view! {
                 <section class="span" aria-labelledby="t-result"><h2 id="t-result">"Return value"</h2><Json payload=result/></section>
             })}
             <section class="span" aria-labelledby="t-logs"><h2 id="t-logs">"Log"</h2><LogView job/></section>
             <section class="span" aria-labelledby="t-options"><h2 id="t-options">"Options as stored"</h2>{move || view! { <Json payload=job.with(|j| j.options.clone())/> }}</section>
-            {move || job.with(|j| other_fields(j))}
+            {move || job.with(other_fields)}
         </div>
     }
     .into_any()
@@ -160,17 +160,20 @@ fn Timeline(job: RwSignal<JobDetail>) -> impl IntoView {
             })
         }
     };
-    let gap = move |label: &'static str, from: fn(&JobDetail) -> Option<Millis>, to: fn(&JobDetail) -> Option<Millis>| {
-        move || {
-            let (from, to) = job.with(|j| (from(j), to(j)));
-            let text = match (from, to) {
-                (Some(from), Some(to)) => format::duration(to.saturating_sub(from)),
-                (Some(from), None) if job.with(|j| j.row.state == JobState::Active) => format!("{} so far", format::span(live.now.get().saturating_sub(from))),
-                _ => return None,
-            };
-            Some(view! { <li class="gap">{label}" "<b>{text}</b></li> })
-        }
-    };
+    let gap =
+        move |label: &'static str, from: fn(&JobDetail) -> Option<Millis>, to: fn(&JobDetail) -> Option<Millis>| {
+            move || {
+                let (from, to) = job.with(|j| (from(j), to(j)));
+                let text = match (from, to) {
+                    (Some(from), Some(to)) => format::duration(to.saturating_sub(from)),
+                    (Some(from), None) if job.with(|j| j.row.state == JobState::Active) => {
+                        format!("{} so far", format::span(live.now.get().saturating_sub(from)))
+                    }
+                    _ => return None,
+                };
+                Some(view! { <li class="gap">{label}" "<b>{text}</b></li> })
+            }
+        };
     view! {
         <ol class="timeline">
             {step("created", |j| j.row.created)}
@@ -188,7 +191,10 @@ fn Timeline(job: RwSignal<JobDetail>) -> impl IntoView {
 fn Facts(job: RwSignal<JobDetail>, queue: QueueRef) -> impl IntoView {
     let base = base();
     let fact = move |label: &'static str, f: fn(&JobDetail) -> Option<String>| {
-        move || job.with(f).map(|value| view! { <div><dt>{label}</dt><dd>{format::visible(&value)}</dd></div> })
+        move || {
+            job.with(f)
+                .map(|value| view! { <div><dt>{label}</dt><dd>{format::visible(&value)}</dd></div> })
+        }
     };
     let parent = move || {
         job.with(|j| j.parent.clone()).map(|parent| {
@@ -219,8 +225,13 @@ fn Facts(job: RwSignal<JobDetail>, queue: QueueRef) -> impl IntoView {
 /// One stack trace per failed attempt, the newest first and open.
 fn traces(job: &JobDetail) -> Option<AnyView> {
     if let Some(size) = job.traces_too_large {
-        let text = format!("The stack traces are {} long, too large to be fetched.", format::bytes(size));
-        return Some(view! { <section class="span"><h2>"Attempts"</h2><p class="empty">{text}</p></section> }.into_any());
+        let text = format!(
+            "The stack traces are {} long, too large to be fetched.",
+            format::bytes(size)
+        );
+        return Some(
+            view! { <section class="span"><h2>"Attempts"</h2><p class="empty">{text}</p></section> }.into_any(),
+        );
     }
     if job.traces.is_empty() {
         return None;
@@ -259,7 +270,9 @@ fn Json(payload: Payload) -> impl IntoView {
 #[component]
 fn Text(payload: Payload, class: &'static str) -> impl IntoView {
     match payload.text {
-        Some(text) if !text.is_empty() => view! { <pre class=class tabindex="0">{format::visible(&text)}</pre> }.into_any(),
+        Some(text) if !text.is_empty() => {
+            view! { <pre class=class tabindex="0">{format::visible(&text)}</pre> }.into_any()
+        }
         Some(_) => view! { <p class="empty">"Empty."</p> }.into_any(),
         None => {
             let text = format!("{} long, too large to be fetched.", format::bytes(payload.size));

@@ -41,7 +41,12 @@ pub fn OverviewView(overview: Overview, after: String) -> impl IntoView {
         sorting: StoredValue::new(false),
     };
     let topic = Topic::Overview.to_string();
-    live::follow(live, topic, after, Box::new(move |frame, snapshot| lines.take(frame, snapshot)));
+    live::follow(
+        live,
+        topic,
+        after,
+        Box::new(move |frame, snapshot| lines.take(frame, snapshot)),
+    );
     view! {
         <h1 class="sr-only">"All queues"</h1>
         <Summary lines/>
@@ -69,15 +74,17 @@ impl Lines {
             return;
         }
         for store in frame.stores {
-            self.stores.update(|stores| match stores.iter_mut().find(|known| known.id == store.id) {
-                Some(known) => *known = store,
-                None => stores.push(store),
-            });
+            self.stores
+                .update(|stores| match stores.iter_mut().find(|known| known.id == store.id) {
+                    Some(known) => *known = store,
+                    None => stores.push(store),
+                });
         }
         let mut sort = false;
         if !frame.patches.is_empty() {
-            let by_key: HashMap<QueueRef, RwSignal<QueueSummary>> =
-                self.order.with_untracked(|order| order.iter().map(|line| (line.key.clone(), line.queue)).collect());
+            let by_key: HashMap<QueueRef, RwSignal<QueueSummary>> = self
+                .order
+                .with_untracked(|order| order.iter().map(|line| (line.key.clone(), line.queue)).collect());
             for patch in frame.patches {
                 let key = QueueRef {
                     store: patch.store.clone(),
@@ -91,7 +98,8 @@ impl Lines {
             }
         }
         if !frame.removed.is_empty() {
-            self.order.update(|order| order.retain(|line| !frame.removed.contains(&line.key)));
+            self.order
+                .update(|order| order.retain(|line| !frame.removed.contains(&line.key)));
         }
         if !frame.queues.is_empty() {
             sort = true;
@@ -108,8 +116,9 @@ impl Lines {
     /// Takes over a whole board, keeping the lines that stay where they are.
     fn replace(self, mut queues: Vec<QueueSummary>) {
         sort_by_trouble(&mut queues);
-        let known: HashMap<QueueRef, RwSignal<QueueSummary>> =
-            self.order.with_untracked(|order| order.iter().map(|line| (line.key.clone(), line.queue)).collect());
+        let known: HashMap<QueueRef, RwSignal<QueueSummary>> = self
+            .order
+            .with_untracked(|order| order.iter().map(|line| (line.key.clone(), line.queue)).collect());
         let order = queues
             .into_iter()
             .map(|queue| match known.get(&queue.key()) {
@@ -135,8 +144,9 @@ impl Lines {
                 self.sort_soon();
                 return;
             }
-            let mut queues: Vec<QueueSummary> =
-                self.order.with_untracked(|order| order.iter().map(|line| line.queue.get_untracked()).collect());
+            let mut queues: Vec<QueueSummary> = self
+                .order
+                .with_untracked(|order| order.iter().map(|line| line.queue.get_untracked()).collect());
             let before: Vec<QueueRef> = queues.iter().map(QueueSummary::key).collect();
             sort_by_trouble(&mut queues);
             if queues.iter().map(QueueSummary::key).ne(before) {
@@ -146,7 +156,12 @@ impl Lines {
     }
 
     fn count(self, level: Level) -> usize {
-        self.order.with(|order| order.iter().filter(|line| line.queue.with(|q| q.verdict.level == level)).count())
+        self.order.with(|order| {
+            order
+                .iter()
+                .filter(|line| line.queue.with(|q| q.verdict.level == level))
+                .count()
+        })
     }
 
     fn sum(self, state: JobState) -> Option<u64> {
@@ -222,7 +237,9 @@ fn StoreLine(store: Memo<StoreSummary>) -> impl IntoView {
         store.with(|s| {
             let memory = &s.vitals.as_ref()?.memory;
             #[expect(clippy::cast_precision_loss, reason = "a bar needs no more precision")]
-            memory.max.map(|max| (memory.used as f64 / max as f64 * 100.0).round().min(100.0))
+            memory
+                .max
+                .map(|max| (memory.used as f64 / max as f64 * 100.0).round().min(100.0))
         })
     };
     view! {
@@ -261,7 +278,10 @@ fn Attention(lines: Lines) -> impl IntoView {
         lines.order.with(|order| {
             let mut troubled: Vec<QueueSummary> = order
                 .iter()
-                .filter(|line| line.queue.with(|q| matches!(q.verdict.level, Level::Bad | Level::Watch)))
+                .filter(|line| {
+                    line.queue
+                        .with(|q| matches!(q.verdict.level, Level::Bad | Level::Watch))
+                })
                 .map(|line| line.queue.get())
                 .collect();
             sort_by_trouble(&mut troubled);
@@ -389,7 +409,7 @@ fn Row(line: Line, stores: RwSignal<Vec<StoreSummary>>) -> impl IntoView {
             </td>
             <td class="n later wide" class:zero=zero(JobState::Delayed)>{count(JobState::Delayed)}</td>
             <td class="n later wide" class:zero=zero(JobState::WaitingChildren)>{count(JobState::WaitingChildren)}</td>
-            <td class="n flow" data-l="in → out /min" title=move || queue.with(|q| window_note(q))>
+            <td class="n flow" data-l="in → out /min" title=move || queue.with(window_note)>
                 {move || queue.with(flow)}
             </td>
             <td class="spark wide">
@@ -406,7 +426,9 @@ fn Row(line: Line, stores: RwSignal<Vec<StoreSummary>>) -> impl IntoView {
 
 fn flow(queue: &QueueSummary) -> String {
     match &queue.rates {
-        Some(rates) if rates.window_s < 60 => format!("≈{} → {}", format::rate(rates.arrivals), format::rate(rates.departures)),
+        Some(rates) if rates.window_s < 60 => {
+            format!("≈{} → {}", format::rate(rates.arrivals), format::rate(rates.departures))
+        }
         Some(rates) => format!("{} → {}", format::rate(rates.arrivals), format::rate(rates.departures)),
         None => format::UNKNOWN.to_owned(),
     }
@@ -417,6 +439,9 @@ fn window_note(queue: &QueueSummary) -> String {
     match &queue.rates {
         None => "Not known: events have been followed for less than five seconds without a gap.".into(),
         Some(rates) if rates.window_s < 60 => format!("From the last {} s; exact after a minute.", rates.window_s),
-        Some(rates) => format!("Counted over the last minute. Failed: {} /min.", format::rate(rates.failed)),
+        Some(rates) => format!(
+            "Counted over the last minute. Failed: {} /min.",
+            format::rate(rates.failed)
+        ),
     }
 }

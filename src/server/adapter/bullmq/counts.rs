@@ -42,7 +42,18 @@ pub async fn read(link: &Link, queues: &[QueueId]) -> Result<Vec<Reading>, Troub
 }
 
 fn interpret(replies: &[RedisResult<Value>]) -> Reading {
-    let [wait, paused, active, prioritized, delayed, children, completed, failed, meta] = replies else {
+    let [
+        wait,
+        paused,
+        active,
+        prioritized,
+        delayed,
+        children,
+        completed,
+        failed,
+        meta,
+    ] = replies
+    else {
         unreachable!("the pipeline has {COMMANDS} commands for each queue");
     };
     let mut reason = None;

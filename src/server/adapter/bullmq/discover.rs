@@ -8,7 +8,7 @@ use super::{Scope, key, name_of};
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use redis::Value;
-use std::collections::{BTreeSet, HashMap};
+use std::collections::{BTreeSet, HashMap, HashSet};
 use std::time::Duration;
 
 /// Keys looked at per step of the walk: about 1.5 ms of the server's time.
@@ -17,10 +17,11 @@ const STEP: usize = 1000;
 /// Pause between steps, so that a walk over millions of keys is noticed by nobody.
 const PAUSE: Duration = Duration::from_millis(2);
 
-/// Finds every queue in scope. Stops early only when the store stops answering.
-pub async fn queues(link: &Link, scope: &Scope) -> Result<Vec<FoundQueue>, Trouble> {
+/// Finds every queue in scope that is not known yet. Stops early only when the store stops answering.
+pub async fn queues(link: &Link, scope: &Scope, known: &HashSet<QueueId>) -> Result<Vec<FoundQueue>, Trouble> {
     let ids = if scope.queues.is_empty() {
-        let found = walk(link, scope).await?;
+        let mut found = walk(link, scope).await?;
+        found.retain(|id| !known.contains(id.as_str()));
         verify(link, found).await?
     } else {
         scope.queues.iter().cloned().collect()
@@ -42,9 +43,16 @@ pub async fn recognise(link: &Link, scope: &Scope, queues: &[QueueId]) -> Result
     let in_scope = |id: &str| {
         scope.queues.is_empty()
             && (scope.prefixes.is_empty()
-                || scope.prefixes.iter().any(|prefix| id.strip_prefix(prefix.as_str()).is_some_and(|rest| rest.starts_with(':'))))
+                || scope.prefixes.iter().any(|prefix| {
+                    id.strip_prefix(prefix.as_str())
+                        .is_some_and(|rest| rest.starts_with(':'))
+                }))
     };
-    let candidates: BTreeSet<String> = queues.iter().filter(|id| in_scope(id)).map(ToString::to_string).collect();
+    let candidates: BTreeSet<String> = queues
+        .iter()
+        .filter(|id| in_scope(id))
+        .map(ToString::to_string)
+        .collect();
     Ok(named(verify(link, candidates).await?, scope))
 }
 
@@ -53,14 +61,23 @@ async fn walk(link: &Link, scope: &Scope) -> Result<BTreeSet<String>, Trouble> {
     let patterns: Vec<String> = if scope.prefixes.is_empty() {
         vec!["*:meta".into()]
     } else {
-        scope.prefixes.iter().map(|p| format!("{}:*:meta", escape_glob(p))).collect()
+        scope
+            .prefixes
+            .iter()
+            .map(|p| format!("{}:*:meta", escape_glob(p)))
+            .collect()
     };
     let mut found = BTreeSet::new();
     for pattern in patterns {
         let mut cursor = "0".to_owned();
         loop {
             let mut pipe = redis::pipe();
-            pipe.cmd("SCAN").arg(&cursor).arg("MATCH").arg(&pattern).arg("COUNT").arg(STEP);
+            pipe.cmd("SCAN")
+                .arg(&cursor)
+                .arg("MATCH")
+                .arg(&pattern)
+                .arg("COUNT")
+                .arg(STEP);
             let Some(Ok(answer)) = link.run(&mut pipe).await?.into_iter().next() else {
                 // SCAN is not permitted: the configuration and the workers have to do.
                 return Ok(found);
@@ -127,7 +144,11 @@ fn count_workers(list: &str) -> HashMap<QueueId, u32> {
         let Some((prefix, encoded)) = name.rsplit_once(':') else {
             continue;
         };
-        let Some(queue) = STANDARD.decode(encoded).ok().and_then(|bytes| String::from_utf8(bytes).ok()) else {
+        let Some(queue) = STANDARD
+            .decode(encoded)
+            .ok()
+            .and_then(|bytes| String::from_utf8(bytes).ok())
+        else {
             continue;
         };
         if !queue.is_empty() {

@@ -114,7 +114,7 @@ impl Watch {
 }
 
 /// Starts the two readers. They end when the receiver is dropped.
-pub fn start(link: Arc<Link>, watch: Arc<Watch>) -> mpsc::Receiver<Vec<Change>> {
+pub fn start(link: &Arc<Link>, watch: &Arc<Watch>) -> mpsc::Receiver<Vec<Change>> {
     let (sender, receiver) = mpsc::channel(BACKLOG);
     for hot in [true, false] {
         tokio::spawn(reader(link.clone(), watch.clone(), sender.clone(), hot));
@@ -144,7 +144,12 @@ async fn reader(link: Arc<Link>, watch: Arc<Watch>, sender: mpsc::Sender<Vec<Cha
 }
 
 /// Reads until the connection fails (`None`).
-async fn read_hot(link: &Link, watch: &Watch, sender: &mpsc::Sender<Vec<Change>>, mut connection: MultiplexedConnection) -> Option<()> {
+async fn read_hot(
+    link: &Link,
+    watch: &Watch,
+    sender: &mpsc::Sender<Vec<Change>>,
+    mut connection: MultiplexedConnection,
+) -> Option<()> {
     resync(link, watch, sender, &mut connection).await?;
     loop {
         place_new(link, watch, &mut connection).await?;
@@ -164,7 +169,12 @@ async fn read_hot(link: &Link, watch: &Watch, sender: &mpsc::Sender<Vec<Change>>
     }
 }
 
-async fn read_cold(link: &Link, watch: &Watch, sender: &mpsc::Sender<Vec<Change>>, mut connection: MultiplexedConnection) -> Option<()> {
+async fn read_cold(
+    link: &Link,
+    watch: &Watch,
+    sender: &mpsc::Sender<Vec<Change>>,
+    mut connection: MultiplexedConnection,
+) -> Option<()> {
     loop {
         watch.cool();
         let (keys, places) = watch.of(false);
@@ -195,7 +205,11 @@ async fn read_once(
     block: Duration,
 ) -> Option<Spoke> {
     let mut command = redis::cmd("XREAD");
-    command.arg("COUNT").arg(COUNT).arg("BLOCK").arg(u64::try_from(block.as_millis()).unwrap_or(1));
+    command
+        .arg("COUNT")
+        .arg(COUNT)
+        .arg("BLOCK")
+        .arg(u64::try_from(block.as_millis()).unwrap_or(1));
     command.arg("STREAMS").arg(&keys).arg(&places);
     link.count_sent(1);
     // A frozen server never ends the block: two seconds of grace, then the connection is given up.
@@ -277,9 +291,9 @@ fn event(id: StreamId, fields: &[Value]) -> JobEvent {
         "waiting-children" => What::Entered(JobState::WaitingChildren),
         "active" => What::Entered(JobState::Active),
         "completed" => What::Entered(JobState::Completed),
-        "failed" => What::Failed(
-            field("failedReason").map_or_else(String::new, |text| cut(text.lines().next().unwrap_or_default(), ERROR_MAX)),
-        ),
+        "failed" => What::Failed(field("failedReason").map_or_else(String::new, |text| {
+            cut(text.lines().next().unwrap_or_default(), ERROR_MAX)
+        })),
         "progress" => What::Progress(field("data").and_then(|json| Progress::parse(&json))),
         "removed" => What::Removed,
         "stalled" => What::Stalled,
@@ -301,7 +315,12 @@ async fn place_new(link: &Link, watch: &Watch, connection: &mut MultiplexedConne
     for batch in new.chunks(200) {
         let mut pipe = redis::pipe();
         for queue in batch {
-            pipe.cmd("XREVRANGE").arg(key(queue, "events")).arg("+").arg("-").arg("COUNT").arg(1);
+            pipe.cmd("XREVRANGE")
+                .arg(key(queue, "events"))
+                .arg("+")
+                .arg("-")
+                .arg("COUNT")
+                .arg(1);
         }
         let replies = ask(link, connection, &mut pipe).await?;
         let mut streams = watch.streams();
@@ -325,7 +344,12 @@ async fn place_new(link: &Link, watch: &Watch, connection: &mut MultiplexedConne
 
 /// After a new connection: looks for streams that went on without us, further than they remember, or
 /// that were deleted and begun anew.
-async fn resync(link: &Link, watch: &Watch, sender: &mpsc::Sender<Vec<Change>>, connection: &mut MultiplexedConnection) -> Option<()> {
+async fn resync(
+    link: &Link,
+    watch: &Watch,
+    sender: &mpsc::Sender<Vec<Change>>,
+    connection: &mut MultiplexedConnection,
+) -> Option<()> {
     let known: Vec<(String, QueueId, StreamId)> = watch
         .streams()
         .values()
@@ -365,7 +389,12 @@ async fn resync(link: &Link, watch: &Watch, sender: &mpsc::Sender<Vec<Change>>, 
 }
 
 /// Stops following keys that are no streams.
-async fn drop_misfits(link: &Link, watch: &Watch, connection: &mut MultiplexedConnection, keys: &[String]) -> Option<()> {
+async fn drop_misfits(
+    link: &Link,
+    watch: &Watch,
+    connection: &mut MultiplexedConnection,
+    keys: &[String],
+) -> Option<()> {
     let mut pipe = redis::pipe();
     for key in keys {
         pipe.cmd("TYPE").arg(key);
@@ -381,7 +410,11 @@ async fn drop_misfits(link: &Link, watch: &Watch, connection: &mut MultiplexedCo
     Some(())
 }
 
-async fn ask(link: &Link, connection: &mut MultiplexedConnection, pipe: &mut redis::Pipeline) -> Option<Vec<redis::RedisResult<Value>>> {
+async fn ask(
+    link: &Link,
+    connection: &mut MultiplexedConnection,
+    pipe: &mut redis::Pipeline,
+) -> Option<Vec<redis::RedisResult<Value>>> {
     link.count_sent(pipe.len() as u64);
     let answer = timeout(Duration::from_secs(3), pipe.ignore_errors().query_async(connection)).await;
     answer.ok()?.ok()
@@ -397,7 +430,17 @@ mod tests {
 
     #[test]
     fn an_event_is_read_by_the_names_of_its_fields() {
-        let fields = ["event", "failed", "jobId", "7", "failedReason", "boom\nat x", "prev", "active"].map(bulk);
+        let fields = [
+            "event",
+            "failed",
+            "jobId",
+            "7",
+            "failedReason",
+            "boom\nat x",
+            "prev",
+            "active",
+        ]
+        .map(bulk);
         let event = event((1000, 2), &fields);
         assert_eq!(event.at, 1000);
         assert_eq!(event.job, "7");

@@ -3,8 +3,8 @@
 use super::super::redis::link::Link;
 use super::super::redis::reply;
 use super::super::{ReadError, Trouble};
-use super::list::{Entry, base_row, zset};
 use super::key;
+use super::list::{Entry, base_row, zset};
 use crate::model::job::{Children, Field, JobDetail, Logs, Payload};
 use crate::model::now;
 use crate::model::state::JobState;
@@ -27,8 +27,26 @@ const FIELDS_MAX: u64 = 500;
 
 /// Fields that have a place of their own on the page.
 const PLACED: [&str; 20] = [
-    "name", "data", "opts", "timestamp", "delay", "priority", "processedOn", "finishedOn", "progress", "returnvalue", "failedReason",
-    "stacktrace", "atm", "attemptsMade", "ats", "stc", "stalledCounter", "pb", "parentKey", "rjk",
+    "name",
+    "data",
+    "opts",
+    "timestamp",
+    "delay",
+    "priority",
+    "processedOn",
+    "finishedOn",
+    "progress",
+    "returnvalue",
+    "failedReason",
+    "stacktrace",
+    "atm",
+    "attemptsMade",
+    "ats",
+    "stc",
+    "stalledCounter",
+    "pb",
+    "parentKey",
+    "rjk",
 ];
 
 /// Reads a job; `None` if nothing is stored under its key.
@@ -63,7 +81,14 @@ pub async fn read(link: &Link, queue: &str, id: &str) -> Result<Option<JobDetail
         .collect();
     let found = locate(&replies[1..=WHEREABOUTS], &fields);
     let logs = logs(link, &job, &replies[1 + WHEREABOUTS..]).await?;
-    Ok(Some(assemble(id, &names, &fields, &found, logs, &replies[1 + WHEREABOUTS..])))
+    Ok(Some(assemble(
+        id,
+        &names,
+        &fields,
+        &found,
+        logs,
+        &replies[1 + WHEREABOUTS..],
+    )))
 }
 
 /// The names of the hash's fields; `None` if there is no hash.
@@ -78,7 +103,11 @@ async fn field_names(link: &Link, job: &str) -> Result<Option<Vec<String>>, Read
     };
     match fields {
         0 => return Ok(None),
-        n if n > FIELDS_MAX => return Err(ReadError::Corrupt(format!("a hash with {n} fields is stored where this job should be"))),
+        n if n > FIELDS_MAX => {
+            return Err(ReadError::Corrupt(format!(
+                "a hash with {n} fields is stored where this job should be"
+            )));
+        }
         _ => {}
     }
     let mut pipe = redis::pipe();
@@ -105,11 +134,31 @@ fn whereabouts(pipe: &mut redis::Pipeline, queue: &str, id: &str) {
         pipe.cmd("ZSCORE").arg(key(queue, zset(state))).arg(id);
     }
     pipe.cmd("EXISTS").arg(format!("{queue}:{id}:lock"));
-    pipe.cmd("LPOS").arg(key(queue, "active")).arg(id).arg("MAXLEN").arg(SEARCH_MAX);
+    pipe.cmd("LPOS")
+        .arg(key(queue, "active"))
+        .arg(id)
+        .arg("MAXLEN")
+        .arg(SEARCH_MAX);
     // From the end that runs next, then from the other.
-    pipe.cmd("LPOS").arg(key(queue, "wait")).arg(id).arg("RANK").arg(-1).arg("MAXLEN").arg(SEARCH_MAX);
-    pipe.cmd("LPOS").arg(key(queue, "wait")).arg(id).arg("MAXLEN").arg(SEARCH_MAX);
-    pipe.cmd("LPOS").arg(key(queue, "paused")).arg(id).arg("RANK").arg(-1).arg("MAXLEN").arg(SEARCH_MAX);
+    pipe.cmd("LPOS")
+        .arg(key(queue, "wait"))
+        .arg(id)
+        .arg("RANK")
+        .arg(-1)
+        .arg("MAXLEN")
+        .arg(SEARCH_MAX);
+    pipe.cmd("LPOS")
+        .arg(key(queue, "wait"))
+        .arg(id)
+        .arg("MAXLEN")
+        .arg(SEARCH_MAX);
+    pipe.cmd("LPOS")
+        .arg(key(queue, "paused"))
+        .arg(id)
+        .arg("RANK")
+        .arg(-1)
+        .arg("MAXLEN")
+        .arg(SEARCH_MAX);
 }
 
 struct Found {
@@ -171,7 +220,10 @@ async fn logs(link: &Link, job: &str, family: &[RedisResult<Value>]) -> Result<L
     let fit = LOG_BYTES / (bytes / total).max(1);
     let lines = fit.clamp(1, LOG_LINES).min(total);
     let mut pipe = redis::pipe();
-    pipe.cmd("LRANGE").arg(format!("{job}:logs")).arg(-i64::try_from(lines).unwrap_or(1)).arg(-1);
+    pipe.cmd("LRANGE")
+        .arg(format!("{job}:logs"))
+        .arg(-i64::try_from(lines).unwrap_or(1))
+        .arg(-1);
     let replies = link.run(&mut pipe).await?;
     let lines: Vec<String> = match &replies[0] {
         Ok(value) => reply::items(value).iter().filter_map(reply::text).collect(),
@@ -198,14 +250,22 @@ fn assemble(
             text: if *size <= VALUE_MAX { reply::text(value) } else { None },
         })
     };
-    let text = |name: &str| fields.get(name).and_then(|(value, _)| reply::text(value)).filter(|t| !t.is_empty());
+    let text = |name: &str| {
+        fields
+            .get(name)
+            .and_then(|(value, _)| reply::text(value))
+            .filter(|t| !t.is_empty())
+    };
     let entry = Entry {
         id: id.to_owned(),
         score: found.score,
     };
     let mut row = base_row(&entry, found.state, |name| fields.get(name).map(|(value, _)| *value));
     row.data_size = fields.get("data").map_or(0, |(_, size)| *size);
-    let counts: Vec<u64> = family[2..].iter().map(|count| reply::count(count).unwrap_or(0)).collect();
+    let counts: Vec<u64> = family[2..]
+        .iter()
+        .map(|count| reply::count(count).unwrap_or(0))
+        .collect();
     let children = counts.iter().any(|n| *n > 0).then(|| Children {
         pending: counts[0],
         completed: counts[1],

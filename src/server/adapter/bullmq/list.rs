@@ -94,7 +94,11 @@ type Found = (Vec<Entry>, u64, u64);
 async fn keyset(link: &Link, query: &JobQuery) -> Result<Found, ReadError> {
     let set = key(&query.queue, zset(query.state));
     let newest = query.order == Order::Newest;
-    let (rank, range) = if newest { ("ZREVRANK", "ZREVRANGE") } else { ("ZRANK", "ZRANGE") };
+    let (rank, range) = if newest {
+        ("ZREVRANK", "ZREVRANGE")
+    } else {
+        ("ZRANK", "ZRANGE")
+    };
     let start = parse_cursor(query.cursor.as_deref())?;
     let mut skip_until = None;
     let offset = match start {
@@ -142,9 +146,7 @@ async fn keyset(link: &Link, query: &JobQuery) -> Result<Found, ReadError> {
     if let Some((score, id)) = skip_until {
         // The cursor's job is gone: of the jobs with its very score, those that stood before it have
         // been shown. Redis orders equal scores by the bytes of the member.
-        let before = |entry: &Entry| {
-            entry.score == Some(score) && if newest { entry.id > id } else { entry.id < id }
-        };
+        let before = |entry: &Entry| entry.score == Some(score) && if newest { entry.id > id } else { entry.id < id };
         let length = entries.len();
         entries.retain(|entry| !before(entry));
         skipped = (length - entries.len()) as u64;
@@ -153,7 +155,8 @@ async fn keyset(link: &Link, query: &JobQuery) -> Result<Found, ReadError> {
 }
 
 fn readable(state: JobState, reply: &RedisResult<Value>) -> Result<u64, ReadError> {
-    reply::count(reply).map_err(|why| ReadError::Corrupt(format!("the key of the {} jobs cannot be read: {why}", state.label())))
+    reply::count(reply)
+        .map_err(|why| ReadError::Corrupt(format!("the key of the {} jobs cannot be read: {why}", state.label())))
 }
 
 /// A page of one or two lists, one behind the other; in each the tail comes first in "next" order.
@@ -181,7 +184,10 @@ async fn positions(link: &Link, query: &JobQuery, lists: &[&str]) -> Result<Foun
         let take = want.min(length.saturating_sub(skip));
         if take > 0 {
             pipe.cmd("LRANGE").arg(key(&query.queue, list));
-            let (first, last) = (i64::try_from(skip).unwrap_or(i64::MAX), i64::try_from(skip + take).unwrap_or(i64::MAX));
+            let (first, last) = (
+                i64::try_from(skip).unwrap_or(i64::MAX),
+                i64::try_from(skip + take).unwrap_or(i64::MAX),
+            );
             if query.order == Order::Newest {
                 pipe.arg(first).arg(last - 1);
             } else {
@@ -195,7 +201,11 @@ async fn positions(link: &Link, query: &JobQuery, lists: &[&str]) -> Result<Foun
     for reply in link.run(&mut pipe).await? {
         let value = reply.map_err(|e| ReadError::Corrupt(e.to_string()))?;
         let ids = reply::items(&value).iter().filter_map(reply::text);
-        let ids: Vec<String> = if query.order == Order::Newest { ids.collect() } else { ids.rev().collect() };
+        let ids: Vec<String> = if query.order == Order::Newest {
+            ids.collect()
+        } else {
+            ids.rev().collect()
+        };
         entries.extend(ids.into_iter().map(|id| Entry { id, score: None }));
     }
     Ok((entries, offset, total))
@@ -203,8 +213,20 @@ async fn positions(link: &Link, query: &JobQuery, lists: &[&str]) -> Result<Foun
 
 /// Short fields every row needs; never long.
 const SHORT: [&str; 14] = [
-    "timestamp", "delay", "priority", "processedOn", "finishedOn", "atm", "attemptsMade", "stc", "stalledCounter", "pb", "rjk", "parentKey",
-    "deid", "defa",
+    "timestamp",
+    "delay",
+    "priority",
+    "processedOn",
+    "finishedOn",
+    "atm",
+    "attemptsMade",
+    "stc",
+    "stalledCounter",
+    "pb",
+    "rjk",
+    "parentKey",
+    "deid",
+    "defa",
 ];
 
 /// Fields that may be long: measured first, fetched only when short.
@@ -247,7 +269,12 @@ fn row(entry: &Entry, state: JobState, first: &[RedisResult<Value>], second: &Re
     for (names, reply) in [(SHORT.as_slice(), &first[0]), (&LONG[..4], second)] {
         match reply {
             Ok(values) => fields.extend(names.iter().copied().zip(reply::items(values))),
-            Err(error) => problem = Some(format!("its record cannot be read: {}", error.code().unwrap_or("error"))),
+            Err(error) => {
+                problem = Some(format!(
+                    "its record cannot be read: {}",
+                    error.code().unwrap_or("error")
+                ))
+            }
         }
     }
     let sizes: Vec<u64> = first[1..].iter().map(|size| reply::count(size).unwrap_or(0)).collect();
@@ -286,7 +313,11 @@ pub(super) fn base_row<'a>(entry: &Entry, state: JobState, field: impl Fn(&str) 
         due,
         priority: int("priority").map_or(0, |p| u64::try_from(p).unwrap_or(0)),
         attempts: small(int("attemptsMade").or_else(|| int("atm"))),
-        #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "clamped to u32 first")]
+        #[expect(
+            clippy::cast_possible_truncation,
+            clippy::cast_sign_loss,
+            reason = "clamped to u32 first"
+        )]
         attempts_max: attempts_max.clamp(1.0, f64::from(u32::MAX)) as u32,
         stalled: small(int("stalledCounter").or_else(|| int("stc"))),
         progress: text("progress").and_then(|json| Progress::parse(&json)),

@@ -12,7 +12,10 @@ use crate::model::store::Reach;
 use arc_swap::ArcSwapOption;
 use redis::aio::MultiplexedConnection;
 use redis::io::tcp::TcpSettings;
-use redis::{AsyncConnectionConfig, Client, ConnectionAddr, ErrorKind, IntoConnectionInfo, RedisError, RedisResult, ServerErrorKind, Value};
+use redis::{
+    AsyncConnectionConfig, Client, ConnectionAddr, ErrorKind, IntoConnectionInfo, RedisError, RedisResult,
+    ServerErrorKind, Value,
+};
 use std::fmt;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -63,7 +66,9 @@ pub struct Link {
 
 impl fmt::Debug for Link {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Link").field("address", &self.address).finish_non_exhaustive()
+        f.debug_struct("Link")
+            .field("address", &self.address)
+            .finish_non_exhaustive()
     }
 }
 
@@ -141,7 +146,8 @@ impl Link {
         let mut connection = MultiplexedConnection::clone(&connection);
         let answer = timeout(
             DEADLINE,
-            pipe.ignore_errors().query_async::<Vec<RedisResult<Value>>>(&mut connection),
+            pipe.ignore_errors()
+                .query_async::<Vec<RedisResult<Value>>>(&mut connection),
         )
         .await;
         match answer {
@@ -177,7 +183,12 @@ impl Link {
         let config = AsyncConnectionConfig::new()
             .set_connection_timeout(Some(CONNECT_DEADLINE))
             .set_response_timeout(None);
-        match timeout(CONNECT_DEADLINE, self.client.get_multiplexed_async_connection_with_config(&config)).await {
+        match timeout(
+            CONNECT_DEADLINE,
+            self.client.get_multiplexed_async_connection_with_config(&config),
+        )
+        .await
+        {
             Ok(Ok(connection)) => Ok(connection),
             Ok(Err(error)) if error.is_timeout() => Err(self.frozen_or_gone().await),
             Ok(Err(error)) => Err(classify(&error, &self.address)),
@@ -342,7 +353,9 @@ fn refuses_everything(error: &RedisError) -> bool {
         || matches!(
             error.kind(),
             ErrorKind::AuthenticationFailed
-                | ErrorKind::Server(ServerErrorKind::BusyLoading | ServerErrorKind::MasterDown | ServerErrorKind::ClusterDown)
+                | ErrorKind::Server(
+                    ServerErrorKind::BusyLoading | ServerErrorKind::MasterDown | ServerErrorKind::ClusterDown
+                )
         )
         || matches!(error.code(), Some("BUSY" | "NOAUTH" | "WRONGPASS" | "MISCONF"))
 }
@@ -352,10 +365,15 @@ fn refuses_everything(error: &RedisError) -> bool {
 pub fn classify(error: &RedisError, address: &str) -> Trouble {
     let says = error.detail().map_or_else(|| error.to_string(), str::to_owned);
     let code = error.code().unwrap_or_default();
-    if error.kind() == ErrorKind::AuthenticationFailed || matches!(code, "WRONGPASS" | "NOAUTH") || says.contains("invalid password") {
+    if error.kind() == ErrorKind::AuthenticationFailed
+        || matches!(code, "WRONGPASS" | "NOAUTH")
+        || says.contains("invalid password")
+    {
         return Trouble::new(
             Reach::WrongPassword,
-            format!("{address} refuses our user name or password. Correct the URL of this store and restart Drover, or restore the password."),
+            format!(
+                "{address} refuses our user name or password. Correct the URL of this store and restart Drover, or restore the password."
+            ),
         );
     }
     if code == "LOADING" {

@@ -1,0 +1,213 @@
+//! The processes that are measured: a Redis and a Drover of our own, each ended when its handle is dropped.
+
+use crate::Outcome;
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Stdio};
+use std::time::{Duration, Instant};
+use tempfile::TempDir;
+
+/// How long a process may take to answer for the first time.
+const START: Duration = Duration::from_secs(15);
+
+/// Clock ticks a second in `/proc`; Linux has told user space 100 on every machine for decades.
+const TICKS: u64 = 100;
+
+/// A port that was free a moment ago. Should another process take it first, the start fails and says so.
+fn free_port() -> Outcome<u16> {
+    Ok(std::net::TcpListener::bind("127.0.0.1:0")?.local_addr()?.port())
+}
+
+/// A running `redis-server` without persistence and without a memory limit.
+#[derive(Debug)]
+pub(crate) struct Redis {
+    child: Child,
+    _dir: TempDir,
+    port: u16,
+}
+
+impl Redis {
+    /// Starts one and waits until it answers.
+    pub(crate) fn start() -> Outcome<Self> {
+        let dir = tempfile::tempdir()?;
+        let port = free_port()?;
+        let child = Command::new("redis-server")
+            .args(["--port", &port.to_string(), "--bind", "127.0.0.1", "--save", "", "--appendonly", "no"])
+            .args(["--maxmemory", "0", "--dir"])
+            .arg(dir.path())
+            .stdin(Stdio::null())
+            .stdout(Stdio::null())
+            .stderr(Stdio::null())
+            .spawn()
+            .map_err(|error| format!("redis-server cannot be started: {error}"))?;
+        let redis = Self { child, _dir: dir, port };
+        let began = Instant::now();
+        loop {
+            if let Ok(mut connection) = redis.connection()
+                && redis::cmd("PING").query::<String>(&mut connection).is_ok()
+            {
+                return Ok(redis);
+            }
+            if began.elapsed() > START {
+                return Err(format!("redis-server on port {port} does not answer").into());
+            }
+            std::thread::sleep(Duration::from_millis(10));
+        }
+    }
+
+    /// Its address.
+    pub(crate) fn url(&self) -> String {
+        format!("redis://127.0.0.1:{}", self.port)
+    }
+
+    /// A blocking connection.
+    pub(crate) fn connection(&self) -> Outcome<redis::Connection> {
+        Ok(redis::Client::open(self.url())?.get_connection()?)
+    }
+
+    /// A number from its `INFO`.
+    pub(crate) fn info(&self, field: &str) -> Outcome<f64> {
+        let text: String = redis::cmd("INFO").arg("everything").query(&mut self.connection()?)?;
+        let found = text.lines().find_map(|line| line.strip_prefix(field)?.strip_prefix(':'));
+        Ok(found.ok_or_else(|| format!("INFO has no {field}"))?.trim().parse()?)
+    }
+
+    /// Processor seconds it has used, its own background threads not counted apart.
+    pub(crate) fn cpu(&self) -> Outcome<f64> {
+        Ok(self.info("used_cpu_user")? + self.info("used_cpu_sys")?)
+    }
+
+    /// Commands it has processed. Asking costs commands too: see `rows::commands`.
+    pub(crate) fn commands(&self) -> Outcome<f64> {
+        self.info("total_commands_processed")
+    }
+}
+
+impl Drop for Redis {
+    fn drop(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+/// Which Drover to measure: `DROVER_BIN`, else the release build.
+pub(crate) fn find_drover() -> Outcome<PathBuf> {
+    let path = match std::env::var_os("DROVER_BIN") {
+        Some(path) => PathBuf::from(path),
+        None => Path::new(env!("CARGO_MANIFEST_DIR")).join("target/release/drover"),
+    };
+    if !path.is_file() {
+        return Err(format!("There is no {}. Run `make build`, or set DROVER_BIN.", path.display()).into());
+    }
+    let debug = path.components().any(|part| part.as_os_str() == "debug");
+    // A debug build is told by its sections too, should somebody have moved it: only it has line tables.
+    if debug || has_line_tables(&path)? {
+        return Err(format!(
+            "{} is a debug build, and its figures would mean nothing. Run `make build`, or set DROVER_BIN.",
+            path.display()
+        )
+        .into());
+    }
+    Ok(path.canonicalize()?)
+}
+
+fn has_line_tables(path: &Path) -> Outcome<bool> {
+    let bytes = std::fs::read(path)?;
+    let tail = &bytes[bytes.len().saturating_sub(64 * 1024)..];
+    Ok(tail.windows(12).any(|window| window == b".debug_line\0"))
+}
+
+/// A running Drover.
+#[derive(Debug)]
+pub(crate) struct Drover {
+    child: Child,
+    dir: TempDir,
+    /// Where it listens, on this machine.
+    pub(crate) port: u16,
+}
+
+impl Drover {
+    /// Starts one over a Redis; does not wait for it. Nothing of this process's environment or folder configures it.
+    pub(crate) fn spawn(binary: &Path, redis: &Redis) -> Outcome<Self> {
+        let dir = tempfile::tempdir()?;
+        let port = free_port()?;
+        let mut command = Command::new(binary);
+        for (name, _) in std::env::vars_os() {
+            if name.to_string_lossy().starts_with("DROVER_") {
+                command.env_remove(name);
+            }
+        }
+        let log = std::fs::File::create(dir.path().join("log"))?;
+        let child = command
+            .env("DROVER_REDIS_URL", redis.url())
+            .env("DROVER_LISTEN", format!("127.0.0.1:{port}"))
+            .env("DROVER_LOG", "warn")
+            .current_dir(dir.path())
+            .stdin(Stdio::null())
+            .stdout(log.try_clone()?)
+            .stderr(log)
+            .spawn()
+            .map_err(|error| format!("{} cannot be started: {error}", binary.display()))?;
+        Ok(Self { child, dir, port })
+    }
+
+    /// What it has logged, for messages.
+    pub(crate) fn log(&self) -> String {
+        std::fs::read_to_string(self.dir.path().join("log")).unwrap_or_default()
+    }
+
+    /// Kilobytes from a line of `/proc/<pid>/status`.
+    fn status_kb(&self, field: &str) -> Outcome<u64> {
+        let text = std::fs::read_to_string(format!("/proc/{}/status", self.child.id()))?;
+        let found = text.lines().find_map(|line| line.strip_prefix(field)?.strip_prefix(':'));
+        let words = found.ok_or_else(|| format!("the system tells no {field}"))?;
+        Ok(words.split_whitespace().next().unwrap_or_default().parse()?)
+    }
+
+    /// Memory it holds now, in kilobytes.
+    pub(crate) fn rss_kb(&self) -> Outcome<u64> {
+        self.status_kb("VmRSS")
+    }
+
+    /// The most it has held since the start or since [`Drover::forget_peak`], in kilobytes.
+    pub(crate) fn peak_kb(&self) -> Outcome<u64> {
+        self.status_kb("VmHWM")
+    }
+
+    /// Begins a new peak.
+    pub(crate) fn forget_peak(&self) -> Outcome<()> {
+        Ok(std::fs::write(format!("/proc/{}/clear_refs", self.child.id()), "5")?)
+    }
+
+    /// Processor seconds it has used.
+    pub(crate) fn cpu(&self) -> Outcome<f64> {
+        cpu_of(&self.child.id().to_string())
+    }
+}
+
+impl Drop for Drover {
+    fn drop(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+/// Processor seconds this process has used: the load and the clients.
+pub(crate) fn own_cpu() -> Outcome<f64> {
+    cpu_of("self")
+}
+
+fn cpu_of(process: &str) -> Outcome<f64> {
+    let text = std::fs::read_to_string(format!("/proc/{process}/stat"))?;
+    // The second field is the name in brackets, which may hold spaces.
+    let rest = text.rsplit_once(')').map_or("", |(_, rest)| rest);
+    let field = |n: usize| rest.split_whitespace().nth(n).and_then(|word| word.parse::<u64>().ok()).unwrap_or(0);
+    Ok(crate::measure::float(field(11) + field(12)) / crate::measure::float(TICKS))
+}
+
+/// Memory that could be had without swapping, in megabytes.
+pub(crate) fn free_memory_mb() -> Outcome<u64> {
+    let text = std::fs::read_to_string("/proc/meminfo")?;
+    let found = text.lines().find_map(|line| line.strip_prefix("MemAvailable:"));
+    let kb: u64 = found.unwrap_or_default().split_whitespace().next().unwrap_or("0").parse()?;
+    Ok(kb / 1024)
+}

@@ -1,0 +1,51 @@
+// Drover in a real browser.
+//
+//   node end2end/run.mjs [filter]
+//
+// The filter names a file of end2end/tests (`live`), or else tests whose name contains it. DROVER_BIN names the binary
+// (target/release/drover), CHROMIUM the browser (/usr/bin/chromium), E2E_JOBS how many files run at once. Screenshots
+// and the pages of failed tests are left in end2end/results.
+import { mkdirSync, readdirSync, rmSync } from "node:fs";
+import { basename, join } from "node:path";
+import { run } from "node:test";
+import { spec } from "node:test/reporters";
+import { CHROMIUM, DROVER, RESULTS, TESTS, missing } from "./support/places.mjs";
+
+const filter = process.argv.slice(2).join(" ");
+const lacking = missing();
+if (lacking.length > 0) {
+  for (const line of lacking) console.error(`e2e: ${line}`);
+  process.exit(2);
+}
+rmSync(RESULTS, { recursive: true, force: true });
+mkdirSync(RESULTS, { recursive: true });
+
+const all = readdirSync(TESTS).filter((file) => file.endsWith(".test.mjs")).sort();
+const named = all.filter((file) => file === `${filter}.test.mjs` || basename(file, ".test.mjs") === filter);
+const files = filter && named.length > 0 ? named : all;
+// As a literal: a filter is part of a sentence, not a pattern.
+const sentence = filter && named.length === 0 ? new RegExp(filter.replace(/[.*+?^${}()|[\]\\]/g, "\\$&"), "i") : undefined;
+console.log(`${DROVER}\n${CHROMIUM}\n`);
+
+const totals = new Map();
+const began = performance.now();
+const events = run({
+  files: files.map((file) => join(TESTS, file)),
+  concurrency: Number(process.env.E2E_JOBS ?? 1),
+  timeout: 180_000,
+  ...(sentence && { testNamePatterns: [sentence] }),
+});
+let failed = false;
+events.on("test:fail", ({ todo }) => (failed ||= todo === undefined));
+events.on("test:diagnostic", ({ message, nesting }) => {
+  const total = nesting === 0 && /^(tests|pass|fail|cancelled|skipped|todo) (\d+)$/.exec(message);
+  if (total) totals.set(total[1], Number(total[2]));
+});
+events.on("end", () => {
+  for (const [word, count] of totals) console.log(`# ${word} ${count}`);
+  console.log(`# seconds ${Math.round((performance.now() - began) / 1000)}`);
+  const nothing = !(totals.get("pass") > 0);
+  if (nothing && !failed) console.error(`e2e: no test is about ${JSON.stringify(filter)}`);
+  process.exitCode = failed || nothing || totals.get("fail") > 0 || totals.get("cancelled") > 0 ? 1 : 0;
+});
+events.compose(spec).pipe(process.stdout);

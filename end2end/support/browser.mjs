@@ -1,0 +1,175 @@
+// Chromium, and pages that are watched: whatever goes wrong on one fails the test that opened it.
+import { mkdirSync, writeFileSync } from "node:fs";
+import { join } from "node:path";
+import { chromium } from "playwright-core";
+import { CHROMIUM, RESULTS } from "./places.mjs";
+import { atEnd } from "./process.mjs";
+
+const ARGS = [
+  "--no-sandbox",
+  "--disable-gpu",
+  "--disable-quic",
+  "--no-first-run",
+  "--disable-background-networking",
+  "--disable-component-update",
+  "--disable-sync",
+];
+
+export const WIDE = { width: 1440, height: 900 };
+export const NARROW = { width: 390, height: 844 };
+
+let browser;
+
+function launched() {
+  browser ??= chromium.launch({ executablePath: CHROMIUM, args: ARGS }).then((one) => {
+    atEnd(() => one.close());
+    return one;
+  });
+  return browser;
+}
+
+/**
+ * Opens a tab of a new visitor, hands it to `body` with its {@link Watch}, and fails when anything went wrong on any of
+ * the visitor's tabs. `at` is an entrance: nothing outside of it may be asked for.
+ */
+export async function visit({ at, javaScript = true, theme = "light", size = WIDE }, body) {
+  const context = await (await launched()).newContext({
+    javaScriptEnabled: javaScript,
+    colorScheme: theme,
+    viewport: size,
+    baseURL: at.origin,
+  });
+  context.setDefaultTimeout(10_000);
+  const watch = new Watch(at);
+  await watch.over(context);
+  try {
+    const page = await context.newPage();
+    await body(page, watch);
+    const trouble = watch.trouble();
+    if (trouble.length > 0) throw new Error(`the page is not at ease:\n  ${trouble.join("\n  ")}`);
+  } catch (error) {
+    await keep(context, error, watch);
+    throw error;
+  } finally {
+    await context.close();
+  }
+}
+
+let kept = 0;
+
+/** Leaves the pages of a failed test for people to look at, and adds what was seen to its message. */
+async function keep(context, error, watch) {
+  const folder = join(RESULTS, "failed");
+  mkdirSync(folder, { recursive: true });
+  for (const page of context.pages()) {
+    const path = join(folder, `${process.pid}-${++kept}`);
+    await page.screenshot({ path: `${path}.png` }).catch(() => {});
+    writeFileSync(`${path}.html`, await page.content().catch(() => ""));
+    error.message += `\n  on ${page.url()} (${path}.png)`;
+  }
+  const trouble = watch.trouble();
+  if (trouble.length > 0 && !error.message.includes("not at ease")) error.message += `\n  ${trouble.join("\n  ")}`;
+}
+
+/** Sees everything that goes wrong on a visitor's tabs. */
+export class Watch {
+  #at;
+  #seen = [];
+  #allowed = [];
+
+  constructor(at) {
+    this.#at = at;
+  }
+
+  async over(context) {
+    const say = (text) => this.#say(text);
+    await context.exposeBinding("reportViolation", (_, text) => say(`policy violated: ${text}`));
+    await context.addInitScript(() => {
+      addEventListener("securitypolicyviolation", (event) => {
+        globalThis.reportViolation(`${event.violatedDirective} ${event.blockedURI} ${event.sample}`);
+      });
+    });
+    context.on("page", (page) => this.#follow(page, say));
+  }
+
+  #follow(page, say) {
+    page.on("console", (message) => {
+      if (["error", "warning"].includes(message.type())) say(`console: ${message.text()} (${message.location().url})`);
+    });
+    page.on("pageerror", (error) => say(`page error: ${error.stack ?? error}`));
+    page.on("crash", () => say("the page crashed"));
+    page.on("dialog", (dialog) => {
+      say(`a dialog opened: ${dialog.message()}`);
+      dialog.dismiss().catch(() => {});
+    });
+    page.on("request", (request) => {
+      if (!this.#at.owns(request.url())) say(`outside of the board: ${request.url()}`);
+    });
+    page.on("response", (response) => {
+      if (response.status() >= 400) say(`answered ${response.status()}: ${response.url()}`);
+    });
+    page.on("requestfailed", (request) => {
+      const why = request.failure()?.errorText;
+      // The browser drops what is under way when a page is left.
+      const left = why === "net::ERR_ABORTED" && ["eventsource", "fetch"].includes(request.resourceType());
+      if (!left) say(`failed: ${request.url()} ${why}`);
+    });
+  }
+
+  #say(text) {
+    if (!this.#allowed.some((pattern) => pattern.test(text))) this.#seen.push(text);
+  }
+
+  /** From now on this is what the test causes itself. */
+  allow(...patterns) {
+    this.#allowed.push(...patterns);
+  }
+
+  trouble() {
+    return this.#seen;
+  }
+}
+
+/** What a browser says while the server behind a page is away. */
+export const AWAY = [
+  /ERR_CONNECTION_REFUSED|ERR_CONNECTION_RESET|ERR_INCOMPLETE_CHUNKED_ENCODING|ERR_EMPTY_RESPONSE|ERR_SOCKET/,
+  /\b50[24]\b/,
+];
+
+/** Waits until the page has been taken up and hears of changes. */
+export async function alive(page) {
+  await page.locator("html[data-alive]").waitFor({ state: "attached" });
+  await shows(page, "#link", /^live$/);
+}
+
+/** Waits until the text of an element fits; looks with every frame that the browser draws. */
+export async function shows(page, selector, pattern, within = 10_000) {
+  const fits = ([selector, source, flags]) => {
+    const text = document.querySelector(selector)?.textContent.replace(/\s+/g, " ").trim();
+    return text !== undefined && new RegExp(source, flags).test(text);
+  };
+  try {
+    await page.waitForFunction(fits, [selector, pattern.source, pattern.flags], { timeout: within });
+  } catch (error) {
+    const there = await page.locator(selector).allTextContents().catch(() => []);
+    throw new Error(`${selector} should show ${pattern} within ${within} ms and shows ${JSON.stringify(there)}`, {
+      cause: error,
+    });
+  }
+}
+
+/** Marks the page, so that a reload can be told from a change. */
+export function mark(page) {
+  return page.evaluate(() => {
+    globalThis.untouched = true;
+  });
+}
+
+export function untouched(page) {
+  return page.evaluate(() => globalThis.untouched === true);
+}
+
+/** An element's text with every run of white space as one space. */
+export async function text(page, selector) {
+  return (await page.locator(selector).first().textContent()).replace(/\s+/g, " ").trim();
+}

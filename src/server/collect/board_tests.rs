@@ -1,0 +1,218 @@
+use super::*;
+use crate::model::counts::Counts;
+use crate::model::queue::System;
+use crate::model::state::JobState;
+use crate::model::store::Reach;
+use crate::model::verdict::Verdict;
+
+fn queue(id: &str, waiting: u64) -> QueueSummary {
+    let mut counts = Counts::zero();
+    counts.set(JobState::Waiting, Some(waiting));
+    QueueSummary {
+        store: "s".into(),
+        id: id.into(),
+        system: System::BullMq,
+        name: id.into(),
+        version: None,
+        paused: Some(false),
+        counts,
+        reason: None,
+        rates: None,
+        oldest_waiting: None,
+        workers: None,
+        verdict: Verdict::not_read(0),
+        spark: vec![],
+        as_of: 0,
+    }
+}
+
+fn store() -> StoreSummary {
+    StoreSummary {
+        id: "s".into(),
+        kind: "redis".into(),
+        address: "h:1".into(),
+        reach: Reach::Live,
+        cause: None,
+        since: 0,
+        as_of: None,
+        vitals: None,
+        queues: 0,
+        searched: true,
+        verdict: Verdict::not_read(0),
+    }
+}
+
+fn board() -> Arc<Board> {
+    let board = Arc::new(Board::default());
+    board.add_store(store());
+    board
+}
+
+fn publish(board: &Board, queues: Vec<QueueSummary>) {
+    board.publish(Update {
+        queues,
+        ..Update::default()
+    });
+}
+
+fn text(frames: &[Bytes]) -> Vec<String> {
+    frames
+        .iter()
+        .map(|frame| String::from_utf8(frame.to_vec()).unwrap())
+        .collect()
+}
+
+#[test]
+fn a_line_that_did_not_change_is_told_to_nobody() {
+    let board = board();
+    publish(&board, vec![queue("a", 1)]);
+    let mut follower = board.subscribe(vec![Topic::Overview], Some(board.position()));
+    publish(&board, vec![queue("a", 1)]);
+    assert!(follower.take().is_empty());
+    publish(&board, vec![queue("a", 2)]);
+    let frames = text(&follower.take());
+    assert_eq!(frames.len(), 1);
+    assert!(
+        frames[0].contains("event: delta") && frames[0].contains("\"waiting\":2"),
+        "{frames:?}"
+    );
+}
+
+#[test]
+fn a_frame_is_made_once_and_shared_by_all() {
+    let board = board();
+    let mut a = board.subscribe(vec![Topic::Overview], Some(board.position()));
+    let mut b = board.subscribe(vec![Topic::Overview], Some(board.position()));
+    publish(&board, vec![queue("a", 1)]);
+    assert_eq!(a.take()[0].as_ptr(), b.take()[0].as_ptr());
+    let mut c = board.subscribe(vec![Topic::Overview], None);
+    let mut d = board.subscribe(vec![Topic::Overview], None);
+    assert_eq!(c.take()[0].as_ptr(), d.take()[0].as_ptr(), "snapshots too");
+}
+
+#[test]
+fn a_follower_that_falls_behind_the_ring_gets_a_snapshot_of_now() {
+    let board = board();
+    publish(&board, vec![queue("a", 0)]);
+    let mut follower = board.subscribe(vec![Topic::Overview], Some(board.position()));
+    for n in 1..=(RING_FRAMES as u64 + 1) {
+        publish(&board, vec![queue("a", n)]);
+    }
+    let frames = text(&follower.take());
+    assert!(frames[0].starts_with("event: snapshot"), "{}", frames[0]);
+    assert!(frames[0].contains(&format!("\"waiting\":{}", RING_FRAMES + 1)));
+    assert!(
+        frames[1].starts_with("id: "),
+        "the position comes when all snapshots are there"
+    );
+    assert_eq!(frames.len(), 2);
+    assert!(follower.take().is_empty());
+}
+
+#[test]
+fn what_one_topic_has_sent_is_never_mistaken_for_what_another_has() {
+    let board = board();
+    publish(&board, vec![queue("a", 0), queue("b", 0)]);
+    let topics = || {
+        ["a", "b"]
+            .map(|q| {
+                Topic::Queue(QueueRef {
+                    store: "s".into(),
+                    queue: q.into(),
+                })
+            })
+            .to_vec()
+    };
+    let mut follower = board.subscribe(topics(), Some(board.position()));
+    follower.take();
+    publish(&board, vec![queue("a", 1)]);
+    publish(&board, vec![queue("b", 1)]);
+    publish(&board, vec![queue("a", 2)]);
+    let frames = text(&follower.take());
+    let position = |frame: &str| {
+        frame
+            .strip_prefix("id: ")
+            .unwrap()
+            .lines()
+            .next()
+            .unwrap()
+            .parse::<Position>()
+            .unwrap()
+    };
+    let seqs: Vec<u64> = frames.iter().map(|f| position(f).seq).collect();
+    assert!(seqs.is_sorted() && seqs.len() == 3, "{seqs:?}");
+    // A connection that dies after the first frame gets the other two again.
+    let mut again = board.subscribe(topics(), Some(position(&frames[0])));
+    assert_eq!(text(&again.take()), frames[1..]);
+}
+
+#[test]
+fn a_position_of_another_process_or_of_the_future_means_a_snapshot() {
+    let board = board();
+    let here = board.position();
+    for odd in [
+        Position {
+            epoch: here.epoch + 1,
+            ..here
+        },
+        Position {
+            seq: here.seq + 1,
+            ..here
+        },
+    ] {
+        let mut follower = board.subscribe(vec![Topic::Overview], Some(odd));
+        assert!(text(&follower.take())[0].starts_with("event: snapshot"));
+    }
+    assert_eq!(here.to_string().parse(), Ok(here));
+}
+
+#[test]
+fn a_store_that_goes_silent_is_told_to_all_who_watch_something_in_it() {
+    let board = board();
+    publish(&board, vec![queue("a", 1)]);
+    let key = QueueRef {
+        store: "s".into(),
+        queue: "a".into(),
+    };
+    let topics = vec![
+        Topic::Overview,
+        Topic::Queue(key.clone()),
+        Topic::Job(key, "1".into()),
+        Topic::Store("s".into()),
+    ];
+    let mut follower = board.subscribe(topics, Some(board.position()));
+    follower.take();
+    board.publish(Update {
+        store: Some(StoreSummary {
+            reach: Reach::Frozen,
+            ..store()
+        }),
+        ..Update::default()
+    });
+    let frames = text(&follower.take());
+    assert_eq!(frames.len(), 4);
+    assert!(
+        frames.iter().all(|frame| frame.contains("\"reach\":\"frozen\"")),
+        "{frames:?}"
+    );
+}
+
+#[tokio::test]
+async fn a_follower_is_woken_by_its_topics_and_by_no_other() {
+    let board = board();
+    publish(&board, vec![queue("a", 1), queue("b", 1)]);
+    let key = QueueRef {
+        store: "s".into(),
+        queue: "a".into(),
+    };
+    let mut follower = board.subscribe(vec![Topic::Queue(key)], Some(board.position()));
+    follower.take();
+    publish(&board, vec![queue("b", 2)]);
+    let quiet = tokio::time::timeout(Duration::from_millis(50), follower.changed()).await;
+    assert!(quiet.is_err(), "woken by somebody else's change");
+    publish(&board, vec![queue("a", 2)]);
+    tokio::time::timeout(Duration::from_secs(5), follower.changed())
+        .await
+        .unwrap();
+    assert_eq!(follower.take().len(), 1);
+}

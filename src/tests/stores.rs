@@ -1,0 +1,231 @@
+//! Bad days of a store: each is shown as what it is, hurts nobody else, and heals by itself.
+
+use crate::support::app::Drover;
+use crate::support::oracle::Oracle;
+use crate::support::redis::Redis;
+use crate::support::{SOON, eventually};
+use serde_json::json;
+use std::time::{Duration, Instant};
+
+async fn board() -> (Redis, Oracle, Drover) {
+    let redis = Redis::start();
+    let mut oracle = Oracle::start(&redis.url(), 6).await;
+    for _ in 0..3 {
+        oracle.add("q", "n", json!({}), json!({})).await;
+    }
+    let drover = Drover::over(&redis.url()).await;
+    let counts = oracle.counts("q").await;
+    drover.knows("bull:q").await;
+    drover.counts_become("bull:q", &counts).await;
+    (redis, oracle, drover)
+}
+
+#[tokio::test]
+async fn a_store_that_is_gone_keeps_its_last_numbers_and_comes_back_by_itself() {
+    let (mut redis, _oracle, drover) = board().await;
+    redis.kill();
+    drover.store_becomes("redis", "gone").await;
+    // First the connection breaks, then a new one is refused.
+    let store = eventually("the cause", SOON, || async {
+        let store = drover.store("redis").await;
+        store["cause"].as_str().unwrap().contains("refused").then_some(store)
+    })
+    .await;
+    assert!(store["since"].as_i64().unwrap() > 0 && store["as_of"].as_i64().is_some());
+    assert_eq!(store["verdict"]["level"], "bad");
+    let line = drover.knows("bull:q").await;
+    assert_eq!(line["counts"]["waiting"], 3, "old is not zero");
+    assert_eq!(line["verdict"]["level"], "unknown");
+    assert_eq!(line["rates"], json!(null), "a rate that is not measured is not known");
+    let page = drover.get("").await;
+    assert!(
+        page.body.contains("redis is unreachable") && page.body.contains("What is shown was true at"),
+        "{}",
+        page.body
+    );
+    let list = drover.get("/queues/redis/bull:q?state=waiting").await;
+    assert_eq!(list.status, 200);
+    assert!(list.body.contains("The jobs cannot be shown"));
+    assert_eq!(drover.get("/api/v1/queues/redis/bull:q/jobs").await.status, 503);
+    assert_eq!(
+        drover.get("/readyz").await.status,
+        200,
+        "a dead Redis must not restart the board"
+    );
+    redis.restart(&[]);
+    drover.store_becomes("redis", "live").await;
+    // The data is gone with the process: the board must see that too.
+    eventually("the queue leaves the board", Duration::from_secs(15), || async {
+        drover.queue("redis", "bull:q").await.is_none().then_some(())
+    })
+    .await;
+    let mut oracle = Oracle::start(&redis.url(), 6).await;
+    oracle.ask("startWorker", "new", json!({"workerId": "w"})).await;
+    drover.knows("bull:new").await;
+}
+
+#[tokio::test]
+async fn a_frozen_store_is_told_apart_and_never_delays_the_other() {
+    let (a, b) = (Redis::start(), Redis::start());
+    let file = format!(
+        "[[store]]\nid = \"a\"\nurl = \"{}\"\n[[store]]\nid = \"b\"\nurl = \"{}\"\n",
+        a.url(),
+        b.url()
+    );
+    let mut at_a = Oracle::start(&a.url(), 6).await;
+    let mut at_b = Oracle::start(&b.url(), 6).await;
+    at_a.add("q", "n", json!({}), json!({})).await;
+    at_b.add("q", "n", json!({}), json!({})).await;
+    let drover = Drover::with(&[], &file).await;
+    for store in ["a", "b"] {
+        eventually("both queues", SOON, || drover.queue(store, "bull:q")).await;
+    }
+    let mut stream = drover.stream("queue:b/bull:q").await;
+    stream.next().await.unwrap();
+    let froze = Instant::now();
+    a.freeze();
+    let store = drover.store_becomes("a", "frozen").await;
+    assert!(
+        froze.elapsed() < Duration::from_secs(4),
+        "noticed after {:?}",
+        froze.elapsed()
+    );
+    assert!(store["cause"].as_str().unwrap().contains("does not answer"), "{store}");
+    for round in 0..5 {
+        let began = Instant::now();
+        let page = drover.get("").await;
+        assert!(page.body.contains("not answering"), "the overview says so");
+        assert!(
+            began.elapsed() < Duration::from_millis(500),
+            "the overview took {:?}",
+            began.elapsed()
+        );
+        let began = Instant::now();
+        assert_eq!(drover.get("/queues/b/bull:q?state=waiting").await.status, 200);
+        assert!(
+            began.elapsed() < Duration::from_millis(500),
+            "the other store's page took {:?}",
+            began.elapsed()
+        );
+        let id = at_b.add("q", "n", json!({}), json!({"delay": 1_000_000 + round})).await;
+        let began = Instant::now();
+        stream
+            .until("a change in b", |e| {
+                e.data["jobs"]
+                    .as_array()?
+                    .iter()
+                    .any(|j| j["id"] == id.as_str())
+                    .then_some(())
+            })
+            .await;
+        assert!(
+            began.elapsed() < Duration::from_secs(1),
+            "a change in b took {:?}",
+            began.elapsed()
+        );
+    }
+    a.thaw();
+    drover.store_becomes("a", "live").await;
+    at_a.add("q", "n", json!({}), json!({})).await;
+    eventually("counts of a move again", SOON, || async {
+        (drover.queue("a", "bull:q").await?["counts"]["waiting"] == 2).then_some(())
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn a_wrong_password_is_said_and_healed_without_a_restart() {
+    let redis = Redis::start();
+    redis.run::<()>(&["CONFIG", "SET", "requirepass", "right"]);
+    let url = format!("redis://:secret-we-know@127.0.0.1:{}", redis.port);
+    let drover = Drover::over(&url).await;
+    let store = drover.store_becomes("redis", "wrong_password").await;
+    assert!(store["cause"].as_str().unwrap().contains("password"), "{store}");
+    let page = drover.get("").await;
+    assert!(page.body.contains("redis is wrong password") || page.body.contains("refuses our user name or password"));
+    assert!(!page.body.contains("secret-we-know"), "the password is on the page");
+    let client = redis::Client::open(format!("redis://:right@127.0.0.1:{}", redis.port)).unwrap();
+    let mut admin = client.get_connection().unwrap();
+    redis::cmd("CONFIG")
+        .arg(&["SET", "requirepass", "secret-we-know"])
+        .exec(&mut admin)
+        .unwrap();
+    drover.store_becomes("redis", "live").await;
+    // And while it runs: the password changes under us.
+    redis::cmd("CONFIG")
+        .arg(&["SET", "requirepass", "other"])
+        .exec(&mut admin)
+        .unwrap();
+    redis::cmd("CLIENT")
+        .arg(&["KILL", "TYPE", "normal", "SKIPME", "yes"])
+        .exec(&mut admin)
+        .unwrap();
+    drover.store_becomes("redis", "wrong_password").await;
+    redis::cmd("CONFIG")
+        .arg(&["SET", "requirepass", "secret-we-know"])
+        .exec(&mut admin)
+        .unwrap();
+    drover.store_becomes("redis", "live").await;
+}
+
+#[tokio::test]
+async fn a_store_that_loads_its_data_is_said_to_load() {
+    let mut redis = Redis::start();
+    let mut connection = redis.connection();
+    let mut pipe = redis::pipe();
+    for i in 0..20_000 {
+        pipe.cmd("SET").arg(format!("k{i}")).arg("v").ignore();
+    }
+    pipe.exec(&mut connection).unwrap();
+    redis.run::<()>(&["SAVE"]);
+    let drover = Drover::over(&redis.url()).await;
+    drover.store_becomes("redis", "live").await;
+    // A microsecond per key would be over at once: this makes it two seconds.
+    redis.restart(&[
+        "--key-load-delay",
+        "100",
+        "--loading-process-events-interval-bytes",
+        "1024",
+    ]);
+    let store = drover.store_becomes("redis", "loading").await;
+    assert!(store["cause"].as_str().unwrap().contains("loading its data"), "{store}");
+    drover.store_becomes("redis", "live").await;
+}
+
+#[tokio::test]
+async fn a_board_that_starts_before_its_store_waits_for_it() {
+    let mut redis = Redis::start();
+    redis.kill();
+    let drover = Drover::over(&redis.url()).await;
+    drover.store_becomes("redis", "gone").await;
+    let page = drover.get("").await;
+    assert_eq!(page.status, 200);
+    assert!(
+        page.body.contains("No store answers yet"),
+        "the page says what it waits for"
+    );
+    redis.restart(&[]);
+    drover.store_becomes("redis", "live").await;
+}
+
+#[tokio::test]
+async fn events_that_were_missed_make_rates_unknown_and_counts_right() {
+    let (redis, mut oracle, drover) = board().await;
+    eventually("a rate", Duration::from_secs(15), || async {
+        drover.knows("bull:q").await["rates"].as_object().map(|_| ())
+    })
+    .await;
+    // Our connections are cut, and more happens than the stream remembers before they are back.
+    redis.run::<()>(&["CLIENT", "KILL", "TYPE", "normal", "SKIPME", "yes"]);
+    oracle
+        .ask(
+            "addMany",
+            "q",
+            json!({"count": 300, "name": "n", "data": {}, "opts": {}}),
+        )
+        .await;
+    redis.run::<()>(&["XTRIM", "bull:q:events", "MAXLEN", "1"]);
+    let counts = oracle.counts("q").await;
+    assert_eq!(counts["waiting"], 303);
+    drover.counts_become("bull:q", &counts).await;
+}

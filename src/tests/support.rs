@@ -1,0 +1,40 @@
+//! What the tests stand on.
+
+pub(crate) mod app;
+pub(crate) mod client;
+pub(crate) mod oracle;
+pub(crate) mod redis;
+
+use std::time::{Duration, Instant};
+
+/// Waits until `check` gives something, and gives that. No test sleeps for a fixed time.
+///
+/// # Panics
+///
+/// After `limit`, naming what was waited for.
+pub(crate) async fn eventually<T, F: Future<Output = Option<T>>>(
+    what: &str,
+    limit: Duration,
+    mut check: impl FnMut() -> F,
+) -> T {
+    let began = Instant::now();
+    loop {
+        if let Some(value) = check().await {
+            return value;
+        }
+        assert!(began.elapsed() < limit, "waited {limit:?} in vain for: {what}");
+        tokio::time::sleep(Duration::from_millis(25)).await;
+    }
+}
+
+/// The usual patience.
+pub(crate) const SOON: Duration = Duration::from_secs(10);
+
+/// A free port. Another process may take it before it is used; then the test fails loudly.
+pub(crate) fn free_port() -> u16 {
+    std::net::TcpListener::bind("127.0.0.1:0")
+        .unwrap()
+        .local_addr()
+        .unwrap()
+        .port()
+}

@@ -1,0 +1,99 @@
+//! Drover itself, in this process, on a free port.
+
+use super::client::{self, Answer, Stream};
+use super::{SOON, eventually};
+use drover::server::{boot, config};
+use serde_json::Value;
+use std::collections::HashMap;
+use tokio::net::TcpListener;
+use tokio::task::JoinHandle;
+use tokio_util::sync::CancellationToken;
+
+/// A running board, stopped when dropped.
+pub(crate) struct Drover {
+    pub(crate) port: u16,
+    pub(crate) stop: CancellationToken,
+    pub(crate) serving: Option<JoinHandle<()>>,
+}
+
+impl Drover {
+    /// Starts a board over one Redis with the id `redis`.
+    pub(crate) async fn over(url: &str) -> Self {
+        Self::with(&[("DROVER_REDIS_URL", url)], "").await
+    }
+
+    /// Starts a board from environment variables and the text of a configuration file.
+    pub(crate) async fn with(env: &[(&str, &str)], file: &str) -> Self {
+        let env: HashMap<String, String> = env.iter().map(|(n, v)| ((*n).to_owned(), (*v).to_owned())).collect();
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("Leptos.toml");
+        std::fs::write(&path, file).unwrap();
+        let config = config::load(Some(&path), &|name| env.get(name).cloned()).unwrap();
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let port = listener.local_addr().unwrap().port();
+        let stop = CancellationToken::new();
+        let until = stop.clone();
+        let serving = tokio::spawn(async move { boot::serve(config, listener, until).await.unwrap() });
+        Self {
+            port,
+            stop,
+            serving: Some(serving),
+        }
+    }
+
+    /// `GET` below the default base path.
+    pub(crate) async fn get(&self, path: &str) -> Answer {
+        client::get(self.port, &format!("/admin/queues{path}")).await
+    }
+
+    /// An event stream.
+    pub(crate) async fn stream(&self, topics: &str) -> Stream {
+        Stream::open(self.port, &format!("/admin/queues/events?topics={topics}"), &[]).await
+    }
+
+    /// A queue as the API gives it, if it is known.
+    pub(crate) async fn queue(&self, store: &str, queue: &str) -> Option<Value> {
+        let answer = self.get(&format!("/api/v1/queues/{store}/{queue}")).await;
+        (answer.status == 200).then(|| answer.json())
+    }
+
+    /// Waits until a queue is on the board.
+    pub(crate) async fn knows(&self, queue: &str) -> Value {
+        eventually(&format!("{queue} on the board"), SOON, || self.queue("redis", queue)).await
+    }
+
+    /// Waits until a queue's counts are these.
+    pub(crate) async fn counts_become(&self, queue: &str, counts: &Value) {
+        let mut seen = Value::Null;
+        for _ in 0..400 {
+            if let Some(line) = self.queue("redis", queue).await {
+                if line["counts"] == *counts {
+                    return;
+                }
+                seen = line["counts"].clone();
+            }
+            tokio::time::sleep(std::time::Duration::from_millis(25)).await;
+        }
+        panic!("{queue}: the board says {seen}, the library says {counts}");
+    }
+
+    /// A store as the API gives it.
+    pub(crate) async fn store(&self, id: &str) -> Value {
+        self.get(&format!("/api/v1/stores/{id}")).await.json()
+    }
+
+    /// Waits until a store's state is this word.
+    pub(crate) async fn store_becomes(&self, id: &str, reach: &str) -> Value {
+        eventually(&format!("store {id} {reach}"), SOON, || async {
+            let store = self.store(id).await;
+            (store["reach"] == reach).then_some(store)
+        })
+        .await
+    }
+}
+
+impl Drop for Drover {
+    fn drop(&mut self) {
+        self.stop.cancel();
+    }
+}

@@ -1,0 +1,86 @@
+//! The library's own word: a Node process that drives the real BullMQ.
+
+use serde_json::{Value, json};
+use std::process::Stdio;
+use tokio::io::{AsyncBufReadExt as _, AsyncWriteExt as _, BufReader, Lines};
+use tokio::process::{Child, ChildStdin, ChildStdout, Command};
+
+/// One version of BullMQ over one Redis.
+pub(crate) struct Oracle {
+    _child: Child,
+    input: ChildStdin,
+    output: Lines<BufReader<ChildStdout>>,
+    next: u64,
+    pub(crate) version: String,
+}
+
+impl Oracle {
+    /// Starts the library's major version `major`.
+    pub(crate) async fn start(redis_url: &str, major: u8) -> Self {
+        let mut child = Command::new("node")
+            .arg(concat!(env!("CARGO_MANIFEST_DIR"), "/end2end/oracle/oracle.mjs"))
+            .args(["--redis", redis_url, "--bullmq", &major.to_string()])
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .stderr(Stdio::null())
+            .kill_on_drop(true)
+            .spawn()
+            .expect("node is installed");
+        let input = child.stdin.take().unwrap();
+        let mut output = BufReader::new(child.stdout.take().unwrap()).lines();
+        let ready = output
+            .next_line()
+            .await
+            .unwrap()
+            .expect("the oracle starts; has `npm ci` been run?");
+        let ready: Value = serde_json::from_str(&ready).unwrap();
+        Self {
+            _child: child,
+            input,
+            output,
+            next: 0,
+            version: ready["version"].as_str().unwrap().to_owned(),
+        }
+    }
+
+    /// Asks the library something about a queue.
+    ///
+    /// # Panics
+    ///
+    /// When the library refuses.
+    pub(crate) async fn ask(&mut self, command: &str, queue: &str, mut arguments: Value) -> Value {
+        self.next += 1;
+        arguments["id"] = json!(self.next);
+        arguments["cmd"] = json!(command);
+        arguments["queue"] = json!(queue);
+        let line = format!("{arguments}\n");
+        self.input.write_all(line.as_bytes()).await.unwrap();
+        let answer = self.output.next_line().await.unwrap().expect("the oracle lives");
+        let answer: Value = serde_json::from_str(&answer).unwrap();
+        assert!(answer.get("error").is_none(), "{command} on {queue}: {answer}");
+        answer["ok"].clone()
+    }
+
+    /// Adds a job and gives its id.
+    pub(crate) async fn add(&mut self, queue: &str, name: &str, data: Value, opts: Value) -> String {
+        let added = self
+            .ask("add", queue, json!({"name": name, "data": data, "opts": opts}))
+            .await;
+        added["jobId"].as_str().unwrap().to_owned()
+    }
+
+    /// The library's counts, with our names for the states.
+    pub(crate) async fn counts(&mut self, queue: &str) -> Value {
+        let counts = self.ask("counts", queue, json!({})).await;
+        let n = |name: &str| counts[name].as_u64().unwrap_or(0);
+        json!({
+            "waiting": n("waiting") + n("paused"),
+            "prioritized": n("prioritized"),
+            "active": n("active"),
+            "delayed": n("delayed"),
+            "waiting_children": n("waiting-children"),
+            "completed": n("completed"),
+            "failed": n("failed"),
+        })
+    }
+}

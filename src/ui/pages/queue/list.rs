@@ -1,0 +1,203 @@
+//! The jobs of one state, a line each.
+
+use super::{Jobs, Line, query};
+use crate::model::format;
+use crate::model::page::{Order, PAGE_SIZE};
+use crate::model::state::JobState;
+use crate::model::store::{Reach, StoreSummary};
+use crate::ui::components::{Ago, Due, ProgressView, state_class, state_mark};
+use crate::ui::live::Live;
+use leptos::prelude::*;
+
+#[component]
+pub fn List(jobs: Jobs, store: RwSignal<StoreSummary>) -> impl IntoView {
+    let live = expect_context::<Live>();
+    let href = jobs.base.with_value(|base| jobs.key.with_value(|key| base.queue(key)));
+    let here = jobs
+        .url
+        .with_value(|url| url.split_once('?').map(|(_, query)| query.to_owned()))
+        .unwrap_or_default();
+    let refresh = format!("{href}?{here}");
+    let state = jobs.state;
+    let other = match jobs.order {
+        Order::Next => (Order::Newest, "newest first"),
+        Order::Newest => (
+            Order::Next,
+            if state == JobState::Completed || state == JobState::Failed {
+                "oldest first"
+            } else {
+                "next first"
+            },
+        ),
+    };
+    let turn = format!("{href}?{}", query(state, other.0, PAGE_SIZE, None));
+    let next = {
+        let href = href.clone();
+        move || {
+            jobs.page.with(|page| {
+                let cursor = page.as_ref().ok()?.next.clone()?;
+                let query = query(state, jobs.order, PAGE_SIZE, Some(&cursor));
+                Some(view! { <a class="button" rel="next" href=format!("{href}?{query}")>"Next page"</a> })
+            })
+        }
+    };
+    let first = (!jobs.first_page).then(|| view! { <a class="button" href=format!("{href}?{}", query(state, jobs.order, PAGE_SIZE, None))>"First page"</a> });
+    let range = move || {
+        jobs.page.with(|page| match page {
+            Err(_) => String::new(),
+            Ok(page) if page.rows.is_empty() => String::new(),
+            Ok(page) => {
+                let from = page.offset.unwrap_or(0) + 1;
+                let to = from + page.rows.len() as u64 - 1;
+                format!(
+                    "{}–{} of {} {}",
+                    format::count(from),
+                    format::count(to),
+                    format::count(page.total.max(to)),
+                    state.label()
+                )
+            }
+        })
+    };
+    let read_at = move || jobs.page.with(|page| page.as_ref().ok().map(|page| page.as_of));
+    view! {
+        <div class="list-head">
+            <p>
+                <b>{range}</b>
+                <small>{move || read_at().map(|at| format!("read {} ago", format::span(live.now.get() - at)))}</small>
+            </p>
+            <p class="actions">
+                <a class="news" href=refresh class:none=move || jobs.news.get() == 0>
+                    {move || format!("{} changes since, show", format::count(jobs.news.get()))}
+                </a>
+                <a href=turn>{other.1}</a>
+                {first}
+                {next}
+            </p>
+        </div>
+        {move || jobs.page.with(|page| match page {
+            Err(why) => Some(view! { <p class="empty">{format!("The jobs cannot be shown: {why}")}</p> }.into_any()),
+            Ok(page) if page.rows.is_empty() => Some(view! { <p class="empty">{empty_text(state, page.total)}</p> }.into_any()),
+            Ok(_) => None,
+        })}
+        <div class="scroll">
+            <table class="jobs" id="jobs" class:none=move || jobs.lines.with(Vec::is_empty)>
+                <caption class="sr-only">{format!("Jobs {}", state.label())}</caption>
+                <thead>
+                    <tr>
+                        <th scope="col">"Job"</th>
+                        <th scope="col">"Name"</th>
+                        <th scope="col" class="n">{when_title(state)}</th>
+                        <th scope="col" class="n">{duration_title(state)}</th>
+                        <th scope="col" class="n">"Attempts"</th>
+                        <th scope="col">{detail_title(state)}</th>
+                        <th scope="col" class="n wide">"Data"</th>
+                    </tr>
+                </thead>
+                <tbody>
+                    <For each=move || jobs.lines.get() key=|line| line.id.clone() let:line>
+                        <Row jobs line store/>
+                    </For>
+                </tbody>
+            </table>
+        </div>
+    }
+    .into_any()
+}
+
+fn empty_text(state: JobState, total: u64) -> String {
+    if total > 0 {
+        return "Nothing is left on this page; the first page shows what there is.".into();
+    }
+    match state {
+        JobState::Waiting => "No job waits: everything that is ready has been taken.".into(),
+        JobState::Active => "No job is being worked on.".into(),
+        JobState::Failed => "No failed job is kept. Retention may have removed older ones.".into(),
+        JobState::Completed => "No completed job is kept. The queue may remove jobs as they complete.".into(),
+        JobState::Delayed => "No job is delayed: none is scheduled or backing off.".into(),
+        JobState::Prioritized => "No job waits with a priority.".into(),
+        JobState::WaitingChildren => "No parent waits for its children.".into(),
+    }
+}
+
+const fn when_title(state: JobState) -> &'static str {
+    match state {
+        JobState::Active => "Started",
+        JobState::Delayed => "Due",
+        JobState::Completed | JobState::Failed => "Finished",
+        _ => "Created",
+    }
+}
+
+const fn duration_title(state: JobState) -> &'static str {
+    match state {
+        JobState::Completed | JobState::Failed => "Ran",
+        JobState::Active => "Running",
+        JobState::Prioritized => "Priority",
+        _ => "Age",
+    }
+}
+
+const fn detail_title(state: JobState) -> &'static str {
+    match state {
+        JobState::Failed => "Error",
+        JobState::Active => "Progress",
+        _ => "Worker, progress or last error",
+    }
+}
+
+#[component]
+fn Row(jobs: Jobs, line: Line, store: RwSignal<StoreSummary>) -> impl IntoView {
+    let live = expect_context::<Live>();
+    let row = line.row;
+    let list = jobs.state;
+    let href = jobs
+        .base
+        .with_value(|base| jobs.key.with_value(|key| base.job(key, &line.id)));
+    let id = format::visible(&line.id);
+    let duration = move || {
+        row.with(|row| match list {
+            JobState::Prioritized => row.priority.to_string(),
+            JobState::Active if row.state == JobState::Active => row
+                .started
+                .map_or_else(String::new, |at| format::span(live.now.get().saturating_sub(at))),
+            JobState::Active | JobState::Completed | JobState::Failed => row
+                .started
+                .zip(row.finished)
+                .map_or_else(String::new, |(from, to)| format::duration(to.saturating_sub(from))),
+            _ => row
+                .created
+                .map_or_else(String::new, |at| format::span(live.now.get().saturating_sub(at))),
+        })
+    };
+    let when = move || match list {
+        JobState::Delayed => view! { <Due at=Signal::derive(move || row.with(|r| r.due))/> }.into_any(),
+        JobState::Active => view! { <Ago at=Signal::derive(move || row.with(|r| r.started))/> }.into_any(),
+        JobState::Completed | JobState::Failed => {
+            view! { <Ago at=Signal::derive(move || row.with(|r| r.finished))/> }.into_any()
+        }
+        _ => view! { <Ago at=Signal::derive(move || row.with(|r| r.created))/> }.into_any(),
+    };
+    let moved = move || row.with(|row| row.problem.is_some() || row.state != list);
+    view! {
+        <tr class:moved=moved class:stale=move || store.with(|s| s.reach != Reach::Live)>
+            <th scope="row" class="id"><a href=href data-row="" title=id.clone()>{id.clone()}</a></th>
+            <td class="name">{move || row.with(|r| format::visible(&r.name))}</td>
+            <td class="n">{when()}</td>
+            <td class="n">{duration}</td>
+            <td class="n">{move || row.with(|r| format!("{} / {}", r.attempts, r.attempts_max))}</td>
+            <td class="detail">
+                {move || row.with(|r| (r.state != list).then(|| view! { <span class=state_class(r.state)><i aria-hidden="true">{state_mark(r.state)}</i>{r.state.label()}</span> }))}
+                {move || row.with(|r| r.problem.clone().map(|text| view! { <span class="problem">{text}</span> }))}
+                <ProgressView progress=Signal::derive(move || row.with(|r| (list != JobState::Failed).then(|| r.progress.clone()).flatten()))/>
+                {move || row.with(|r| r.worker.as_ref().filter(|_| list == JobState::Active).map(|w| view! { <span class="worker">{format::visible(w)}</span> }))}
+                {move || row.with(|r| r.error.clone().filter(|_| list != JobState::Completed).map(|e| {
+                    let e = format::visible(&e);
+                    view! { <span class="error" title=e.clone()>{e.clone()}</span> }
+                }))}
+            </td>
+            <td class="n wide">{move || row.with(|r| format::bytes(r.data_size))}</td>
+        </tr>
+    }
+    .into_any()
+}
