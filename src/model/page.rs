@@ -103,6 +103,8 @@ pub struct QueuePage {
     pub cursor: Option<String>,
     /// Throughput over the last hour, a drawing made by the server.
     pub chart: String,
+    /// Since when throughput has been watched without a gap.
+    pub watched_since: Millis,
 }
 
 /// In which order jobs are listed.

@@ -188,6 +188,10 @@ impl Service {
         let (queue, store, position) = self.queue(key)?;
         let page = QueuePage {
             chart: self.chart(key).await?.to_string(),
+            watched_since: self
+                .collector(&key.store)?
+                .hour(&key.queue)
+                .map_or(0, |(.., since)| since),
             queue,
             store,
             jobs: rows.map_err(|error| error.to_string()),

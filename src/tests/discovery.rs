@@ -121,23 +121,18 @@ async fn reading_never_writes() {
     oracle.add("q", "n", json!({}), json!({"priority": 3})).await;
     oracle.add("q", "n", json!({}), json!({"delay": 100_000})).await;
     oracle.add("q", "n", json!({"log": ["x"]}), json!({})).await;
-    // A user that may not write makes any attempt a failure that shows.
-    redis.run::<()>(&[
-        "ACL",
-        "SETUSER",
-        "reader",
-        "on",
-        ">pw",
-        "~*",
-        "&*",
-        "+@all",
-        "-@write",
-        "-@dangerous",
-        "+info",
-        "+client|list",
-    ]);
-    redis.run::<()>(&["CONFIG", "RESETSTAT"]);
-    let url = format!("redis://reader:pw@127.0.0.1:{}", redis.port);
+    // The user of the README: it may not write, so any attempt is refused and shows.
+    let readme = include_str!("../../README.md");
+    let line = readme
+        .split("ACL SETUSER drover")
+        .nth(1)
+        .unwrap()
+        .split("```")
+        .next()
+        .unwrap();
+    let rules: Vec<&str> = line.split_whitespace().collect();
+    redis.run::<()>(&[&["ACL", "SETUSER", "drover"], rules.as_slice()].concat());
+    let url = format!("redis://drover:password@127.0.0.1:{}", redis.port);
     let drover = Drover::over(&url).await;
     let counts = oracle.counts("q").await;
     drover.knows("bull:q").await;

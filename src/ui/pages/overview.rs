@@ -203,7 +203,7 @@ fn Summary(lines: Lines) -> impl IntoView {
     view! {
         <section class="summary" aria-label="Summary">
             <ul class="levels">{marks}</ul>
-            <ul class="totals">{totals}</ul>
+            <ul class="totals" class:stale=move || lines.stores.with(|all| all.iter().any(|s| s.reach != Reach::Live))>{totals}</ul>
         </section>
     }
     .into_any()
@@ -375,16 +375,23 @@ fn Row(line: Line, stores: RwSignal<Vec<StoreSummary>>) -> impl IntoView {
     let queue = line.queue;
     let (name, id) = queue.with_untracked(|q| (format::visible(&q.name), format::visible(&q.id)));
     let store = line.key.store.clone();
+    // Since when the line may no longer be true, if it may not; ages then stand still.
     let silent = {
         let store = store.clone();
-        Memo::new(move |_| stores.with(|all| all.iter().any(|s| s.id == store && s.reach != Reach::Live)))
+        Memo::new(move |_| {
+            stores.with(|all| {
+                let silent = all.iter().find(|s| s.id == store && s.reach != Reach::Live)?;
+                Some(silent.as_of.unwrap_or(silent.since))
+            })
+        })
     };
+    let now = move || silent.get().unwrap_or_else(|| live.now.get());
     let href = base().queue(&line.key);
     let count = move |state: JobState| move || queue.with(|q| format::count_or_unknown(q.counts.get(state)));
     let zero = move |state: JobState| move || queue.with(|q| q.counts.get(state) == Some(0));
     let why = move || queue.with(|q| q.reason.clone().unwrap_or_default());
     view! {
-        <tr class:stale=move || silent.get()>
+        <tr class:stale=move || silent.get().is_some()>
             <td class="v">
                 <span class=move || level_class(queue.with(|q| q.verdict.level)) title=move || queue.with(|q| q.verdict.reason.clone())>
                     {move || queue.with(|q| q.verdict.level.word())}
@@ -399,7 +406,7 @@ fn Row(line: Line, stores: RwSignal<Vec<StoreSummary>>) -> impl IntoView {
             <td class="n backlog" data-l="oldest">
                 {move || queue.with(|q| match (q.counts.backlog(), q.oldest_waiting) {
                     (Some(0), _) => String::new(),
-                    (_, Some(at)) => format::span(live.now.get().saturating_sub(at)),
+                    (_, Some(at)) => format::span(now().saturating_sub(at)),
                     _ => format::UNKNOWN.to_owned(),
                 })}
             </td>

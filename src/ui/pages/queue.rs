@@ -19,6 +19,9 @@ pub mod list;
 /// The list is read again at most this often.
 const REREAD_MS: i32 = 1_000;
 
+/// What the chart covers.
+const HOUR: i64 = 3_600_000;
+
 /// The chart is drawn again this often.
 const REDRAW_MS: i32 = 10_000;
 
@@ -54,6 +57,7 @@ pub fn QueueView(page: QueuePage, after: String) -> impl IntoView {
     let queue = RwSignal::new(page.queue);
     let store = RwSignal::new(page.store);
     let chart = RwSignal::new(page.chart);
+    let since = page.watched_since;
     let gone = RwSignal::new(false);
     let jobs = Jobs {
         key: StoredValue::new(key.clone()),
@@ -103,6 +107,10 @@ pub fn QueueView(page: QueuePage, after: String) -> impl IntoView {
                 <figcaption>
                     "Jobs per minute "
                     <span class="key-in">"added"</span>" "<span class="key-out">"finished"</span>" "<span class="key-failed">"failed"</span>
+                    {move || {
+                        (live.now.get() - since < HOUR)
+                            .then(|| view! { <small>{format!("counted from events since {}", format::clock(since))}</small> })
+                    }}
                 </figcaption>
                 <div inner_html=move || chart.get()></div>
             </figure>

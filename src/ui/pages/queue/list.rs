@@ -2,6 +2,7 @@
 
 use super::{Jobs, Line, query};
 use crate::model::format;
+use crate::model::job::JobRow;
 use crate::model::page::{Order, PAGE_SIZE};
 use crate::model::state::JobState;
 use crate::model::store::{Reach, StoreSummary};
@@ -120,6 +121,12 @@ fn empty_text(state: JobState, total: u64) -> String {
     }
 }
 
+/// Attempts made, the running one included, of those allowed.
+fn attempts(row: &JobRow, list: JobState) -> String {
+    let running = u32::from(list == JobState::Active && row.state == JobState::Active);
+    format!("{} / {}", row.attempts.saturating_add(running), row.attempts_max)
+}
+
 const fn when_title(state: JobState) -> &'static str {
     match state {
         JobState::Active => "Started",
@@ -183,9 +190,9 @@ fn Row(jobs: Jobs, line: Line, store: RwSignal<StoreSummary>) -> impl IntoView {
         <tr class:moved=moved class:stale=move || store.with(|s| s.reach != Reach::Live)>
             <th scope="row" class="id"><a href=href data-row="" title=id.clone()>{id.clone()}</a></th>
             <td class="name">{move || row.with(|r| format::visible(&r.name))}</td>
-            <td class="n">{when()}</td>
-            <td class="n">{duration}</td>
-            <td class="n">{move || row.with(|r| format!("{} / {}", r.attempts, r.attempts_max))}</td>
+            <td class="n" data-l=when_title(list)>{when()}</td>
+            <td class="n" data-l=duration_title(list)>{duration}</td>
+            <td class="n" data-l="Attempts">{move || row.with(|r| attempts(r, list))}</td>
             <td class="detail">
                 {move || row.with(|r| (r.state != list).then(|| view! { <span class=state_class(r.state)><i aria-hidden="true">{state_mark(r.state)}</i>{r.state.label()}</span> }))}
                 {move || row.with(|r| r.problem.clone().map(|text| view! { <span class="problem">{text}</span> }))}
