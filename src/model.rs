@@ -14,7 +14,7 @@
 //! | [`page`] | what each page of the board is made of |
 //! | [`event`] | the vocabulary of the event stream |
 //! | [`verdict`] | Bad, Watch, OK, Paused, Unknown, each with its sentence |
-//! | [`format`] | numbers, bytes and spans as people read them |
+//! | [`mod@format`] | numbers, bytes and spans as people read them |
 //! | [`error`] | what a browser may know of a failure |
 
 pub mod counts;

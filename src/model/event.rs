@@ -159,7 +159,6 @@ pub struct Frame {
     pub now: Millis,
 }
 
-#[expect(clippy::trivially_copy_pass_by_ref, reason = "the signature serde wants")]
 const fn is_zero(n: &u64) -> bool {
     *n == 0
 }

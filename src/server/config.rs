@@ -1,6 +1,6 @@
 //! What the operator decided, checked.
 //!
-//! Two stages. [`file`] and the environment give *raw* values, each with the place it came from;
+//! Two stages. [`mod@file`] and the environment give *raw* values, each with the place it came from;
 //! [`check`] turns them into a [`Config`] and collects every problem instead of stopping at the
 //! first. What is legal but risky becomes a warning. The order is: default, then file, then
 //! environment.

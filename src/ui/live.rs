@@ -1,7 +1,7 @@
 //! What moves: one event stream per tab, the clock, fetching and the keyboard.
 //!
 //! The server renders with [`Live`] standing still; in the browser the same signals begin to move.
-//! The parts that need a browser are in [`browser`], with twins for the server that do nothing, so
+//! The parts that need a browser are in `live/browser.rs` and its neighbours, with twins for the server that do nothing, so
 //! that no component has to know where it runs.
 
 use crate::model::Millis;
@@ -84,7 +84,7 @@ mod on_the_server {
 
     pub fn start_clock(_: Live) {}
 
-    pub fn follow(_: Live, _: String, _: String, _: OnFrame) {}
+    pub fn follow(_: Live, _: &str, _: String, _: OnFrame) {}
 
     pub fn pointer_inside(_: &str) -> bool {
         false

@@ -53,8 +53,8 @@ impl Drop for Source {
 }
 
 /// Follows `topics` (a comma-separated list) from `after` for as long as the page lives.
-pub fn follow(live: Live, topics: String, after: String, on_frame: OnFrame) {
-    let topics = utf8_percent_encode(&topics, NON_ALPHANUMERIC);
+pub fn follow(live: Live, topics: &str, after: String, on_frame: OnFrame) {
+    let topics = utf8_percent_encode(topics, NON_ALPHANUMERIC);
     let stream = Rc::new(Stream {
         live,
         url: format!("{}?topics={topics}", base().href("/events")),

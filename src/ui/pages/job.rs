@@ -44,7 +44,7 @@ pub fn JobView(page: JobPage, after: String) -> impl IntoView {
     let topic = Topic::Job(key.clone(), id.clone()).to_string();
     live::follow(
         live,
-        topic,
+        &topic,
         after,
         Box::new(move |frame, snapshot| {
             if let Some(changed) = frame.stores.first() {

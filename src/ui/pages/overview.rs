@@ -43,7 +43,7 @@ pub fn OverviewView(overview: Overview, after: String) -> impl IntoView {
     let topic = Topic::Overview.to_string();
     live::follow(
         live,
-        topic,
+        &topic,
         after,
         Box::new(move |frame, snapshot| lines.take(frame, snapshot)),
     );

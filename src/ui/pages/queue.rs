@@ -78,7 +78,7 @@ pub fn QueueView(page: QueuePage, after: String) -> impl IntoView {
     let topic = Topic::Queue(key.clone()).to_string();
     live::follow(
         live,
-        topic,
+        &topic,
         after,
         Box::new(move |frame, snapshot| {
             take_line(queue, store, gone, &frame);
