@@ -183,6 +183,10 @@ pub trait Adapter: Send + Sync + fmt::Debug {
     /// One job, `None` if there is no such job.
     async fn job(&self, queue: &QueueId, id: &str) -> Result<Option<JobDetail>, ReadError>;
 
+    /// How many jobs that are still kept finished in each minute, oldest first: `minutes` of them, the
+    /// last ending at `until`. Pairs of completed and failed. Retention makes these a lower bound.
+    async fn finished(&self, queue: &QueueId, until: Millis, minutes: usize) -> Result<Vec<(u32, u32)>, Trouble>;
+
     /// Connected workers by queue, for every queue that has any; `None` if the store does not tell.
     async fn workers(&self) -> Result<Option<HashMap<QueueId, u32>>, Trouble>;
 

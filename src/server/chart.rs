@@ -33,13 +33,30 @@ const fn sentinel(i: usize) -> RGBColor {
     SENTINELS[i].0
 }
 
+/// How many minutes before `newest` were not watched whole, and when the last of them ended.
+#[must_use]
+pub fn unwatched(slices: &[Slice], newest: Millis, since: Millis) -> (usize, Millis) {
+    let watched = per_minute(slices, newest, since).iter().flatten().count();
+    let end = newest - Millis::try_from(watched).unwrap_or(0) * SLICE * PER_POINT as Millis;
+    (POINTS - watched, end)
+}
+
 /// Draws jobs added, finished and failed per minute over the last hour.
 ///
-/// `slices` are oldest first, the newest began at `newest`; what lies before `since` was not seen
-/// and is left blank.
+/// `slices` are oldest first, the newest began at `newest`. What lies before `since` was not watched:
+/// there `kept`, oldest first and ending where watching began, says how many jobs that are still kept
+/// completed and failed; how many were added then is not known and not drawn.
 #[must_use]
-pub fn throughput(slices: &[Slice], newest: Millis, since: Millis) -> String {
-    let points = per_minute(slices, newest, since);
+pub fn throughput(slices: &[Slice], newest: Millis, since: Millis, kept: &[(u32, u32)]) -> String {
+    let mut points = per_minute(slices, newest, since);
+    let watched = points.iter().flatten().count();
+    for (point, (completed, failed)) in points.iter_mut().rev().skip(watched).zip(kept.iter().rev()) {
+        *point = Some(Minute {
+            added: None,
+            completed: *completed,
+            failed: *failed,
+        });
+    }
     let mut svg = String::new();
     // Drawing into a string fails only for impossible sizes; a page without a chart is a page.
     if draw(&mut svg, &points).is_err() {
@@ -48,8 +65,23 @@ pub fn throughput(slices: &[Slice], newest: Millis, since: Millis) -> String {
     dress(&svg, &describe(&points))
 }
 
-/// One minute, or `None` where nothing was watched.
-type Point = Option<Slice>;
+/// One minute.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+struct Minute {
+    /// Not known where it was not watched.
+    added: Option<u32>,
+    completed: u32,
+    failed: u32,
+}
+
+impl Minute {
+    const fn finished(self) -> u32 {
+        self.completed + self.failed
+    }
+}
+
+/// A minute, or `None` where nothing is known.
+type Point = Option<Minute>;
 
 fn per_minute(slices: &[Slice], newest: Millis, since: Millis) -> Vec<Point> {
     // The slice that is still filling would look like a drop.
@@ -69,7 +101,11 @@ fn per_minute(slices: &[Slice], newest: Millis, since: Millis) -> Vec<Point> {
             sum.completed += slice.completed;
             sum.failed += slice.failed;
         }
-        *point = Some(sum);
+        *point = Some(Minute {
+            added: Some(sum.added),
+            completed: sum.completed,
+            failed: sum.failed,
+        });
         (end, ends_at) = (begin, begins_at);
     }
     points
@@ -79,7 +115,7 @@ fn draw(svg: &mut String, points: &[Point]) -> Result<(), Box<dyn std::error::Er
     let highest = points
         .iter()
         .flatten()
-        .map(|p| p.added.max(p.finished()))
+        .map(|p| p.added.unwrap_or(0).max(p.finished()))
         .max()
         .unwrap_or(0);
     let top = (f64::from(highest) * 1.1).max(5.0);
@@ -128,7 +164,7 @@ fn draw(svg: &mut String, points: &[Point]) -> Result<(), Box<dyn std::error::Er
             .map(|(x, p)| Rectangle::new([(x - 0.4, 0.0), (x + 0.4, f64::from(p.failed))], sentinel(2).filled())),
     )?;
     chart.draw_series(LineSeries::new(
-        known().map(|(x, p)| (x, f64::from(p.added))),
+        known().filter_map(|(x, p)| Some((x, f64::from(p.added?)))),
         sentinel(0).stroke_width(2),
     ))?;
     area.present()?;
@@ -139,18 +175,13 @@ fn draw(svg: &mut String, points: &[Point]) -> Result<(), Box<dyn std::error::Er
 
 /// What the drawing says, for those who cannot see it.
 fn describe(points: &[Point]) -> String {
-    let sum = points.iter().flatten().fold(Slice::default(), |mut sum, p| {
-        sum.added += p.added;
-        sum.completed += p.completed;
-        sum.failed += p.failed;
-        sum
-    });
-    let minutes = points.iter().flatten().count();
+    let sum = |part: fn(&Minute) -> u32| format::count(points.iter().flatten().map(|p| u64::from(part(p))).sum());
     format!(
-        "Jobs per minute over the last {minutes} minutes: {} added, {} completed, {} failed.",
-        format::count(sum.added.into()),
-        format::count(sum.completed.into()),
-        format::count(sum.failed.into())
+        "Jobs per minute over the last {} minutes: {} added, {} completed, {} failed.",
+        points.iter().flatten().count(),
+        sum(|p| p.added.unwrap_or(0)),
+        sum(|p| p.completed),
+        sum(|p| p.failed),
     )
 }
 
@@ -181,7 +212,7 @@ mod tests {
             completed: 2,
             failed: 1,
         };
-        let svg = throughput(&[busy; 31], 600_000, 0);
+        let svg = throughput(&[busy; 31], 600_000, 0, &[]);
         assert!(svg.contains("5 minutes: 90 added, 60 completed, 30 failed."), "{svg}");
         for (_, hex, class) in SENTINELS {
             assert!(!svg.contains(hex), "{hex} is left in the drawing");
@@ -197,7 +228,19 @@ mod tests {
     fn what_was_not_watched_whole_is_blank_not_zero() {
         let points = per_minute(&[Slice::default(); 13], 130_000, 40_000);
         assert_eq!(points.iter().flatten().count(), 1);
-        assert_eq!(points.last(), Some(&Some(Slice::default())));
-        assert!(throughput(&[Slice::default()], 0, 0).contains("last 0 minutes"));
+        assert_eq!(points.last().unwrap().unwrap().added, Some(0));
+        assert!(throughput(&[Slice::default()], 0, 0, &[]).contains("last 0 minutes"));
+    }
+
+    #[test]
+    fn minutes_before_watching_began_come_from_the_jobs_still_kept() {
+        let slices = [Slice::default(); 13];
+        let (minutes, end) = unwatched(&slices, 130_000, 40_000);
+        assert_eq!((minutes, end), (59, 70_000));
+        let svg = throughput(&slices, 130_000, 40_000, &[(5, 1), (7, 2)]);
+        assert!(
+            svg.contains("last 3 minutes: 0 added, 12 completed, 3 failed."),
+            "{svg}"
+        );
     }
 }

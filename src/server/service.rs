@@ -21,6 +21,9 @@ use std::time::Duration;
 /// How long one reading of a list or a job serves everybody. Short enough that a person cannot tell.
 const SHARE: Duration = Duration::from_millis(250);
 
+/// How long a drawing serves everybody: it is made of slices of ten seconds.
+const CHART: Duration = Duration::from_secs(5);
+
 /// The longest job id that is looked up.
 const JOB_ID_MAX: usize = 4096;
 
@@ -120,7 +123,7 @@ impl Service {
             collectors,
             lists: Shared::new(SHARE),
             jobs: Shared::new(SHARE),
-            charts: Shared::new(Duration::from_secs(2)),
+            charts: Shared::new(CHART),
         }
     }
 
@@ -180,14 +183,15 @@ impl Service {
 
     /// A queue with a page of its jobs. A list that cannot be read is part of the page.
     pub async fn queue_page(&self, key: &QueueRef, request: &JobsRequest) -> Answer<(QueuePage, Position)> {
-        let (query, rows) = self.jobs(key, request).await?;
+        let (jobs, chart) = tokio::join!(self.jobs(key, request), self.chart(key));
+        let (query, rows) = jobs?;
         if rows == Err(ReadError::BadCursor) {
             return Err(Refusal::Unreadable(ReadError::BadCursor));
         }
         // After the rows, so that the position is not older than what they show.
         let (queue, store, position) = self.queue(key)?;
         let page = QueuePage {
-            chart: self.chart(key).await?.to_string(),
+            chart: chart?.to_string(),
             watched_since: self
                 .collector(&key.store)?
                 .hour(&key.queue)
@@ -236,10 +240,15 @@ impl Service {
         let Some((slices, newest, since)) = collector.hour(&key.queue) else {
             return Err(Refusal::NoQueue(key.clone()));
         };
+        let adapter = collector.adapter().clone();
+        let queue = key.queue.as_str().into();
         Ok(self
             .charts
             .get(key.clone(), || async move {
-                chart::throughput(&slices, newest, since).into()
+                let (minutes, end) = chart::unwatched(&slices, newest, since);
+                // A store that does not answer leaves those minutes blank.
+                let kept = adapter.finished(&queue, end, minutes).await.unwrap_or_default();
+                chart::throughput(&slices, newest, since, &kept).into()
             })
             .await)
     }

@@ -125,6 +125,10 @@ impl Adapter for BullMq {
         job::read(&self.link, queue, id).await
     }
 
+    async fn finished(&self, queue: &QueueId, until: Millis, minutes: usize) -> Result<Vec<(u32, u32)>, Trouble> {
+        counts::finished(&self.link, queue, until, minutes).await
+    }
+
     async fn workers(&self) -> Result<Option<HashMap<QueueId, u32>>, Trouble> {
         discover::workers(&self.link).await
     }
