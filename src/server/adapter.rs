@@ -84,6 +84,15 @@ pub struct Reading {
     pub exists: bool,
 }
 
+/// Jobs that finished in a minute and are still kept.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Kept {
+    /// Completed ones; `None` where retention has removed some or all of that time.
+    pub completed: Option<u32>,
+    /// Failed ones: a lower bound.
+    pub failed: u32,
+}
+
 /// What happened to a queue, in the order of the store.
 #[derive(Clone, Debug)]
 pub struct Change {
@@ -184,8 +193,8 @@ pub trait Adapter: Send + Sync + fmt::Debug {
     async fn job(&self, queue: &QueueId, id: &str) -> Result<Option<JobDetail>, ReadError>;
 
     /// How many jobs that are still kept finished in each minute, oldest first: `minutes` of them, the
-    /// last ending at `until`. Pairs of completed and failed. Retention makes these a lower bound.
-    async fn finished(&self, queue: &QueueId, until: Millis, minutes: usize) -> Result<Vec<(u32, u32)>, Trouble>;
+    /// last ending at `until`.
+    async fn finished(&self, queue: &QueueId, until: Millis, minutes: usize) -> Result<Vec<Kept>, Trouble>;
 
     /// Connected workers by queue, for every queue that has any; `None` if the store does not tell.
     async fn workers(&self) -> Result<Option<HashMap<QueueId, u32>>, Trouble>;

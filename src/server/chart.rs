@@ -3,6 +3,7 @@
 //! plotters knows only fixed colours; a page has two themes. So it draws in sentinel colours that no
 //! design would use, and each is replaced by a class that the style sheet colours.
 
+use super::adapter::Kept;
 use super::collect::throughput::{SLICE, Slice};
 use crate::model::Millis;
 use crate::model::format;
@@ -47,14 +48,14 @@ pub fn unwatched(slices: &[Slice], newest: Millis, since: Millis) -> (usize, Mil
 /// there `kept`, oldest first and ending where watching began, says how many jobs that are still kept
 /// completed and failed; how many were added then is not known and not drawn.
 #[must_use]
-pub fn throughput(slices: &[Slice], newest: Millis, since: Millis, kept: &[(u32, u32)]) -> String {
+pub fn throughput(slices: &[Slice], newest: Millis, since: Millis, kept: &[Kept]) -> String {
     let mut points = per_minute(slices, newest, since);
     let watched = points.iter().flatten().count();
-    for (point, (completed, failed)) in points.iter_mut().rev().skip(watched).zip(kept.iter().rev()) {
+    for (point, kept) in points.iter_mut().rev().skip(watched).zip(kept.iter().rev()) {
         *point = Some(Minute {
             added: None,
-            completed: *completed,
-            failed: *failed,
+            completed: kept.completed,
+            failed: kept.failed,
         });
     }
     let mut svg = String::new();
@@ -70,13 +71,15 @@ pub fn throughput(slices: &[Slice], newest: Millis, since: Millis, kept: &[(u32,
 struct Minute {
     /// Not known where it was not watched.
     added: Option<u32>,
-    completed: u32,
+    /// Not known where it was not watched and retention has removed what there was.
+    completed: Option<u32>,
     failed: u32,
 }
 
 impl Minute {
-    const fn finished(self) -> u32 {
-        self.completed + self.failed
+    /// Completed and failed together.
+    fn finished(self) -> Option<u32> {
+        Some(self.completed? + self.failed)
     }
 }
 
@@ -103,7 +106,7 @@ fn per_minute(slices: &[Slice], newest: Millis, since: Millis) -> Vec<Point> {
         }
         *point = Some(Minute {
             added: Some(sum.added),
-            completed: sum.completed,
+            completed: Some(sum.completed),
             failed: sum.failed,
         });
         (end, ends_at) = (begin, begins_at);
@@ -115,7 +118,7 @@ fn draw(svg: &mut String, points: &[Point]) -> Result<(), Box<dyn std::error::Er
     let highest = points
         .iter()
         .flatten()
-        .map(|p| p.added.unwrap_or(0).max(p.finished()))
+        .map(|p| p.added.unwrap_or(0).max(p.finished().unwrap_or(p.failed)))
         .max()
         .unwrap_or(0);
     let top = (f64::from(highest) * 1.1).max(5.0);
@@ -154,7 +157,7 @@ fn draw(svg: &mut String, points: &[Point]) -> Result<(), Box<dyn std::error::Er
             .filter_map(|(i, point)| point.map(|p| (at(i), p)))
     };
     chart.draw_series(AreaSeries::new(
-        known().map(|(x, p)| (x, f64::from(p.finished()))),
+        known().filter_map(|(x, p)| Some((x, f64::from(p.finished()?)))),
         0.0,
         sentinel(1),
     ))?;
@@ -180,7 +183,7 @@ fn describe(points: &[Point]) -> String {
         "Jobs per minute over the last {} minutes: {} added, {} completed, {} failed.",
         points.iter().flatten().count(),
         sum(|p| p.added.unwrap_or(0)),
-        sum(|p| p.completed),
+        sum(|p| p.completed.unwrap_or(0)),
         sum(|p| p.failed),
     )
 }
@@ -237,10 +240,8 @@ mod tests {
         let slices = [Slice::default(); 13];
         let (minutes, end) = unwatched(&slices, 130_000, 40_000);
         assert_eq!((minutes, end), (59, 70_000));
-        let svg = throughput(&slices, 130_000, 40_000, &[(5, 1), (7, 2)]);
-        assert!(
-            svg.contains("last 3 minutes: 0 added, 12 completed, 3 failed."),
-            "{svg}"
-        );
+        let kept = [(None, 1), (Some(7), 2)].map(|(completed, failed)| Kept { completed, failed });
+        let svg = throughput(&slices, 130_000, 40_000, &kept);
+        assert!(svg.contains("last 3 minutes: 0 added, 7 completed, 3 failed."), "{svg}");
     }
 }

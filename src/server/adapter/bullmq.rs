@@ -34,7 +34,7 @@ pub mod job;
 pub mod list;
 
 use super::redis::link::Link;
-use super::{Adapter, Capabilities, Change, FoundQueue, JobQuery, QueueId, ReadError, Reading, Trouble};
+use super::{Adapter, Capabilities, Change, FoundQueue, JobQuery, Kept, QueueId, ReadError, Reading, Trouble};
 use crate::model::Millis;
 use crate::model::job::JobDetail;
 use crate::model::page::JobPageRows;
@@ -125,7 +125,7 @@ impl Adapter for BullMq {
         job::read(&self.link, queue, id).await
     }
 
-    async fn finished(&self, queue: &QueueId, until: Millis, minutes: usize) -> Result<Vec<(u32, u32)>, Trouble> {
+    async fn finished(&self, queue: &QueueId, until: Millis, minutes: usize) -> Result<Vec<Kept>, Trouble> {
         counts::finished(&self.link, queue, until, minutes).await
     }
 

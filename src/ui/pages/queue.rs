@@ -109,7 +109,7 @@ pub fn QueueView(page: QueuePage, after: String) -> impl IntoView {
                     <span class="key-in">"added"</span>" "<span class="key-out">"finished"</span>" "<span class="key-failed">"failed"</span>
                     {move || {
                         (live.now.get() - since < HOUR)
-                            .then(|| view! { <small>{format!("counted from events since {}; before, jobs that finished and are still kept", format::clock(since))}</small> })
+                            .then(|| view! { <small>{format!(" counted from events since {}; before, jobs that finished and are still kept", format::clock(since))}</small> })
                     }}
                 </figcaption>
                 <div inner_html=move || chart.get()></div>

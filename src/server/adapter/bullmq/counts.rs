@@ -2,7 +2,7 @@
 
 use super::super::redis::link::Link;
 use super::super::redis::reply;
-use super::super::{QueueId, Reading, Trouble};
+use super::super::{Kept, QueueId, Reading, Trouble};
 use super::key;
 use crate::model::Millis;
 use crate::model::counts::Counts;
@@ -16,6 +16,9 @@ pub const COMMANDS: usize = 9;
 /// Queues read in one pipeline. Keeps one round trip below a few milliseconds of the server's time,
 /// so that nobody else waits behind it.
 const BATCH: usize = 200;
+
+/// Milliseconds of a minute.
+const MINUTE: Millis = 60_000;
 
 /// Counts all states of the given queues.
 pub async fn read(link: &Link, queues: &[QueueId]) -> Result<Vec<Reading>, Trouble> {
@@ -128,24 +131,45 @@ pub async fn oldest_waiting(link: &Link, queues: &[QueueId]) -> Result<Vec<Optio
 
 /// Jobs finished per minute, from the times by which finished jobs are sorted: two O(log n) counts for
 /// each minute, in one pipeline.
-pub async fn finished(link: &Link, queue: &QueueId, until: Millis, minutes: usize) -> Result<Vec<(u32, u32)>, Trouble> {
-    let mut pipe = redis::pipe();
-    let mut ends: Vec<Millis> = std::iter::successors(Some(until), |end| Some(end - 60_000))
+pub async fn finished(link: &Link, queue: &QueueId, until: Millis, minutes: usize) -> Result<Vec<Kept>, Trouble> {
+    let mut ends: Vec<Millis> = std::iter::successors(Some(until), |end| Some(end - MINUTE))
         .take(minutes)
         .collect();
     ends.reverse();
-    for end in ends {
+    let mut pipe = redis::pipe();
+    pipe.cmd("ZRANGE")
+        .arg(key(queue, "completed"))
+        .arg(0)
+        .arg(0)
+        .arg("WITHSCORES");
+    for end in &ends {
         for set in ["completed", "failed"] {
             pipe.cmd("ZCOUNT")
                 .arg(key(queue, set))
-                .arg(end - 60_000)
+                .arg(end - MINUTE)
                 .arg(format!("({end}"));
         }
     }
     let replies = link.run(&mut pipe).await?;
+    let Some((oldest, counts)) = replies.split_first() else {
+        return Ok(vec![]);
+    };
+    // Retention by number or age removes the oldest: what lies before the oldest that is kept is not
+    // "nothing completed" but "not known".
+    let oldest = oldest
+        .as_ref()
+        .ok()
+        .and_then(|pair| reply::float(reply::items(pair).get(1)?));
     let count = |reply| u32::try_from(reply::count(reply).unwrap_or(0)).unwrap_or(u32::MAX);
-    Ok(replies
-        .chunks_exact(2)
-        .map(|pair| (count(&pair[0]), count(&pair[1])))
+    Ok(ends
+        .iter()
+        .zip(counts.chunks_exact(2))
+        .map(|(end, pair)| Kept {
+            #[expect(clippy::cast_precision_loss, reason = "scores are doubles in Redis itself")]
+            completed: oldest
+                .filter(|oldest| *oldest <= (end - MINUTE) as f64)
+                .map(|_| count(&pair[0])),
+            failed: count(&pair[1]),
+        })
         .collect())
 }

@@ -69,7 +69,10 @@ pub fn List(jobs: Jobs, store: RwSignal<StoreSummary>) -> impl IntoView {
             </p>
             <p class="actions">
                 <a class="news" href=refresh class:none=move || jobs.news.get() == 0>
-                    {move || format!("{} changes since, show", format::count(jobs.news.get()))}
+                    {move || match jobs.news.get() {
+                        1 => "1 change since, show".to_owned(),
+                        n => format!("{} changes since, show", format::count(n)),
+                    }}
                 </a>
                 <a href=turn>{other.1}</a>
                 {first}
