@@ -31,7 +31,7 @@ const totals = new Map();
 const began = performance.now();
 const events = run({
   files: files.map((file) => join(TESTS, file)),
-  concurrency: Number(process.env.E2E_JOBS ?? 1),
+  concurrency: Number(process.env.E2E_JOBS ?? 2),
   timeout: 180_000,
   ...(sentence && { testNamePatterns: [sentence] }),
 });

@@ -6,11 +6,21 @@
 
 use crate::model::event::encode_segment;
 use crate::model::queue::QueueRef;
+use percent_encoding::percent_decode_str;
 use std::fmt;
 use std::str::FromStr;
 
 /// The default, as in the proxies of the README.
 pub const DEFAULT: &str = "/admin/queues";
+
+/// Where a path that does not survive as a path is sent as a parameter.
+const AT: &str = "/at";
+
+/// The parameter.
+pub const TO: &str = "to";
+
+/// Escapes that some proxy or browser takes for structure: slash, dot, backslash, zero, percent.
+const FRAGILE: [&str; 5] = ["%2F", "%2E", "%5C", "%00", "%25"];
 
 /// A checked base path: empty, or `/one/or/more` without a slash at the end.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
@@ -71,15 +81,43 @@ impl BasePath {
         if self.0.is_empty() { "/" } else { &self.0 }
     }
 
-    /// The public address of a path inside the board.
+    /// The public address of a path inside the board, with or without a query.
+    ///
+    /// A path with an escaped slash, dot or backslash does not survive every proxy and browser: one
+    /// that strips a prefix decodes it, and `%2E%2E` means "up" to a browser. Such a path travels as a
+    /// parameter, which nobody touches: `{base}/at?to=…`.
     #[must_use]
     pub fn href(&self, inner: &str) -> String {
         debug_assert!(inner.starts_with('/'), "{inner:?} is not a path");
+        let (path, query) = inner.split_once('?').unwrap_or((inner, ""));
+        if FRAGILE.iter().any(|escape| path.contains(escape)) {
+            let joint = if query.is_empty() { "" } else { "&" };
+            return format!("{}{AT}?{TO}={}{joint}{query}", self.0, encode_segment(path));
+        }
         match (self.0.as_str(), inner) {
             ("", inner) => inner.to_owned(),
             (base, "/") => base.to_owned(),
             (base, inner) => format!("{base}{inner}"),
         }
+    }
+
+    /// The path and query that an `/at?to=…` address stands for; `None` if it is none.
+    #[must_use]
+    pub fn unwrap_at(path_and_query: &str) -> Option<String> {
+        let parameters = path_and_query.strip_prefix(AT)?.strip_prefix('?')?;
+        let mut parameters: Vec<&str> = parameters.split('&').collect();
+        let to = parameters
+            .iter()
+            .position(|p| p.strip_prefix(TO).is_some_and(|rest| rest.starts_with('=')))?;
+        let path = percent_decode_str(&parameters.remove(to)[TO.len() + 1..])
+            .decode_utf8()
+            .ok()?;
+        let query = if parameters.is_empty() {
+            String::new()
+        } else {
+            format!("?{}", parameters.join("&"))
+        };
+        path.starts_with('/').then(|| format!("{path}{query}"))
     }
 
     /// The path inside the board of a request for `path`, whether or not a proxy took the prefix off.
@@ -102,12 +140,6 @@ impl BasePath {
     #[must_use]
     pub fn job(&self, queue: &QueueRef, job: &str) -> String {
         self.href(&job_path(queue, job))
-    }
-
-    /// The API's view of a queue.
-    #[must_use]
-    pub fn api_queue(&self, queue: &QueueRef) -> String {
-        self.href(&format!("/api/v1{}", queue_path(queue)))
     }
 }
 

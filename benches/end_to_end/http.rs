@@ -45,7 +45,11 @@ impl Client {
     pub(crate) async fn connect(port: u16) -> Outcome<Self> {
         let stream = TcpStream::connect(("127.0.0.1", port)).await?;
         stream.set_nodelay(true)?;
-        Ok(Self { stream, port, read: Vec::with_capacity(256 * 1024) })
+        Ok(Self {
+            stream,
+            port,
+            read: Vec::with_capacity(256 * 1024),
+        })
     }
 
     /// `GET` below the base path; anything but 200 is an error.
@@ -54,7 +58,12 @@ impl Client {
         if answer.status == 200 {
             return Ok(answer);
         }
-        Err(format!("{path} answered {}: {}", answer.status, answer.text().chars().take(300).collect::<String>()).into())
+        Err(format!(
+            "{path} answered {}: {}",
+            answer.status,
+            answer.text().chars().take(300).collect::<String>()
+        )
+        .into())
     }
 
     /// `GET` below the base path with further header lines, each with its line end.
@@ -66,7 +75,10 @@ impl Client {
     }
 
     async fn exchange(&mut self, path: &str, headers: &str) -> Outcome<Answer> {
-        let request = format!("GET {BASE}{path} HTTP/1.1\r\nHost: 127.0.0.1:{}\r\n{headers}\r\n", self.port);
+        let request = format!(
+            "GET {BASE}{path} HTTP/1.1\r\nHost: 127.0.0.1:{}\r\n{headers}\r\n",
+            self.port
+        );
         self.stream.write_all(request.as_bytes()).await?;
         self.read.clear();
         let (status, length, start) = loop {
@@ -82,7 +94,10 @@ impl Client {
         while self.read.len() < start + length {
             self.more().await?;
         }
-        Ok(Answer { status, body: self.read[start..start + length].to_vec() })
+        Ok(Answer {
+            status,
+            body: self.read[start..start + length].to_vec(),
+        })
     }
 
     async fn more(&mut self) -> Outcome<()> {
@@ -124,7 +139,11 @@ impl Stream {
         if !head.starts_with(b"HTTP/1.1 200") {
             return Err(format!("no stream on {topics}: {}", String::from_utf8_lossy(&head)).into());
         }
-        let mut stream = Self { socket, chunks: Chunks::default(), text: Vec::new() };
+        let mut stream = Self {
+            socket,
+            chunks: Chunks::default(),
+            text: Vec::new(),
+        };
         stream.chunks.decode(&head[end + 4..], &mut stream.text);
         Ok(stream)
     }

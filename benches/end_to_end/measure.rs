@@ -42,7 +42,9 @@ impl Samples {
         let mut sorted = self.0.clone();
         sorted.sort_unstable();
         let last = sorted.len().checked_sub(1)?;
-        sorted.get((sorted.len() * share / 1000).min(last)).map(|us| Duration::from_micros(*us))
+        sorted
+            .get((sorted.len() * share / 1000).min(last))
+            .map(|us| Duration::from_micros(*us))
     }
 
     /// Half of them are not longer than this.

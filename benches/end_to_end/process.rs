@@ -31,7 +31,16 @@ impl Redis {
         let dir = tempfile::tempdir()?;
         let port = free_port()?;
         let child = Command::new("redis-server")
-            .args(["--port", &port.to_string(), "--bind", "127.0.0.1", "--save", "", "--appendonly", "no"])
+            .args([
+                "--port",
+                &port.to_string(),
+                "--bind",
+                "127.0.0.1",
+                "--save",
+                "",
+                "--appendonly",
+                "no",
+            ])
             .args(["--maxmemory", "0", "--dir"])
             .arg(dir.path())
             .stdin(Stdio::null())
@@ -67,7 +76,9 @@ impl Redis {
     /// A number from its `INFO`.
     pub(crate) fn info(&self, field: &str) -> Outcome<f64> {
         let text: String = redis::cmd("INFO").arg("everything").query(&mut self.connection()?)?;
-        let found = text.lines().find_map(|line| line.strip_prefix(field)?.strip_prefix(':'));
+        let found = text
+            .lines()
+            .find_map(|line| line.strip_prefix(field)?.strip_prefix(':'));
         Ok(found.ok_or_else(|| format!("INFO has no {field}"))?.trim().parse()?)
     }
 
@@ -98,22 +109,15 @@ pub(crate) fn find_drover() -> Outcome<PathBuf> {
     if !path.is_file() {
         return Err(format!("There is no {}. Run `make build`, or set DROVER_BIN.", path.display()).into());
     }
-    let debug = path.components().any(|part| part.as_os_str() == "debug");
-    // A debug build is told by its sections too, should somebody have moved it: only it has line tables.
-    if debug || has_line_tables(&path)? {
+    let path = path.canonicalize()?;
+    if path.components().any(|part| part.as_os_str() == "debug") {
         return Err(format!(
             "{} is a debug build, and its figures would mean nothing. Run `make build`, or set DROVER_BIN.",
             path.display()
         )
         .into());
     }
-    Ok(path.canonicalize()?)
-}
-
-fn has_line_tables(path: &Path) -> Outcome<bool> {
-    let bytes = std::fs::read(path)?;
-    let tail = &bytes[bytes.len().saturating_sub(64 * 1024)..];
-    Ok(tail.windows(12).any(|window| window == b".debug_line\0"))
+    Ok(path)
 }
 
 /// A running Drover.
@@ -158,7 +162,9 @@ impl Drover {
     /// Kilobytes from a line of `/proc/<pid>/status`.
     fn status_kb(&self, field: &str) -> Outcome<u64> {
         let text = std::fs::read_to_string(format!("/proc/{}/status", self.child.id()))?;
-        let found = text.lines().find_map(|line| line.strip_prefix(field)?.strip_prefix(':'));
+        let found = text
+            .lines()
+            .find_map(|line| line.strip_prefix(field)?.strip_prefix(':'));
         let words = found.ok_or_else(|| format!("the system tells no {field}"))?;
         Ok(words.split_whitespace().next().unwrap_or_default().parse()?)
     }
@@ -200,7 +206,12 @@ fn cpu_of(process: &str) -> Outcome<f64> {
     let text = std::fs::read_to_string(format!("/proc/{process}/stat"))?;
     // The second field is the name in brackets, which may hold spaces.
     let rest = text.rsplit_once(')').map_or("", |(_, rest)| rest);
-    let field = |n: usize| rest.split_whitespace().nth(n).and_then(|word| word.parse::<u64>().ok()).unwrap_or(0);
+    let field = |n: usize| {
+        rest.split_whitespace()
+            .nth(n)
+            .and_then(|word| word.parse::<u64>().ok())
+            .unwrap_or(0)
+    };
     Ok(crate::measure::float(field(11) + field(12)) / crate::measure::float(TICKS))
 }
 
@@ -208,6 +219,11 @@ fn cpu_of(process: &str) -> Outcome<f64> {
 pub(crate) fn free_memory_mb() -> Outcome<u64> {
     let text = std::fs::read_to_string("/proc/meminfo")?;
     let found = text.lines().find_map(|line| line.strip_prefix("MemAvailable:"));
-    let kb: u64 = found.unwrap_or_default().split_whitespace().next().unwrap_or("0").parse()?;
+    let kb: u64 = found
+        .unwrap_or_default()
+        .split_whitespace()
+        .next()
+        .unwrap_or("0")
+        .parse()?;
     Ok(kb / 1024)
 }

@@ -66,7 +66,12 @@ impl Table {
             verdict,
         };
         let mark = verdict.word().replace('*', "");
-        eprintln!("  {}: {}  (budget {}) {mark}", line.what, line.measured, or_dash(&line.budget));
+        eprintln!(
+            "  {}: {}  (budget {}) {mark}",
+            line.what,
+            line.measured,
+            or_dash(&line.budget)
+        );
         self.lines.push(line);
     }
 
@@ -90,8 +95,9 @@ impl Table {
 
     /// The report as markdown.
     pub(crate) fn markdown(&self) -> String {
-        let mut text = "| what | budget | measured (p50 / p99) | floor of the machine | verdict |\n|---|---|---|---|---|\n"
-            .to_owned();
+        let mut text =
+            "| what | budget | measured (p50 / p99) | floor of the machine | verdict |\n|---|---|---|---|---|\n"
+                .to_owned();
         for line in &self.lines {
             let _ = writeln!(
                 text,

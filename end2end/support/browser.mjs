@@ -40,7 +40,7 @@ export async function visit({ at, javaScript = true, theme = "light", size = WID
     baseURL: at.origin,
   });
   context.setDefaultTimeout(10_000);
-  const watch = new Watch(at);
+  const watch = new Watch(at, javaScript);
   await watch.over(context);
   try {
     const page = await context.newPage();
@@ -77,8 +77,10 @@ export class Watch {
   #seen = [];
   #allowed = [];
 
-  constructor(at) {
+  constructor(at, javaScript) {
     this.#at = at;
+    // What a browser that runs no scripts says of one that it was offered.
+    if (!javaScript) this.allow(/^failed: .*\.js csp$/);
   }
 
   async over(context) {
@@ -111,7 +113,7 @@ export class Watch {
     page.on("requestfailed", (request) => {
       const why = request.failure()?.errorText;
       // The browser drops what is under way when a page is left.
-      const left = why === "net::ERR_ABORTED" && ["eventsource", "fetch"].includes(request.resourceType());
+      const left = why === "net::ERR_ABORTED" && !["document", "stylesheet", "script"].includes(request.resourceType());
       if (!left) say(`failed: ${request.url()} ${why}`);
     });
   }
@@ -145,13 +147,13 @@ export async function alive(page) {
 /** Waits until the text of an element fits; looks with every frame that the browser draws. */
 export async function shows(page, selector, pattern, within = 10_000) {
   const fits = ([selector, source, flags]) => {
-    const text = document.querySelector(selector)?.textContent.replace(/\s+/g, " ").trim();
+    const text = document.querySelector(selector)?.innerText.replace(/\s+/g, " ").trim();
     return text !== undefined && new RegExp(source, flags).test(text);
   };
   try {
     await page.waitForFunction(fits, [selector, pattern.source, pattern.flags], { timeout: within });
   } catch (error) {
-    const there = await page.locator(selector).allTextContents().catch(() => []);
+    const there = await page.locator(selector).allInnerTexts().catch(() => []);
     throw new Error(`${selector} should show ${pattern} within ${within} ms and shows ${JSON.stringify(there)}`, {
       cause: error,
     });
@@ -169,7 +171,7 @@ export function untouched(page) {
   return page.evaluate(() => globalThis.untouched === true);
 }
 
-/** An element's text with every run of white space as one space. */
+/** An element's text as it is seen, with every run of white space as one space. */
 export async function text(page, selector) {
-  return (await page.locator(selector).first().textContent()).replace(/\s+/g, " ").trim();
+  return (await page.locator(selector).first().innerText()).replace(/\s+/g, " ").trim();
 }

@@ -59,8 +59,8 @@ export function start(command, args, options = {}) {
   return child;
 }
 
-/** Waits until `probe` gives something, and gives it. What it threw last is part of the message. */
-export async function until(what, probe, within = 10_000) {
+/** Asks `probe` every few milliseconds until it gives something, and gives that. What it said last is part of the message. */
+export async function until(what, probe, within = 10_000, every = 25) {
   const deadline = performance.now() + within;
   for (;;) {
     let last;
@@ -71,7 +71,7 @@ export async function until(what, probe, within = 10_000) {
       last = error.message;
     }
     if (performance.now() > deadline) throw new Error(`waited ${within} ms for ${what}; last: ${last}`);
-    await new Promise((resolve) => setTimeout(resolve, 25));
+    await new Promise((resolve) => setTimeout(resolve, every));
   }
 }
 

@@ -29,8 +29,11 @@ export async function stock(oracle, legacy) {
   const children = [{ name: "pick", queueName: "parts", data: {}, opts: { jobId: "part-1" } }];
   await oracle.ask("flow", queue, { tree: { name: "pack", queueName: queue, data: {}, opts: { jobId: "parcel" }, children } });
 
-  await oracle.add("stuck", {}, { opts: { timestamp: minutesAgo(12) } });
-  await oracle.add("slow", {}, { opts: { timestamp: minutesAgo(1.2) } });
+  // Their workers are there and have their hands full.
+  for (const [name, minutes] of Object.entries({ stuck: 12, slow: 1.2 })) {
+    await oracle.hold(name, [`in-hand-of-${name}`]);
+    await oracle.add(name, {}, { opts: { timestamp: minutesAgo(minutes) } });
+  }
   await oracle.add("parked", {});
   await oracle.ask("pause", "parked");
   await legacy?.add("legacy", {});

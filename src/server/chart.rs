@@ -10,7 +10,7 @@ use crate::model::format;
 use plotters::prelude::*;
 
 /// The drawing's own units; the page scales it.
-const SIZE: (u32, u32) = (1400, 150);
+const SIZE: (u32, u32) = (1400, 90);
 
 /// Slices per point: one minute.
 const PER_POINT: usize = 6;
@@ -138,7 +138,7 @@ fn draw(svg: &mut String, points: &[Point]) -> Result<(), Box<dyn std::error::Er
         .axis_style(sentinel(3))
         .label_style(text)
         .x_labels(7)
-        .y_labels(4)
+        .y_labels(3)
         .x_label_formatter(&|x| {
             if *x > -0.5 {
                 "now".into()

@@ -177,7 +177,12 @@ pub fn VerdictLine(#[prop(into)] verdict: Signal<Verdict>) -> impl IntoView {
     view! {
         <p class="verdict">
             <LevelMark level=Signal::derive(move || verdict.with(|v| v.level))/>
-            <span>{move || verdict.with(|v| v.reason.clone())}</span>
+            <span>
+                {move || verdict.with(|v| match v.reason.as_str() {
+                    "" => "Nothing is wrong that the rules can see.".to_owned(),
+                    reason => reason.to_owned(),
+                })}
+            </span>
             <small>
                 {move || verdict.with(|v| {
                     if v.level == Level::Ok { String::new() } else { format!("for {}", format::span(live.now.get() - v.since)) }

@@ -149,6 +149,10 @@ impl Track {
     pub(super) fn tick(&mut self, now: Millis) {
         self.line.rates = self.throughput.rates(now);
         self.line.spark = self.throughput.spark(now);
+        // Work waits, and since when has not been asked yet: an opinion now would be a guess.
+        if self.looked == 0 && self.line.counts.backlog().is_some_and(|n| n > 0) {
+            return;
+        }
         let facts = Facts {
             now,
             counts: self.line.counts,

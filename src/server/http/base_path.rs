@@ -42,6 +42,14 @@ impl<S: Service<Request>> Service<Request> for Strip<S> {
 /// what is percent-encoded stays so, and a slash at the end is dropped.
 fn inner_uri(base: &BasePath, uri: &Uri) -> Option<Uri> {
     let inner = base.strip(uri.path());
+    let at = uri
+        .query()
+        .and_then(|query| BasePath::unwrap_at(&format!("{inner}?{query}")));
+    if let Some(at) = at {
+        let mut parts = uri.clone().into_parts();
+        parts.path_and_query = Some(at.parse::<PathAndQuery>().ok()?);
+        return Uri::from_parts(parts).ok();
+    }
     let trimmed = match inner.strip_suffix('/') {
         Some(path) if !path.is_empty() => path,
         _ => inner,
@@ -75,5 +83,10 @@ mod tests {
         assert_eq!(inner("/queues/r/x?y"), "/queues/r/x?y");
         assert_eq!(inner("/admin/queuesX"), "/admin/queuesX");
         assert_eq!(inner("/"), "/");
+        // As our own links write it, with the prefix kept and stripped.
+        for prefix in ["/admin/queues", ""] {
+            let at = format!("{prefix}/at?to=%2Fqueues%2Fr%2Fx%2Fjobs%2Fa%252F%252Fb&state=failed");
+            assert_eq!(inner(&at), "/queues/r/x/jobs/a%2F%2Fb?state=failed");
+        }
     }
 }

@@ -116,7 +116,7 @@ pub async fn job(
     }
 }
 
-/// What the form "job by id" sends.
+/// What the form "job by id" sends. The queue is in the path, or in `to` where it does not survive there.
 #[derive(Debug, Deserialize)]
 pub struct Find {
     #[serde(default)]

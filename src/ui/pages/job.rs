@@ -56,13 +56,12 @@ pub fn JobView(page: JobPage, after: String) -> impl IntoView {
     shown.follow_log();
     let job = shown.job;
     let list = move || job.with(|j| j.row.state);
-    let queue_href = base.queue(&key);
-    let back = queue_href.clone();
+    let (up, queue_path) = (base.clone(), crate::base_path::queue_path(&key));
     view! {
         <nav class="crumbs" aria-label="Breadcrumbs">
             <a href=base.href("/")>"All queues"</a>
             <span>{key.store.clone()}</span>
-            <a href=move || format!("{back}?state={}", list()) data-up="">{format::visible(&page.queue.name)}</a>
+            <a href=move || up.href(&format!("{queue_path}?state={}", list())) data-up="">{format::visible(&page.queue.name)}</a>
         </nav>
         <header class="head">
             <h1><small>{move || job.with(|j| format::visible(&j.row.name))}</small>" "{format::visible(&id)}</h1>

@@ -1,12 +1,14 @@
 //! All queues on one screen: what is wrong first, then one line each.
 
+use crate::model::Millis;
+use crate::model::counts::Counts;
 use crate::model::event::{Frame, Topic};
 use crate::model::format;
 use crate::model::page::{Overview, sort_by_trouble};
 use crate::model::queue::{QueueRef, QueueSummary};
 use crate::model::state::JobState;
 use crate::model::store::{Reach, StoreSummary};
-use crate::model::verdict::Level;
+use crate::model::verdict::{Level, Verdict};
 use crate::ui::app::base;
 use crate::ui::components::{LevelMark, StoreBanner, level_class, spark_path};
 use crate::ui::live::{self, Live};
@@ -25,9 +27,32 @@ struct Line {
 struct Lines {
     order: RwSignal<Vec<Line>>,
     stores: RwSignal<Vec<StoreSummary>>,
+    /// Where to find a line. Kept beside `order`, because patches arrive a hundred times a second.
+    index: StoredValue<HashMap<QueueRef, RwSignal<QueueSummary>>>,
+    /// All lines together, added up in one pass.
+    tally: RwSignal<Tally>,
+    /// Whether the next pass is already planned.
+    tallying: StoredValue<bool>,
     /// Whether a re-sort is already planned.
     sorting: StoredValue<bool>,
 }
+
+/// What all lines say together.
+#[derive(Clone, Debug, Default, PartialEq)]
+struct Tally {
+    /// Queues by level, in the order of [`LEVELS`].
+    levels: [usize; LEVELS.len()],
+    /// All jobs by state.
+    counts: Counts,
+    /// The queues in trouble, worst first.
+    troubled: Vec<(QueueRef, String, Verdict)>,
+}
+
+/// The levels, worst first.
+const LEVELS: [Level; 5] = [Level::Bad, Level::Watch, Level::Unknown, Level::Paused, Level::Ok];
+
+/// Lines change at once, their sums this much later: nobody reads a sum a hundred times a second.
+const TALLY_AFTER_MS: i32 = 250;
 
 /// Lines are put in order again this long after a verdict changed, never under the pointer.
 const SORT_AFTER_MS: i32 = 2_000;
@@ -35,9 +60,14 @@ const SORT_AFTER_MS: i32 = 2_000;
 #[component]
 pub fn OverviewView(overview: Overview, after: String) -> impl IntoView {
     let live = expect_context::<Live>();
+    let tally = Tally::of(overview.queues.iter());
+    let order: Vec<Line> = overview.queues.into_iter().map(line).collect();
     let lines = Lines {
-        order: RwSignal::new(overview.queues.into_iter().map(line).collect()),
+        index: StoredValue::new(order.iter().map(|line| (line.key.clone(), line.queue)).collect()),
+        order: RwSignal::new(order),
         stores: RwSignal::new(overview.stores),
+        tally: RwSignal::new(tally),
+        tallying: StoredValue::new(false),
         sorting: StoredValue::new(false),
     };
     let topic = Topic::Overview.to_string();
@@ -81,56 +111,77 @@ impl Lines {
                 });
         }
         let mut sort = false;
-        if !frame.patches.is_empty() {
-            let by_key: HashMap<QueueRef, RwSignal<QueueSummary>> = self
-                .order
-                .with_untracked(|order| order.iter().map(|line| (line.key.clone(), line.queue)).collect());
-            for patch in frame.patches {
-                let key = QueueRef {
-                    store: patch.store.clone(),
-                    queue: patch.id.clone(),
-                };
-                if let Some(queue) = by_key.get(&key) {
-                    let level = queue.with_untracked(|q| q.verdict.level);
-                    queue.update(|q| q.apply(patch));
-                    sort |= queue.with_untracked(|q| q.verdict.level) != level;
-                }
+        for patch in frame.patches {
+            let key = QueueRef {
+                store: patch.store.clone(),
+                queue: patch.id.clone(),
+            };
+            if let Some(queue) = self.index.with_value(|index| index.get(&key).copied()) {
+                let level = queue.with_untracked(|q| q.verdict.level);
+                queue.update(|q| q.apply(patch));
+                sort |= queue.with_untracked(|q| q.verdict.level) != level;
             }
         }
         if !frame.removed.is_empty() {
-            self.order
-                .update(|order| order.retain(|line| !frame.removed.contains(&line.key)));
+            self.edit(|order| order.retain(|line| !frame.removed.contains(&line.key)));
         }
         if !frame.queues.is_empty() {
             sort = true;
-            self.order.update(|order| {
+            self.edit(|order| {
                 order.retain(|line| !frame.queues.iter().any(|queue| queue.key() == line.key));
                 order.extend(frame.queues.into_iter().map(line));
             });
         }
+        self.tally_soon();
         if sort {
             self.sort_soon();
         }
     }
 
+    /// Changes which lines there are.
+    fn edit(self, change: impl FnOnce(&mut Vec<Line>)) {
+        self.order.update(change);
+        let index = self
+            .order
+            .with_untracked(|order| order.iter().map(|line| (line.key.clone(), line.queue)).collect());
+        self.index.set_value(index);
+    }
+
     /// Takes over a whole board, keeping the lines that stay where they are.
     fn replace(self, mut queues: Vec<QueueSummary>) {
         sort_by_trouble(&mut queues);
-        let known: HashMap<QueueRef, RwSignal<QueueSummary>> = self
-            .order
-            .with_untracked(|order| order.iter().map(|line| (line.key.clone(), line.queue)).collect());
-        let order = queues
+        let lines = queues
             .into_iter()
-            .map(|queue| match known.get(&queue.key()) {
-                Some(signal) => {
-                    let key = queue.key();
-                    signal.set(queue);
-                    Line { key, queue: *signal }
+            .map(|queue| {
+                let key = queue.key();
+                match self.index.with_value(|index| index.get(&key).copied()) {
+                    Some(signal) => {
+                        signal.set(queue);
+                        Line { key, queue: signal }
+                    }
+                    None => line(queue),
                 }
-                None => line(queue),
             })
             .collect();
-        self.order.set(order);
+        self.edit(|order| *order = lines);
+        self.tally_soon();
+    }
+
+    fn tally_soon(self) {
+        if self.tallying.get_value() {
+            return;
+        }
+        self.tallying.set_value(true);
+        live::set_timeout(TALLY_AFTER_MS, move || {
+            self.tallying.set_value(false);
+            let tally = self.order.with_untracked(|order| {
+                let lines: Vec<_> = order.iter().map(|line| line.queue.read_untracked()).collect();
+                Tally::of(lines.iter().map(|line| &**line))
+            });
+            if self.tally.with_untracked(|known| *known != tally) {
+                self.tally.set(tally);
+            }
+        });
     }
 
     fn sort_soon(self) {
@@ -154,37 +205,42 @@ impl Lines {
             }
         });
     }
+}
 
-    fn count(self, level: Level) -> usize {
-        self.order.with(|order| {
-            order
-                .iter()
-                .filter(|line| line.queue.with(|q| q.verdict.level == level))
-                .count()
-        })
-    }
-
-    fn sum(self, state: JobState) -> Option<u64> {
-        self.order.with(|order| {
-            order
-                .iter()
-                .map(|line| line.queue.with(|q| q.counts.get(state)))
-                .try_fold(0_u64, |sum, n| Some(sum + n?))
-        })
+impl Tally {
+    fn of<'a>(queues: impl Iterator<Item = &'a QueueSummary>) -> Self {
+        let mut tally = Self {
+            counts: Counts::zero(),
+            ..Self::default()
+        };
+        let mut troubled = Vec::new();
+        for queue in queues {
+            let level = queue.verdict.level;
+            tally.counts = tally.counts.plus(&queue.counts);
+            for (count, _) in tally.levels.iter_mut().zip(LEVELS).filter(|(_, l)| *l == level) {
+                *count += 1;
+            }
+            if matches!(level, Level::Bad | Level::Watch) {
+                troubled.push(queue.clone());
+            }
+        }
+        sort_by_trouble(&mut troubled);
+        tally.troubled = troubled.into_iter().map(|q| (q.key(), q.name, q.verdict)).collect();
+        tally
     }
 }
 
 /// How many queues are in which condition, and all jobs together.
 #[component]
 fn Summary(lines: Lines) -> impl IntoView {
-    let levels = [Level::Bad, Level::Watch, Level::Unknown, Level::Paused, Level::Ok];
-    let marks = levels
+    let marks = LEVELS
         .into_iter()
-        .map(|level| {
-            let count = Memo::new(move |_| lines.count(level));
+        .enumerate()
+        .map(|(i, level)| {
+            let count = move || lines.tally.with(|tally| tally.levels[i]);
             view! {
-                <li class=level_class(level) class:none=move || count.get() == 0>
-                    <b>{move || count.get()}</b>" "{level.word()}
+                <li class=level_class(level) class:none=move || count() == 0>
+                    <b>{count}</b>" "{level.word()}
                 </li>
             }
         })
@@ -192,10 +248,14 @@ fn Summary(lines: Lines) -> impl IntoView {
     let totals = JobState::ALL
         .into_iter()
         .map(|state| {
-            let sum = Memo::new(move |_| lines.sum(state));
+            let sum = move || {
+                lines
+                    .tally
+                    .with(|tally| format::count_or_unknown(tally.counts.get(state)))
+            };
             view! {
                 <li>
-                    <b>{move || format::count_or_unknown(sum.get())}</b>" "{state.short()}
+                    <b>{sum}</b>" "{state.short()}
                 </li>
             }
         })
@@ -274,23 +334,7 @@ fn StoreLine(store: Memo<StoreSummary>) -> impl IntoView {
 fn Attention(lines: Lines) -> impl IntoView {
     let base = base();
     let live = expect_context::<Live>();
-    let troubled = Memo::new(move |_| {
-        lines.order.with(|order| {
-            let mut troubled: Vec<QueueSummary> = order
-                .iter()
-                .filter(|line| {
-                    line.queue
-                        .with(|q| matches!(q.verdict.level, Level::Bad | Level::Watch))
-                })
-                .map(|line| line.queue.get())
-                .collect();
-            sort_by_trouble(&mut troubled);
-            troubled
-                .into_iter()
-                .map(|q| (q.key(), q.name.clone(), q.verdict))
-                .collect::<Vec<_>>()
-        })
-    });
+    let troubled = Memo::new(move |_| lines.tally.with(|tally| tally.troubled.clone()));
     view! {
         <section class="attention" aria-label="Needs attention" class:none=move || troubled.with(Vec::is_empty)>
             <ul>
@@ -337,6 +381,15 @@ fn Empty(stores: RwSignal<Vec<StoreSummary>>) -> impl IntoView {
 
 #[component]
 fn Table(lines: Lines) -> impl IntoView {
+    // The stores that are silent, with the last moment each was heard.
+    let silences = Memo::new(move |_| {
+        lines.stores.with(|all| {
+            let silent = all.iter().filter(|store| store.reach != Reach::Live);
+            silent
+                .map(|s| (s.id.clone(), s.as_of.unwrap_or(s.since)))
+                .collect::<HashMap<_, _>>()
+        })
+    });
     view! {
         <div class="scroll">
             <table class="queues" id="queues" class:none=move || lines.order.with(Vec::is_empty)>
@@ -360,7 +413,7 @@ fn Table(lines: Lines) -> impl IntoView {
                 </thead>
                 <tbody>
                     <For each=move || lines.order.get() key=|line| line.key.clone() let:line>
-                        <Row line stores=lines.stores/>
+                        <Row line silences/>
                     </For>
                 </tbody>
             </table>
@@ -370,7 +423,7 @@ fn Table(lines: Lines) -> impl IntoView {
 }
 
 #[component]
-fn Row(line: Line, stores: RwSignal<Vec<StoreSummary>>) -> impl IntoView {
+fn Row(line: Line, silences: Memo<HashMap<String, Millis>>) -> impl IntoView {
     let live = expect_context::<Live>();
     let queue = line.queue;
     let (name, id) = queue.with_untracked(|q| (format::visible(&q.name), format::visible(&q.id)));
@@ -378,20 +431,16 @@ fn Row(line: Line, stores: RwSignal<Vec<StoreSummary>>) -> impl IntoView {
     // Since when the line may no longer be true, if it may not; ages then stand still.
     let silent = {
         let store = store.clone();
-        Memo::new(move |_| {
-            stores.with(|all| {
-                let silent = all.iter().find(|s| s.id == store && s.reach != Reach::Live)?;
-                Some(silent.as_of.unwrap_or(silent.since))
-            })
-        })
+        move || silences.with(|silences| silences.get(&store).copied())
     };
-    let now = move || silent.get().unwrap_or_else(|| live.now.get());
+    let at = silent.clone();
+    let now = move || at().unwrap_or_else(|| live.now.get());
     let href = base().queue(&line.key);
     let count = move |state: JobState| move || queue.with(|q| format::count_or_unknown(q.counts.get(state)));
     let zero = move |state: JobState| move || queue.with(|q| q.counts.get(state) == Some(0));
     let why = move || queue.with(|q| q.reason.clone().unwrap_or_default());
     view! {
-        <tr class:stale=move || silent.get().is_some()>
+        <tr class:stale=move || silent().is_some()>
             <td class="v">
                 <span class=move || level_class(queue.with(|q| q.verdict.level)) title=move || queue.with(|q| q.verdict.reason.clone())>
                     {move || queue.with(|q| q.verdict.level.word())}
@@ -411,7 +460,11 @@ fn Row(line: Line, stores: RwSignal<Vec<StoreSummary>>) -> impl IntoView {
                 })}
             </td>
             <td class="n flight" data-l="active" class:zero=zero(JobState::Active)>{count(JobState::Active)}</td>
-            <td class="n flight" data-l="workers">
+            <td
+                class="n flight"
+                data-l="workers"
+                class:missing=move || queue.with(|q| q.workers == Some(0) && q.paused == Some(false) && q.counts.backlog() > Some(0))
+            >
                 {move || queue.with(|q| format::count_or_unknown(q.workers.map(u64::from)))}
             </td>
             <td class="n later wide" class:zero=zero(JobState::Delayed)>{count(JobState::Delayed)}</td>

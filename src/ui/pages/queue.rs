@@ -1,6 +1,6 @@
 //! One queue: how it does, and its jobs of one state.
 
-use crate::base_path::BasePath;
+use crate::base_path::{BasePath, TO, queue_path};
 use crate::model::event::{Frame, JobChange, Topic, encode_segment};
 use crate::model::format;
 use crate::model::job::JobRow;
@@ -64,11 +64,11 @@ pub fn QueueView(page: QueuePage, after: String) -> impl IntoView {
         base: StoredValue::new(base.clone()),
         state: page.state,
         order: page.order,
-        url: StoredValue::new(format!(
-            "{}/jobs?{}",
-            base.api_queue(&key),
+        url: StoredValue::new(base.href(&format!(
+            "/api/v1{}/jobs?{}",
+            queue_path(&key),
             query(page.state, page.order, page.limit, page.cursor.as_deref())
-        )),
+        ))),
         first_page: page.cursor.is_none(),
         lines: RwSignal::new(lines_of(&page.jobs)),
         page: RwSignal::new(page.jobs),
@@ -85,10 +85,7 @@ pub fn QueueView(page: QueuePage, after: String) -> impl IntoView {
             jobs.take(&frame, snapshot);
         }),
     );
-    redraw(
-        chart,
-        base.href(&format!("{}/chart.svg", crate::base_path::queue_path(&key))),
-    );
+    redraw(chart, base.href(&format!("{}/chart.svg", queue_path(&key))));
     let (name, id) = queue.with_untracked(|q| (format::visible(&q.name), format::visible(&q.id)));
     view! {
         <nav class="crumbs" aria-label="Breadcrumbs">
@@ -176,6 +173,12 @@ fn redraw(chart: RwSignal<String>, url: String) {
 }
 
 impl Jobs {
+    /// The address of this queue's page with a query.
+    fn href(self, query: &str) -> String {
+        let path = self.key.with_value(queue_path);
+        self.base.with_value(|base| base.href(&format!("{path}?{query}")))
+    }
+
     /// Takes in what happened to jobs: lines on the page change in place, and the list is read again
     /// soon, unless the reader is in it.
     fn take(self, frame: &Frame, snapshot: bool) {
@@ -314,14 +317,20 @@ fn version(queue: &QueueSummary) -> String {
 /// One tab per state, each a link with its count.
 #[component]
 fn Tabs(queue: RwSignal<QueueSummary>, jobs: Jobs) -> impl IntoView {
-    let href = jobs.base.with_value(|base| jobs.key.with_value(|key| base.queue(key)));
+    let find = format!("{}/find", jobs.key.with_value(queue_path));
+    let action = jobs.base.with_value(|base| base.href(&find));
+    // A form that is sent by GET replaces the query of its address.
+    let (action, to) = match action.split_once('?') {
+        Some((action, _)) => (action.to_owned(), Some(find)),
+        None => (action, None),
+    };
     let tabs = JobState::ALL
         .into_iter()
         .map(|state| {
             let current = if state == jobs.state { "page" } else { "false" };
             view! {
                 <a
-                    href=format!("{href}?state={state}")
+                    href=jobs.href(&format!("state={state}"))
                     class=state_class(state)
                     class:zero=move || queue.with(|q| q.counts.get(state) == Some(0))
                     aria-current=current
@@ -336,7 +345,8 @@ fn Tabs(queue: RwSignal<QueueSummary>, jobs: Jobs) -> impl IntoView {
     view! {
         <div class="bar">
             <nav class="tabs" aria-label="Jobs by state">{tabs}</nav>
-            <form class="find" action=format!("{href}/find") role="search">
+            <form class="find" action=action role="search">
+                {to.map(|to| view! { <input type="hidden" name=TO value=to/> })}
                 <label class="sr-only" for="find">"Job id"</label>
                 <input id="find" name="id" type="search" placeholder="Job id" required maxlength="4096" data-search=""/>
                 <button>"Open"</button>

@@ -30,6 +30,10 @@ use tokio::time::{sleep, timeout};
 /// more; both are measured by the benchmark of freshness.
 const GAP: Duration = Duration::from_millis(8);
 
+/// The pause grows by this much for every hot stream, because a read costs the server time for each:
+/// a hundred streams are read every 8 ms, five hundred that all speak every 40 ms.
+const GAP_PER_STREAM: Duration = Duration::from_micros(80);
+
 /// How long a hot read waits on the server for the next event. Also the longest a stream that has
 /// just become hot can be overlooked.
 const HOT_BLOCK: Duration = Duration::from_millis(15);
@@ -104,6 +108,25 @@ impl Watch {
             .unzip()
     }
 
+    /// Begins to follow these queues at the end of their streams.
+    fn place(&self, queues: &[QueueId], ends: Vec<redis::RedisResult<Value>>) {
+        let mut streams = self.streams();
+        for (queue, end) in queues.iter().zip(ends) {
+            let Ok(entries) = end else { continue };
+            let last = reply::items(&entries)
+                .first()
+                .and_then(|entry| parse_id(reply::items(entry).first()?))
+                .unwrap_or((0, 0));
+            let key = key(queue, "events");
+            streams.entry(key.clone()).or_insert_with(|| Stream {
+                queue: queue.clone(),
+                key,
+                last,
+                hot: Some(Instant::now()),
+            });
+        }
+    }
+
     fn cool(&self) {
         for stream in self.streams().values_mut() {
             if stream.hot.is_some_and(|spoke| spoke.elapsed() > COOL_AFTER) {
@@ -152,7 +175,7 @@ async fn read_hot(
 ) -> Option<()> {
     resync(link, watch, sender, &mut connection).await?;
     loop {
-        place_new(link, watch, &mut connection).await?;
+        place_new(link, watch, sender, &mut connection).await?;
         let (keys, places) = watch.of(true);
         if keys.is_empty() {
             tokio::select! {
@@ -161,10 +184,11 @@ async fn read_hot(
             }
             continue;
         }
+        let gap = GAP.max(GAP_PER_STREAM * u32::try_from(keys.len()).unwrap_or(u32::MAX));
         let more = read_once(link, watch, sender, &mut connection, (keys, places), HOT_BLOCK).await?;
         match more {
             Spoke::Nothing | Spoke::AndHasMore => {}
-            Spoke::All => sleep(GAP).await,
+            Spoke::All => sleep(gap).await,
         }
     }
 }
@@ -306,8 +330,15 @@ fn event(id: StreamId, fields: &[Value]) -> JobEvent {
     }
 }
 
-/// Finds the end of streams that are new on the board: from there on everything is followed.
-async fn place_new(link: &Link, watch: &Watch, connection: &mut MultiplexedConnection) -> Option<()> {
+/// Finds the end of streams that are new on the board: from there on everything is followed. What
+/// happened between their first count and this moment nobody heard, so they are reported as gaps and
+/// counted again.
+async fn place_new(
+    link: &Link,
+    watch: &Watch,
+    sender: &mpsc::Sender<Vec<Change>>,
+    connection: &mut MultiplexedConnection,
+) -> Option<()> {
     let new = std::mem::take(&mut *watch.new.lock().unwrap_or_else(std::sync::PoisonError::into_inner));
     if new.is_empty() {
         return Some(());
@@ -323,21 +354,13 @@ async fn place_new(link: &Link, watch: &Watch, connection: &mut MultiplexedConne
                 .arg(1);
         }
         let replies = ask(link, connection, &mut pipe).await?;
-        let mut streams = watch.streams();
-        for (queue, reply) in batch.iter().zip(replies) {
-            let Ok(entries) = reply else { continue };
-            let last = reply::items(&entries)
-                .first()
-                .and_then(|entry| parse_id(reply::items(entry).first()?))
-                .unwrap_or((0, 0));
-            let key = key(queue, "events");
-            streams.entry(key.clone()).or_insert_with(|| Stream {
-                queue: queue.clone(),
-                key,
-                last,
-                hot: Some(Instant::now()),
-            });
-        }
+        watch.place(batch, replies);
+        let gaps = batch.iter().map(|queue| Change {
+            queue: queue.clone(),
+            events: vec![],
+            gap: true,
+        });
+        sender.send(gaps.collect()).await.ok()?;
     }
     Some(())
 }

@@ -50,7 +50,7 @@ fn persistence<'a>(word: &impl Fn(&str) -> &'a str) -> String {
         (true, _) => "last write to disk failed".into(),
         (false, true) => "append-only file".into(),
         (false, false) => match word("rdb_last_save_time").parse::<u64>() {
-            Ok(_) => "snapshots or none".into(),
+            Ok(_) => "no append-only file".into(),
             Err(_) => "unknown".into(),
         },
     }

@@ -13,12 +13,11 @@ use leptos::prelude::*;
 #[component]
 pub fn List(jobs: Jobs, store: RwSignal<StoreSummary>) -> impl IntoView {
     let live = expect_context::<Live>();
-    let href = jobs.base.with_value(|base| jobs.key.with_value(|key| base.queue(key)));
     let here = jobs
         .url
         .with_value(|url| url.split_once('?').map(|(_, query)| query.to_owned()))
         .unwrap_or_default();
-    let refresh = format!("{href}?{here}");
+    let refresh = jobs.href(&here);
     let state = jobs.state;
     let other = match jobs.order {
         Order::Next => (Order::Newest, "newest first"),
@@ -31,18 +30,19 @@ pub fn List(jobs: Jobs, store: RwSignal<StoreSummary>) -> impl IntoView {
             },
         ),
     };
-    let turn = format!("{href}?{}", query(state, other.0, PAGE_SIZE, None));
+    let turn = jobs.href(&query(state, other.0, PAGE_SIZE, None));
     let next = {
-        let href = href.clone();
         move || {
             jobs.page.with(|page| {
                 let cursor = page.as_ref().ok()?.next.clone()?;
                 let query = query(state, jobs.order, PAGE_SIZE, Some(&cursor));
-                Some(view! { <a class="button" rel="next" href=format!("{href}?{query}")>"Next page"</a> })
+                Some(view! { <a class="button" rel="next" href=jobs.href(&query)>"Next page"</a> })
             })
         }
     };
-    let first = (!jobs.first_page).then(|| view! { <a class="button" href=format!("{href}?{}", query(state, jobs.order, PAGE_SIZE, None))>"First page"</a> });
+    let first = (!jobs.first_page).then(
+        || view! { <a class="button" href=jobs.href(&query(state, jobs.order, PAGE_SIZE, None))>"First page"</a> },
+    );
     let range = move || {
         jobs.page.with(|page| match page {
             Err(_) => String::new(),
@@ -143,8 +143,7 @@ const fn duration_title(state: JobState) -> &'static str {
     match state {
         JobState::Completed | JobState::Failed => "Ran",
         JobState::Active => "Running",
-        JobState::Prioritized => "Priority",
-        _ => "Age",
+        _ => "Priority",
     }
 }
 
@@ -167,7 +166,12 @@ fn Row(jobs: Jobs, line: Line, store: RwSignal<StoreSummary>) -> impl IntoView {
     let id = format::visible(&line.id);
     let duration = move || {
         row.with(|row| match list {
-            JobState::Prioritized => row.priority.to_string(),
+            JobState::Prioritized | JobState::Waiting | JobState::Delayed | JobState::WaitingChildren => {
+                match row.priority {
+                    0 => String::new(),
+                    priority => priority.to_string(),
+                }
+            }
             JobState::Active if row.state == JobState::Active => row
                 .started
                 .map_or_else(String::new, |at| format::span(live.now.get().saturating_sub(at))),
@@ -175,9 +179,6 @@ fn Row(jobs: Jobs, line: Line, store: RwSignal<StoreSummary>) -> impl IntoView {
                 .started
                 .zip(row.finished)
                 .map_or_else(String::new, |(from, to)| format::duration(to.saturating_sub(from))),
-            _ => row
-                .created
-                .map_or_else(String::new, |at| format::span(live.now.get().saturating_sub(at))),
         })
     };
     let when = move || match list {
