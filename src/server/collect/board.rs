@@ -410,10 +410,10 @@ impl Subscription {
         let mut deltas: Vec<(u64, Bytes)> = Vec::new();
         for followed in &mut self.followed {
             followed.wake.mark_unchanged();
-            let reached = inner
-                .topics
-                .get(&followed.topic)
-                .and_then(|state| followed.at.filter(|at| *at >= state.forgotten).map(|at| (state, at)));
+            let reached = match (inner.topics.get(&followed.topic), followed.at) {
+                (Some(state), Some(at)) if at >= state.forgotten => Some((state, at)),
+                _ => None,
+            };
             match reached {
                 Some((state, at)) => {
                     let first = state.ring.partition_point(|(seq, _)| *seq <= at);

@@ -20,8 +20,9 @@ const RECOUNT_IDLE: Millis = 64_000;
 /// A queue counts as busy for this long after an event.
 const BUSY: Millis = 30_000;
 
-/// The age of the next job is read again after this long even if nothing happened.
-const LOOK_AGAIN: Millis = 15_000;
+/// The age of the next job is read again after this long even if nothing happened: without an event
+/// the job that is next stays next.
+const LOOK_AGAIN: Millis = 120_000;
 
 /// One queue as the collector follows it.
 #[derive(Debug)]
