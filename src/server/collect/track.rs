@@ -75,7 +75,10 @@ impl Track {
 
     /// Takes in events: what they say about jobs, and whether they call for a count.
     pub(super) fn hear(&mut self, now: Millis, events: &[JobEvent]) -> (Vec<JobChange>, bool) {
-        self.spoke = now;
+        // A gap without events is no sign of life.
+        if !events.is_empty() {
+            self.spoke = now;
+        }
         let mut slice = Slice::default();
         let mut changes = Vec::with_capacity(events.len());
         let mut count = false;
