@@ -203,9 +203,20 @@ mod tests {
             store: "s".into(),
             queue: "bull:a/b ?".into(),
         };
+        let job = base.job(&odd, "..");
         assert_eq!(
-            base.job(&odd, ".."),
-            "/admin/queues/queues/s/bull:a%2Fb%20%3F/jobs/%2E%2E"
+            job,
+            "/admin/queues/at?to=%2Fqueues%2Fs%2Fbull:a%252Fb%2520%253F%2Fjobs%2F%252E%252E"
         );
+        let inner = BasePath::unwrap_at(base.strip(&job));
+        assert_eq!(inner.as_deref(), Some("/queues/s/bull:a%2Fb%20%3F/jobs/%2E%2E"));
+        let list = base.href(&format!("{}?state=failed&limit=5", queue_path(&odd)));
+        assert_eq!(
+            BasePath::unwrap_at(base.strip(&list)).as_deref(),
+            Some("/queues/s/bull:a%2Fb%20%3F?state=failed&limit=5")
+        );
+        for plain in ["/at", "/at?x=1", "/at?to=", "/at?to=nowhere", "/queues/a"] {
+            assert_eq!(BasePath::unwrap_at(plain), None, "{plain}");
+        }
     }
 }
