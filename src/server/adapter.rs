@@ -120,7 +120,7 @@ pub struct JobEvent {
 pub enum What {
     /// A job was created, with its name.
     Added(String),
-    /// It is in this state now. `again` when it was begun before (a retry, a stalled job).
+    /// It is in this state now.
     Entered(JobState),
     /// It failed for good, with the first line of the error.
     Failed(String),

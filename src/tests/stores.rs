@@ -227,5 +227,9 @@ async fn events_that_were_missed_make_rates_unknown_and_counts_right() {
     redis.run::<()>(&["XTRIM", "bull:q:events", "MAXLEN", "1"]);
     let counts = oracle.counts("q").await;
     assert_eq!(counts["waiting"], 303);
+    eventually("no rate", SOON, || async {
+        drover.knows("bull:q").await["rates"].is_null().then_some(())
+    })
+    .await;
     drover.counts_become("bull:q", &counts).await;
 }

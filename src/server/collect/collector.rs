@@ -1,9 +1,13 @@
 //! One collector per store: the only thing on the board that reads a store by itself.
 //!
-//! Two loops. [`Collector::listen`] is the fast path: events arrive, the queues they are about are
+//! Three loops. [`Collector::listen`] is the fast path: events arrive, the queues they are about are
 //! counted in one pipeline, and counts and events are published together. [`Collector::keep`] does
-//! what no event asks for: health, recounts, workers, the server's own report, new queues. Both end
-//! when the board stops. A store that does not answer holds up only its own two loops.
+//! what no event asks for: health, recounts, workers, the server's own report. [`Collector::seek`]
+//! looks for new queues, which takes as long as the key space is large. All end when the board stops.
+//! A store that does not answer holds up only its own loops.
+//!
+//! What is published is what the state holds at that moment: the state stays locked meanwhile, and
+//! two counts are never under way at once, so a line never goes back to an older count.
 
 use super::board::{Board, Update};
 use super::throughput::Slice;
@@ -22,7 +26,7 @@ use crate::server::verdict::{self, Judge};
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard};
 use std::time::{Duration, Instant};
-use tokio::time::MissedTickBehavior;
+use tokio::time::{MissedTickBehavior, sleep};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
@@ -45,6 +49,9 @@ const SEARCH_SHARE: u32 = 20;
 /// Queues recounted in one tick at most.
 const RECOUNTS: usize = 200;
 
+/// What happened to jobs, by queue.
+type JobNews = Vec<(QueueRef, Vec<JobChange>)>;
+
 /// See the module.
 #[derive(Debug)]
 pub struct Collector {
@@ -52,7 +59,10 @@ pub struct Collector {
     link: Arc<Link>,
     adapter: Arc<dyn Adapter>,
     board: Arc<Board>,
+    /// Taken before the board's own lock, never after.
     state: Mutex<State>,
+    /// Held from the question to the answer of a count.
+    counting: tokio::sync::Mutex<()>,
 }
 
 #[derive(Debug)]
@@ -92,15 +102,15 @@ impl Collector {
                 tracks: HashMap::new(),
                 evicted: None,
             }),
+            counting: tokio::sync::Mutex::default(),
         }
     }
 
-    /// Starts both loops.
+    /// Starts the loops.
     pub fn start(self: &Arc<Self>, tasks: &TaskTracker, stop: &CancellationToken) {
-        let (listener, keeper) = (self.clone(), self.clone());
-        let (a, b) = (stop.clone(), stop.clone());
-        tasks.spawn(async move { a.run_until_cancelled_owned(listener.listen()).await });
-        tasks.spawn(async move { b.run_until_cancelled_owned(keeper.keep()).await });
+        tasks.spawn(stop.clone().run_until_cancelled_owned(self.clone().listen()));
+        tasks.spawn(stop.clone().run_until_cancelled_owned(self.clone().keep()));
+        tasks.spawn(stop.clone().run_until_cancelled_owned(self.clone().seek()));
     }
 
     /// The adapter, for reads that a page asks for.
@@ -134,24 +144,12 @@ impl Collector {
                 batch.extend(more);
             }
             let (jobs, dirty) = self.hear(batch);
-            if dirty.is_empty() {
-                self.board.publish(Update {
-                    jobs,
-                    ..Update::default()
-                });
-                continue;
-            }
             // Without counts the events are still news; the counts follow when the store answers.
-            let lines = self.count(&dirty).await;
-            self.board.publish(Update {
-                queues: lines,
-                jobs,
-                ..Update::default()
-            });
+            self.count_and_publish(&dirty, jobs).await;
         }
     }
 
-    fn hear(&self, batch: Vec<Change>) -> (Vec<(QueueRef, Vec<JobChange>)>, Vec<QueueId>) {
+    fn hear(&self, batch: Vec<Change>) -> (JobNews, Vec<QueueId>) {
         let at = now();
         let mut jobs: HashMap<QueueId, Vec<JobChange>> = HashMap::new();
         let mut dirty = Vec::new();
@@ -184,14 +182,16 @@ impl Collector {
         }
     }
 
-    /// Counts queues and takes the counts in; gives their lines as they are now.
-    async fn count(&self, queues: &[QueueId]) -> Vec<crate::model::queue::QueueSummary> {
-        let Ok(readings) = self.adapter.counts(queues).await else {
-            return vec![];
+    /// Counts queues and publishes their lines together with what happened to their jobs.
+    async fn count_and_publish(&self, queues: &[QueueId], jobs: JobNews) {
+        let counting = self.counting.lock().await;
+        let readings = match queues {
+            [] => vec![],
+            queues => self.adapter.counts(queues).await.unwrap_or_default(),
         };
         let at = now();
         let mut state = self.state();
-        let mut lines = Vec::with_capacity(queues.len());
+        let mut lines = Vec::with_capacity(readings.len());
         for (queue, reading) in queues.iter().zip(readings) {
             if let Some(track) = state.tracks.get_mut(queue) {
                 // A first reading and an operator's pause are judged at once, not at the next tick.
@@ -201,7 +201,13 @@ impl Collector {
                 lines.push(track.line.clone());
             }
         }
-        lines
+        self.board.publish(Update {
+            queues: lines,
+            jobs,
+            ..Update::default()
+        });
+        drop(state);
+        drop(counting);
     }
 
     /// What no event asks for.
@@ -210,7 +216,6 @@ impl Collector {
         let mut tick = tokio::time::interval(TICK);
         tick.set_missed_tick_behavior(MissedTickBehavior::Skip);
         let mut ticks: u64 = 0;
-        let mut next_search = Instant::now();
         loop {
             tokio::select! {
                 _ = tick.tick() => {}
@@ -221,11 +226,6 @@ impl Collector {
             if answer.is_err() {
                 self.publish_ticked();
                 continue;
-            }
-            if came_back || Instant::now() >= next_search {
-                let began = Instant::now();
-                self.search().await;
-                next_search = Instant::now() + SEARCH_EVERY.max(began.elapsed() * SEARCH_SHARE);
             }
             if came_back || ticks.is_multiple_of(WORKERS_EVERY) {
                 self.read_workers().await;
@@ -273,15 +273,20 @@ impl Collector {
         came_back
     }
 
-    /// Searches the key space and takes up what is new.
-    async fn search(&self) {
-        let known = self.state().tracks.keys().cloned().collect();
-        match self.adapter.discover(&known).await {
-            Ok(found) => {
-                self.state().summary.searched = true;
-                self.take_up(&found).await;
+    /// Searches the key space again and again, and takes up what is new.
+    async fn seek(self: Arc<Self>) {
+        let mut health = self.link.health();
+        while health.wait_for(Result::is_ok).await.is_ok() {
+            let began = Instant::now();
+            let known = self.state().tracks.keys().cloned().collect();
+            match self.adapter.discover(&known).await {
+                Ok(found) => {
+                    self.state().summary.searched = true;
+                    self.take_up(&found).await;
+                }
+                Err(trouble) => tracing::debug!(store.id = %self.store, %trouble, "search for queues ended early"),
             }
-            Err(trouble) => tracing::debug!(store.id = %self.store, %trouble, "search for queues ended early"),
+            sleep(SEARCH_EVERY.max(began.elapsed() * SEARCH_SHARE)).await;
         }
     }
 
@@ -305,18 +310,14 @@ impl Collector {
         }
         tracing::info!(store.id = %self.store, queues = new.len(), "new queues on the board");
         self.follow();
-        let lines = self.count(&new).await;
-        self.board.publish(Update {
-            queues: lines,
-            ..Update::default()
-        });
+        self.count_and_publish(&new, vec![]).await;
     }
 
     fn follow(&self) {
         let mut state = self.state();
         let queues: Vec<QueueId> = state.tracks.keys().cloned().collect();
         state.summary.queues = u32::try_from(queues.len()).unwrap_or(u32::MAX);
-        drop(state);
+        // Under the lock, so that the adapter hears of the queues in the order in which they changed.
         self.adapter.follow(&queues);
     }
 
@@ -395,6 +396,7 @@ impl Collector {
         if !all {
             due.truncate(RECOUNTS);
         }
+        let counting = self.counting.lock().await;
         let Ok(readings) = self.adapter.counts(&due).await else {
             return;
         };
@@ -418,6 +420,7 @@ impl Collector {
                 state.tracks.remove(queue);
             }
         }
+        drop(counting);
         if !gone.is_empty() {
             self.follow();
             self.board.publish(Update {
@@ -471,7 +474,6 @@ impl Collector {
         }
         let queues = state.tracks.values().map(|track| track.line.clone()).collect();
         let mut store = state.summary.clone();
-        drop(state);
         // While it answers, "when" is now: it is told with the report, not every second.
         if live && let Some(known) = self.board.store(&self.store) {
             let mut same = known.clone();
@@ -485,6 +487,7 @@ impl Collector {
             store: Some(store),
             ..Update::default()
         });
+        drop(state);
         self.board.forget_unfollowed();
     }
 }

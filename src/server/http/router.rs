@@ -10,12 +10,12 @@ use axum::routing::{get, post};
 pub fn router(app: App) -> Router {
     Router::new()
         // pages
-        .route("/", get(pages::overview))
-        .route("/queues/{store}/{queue}", get(pages::queue))
-        .route("/queues/{store}/{queue}/find", get(pages::find_job))
-        .route("/queues/{store}/{queue}/chart.svg", get(pages::chart))
-        .route("/queues/{store}/{queue}/jobs/{job}", get(pages::job))
-        .route("/theme", post(pages::theme))
+        .route("/", get(pages::overview::overview))
+        .route("/queues/{store}/{queue}", get(pages::queue::queue))
+        .route("/queues/{store}/{queue}/find", get(pages::queue::find_job))
+        .route("/queues/{store}/{queue}/chart.svg", get(pages::queue::chart))
+        .route("/queues/{store}/{queue}/jobs/{job}", get(pages::queue::job))
+        .route("/theme", post(pages::theme::choose))
         // what the pages are made of
         .route("/pkg/{file}", get(assets::pkg))
         .route("/{file}", get(assets::root))

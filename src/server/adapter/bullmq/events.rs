@@ -8,8 +8,8 @@
 //! for [`COOL_AFTER`] goes back.
 //!
 //! Events are hints. What is shown is counted afterwards; what an event stream misses is found by
-//! the collector's slower recounts. A stream that was trimmed past our place, or deleted and begun
-//! anew, is reported as a gap.
+//! the collector's slower recounts. A stream that was trimmed past our place while we were not
+//! connected, or deleted and begun anew, is reported as a gap.
 
 use super::super::redis::link::Link;
 use super::super::redis::reply;
@@ -93,10 +93,12 @@ impl Watch {
             .map(|(_, queue)| (*queue).clone())
             .collect();
         drop(streams);
-        if !new.is_empty() {
-            *self.new.lock().unwrap_or_else(std::sync::PoisonError::into_inner) = new;
-            self.warmed.notify_one();
-        }
+        *self.unplaced() = new;
+        self.warmed.notify_one();
+    }
+
+    fn unplaced(&self) -> MutexGuard<'_, Vec<QueueId>> {
+        self.new.lock().unwrap_or_else(std::sync::PoisonError::into_inner)
     }
 
     /// The streams of one temperature, with the place to read on from.
@@ -339,13 +341,13 @@ async fn place_new(
     sender: &mpsc::Sender<Vec<Change>>,
     connection: &mut MultiplexedConnection,
 ) -> Option<()> {
-    let new = std::mem::take(&mut *watch.new.lock().unwrap_or_else(std::sync::PoisonError::into_inner));
-    if new.is_empty() {
-        return Some(());
-    }
-    for batch in new.chunks(200) {
+    loop {
+        let batch: Vec<QueueId> = watch.unplaced().iter().take(200).cloned().collect();
+        if batch.is_empty() {
+            return Some(());
+        }
         let mut pipe = redis::pipe();
-        for queue in batch {
+        for queue in &batch {
             pipe.cmd("XREVRANGE")
                 .arg(key(queue, "events"))
                 .arg("+")
@@ -354,7 +356,9 @@ async fn place_new(
                 .arg(1);
         }
         let replies = ask(link, connection, &mut pipe).await?;
-        watch.place(batch, replies);
+        watch.place(&batch, replies);
+        // Only now: had the connection failed, the next one would have to place them.
+        watch.unplaced().retain(|queue| !batch.contains(queue));
         let gaps = batch.iter().map(|queue| Change {
             queue: queue.clone(),
             events: vec![],
@@ -362,7 +366,6 @@ async fn place_new(
         });
         sender.send(gaps.collect()).await.ok()?;
     }
-    Some(())
 }
 
 /// After a new connection: looks for streams that went on without us, further than they remember, or

@@ -1,0 +1,75 @@
+//! All queues, rendered once for everybody who asks in the same moment.
+
+use super::super::security::Nonce;
+use super::{document, theme_of};
+use crate::model::page::Body;
+use crate::server::state::App;
+use axum::Extension;
+use axum::body::Bytes;
+use axum::extract::State;
+use axum::http::HeaderMap;
+use axum::response::{Html, IntoResponse, Response};
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+/// How long a rendered overview may be given out again while nothing on it has changed: the ages on
+/// it are in seconds.
+const SAME_FOR: Duration = Duration::from_millis(900);
+
+/// How long although something has. The page says which position it is true for, and its stream goes
+/// on from there, so only a reader without JavaScript sees numbers that are this old.
+const MOVED_FOR: Duration = Duration::from_millis(250);
+
+/// Where the nonce goes in a page that is rendered for several answers. Not a possible nonce.
+const NONCE_PLACE: &str = "{nonce}";
+
+/// The overview as rendered last, one per theme.
+///
+/// Rendering costs milliseconds, copying microseconds; in an incident everybody opens it at once. One
+/// is rendered at a time: whoever comes meanwhile waits for that one instead of making another.
+#[derive(Debug, Default)]
+pub struct Rendered(tokio::sync::Mutex<Vec<RenderedPage>>);
+
+#[derive(Clone, Debug)]
+struct RenderedPage {
+    theme: String,
+    position: String,
+    at: Instant,
+    /// The page before and after the nonce.
+    parts: Arc<(String, String)>,
+}
+
+impl RenderedPage {
+    fn serves(&self, position: &str) -> bool {
+        let keep = if self.position == position { SAME_FOR } else { MOVED_FOR };
+        self.at.elapsed() < keep
+    }
+}
+
+/// All queues.
+pub async fn overview(State(app): State<App>, Extension(nonce): Extension<Nonce>, headers: HeaderMap) -> Response {
+    let theme = theme_of(&headers);
+    let parts = rendered_overview(&app, theme).await;
+    let (before, after) = &*parts;
+    Html(Bytes::from([before, nonce.0.as_str(), after].concat())).into_response()
+}
+
+async fn rendered_overview(app: &App, theme: String) -> Arc<(String, String)> {
+    let mut cache = app.rendered().0.lock().await;
+    let position = app.board().position().to_string();
+    cache.retain(|page| page.serves(&position));
+    if let Some(page) = cache.iter().find(|page| page.theme == theme) {
+        return page.parts.clone();
+    }
+    let (overview, position) = app.service().overview();
+    let html = document(app, &theme, Some(position), Body::Overview(overview), NONCE_PLACE);
+    let (before, after) = html.split_once(NONCE_PLACE).unwrap_or((&html, ""));
+    let parts = Arc::new((before.to_owned(), after.to_owned()));
+    cache.push(RenderedPage {
+        theme,
+        position: position.to_string(),
+        at: Instant::now(),
+        parts: parts.clone(),
+    });
+    parts
+}

@@ -1,0 +1,86 @@
+//! A queue, its chart, and its jobs.
+
+use super::super::api::JobsQuery;
+use super::super::security::Nonce;
+use super::{notice, refused, see_other, show};
+use crate::base_path::{job_path, queue_path};
+use crate::model::page::Body;
+use crate::model::queue::QueueRef;
+use crate::server::state::App;
+use axum::Extension;
+use axum::extract::{Path, Query, State};
+use axum::http::{HeaderMap, StatusCode, header};
+use axum::response::{IntoResponse, Response};
+use serde::Deserialize;
+
+/// One queue.
+pub async fn queue(
+    State(app): State<App>,
+    Extension(nonce): Extension<Nonce>,
+    Path((store, queue)): Path<(String, String)>,
+    Query(query): Query<JobsQuery>,
+    headers: HeaderMap,
+) -> Response {
+    let key = QueueRef { store, queue };
+    let request = match query.request() {
+        Ok(request) => request,
+        Err(problem) => {
+            let links = vec![("The queue".into(), queue_path(&key))];
+            return notice(
+                &app,
+                &nonce,
+                &headers,
+                StatusCode::BAD_REQUEST,
+                problem.title,
+                problem.detail,
+                links,
+            );
+        }
+    };
+    match app.service().queue_page(&key, &request).await {
+        Ok((page, position)) => show(&app, &nonce, &headers, position, Body::Queue(page)),
+        Err(refusal) => refused(&app, &nonce, &headers, &refusal),
+    }
+}
+
+/// One job.
+pub async fn job(
+    State(app): State<App>,
+    Extension(nonce): Extension<Nonce>,
+    Path((store, queue, job)): Path<(String, String, String)>,
+    headers: HeaderMap,
+) -> Response {
+    match app.service().job_page(&QueueRef { store, queue }, &job).await {
+        Ok((page, position)) => show(&app, &nonce, &headers, position, Body::Job(page)),
+        Err(refusal) => refused(&app, &nonce, &headers, &refusal),
+    }
+}
+
+/// What the form "job by id" sends. The queue is in the path, or in `to` where it does not survive there.
+#[derive(Debug, Deserialize)]
+pub struct Find {
+    #[serde(default)]
+    id: String,
+}
+
+/// Leads to a job by its id.
+pub async fn find_job(
+    State(app): State<App>,
+    Path((store, queue)): Path<(String, String)>,
+    Query(find): Query<Find>,
+) -> Response {
+    let key = QueueRef { store, queue };
+    let inner = match find.id.trim() {
+        "" => queue_path(&key),
+        id => job_path(&key, id),
+    };
+    see_other(&app.config().base_path.href(&inner))
+}
+
+/// The throughput chart alone, for a page that keeps it fresh.
+pub async fn chart(State(app): State<App>, Path((store, queue)): Path<(String, String)>) -> Response {
+    match app.service().chart(&QueueRef { store, queue }).await {
+        Ok(svg) => ([(header::CONTENT_TYPE, "image/svg+xml")], svg.to_string()).into_response(),
+        Err(refusal) => refusal.into_response(),
+    }
+}

@@ -1,0 +1,111 @@
+//! One queue: its jobs, page by page, and its throughput drawn.
+
+use super::{Answer, Refusal, Service};
+use crate::model::page::{JobPageRows, Order, PAGE_SIZE, PAGE_SIZE_MAX, QueuePage};
+use crate::model::queue::{QueueRef, QueueSummary};
+use crate::model::state::JobState;
+use crate::server::adapter::{JobQuery, ReadError};
+use crate::server::chart;
+use crate::server::collect::board::Position;
+use std::sync::Arc;
+
+/// Which page of a queue's jobs, as it stands in an address.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct JobsRequest {
+    /// The state; the one that most likely needs a look if left out.
+    pub state: Option<JobState>,
+    /// The order; the one that helps in that state if left out.
+    pub order: Option<Order>,
+    /// Where to go on.
+    pub cursor: Option<String>,
+    /// Rows; [`PAGE_SIZE`] if left out.
+    pub limit: Option<usize>,
+}
+
+impl Service {
+    /// One page of jobs, with the state and order it is of.
+    pub async fn jobs(
+        &self,
+        key: &QueueRef,
+        request: &JobsRequest,
+    ) -> Answer<(JobQuery, Result<JobPageRows, ReadError>)> {
+        let (queue, ..) = self.queue(key)?;
+        let state = request.state.unwrap_or_else(|| most_telling(&queue));
+        let query = JobQuery {
+            queue: key.queue.as_str().into(),
+            state,
+            order: request.order.unwrap_or_else(|| Order::of(state)),
+            cursor: request.cursor.clone(),
+            limit: request.limit.unwrap_or(PAGE_SIZE).clamp(1, PAGE_SIZE_MAX),
+        };
+        let adapter = self.collector(&key.store)?.adapter().clone();
+        let asked = query.clone();
+        let rows = self
+            .lists
+            .get((key.store.clone(), query.clone()), || async move {
+                adapter.jobs(&asked).await
+            })
+            .await;
+        Ok((query, rows))
+    }
+
+    /// A queue with a page of its jobs. A list that cannot be read is part of the page.
+    pub async fn queue_page(&self, key: &QueueRef, request: &JobsRequest) -> Answer<(QueuePage, Position)> {
+        let (jobs, chart) = tokio::join!(self.jobs(key, request), self.chart(key));
+        let (query, rows) = jobs?;
+        if rows == Err(ReadError::BadCursor) {
+            return Err(Refusal::Unreadable(ReadError::BadCursor));
+        }
+        // After the rows, so that the position is not older than what they show.
+        let (queue, store, position) = self.queue(key)?;
+        let page = QueuePage {
+            chart: chart?.to_string(),
+            watched_since: self
+                .collector(&key.store)?
+                .hour(&key.queue)
+                .map_or(0, |(.., since)| since),
+            queue,
+            store,
+            jobs: rows.map_err(|error| error.to_string()),
+            state: query.state,
+            order: query.order,
+            limit: query.limit,
+            cursor: query.cursor,
+        };
+        Ok((page, position))
+    }
+
+    /// Throughput of the last hour, drawn.
+    pub async fn chart(&self, key: &QueueRef) -> Answer<Arc<str>> {
+        let collector = self.collector(&key.store)?;
+        let Some((slices, newest, since)) = collector.hour(&key.queue) else {
+            return Err(Refusal::NoQueue(key.clone()));
+        };
+        let adapter = collector.adapter().clone();
+        let queue = key.queue.as_str().into();
+        Ok(self
+            .charts
+            .get(key.clone(), || async move {
+                let (minutes, end) = chart::unwatched(&slices, newest, since);
+                // A store that does not answer leaves those minutes blank.
+                let kept = adapter.finished(&queue, end, minutes).await.unwrap_or_default();
+                chart::throughput(&slices, newest, since, &kept).into()
+            })
+            .await)
+    }
+}
+
+/// The state to open a queue at: failures, else work in flight, else backlog, else history.
+fn most_telling(queue: &QueueSummary) -> JobState {
+    [
+        JobState::Failed,
+        JobState::Active,
+        JobState::Waiting,
+        JobState::Prioritized,
+        JobState::Delayed,
+        JobState::WaitingChildren,
+    ]
+    .into_iter()
+    .find(|state| queue.counts.get(*state).is_some_and(|n| n > 0))
+    .unwrap_or(JobState::Completed)
+}
