@@ -1,15 +1,14 @@
-// The oracle's commands, the same for every major of the library. Everything is asked of the library itself; Redis is
+// The oracle's commands, the same for every library and major. Everything is asked of the library itself; Redis is
 // never touched directly, or the answers would prove nothing.
 import { Gate, createProcessor } from "./processor.mjs";
 
 const BULK = 1000;
 const POLL_MS = 20;
-const STATES = ["waiting", "active", "delayed", "prioritized", "waiting-children", "completed", "failed"];
 
 const sleep = (ms) => new Promise((resolve) => setTimeout(resolve, ms));
 
-export function createCommands(library, { major, url, prefix: defaultPrefix }) {
-  const { Queue, Worker, FlowProducer, Job } = library;
+export function createCommands(family, { url, prefix: defaultPrefix }) {
+  const { Job, states } = family;
   const { port, hostname, username, password, pathname } = new URL(url);
   const connection = {
     host: hostname,
@@ -22,8 +21,7 @@ export function createCommands(library, { major, url, prefix: defaultPrefix }) {
   const flows = new Map();
   const workers = new Map();
   const gate = new Gate();
-  const keyOf = (job) => `${job.prefix}:${job.queueName}:${job.id}`;
-  const processor = createProcessor(library, gate, keyOf);
+  const processor = createProcessor(family, gate);
 
   const noisy = (what, emitter) => emitter.on("error", (error) => console.error(`${what}: ${error.message}`));
 
@@ -34,7 +32,7 @@ export function createCommands(library, { major, url, prefix: defaultPrefix }) {
   function queueOf({ queue, prefix = defaultPrefix }) {
     if (!queue) throw new Error("queue is missing");
     return cached(queues, `${prefix}:${queue}`, () => {
-      const made = new Queue(queue, { connection, prefix });
+      const made = family.makeQueue(queue, { connection, prefix });
       noisy(`queue ${queue}`, made);
       return made;
     });
@@ -50,16 +48,25 @@ export function createCommands(library, { major, url, prefix: defaultPrefix }) {
     return worker;
   }
 
-  // Until v5 a paused queue's waiting jobs are a state of their own; v6 leaves them in "waiting".
-  const states = major < 6 ? [...STATES, "paused"] : STATES;
   const countsOf = (queue) => queue.getJobCounts(...states);
+  function mustHave(state) {
+    if (!states.includes(state)) throw new Error(`${family.called} has no state ${state}`);
+    return state;
+  }
+  function mustHaveFeature(feature) {
+    if (!family[feature]) throw new Error(`${family.called} has no ${feature}`);
+  }
 
   const commands = {
     async add({ name = "job", data = {}, opts, ...at }) {
-      return { jobId: (await queueOf(at).add(name, data, opts)).id };
+      // v6 would take it for a plain job without a word.
+      if (opts?.repeat) mustHaveFeature("repeatables");
+      // A repeatable beyond its limit adds nothing.
+      const job = await queueOf(at).add(name, data, opts);
+      return { jobId: job && String(job.id) };
     },
     async addBulk({ jobs, ...at }) {
-      return { jobIds: (await queueOf(at).addBulk(jobs)).map((job) => job.id) };
+      return { jobIds: (await queueOf(at).addBulk(jobs)).map((job) => String(job.id)) };
     },
     async addMany({ count, name = "job", data = {}, opts, ...at }) {
       const queue = queueOf(at);
@@ -70,7 +77,7 @@ export function createCommands(library, { major, url, prefix: defaultPrefix }) {
     },
     async flow({ tree, prefix = defaultPrefix }) {
       const producer = cached(flows, prefix, () => {
-        const made = new FlowProducer({ connection, prefix });
+        const made = family.makeFlowProducer({ connection, prefix });
         noisy("flow producer", made);
         return made;
       });
@@ -82,23 +89,37 @@ export function createCommands(library, { major, url, prefix: defaultPrefix }) {
       return plain(await producer.add(tree));
     },
     async upsertScheduler({ schedulerId, repeat, template, ...at }) {
+      mustHaveFeature("schedulers");
       return { jobId: (await queueOf(at).upsertJobScheduler(schedulerId, repeat, template))?.id };
     },
     async removeScheduler({ schedulerId, ...at }) {
+      mustHaveFeature("schedulers");
       return queueOf(at).removeJobScheduler(schedulerId);
     },
-    schedulers: (at) => queueOf(at).getJobSchedulers(),
+    async schedulers(at) {
+      mustHaveFeature("schedulers");
+      return queueOf(at).getJobSchedulers();
+    },
+    // The schedules of before the schedulers: made by `add` with `opts.repeat`.
+    async repeatables(at) {
+      mustHaveFeature("repeatables");
+      return queueOf(at).getRepeatableJobs();
+    },
 
     counts: (at) => countsOf(queueOf(at)),
-    ids({ state, start = 0, end = -1, asc = false, ...at }) {
-      return queueOf(at).getRanges([state].flat(), start, end, asc);
+    // Where the library keeps a paused queue's waiting jobs apart, "waiting" means those as well, as in its own getJobs.
+    async ids({ state, start = 0, end = -1, asc = false, ...at }) {
+      const asked = new Set([state].flat().map(mustHave));
+      if (asked.has("waiting") && states.includes("paused")) asked.add("paused");
+      return queueOf(at).getRanges([...asked], start, end, asc);
     },
     async job(request) {
       const job = await jobOf(request);
       const [state, logs] = await Promise.all([job.getState(), queueOf(request).getJobLogs(job.id)]);
-      const { id, name, data, opts, progress, returnvalue, failedReason, stacktrace } = job;
+      const { id, name, data, opts, returnvalue, failedReason, stacktrace } = job;
       const { attemptsMade, attemptsStarted, stalledCounter, timestamp, processedOn, finishedOn } = job;
-      const { delay, priority, parentKey, parent, processedBy, repeatJobKey, deduplicationId } = job;
+      const { delay, parentKey, parent, processedBy, repeatJobKey, deduplicationId } = job;
+      const [progress, priority] = [family.progressOf(job), family.priorityOf(job)];
       return {
         ...{ id, name, data, opts, state, progress, returnvalue, failedReason, stacktrace, logs: logs.logs },
         ...{ attemptsMade, attemptsStarted, stalledCounter, timestamp, processedOn, finishedOn },
@@ -108,14 +129,14 @@ export function createCommands(library, { major, url, prefix: defaultPrefix }) {
     isPaused: (at) => queueOf(at).isPaused(),
     pause: (at) => queueOf(at).pause(),
     resume: (at) => queueOf(at).resume(),
-    drain: ({ delayed = false, ...at }) => queueOf(at).drain(delayed),
+    drain: async ({ delayed = false, ...at }) => family.drain(queueOf(at), delayed),
     obliterate: ({ force = true, ...at }) => queueOf(at).obliterate({ force }),
-    remove: ({ jobId, removeChildren = true, ...at }) => queueOf(at).remove(String(jobId), { removeChildren }),
+    remove: ({ jobId, removeChildren = true, ...at }) => family.remove(queueOf(at), String(jobId), { removeChildren }),
     async setProgress(request) {
-      await (await jobOf(request)).updateProgress(request.progress);
+      await family.report(await jobOf(request), request.progress);
     },
-    async log({ jobId, line, keepLogs, ...at }) {
-      return Job.addJobLog(queueOf(at), String(jobId), line, keepLogs);
+    async log({ line, keepLogs, ...request }) {
+      return family.log(queueOf(request), await jobOf(request), line, keepLogs);
     },
     async waitUntil({ state, count, op = "eq", timeoutMs = 5000, ...at }) {
       const holds = { eq: (n) => n === count, gte: (n) => n >= count, lte: (n) => n <= count }[op];
@@ -139,16 +160,15 @@ export function createCommands(library, { major, url, prefix: defaultPrefix }) {
     },
     async startWorker({ workerId, queue, prefix = defaultPrefix, concurrency = 1, name, opts }) {
       if (workers.has(workerId)) throw new Error(`worker ${workerId} runs already`);
-      const worker = new Worker(queue, processor, {
-        connection,
-        prefix,
-        concurrency,
-        ...(name && { name }),
-        ...opts,
-      });
-      workers.set(workerId, worker);
-      noisy(`worker ${workerId}`, worker);
-      await worker.waitUntilReady();
+      // Taken at once: two starts of the same name must not both succeed.
+      workers.set(workerId, undefined);
+      try {
+        const given = { connection, prefix, concurrency, name, ...opts };
+        workers.set(workerId, await family.startWorker(queue, processor, given));
+      } catch (error) {
+        workers.delete(workerId);
+        throw error;
+      }
     },
     async stopWorker({ workerId, force = false }) {
       const worker = workerOf({ workerId });
@@ -160,7 +180,7 @@ export function createCommands(library, { major, url, prefix: defaultPrefix }) {
       const base = `${prefix}:${queue}:`;
       if (!all) return { released: gate.release(base + jobId) ? 1 : 0 };
       // A job is active in Redis a moment before its processor begins; `all` means those as well.
-      const active = (await queueOf({ queue, prefix }).getRanges(["active"])).map((id) => base + id);
+      const active = (await queueOf({ queue, prefix }).getRanges(["active"], 0, -1)).map((id) => base + id);
       const held = gate.keys().filter((key) => key.startsWith(base));
       const keys = new Set([...held, ...active]);
       for (const key of keys) gate.release(key);
@@ -191,7 +211,7 @@ export function createCommands(library, { major, url, prefix: defaultPrefix }) {
   async function close() {
     // A held job would keep its worker open for ever.
     const byForce = gate.keys().length > 0;
-    await Promise.allSettled([...workers.values()].map((worker) => worker.close(byForce)));
+    await Promise.allSettled([...workers.values()].map((worker) => worker?.close(byForce)));
     await Promise.allSettled([...queues.values(), ...flows.values()].map((one) => one.close()));
   }
 

@@ -1,14 +1,14 @@
 // The library's own word, for integration tests.
 //
-//   node end2end/oracle/oracle.mjs --redis redis://127.0.0.1:6379 --bullmq 5|6 [--prefix bull]
+//   node end2end/oracle/oracle.mjs --redis redis://127.0.0.1:6379 --bullmq bull|3|4|5|6 [--prefix bull]
 //
 // One JSON object per line on stdin, one answer per line on stdout, matched by `id`. Requests run concurrently, so a
 // caller that needs an order waits for the answer first. The process ends when stdin closes, so it can never outlive
 // the test that started it.
 import { createInterface } from "node:readline";
-import { createRequire } from "node:module";
 import { parseArgs } from "node:util";
 import { createCommands } from "./commands.mjs";
+import { PACKAGES, load } from "./families.mjs";
 
 // stdout belongs to the protocol: a stray line of a library there would be read as an answer.
 for (const level of ["log", "info", "debug", "warn"]) console[level] = console.error;
@@ -20,20 +20,13 @@ const { values: args } = parseArgs({
     prefix: { type: "string", default: "bull" },
   },
 });
-const packages = { 5: "bullmq5", 6: "bullmq" };
-const packageName = packages[args.bullmq];
-if (!args.redis || !packageName) {
-  console.error("usage: oracle.mjs --redis redis://host:port --bullmq 5|6 [--prefix bull]");
+if (!args.redis || !Object.hasOwn(PACKAGES, args.bullmq)) {
+  console.error("usage: oracle.mjs --redis redis://host:port --bullmq bull|3|4|5|6 [--prefix bull]");
   process.exit(2);
 }
 
-const library = await import(packageName);
-const { version } = createRequire(import.meta.url)(`${packageName}/package.json`);
-const { run, close } = createCommands(library, {
-  major: Number(args.bullmq),
-  url: args.redis,
-  prefix: args.prefix,
-});
+const family = await load(args.bullmq);
+const { run, close } = createCommands(family, { url: args.redis, prefix: args.prefix });
 
 const answer = (message) => process.stdout.write(`${JSON.stringify(message)}\n`);
 
@@ -69,7 +62,7 @@ process.on("unhandledRejection", (error) => console.error("unhandled:", error?.m
 process.on("SIGTERM", end);
 process.on("SIGINT", end);
 
-answer({ ready: true, version });
+answer({ ready: true, version: family.version });
 createInterface({ input: process.stdin, terminal: false })
   .on("line", (line) => line.trim() && handle(line))
   .on("close", end);

@@ -39,18 +39,18 @@ export class Gate {
   }
 }
 
-export function createProcessor(library, gate, keyOf) {
+export function createProcessor({ keyOf, report, unrecoverable }, gate) {
   async function attempt(job) {
     const data = job.data ?? {};
     for (const line of data.log ?? []) await job.log(line);
     for (const [step, value] of (data.progress ?? []).entries()) {
       if (step > 0 && data.stepMs) await sleep(data.stepMs);
-      await job.updateProgress(value);
+      await report(job, value);
     }
     if (data.hold === true) await gate.wait(keyOf(job));
     if (data.ms) await sleep(data.ms);
 
-    if (data.unrecoverable) throw new library.UnrecoverableError(data.fail ?? "unrecoverable");
+    if (data.unrecoverable) throw unrecoverable(job, data.fail ?? "unrecoverable");
     if (data.failTimes !== undefined) {
       if (job.attemptsMade < data.failTimes) throw new Error(data.fail ?? `attempt ${job.attemptsMade + 1} failed`);
     } else if (data.fail !== undefined) {

@@ -1,11 +1,11 @@
-//! The library's own word: a Node process that drives the real BullMQ.
+//! The library's own word: a Node process that drives the real Bull or BullMQ.
 
 use serde_json::{Value, json};
 use std::process::Stdio;
 use tokio::io::{AsyncBufReadExt as _, AsyncWriteExt as _, BufReader, Lines};
 use tokio::process::{Child, ChildStdin, ChildStdout, Command};
 
-/// One version of BullMQ over one Redis.
+/// One library of one version over one Redis.
 pub(crate) struct Oracle {
     _child: Child,
     input: ChildStdin,
@@ -15,11 +15,16 @@ pub(crate) struct Oracle {
 }
 
 impl Oracle {
-    /// Starts the library's major version `major`.
+    /// Starts BullMQ of this major version.
     pub(crate) async fn start(redis_url: &str, major: u8) -> Self {
+        Self::of(redis_url, &major.to_string()).await
+    }
+
+    /// Starts the library of this family: `bull`, or BullMQ's major version `3`, `4`, `5`, `6`.
+    pub(crate) async fn of(redis_url: &str, family: &str) -> Self {
         let mut child = Command::new("node")
             .arg(concat!(env!("CARGO_MANIFEST_DIR"), "/end2end/oracle/oracle.mjs"))
-            .args(["--redis", redis_url, "--bullmq", &major.to_string()])
+            .args(["--redis", redis_url, "--bullmq", family])
             .stdin(Stdio::piped())
             .stdout(Stdio::piped())
             .stderr(Stdio::null())
