@@ -8,19 +8,25 @@
 //! |---|---|
 //! | [`state`] | the job states every queue system shares |
 //! | [`counts`] | how many jobs are in each state, with "not known" kept apart from zero |
+//! | [`family`] | which generation of Bull or BullMQ laid out a queue, and what it can do |
 //! | [`queue`] | one line of the overview, and the patch that changes it |
 //! | [`store`] | one Redis: reachable or not, since when and why, and its vital signs |
+//! | [`insight`] | a queue's limits, retention, and how long its jobs wait and run |
 //! | [`job`] | a job as a row and in full |
 //! | [`page`] | what each page of the board is made of |
 //! | [`event`] | the vocabulary of the event stream |
 //! | [`verdict`] | Bad, Watch, OK, Paused, Unknown, each with its sentence |
+//! | [`exact`] | names and ids as text that loses no byte |
 //! | [`mod@format`] | numbers, bytes and spans as people read them |
 //! | [`error`] | what a browser may know of a failure |
 
 pub mod counts;
 pub mod error;
 pub mod event;
+pub mod exact;
+pub mod family;
 pub mod format;
+pub mod insight;
 pub mod job;
 pub mod page;
 pub mod queue;

@@ -33,6 +33,13 @@ impl Counts {
         Some(self.get(JobState::Waiting)? + self.get(JobState::Prioritized)?)
     }
 
+    /// Everything but completed jobs: what somebody may still have to see to. `None` if a part is not known.
+    #[must_use]
+    pub fn unfinished(&self) -> Option<u64> {
+        let states = JobState::ALL.into_iter().filter(|state| *state != JobState::Completed);
+        states.map(|state| self.get(state)).sum()
+    }
+
     /// Whether every state has a number.
     #[must_use]
     pub fn is_known(&self) -> bool {

@@ -4,6 +4,7 @@
 //! must not differ in a digit.
 
 use super::Millis;
+use super::exact::byte_of;
 
 /// A whole number with thousands separated: `1,284`.
 #[must_use]
@@ -150,19 +151,22 @@ fn civil(ms: Millis) -> Option<(String, String)> {
 }
 
 /// Text from a stranger made harmless to read: control and direction-changing characters become
-/// visible escapes. (It is made harmless to the page by being a text node.)
+/// visible escapes, and bytes that are not UTF-8 (see [`super::exact`]) read as `\xff`. (It is made harmless to the page by being a text node.)
 #[must_use]
 pub fn visible(text: &str) -> String {
     let odd = |c: char| {
         (c.is_control() && c != '\n' && c != '\t')
             || matches!(c, '\u{200b}'..='\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2060}'..='\u{2069}' | '\u{feff}')
+            || byte_of(c).is_some()
     };
     if !text.contains(odd) {
         return text.to_owned();
     }
     let mut out = String::with_capacity(text.len() + 16);
     for c in text.chars() {
-        if odd(c) {
+        if let Some(byte) = byte_of(c) {
+            out += &format!("\\x{byte:02x}");
+        } else if odd(c) {
             out.extend(c.escape_unicode());
         } else {
             out.push(c);
@@ -218,6 +222,7 @@ mod tests {
 
     #[test]
     fn text_that_hides_something_shows_it() {
+        assert_eq!(visible(&super::super::exact::text_of(&[b'a', 0xff])), "a\\xff");
         assert_eq!(visible("plain\n\ttext é"), "plain\n\ttext é");
         assert_eq!(visible("a\u{202e}b\u{1b}[31m\0"), "a\\u{202e}b\\u{1b}[31m\\u{0}");
     }

@@ -31,6 +31,9 @@ impl Progress {
     }
 }
 
+/// Bytes of a name that is fetched for a list; a longer one is told by its size.
+pub const ROW_NAME_MAX: u64 = 16 * 1024;
+
 /// The first `max` characters of `text`, with an ellipsis if there was more.
 #[must_use]
 pub fn cut(text: &str, max: usize) -> String {
@@ -75,6 +78,8 @@ pub struct JobRow {
     pub scheduler: Option<String>,
     /// Bytes of data it carries.
     pub data_size: u64,
+    /// Whether a worker holds its lock; `None` unless it was found among the active jobs.
+    pub locked: Option<bool>,
     /// What is wrong with the record itself, if it could not be read whole.
     pub problem: Option<String>,
 }

@@ -4,8 +4,9 @@
 //! the same value in the browser, so both render the same thing.
 
 use super::Millis;
+use super::insight::Insight;
 use super::job::{JobDetail, JobRow};
-use super::queue::QueueSummary;
+use super::queue::{QueueRef, QueueSummary};
 use super::state::JobState;
 use super::store::StoreSummary;
 use super::verdict::Level;
@@ -97,6 +98,8 @@ pub struct QueuePage {
     pub state: JobState,
     /// In which order.
     pub order: Order,
+    /// Only jobs whose name or id contains this.
+    pub text: Option<String>,
     /// Rows asked for.
     pub limit: usize,
     /// The cursor that led here; `None` on the first page.
@@ -105,6 +108,23 @@ pub struct QueuePage {
     pub chart: String,
     /// Since when throughput has been watched without a gap.
     pub watched_since: Millis,
+    /// Limits, retention and times, or why they could not be read.
+    pub insight: Result<Insight, String>,
+    /// Queues whose names say that they keep this one's dead letters, and how many jobs they hold.
+    pub dead_letters: Vec<DeadLetters>,
+    /// The queue whose dead letters this one keeps, by its name.
+    pub dead_letters_of: Option<QueueRef>,
+}
+
+/// A queue that keeps another one's dead letters.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct DeadLetters {
+    /// Which.
+    pub queue: QueueRef,
+    /// Its name.
+    pub name: String,
+    /// Jobs in it that are not completed; `None` if not known.
+    pub jobs: Option<u64>,
 }
 
 /// In which order jobs are listed.
@@ -159,6 +179,8 @@ pub struct JobPageRows {
     pub offset: Option<u64>,
     /// How many jobs the state held when the page was read.
     pub total: u64,
+    /// How many of them were looked at for this page, when only those with a certain name or id are on it.
+    pub searched: Option<u64>,
     /// When it was read.
     pub as_of: Millis,
 }

@@ -2,6 +2,7 @@
 
 use super::Millis;
 use super::counts::Counts;
+use super::family::Family;
 use super::verdict::Verdict;
 use serde::{Deserialize, Deserializer, Serialize};
 use std::fmt;
@@ -12,6 +13,8 @@ use std::fmt;
 pub enum System {
     /// BullMQ on Redis.
     BullMq,
+    /// Bull, its predecessor.
+    Bull,
 }
 
 impl System {
@@ -20,6 +23,7 @@ impl System {
     pub const fn label(self) -> &'static str {
         match self {
             Self::BullMq => "BullMQ",
+            Self::Bull => "Bull",
         }
     }
 }
@@ -75,6 +79,8 @@ pub struct QueueSummary {
     pub name: String,
     /// What the library's client wrote about its own version, when it did.
     pub version: Option<String>,
+    /// Which generation laid out its keys, and what says so; `None` until it has been read.
+    pub family: Option<Family>,
     /// Whether it hands out no work; `None` if not known.
     pub paused: Option<bool>,
     /// Jobs by state.
@@ -114,7 +120,9 @@ impl QueueSummary {
         let patch = QueuePatch {
             store: self.store.clone(),
             id: self.id.clone(),
+            system: differs(&self.system, &before.system),
             version: differs(&self.version, &before.version),
+            family: differs(&self.family, &before.family),
             paused: differs(&self.paused, &before.paused),
             counts: differs(&self.counts, &before.counts),
             reason: differs(&self.reason, &before.reason),
@@ -135,7 +143,9 @@ impl QueueSummary {
                 *place = value;
             }
         }
+        set(&mut self.system, patch.system);
         set(&mut self.version, patch.version);
+        set(&mut self.family, patch.family);
         set(&mut self.paused, patch.paused);
         set(&mut self.counts, patch.counts);
         set(&mut self.reason, patch.reason);
@@ -155,8 +165,12 @@ impl QueueSummary {
 pub struct QueuePatch {
     pub store: String,
     pub id: String,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub system: Option<System>,
     #[serde(default, deserialize_with = "present", skip_serializing_if = "Option::is_none")]
     pub version: Option<Option<String>>,
+    #[serde(default, deserialize_with = "present", skip_serializing_if = "Option::is_none")]
+    pub family: Option<Option<Family>>,
     #[serde(default, deserialize_with = "present", skip_serializing_if = "Option::is_none")]
     pub paused: Option<Option<bool>>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -178,7 +192,9 @@ pub struct QueuePatch {
 
 impl QueuePatch {
     const fn is_empty(&self) -> bool {
-        self.version.is_none()
+        self.system.is_none()
+            && self.version.is_none()
+            && self.family.is_none()
             && self.paused.is_none()
             && self.counts.is_none()
             && self.reason.is_none()
@@ -211,6 +227,7 @@ mod tests {
             system: System::BullMq,
             name: "mail".into(),
             version: None,
+            family: None,
             paused: Some(false),
             counts: Counts::zero(),
             reason: None,

@@ -1,20 +1,21 @@
 //! What Drover needs from a queue library, and nothing about any one of them.
 //!
 //! An [`Adapter`] reads one system in one store: which queues there are, how many jobs they hold,
-//! pages of jobs, one job, and a stream of what changes. It is told apart from others by its
-//! [`Capabilities`], not by calls that fail. Adapters never write on a read path, never name each
+//! pages of jobs, one job, and a stream of what changes. What a queue can do follows from its
+//! [`Family`], not from calls that fail. Adapters never write on a read path, never name each
 //! other, HTTP or the pages, and answer within a deadline or say that they could not.
 //!
 //! | folder | system |
 //! |---|---|
 //! | [`redis`] | the connection every Redis-based adapter shares: supervised, with deadlines |
-//! | [`bullmq`] | BullMQ 5 and 6 |
+//! | [`bullmq`] | Bull 4 and BullMQ 3 to 6 |
 
 use crate::model::Millis;
 use crate::model::counts::Counts;
+use crate::model::family::Family;
+use crate::model::insight::Insight;
 use crate::model::job::{JobDetail, Progress};
 use crate::model::page::{JobPageRows, Order};
-use crate::model::queue::System;
 use crate::model::state::JobState;
 use crate::model::store::Reach;
 use async_trait::async_trait;
@@ -49,17 +50,6 @@ impl Trouble {
     }
 }
 
-/// What an adapter can do. The page shows exactly this; a missing ability has its reason.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Capabilities {
-    /// The states its jobs can be in.
-    pub states: &'static [JobState],
-    /// Whether changes are pushed by the store rather than found by counting again.
-    pub pushes_changes: bool,
-    /// Whether connected workers can be counted.
-    pub counts_workers: bool,
-}
-
 /// A queue that was found.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct FoundQueue {
@@ -67,6 +57,8 @@ pub struct FoundQueue {
     pub id: QueueId,
     /// The name its application gave it.
     pub name: String,
+    /// Which generation laid out its keys.
+    pub family: Family,
 }
 
 /// What one look at a queue tells.
@@ -80,6 +72,12 @@ pub struct Reading {
     pub paused: Option<bool>,
     /// What the library wrote about its version.
     pub version: Option<String>,
+    /// Which generation laid out its keys.
+    pub family: Family,
+    /// How many jobs were ever added, where no event tells of it.
+    pub added: Option<u64>,
+    /// Whether the store tells of changes; otherwise they are found by counting.
+    pub pushed: bool,
     /// Whether anything at all is left of the queue in the store.
     pub exists: bool,
 }
@@ -141,6 +139,8 @@ pub struct JobQuery {
     pub queue: QueueId,
     /// The state whose jobs are wanted.
     pub state: JobState,
+    /// Only jobs whose name or id contains this.
+    pub text: Option<String>,
     /// In which order.
     pub order: Order,
     /// Where to go on; `None` for the first page.
@@ -166,12 +166,6 @@ pub enum ReadError {
 /// One queue library in one store.
 #[async_trait]
 pub trait Adapter: Send + Sync + fmt::Debug {
-    /// The library.
-    fn system(&self) -> System;
-
-    /// What it can do.
-    fn capabilities(&self) -> Capabilities;
-
     /// Finds queues. Takes as long as the key space needs, in small steps.
     ///
     /// Those in `known` need no proof that they are queues and may be left out.
@@ -191,6 +185,9 @@ pub trait Adapter: Send + Sync + fmt::Debug {
 
     /// One job, `None` if there is no such job.
     async fn job(&self, queue: &QueueId, id: &str) -> Result<Option<JobDetail>, ReadError>;
+
+    /// What a queue's settings and its newest finished jobs tell: limits, retention, times.
+    async fn insight(&self, queue: &QueueId) -> Result<Insight, Trouble>;
 
     /// How many jobs that are still kept finished in each minute, oldest first: `minutes` of them, the
     /// last ending at `until`.

@@ -7,11 +7,12 @@
 //! - [`queues`]: a queue's jobs and throughput
 //! - [`jobs`]: one job
 
-use super::adapter::{JobQuery, ReadError};
+use super::adapter::{JobQuery, ReadError, Trouble};
 use super::collect::board::{Board, Position};
 use super::collect::collector::Collector;
 use super::shared::Shared;
 use crate::model::error::{Outcome, Problem};
+use crate::model::insight::Insight;
 use crate::model::job::JobDetail;
 use crate::model::page::{JobPageRows, Overview};
 use crate::model::queue::{QueueRef, QueueSummary};
@@ -27,7 +28,7 @@ pub use queues::JobsRequest;
 /// How long one reading of a list or a job serves everybody. Short enough that a person cannot tell.
 const SHARE: Duration = Duration::from_millis(250);
 
-/// How long a drawing serves everybody: it is made of slices of ten seconds.
+/// How long a drawing and what a queue's settings tell serve everybody: nobody sees the difference.
 const CHART: Duration = Duration::from_secs(5);
 
 /// Why a use case has no answer.
@@ -102,6 +103,7 @@ pub struct Service {
     lists: Shared<(String, JobQuery), Result<JobPageRows, ReadError>>,
     jobs: Shared<(QueueRef, String), Result<Option<JobDetail>, ReadError>>,
     charts: Shared<QueueRef, Arc<str>>,
+    insights: Shared<QueueRef, Result<Insight, Trouble>>,
 }
 
 impl Service {
@@ -114,6 +116,7 @@ impl Service {
             lists: Shared::new(SHARE),
             jobs: Shared::new(SHARE),
             charts: Shared::new(CHART),
+            insights: Shared::new(CHART),
         }
     }
 

@@ -1,45 +1,56 @@
-//! BullMQ 5 and 6 on Redis, read with plain commands only.
+//! Bull 4 and BullMQ 3 to 6 on Redis, read with plain commands only.
 //!
 //! The library's own read scripts write (they remove old markers), so none of them is used. What is
-//! read, with `P` = `prefix:name`, which is also the queue's id on the board, and `J` = `P:id`:
+//! read, with `P` = `prefix:name`, which is also the queue's id on the board, and `J` = `P:id`; in the
+//! middle, the versions that have the key (B for Bull 4, else BullMQ):
 //!
-//! | key | type | read as |
-//! |---|---|---|
-//! | `P:meta` | hash | `paused` present = paused; `version`; `opts.maxLenEvents` marks a BullMQ queue |
-//! | `P:wait` | list | waiting; the tail runs next |
-//! | `P:paused` | list | waiting too: up to version 5 a pause renames `wait` to this, 6 never fills it |
-//! | `P:active` | list | active; the tail began first |
-//! | `P:prioritized` | zset | prioritized; score = priority · 2³² + a counter, lowest first |
-//! | `P:delayed` | zset | delayed; score = due ms · 4096 + a counter |
-//! | `P:completed`, `P:failed` | zset | score = when it finished, ms |
-//! | `P:waiting-children` | zset | score = when it began to wait, ms |
-//! | `P:events` | stream | what happened, trimmed to about 10,000 entries |
-//! | `J` | hash | the job |
-//! | `J:lock` | string | its worker's lock, 30 s, renewed |
-//! | `J:logs` | list | log lines, oldest first |
-//! | `J:dependencies`, `J:processed`, `J:failed`, `J:unsuccessful` | set, hash, hash, zset | its children |
+//! | key | in | type | read as |
+//! |---|---|---|---|
+//! | `P:meta` | 3–6 | hash | `paused` present = paused; `version`; `opts.maxLenEvents` marks a BullMQ queue |
+//! | `P:meta-paused` | B | string | present = paused |
+//! | `P:id` | all | string | how many jobs were ever added |
+//! | `P:wait` | all | list | waiting; the tail runs next. 3 and 4 keep markers (`0:…`) in it, which are no jobs |
+//! | `P:paused` | B–5 | list | waiting too: a pause renames `wait` to this; 6 never fills it |
+//! | `P:active` | all | list | active; the tail began first |
+//! | `P:priority` | B, 3 | zset | an index of `wait`, never a state |
+//! | `P:prioritized` | 4–6 | zset | prioritized; score = priority · 2³² + a counter, lowest first |
+//! | `P:delayed` | all | zset | delayed; score = due ms · 4096 + a counter |
+//! | `P:completed`, `P:failed` | all | zset | score = when it finished, ms |
+//! | `P:waiting-children` | 3–6 | zset | score = when it began to wait, ms |
+//! | `P:events` | 3–6 | stream | what happened, trimmed to about 10,000 entries |
+//! | `P:<event>` | B | channel | what happens, told to whoever listens |
+//! | `J` | all | hash | the job |
+//! | `J:lock` | all | string | its worker's lock, 30 s, renewed |
+//! | `J:logs` | all | list | log lines, oldest first |
+//! | `J:dependencies`, `J:processed`, `J:failed`, `J:unsuccessful` | 3–6 | set, hash, hash, zset | its children |
 //!
-//! Verified against the npm packages `bullmq` 5.81.5 and 6.7.0 in `src/tests`. Versions 3 and 4 use
-//! most of the same layout; their differences are not handled here.
+//! Verified against the npm packages `bull` 4.16.5 and `bullmq` 3.16.2, 4.18.3, 5.81.5 and 6.7.0 in
+//! `src/tests`.
 //!
+//! - [`layout`]: which generation a queue's keys belong to, by evidence
 //! - [`discover`]: which queues there are, and which workers are connected
 //! - [`counts`]: how many jobs, in one pipeline for any number of queues
-//! - [`list`]: a page of jobs; [`job`]: one job in full
-//! - [`events`]: following all queues over two blocking connections
+//! - [`list`]: a page of jobs; [`search`]: the ones whose name or id matches; [`job`]: one job in full
+//! - [`insight`]: limits, retention, and how long jobs wait and run
+//! - [`events`]: following all queues over two blocking connections; [`channels`]: Bull's over a third
 
+pub mod channels;
 pub mod counts;
 pub mod discover;
 pub mod events;
+pub mod insight;
 pub mod job;
+pub mod layout;
 pub mod list;
+pub mod search;
 
 use super::redis::link::Link;
-use super::{Adapter, Capabilities, Change, FoundQueue, JobQuery, Kept, QueueId, ReadError, Reading, Trouble};
+use super::{Adapter, Change, FoundQueue, JobQuery, Kept, QueueId, ReadError, Reading, Trouble};
 use crate::model::Millis;
+use crate::model::exact::bytes_of;
+use crate::model::insight::Insight;
 use crate::model::job::JobDetail;
 use crate::model::page::JobPageRows;
-use crate::model::queue::System;
-use crate::model::state::JobState;
 use async_trait::async_trait;
 use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
@@ -60,20 +71,37 @@ pub struct BullMq {
     link: Arc<Link>,
     scope: Scope,
     watch: Arc<events::Watch>,
+    channels: Arc<channels::Channels>,
+    layouts: Arc<layout::Layouts>,
+    rejected: discover::Rejected,
 }
 
 impl BullMq {
     /// An adapter over a link that somebody else supervises.
     #[must_use]
     pub fn new(link: Arc<Link>, scope: Scope) -> Self {
-        let watch = Arc::new(events::Watch::default());
-        Self { link, scope, watch }
+        Self {
+            link,
+            scope,
+            watch: Arc::default(),
+            channels: Arc::default(),
+            layouts: Arc::default(),
+            rejected: discover::Rejected::default(),
+        }
     }
 }
 
-/// The key of a queue's own data: `P:suffix`.
-fn key(queue: &str, suffix: &str) -> String {
-    format!("{queue}:{suffix}")
+/// A key of a queue's, `P:suffix`, in exactly the bytes that its id and the suffix stand for.
+fn key(queue: &str, suffix: &str) -> Vec<u8> {
+    let mut key = bytes_of(queue).into_owned();
+    key.push(b':');
+    key.extend_from_slice(&bytes_of(suffix));
+    key
+}
+
+/// A key of a job's, `J:suffix`.
+fn below(job: &[u8], suffix: &str) -> Vec<u8> {
+    [job, b":", suffix.as_bytes()].concat()
 }
 
 /// The name of a queue: what follows the prefix. A prefix has no colon unless it is configured.
@@ -89,28 +117,16 @@ fn name_of(queue: &str, prefixes: &[String]) -> String {
 
 #[async_trait]
 impl Adapter for BullMq {
-    fn system(&self) -> System {
-        System::BullMq
-    }
-
-    fn capabilities(&self) -> Capabilities {
-        Capabilities {
-            states: &JobState::ALL,
-            pushes_changes: true,
-            counts_workers: true,
-        }
-    }
-
     async fn discover(&self, known: &HashSet<QueueId>) -> Result<Vec<FoundQueue>, Trouble> {
-        discover::queues(&self.link, &self.scope, known).await
+        discover::queues(&self.link, &self.scope, known, &self.layouts, &self.rejected).await
     }
 
     async fn recognise(&self, queues: &[QueueId]) -> Result<Vec<FoundQueue>, Trouble> {
-        discover::recognise(&self.link, &self.scope, queues).await
+        discover::recognise(&self.link, &self.scope, &self.layouts, queues).await
     }
 
     async fn counts(&self, queues: &[QueueId]) -> Result<Vec<Reading>, Trouble> {
-        counts::read(&self.link, queues).await
+        counts::read(&self.link, &self.layouts, &self.channels, queues).await
     }
 
     async fn oldest_waiting(&self, queues: &[QueueId]) -> Result<Vec<Option<Millis>>, Trouble> {
@@ -118,7 +134,10 @@ impl Adapter for BullMq {
     }
 
     async fn jobs(&self, query: &JobQuery) -> Result<JobPageRows, ReadError> {
-        list::page(&self.link, query).await
+        match query.text.as_deref() {
+            None => list::page(&self.link, query).await,
+            Some(text) => search::page(&self.link, query, text).await,
+        }
     }
 
     async fn job(&self, queue: &QueueId, id: &str) -> Result<Option<JobDetail>, ReadError> {
@@ -129,16 +148,26 @@ impl Adapter for BullMq {
         counts::finished(&self.link, queue, until, minutes).await
     }
 
+    async fn insight(&self, queue: &QueueId) -> Result<Insight, Trouble> {
+        insight::read(&self.link, queue).await
+    }
+
     async fn workers(&self) -> Result<Option<HashMap<QueueId, u32>>, Trouble> {
-        discover::workers(&self.link).await
+        discover::workers(&self.link, &self.layouts).await
     }
 
     fn follow(&self, queues: &[QueueId]) {
-        self.watch.follow(queues);
+        self.layouts.keep_only(queues);
+        let (bull, streams): (Vec<_>, Vec<_>) = queues.iter().cloned().partition(|queue| self.layouts.is_bull(queue));
+        self.watch.follow(&streams);
+        self.channels.follow(&bull);
     }
 
     fn changes(&self) -> mpsc::Receiver<Vec<Change>> {
-        events::start(&self.link, &self.watch)
+        let (sender, receiver) = mpsc::channel(events::BACKLOG);
+        events::start(&self.link, &self.watch, &sender);
+        channels::start(&self.link, &self.channels, sender);
+        receiver
     }
 }
 

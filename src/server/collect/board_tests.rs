@@ -14,6 +14,7 @@ fn queue(id: &str, waiting: u64) -> QueueSummary {
         system: System::BullMq,
         name: id.into(),
         version: None,
+        family: None,
         paused: Some(false),
         counts,
         reason: None,

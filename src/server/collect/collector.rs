@@ -192,8 +192,10 @@ impl Collector {
         let at = now();
         let mut state = self.state();
         let mut lines = Vec::with_capacity(readings.len());
+        let mut moved = false;
         for (queue, reading) in queues.iter().zip(readings) {
             if let Some(track) = state.tracks.get_mut(queue) {
+                moved |= track.line.system != reading.family.layout.system();
                 // A first reading and an operator's pause are judged at once, not at the next tick.
                 if track.counted(at, reading) {
                     track.tick(at);
@@ -208,6 +210,10 @@ impl Collector {
         });
         drop(state);
         drop(counting);
+        if moved {
+            // An application went from Bull to BullMQ: the queue is heard in another way now.
+            self.follow();
+        }
     }
 
     /// What no event asks for.
@@ -300,7 +306,7 @@ impl Collector {
                 .filter(|queue| !state.tracks.contains_key(&queue.id))
                 .collect();
             for queue in &new {
-                let track = Track::new(&self.store, self.adapter.system(), queue, at);
+                let track = Track::new(&self.store, queue, at);
                 state.tracks.insert(queue.id.clone(), track);
             }
             new.into_iter().map(|queue| queue.id.clone()).collect()

@@ -4,7 +4,7 @@ use super::throughput::{Slice, Throughput};
 use crate::model::Millis;
 use crate::model::counts::Counts;
 use crate::model::event::JobChange;
-use crate::model::queue::{QueueSummary, System};
+use crate::model::queue::QueueSummary;
 use crate::model::state::JobState;
 use crate::model::verdict::Verdict;
 use crate::server::adapter::{FoundQueue, JobEvent, Reading, What};
@@ -13,6 +13,9 @@ use crate::server::verdict::{self, Facts, Judge};
 /// A queue that speaks is counted again this long after the last count even if no event asks for it:
 /// retention, cleaning and draining say nothing.
 const RECOUNT_BUSY: Millis = 5_000;
+
+/// A queue whose changes nobody tells is counted this often.
+const RECOUNT_UNHEARD: Millis = 2_000;
 
 /// A queue that is silent is counted again after this long.
 const RECOUNT_IDLE: Millis = 64_000;
@@ -37,20 +40,25 @@ pub(super) struct Track {
     stirred: bool,
     last_movement: Millis,
     no_workers_since: Option<Millis>,
+    /// Whether the store tells of its changes.
+    pushed: bool,
+    /// Jobs ever added, where that is how arrivals are known.
+    added: Option<u64>,
     /// Spreads the recounts of idle queues over time.
     phase: Millis,
 }
 
 impl Track {
-    pub(super) fn new(store: &str, system: System, found: &FoundQueue, now: Millis) -> Self {
+    pub(super) fn new(store: &str, found: &FoundQueue, now: Millis) -> Self {
         let phase = found.id.bytes().fold(0_i64, |h, b| (h * 31 + i64::from(b)) % 4_000);
         Self {
             line: QueueSummary {
                 store: store.to_owned(),
                 id: found.id.to_string(),
-                system,
+                system: found.family.layout.system(),
                 name: found.name.clone(),
                 version: None,
+                family: Some(found.family),
                 paused: None,
                 counts: Counts::UNKNOWN,
                 reason: Some("Not read yet.".into()),
@@ -69,6 +77,8 @@ impl Track {
             stirred: true,
             last_movement: now,
             no_workers_since: None,
+            pushed: true,
+            added: None,
             phase,
         }
     }
@@ -111,6 +121,18 @@ impl Track {
         self.line.reason = reading.reason;
         self.line.paused = reading.paused;
         self.line.version = reading.version;
+        self.line.family = Some(reading.family);
+        self.line.system = reading.family.layout.system();
+        self.pushed = reading.pushed;
+        if let Some(added) = reading.added {
+            let more = self.added.map_or(0, |before| added.saturating_sub(before));
+            self.added = Some(added);
+            let slice = Slice {
+                added: u32::try_from(more).unwrap_or(u32::MAX),
+                ..Slice::default()
+            };
+            self.throughput.note(now, slice);
+        }
         self.line.as_of = now;
         if self.line.counts.backlog() == Some(0) {
             self.line.oldest_waiting = None;
@@ -120,7 +142,9 @@ impl Track {
 
     /// Whether it is time to count although no event asks for it.
     pub(super) const fn is_due(&self, now: Millis) -> bool {
-        let every = if now - self.spoke < BUSY {
+        let every = if !self.pushed {
+            RECOUNT_UNHEARD
+        } else if now - self.spoke < BUSY {
             RECOUNT_BUSY
         } else {
             RECOUNT_IDLE + self.phase

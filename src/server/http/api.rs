@@ -2,6 +2,8 @@
 
 use super::problem::refuse;
 use crate::model::error::Problem;
+use crate::model::family::Capabilities;
+use crate::model::insight::Insight;
 use crate::model::job::JobDetail;
 use crate::model::page::{JobPageRows, Order};
 use crate::model::queue::{QueueRef, QueueSummary};
@@ -37,22 +39,52 @@ pub async fn store(State(app): State<App>, Path(id): Path<String>) -> Result<Jso
     app.service().store(&id).map(Json)
 }
 
+/// A queue with what its library's generation can do.
+#[derive(Debug, Serialize)]
+pub struct QueueAnswer {
+    #[serde(flatten)]
+    queue: QueueSummary,
+    /// `null` until the generation is known.
+    capabilities: Option<Capabilities>,
+}
+
+impl From<QueueSummary> for QueueAnswer {
+    fn from(queue: QueueSummary) -> Self {
+        let capabilities = queue.family.map(|family| family.layout.into());
+        Self { queue, capabilities }
+    }
+}
+
 /// All queues, trouble first.
-pub async fn queues(State(app): State<App>) -> Json<Listing<QueueSummary>> {
+pub async fn queues(State(app): State<App>) -> Json<Listing<QueueAnswer>> {
     let (overview, position) = app.service().overview();
     Json(Listing {
-        items: overview.queues,
+        items: overview.queues.into_iter().map(Into::into).collect(),
         after: position.to_string(),
     })
+}
+
+/// One queue in full.
+#[derive(Debug, Serialize)]
+pub struct QueueInFull {
+    #[serde(flatten)]
+    queue: QueueAnswer,
+    /// Limits, retention and times; `null` when the store does not answer.
+    insight: Option<Insight>,
 }
 
 /// One queue.
 pub async fn queue(
     State(app): State<App>,
     Path((store, queue)): Path<(String, String)>,
-) -> Result<Json<QueueSummary>, Refusal> {
-    let (queue, ..) = app.service().queue(&QueueRef { store, queue })?;
-    Ok(Json(queue))
+) -> Result<Json<QueueInFull>, Refusal> {
+    let key = QueueRef { store, queue };
+    let insight = app.service().insight(&key).await?;
+    let (queue, ..) = app.service().queue(&key)?;
+    Ok(Json(QueueInFull {
+        queue: queue.into(),
+        insight: insight.ok(),
+    }))
 }
 
 /// What may stand behind `?` where jobs are listed.
@@ -60,6 +92,7 @@ pub async fn queue(
 pub struct JobsQuery {
     state: Option<String>,
     order: Option<String>,
+    q: Option<String>,
     cursor: Option<String>,
     limit: Option<usize>,
 }
@@ -87,6 +120,10 @@ impl JobsQuery {
                         .map_err(|()| bad(format!("order={text}: neither next nor newest.")))
                 })
                 .transpose()?,
+            text: self
+                .q
+                .map(|text| text.trim().to_owned())
+                .filter(|text| !text.is_empty()),
             cursor: self.cursor.filter(|cursor| !cursor.is_empty()),
             limit: self.limit,
         })

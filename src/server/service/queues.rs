@@ -1,10 +1,11 @@
 //! One queue: its jobs, page by page, and its throughput drawn.
 
 use super::{Answer, Refusal, Service};
-use crate::model::page::{JobPageRows, Order, PAGE_SIZE, PAGE_SIZE_MAX, QueuePage};
+use crate::model::insight::{Insight, dead_letters_of};
+use crate::model::page::{DeadLetters, JobPageRows, Order, PAGE_SIZE, PAGE_SIZE_MAX, QueuePage};
 use crate::model::queue::{QueueRef, QueueSummary};
 use crate::model::state::JobState;
-use crate::server::adapter::{JobQuery, ReadError};
+use crate::server::adapter::{JobQuery, ReadError, Trouble};
 use crate::server::chart;
 use crate::server::collect::board::Position;
 use std::sync::Arc;
@@ -16,6 +17,8 @@ pub struct JobsRequest {
     pub state: Option<JobState>,
     /// The order; the one that helps in that state if left out.
     pub order: Option<Order>,
+    /// Only jobs whose name or id contains this.
+    pub text: Option<String>,
     /// Where to go on.
     pub cursor: Option<String>,
     /// Rows; [`PAGE_SIZE`] if left out.
@@ -35,6 +38,7 @@ impl Service {
             queue: key.queue.as_str().into(),
             state,
             order: request.order.unwrap_or_else(|| Order::of(state)),
+            text: request.text.clone(),
             cursor: request.cursor.clone(),
             limit: request.limit.unwrap_or(PAGE_SIZE).clamp(1, PAGE_SIZE_MAX),
         };
@@ -51,14 +55,18 @@ impl Service {
 
     /// A queue with a page of its jobs. A list that cannot be read is part of the page.
     pub async fn queue_page(&self, key: &QueueRef, request: &JobsRequest) -> Answer<(QueuePage, Position)> {
-        let (jobs, chart) = tokio::join!(self.jobs(key, request), self.chart(key));
+        let (jobs, chart, insight) = tokio::join!(self.jobs(key, request), self.chart(key), self.insight(key));
         let (query, rows) = jobs?;
         if rows == Err(ReadError::BadCursor) {
             return Err(Refusal::Unreadable(ReadError::BadCursor));
         }
         // After the rows, so that the position is not older than what they show.
         let (queue, store, position) = self.queue(key)?;
+        let (dead_letters, dead_letters_of) = self.dead_letters(&queue);
         let page = QueuePage {
+            insight: insight?.map_err(|trouble| trouble.cause),
+            dead_letters,
+            dead_letters_of,
             chart: chart?.to_string(),
             watched_since: self
                 .collector(&key.store)?
@@ -69,10 +77,41 @@ impl Service {
             jobs: rows.map_err(|error| error.to_string()),
             state: query.state,
             order: query.order,
+            text: query.text,
             limit: query.limit,
             cursor: query.cursor,
         };
         Ok((page, position))
+    }
+
+    /// Limits, retention and times.
+    pub async fn insight(&self, key: &QueueRef) -> Answer<Result<Insight, Trouble>> {
+        self.queue(key)?;
+        let adapter = self.collector(&key.store)?.adapter().clone();
+        let queue = key.queue.as_str().into();
+        Ok(self
+            .insights
+            .get(key.clone(), || async move { adapter.insight(&queue).await })
+            .await)
+    }
+
+    /// Queues that keep the dead letters of this one, and the one whose this one keeps: of the same store,
+    /// by their names.
+    fn dead_letters(&self, queue: &QueueSummary) -> (Vec<DeadLetters>, Option<QueueRef>) {
+        let (board, _) = self.board.overview();
+        let neighbours = || board.queues.iter().filter(|other| other.store == queue.store);
+        let keepers = neighbours()
+            .filter(|other| dead_letters_of(&other.name).is_some_and(|of| of.eq_ignore_ascii_case(&queue.name)))
+            .map(|other| DeadLetters {
+                queue: other.key(),
+                name: other.name.clone(),
+                jobs: other.counts.unfinished(),
+            })
+            .collect();
+        let of = dead_letters_of(&queue.name)
+            .and_then(|name| neighbours().find(|other| other.name.eq_ignore_ascii_case(name)))
+            .map(QueueSummary::key);
+        (keepers, of)
     }
 
     /// Throughput of the last hour, drawn.

@@ -3,14 +3,17 @@
 use super::super::redis::link::Link;
 use super::super::redis::reply;
 use super::super::{Kept, QueueId, Reading, Trouble};
+use super::channels::Channels;
 use super::key;
+use super::layout::{Layouts, is_marker};
 use crate::model::Millis;
 use crate::model::counts::Counts;
+use crate::model::family::{Family, Layout};
 use crate::model::state::JobState;
 use redis::{RedisResult, Value};
 
-/// Commands sent for each queue by [`read`]. All O(1): they cost the same at ten jobs and at ten
-/// million, about 0.7 µs of the server's time each.
+/// Commands sent for a queue of BullMQ 5 or 6 by [`read`]. All O(1): they cost the same at ten jobs and at
+/// ten million, about 0.7 µs of the server's time each. Older layouts need up to four more.
 pub const COMMANDS: usize = 9;
 
 /// Queues read in one pipeline. Keeps one round trip below a few milliseconds of the server's time,
@@ -20,45 +23,92 @@ const BATCH: usize = 200;
 /// Milliseconds of a minute.
 const MINUTE: Millis = 60_000;
 
+/// The states that are a set of their own, with its name.
+const SETS: [(JobState, &str); 5] = [
+    (JobState::Prioritized, "prioritized"),
+    (JobState::Delayed, "delayed"),
+    (JobState::WaitingChildren, "waiting-children"),
+    (JobState::Completed, "completed"),
+    (JobState::Failed, "failed"),
+];
+
 /// Counts all states of the given queues.
-pub async fn read(link: &Link, queues: &[QueueId]) -> Result<Vec<Reading>, Trouble> {
+pub async fn read(
+    link: &Link,
+    layouts: &Layouts,
+    channels: &Channels,
+    queues: &[QueueId],
+) -> Result<Vec<Reading>, Trouble> {
     let mut readings = Vec::with_capacity(queues.len());
     for batch in queues.chunks(BATCH) {
+        let families = layouts.of(link, batch).await?;
         let mut pipe = redis::pipe();
-        for queue in batch {
+        for (queue, family) in batch.iter().zip(&families) {
             for list in ["wait", "paused", "active"] {
                 pipe.cmd("LLEN").arg(key(queue, list));
             }
-            for zset in ["prioritized", "delayed", "waiting-children", "completed", "failed"] {
-                pipe.cmd("ZCARD").arg(key(queue, zset));
+            for (_, set) in SETS {
+                pipe.cmd("ZCARD").arg(key(queue, set));
             }
             pipe.cmd("HMGET")
                 .arg(key(queue, "meta"))
                 .arg("paused")
                 .arg("version")
                 .arg("opts.maxLenEvents");
+            match family.layout {
+                Layout::Bull4 => {
+                    pipe.cmd("EXISTS").arg(key(queue, "meta-paused"));
+                    pipe.cmd("GET").arg(key(queue, "id"));
+                }
+                Layout::BullMq3 | Layout::BullMq4 => {
+                    for (list, end) in LIST_ENDS {
+                        pipe.cmd("LINDEX").arg(key(queue, list)).arg(end);
+                    }
+                }
+                _ => {}
+            }
         }
         let replies = link.run(&mut pipe).await?;
-        readings.extend(replies.chunks_exact(COMMANDS).map(interpret));
+        let mut rest = replies.as_slice();
+        for (queue, family) in batch.iter().zip(families) {
+            let extra = match family.layout {
+                Layout::Bull4 => 2,
+                Layout::BullMq3 | Layout::BullMq4 => LIST_ENDS.len(),
+                _ => 0,
+            };
+            let Some((own, others)) = rest.split_at_checked(COMMANDS + extra) else {
+                break;
+            };
+            rest = others;
+            let mut reading = interpret(own, family);
+            reading.pushed = family.layout != Layout::Bull4 || channels.listening();
+            layouts.compare(queue, reading.version.as_deref(), reading.paused);
+            readings.push(reading);
+        }
     }
     Ok(readings)
 }
 
-fn interpret(replies: &[RedisResult<Value>]) -> Reading {
-    let [
-        wait,
-        paused,
-        active,
-        prioritized,
-        delayed,
-        children,
-        completed,
-        failed,
-        meta,
-    ] = replies
-    else {
-        unreachable!("the pipeline has {COMMANDS} commands for each queue");
+/// Where BullMQ 3 and 4 may keep a marker.
+const LIST_ENDS: [(&str, i32); 4] = [("wait", 0), ("wait", -1), ("paused", 0), ("paused", -1)];
+
+/// How many of the elements at the ends of two lists are markers. A list of one element has it at both.
+fn markers(ends: &[RedisResult<Value>], wait: u64, paused: u64) -> u64 {
+    let marker = |i: usize| {
+        let end = ends.get(i).and_then(|end| end.as_ref().ok());
+        end.and_then(reply::text).is_some_and(|id| is_marker(&id))
     };
+    [(0, wait), (2, paused)]
+        .into_iter()
+        .map(|(first, length)| {
+            let second = length > 1 && marker(first + 1);
+            u64::from(marker(first)) + u64::from(second)
+        })
+        .sum()
+}
+
+fn interpret(replies: &[RedisResult<Value>], family: Family) -> Reading {
+    let (common, extra) = replies.split_at(COMMANDS);
     let mut reason = None;
     let mut count = |name: &str, reply: &RedisResult<Value>| match reply::count(reply) {
         Ok(n) => Some(n),
@@ -68,26 +118,42 @@ fn interpret(replies: &[RedisResult<Value>]) -> Reading {
         }
     };
     let mut counts = Counts::UNKNOWN;
-    let waiting = count("wait", wait).zip(count("paused", paused)).map(|(a, b)| a + b);
+    let lists = count("wait", &common[0]).zip(count("paused", &common[1]));
+    let waiting = lists.map(|(wait, paused)| match family.layout {
+        Layout::BullMq3 | Layout::BullMq4 => (wait + paused).saturating_sub(markers(extra, wait, paused)),
+        _ => wait + paused,
+    });
     counts.set(JobState::Waiting, waiting);
-    for (state, name, reply) in [
-        (JobState::Active, "active", active),
-        (JobState::Prioritized, "prioritized", prioritized),
-        (JobState::Delayed, "delayed", delayed),
-        (JobState::WaitingChildren, "waiting-children", children),
-        (JobState::Completed, "completed", completed),
-        (JobState::Failed, "failed", failed),
-    ] {
+    counts.set(JobState::Active, count("active", &common[2]));
+    for ((state, name), reply) in SETS.into_iter().zip(&common[3..]) {
         counts.set(state, count(name, reply));
     }
-    let meta = meta.as_ref().ok().map(reply::items);
+    let meta = common[8].as_ref().ok().map(reply::items);
     let field = |i: usize| meta.and_then(|fields| reply::text(fields.get(i)?));
+    let bull = family.layout == Layout::Bull4;
+    let added = bull.then(|| extra.get(1)?.as_ref().ok().and_then(reply::int)).flatten();
+    let paused_key = match extra.first() {
+        Some(Ok(Value::Int(n))) if bull => Some(*n > 0),
+        _ => None,
+    };
     Reading {
-        exists: !counts.is_empty() || field(0).is_some() || field(1).is_some() || field(2).is_some() || meta.is_none(),
+        exists: !counts.is_empty()
+            || field(0).is_some()
+            || field(1).is_some()
+            || field(2).is_some()
+            || meta.is_none()
+            || added.is_some(),
         counts,
         reason,
-        paused: meta.map(|_| field(0).is_some()),
+        paused: if bull {
+            paused_key
+        } else {
+            meta.map(|_| field(0).is_some())
+        },
         version: field(1),
+        family,
+        added: added.and_then(|n| u64::try_from(n).ok()),
+        pushed: true,
     }
 }
 
@@ -97,8 +163,9 @@ pub async fn oldest_waiting(link: &Link, queues: &[QueueId]) -> Result<Vec<Optio
     for batch in queues.chunks(BATCH) {
         let mut pipe = redis::pipe();
         for queue in batch {
-            pipe.cmd("LINDEX").arg(key(queue, "paused")).arg(-1);
-            pipe.cmd("LINDEX").arg(key(queue, "wait")).arg(-1);
+            // Two each: the last may be a marker.
+            pipe.cmd("LRANGE").arg(key(queue, "paused")).arg(-2).arg(-1);
+            pipe.cmd("LRANGE").arg(key(queue, "wait")).arg(-2).arg(-1);
             pipe.cmd("ZRANGE").arg(key(queue, "prioritized")).arg(0).arg(0);
         }
         let heads = link.run(&mut pipe).await?;
@@ -108,7 +175,10 @@ pub async fn oldest_waiting(link: &Link, queues: &[QueueId]) -> Result<Vec<Optio
             let ids: Vec<String> = heads
                 .iter()
                 .filter_map(|reply| reply.as_ref().ok())
-                .filter_map(|value| reply::text(reply::items(value).first().unwrap_or(value)))
+                .filter_map(|value| {
+                    let ids = reply::items(value).iter().rev().filter_map(reply::exact);
+                    ids.into_iter().find(|id| !is_marker(id))
+                })
                 .collect();
             for id in &ids {
                 pipe.cmd("HGET").arg(key(queue, id)).arg("timestamp");

@@ -4,12 +4,15 @@
 use super::super::redis::link::Link;
 use super::super::redis::reply;
 use super::super::{FoundQueue, QueueId, Trouble};
+use super::layout::{Blocking, Layouts};
 use super::{Scope, key, name_of};
+use crate::model::exact::{bytes_of, text_of};
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
-use redis::Value;
+use redis::{RedisResult, Value};
 use std::collections::{BTreeSet, HashMap, HashSet};
-use std::time::Duration;
+use std::sync::{Mutex, MutexGuard};
+use std::time::{Duration, Instant};
 
 /// Keys looked at per step of the walk: about 1.5 ms of the server's time.
 const STEP: usize = 1000;
@@ -17,29 +20,88 @@ const STEP: usize = 1000;
 /// Pause between steps, so that a walk over millions of keys is noticed by nobody.
 const PAUSE: Duration = Duration::from_millis(2);
 
+/// What looked like a queue and was none, and when that was found out. A key space may hold a million keys
+/// that end like ours, and a restricted user is refused each one it asks about.
+#[derive(Debug, Default)]
+pub struct Rejected(Mutex<HashMap<String, Instant>>);
+
+/// What was rejected is looked at again after this long.
+const REJECTED_FOR: Duration = Duration::from_mins(5);
+
+/// Rejected ids remembered at most; more are asked about at each search.
+const REJECTED_MAX: usize = 200_000;
+
+impl Rejected {
+    fn ids(&self) -> MutexGuard<'_, HashMap<String, Instant>> {
+        self.0.lock().unwrap_or_else(std::sync::PoisonError::into_inner)
+    }
+
+    /// Leaves those that were rejected a while ago or never.
+    fn filter(&self, candidates: &mut BTreeSet<String>) {
+        let mut ids = self.ids();
+        ids.retain(|_, at| at.elapsed() < REJECTED_FOR);
+        candidates.retain(|id| !ids.contains_key(id));
+    }
+
+    fn add(&self, ids: impl Iterator<Item = String>) {
+        let mut known = self.ids();
+        let room = REJECTED_MAX.saturating_sub(known.len());
+        known.extend(ids.take(room).map(|id| (id, Instant::now())));
+    }
+}
+
 /// Finds every queue in scope that is not known yet. Stops early only when the store stops answering.
-pub async fn queues(link: &Link, scope: &Scope, known: &HashSet<QueueId>) -> Result<Vec<FoundQueue>, Trouble> {
+pub async fn queues(
+    link: &Link,
+    scope: &Scope,
+    known: &HashSet<QueueId>,
+    layouts: &Layouts,
+    rejected: &Rejected,
+) -> Result<Vec<FoundQueue>, Trouble> {
     let ids = if scope.queues.is_empty() {
         let mut found = walk(link, scope).await?;
         found.retain(|id| !known.contains(id.as_str()));
-        verify(link, found).await?
+        rejected.filter(&mut found);
+        let real = verify(link, found.clone()).await?;
+        rejected.add(found.into_iter().filter(|id| !real.contains(id)));
+        real
     } else {
-        scope.queues.iter().cloned().collect()
+        scope
+            .queues
+            .iter()
+            .filter(|id| !known.contains(id.as_str()))
+            .cloned()
+            .collect()
     };
-    Ok(named(ids, scope))
+    named(link, layouts, ids, scope).await
 }
 
-fn named(ids: BTreeSet<String>, scope: &Scope) -> Vec<FoundQueue> {
-    ids.into_iter()
-        .map(|id| FoundQueue {
+async fn named(
+    link: &Link,
+    layouts: &Layouts,
+    ids: BTreeSet<String>,
+    scope: &Scope,
+) -> Result<Vec<FoundQueue>, Trouble> {
+    let ids: Vec<QueueId> = ids.into_iter().map(Into::into).collect();
+    let families = layouts.of(link, &ids).await?;
+    Ok(ids
+        .into_iter()
+        .zip(families)
+        .map(|(id, family)| FoundQueue {
             name: name_of(&id, &scope.prefixes),
-            id: id.into(),
+            id,
+            family,
         })
-        .collect()
+        .collect())
 }
 
 /// Of these ids, the queues in scope.
-pub async fn recognise(link: &Link, scope: &Scope, queues: &[QueueId]) -> Result<Vec<FoundQueue>, Trouble> {
+pub async fn recognise(
+    link: &Link,
+    scope: &Scope,
+    layouts: &Layouts,
+    queues: &[QueueId],
+) -> Result<Vec<FoundQueue>, Trouble> {
     let in_scope = |id: &str| {
         scope.queues.is_empty()
             && (scope.prefixes.is_empty()
@@ -53,18 +115,22 @@ pub async fn recognise(link: &Link, scope: &Scope, queues: &[QueueId]) -> Result
         .filter(|id| in_scope(id))
         .map(ToString::to_string)
         .collect();
-    Ok(named(verify(link, candidates).await?, scope))
+    named(link, layouts, verify(link, candidates).await?, scope).await
 }
 
-/// Everything that looks like the `meta` key of a queue.
+/// The ends of keys that give a queue away: `meta` for BullMQ, `id` for anything that ever held a job,
+/// `meta-paused` for one of Bull that was paused before.
+const ENDS: [&[u8]; 3] = [b":meta", b":id", b":meta-paused"];
+
+/// Everything that looks like one of a queue's own keys.
 async fn walk(link: &Link, scope: &Scope) -> Result<BTreeSet<String>, Trouble> {
-    let patterns: Vec<String> = if scope.prefixes.is_empty() {
-        vec!["*:meta".into()]
+    let patterns: Vec<Vec<u8>> = if scope.prefixes.is_empty() {
+        vec![b"*:[mi][ed]*".to_vec()]
     } else {
         scope
             .prefixes
             .iter()
-            .map(|p| format!("{}:*:meta", escape_glob(p)))
+            .map(|p| bytes_of(&format!("{}:*:[mi][ed]*", escape_glob(p))).into_owned())
             .collect()
     };
     let mut found = BTreeSet::new();
@@ -83,12 +149,10 @@ async fn walk(link: &Link, scope: &Scope) -> Result<BTreeSet<String>, Trouble> {
                 return Ok(found);
             };
             let [next, keys] = reply::items(&answer) else { break };
-            found.extend(
-                reply::items(keys)
-                    .iter()
-                    .filter_map(reply::text)
-                    .filter_map(|key| key.strip_suffix(":meta").map(str::to_owned)),
-            );
+            found.extend(reply::items(keys).iter().filter_map(|key| match key {
+                Value::BulkString(key) => ENDS.iter().find_map(|end| key.strip_suffix(*end)).map(text_of),
+                _ => None,
+            }));
             cursor = reply::text(next).unwrap_or_else(|| "0".into());
             if cursor == "0" {
                 break;
@@ -99,21 +163,41 @@ async fn walk(link: &Link, scope: &Scope) -> Result<BTreeSet<String>, Trouble> {
     Ok(found)
 }
 
-/// Keeps what has a second sign of being a BullMQ queue: a job may be called `meta` too.
+/// Bull's keys and what each is; two of them make a queue.
+const OF_BULL: [(&str, &str); 9] = [
+    ("id", "string"),
+    ("meta-paused", "string"),
+    ("stalled-check", "string"),
+    ("wait", "list"),
+    ("paused", "list"),
+    ("active", "list"),
+    ("delayed", "zset"),
+    ("completed", "zset"),
+    ("failed", "zset"),
+];
+
+/// Keeps what has a second sign of being a queue: a job may be called `meta` too.
 async fn verify(link: &Link, candidates: BTreeSet<String>) -> Result<BTreeSet<String>, Trouble> {
     let candidates: Vec<String> = candidates.into_iter().collect();
     let mut real = BTreeSet::new();
-    for batch in candidates.chunks(STEP) {
+    for batch in candidates.chunks(200) {
         let mut pipe = redis::pipe();
         for queue in batch {
             pipe.cmd("HEXISTS").arg(key(queue, "meta")).arg("opts.maxLenEvents");
             pipe.cmd("TYPE").arg(key(queue, "events"));
+            for (suffix, _) in OF_BULL {
+                pipe.cmd("TYPE").arg(key(queue, suffix));
+            }
         }
         let replies = link.run(&mut pipe).await?;
-        for (queue, signs) in batch.iter().zip(replies.chunks_exact(2)) {
+        for (queue, signs) in batch.iter().zip(replies.chunks_exact(2 + OF_BULL.len())) {
+            let is = |reply: &RedisResult<Value>, kind: &str| matches!(reply, Ok(value) if reply::text(value).as_deref() == Some(kind));
             let marked = matches!(signs[0], Ok(Value::Int(1)));
-            let streams = matches!(&signs[1], Ok(value) if reply::text(value).as_deref() == Some("stream"));
-            if marked || streams {
+            let of_bull = signs[2..]
+                .iter()
+                .zip(OF_BULL)
+                .filter(|(reply, (_, kind))| is(reply, kind));
+            if marked || is(&signs[1], "stream") || of_bull.count() >= 2 {
                 real.insert(queue.clone());
             }
         }
@@ -123,43 +207,55 @@ async fn verify(link: &Link, candidates: BTreeSet<String>) -> Result<BTreeSet<St
 
 /// Connected workers by queue, from the names their connections carry; `None` if the server does not
 /// tell who is connected. One command for the whole store.
-pub async fn workers(link: &Link) -> Result<Option<HashMap<QueueId, u32>>, Trouble> {
+pub async fn workers(link: &Link, layouts: &Layouts) -> Result<Option<HashMap<QueueId, u32>>, Trouble> {
     let mut pipe = redis::pipe();
     pipe.cmd("CLIENT").arg("LIST").arg("TYPE").arg("normal");
     let Some(Ok(list)) = link.run(&mut pipe).await?.into_iter().next() else {
         return Ok(None);
     };
-    Ok(reply::text(&list).map(|text| count_workers(&text)))
+    Ok(reply::exact(&list).map(|text| {
+        layouts.note_blocking(blocking(&text));
+        count_workers(&text)
+    }))
 }
 
-/// Reads `CLIENT LIST`. A worker's blocking connection is called `<prefix>:<base64 of the queue's
-/// name>`, with `:w:<worker's name>` behind it when the worker has one.
+/// Reads `CLIENT LIST`: how many connections of workers each queue has.
 fn count_workers(list: &str) -> HashMap<QueueId, u32> {
     let mut workers: HashMap<QueueId, u32> = HashMap::new();
-    for line in list.lines() {
-        let Some(name) = line.split(' ').find_map(|field| field.strip_prefix("name=")) else {
-            continue;
-        };
-        let name = name.split_once(":w:").map_or(name, |(queue, _)| queue);
-        let Some((prefix, encoded)) = name.rsplit_once(':') else {
-            continue;
-        };
-        let Some(queue) = STANDARD
-            .decode(encoded)
-            .ok()
-            .and_then(|bytes| String::from_utf8(bytes).ok())
-        else {
-            continue;
-        };
-        if !queue.is_empty() {
-            *workers.entry(format!("{prefix}:{queue}").into()).or_default() += 1;
-        }
+    for queue in list.lines().filter_map(served) {
+        *workers.entry(queue).or_default() += 1;
     }
     workers
 }
 
+/// On which command each queue's workers block, where one is blocked right now.
+fn blocking(list: &str) -> HashMap<QueueId, Blocking> {
+    let command = |line: &str| match field(line, "cmd=")? {
+        "bzpopmin" => Some(Blocking::Marker),
+        "brpoplpush" | "blmove" => Some(Blocking::List),
+        _ => None,
+    };
+    list.lines()
+        .filter_map(|line| Some((served(line)?, command(line)?)))
+        .collect()
+}
+
+fn field<'a>(line: &'a str, name: &str) -> Option<&'a str> {
+    line.split(' ').find_map(|field| field.strip_prefix(name))
+}
+
+/// The queue that a connection works for. A worker's blocking connection is called `<prefix>:<base64 of the
+/// queue's name>`, with `:w:<worker's name>` behind it when the worker has one.
+fn served(line: &str) -> Option<QueueId> {
+    let name = field(line, "name=")?;
+    let name = name.split_once(":w:").map_or(name, |(queue, _)| queue);
+    let (prefix, encoded) = name.rsplit_once(':')?;
+    let queue = text_of(&STANDARD.decode(encoded).ok()?);
+    (!queue.is_empty()).then(|| format!("{prefix}:{queue}").into())
+}
+
 /// Makes a configured prefix match only itself.
-fn escape_glob(text: &str) -> String {
+pub(super) fn escape_glob(text: &str) -> String {
     let mut escaped = String::with_capacity(text.len());
     for c in text.chars() {
         if matches!(c, '*' | '?' | '[' | ']' | '^' | '\\') {
@@ -188,6 +284,7 @@ mod tests {
         assert_eq!(workers.get("bull:mail"), Some(&2), "{workers:?}");
         assert_eq!(workers.get("{bull}:ship:ping"), Some(&1));
         assert_eq!(workers.len(), 2, "{workers:?}");
+        assert_eq!(blocking(&list).get("bull:mail"), Some(&Blocking::Marker));
     }
 
     #[test]

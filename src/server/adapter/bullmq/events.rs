@@ -49,10 +49,10 @@ const COUNT: usize = 500;
 
 /// Batches that may wait for the collector. When it is this far behind, reading pauses: the streams
 /// themselves are the buffer.
-const BACKLOG: usize = 64;
+pub(super) const BACKLOG: usize = 64;
 
 /// Characters kept of an error.
-const ERROR_MAX: usize = 300;
+pub(super) const ERROR_MAX: usize = 300;
 
 /// A place in a stream.
 type StreamId = (u64, u64);
@@ -61,7 +61,7 @@ type StreamId = (u64, u64);
 struct Stream {
     queue: QueueId,
     /// The `events` key, made once.
-    key: String,
+    key: Vec<u8>,
     last: StreamId,
     /// `None` while cold; otherwise when it last spoke.
     hot: Option<Instant>,
@@ -71,20 +71,20 @@ struct Stream {
 #[derive(Debug, Default)]
 pub struct Watch {
     /// Short critical sections only: it is taken by two readers a hundred times a second.
-    streams: Mutex<HashMap<String, Stream>>,
+    streams: Mutex<HashMap<Vec<u8>, Stream>>,
     /// Queues whose place in their stream is not known yet.
     new: Mutex<Vec<QueueId>>,
     warmed: Notify,
 }
 
 impl Watch {
-    fn streams(&self) -> MutexGuard<'_, HashMap<String, Stream>> {
+    fn streams(&self) -> MutexGuard<'_, HashMap<Vec<u8>, Stream>> {
         self.streams.lock().unwrap_or_else(std::sync::PoisonError::into_inner)
     }
 
     /// Follows exactly these queues from now on.
     pub fn follow(&self, queues: &[QueueId]) {
-        let wanted: HashMap<String, &QueueId> = queues.iter().map(|queue| (key(queue, "events"), queue)).collect();
+        let wanted: HashMap<Vec<u8>, &QueueId> = queues.iter().map(|queue| (key(queue, "events"), queue)).collect();
         let mut streams = self.streams();
         streams.retain(|key, _| wanted.contains_key(key));
         let new: Vec<QueueId> = wanted
@@ -102,7 +102,7 @@ impl Watch {
     }
 
     /// The streams of one temperature, with the place to read on from.
-    fn of(&self, hot: bool) -> (Vec<String>, Vec<String>) {
+    fn of(&self, hot: bool) -> (Vec<Vec<u8>>, Vec<String>) {
         self.streams()
             .values()
             .filter(|stream| stream.hot.is_some() == hot)
@@ -138,13 +138,11 @@ impl Watch {
     }
 }
 
-/// Starts the two readers. They end when the receiver is dropped.
-pub fn start(link: &Arc<Link>, watch: &Arc<Watch>) -> mpsc::Receiver<Vec<Change>> {
-    let (sender, receiver) = mpsc::channel(BACKLOG);
+/// Starts the two readers. They end when the receiver of `sender` is dropped.
+pub fn start(link: &Arc<Link>, watch: &Arc<Watch>, sender: &mpsc::Sender<Vec<Change>>) {
     for hot in [true, false] {
         tokio::spawn(reader(link.clone(), watch.clone(), sender.clone(), hot));
     }
-    receiver
 }
 
 async fn reader(link: Arc<Link>, watch: Arc<Watch>, sender: mpsc::Sender<Vec<Change>>, hot: bool) {
@@ -227,7 +225,7 @@ async fn read_once(
     watch: &Watch,
     sender: &mpsc::Sender<Vec<Change>>,
     connection: &mut MultiplexedConnection,
-    (keys, places): (Vec<String>, Vec<String>),
+    (keys, places): (Vec<Vec<u8>>, Vec<String>),
     block: Duration,
 ) -> Option<Spoke> {
     let mut command = redis::cmd("XREAD");
@@ -268,9 +266,8 @@ fn take(watch: &Watch, value: &Value) -> (Vec<Change>, bool) {
     let mut streams = watch.streams();
     for pair in reply::items(value) {
         let [name, entries] = reply::items(pair) else { continue };
-        let Some(stream) = reply::text(name).and_then(|name| streams.get_mut(&name)) else {
-            continue;
-        };
+        let Value::BulkString(name) = name else { continue };
+        let Some(stream) = streams.get_mut(name) else { continue };
         let entries = reply::items(entries);
         full |= entries.len() >= COUNT;
         let mut events = Vec::with_capacity(entries.len());
@@ -308,7 +305,7 @@ fn event(id: StreamId, fields: &[Value]) -> JobEvent {
         fields
             .chunks_exact(2)
             .find(|pair| matches!(&pair[0], Value::BulkString(bytes) if bytes == name.as_bytes()))
-            .and_then(|pair| reply::text(&pair[1]))
+            .and_then(|pair| reply::exact(&pair[1]))
     };
     let what = match field("event").as_deref().unwrap_or_default() {
         "added" => What::Added(field("name").unwrap_or_default()),
@@ -376,7 +373,7 @@ async fn resync(
     sender: &mpsc::Sender<Vec<Change>>,
     connection: &mut MultiplexedConnection,
 ) -> Option<()> {
-    let known: Vec<(String, QueueId, StreamId)> = watch
+    let known: Vec<(Vec<u8>, QueueId, StreamId)> = watch
         .streams()
         .values()
         .map(|stream| (stream.key.clone(), stream.queue.clone(), stream.last))
@@ -419,7 +416,7 @@ async fn drop_misfits(
     link: &Link,
     watch: &Watch,
     connection: &mut MultiplexedConnection,
-    keys: &[String],
+    keys: &[Vec<u8>],
 ) -> Option<()> {
     let mut pipe = redis::pipe();
     for key in keys {
@@ -478,10 +475,10 @@ mod tests {
     fn an_entry_that_both_readers_saw_counts_once() {
         let watch = Watch::default();
         watch.streams().insert(
-            "bull:a:events".into(),
+            b"bull:a:events".to_vec(),
             Stream {
                 queue: "bull:a".into(),
-                key: "bull:a:events".into(),
+                key: b"bull:a:events".to_vec(),
                 last: (5, 0),
                 hot: None,
             },

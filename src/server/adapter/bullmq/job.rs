@@ -3,8 +3,8 @@
 use super::super::redis::link::Link;
 use super::super::redis::reply;
 use super::super::{ReadError, Trouble};
-use super::key;
 use super::list::{Entry, base_row, zset};
+use super::{below, key};
 use crate::model::job::{Children, Field, JobDetail, Logs, Payload};
 use crate::model::now;
 use crate::model::state::JobState;
@@ -92,7 +92,7 @@ pub async fn read(link: &Link, queue: &str, id: &str) -> Result<Option<JobDetail
 }
 
 /// The names of the hash's fields; `None` if there is no hash.
-async fn field_names(link: &Link, job: &str) -> Result<Option<Vec<String>>, ReadError> {
+async fn field_names(link: &Link, job: &[u8]) -> Result<Option<Vec<String>>, ReadError> {
     let mut pipe = redis::pipe();
     pipe.cmd("HLEN").arg(job);
     let length = link.run(&mut pipe).await?;
@@ -114,7 +114,7 @@ async fn field_names(link: &Link, job: &str) -> Result<Option<Vec<String>>, Read
     pipe.cmd("HKEYS").arg(job);
     let names = link.run(&mut pipe).await?;
     let names = names[0].as_ref().map_err(|e| ReadError::Corrupt(e.to_string()))?;
-    Ok(Some(reply::items(names).iter().filter_map(reply::text).collect()))
+    Ok(Some(reply::items(names).iter().filter_map(reply::exact).collect()))
 }
 
 /// The states whose sets know their members at once.
@@ -133,7 +133,7 @@ fn whereabouts(pipe: &mut redis::Pipeline, queue: &str, id: &str) {
     for state in SCORED {
         pipe.cmd("ZSCORE").arg(key(queue, zset(state))).arg(id);
     }
-    pipe.cmd("EXISTS").arg(format!("{queue}:{id}:lock"));
+    pipe.cmd("EXISTS").arg(key(queue, &format!("{id}:lock")));
     pipe.cmd("LPOS")
         .arg(key(queue, "active"))
         .arg(id)
@@ -200,17 +200,17 @@ fn locate(replies: &[RedisResult<Value>], fields: &HashMap<&str, (&Value, u64)>)
 }
 
 /// What hangs on the job: log and children.
-fn family(pipe: &mut redis::Pipeline, job: &str) {
-    pipe.cmd("LLEN").arg(format!("{job}:logs"));
-    pipe.cmd("MEMORY").arg("USAGE").arg(format!("{job}:logs"));
-    pipe.cmd("SCARD").arg(format!("{job}:dependencies"));
-    pipe.cmd("HLEN").arg(format!("{job}:processed"));
-    pipe.cmd("HLEN").arg(format!("{job}:failed"));
-    pipe.cmd("ZCARD").arg(format!("{job}:unsuccessful"));
+fn family(pipe: &mut redis::Pipeline, job: &[u8]) {
+    pipe.cmd("LLEN").arg(below(job, "logs"));
+    pipe.cmd("MEMORY").arg("USAGE").arg(below(job, "logs"));
+    pipe.cmd("SCARD").arg(below(job, "dependencies"));
+    pipe.cmd("HLEN").arg(below(job, "processed"));
+    pipe.cmd("HLEN").arg(below(job, "failed"));
+    pipe.cmd("ZCARD").arg(below(job, "unsuccessful"));
 }
 
 /// The newest lines, as many as are short enough together.
-async fn logs(link: &Link, job: &str, family: &[RedisResult<Value>]) -> Result<Logs, Trouble> {
+async fn logs(link: &Link, job: &[u8], family: &[RedisResult<Value>]) -> Result<Logs, Trouble> {
     let total = reply::count(&family[0]).unwrap_or(0);
     if total == 0 {
         return Ok(Logs::default());
@@ -221,7 +221,7 @@ async fn logs(link: &Link, job: &str, family: &[RedisResult<Value>]) -> Result<L
     let lines = fit.clamp(1, LOG_LINES).min(total);
     let mut pipe = redis::pipe();
     pipe.cmd("LRANGE")
-        .arg(format!("{job}:logs"))
+        .arg(below(job, "logs"))
         .arg(-i64::try_from(lines).unwrap_or(1))
         .arg(-1);
     let replies = link.run(&mut pipe).await?;

@@ -9,7 +9,8 @@ use super::super::redis::link::Link;
 use super::super::redis::reply;
 use super::super::{JobQuery, ReadError, Trouble};
 use super::key;
-use crate::model::job::{JobRow, Progress, cut};
+use super::layout::is_marker;
+use crate::model::job::{JobRow, Progress, ROW_NAME_MAX, cut};
 use crate::model::page::{JobPageRows, Order};
 use crate::model::state::JobState;
 use crate::model::{Millis, now};
@@ -18,7 +19,10 @@ use std::collections::HashMap;
 
 /// Fields of unknown length that a row shows the beginning of. Above this many bytes a field is not
 /// fetched: a row then says how large it is.
-const ROW_FIELD_MAX: u64 = 16 * 1024;
+const ROW_FIELD_MAX: u64 = ROW_NAME_MAX;
+
+/// Characters of a name shown in a row.
+const ROW_NAME_CHARS: usize = 500;
 
 /// Characters of an error shown in a row.
 const ROW_ERROR_MAX: usize = 300;
@@ -31,25 +35,46 @@ pub(super) struct Entry {
 
 /// Reads one page.
 pub async fn page(link: &Link, query: &JobQuery) -> Result<JobPageRows, ReadError> {
-    let (entries, offset, total) = match query.state {
-        JobState::Waiting => positions(link, query, &["paused", "wait"]).await?,
-        JobState::Active => positions(link, query, &["active"]).await?,
-        _ => keyset(link, query).await?,
-    };
-    let shown = entries.len() as u64;
-    let next = match (query.state, entries.last()) {
-        (_, None) => None,
-        _ if offset + shown >= total => None,
-        (JobState::Waiting | JobState::Active, _) => Some(format!("o{}", offset + shown)),
-        (_, Some(last)) => Some(format!("k{}:{}", last.score.unwrap_or_default(), last.id)),
-    };
+    let found = entries(link, query).await?;
     Ok(JobPageRows {
-        rows: rows(link, &query.queue, query.state, &entries).await?,
-        next,
-        offset: Some(offset),
-        total,
+        rows: rows(link, &query.queue, query.state, &found.entries).await?,
+        next: found.after(query.state, found.entries.len()),
+        offset: Some(found.offset),
+        total: found.total,
+        searched: None,
         as_of: now(),
     })
+}
+
+/// The ids of a page.
+pub(super) struct Found {
+    pub(super) entries: Vec<Entry>,
+    /// How many stand before them.
+    pub(super) offset: u64,
+    /// How many there are in all.
+    pub(super) total: u64,
+}
+
+impl Found {
+    /// The cursor that goes on behind the first `n` entries; `None` if nothing is there.
+    pub(super) fn after(&self, state: JobState, n: usize) -> Option<String> {
+        let last = self.entries.get(n.checked_sub(1)?)?;
+        let passed = self.offset + n as u64;
+        match state {
+            _ if passed >= self.total => None,
+            JobState::Waiting | JobState::Active => Some(format!("o{passed}")),
+            _ => Some(format!("k{}:{}", last.score.unwrap_or_default(), last.id)),
+        }
+    }
+}
+
+/// Reads which jobs are on a page, and nothing of them.
+pub(super) async fn entries(link: &Link, query: &JobQuery) -> Result<Found, ReadError> {
+    match query.state {
+        JobState::Waiting => positions(link, query, &["paused", "wait"]).await,
+        JobState::Active => positions(link, query, &["active"]).await,
+        _ => keyset(link, query).await,
+    }
 }
 
 /// Where a page begins.
@@ -87,8 +112,6 @@ pub(super) const fn zset(state: JobState) -> &'static str {
         JobState::Active => "active",
     }
 }
-
-type Found = (Vec<Entry>, u64, u64);
 
 /// A page of a set with scores.
 async fn keyset(link: &Link, query: &JobQuery) -> Result<Found, ReadError> {
@@ -137,7 +160,7 @@ async fn keyset(link: &Link, query: &JobQuery) -> Result<Found, ReadError> {
         .chunks_exact(2)
         .filter_map(|pair| {
             Some(Entry {
-                id: reply::text(&pair[0])?,
+                id: reply::exact(&pair[0])?,
                 score: reply::float(&pair[1]),
             })
         })
@@ -151,7 +174,11 @@ async fn keyset(link: &Link, query: &JobQuery) -> Result<Found, ReadError> {
         entries.retain(|entry| !before(entry));
         skipped = (length - entries.len()) as u64;
     }
-    Ok((entries, offset + skipped, total))
+    Ok(Found {
+        entries,
+        offset: offset + skipped,
+        total,
+    })
 }
 
 fn readable(state: JobState, reply: &RedisResult<Value>) -> Result<u64, ReadError> {
@@ -159,56 +186,84 @@ fn readable(state: JobState, reply: &RedisResult<Value>) -> Result<u64, ReadErro
         .map_err(|why| ReadError::Corrupt(format!("the key of the {} jobs cannot be read: {why}", state.label())))
 }
 
+/// A list without the markers that BullMQ 3 and 4 keep at its ends.
+struct Part<'a> {
+    list: &'a str,
+    /// Jobs in it.
+    length: u64,
+    /// Markers before the head's and behind the tail's job.
+    head: u64,
+    tail: u64,
+}
+
 /// A page of one or two lists, one behind the other; in each the tail comes first in "next" order.
 async fn positions(link: &Link, query: &JobQuery, lists: &[&str]) -> Result<Found, ReadError> {
     let Start::Offset(offset) = parse_cursor(query.cursor.as_deref())? else {
         return Err(ReadError::BadCursor);
     };
-    let mut pipe = redis::pipe();
-    for list in lists {
-        pipe.cmd("LLEN").arg(key(&query.queue, list));
-    }
-    let mut lengths = Vec::with_capacity(lists.len());
-    for reply in link.run(&mut pipe).await? {
-        lengths.push(readable(query.state, &reply)?);
-    }
-    let mut parts: Vec<(&str, u64)> = lists.iter().copied().zip(lengths).collect();
-    if query.order == Order::Newest {
+    let newest = query.order == Order::Newest;
+    let mut parts = parts(link, query, lists).await?;
+    if newest {
         parts.reverse();
     }
-    let total = parts.iter().map(|(_, length)| length).sum();
+    let total = parts.iter().map(|part| part.length).sum();
     let mut pipe = redis::pipe();
     let (mut skip, mut want) = (offset, query.limit as u64);
-    for (list, length) in parts {
+    for part in &parts {
         // Beyond the end Redis would clamp the range and repeat the head of the list.
-        let take = want.min(length.saturating_sub(skip));
+        let take = want.min(part.length.saturating_sub(skip));
         if take > 0 {
-            pipe.cmd("LRANGE").arg(key(&query.queue, list));
-            let (first, last) = (
-                i64::try_from(skip).unwrap_or(i64::MAX),
-                i64::try_from(skip + take).unwrap_or(i64::MAX),
-            );
-            if query.order == Order::Newest {
-                pipe.arg(first).arg(last - 1);
+            let place = |n: u64| i64::try_from(n).unwrap_or(i64::MAX);
+            pipe.cmd("LRANGE").arg(key(&query.queue, part.list));
+            if newest {
+                pipe.arg(place(part.head + skip))
+                    .arg(place(part.head + skip + take) - 1);
             } else {
-                pipe.arg(-last).arg(-first - 1);
+                pipe.arg(-place(part.tail + skip + take))
+                    .arg(-place(part.tail + skip) - 1);
             }
             want -= take;
         }
-        skip = skip.saturating_sub(length);
+        skip = skip.saturating_sub(part.length);
     }
     let mut entries = Vec::new();
     for reply in link.run(&mut pipe).await? {
         let value = reply.map_err(|e| ReadError::Corrupt(e.to_string()))?;
-        let ids = reply::items(&value).iter().filter_map(reply::text);
-        let ids: Vec<String> = if query.order == Order::Newest {
-            ids.collect()
-        } else {
-            ids.rev().collect()
-        };
+        let mut ids: Vec<String> = reply::items(&value).iter().filter_map(reply::exact).collect();
+        if !newest {
+            ids.reverse();
+        }
         entries.extend(ids.into_iter().map(|id| Entry { id, score: None }));
     }
-    Ok((entries, offset, total))
+    Ok(Found { entries, offset, total })
+}
+
+async fn parts<'a>(link: &Link, query: &JobQuery, lists: &[&'a str]) -> Result<Vec<Part<'a>>, ReadError> {
+    let mut pipe = redis::pipe();
+    for list in lists {
+        pipe.cmd("LLEN").arg(key(&query.queue, list));
+        pipe.cmd("LINDEX").arg(key(&query.queue, list)).arg(0);
+        pipe.cmd("LINDEX").arg(key(&query.queue, list)).arg(-1);
+    }
+    let replies = link.run(&mut pipe).await?;
+    let mut parts = Vec::with_capacity(lists.len());
+    for (list, replies) in lists.iter().zip(replies.chunks_exact(3)) {
+        let length = readable(query.state, &replies[0])?;
+        let marker = |reply: &RedisResult<Value>| {
+            let id = reply.as_ref().ok().and_then(reply::text);
+            u64::from(id.is_some_and(|id| is_marker(&id)))
+        };
+        let head = marker(&replies[1]);
+        // The only element is at both ends.
+        let tail = if length > head { marker(&replies[2]) } else { 0 };
+        parts.push(Part {
+            list,
+            length: length.saturating_sub(head + tail),
+            head,
+            tail,
+        });
+    }
+    Ok(parts)
 }
 
 /// Short fields every row needs; never long.
@@ -241,9 +296,12 @@ pub(super) async fn rows(link: &Link, queue: &str, state: JobState, entries: &[E
         for field in LONG {
             pipe.cmd("HSTRLEN").arg(&job).arg(field);
         }
+        if state == JobState::Active {
+            pipe.cmd("EXISTS").arg(key(queue, &format!("{}:lock", entry.id)));
+        }
     }
     let first = link.run(&mut pipe).await?;
-    let stride = 1 + LONG.len();
+    let stride = 1 + LONG.len() + usize::from(state == JobState::Active);
     let mut pipe = redis::pipe();
     for (entry, replies) in entries.iter().zip(first.chunks_exact(stride)) {
         pipe.cmd("HMGET").arg(key(queue, &entry.id));
@@ -277,16 +335,26 @@ fn row(entry: &Entry, state: JobState, first: &[RedisResult<Value>], second: &Re
             }
         }
     }
-    let sizes: Vec<u64> = first[1..].iter().map(|size| reply::count(size).unwrap_or(0)).collect();
+    let sizes: Vec<u64> = first[1..=LONG.len()]
+        .iter()
+        .map(|size| reply::count(size).unwrap_or(0))
+        .collect();
     if problem.is_none() && fields.values().all(|value| **value == Value::Nil) && sizes.iter().all(|size| *size == 0) {
         problem = Some("its record is missing: it was removed just now, or lost".into());
     }
     let mut row = base_row(entry, state, |name| fields.get(name).copied());
     row.data_size = sizes[4];
+    if sizes[0] > ROW_FIELD_MAX {
+        row.name = format!("(a name of {} bytes)", sizes[0]);
+    }
     if sizes[2] > ROW_FIELD_MAX {
         row.error = Some(format!("(an error text of {} bytes)", sizes[2]));
     }
     row.problem = problem.or(row.problem);
+    row.locked = match first.get(1 + LONG.len()) {
+        Some(Ok(Value::Int(n))) => Some(*n > 0),
+        _ => None,
+    };
     row
 }
 
@@ -305,7 +373,7 @@ pub(super) fn base_row<'a>(entry: &Entry, state: JobState, field: impl Fn(&str) 
     });
     JobRow {
         id: entry.id.clone(),
-        name: text("name").unwrap_or_default(),
+        name: text("name").map(|name| cut(&name, ROW_NAME_CHARS)).unwrap_or_default(),
         state,
         created,
         started: int("processedOn"),
@@ -325,6 +393,7 @@ pub(super) fn base_row<'a>(entry: &Entry, state: JobState, field: impl Fn(&str) 
         worker: text("pb"),
         scheduler: text("rjk"),
         data_size: 0,
+        locked: None,
         problem: None,
     }
 }

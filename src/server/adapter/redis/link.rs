@@ -10,7 +10,7 @@
 use super::super::Trouble;
 use crate::model::store::Reach;
 use arc_swap::ArcSwapOption;
-use redis::aio::MultiplexedConnection;
+use redis::aio::{MultiplexedConnection, PubSub};
 use redis::io::tcp::TcpSettings;
 use redis::{
     AsyncConnectionConfig, Client, ConnectionAddr, ErrorKind, IntoConnectionInfo, RedisError, RedisResult,
@@ -193,6 +193,19 @@ impl Link {
             Ok(Err(error)) if error.is_timeout() => Err(self.frozen_or_gone().await),
             Ok(Err(error)) => Err(classify(&error, &self.address)),
             Err(_) => Err(self.frozen_or_gone().await),
+        }
+    }
+
+    /// A connection that can subscribe to channels.
+    ///
+    /// # Errors
+    ///
+    /// When the store does not accept it.
+    pub async fn listener(&self) -> Result<PubSub, Trouble> {
+        match timeout(CONNECT_DEADLINE, self.client.get_async_pubsub()).await {
+            Ok(Ok(connection)) => Ok(connection),
+            Ok(Err(error)) => Err(classify(&error, &self.address)),
+            Err(_) => Err(self.frozen()),
         }
     }
 

@@ -3,6 +3,7 @@
 //! A key of the wrong type, a nil where a number was expected, bytes that are not UTF-8: each is an
 //! ordinary value here, never a panic and never a failed page.
 
+use crate::model::exact::text_of;
 use redis::{RedisResult, Value};
 
 /// Text of a bulk or simple string, with invalid UTF-8 replaced; `None` for nil and anything else.
@@ -14,6 +15,15 @@ pub fn text(value: &Value) -> Option<String> {
         Value::Int(n) => Some(n.to_string()),
         Value::Okay => Some("OK".into()),
         _ => None,
+    }
+}
+
+/// A name or an id, exactly (see [`crate::model::exact`]); `None` for nil and anything else.
+#[must_use]
+pub fn exact(value: &Value) -> Option<String> {
+    match value {
+        Value::BulkString(bytes) => Some(text_of(bytes)),
+        other => text(other),
     }
 }
 

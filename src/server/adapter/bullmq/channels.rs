@@ -1,0 +1,259 @@
+//! Follows Bull's queues, which tell what happens over Pub/Sub and keep nothing of it.
+//!
+//! One connection subscribes to one pattern for each prefix, so the cost of a message does not grow with
+//! the number of queues. Whatever was said while nobody listened is lost: every new connection reports a
+//! gap for all queues, and while there is none they are counted every two seconds instead.
+//!
+//! | channel | message | read as |
+//! |---|---|---|
+//! | `P:waiting@<token>`, `P:active@<token>` | the job's id | it is in that state |
+//! | `P:completed`, `P:failed` | `{"jobId", "val"}` | it finished; `val` is the error |
+//! | `P:progress` | `{"jobId", "progress"}` | how far it is |
+//! | `P:stalled@<token>` | the job's id | its worker was lost |
+//! | `P:delayed`, `P:paused`, `P:resumed`, `P:drained`, … | | the queue is counted again |
+
+use super::super::redis::link::Link;
+use super::super::{Change, JobEvent, QueueId, What};
+use super::discover::escape_glob;
+use super::events::ERROR_MAX;
+use crate::model::exact::{bytes_of, text_of};
+use crate::model::job::{Progress, cut};
+use crate::model::now;
+use crate::model::state::JobState;
+use futures::{FutureExt as _, StreamExt as _};
+use redis::Msg;
+use redis::aio::{PubSubSink, PubSubStream};
+use serde::Deserialize;
+use std::collections::{BTreeSet, HashMap};
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard};
+use std::time::Duration;
+use tokio::sync::{Notify, mpsc};
+use tokio::time::{sleep, timeout};
+
+/// How long messages are gathered before they are handed on together.
+const GATHER: Duration = Duration::from_millis(8);
+
+/// Messages handed on together at most.
+const BATCH: usize = 500;
+
+/// How long a subscription may take.
+const DEADLINE: Duration = Duration::from_secs(2);
+
+/// The queues that are followed, shared by the listener and the adapter.
+#[derive(Debug, Default)]
+pub struct Channels {
+    queues: Mutex<HashMap<Vec<u8>, QueueId>>,
+    changed: Notify,
+    listening: AtomicBool,
+}
+
+impl Channels {
+    fn queues(&self) -> MutexGuard<'_, HashMap<Vec<u8>, QueueId>> {
+        self.queues.lock().unwrap_or_else(std::sync::PoisonError::into_inner)
+    }
+
+    /// Follows exactly these queues from now on.
+    pub fn follow(&self, queues: &[QueueId]) {
+        let wanted = queues.iter().map(|queue| (bytes_of(queue).into_owned(), queue.clone()));
+        *self.queues() = wanted.collect();
+        self.changed.notify_one();
+    }
+
+    /// Whether changes of Bull's queues are being heard.
+    pub fn listening(&self) -> bool {
+        self.listening.load(Ordering::Relaxed)
+    }
+
+    /// One pattern for each prefix: what stands before the first colon.
+    fn patterns(&self) -> BTreeSet<Vec<u8>> {
+        let queues = self.queues();
+        let prefix = |queue: &QueueId| queue.split(':').next().unwrap_or_default().to_owned();
+        let prefixes: BTreeSet<String> = queues.values().map(prefix).collect();
+        prefixes
+            .iter()
+            .map(|prefix| bytes_of(&format!("{}:*", escape_glob(prefix))).into_owned())
+            .collect()
+    }
+
+    fn gaps(&self) -> Vec<Change> {
+        let queues = self.queues();
+        let gap = |queue: &QueueId| Change {
+            queue: queue.clone(),
+            events: vec![],
+            gap: true,
+        };
+        queues.values().map(gap).collect()
+    }
+
+    /// The queue that a channel belongs to, and what the channel tells.
+    fn read(&self, message: &Msg) -> Option<(QueueId, JobEvent)> {
+        let channel: Vec<u8> = message.get_channel().ok()?;
+        let at = channel.iter().rposition(|byte| *byte == b':')?;
+        let queue = self.queues().get(&channel[..at])?.clone();
+        let event = std::str::from_utf8(&channel[at + 1..]).ok()?;
+        let event = event.split('@').next().unwrap_or_default();
+        Some((queue, event_of(event, message.get_payload_bytes())))
+    }
+}
+
+/// What Bull says of a finished or progressing job.
+#[derive(Deserialize)]
+struct Said {
+    #[serde(rename = "jobId")]
+    job: serde_json::Value,
+    val: Option<serde_json::Value>,
+    progress: Option<Box<serde_json::value::RawValue>>,
+}
+
+fn event_of(event: &str, payload: &[u8]) -> JobEvent {
+    let plain = || text_of(payload);
+    let said = || serde_json::from_slice::<Said>(payload).ok();
+    let id = |said: &Option<Said>| match said.as_ref().map(|said| &said.job) {
+        Some(serde_json::Value::String(id)) => id.clone(),
+        Some(serde_json::Value::Number(id)) => id.to_string(),
+        _ => String::new(),
+    };
+    let (job, what) = match event {
+        "waiting" => (plain(), What::Entered(JobState::Waiting)),
+        "active" => (plain(), What::Entered(JobState::Active)),
+        "stalled" => (plain(), What::Stalled),
+        "removed" => (plain(), What::Removed),
+        "completed" => (id(&said()), What::Entered(JobState::Completed)),
+        "failed" => {
+            let said = said();
+            let error = match said.as_ref().and_then(|said| said.val.as_ref()) {
+                Some(serde_json::Value::String(text)) => text.clone(),
+                Some(other) => other.to_string(),
+                None => String::new(),
+            };
+            let first = error.lines().next().unwrap_or_default();
+            (id(&said), What::Failed(cut(first, ERROR_MAX)))
+        }
+        "progress" => {
+            let said = said();
+            let progress = said.as_ref().and_then(|said| said.progress.as_ref());
+            (
+                id(&said),
+                What::Progress(progress.and_then(|json| Progress::parse(json.get()))),
+            )
+        }
+        _ => (String::new(), What::Queue),
+    };
+    JobEvent { at: now(), job, what }
+}
+
+/// Starts the listener. It ends when the receiver of `sender` is dropped.
+pub fn start(link: &Arc<Link>, channels: &Arc<Channels>, sender: mpsc::Sender<Vec<Change>>) {
+    tokio::spawn(keep_listening(link.clone(), channels.clone(), sender));
+}
+
+async fn keep_listening(link: Arc<Link>, channels: Arc<Channels>, sender: mpsc::Sender<Vec<Change>>) {
+    let mut health = link.health();
+    while !sender.is_closed() {
+        if channels.queues().is_empty() {
+            // Most stores have no such queue and then need no such connection.
+            tokio::select! {
+                () = channels.changed.notified() => {}
+                () = sender.closed() => return,
+            }
+            continue;
+        }
+        if health.wait_for(Result::is_ok).await.is_err() {
+            return;
+        }
+        if let Ok(connection) = link.listener().await {
+            let (sink, stream) = connection.split();
+            let broken = async { health.wait_for(Result::is_err).await.map(|_| ()) };
+            tokio::select! {
+                _ = listen(&channels, &sender, sink, stream) => {}
+                // The other connection found that nothing answers: this one may hang for minutes.
+                _ = broken => {}
+                () = sender.closed() => return,
+            }
+            channels.listening.store(false, Ordering::Relaxed);
+        }
+        sleep(Duration::from_millis(500)).await;
+    }
+}
+
+/// Listens until the connection fails (`None`) or nothing is left to listen to.
+async fn listen(
+    channels: &Channels,
+    sender: &mpsc::Sender<Vec<Change>>,
+    mut sink: PubSubSink,
+    mut stream: PubSubStream,
+) -> Option<()> {
+    let mut subscribed = BTreeSet::new();
+    loop {
+        let patterns = channels.patterns();
+        for pattern in patterns.difference(&subscribed) {
+            timeout(DEADLINE, sink.psubscribe(pattern)).await.ok()?.ok()?;
+        }
+        for pattern in subscribed.difference(&patterns) {
+            timeout(DEADLINE, sink.punsubscribe(pattern)).await.ok()?.ok()?;
+        }
+        if patterns.is_empty() {
+            return Some(());
+        }
+        subscribed = patterns;
+        channels.listening.store(true, Ordering::Relaxed);
+        sender.send(channels.gaps()).await.ok()?;
+        loop {
+            let message = tokio::select! {
+                message = stream.next() => message?,
+                () = channels.changed.notified() => break,
+            };
+            let mut heard: HashMap<QueueId, Vec<JobEvent>> = HashMap::new();
+            let mut take = |message: &Msg| {
+                if let Some((queue, event)) = channels.read(message) {
+                    heard.entry(queue).or_default().push(event);
+                }
+            };
+            take(&message);
+            sleep(GATHER).await;
+            for _ in 1..BATCH {
+                match stream.next().now_or_never() {
+                    Some(Some(message)) => take(&message),
+                    Some(None) => return None,
+                    None => break,
+                }
+            }
+            let changes = heard.into_iter().map(|(queue, events)| Change {
+                queue,
+                events,
+                gap: false,
+            });
+            sender.send(changes.collect()).await.ok()?;
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_bull_says_is_read_whatever_the_type_of_an_id() {
+        let failed = event_of("failed", br#"{"jobId":7,"val":"boom\nat x"}"#);
+        assert_eq!((failed.job.as_str(), &failed.what), ("7", &What::Failed("boom".into())));
+        let done = event_of("completed", br#"{"jobId":"a","val":{"x":1}}"#);
+        assert_eq!(
+            (done.job.as_str(), &done.what),
+            ("a", &What::Entered(JobState::Completed))
+        );
+        let progress = event_of("progress", br#"{"jobId":"a","progress":42}"#);
+        assert_eq!(progress.what, What::Progress(Some(Progress::Percent(42.0))));
+        assert_eq!(event_of("waiting", b"a:b").job, "a:b");
+        assert_eq!(event_of("completed", b"not json").job, "");
+        assert_eq!(event_of("delayed", b"1732167.5").what, What::Queue);
+    }
+
+    #[test]
+    fn one_pattern_serves_all_queues_of_a_prefix() {
+        let channels = Channels::default();
+        channels.follow(&["bull:a".into(), "bull:b:c".into(), "sh*p:d".into()]);
+        let patterns: Vec<_> = channels.patterns().into_iter().collect();
+        assert_eq!(patterns, [b"bull:*".to_vec(), b"sh\\*p:*".to_vec()]);
+    }
+}
