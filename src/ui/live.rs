@@ -9,12 +9,16 @@ use crate::model::event::Frame;
 use leptos::prelude::*;
 
 #[cfg(feature = "hydrate")]
+mod attention;
+#[cfg(feature = "hydrate")]
 mod browser;
 #[cfg(feature = "hydrate")]
 mod keyboard;
 #[cfg(feature = "hydrate")]
 mod stream;
 
+#[cfg(feature = "hydrate")]
+pub use attention::idle_ms;
 #[cfg(feature = "hydrate")]
 pub use browser::{
     after_hydration, document, fetch_json, fetch_text, path_and_query, pointer_inside, set_timeout, start_clock,
@@ -75,7 +79,7 @@ impl Live {
 pub type OnFrame = Box<dyn Fn(Frame, bool)>;
 
 #[cfg(not(feature = "hydrate"))]
-pub use on_the_server::{fetch_json, fetch_text, follow, pointer_inside, set_timeout, start_clock};
+pub use on_the_server::{fetch_json, fetch_text, follow, idle_ms, pointer_inside, set_timeout, start_clock};
 
 /// The twins: on the server nothing moves.
 #[cfg(not(feature = "hydrate"))]
@@ -88,6 +92,10 @@ mod on_the_server {
 
     pub fn pointer_inside(_: &str) -> bool {
         false
+    }
+
+    pub fn idle_ms() -> f64 {
+        0.0
     }
 
     pub fn set_timeout(_: i32, _: impl FnOnce() + 'static) {}

@@ -1,6 +1,6 @@
 //! Clock, timers and fetching in the browser.
 
-use super::{Live, keyboard};
+use super::{Live, attention, keyboard};
 use leptos::prelude::*;
 use serde::de::DeserializeOwned;
 use wasm_bindgen::JsCast as _;
@@ -98,6 +98,7 @@ pub fn fetch_text(url: String, then: impl FnOnce(Option<String>) + 'static) {
 /// What has to wait until the page has been taken up.
 pub fn after_hydration() {
     keyboard::listen();
+    attention::watch();
     // Tests and style can tell a page that moves from one that does not yet.
     if let Some(root) = document().document_element() {
         let _ = root.set_attribute("data-alive", "");

@@ -48,6 +48,7 @@ fn press(key: &str, typing: bool) -> bool {
         "o" if was_going => click("[data-key=o]"),
         "j" => step(1),
         "k" => step(-1),
+        "r" => click("[data-refresh]:not(.none)"),
         "/" => focus(document().query_selector("[data-search]").ok().flatten()),
         "?" => help.is_some_and(|dialog| {
             // showModal by name: the type of dialogs would cost a feature for one call.

@@ -1,53 +1,31 @@
 //! One queue: how it does, and its jobs of one state.
 
-use crate::base_path::{BasePath, TO, queue_path};
-use crate::model::event::{Frame, JobChange, Topic, encode_segment};
+use crate::base_path::{TO, queue_path};
+use crate::model::event::{Frame, Topic, encode_segment};
 use crate::model::format;
-use crate::model::job::JobRow;
-use crate::model::page::{JobPageRows, Order, PAGE_SIZE, QueuePage};
-use crate::model::queue::{QueueRef, QueueSummary};
+use crate::model::insight::Insight;
+use crate::model::page::{Order, PAGE_SIZE, QueuePage};
+use crate::model::queue::QueueSummary;
 use crate::model::state::JobState;
 use crate::model::store::{Reach, StoreSummary};
 use crate::ui::app::base;
 use crate::ui::components::{StoreBanner, VerdictLine, state_class, state_mark};
 use crate::ui::live::{self, Live};
+use facts::{Facts, InsightView};
+use jobs::{Jobs, News, lines_of};
 use leptos::prelude::*;
 use list::List;
+use serde::Deserialize;
 
+pub mod facts;
+pub mod jobs;
 pub mod list;
-
-/// The list is read again at most this often.
-const REREAD_MS: i32 = 1_000;
 
 /// What the chart covers.
 const HOUR: i64 = 3_600_000;
 
-/// The chart is drawn again this often.
+/// The chart is drawn again and limits are read again this often.
 const REDRAW_MS: i32 = 10_000;
-
-/// A job's line, which changes in place.
-#[derive(Clone, Debug)]
-pub struct Line {
-    id: String,
-    row: RwSignal<JobRow>,
-}
-
-/// The list and what keeps it true.
-#[derive(Clone, Copy, Debug)]
-pub struct Jobs {
-    key: StoredValue<QueueRef>,
-    base: StoredValue<BasePath>,
-    state: JobState,
-    order: Order,
-    /// Where the list is read again, and where the reader stands.
-    url: StoredValue<String>,
-    first_page: bool,
-    lines: RwSignal<Vec<Line>>,
-    page: RwSignal<Result<JobPageRows, String>>,
-    /// Things that happened to this list and are not on the page yet.
-    news: RwSignal<u64>,
-    rereading: StoredValue<bool>,
-}
 
 #[component]
 pub fn QueueView(page: QueuePage, after: String) -> impl IntoView {
@@ -57,23 +35,30 @@ pub fn QueueView(page: QueuePage, after: String) -> impl IntoView {
     let queue = RwSignal::new(page.queue);
     let store = RwSignal::new(page.store);
     let chart = RwSignal::new(page.chart);
+    let insight = RwSignal::new(page.insight);
     let since = page.watched_since;
     let gone = RwSignal::new(false);
+    let path = queue_path(&key);
+    let asked = Asked {
+        state: page.state,
+        order: page.order,
+        limit: page.limit,
+        text: page.text.as_deref(),
+    };
     let jobs = Jobs {
         key: StoredValue::new(key.clone()),
         base: StoredValue::new(base.clone()),
         state: page.state,
         order: page.order,
-        url: StoredValue::new(base.href(&format!(
-            "/api/v1{}/jobs?{}",
-            queue_path(&key),
-            query(page.state, page.order, page.limit, page.cursor.as_deref())
-        ))),
+        url: StoredValue::new(base.href(&format!("/api/v1{path}/jobs?{}", asked.query(page.cursor.as_deref())))),
+        follows: page.cursor.is_none() && page.text.is_none(),
         first_page: page.cursor.is_none(),
         lines: RwSignal::new(lines_of(&page.jobs)),
         page: RwSignal::new(page.jobs),
-        news: RwSignal::new(0),
+        news: RwSignal::new(News::default()),
+        waiting: StoredValue::new(None),
         rereading: StoredValue::new(false),
+        text: StoredValue::new(page.text),
     };
     let topic = Topic::Queue(key.clone()).to_string();
     live::follow(
@@ -85,32 +70,36 @@ pub fn QueueView(page: QueuePage, after: String) -> impl IntoView {
             jobs.take(&frame, snapshot);
         }),
     );
-    redraw(chart, base.href(&format!("{}/chart.svg", queue_path(&key))));
+    redraw(chart, base.href(&format!("{path}/chart.svg")));
+    refresh(insight, base.href(&format!("/api/v1{path}")));
     let (name, id) = queue.with_untracked(|q| (format::visible(&q.name), format::visible(&q.id)));
     view! {
         <nav class="crumbs" aria-label="Breadcrumbs">
             <a href=base.href("/") data-up="">"All queues"</a>
             <span>{key.store.clone()}</span>
         </nav>
-        <header class="head">
-            <h1 title=id>{name}</h1>
-            <Facts queue/>
-        </header>
         <StoreBanner store/>
         {move || gone.get().then(|| view! { <div class="banner" role="alert"><strong>"This queue is no more."</strong><p>"Nothing of it is left in the store."</p></div> })}
-        <div class:stale=move || store.with(|s| s.reach != Reach::Live)>
-            <VerdictLine verdict=Signal::derive(move || queue.with(|q| q.verdict.clone()))/>
+        <div class="about" class:stale=move || store.with(|s| s.reach != Reach::Live)>
+            <header class="head">
+                <h1 title=id>{name}</h1>
+                <Facts queue/>
+                <VerdictLine verdict=Signal::derive(move || queue.with(|q| q.verdict.clone()))/>
+                <InsightView queue=key insight dead_letters=page.dead_letters dead_letters_of=page.dead_letters_of/>
+            </header>
             <figure class="throughput">
                 <figcaption>
                     "Jobs per minute "
                     <span class="key-in">"added"</span>" "<span class="key-out">"finished"</span>" "<span class="key-failed">"failed"</span>
                     {move || {
                         (live.now.get() - since < HOUR)
-                            .then(|| view! { <small>{format!(" counted from events since {}; before, jobs that finished and are still kept", format::clock(since))}</small> })
+                            .then(|| view! { <small title="What came before is known from metrics that workers record, or from finished jobs that are still kept">{format!("counted from events since {}", format::clock(since))}</small> })
                     }}
                 </figcaption>
                 <div inner_html=move || chart.get()></div>
             </figure>
+        </div>
+        <div class:stale=move || store.with(|s| s.reach != Reach::Live)>
             <Tabs queue jobs/>
             <List jobs store/>
         </div>
@@ -118,30 +107,33 @@ pub fn QueueView(page: QueuePage, after: String) -> impl IntoView {
     .into_any()
 }
 
-fn lines_of(page: &Result<JobPageRows, String>) -> Vec<Line> {
-    page.iter().flat_map(|page| &page.rows).map(new_line).collect()
+/// Which jobs a page of this queue lists.
+#[derive(Clone, Copy, Debug)]
+struct Asked<'a> {
+    state: JobState,
+    order: Order,
+    limit: usize,
+    text: Option<&'a str>,
 }
 
-fn new_line(row: &JobRow) -> Line {
-    Line {
-        id: row.id.clone(),
-        row: RwSignal::new(row.clone()),
+impl Asked<'_> {
+    /// What stands behind `?` for it, without what is the default anyway.
+    fn query(self, cursor: Option<&str>) -> String {
+        let mut query = format!("state={}", self.state);
+        if self.order != Order::of(self.state) {
+            query += &format!("&order={}", self.order.as_str());
+        }
+        if self.limit != PAGE_SIZE {
+            query += &format!("&limit={}", self.limit);
+        }
+        if let Some(text) = self.text {
+            query += &format!("&q={}", encode_segment(text));
+        }
+        if let Some(cursor) = cursor {
+            query += &format!("&cursor={}", encode_segment(cursor));
+        }
+        query
     }
-}
-
-/// What stands behind `?` for a list, without what is the default anyway.
-fn query(state: JobState, order: Order, limit: usize, cursor: Option<&str>) -> String {
-    let mut query = format!("state={state}");
-    if order != Order::of(state) {
-        query += &format!("&order={}", order.as_str());
-    }
-    if limit != PAGE_SIZE {
-        query += &format!("&limit={limit}");
-    }
-    if let Some(cursor) = cursor {
-        query += &format!("&cursor={}", encode_segment(cursor));
-    }
-    query
 }
 
 fn take_line(queue: RwSignal<QueueSummary>, store: RwSignal<StoreSummary>, gone: RwSignal<bool>, frame: &Frame) {
@@ -172,146 +164,22 @@ fn redraw(chart: RwSignal<String>, url: String) {
     });
 }
 
-impl Jobs {
-    /// The address of this queue's page with a query.
-    fn href(self, query: &str) -> String {
-        let path = self.key.with_value(queue_path);
-        self.base.with_value(|base| base.href(&format!("{path}?{query}")))
-    }
-
-    /// Takes in what happened to jobs: lines on the page change in place, and the list is read again
-    /// soon, unless the reader is in it.
-    fn take(self, frame: &Frame, snapshot: bool) {
-        let mut touched = frame.more_jobs;
-        for change in &frame.jobs {
-            let shown = self
-                .lines
-                .with_untracked(|lines| lines.iter().find(|line| line.id == change.id).map(|line| line.row));
-            match shown {
-                Some(row) => {
-                    apply(row, change);
-                    touched += u64::from(change.removed || change.state.is_some_and(|state| state != self.state));
-                }
-                None => touched += u64::from(self.belongs(change)),
-            }
-        }
-        if touched > 0 || snapshot {
-            self.news.update(|news| *news += touched);
-            self.reread_soon();
-        }
-    }
-
-    /// Whether a job that is not on the page may have come into this list.
-    fn belongs(self, change: &JobChange) -> bool {
-        match change.state {
-            // The event for a prioritized job says "waiting" too.
-            Some(JobState::Waiting) => matches!(self.state, JobState::Waiting | JobState::Prioritized),
-            Some(state) => state == self.state,
-            None => false,
-        }
-    }
-
-    fn reread_soon(self) {
-        if self.rereading.get_value() {
-            return;
-        }
-        self.rereading.set_value(true);
-        live::set_timeout(REREAD_MS, move || {
-            self.rereading.set_value(false);
-            // Further pages stay as they are: their reader is looking for something.
-            if self.first_page && !live::pointer_inside("jobs") {
-                self.reread();
-            } else if self.first_page && self.news.get_untracked() > 0 {
-                self.reread_soon();
-            }
-        });
-    }
-
-    fn reread(self) {
-        live::fetch_json::<JobPageRows>(self.url.get_value(), move |page| {
-            let Some(page) = page else { return };
-            self.lines.update(|lines| {
-                *lines = page
-                    .rows
-                    .iter()
-                    .map(|row| match lines.iter().find(|line| line.id == row.id) {
-                        Some(line) => {
-                            if line.row.with_untracked(|known| known != row) {
-                                line.row.set(row.clone());
-                            }
-                            line.clone()
-                        }
-                        None => new_line(row),
-                    })
-                    .collect();
-            });
-            self.page.set(Ok(page));
-            self.news.set(0);
-        });
-    }
+/// What of the API's answer about a queue this page takes over.
+#[derive(Deserialize)]
+struct InFull {
+    insight: Option<Insight>,
 }
 
-fn apply(row: RwSignal<JobRow>, change: &JobChange) {
-    row.update(|row| {
-        if let Some(state) = change.state {
-            row.state = state;
-        }
-        if change.progress.is_some() {
-            row.progress.clone_from(&change.progress);
-        }
-        if change.error.is_some() {
-            row.error.clone_from(&change.error);
-        }
-        if change.removed {
-            row.problem = Some("removed".into());
-        }
+fn refresh(insight: RwSignal<Result<Insight, String>>, url: String) {
+    live::set_timeout(REDRAW_MS, move || {
+        let again = url.clone();
+        live::fetch_json::<InFull>(url, move |answer| {
+            if let Some(fresh) = answer.and_then(|answer| answer.insight) {
+                insight.set(Ok(fresh));
+            }
+            refresh(insight, again);
+        });
     });
-}
-
-#[component]
-fn Facts(queue: RwSignal<QueueSummary>) -> impl IntoView {
-    let live = expect_context::<Live>();
-    view! {
-        <dl class="facts">
-            <div><dt>"System"</dt><dd>{move || queue.with(version)}</dd></div>
-            <div>
-                <dt>"Workers"</dt>
-                <dd>{move || queue.with(|q| format::count_or_unknown(q.workers.map(u64::from)))}</dd>
-            </div>
-            <div>
-                <dt>"In → out /min"</dt>
-                <dd>
-                    {move || queue.with(|q| q.rates.map_or_else(
-                        || format::UNKNOWN.to_owned(),
-                        |r| format!("{} → {}", format::rate(r.arrivals), format::rate(r.departures)),
-                    ))}
-                </dd>
-            </div>
-            <div>
-                <dt>"Next has waited"</dt>
-                <dd>
-                    {move || queue.with(|q| match (q.counts.backlog(), q.oldest_waiting) {
-                        (Some(0), _) => "nothing waits".to_owned(),
-                        (_, Some(at)) => format::span(live.now.get().saturating_sub(at)),
-                        _ => format::UNKNOWN.to_owned(),
-                    })}
-                </dd>
-            </div>
-            <div>
-                <dt>"Hands out work"</dt>
-                <dd>{move || queue.with(|q| match q.paused { Some(true) => "no, paused", Some(false) => "yes", None => format::UNKNOWN })}</dd>
-            </div>
-        </dl>
-    }
-    .into_any()
-}
-
-/// What the library said of itself. The last client that opened the queue wrote it.
-fn version(queue: &QueueSummary) -> String {
-    match queue.version.as_deref().and_then(|v| v.split_once(':')) {
-        Some((_, version)) => format!("{} ({})", queue.system, format::visible(version)),
-        None => queue.system.to_string(),
-    }
 }
 
 /// One tab per state, each a link with its count.
@@ -327,12 +195,22 @@ fn Tabs(queue: RwSignal<QueueSummary>, jobs: Jobs) -> impl IntoView {
     let tabs = JobState::ALL
         .into_iter()
         .map(|state| {
+            // A state that the library's generation does not have, unless something is in it all the same.
+            let absent = move || {
+                queue.with(|q| {
+                    let has = q
+                        .family
+                        .is_none_or(|family| family.layout.states().any(|has| has == state));
+                    !has && q.counts.get(state) == Some(0)
+                })
+            };
             let current = if state == jobs.state { "page" } else { "false" };
             view! {
                 <a
                     href=jobs.href(&format!("state={state}"))
                     class=state_class(state)
                     class:zero=move || queue.with(|q| q.counts.get(state) == Some(0))
+                    class:none=absent
                     aria-current=current
                 >
                     <i aria-hidden="true">{state_mark(state)}</i>
@@ -348,7 +226,7 @@ fn Tabs(queue: RwSignal<QueueSummary>, jobs: Jobs) -> impl IntoView {
             <form class="find" action=action role="search">
                 {to.map(|to| view! { <input type="hidden" name=TO value=to/> })}
                 <label class="sr-only" for="find">"Job id"</label>
-                <input id="find" name="id" type="search" placeholder="Job id" required maxlength="4096" data-search=""/>
+                <input id="find" name="id" type="search" placeholder="Job id" required maxlength="4096"/>
                 <button>"Open"</button>
             </form>
         </div>

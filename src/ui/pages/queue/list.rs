@@ -1,9 +1,11 @@
 //! The jobs of one state, a line each.
 
-use super::{Jobs, Line, query};
+use super::Asked;
+use super::jobs::{Jobs, Line};
+use crate::base_path::{TO, queue_path};
 use crate::model::format;
 use crate::model::job::JobRow;
-use crate::model::page::{Order, PAGE_SIZE};
+use crate::model::page::{JobPageRows, Order, PAGE_SIZE};
 use crate::model::state::JobState;
 use crate::model::store::{Reach, StoreSummary};
 use crate::ui::components::{Ago, Due, ProgressView, state_class, state_mark};
@@ -13,12 +15,8 @@ use leptos::prelude::*;
 #[component]
 pub fn List(jobs: Jobs, store: RwSignal<StoreSummary>) -> impl IntoView {
     let live = expect_context::<Live>();
-    let here = jobs
-        .url
-        .with_value(|url| url.split_once('?').map(|(_, query)| query.to_owned()))
-        .unwrap_or_default();
-    let refresh = jobs.href(&here);
     let state = jobs.state;
+    let refresh = jobs.href(&jobs.query(jobs.order, None));
     let other = match jobs.order {
         Order::Next => (Order::Newest, "newest first"),
         Order::Newest => (
@@ -30,22 +28,36 @@ pub fn List(jobs: Jobs, store: RwSignal<StoreSummary>) -> impl IntoView {
             },
         ),
     };
-    let turn = jobs.href(&query(state, other.0, PAGE_SIZE, None));
-    let next = {
-        move || {
-            jobs.page.with(|page| {
-                let cursor = page.as_ref().ok()?.next.clone()?;
-                let query = query(state, jobs.order, PAGE_SIZE, Some(&cursor));
-                Some(view! { <a class="button" rel="next" href=jobs.href(&query)>"Next page"</a> })
-            })
-        }
+    let turn = jobs.href(&jobs.query(other.0, None));
+    let next = move || {
+        jobs.page.with(|page| {
+            let page = page.as_ref().ok()?;
+            let query = jobs.query(jobs.order, Some(page.next.as_ref()?));
+            let label = if page.searched.is_some() {
+                "Search on"
+            } else {
+                "Next page"
+            };
+            Some(view! { <a class="button" rel="next" href=jobs.href(&query)>{label}</a> })
+        })
     };
-    let first = (!jobs.first_page).then(
-        || view! { <a class="button" href=jobs.href(&query(state, jobs.order, PAGE_SIZE, None))>"First page"</a> },
-    );
+    let first = (!jobs.first_page).then(|| view! { <a class="button" href=refresh.clone()>"First page"</a> });
     let range = move || {
         jobs.page.with(|page| match page {
             Err(_) => String::new(),
+            Ok(JobPageRows {
+                searched: Some(searched),
+                total,
+                rows,
+                ..
+            }) => format!(
+                "{} of {} {} looked at: {}{} match",
+                format::count(*searched),
+                format::count((*total).max(*searched)),
+                state.label(),
+                if jobs.first_page { "" } else { "here " },
+                rows.len()
+            ),
             Ok(page) if page.rows.is_empty() => String::new(),
             Ok(page) => {
                 let from = page.offset.unwrap_or(0) + 1;
@@ -67,12 +79,16 @@ pub fn List(jobs: Jobs, store: RwSignal<StoreSummary>) -> impl IntoView {
                 <b>{range}</b>
                 <small>{move || read_at().map(|at| format!("read {} ago", format::span(live.now.get() - at)))}</small>
             </p>
+            <Filter jobs/>
             <p class="actions">
-                <a class="news" href=refresh class:none=move || jobs.news.get() == 0>
-                    {move || match jobs.news.get() {
-                        1 => "1 change since, show".to_owned(),
-                        n => format!("{} changes since, show", format::count(n)),
-                    }}
+                <a
+                    class="news"
+                    href=refresh.clone()
+                    data-refresh=""
+                    class:none=move || jobs.news.with(|news| news.text().is_none())
+                    on:click=move |event| if jobs.show_waiting() { event.prevent_default() }
+                >
+                    {move || jobs.news.with(|news| news.text())}
                 </a>
                 <a href=turn>{other.1}</a>
                 {first}
@@ -81,7 +97,7 @@ pub fn List(jobs: Jobs, store: RwSignal<StoreSummary>) -> impl IntoView {
         </div>
         {move || jobs.page.with(|page| match page {
             Err(why) => Some(view! { <p class="empty">{format!("The jobs cannot be shown: {why}")}</p> }.into_any()),
-            Ok(page) if page.rows.is_empty() => Some(view! { <p class="empty">{empty_text(state, page.total)}</p> }.into_any()),
+            Ok(page) if page.rows.is_empty() => Some(view! { <p class="empty">{empty_text(state, page)}</p> }.into_any()),
             Ok(_) => None,
         })}
         <div class="scroll">
@@ -109,8 +125,54 @@ pub fn List(jobs: Jobs, store: RwSignal<StoreSummary>) -> impl IntoView {
     .into_any()
 }
 
-fn empty_text(state: JobState, total: u64) -> String {
-    if total > 0 {
+/// Only the jobs whose name or id contains something.
+#[component]
+fn Filter(jobs: Jobs) -> impl IntoView {
+    let path = jobs.key.with_value(queue_path);
+    let action = jobs.base.with_value(|base| base.href(&path));
+    let text = jobs.text.get_value();
+    let clear = text.as_ref().map(|_| {
+        let all = Asked {
+            state: jobs.state,
+            order: jobs.order,
+            limit: PAGE_SIZE,
+            text: None,
+        };
+        view! { <a href=jobs.href(&all.query(None))>"all of them"</a> }
+    });
+    // A form that is sent by GET replaces the query of its address.
+    let (action, to) = match action.split_once('?') {
+        Some((action, _)) => (action.to_owned(), Some(path)),
+        None => (action, None),
+    };
+    let order = (jobs.order != Order::of(jobs.state)).then(|| jobs.order.as_str());
+    view! {
+        <form class="filter" action=action role="search">
+            {to.map(|to| view! { <input type="hidden" name=TO value=to/> })}
+            <input type="hidden" name="state" value=jobs.state.as_str()/>
+            {order.map(|order| view! { <input type="hidden" name="order" value=order/> })}
+            <label for="q">"Name or id contains"</label>
+            <input id="q" name="q" type="search" value=text maxlength="200" data-search=""/>
+            <button>"Filter"</button>
+            {clear}
+        </form>
+    }
+    .into_any()
+}
+
+fn empty_text(state: JobState, page: &JobPageRows) -> String {
+    if let Some(searched) = page.searched {
+        let more = if page.next.is_some() {
+            " Search on to look at more."
+        } else {
+            ""
+        };
+        return format!(
+            "None of the {} jobs looked at has that in its name or id.{more}",
+            format::count(searched)
+        );
+    }
+    if page.total > 0 {
         return "Nothing is left on this page; the first page shows what there is.".into();
     }
     match state {
@@ -199,6 +261,7 @@ fn Row(jobs: Jobs, line: Line, store: RwSignal<StoreSummary>) -> impl IntoView {
             <td class="n" data-l="Attempts">{move || row.with(|r| attempts(r, list))}</td>
             <td class="detail">
                 {move || row.with(|r| (r.state != list).then(|| view! { <span class=state_class(r.state)><i aria-hidden="true">{state_mark(r.state)}</i>{r.state.label()}</span> }))}
+                {move || row.with(|r| (r.locked == Some(false) && r.state == list).then(|| view! { <span class="problem" title="No worker holds its lock: its worker is gone, or took it this very moment">"lost by its worker"</span> }))}
                 {move || row.with(|r| r.problem.clone().map(|text| view! { <span class="problem">{text}</span> }))}
                 <ProgressView progress=Signal::derive(move || row.with(|r| (list != JobState::Failed).then(|| r.progress.clone()).flatten()))/>
                 {move || row.with(|r| r.worker.as_ref().filter(|_| list == JobState::Active).map(|w| view! { <span class="worker">{format::visible(w)}</span> }))}
