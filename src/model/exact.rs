@@ -1,8 +1,8 @@
 //! Names and ids as text that loses nothing.
 //!
 //! Redis keys are bytes. Almost all of them are UTF-8 and are their own text; a byte that is not becomes
-//! one character of the last 256 of Unicode's private use, U+10FF00 + byte, and so does every byte of such a
-//! character that was there already. The text therefore leads back to exactly the bytes it came from,
+//! one character of the last 256 of Unicode's private use, U+10FF00 + byte. So does a zero byte, which no proxy
+//! lets through in an address, and every byte of such a character that was there already. The text therefore leads back to exactly the bytes it came from,
 //! through JSON, addresses and topics.
 
 use std::borrow::Cow;
@@ -20,18 +20,23 @@ fn char_of(byte: u8) -> char {
     char::from_u32(FIRST + u32::from(byte)).unwrap_or(char::REPLACEMENT_CHARACTER)
 }
 
+/// Whether a character of the bytes cannot stand for itself in the text.
+fn is_escaped(c: char) -> bool {
+    c == '\0' || byte_of(c).is_some()
+}
+
 /// The text of these bytes.
 #[must_use]
 pub fn text_of(bytes: &[u8]) -> String {
     if let Ok(text) = std::str::from_utf8(bytes)
-        && !text.contains(|c| byte_of(c).is_some())
+        && !text.contains(is_escaped)
     {
         return text.to_owned();
     }
     let mut out = String::with_capacity(bytes.len() + 16);
     for chunk in bytes.utf8_chunks() {
         for c in chunk.valid().chars() {
-            if byte_of(c).is_some() {
+            if is_escaped(c) {
                 let mut buffer = [0; 4];
                 out.extend(c.encode_utf8(&mut buffer).bytes().map(char_of));
             } else {

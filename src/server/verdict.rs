@@ -69,7 +69,7 @@ pub fn of_queue(facts: &Facts) -> (Level, &'static str, String) {
         return (Level::Unknown, "U1", reason);
     };
     let waiting = format::count(backlog);
-    let age = facts.oldest_waiting.map(|at| (facts.now - at).max(0));
+    let age = facts.oldest_waiting.map(|at| facts.now.saturating_sub(at).max(0));
     if facts.paused == Some(true) {
         let text = match (backlog, age) {
             (0, _) => "Paused. Nothing waits.".into(),

@@ -86,7 +86,7 @@ pub fn Ago(#[prop(into)] at: Signal<Option<Millis>>) -> impl IntoView {
 fn ago(now: Millis, at: Millis) -> String {
     // Clocks of two machines agree within seconds at best; below that "ahead" is noise.
     if at.saturating_sub(now) > 5_000 {
-        format!("in {} (a clock is ahead)", format::span(at - now))
+        format!("in {} (a clock is ahead)", format::span(at.saturating_sub(now)))
     } else {
         format!("{} ago", format::span(now.saturating_sub(at)))
     }
@@ -100,11 +100,11 @@ pub fn Due(#[prop(into)] at: Signal<Option<Millis>>) -> impl IntoView {
         <time
             datetime=move || at.get().map(format::iso).unwrap_or_default()
             title=move || at.get().map(format::moment).unwrap_or_default()
-            class:overdue=move || at.get().is_some_and(|at| live.now.get() - at > 10_000)
+            class:overdue=move || at.get().is_some_and(|at| live.now.get().saturating_sub(at) > 10_000)
         >
             {move || match at.get() {
                 None => format::UNKNOWN.to_owned(),
-                Some(at) if at >= live.now.get() => format!("in {}", format::span(at - live.now.get())),
+                Some(at) if at >= live.now.get() => format!("in {}", format::span(at.saturating_sub(live.now.get()))),
                 Some(at) => format!("overdue {}", format::span(live.now.get().saturating_sub(at))),
             }}
         </time>
