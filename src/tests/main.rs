@@ -10,6 +10,7 @@ mod base_path;
 mod discovery;
 mod events;
 mod http;
+mod insight;
 mod layers;
 mod reading;
 mod stores;

@@ -31,6 +31,7 @@
 //! - [`discover`]: which queues there are, and which workers are connected
 //! - [`counts`]: how many jobs, in one pipeline for any number of queues
 //! - [`list`]: a page of jobs; [`search`]: the ones whose name or id matches; [`job`]: one job in full
+//! - [`metrics`]: minutes that workers record
 //! - [`insight`]: limits, retention, and how long jobs wait and run
 //! - [`events`]: following all queues over two blocking connections; [`channels`]: Bull's over a third
 
@@ -42,6 +43,7 @@ pub mod insight;
 pub mod job;
 pub mod layout;
 pub mod list;
+pub mod metrics;
 pub mod search;
 
 use super::redis::link::Link;

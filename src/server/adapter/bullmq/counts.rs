@@ -6,6 +6,7 @@ use super::super::{Kept, QueueId, Reading, Trouble};
 use super::channels::Channels;
 use super::key;
 use super::layout::{Layouts, is_marker};
+use super::metrics::{self, Recorded};
 use crate::model::Millis;
 use crate::model::counts::Counts;
 use crate::model::family::{Family, Layout};
@@ -200,7 +201,7 @@ pub async fn oldest_waiting(link: &Link, queues: &[QueueId]) -> Result<Vec<Optio
 }
 
 /// Jobs finished per minute, from the times by which finished jobs are sorted: two O(log n) counts for
-/// each minute, in one pipeline.
+/// each minute, in one pipeline. Where retention has removed them, from the metrics that workers may record.
 pub async fn finished(link: &Link, queue: &QueueId, until: Millis, minutes: usize) -> Result<Vec<Kept>, Trouble> {
     let mut ends: Vec<Millis> = std::iter::successors(Some(until), |end| Some(end - MINUTE))
         .take(minutes)
@@ -212,6 +213,9 @@ pub async fn finished(link: &Link, queue: &QueueId, until: Millis, minutes: usiz
         .arg(0)
         .arg(0)
         .arg("WITHSCORES");
+    for kind in ["completed", "failed"] {
+        metrics::ask(&mut pipe, queue, kind, minutes);
+    }
     for end in &ends {
         for set in ["completed", "failed"] {
             pipe.cmd("ZCOUNT")
@@ -221,9 +225,12 @@ pub async fn finished(link: &Link, queue: &QueueId, until: Millis, minutes: usiz
         }
     }
     let replies = link.run(&mut pipe).await?;
-    let Some((oldest, counts)) = replies.split_first() else {
+    let Some((oldest, rest)) = replies.split_first() else {
         return Ok(vec![]);
     };
+    let (recorded, counts) = rest.split_at(2 * metrics::COMMANDS);
+    let (completed, failed) = recorded.split_at(metrics::COMMANDS);
+    let (completed, failed) = (Recorded::read(completed), Recorded::read(failed));
     // Retention by number or age removes the oldest: what lies before the oldest that is kept is not
     // "nothing completed" but "not known".
     let oldest = oldest
@@ -238,8 +245,9 @@ pub async fn finished(link: &Link, queue: &QueueId, until: Millis, minutes: usiz
             #[expect(clippy::cast_precision_loss, reason = "scores are doubles in Redis itself")]
             completed: oldest
                 .filter(|oldest| *oldest <= (end - MINUTE) as f64)
-                .map(|_| count(&pair[0])),
-            failed: count(&pair[1]),
+                .map(|_| count(&pair[0]))
+                .or_else(|| completed.minute(end - MINUTE / 2)),
+            failed: count(&pair[1]).max(failed.minute(end - MINUTE / 2).unwrap_or(0)),
         })
         .collect())
 }
