@@ -168,8 +168,7 @@ impl Jobs {
             .with_untracked(|lines| lines.iter().map(|line| line.id.clone()).collect());
         let now: Vec<&str> = page.rows.iter().map(|row| row.id.as_str()).collect();
         let only_appended = now.len() >= shown.len() && shown.iter().zip(&now).all(|(a, b)| a == b);
-        let nobody_reads = !live::pointer_inside("jobs") && live::idle_ms() > IDLE_MS;
-        if only_appended || nobody_reads {
+        if only_appended || nobody_reads() {
             return self.show(page);
         }
         self.lines.with_untracked(|lines| {
@@ -189,7 +188,25 @@ impl Jobs {
             gone: shown.iter().filter(|id| !now.contains(&id.as_str())).count(),
             stirred: false,
         });
+        let already = self.waiting.with_value(Option::is_some);
         self.waiting.set_value(Some(page));
+        if !already {
+            self.settle_later();
+        }
+    }
+
+    /// Shows what waits once nobody reads, also when nothing further happens.
+    fn settle_later(self) {
+        live::set_timeout(2 * REREAD_MS, move || {
+            if self.waiting.with_value(Option::is_none) {
+                return;
+            }
+            if nobody_reads() {
+                self.show_waiting();
+            } else {
+                self.settle_later();
+            }
+        });
     }
 
     /// Shows what has been waiting; false if nothing has.
@@ -220,6 +237,10 @@ impl Jobs {
         self.waiting.set_value(None);
         self.news.set(News::default());
     }
+}
+
+fn nobody_reads() -> bool {
+    !live::pointer_inside("jobs") && live::idle_ms() > IDLE_MS
 }
 
 fn set_if_changed(signal: RwSignal<JobRow>, row: &JobRow) {
