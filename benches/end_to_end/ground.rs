@@ -148,6 +148,62 @@ fn seed(redis: &Redis, from: u32, shape: Shape, failed: u32) -> Outcome<()> {
     Ok(())
 }
 
+/// `KEYS[1]` = the queue, `ARGV` = first id, last id, now. Ids only: a list shows a hundred of them at a time.
+const SEED_LONG: &str = r#"
+local q, first, last, now = KEYS[1], tonumber(ARGV[1]), tonumber(ARGV[2]), tonumber(ARGV[3])
+for id = first, last do
+    redis.call('ZADD', q .. ':failed', now + id, id)
+    redis.call('LPUSH', q .. ':wait', id)
+end
+"#;
+
+/// A queue `bull:long` with this many waiting and as many failed jobs. The jobs that pages near the ends and in the
+/// middle show have their records.
+pub(crate) fn seed_long(redis: &Redis, jobs: u32) -> Outcome<()> {
+    let needed = 512 + u64::from(jobs) / 5000;
+    let free = free_memory_mb()?;
+    if free < needed {
+        return Err(format!("needs {needed} MB of memory, and {free} MB are free").into());
+    }
+    let mut connection = redis.connection()?;
+    let now = now_ms()?;
+    let queue = "bull:long";
+    let mut command = redis::cmd("EVAL");
+    command.arg(SEED_QUEUE).arg(1).arg(queue).arg(0).arg(0).arg(now);
+    command.query::<()>(&mut connection)?;
+    for first in (1..=jobs).step_by(100_000) {
+        let mut command = redis::cmd("EVAL");
+        command
+            .arg(SEED_LONG)
+            .arg(1)
+            .arg(queue)
+            .arg(first)
+            .arg((first + 99_999).min(jobs))
+            .arg(now);
+        command.query::<()>(&mut connection)?;
+    }
+    let shown = [1..=400, jobs / 2 - 400..=jobs / 2 + 400, jobs - 400..=jobs];
+    let mut pipe = redis::pipe();
+    for id in shown.into_iter().flatten() {
+        pipe.cmd("HSET").arg(format!("{queue}:{id}"));
+        pipe.arg(&[
+            "name",
+            "send",
+            "data",
+            "{}",
+            "opts",
+            "{}",
+            "failedReason",
+            "no route",
+            "timestamp",
+        ])
+        .arg(now);
+        pipe.ignore();
+    }
+    pipe.query::<()>(&mut connection)?;
+    Ok(())
+}
+
 /// Ten waiting jobs in a queue of their own, one of which carries this many bytes; gives the queue.
 pub(crate) fn seed_large(redis: &Redis, bytes: usize) -> Outcome<String> {
     let mut connection = redis.connection()?;

@@ -24,7 +24,7 @@ mod rows;
 mod table;
 mod watchers;
 
-use rows::{Bench, commands, floors, footprint, freshness, jobs, pages};
+use rows::{Bench, commands, floors, footprint, freshness, jobs, many, pages};
 use std::path::PathBuf;
 use std::process::ExitCode;
 use std::time::Instant;
@@ -34,17 +34,20 @@ use tokio::signal::unix::{SignalKind, signal};
 pub(crate) type Outcome<T> = Result<T, Box<dyn std::error::Error + Send + Sync>>;
 
 /// What can be asked for, in the order in which it is measured: neighbours share their data where they can.
-const NAMES: [&str; 11] = [
+const NAMES: [&str; 14] = [
     "freshness",
     "overview",
     "commands",
     "idle",
     "cpu",
+    "workers",
     "memory",
     "start",
     "wire",
     "jobs",
+    "search",
     "million",
+    "ten-million",
     "large",
 ];
 
@@ -134,10 +137,13 @@ async fn run(args: &Args) -> Outcome<()> {
             "commands" => commands::watchers(&mut bench).await,
             "idle" => commands::idle(&mut bench).await,
             "cpu" => commands::cpu(&mut bench).await,
+            "workers" => many::workers(&mut bench).await,
             "memory" => footprint::memory(&mut bench).await,
             "start" => footprint::start_up(&mut bench).await,
             "wire" => footprint::wire(&mut bench).await,
             "jobs" => jobs::jobs(&mut bench).await,
+            "search" => many::search(&mut bench).await,
+            "ten-million" => many::ten_million(&mut bench).await,
             "million" => pages::million(&mut bench).await,
             _ => footprint::large(&mut bench).await,
         };

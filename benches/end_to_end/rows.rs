@@ -5,6 +5,7 @@ pub(crate) mod floors;
 pub(crate) mod footprint;
 pub(crate) mod freshness;
 pub(crate) mod jobs;
+pub(crate) mod many;
 pub(crate) mod pages;
 
 use crate::Outcome;
