@@ -48,26 +48,41 @@ pub(crate) async fn are_the_librarys(family: &Family) {
 
 pub(crate) async fn leave_out_markers(family: &Family) {
     let (redis, mut oracle) = family.alone().await;
-    oracle.add("later", "n", json!({}), json!({"delay": 1_000_000})).await;
-    let items: Vec<String> = redis.run(&["LRANGE", "bull:later:wait", "0", "-1"]);
-    assert!(
-        items.iter().any(|item| item.starts_with("0:")),
-        "there is no marker to leave out: {items:?}"
-    );
-    // The board is asked first: the library's own count removes markers.
-    let drover = Drover::over(&redis.url()).await;
-    let line = drover.knows("bull:later").await;
-    assert_eq!(line["counts"]["waiting"], 0, "{line}");
-    assert_eq!(line["counts"]["delayed"], 1, "{line}");
-    assert_eq!(
-        drover.ids("bull:later", "waiting", "next", 10).await,
-        Vec::<String>::new()
-    );
-    let id = oracle.add("later", "n", json!({}), json!({})).await;
-    for order in ["next", "newest"] {
-        let ids = drover.ids("bull:later", "waiting", order, 10).await;
-        assert_eq!(ids, [id.clone()], "{order}");
+    // A marker alone; behind a job; before a job that overtook it; and in a paused queue.
+    for queue in ["alone", "behind", "before", "paused"] {
+        oracle.add(queue, "n", json!({}), json!({"delay": 1_000_000})).await;
     }
-    let counts = oracle.counts("later").await;
-    drover.counts_become("bull:later", &counts).await;
+    oracle.add("behind", "n", json!({}), json!({})).await;
+    oracle.add("before", "n", json!({}), json!({"lifo": true})).await;
+    oracle.ask("pause", "paused", json!({})).await;
+    oracle.add("paused", "n", json!({}), json!({})).await;
+    for (queue, list) in [
+        ("alone", "wait"),
+        ("behind", "wait"),
+        ("before", "wait"),
+        ("paused", "paused"),
+    ] {
+        let items: Vec<String> = redis.run(&["LRANGE", &format!("bull:{queue}:{list}"), "0", "-1"]);
+        assert!(
+            items.iter().any(|item| item.starts_with("0:")),
+            "{queue}: there is no marker to leave out: {items:?}"
+        );
+    }
+    // The library is not asked: its own count removes some markers, and counts the one before a job.
+    let drover = Drover::over(&redis.url()).await;
+    for (queue, ids) in [
+        ("alone", &[][..]),
+        ("behind", &["2"]),
+        ("before", &["2"]),
+        ("paused", &["2"]),
+    ] {
+        let id = format!("bull:{queue}");
+        let line = drover.knows(&id).await;
+        assert_eq!(line["counts"]["waiting"], ids.len(), "{line}");
+        assert_eq!(line["counts"]["delayed"], 1, "{line}");
+        for (order, limit) in [("next", 1), ("newest", 1), ("next", 10), ("newest", 10)] {
+            let listed = drover.ids(&id, "waiting", order, limit).await;
+            assert_eq!(listed, ids, "{queue} {order}, pages of {limit}");
+        }
+    }
 }
