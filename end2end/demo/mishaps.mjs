@@ -4,36 +4,34 @@ import { randomUUID } from "node:crypto";
 import { LIBRARIES, createLoops, openQueue, quietly } from "./library.mjs";
 import { int } from "./payloads.mjs";
 
-const FIRST_MS = 15_000;
+const RETRY_MS = 3000;
+const LOOK_MS = 15_000;
 
 export function loseWorkers(definitions, connection) {
   const definitionOf = (name) => definitions.find((definition) => definition.name === name);
   const loops = createLoops();
   const abandoned = openQueue(definitionOf("crm.sync"), connection);
 
-  /** Takes a job as a worker does, and is never heard of again. */
+  /** Takes a job as a worker does, and is never heard of again; false if there was none to take at once. */
   async function lose(name, worker) {
     const { major, prefix } = definitionOf(name);
     const lost = quietly(new LIBRARIES[major].Worker(name, null, { connection, prefix, name: worker }), name);
     try {
-      await lost.getNextJob(randomUUID());
+      return (await lost.getNextJob(randomUUID(), { block: false })) !== undefined;
     } finally {
       await lost.close();
     }
   }
 
-  let begun = false;
-  loops.forever("webhooks.outbound", async () => {
-    if (begun) await lose("webhooks.outbound", "worker-spot-3");
-    const pause = begun ? int(150_000, 300_000) : FIRST_MS;
-    begun = true;
-    return pause;
-  });
+  // Where jobs queue up, or the other workers would always be quicker.
+  loops.forever("search.reindex", async () =>
+    (await lose("search.reindex", "search-spot-3")) ? int(120_000, 240_000) : RETRY_MS,
+  );
   // The last worker of a queue that nobody works on any more left one job behind.
   loops.forever("crm.sync", async () => {
     const { active, waiting } = await abandoned.getJobCounts("active", "waiting");
     if (active === 0 && waiting > 0) await lose("crm.sync", "crm-sync-old-1");
-    return FIRST_MS;
+    return LOOK_MS;
   });
 
   async function close() {
