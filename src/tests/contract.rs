@@ -15,6 +15,7 @@ mod rows;
 use crate::support::app::Drover;
 use crate::support::oracle::Oracle;
 use crate::support::redis::Redis;
+use serde_json::{Value, json};
 
 /// One library of one generation, and what it has.
 #[derive(Clone, Copy, Debug)]
@@ -33,6 +34,8 @@ pub(crate) struct Family {
     flows: bool,
     /// A job's record names the worker that took it.
     names_workers: bool,
+    /// A worker that has never had a job leaves something in the store that tells whose it is.
+    workers_leave_traces: bool,
     /// It tells who was added, delayed and removed, by name; otherwise only that something was.
     tells_all: bool,
 }
@@ -45,6 +48,7 @@ const BULL: Family = Family {
     prioritized: false,
     flows: false,
     names_workers: false,
+    workers_leave_traces: false,
     tells_all: false,
 };
 
@@ -56,6 +60,7 @@ const BULLMQ_6: Family = Family {
     prioritized: true,
     flows: true,
     names_workers: true,
+    workers_leave_traces: true,
     tells_all: true,
 };
 
@@ -71,6 +76,7 @@ const BULLMQ_4: Family = Family {
     version: "4.",
     layout: "bullmq4",
     names_workers: false,
+    workers_leave_traces: false,
     ..BULLMQ_6
 };
 
@@ -98,6 +104,15 @@ impl Family {
         let drover = Drover::over(&redis.url()).await;
         drover.knows(&format!("bull:{queue}")).await;
         (redis, oracle, drover)
+    }
+
+    /// Options of a worker that holds a job for half a second at a time and looks for lost ones as often.
+    fn impatient(&self) -> Value {
+        let options = json!({"lockDuration": 500, "stalledInterval": 500});
+        match self.word {
+            "bull" => json!({"settings": options}),
+            _ => options,
+        }
     }
 
     /// The states its jobs can be in: our name and the library's.
@@ -157,6 +172,11 @@ macro_rules! contract {
             }
 
             #[tokio::test]
+            async fn a_job_whose_worker_was_lost_is_known_by_its_lock() {
+                super::details::of_a_lost_worker(&FAMILY).await;
+            }
+
+            #[tokio::test]
             async fn what_happens_to_jobs_is_pushed() {
                 super::changes::of_jobs_are_pushed(&FAMILY).await;
             }
@@ -169,6 +189,11 @@ macro_rules! contract {
             #[tokio::test]
             async fn workers_are_counted_as_they_come_and_go() {
                 super::discovery::counts_workers(&FAMILY).await;
+            }
+
+            #[tokio::test]
+            async fn a_queue_is_found_by_its_first_worker() {
+                super::discovery::finds_a_worker(&FAMILY).await;
             }
 
             #[tokio::test]

@@ -5,35 +5,6 @@ use crate::support::oracle::Oracle;
 use crate::support::redis::Redis;
 use crate::support::{SOON, eventually};
 use serde_json::json;
-use std::time::{Duration, Instant};
-
-#[tokio::test]
-async fn a_queue_whose_worker_connects_appears_within_five_seconds() {
-    let redis = Redis::start();
-    let mut oracle = Oracle::start(&redis.url(), 6).await;
-    let drover = Drover::over(&redis.url()).await;
-    drover.store_becomes("redis", "live").await;
-    eventually("the first search is over", SOON, || async {
-        (drover.store("redis").await["searched"] == true).then_some(())
-    })
-    .await;
-    let began = Instant::now();
-    oracle
-        .ask("startWorker", "late", json!({"workerId": "w", "name": "worker-1"}))
-        .await;
-    let line = drover.knows("bull:late").await;
-    assert!(
-        began.elapsed() < Duration::from_secs(5),
-        "it took {:?}",
-        began.elapsed()
-    );
-    assert_eq!(line["workers"], 1);
-    oracle.ask("stopWorker", "late", json!({"workerId": "w"})).await;
-    eventually("the worker is gone", SOON, || async {
-        (drover.knows("bull:late").await["workers"] == 0).then_some(())
-    })
-    .await;
-}
 
 #[tokio::test]
 async fn a_list_in_the_configuration_takes_the_place_of_the_search() {

@@ -2,6 +2,7 @@
 
 use super::Family;
 use crate::support::app::Drover;
+use crate::support::{SOON, eventually};
 use serde_json::{Value, json};
 
 pub(crate) async fn are_the_librarys(family: &Family) {
@@ -108,6 +109,34 @@ fn progress(value: &Value) -> Value {
         Value::Number(n) => json!({"percent": n.as_f64()}),
         other => json!({"text": other.to_string()}),
     }
+}
+
+pub(crate) async fn of_a_lost_worker(family: &Family) {
+    let (redis, mut oracle) = family.alone().await;
+    let worker = |id: &str| json!({"workerId": id, "opts": family.impatient()});
+    oracle.ask("startWorker", "q", worker("lost")).await;
+    let id = oracle.add("q", "job", json!({"hold": true}), json!({})).await;
+    oracle.wait("q", "active", 1).await;
+    let drover = Drover::over(&redis.url()).await;
+    drover.knows("bull:q").await;
+    assert_eq!(drover.job("bull:q", &id).await["locked"], true);
+    oracle
+        .ask("stopWorker", "q", json!({"workerId": "lost", "force": true}))
+        .await;
+    eventually("a job that is active, and no worker holds it", SOON, || async {
+        let row = drover.rows("bull:q", "active", "next", 5).await;
+        let job = drover.job("bull:q", &id).await;
+        assert_eq!(job["row"]["state"], "active");
+        (job["locked"] == false && row[0]["locked"] == false).then_some(())
+    })
+    .await;
+    // Another worker finds it and begins it again.
+    oracle.ask("startWorker", "q", worker("next")).await;
+    eventually("a job that was begun again", SOON, || async {
+        let job = drover.job("bull:q", &id).await;
+        (job["locked"] == true && job["row"]["stalled"] == 1).then_some(())
+    })
+    .await;
 }
 
 pub(crate) async fn of_a_retry_to_come(family: &Family) {

@@ -4,6 +4,7 @@ use super::Family;
 use crate::support::app::Drover;
 use crate::support::{SOON, eventually};
 use serde_json::json;
+use std::time::{Duration, Instant};
 
 pub(crate) async fn counts_workers(family: &Family) {
     let (redis, mut oracle) = family.alone().await;
@@ -20,6 +21,41 @@ pub(crate) async fn counts_workers(family: &Family) {
         })
         .await;
     }
+}
+
+pub(crate) async fn finds_a_worker(family: &Family) {
+    let (redis, mut oracle) = family.alone().await;
+    let drover = Drover::over(&redis.url()).await;
+    drover.store_becomes("redis", "live").await;
+    eventually("the first search is over", SOON, || async {
+        (drover.store("redis").await["searched"] == true).then_some(())
+    })
+    .await;
+    let began = Instant::now();
+    let worker = json!({"workerId": "w", "name": "worker-1"});
+    oracle.ask("startWorker", "late", worker).await;
+    // Before version 5 a worker leaves nothing in the store that tells whose it is; its first job does.
+    if !family.workers_leave_traces {
+        oracle.add("late", "n", json!({}), json!({})).await;
+    }
+    let line = drover.knows("bull:late").await;
+    assert!(
+        began.elapsed() < Duration::from_secs(5),
+        "it took {:?}",
+        began.elapsed()
+    );
+    assert_eq!(line["workers"], 1, "{line}");
+    assert_eq!(line["system"], family.system, "{line}");
+    oracle.add("late", "n", json!({}), json!({})).await;
+    let completed = if family.workers_leave_traces { 1 } else { 2 };
+    oracle.wait("late", "completed", completed).await;
+    let counts = oracle.counts("late").await;
+    drover.counts_become("bull:late", &counts).await;
+    oracle.ask("stopWorker", "late", json!({"workerId": "w"})).await;
+    eventually("the worker is gone", SOON, || async {
+        (drover.knows("bull:late").await["workers"] == 0).then_some(())
+    })
+    .await;
 }
 
 pub(crate) async fn finds_whatever_is_left(family: &Family) {
