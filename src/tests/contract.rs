@@ -182,6 +182,21 @@ macro_rules! contract {
             }
 
             #[tokio::test]
+            async fn what_happens_to_one_job_is_pushed_to_its_page() {
+                super::changes::of_one_job_are_pushed(&FAMILY).await;
+            }
+
+            #[tokio::test]
+            async fn what_nobody_tells_is_found_by_counting() {
+                super::changes::nobody_tells_are_counted(&FAMILY).await;
+            }
+
+            #[tokio::test]
+            async fn changes_are_pushed_again_after_a_broken_connection() {
+                super::changes::go_on_after_a_break(&FAMILY).await;
+            }
+
+            #[tokio::test]
             async fn a_pause_and_a_resume_are_pushed() {
                 super::changes::of_the_queue_are_pushed(&FAMILY).await;
             }

@@ -11,7 +11,10 @@ use std::time::{Duration, Instant};
 /// pushed, which recounting every five seconds would not do.
 const PUSHED: Duration = Duration::from_secs(2);
 
-/// A queue's stream, and all it has told so far.
+/// How long anything at all may take.
+const PATIENCE: Duration = Duration::from_secs(12);
+
+/// A queue's or a job's stream, and all it has told so far.
 struct Watch {
     stream: Stream,
     /// What happened to jobs, oldest first.
@@ -22,39 +25,55 @@ struct Watch {
 
 impl Watch {
     async fn open(drover: &Drover, queue: &str) -> Self {
+        Self::of(drover, &format!("queue:redis/bull:{queue}")).await
+    }
+
+    async fn of(drover: &Drover, topic: &str) -> Self {
         let mut watch = Self {
-            stream: drover.stream(&format!("queue:redis/bull:{queue}")).await,
+            stream: drover.stream(topic).await,
             jobs: vec![],
             counts: Value::Null,
             paused: Value::Null,
         };
-        watch.until("the snapshot", |watch| watch.counts.is_object()).await;
+        let first = watch.stream.next().await.expect("a snapshot");
+        assert_eq!(first.name, "snapshot");
+        watch.take(&first.data);
         watch
     }
 
-    /// Reads on until `check` holds.
+    /// Reads on until `check` holds, which must be soon enough to have been pushed.
     async fn until(&mut self, what: &str, check: impl Fn(&Self) -> bool) {
+        let took = self.patiently(what, check).await;
+        assert!(took < PUSHED, "{what}: it took {took:?}");
+    }
+
+    /// Reads on until `check` holds; gives how long that took.
+    async fn patiently(&mut self, what: &str, check: impl Fn(&Self) -> bool) -> Duration {
         let began = Instant::now();
         while !check(self) {
-            let event = tokio::time::timeout(PUSHED * 5, self.stream.next()).await;
+            let event = tokio::time::timeout(PATIENCE, self.stream.next()).await;
             let Ok(Some(event)) = event else {
                 panic!(
                     "waited in vain for: {what}; told so far: {:?} {} paused {}",
                     self.jobs, self.counts, self.paused
                 );
             };
-            self.jobs
-                .extend(event.data["jobs"].as_array().into_iter().flatten().cloned());
-            let lines = [&event.data["queues"], &event.data["patches"]];
-            for line in lines.into_iter().filter_map(Value::as_array).flatten() {
-                for (place, name) in [(&mut self.counts, "counts"), (&mut self.paused, "paused")] {
-                    if let Some(value) = line.get(name) {
-                        value.clone_into(place);
-                    }
+            self.take(&event.data);
+        }
+        began.elapsed()
+    }
+
+    fn take(&mut self, frame: &Value) {
+        self.jobs
+            .extend(frame["jobs"].as_array().into_iter().flatten().cloned());
+        let lines = [&frame["queues"], &frame["patches"]];
+        for line in lines.into_iter().filter_map(Value::as_array).flatten() {
+            for (place, name) in [(&mut self.counts, "counts"), (&mut self.paused, "paused")] {
+                if let Some(value) = line.get(name) {
+                    value.clone_into(place);
                 }
             }
         }
-        assert!(began.elapsed() < PUSHED, "{what}: it took {:?}", began.elapsed());
     }
 
     /// Waits for something about one job.
@@ -144,6 +163,71 @@ pub(crate) async fn of_jobs_are_pushed(family: &Family) {
         watch.job(&again, "state", &json!("delayed")).await;
     }
     watch.counts(&mut oracle, "q").await;
+}
+
+pub(crate) async fn of_one_job_are_pushed(family: &Family) {
+    let (_redis, mut oracle, drover, _watch) = scene(family).await;
+    oracle.ask("startWorker", "q", json!({"workerId": "w"})).await;
+    let held = oracle.add("q", "work", json!({"hold": true}), json!({})).await;
+    oracle.wait("q", "active", 1).await;
+    let mut watch = Watch::of(&drover, &format!("job:redis/bull:q/{held}")).await;
+    oracle.add("q", "other", json!({}), json!({})).await;
+    oracle
+        .ask("setProgress", "q", json!({"jobId": held, "progress": 77}))
+        .await;
+    watch.job(&held, "progress", &json!({"percent": 77.0})).await;
+    oracle.ask("release", "q", json!({"jobId": held})).await;
+    watch.job(&held, "state", &json!("completed")).await;
+    assert!(watch.jobs.iter().all(|job| job["id"] == held), "{:?}", watch.jobs);
+}
+
+pub(crate) async fn nobody_tells_are_counted(family: &Family) {
+    let (_redis, mut oracle, _drover, mut watch) = scene(family).await;
+    oracle
+        .ask(
+            "addMany",
+            "q",
+            json!({"count": 40, "name": "n", "data": {}, "opts": {}}),
+        )
+        .await;
+    watch.counts(&mut oracle, "q").await;
+    // No library tells of this.
+    oracle.ask("drain", "q", json!({"delayed": true})).await;
+    let counts = oracle.counts("q").await;
+    assert_eq!(counts["waiting"], 0);
+    watch
+        .patiently("an empty queue", |watch| watch.counts["waiting"] == 0)
+        .await;
+}
+
+pub(crate) async fn go_on_after_a_break(family: &Family) {
+    let (redis, mut oracle, drover, mut watch) = scene(family).await;
+    for kind in ["pubsub", "normal"] {
+        redis.run::<()>(&["CLIENT", "KILL", "TYPE", kind]);
+    }
+    // Added at a moment when perhaps nobody listens: it is found by counting.
+    oracle.add("q", "work", json!({}), json!({})).await;
+    watch
+        .patiently("the job that was added meanwhile", |watch| watch.counts["waiting"] == 1)
+        .await;
+    crate::support::eventually("live again", crate::support::SOON, || async {
+        (drover.store("redis").await["reach"] == "live").then_some(())
+    })
+    .await;
+    // Subscriptions and stream readers come back on their own.
+    let began = Instant::now();
+    loop {
+        let id = oracle.add("q", "work", json!({}), json!({})).await;
+        let told = watch
+            .patiently("any news of the queue", |watch| {
+                watch.counts["waiting"] == id.parse::<u64>().unwrap() - 1
+            })
+            .await;
+        if told < Duration::from_millis(500) && watch.jobs.iter().any(|job| job["id"] == id) {
+            return;
+        }
+        assert!(began.elapsed() < PATIENCE, "changes are counted and no longer pushed");
+    }
 }
 
 pub(crate) async fn of_the_queue_are_pushed(family: &Family) {

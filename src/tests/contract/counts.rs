@@ -2,6 +2,7 @@
 
 use super::{Family, fill};
 use crate::support::app::Drover;
+use crate::support::{SOON, eventually};
 use serde_json::{Value, json};
 
 pub(crate) async fn follow_while_workers_run(family: &Family) {
@@ -37,6 +38,20 @@ pub(crate) async fn are_the_librarys(family: &Family) {
     }
     assert_eq!(counts["active"], fill::HELD);
     drover.counts_become("bull:shop", &counts).await;
+    // The age of what runs next, from the heads of the lists.
+    let mut heads = Vec::new();
+    for (_, theirs) in family
+        .states()
+        .filter(|(state, _)| matches!(*state, "waiting" | "prioritized"))
+    {
+        let id = &oracle.ids("shop", theirs, true).await[0];
+        heads.push(oracle.job("shop", id).await["timestamp"].as_i64().unwrap());
+    }
+    eventually("the age of the next job", SOON, || async {
+        let line = drover.knows("bull:shop").await;
+        (line["oldest_waiting"].as_i64() == heads.iter().min().copied()).then_some(())
+    })
+    .await;
     let line = drover.knows("bull:shop").await;
     assert_eq!(line["system"], family.system);
     assert_eq!(line["family"]["layout"], family.layout, "{}", line["family"]);
