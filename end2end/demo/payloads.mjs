@@ -166,6 +166,14 @@ export const payloads = {
       badge: int(0, 9),
     },
   }),
+  "loyalty.points": () => ({
+    name: pick(["earn", "earn", "earn", "redeem"]),
+    data: { customerId: customer().id, orderId: knownOrderId(), points: int(5, 400) },
+  }),
+  "stock.alerts": () => ({
+    name: pick(["low", "low", "sold-out"]),
+    data: { sku: pick(goods)[0], warehouse: pick(["HAM", "LYS", "KRK"]), left: int(0, 4) },
+  }),
   "crm.sync": () => ({ name: "upsert-contact", data: { ...customer(), consent: { email: chance(0.7), sms: chance(0.2) } } }),
 };
 

@@ -1,10 +1,9 @@
 // The shop's producers: a steady trickle, bursts, a tide, campaigns, flows and schedules. Each is one loop that waits
 // for its own last write, so an outage neither piles up work here nor ends in a flood afterwards.
-import { LIBRARIES, noteHealth, noteTrouble, quietly, sleep } from "./library.mjs";
+import { LIBRARIES, createLoops, openQueue, quietly, unfinished } from "./library.mjs";
 import { chance, int, payloads, pick, shipment } from "./payloads.mjs";
 
 const CAP_CHECK_MS = 3000;
-const RETRY_MS = 2000;
 const TIDE_MS = 6 * 60_000;
 const MINUTE = 60_000;
 const HOUR = 60 * MINUTE;
@@ -20,9 +19,13 @@ const OPTIONS = {
 };
 const defaultsOf = ({ name, keep }) => ({ removeOnComplete: { count: keep }, removeOnFail: { count: keep }, ...OPTIONS[name] });
 
+/** A product that changes several times within some seconds is indexed once. */
+const onceAMoment = ({ sku, locale }) => ({ deduplication: { id: `${sku}-${locale}`, ttl: 15_000 } });
+
 /** Options that differ from job to job. */
-function optionsOf(name) {
-  if (name === "search.reindex") return { priority: pick([1, 1, 2, 5, 5, 10, 50]) };
+function optionsOf(name, data) {
+  if (name === "search.reindex") return { priority: pick([1, 1, 2, 5, 5, 10, 50]), ...(chance(0.4) && onceAMoment(data)) };
+  if (name === "stock.alerts" && chance(0.5)) return { priority: pick([1, 3, 9]) };
   if (name === "payments.capture" && chance(0.05)) return { delay: int(30, 120) * 1000 };
   if (name === "emails.marketing") return { delay: int(MINUTE, 3 * HOUR) };
   return {};
@@ -33,14 +36,8 @@ export function openProducers(definitions, connection) {
   const producing = { ...connection, enableOfflineQueue: false };
   const queues = new Map(
     definitions.map((definition) => {
-      const { name, major, prefix } = definition;
-      const queue = new LIBRARIES[major].Queue(name, {
-        connection: producing,
-        prefix,
-        defaultJobOptions: defaultsOf(definition),
-        streams: { events: { maxLen: 2000 } },
-      });
-      return [name, { ...definition, queue: quietly(queue, name), room: 0, checked: 0 }];
+      const queue = openQueue(definition, producing, defaultsOf(definition));
+      return [definition.name, { ...definition, queue, room: 0, checked: 0 }];
     }),
   );
   const flows = quietly(new LIBRARIES[6].FlowProducer({ connection: producing }), "fulfilment.flow");
@@ -48,12 +45,12 @@ export function openProducers(definitions, connection) {
   const queuesOptions = Object.fromEntries(
     definitions.map((definition) => [definition.name, { defaultJobOptions: defaultsOf(definition) }]),
   );
-  let stopped = false;
+  const loops = createLoops();
 
   /** How many more jobs the queue may take; asked of Redis now and then, and counted down in between. */
   async function roomOf(entry) {
     if (entry.room <= 0 || Date.now() - entry.checked > CAP_CHECK_MS) {
-      const counts = await entry.queue.getJobCounts("waiting", "paused", "prioritized", "delayed", "waiting-children");
+      const counts = await entry.queue.getJobCounts(...unfinished(entry.major));
       entry.room = entry.cap - Object.values(counts).reduce((sum, count) => sum + count, 0);
       entry.checked = Date.now();
     }
@@ -65,7 +62,8 @@ export function openProducers(definitions, connection) {
     const size = Math.min(count, await roomOf(entry));
     if (size <= 0) return;
     entry.room -= size;
-    await entry.queue.addBulk(Array.from({ length: size }, () => ({ ...payloads[name](...about), opts: options(name) })));
+    const jobs = Array.from({ length: size }, () => payloads[name](...about));
+    await entry.queue.addBulk(jobs.map((job) => ({ ...job, opts: options(name, job.data) })));
   }
 
   async function ship(count) {
@@ -84,19 +82,23 @@ export function openProducers(definitions, connection) {
     await every("stock-valuation", { pattern: "*/2 * * * *" }, { warehouses: ["HAM", "LYS", "KRK"] });
     await every("nightly-ledger", { pattern: "0 3 * * *", tz: "Europe/Berlin" }, { book: "general", strict: true });
     await every("weekly-cohorts", { pattern: "30 6 * * 1", tz: "Europe/Stockholm" }, { weeks: 12 });
+    // Its queue is paused: the run that is due waits, and every later one with it.
+    const stock = queues.get("inventory.sync").queue;
+    await stock.upsertJobScheduler("full-resync", { every: MINUTE }, { name: "full-resync", data: { warehouses: 3 } });
+    // What schedules were called before: they have no id of their own.
+    const { queue: alerts } = queues.get("stock.alerts");
+    await alerts.add("daily-digest", { to: "buying" }, { repeat: { pattern: "0 7 * * *", tz: "Europe/Berlin" } });
+    await alerts.add("recount", {}, { repeat: { every: 45_000 } });
+    const { queue: loyalty } = queues.get("loyalty.points");
+    await loyalty.add("expire-points", { olderThanDays: 365 }, { repeat: { cron: "15 2 * * *" } });
+    await loyalty.add("reconcile", {}, { repeat: { every: MINUTE } });
   }
 
-  /** Runs `once` for ever; it returns how long to wait before the next time. */
-  async function loop(name, once) {
-    while (!stopped) {
-      try {
-        const pause = await once();
-        noteHealth(name);
-        await sleep(pause);
-      } catch (error) {
-        noteTrouble(name, error);
-        await sleep(RETRY_MS);
-      }
+  /** What holds for a whole queue, whoever works on it. */
+  async function limit() {
+    for (const { queue, running, limit } of queues.values()) {
+      if (running) await queue.setGlobalConcurrency(running);
+      if (limit) await queue.setGlobalRateLimit(...limit);
     }
   }
 
@@ -104,6 +106,7 @@ export function openProducers(definitions, connection) {
   async function seed() {
     await queues.get("inventory.sync").queue.pause();
     await schedule();
+    await limit();
     // No second attempt: some of these are to be failures now, not in a minute.
     const once = () => ({ attempts: 1 });
     await Promise.all([
@@ -122,6 +125,8 @@ export function openProducers(definitions, connection) {
       produce("imports.csv", 140),
       produce("notifications.push", 200),
       produce("crm.sync", 70),
+      produce("loyalty.points", 30),
+      produce("stock.alerts", 40),
       ship(10),
     ]);
   }
@@ -132,29 +137,20 @@ export function openProducers(definitions, connection) {
   }
 
   const steady = ({ name, rate }) =>
-    loop(name, async () => {
+    loops.forever(name, async () => {
       await produce(name, 1);
       return Math.min(10_000, (-Math.log(1 - Math.random()) / rate) * 1000);
     });
 
   function every(name, from, to, make) {
-    return loop(name, async () => {
+    return loops.forever(name, async () => {
       await make();
       return int(from, to);
     });
   }
 
   async function run() {
-    let seeded = false;
-    while (!seeded && !stopped) {
-      try {
-        await seed();
-        seeded = true;
-      } catch (error) {
-        noteTrouble("seed", error);
-        await sleep(RETRY_MS);
-      }
-    }
+    await loops.once("seed", seed);
     const highTide = () => Date.now() % TIDE_MS < TIDE_MS / 2;
     await Promise.all([
       ...definitions.filter(({ rate }) => rate).map(steady),
@@ -171,7 +167,7 @@ export function openProducers(definitions, connection) {
   }
 
   async function close() {
-    stopped = true;
+    loops.stop();
     await Promise.allSettled([...queues.values()].map(({ queue }) => queue.close()).concat(flows.close()));
   }
 

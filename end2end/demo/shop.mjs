@@ -2,7 +2,8 @@
 //
 //   node end2end/demo/shop.mjs --redis redis://127.0.0.1:6379
 import { parseArgs } from "node:util";
-import { connectionOf } from "./library.mjs";
+import { connectionOf, noteClosing } from "./library.mjs";
+import { loseWorkers } from "./mishaps.mjs";
 import { openProducers } from "./producers.mjs";
 import { QUEUES } from "./queues.mjs";
 import { startWorkers } from "./workers.mjs";
@@ -16,15 +17,17 @@ if (!args.redis) {
 const connection = connectionOf(args.redis);
 const workers = startWorkers(QUEUES, connection);
 const producers = openProducers(QUEUES, connection);
+const mishaps = loseWorkers(QUEUES, connection);
 
 let ending = false;
 async function end() {
   if (ending) return;
   ending = true;
+  noteClosing();
   // Some jobs take minutes and Redis may already be gone: the shop closes anyway, and its next start finds the
   // unfinished jobs the way any crashed worker's are found.
   setTimeout(() => process.exit(0), 1500);
-  await Promise.allSettled([producers.close(), ...workers.map((worker) => worker.close(true))]);
+  await Promise.allSettled([producers.close(), mishaps.close(), ...workers.map((worker) => worker.close(true))]);
   process.exit(0);
 }
 process.on("SIGTERM", end);

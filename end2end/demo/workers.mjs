@@ -1,6 +1,6 @@
 // The shop's workers: how long each kind of job takes, what it reports, how it fails.
 import { randomUUID } from "node:crypto";
-import { LIBRARIES, noteHealth, quietly, sleep } from "./library.mjs";
+import { noteTrouble, openQueue, openWorker, sleep } from "./library.mjs";
 import { chance, int, pick } from "./payloads.mjs";
 
 // The first jobs run in no time, so that the board has a past as soon as it has a present.
@@ -61,7 +61,7 @@ async function capture(job, { UnrecoverableError }) {
 
 async function refund(job) {
   await work(400, 2500);
-  if (chance(0.03)) throw new Error(`refund window closed for ${job.data.orderId}`);
+  if (chance(0.05)) throw new Error(`refund window closed for ${job.data.orderId}`);
   return { refundId: `re_${randomUUID().slice(0, 13)}` };
 }
 
@@ -155,6 +155,22 @@ async function stockLevel() {
   return { accepted: true };
 }
 
+async function points(job) {
+  await work(200, 900);
+  await job.progress(50);
+  if (chance(0.02)) throw new Error(`ledger is locked by ${pick(["month-end", "audit"])}`);
+  await job.log(`balance ${int(0, 900)} → ${int(900, 2000)}`);
+  await work(200, 900);
+  return { balance: int(900, 2000) };
+}
+
+async function alertBuyers(job) {
+  await job.updateProgress(25);
+  await work(300, 1600);
+  if (chance(0.03)) throw new Error(`no buyer is responsible for ${job.data.sku}`);
+  return { told: int(1, 3) };
+}
+
 const PROCESSORS = {
   "orders.checkout": checkout,
   "payments.capture": capture,
@@ -172,23 +188,37 @@ const PROCESSORS = {
   "warehouse.tasks": warehouse,
   "shipping.labels": label,
   "notifications.push": push,
+  "loyalty.points": points,
+  "stock.alerts": alertBuyers,
 };
 
+/**
+ * What an application does that keeps its dead letters itself: a job that failed for good is put into a queue that
+ * nobody works on, for a person to look at.
+ */
+function bury({ name, graveyard }, queues, connection) {
+  const definition = queues.find((queue) => queue.name === graveyard);
+  const dead = openQueue(definition, connection, { removeOnFail: { count: definition.keep } });
+  async function add(job, error) {
+    if (job.attemptsMade < (job.opts.attempts || 1) || (await dead.count()) >= definition.cap) return;
+    const { id, data, attemptsMade } = job;
+    await dead.add("dead-letter", {
+      from: { queue: name, jobId: id, name: job.name, attemptsMade },
+      error: error.message,
+      data,
+      buriedAt: new Date().toISOString(),
+    });
+  }
+  return { dead, onFailed: (job, error) => job && add(job, error).catch((trouble) => noteTrouble(graveyard, trouble)) };
+}
+
+/** Starts every worker of the shop; gives what has to be closed. */
 export function startWorkers(queues, connection) {
-  return queues.flatMap(({ name, major, prefix, workers }) => {
-    const library = LIBRARIES[major];
-    const processor = PROCESSORS[name];
-    return workers.map(([worker, concurrency]) =>
-      quietly(
-        new library.Worker(name, (job) => processor(job, library), {
-          connection,
-          prefix,
-          concurrency,
-          name: worker,
-          metrics: { maxDataPoints: library.MetricsTime.ONE_HOUR * 2 },
-        }),
-        name,
-      ).on("ready", () => noteHealth(name)),
-    );
+  return queues.flatMap((queue) => {
+    const workers = queue.workers.map((worker) => openWorker(queue, connection, PROCESSORS[queue.name], worker));
+    if (!queue.graveyard) return workers;
+    const { dead, onFailed } = bury(queue, queues, connection);
+    for (const worker of workers) worker.on("failed", onFailed);
+    return [...workers, dead];
   });
 }

@@ -106,24 +106,6 @@ async fn a_queues_stream_tells_what_happens_to_its_jobs() {
 }
 
 #[tokio::test]
-async fn a_jobs_stream_tells_about_that_job_only() {
-    let (_redis, mut oracle, drover) = board("q").await;
-    let mut stream = drover.stream("job:redis/bull:q/1").await;
-    assert_eq!(stream.next().await.unwrap().name, "snapshot");
-    oracle.add("q", "other", json!({}), json!({})).await;
-    oracle
-        .ask("setProgress", "q", json!({"jobId": "1", "progress": 77}))
-        .await;
-    let next = stream
-        .until("a change", |e| {
-            e.data["jobs"].as_array().filter(|j| !j.is_empty()).cloned()
-        })
-        .await;
-    assert_eq!(next[0]["id"], "1");
-    assert_eq!(next[0]["progress"], json!({"percent": 77.0}));
-}
-
-#[tokio::test]
 async fn a_stream_that_broke_goes_on_where_it_was() {
     let (_redis, mut oracle, drover) = board("q").await;
     let mut stream = drover.stream("queue:redis/bull:q").await;

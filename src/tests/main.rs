@@ -1,4 +1,4 @@
-//! Drover against the real thing: real Redis servers, the real BullMQ of two versions, real workers.
+//! Drover against the real thing: real Redis servers, the real Bull and BullMQ of every generation, real workers.
 //!
 //! One binary, so that there is one link step. Servers are started by the tests on free ports and
 //! stopped with them. A test whose server or library is missing fails; it is never skipped.
@@ -7,6 +7,7 @@
 
 mod bad_data;
 mod base_path;
+mod contract;
 mod discovery;
 mod events;
 mod http;

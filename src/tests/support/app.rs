@@ -2,6 +2,7 @@
 
 use super::client::{self, Answer, Stream};
 use super::{SOON, eventually};
+use drover::model::event::encode_segment;
 use drover::server::{boot, config};
 use serde_json::Value;
 use std::collections::HashMap;
@@ -53,13 +54,50 @@ impl Drover {
 
     /// A queue as the API gives it, if it is known.
     pub(crate) async fn queue(&self, store: &str, queue: &str) -> Option<Value> {
-        let answer = self.get(&format!("/api/v1/queues/{store}/{queue}")).await;
+        let answer = self
+            .get(&format!("/api/v1/queues/{store}/{}", encode_segment(queue)))
+            .await;
         (answer.status == 200).then(|| answer.json())
     }
 
     /// Waits until a queue is on the board.
     pub(crate) async fn knows(&self, queue: &str) -> Value {
         eventually(&format!("{queue} on the board"), SOON, || self.queue("redis", queue)).await
+    }
+
+    /// The rows of a state as the API lists them, over all its pages.
+    pub(crate) async fn rows(&self, queue: &str, state: &str, order: &str, limit: usize) -> Vec<Value> {
+        let mut rows = Vec::new();
+        let mut cursor = String::new();
+        for _ in 0..200 {
+            let path = format!(
+                "/api/v1/queues/redis/{queue}/jobs?state={state}&order={order}&limit={limit}&cursor={cursor}",
+                queue = encode_segment(queue),
+            );
+            let answer = self.get(&path).await;
+            assert_eq!(answer.status, 200, "{}", answer.body);
+            let page = answer.json();
+            rows.extend(page["rows"].as_array().unwrap().iter().cloned());
+            match page["next"].as_str() {
+                Some(next) => cursor = encode_segment(next),
+                None => return rows,
+            }
+        }
+        panic!("{state}: the pages never end");
+    }
+
+    /// The ids of [`Self::rows`].
+    pub(crate) async fn ids(&self, queue: &str, state: &str, order: &str, limit: usize) -> Vec<String> {
+        let rows = self.rows(queue, state, order, limit).await;
+        rows.iter().map(|row| row["id"].as_str().unwrap().to_owned()).collect()
+    }
+
+    /// Everything about a job.
+    pub(crate) async fn job(&self, queue: &str, id: &str) -> Value {
+        let (queue, id) = (encode_segment(queue), encode_segment(id));
+        let answer = self.get(&format!("/api/v1/queues/redis/{queue}/jobs/{id}")).await;
+        assert_eq!(answer.status, 200, "{}", answer.body);
+        answer.json()
     }
 
     /// Waits until a queue's counts are these.

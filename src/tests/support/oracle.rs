@@ -74,6 +74,23 @@ impl Oracle {
         added["jobId"].as_str().unwrap().to_owned()
     }
 
+    /// The ids of a state, by the library's own name for it, in the library's order.
+    pub(crate) async fn ids(&mut self, queue: &str, state: &str, asc: bool) -> Vec<String> {
+        let ids = self.ask("ids", queue, json!({"state": state, "asc": asc})).await;
+        serde_json::from_value(ids).unwrap()
+    }
+
+    /// One job as the library knows it.
+    pub(crate) async fn job(&mut self, queue: &str, id: &str) -> Value {
+        self.ask("job", queue, json!({"jobId": id})).await
+    }
+
+    /// Waits until the library counts so many jobs of a state.
+    pub(crate) async fn wait(&mut self, queue: &str, state: &str, count: usize) {
+        self.ask("waitUntil", queue, json!({"state": state, "count": count}))
+            .await;
+    }
+
     /// The library's counts, with our names for the states.
     pub(crate) async fn counts(&mut self, queue: &str) -> Value {
         let counts = self.ask("counts", queue, json!({})).await;

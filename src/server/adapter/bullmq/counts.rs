@@ -143,10 +143,12 @@ fn interpret(replies: &[RedisResult<Value>], family: Family) -> Reading {
             || field(1).is_some()
             || field(2).is_some()
             || meta.is_none()
-            || added.is_some(),
+            || added.is_some()
+            || paused_key == Some(true),
         counts,
         reason,
-        paused: if bull {
+        // Bull takes either sign for a pause.
+        paused: if bull && paused_key != Some(false) {
             paused_key
         } else {
             meta.map(|_| field(0).is_some())

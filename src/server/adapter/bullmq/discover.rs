@@ -184,20 +184,23 @@ async fn verify(link: &Link, candidates: BTreeSet<String>) -> Result<BTreeSet<St
         let mut pipe = redis::pipe();
         for queue in batch {
             pipe.cmd("HEXISTS").arg(key(queue, "meta")).arg("opts.maxLenEvents");
+            pipe.cmd("HEXISTS").arg(key(queue, "meta")).arg("paused");
             pipe.cmd("TYPE").arg(key(queue, "events"));
             for (suffix, _) in OF_BULL {
                 pipe.cmd("TYPE").arg(key(queue, suffix));
             }
         }
         let replies = link.run(&mut pipe).await?;
-        for (queue, signs) in batch.iter().zip(replies.chunks_exact(2 + OF_BULL.len())) {
+        for (queue, signs) in batch.iter().zip(replies.chunks_exact(3 + OF_BULL.len())) {
             let is = |reply: &RedisResult<Value>, kind: &str| matches!(reply, Ok(value) if reply::text(value).as_deref() == Some(kind));
-            let marked = matches!(signs[0], Ok(Value::Int(1)));
-            let of_bull = signs[2..]
+            let has = |reply: &RedisResult<Value>| matches!(reply, Ok(Value::Int(1)));
+            let of_bull = signs[3..]
                 .iter()
                 .zip(OF_BULL)
                 .filter(|(reply, (_, kind))| is(reply, kind));
-            if marked || is(&signs[1], "stream") || of_bull.count() >= 2 {
+            // Bull writes its pause twice, and nothing else before the first job.
+            let of_bull = of_bull.count() + usize::from(has(&signs[1]));
+            if has(&signs[0]) || is(&signs[2], "stream") || of_bull >= 2 {
                 real.insert(queue.clone());
             }
         }

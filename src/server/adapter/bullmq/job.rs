@@ -262,6 +262,7 @@ fn assemble(
     };
     let mut row = base_row(&entry, found.state, |name| fields.get(name).map(|(value, _)| *value));
     row.data_size = fields.get("data").map_or(0, |(_, size)| *size);
+    row.locked = (found.state == JobState::Active).then_some(found.locked);
     let counts: Vec<u64> = family[2..]
         .iter()
         .map(|count| reply::count(count).unwrap_or(0))
@@ -273,9 +274,9 @@ fn assemble(
     });
     let traces_size = fields.get("stacktrace").map_or(0, |(_, size)| *size);
     JobDetail {
+        locked: row.locked,
         row,
         state_known: found.certain,
-        locked: (found.state == JobState::Active).then_some(found.locked),
         data: payload("data").unwrap_or_default(),
         options: payload("opts").unwrap_or_default(),
         result: payload("returnvalue"),

@@ -174,10 +174,12 @@ struct Signs {
     blocking: Option<Blocking>,
 }
 
-/// Whether an element of a waiting list is a marker of BullMQ 3 or 4 and no job.
+/// Whether an element of a waiting list is a marker of BullMQ 3 or 4 and no job: `0:0`, or `0:` and the
+/// moment the next delayed job is due. Older libraries let a job's own id begin with `0:` too.
 #[must_use]
 pub fn is_marker(id: &str) -> bool {
-    id.starts_with("0:")
+    id.strip_prefix("0:")
+        .is_some_and(|due| due == "0" || (due.len() >= 13 && due.bytes().all(|b| b.is_ascii_digit() || b == b'.')))
 }
 
 impl Signs {
@@ -303,6 +305,12 @@ mod tests {
         assert_eq!(signs.decide().layout, Layout::BullMq4);
         signs.priority_set = true;
         assert_eq!(signs.decide().layout, Layout::BullMq3);
+    }
+
+    #[test]
+    fn a_marker_is_told_from_a_job_whose_id_looks_like_one() {
+        assert!(is_marker("0:0") && is_marker("0:1795254285345") && is_marker("0:1795254285345.5"));
+        assert!(!is_marker("0:7") && !is_marker("0:eu") && !is_marker("10:0") && !is_marker("0"));
     }
 
     #[test]

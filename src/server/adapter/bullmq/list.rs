@@ -289,8 +289,11 @@ const LONG: [&str; 5] = ["name", "opts", "failedReason", "progress", "data"];
 
 /// Reads the rows of a page in two round trips, whatever the jobs carry.
 pub(super) async fn rows(link: &Link, queue: &str, state: JobState, entries: &[Entry]) -> Result<Vec<JobRow>, Trouble> {
+    // A job that overtook a marker has put it between two jobs: it takes a place in the list and is no row.
+    let is_job = |entry: &&Entry| state != JobState::Waiting || !is_marker(&entry.id);
+    let entries: Vec<&Entry> = entries.iter().filter(is_job).collect();
     let mut pipe = redis::pipe();
-    for entry in entries {
+    for entry in &entries {
         let job = key(queue, &entry.id);
         pipe.cmd("HMGET").arg(&job).arg(&SHORT);
         for field in LONG {

@@ -1,0 +1,165 @@
+//! One job, from its record.
+
+use super::Family;
+use crate::support::app::Drover;
+use crate::support::{SOON, eventually};
+use serde_json::{Value, json};
+
+pub(crate) async fn are_the_librarys(family: &Family) {
+    let (_redis, mut oracle, drover) = family.filled("shop").await;
+    // What a worker's own processor writes, and what others write meanwhile.
+    let held = oracle.ids("shop", "active", true).await;
+    let progress = json!({"jobId": held[1], "progress": {"step": "b"}});
+    oracle.ask("setProgress", "shop", progress).await;
+    oracle
+        .ask("log", "shop", json!({"jobId": held[1], "line": "by hand"}))
+        .await;
+    for (state, theirs) in family.states() {
+        let rows = drover.rows("bull:shop", state, "next", 50).await;
+        assert!(!rows.is_empty(), "{state}: nothing to compare");
+        for row in rows {
+            let id = row["id"].as_str().unwrap();
+            let library = oracle.job("shop", id).await;
+            // Families without the state call such jobs "waiting", as their lists do.
+            assert_eq!(library["state"], theirs);
+            let job = drover.job("bull:shop", id).await;
+            compare(family, state, &job, &library);
+            assert_eq!(job["row"], row, "a row says the same in the list as on the job's page");
+        }
+    }
+    let path = "/api/v1/queues/redis/bull:shop/jobs/no-such-job";
+    let gone = drover.get(path).await;
+    assert_eq!((gone.status, gone.json()["outcome"].as_str()), (404, Some("none")));
+    if family.flows {
+        let child = oracle.ids("shop-children", "waiting", true).await;
+        let library = oracle.job("shop-children", &child[0]).await;
+        drover.knows("bull:shop-children").await;
+        let job = drover.job("bull:shop-children", &child[0]).await;
+        assert!(library["parentKey"].is_string(), "{library}");
+        assert_eq!(job["parent"], library["parentKey"]);
+    }
+}
+
+fn compare(family: &Family, state: &str, job: &Value, library: &Value) {
+    let row = &job["row"];
+    let what = format!("{state} job {}: {job}\nthe library: {library}", row["id"]);
+    assert_eq!(row["state"], state, "{what}");
+    assert_eq!(job["state_known"], true, "{what}");
+    for (ours, theirs) in [
+        ("name", "name"),
+        ("created", "timestamp"),
+        ("started", "processedOn"),
+        ("finished", "finishedOn"),
+        ("attempts", "attemptsMade"),
+        ("worker", "processedBy"),
+    ] {
+        assert_eq!(row[ours], library[theirs], "{ours}: {what}");
+    }
+    let allowed = library["opts"]["attempts"].as_u64().unwrap_or(1).max(1);
+    assert_eq!(row["attempts_max"], allowed, "{what}");
+    assert_eq!(row["priority"], library["priority"].as_u64().unwrap_or(0), "{what}");
+    assert_eq!(row["progress"], progress(&library["progress"]), "{what}");
+    if library["stalledCounter"].is_u64() {
+        assert_eq!(row["stalled"], library["stalledCounter"], "{what}");
+    }
+    assert_eq!(parsed(&job["data"]["text"]), library["data"], "{what}");
+    let lines = job["logs"]["lines"].as_array().unwrap();
+    assert_eq!(lines, library["logs"].as_array().unwrap(), "{what}");
+    assert_eq!(&job["traces"], &library["stacktrace"], "{what}");
+    let reason = library["failedReason"].as_str();
+    assert_eq!(job["error"]["text"].as_str(), reason, "{what}");
+    let first = reason.map(|text| text.lines().next().unwrap());
+    assert_eq!(row["error"].as_str(), first, "a row shows the first line: {what}");
+    let due = (state == "delayed").then(|| library["timestamp"].as_i64().unwrap() + library["delay"].as_i64().unwrap());
+    assert_eq!(row["due"].as_i64(), due, "{what}");
+    let held = (state == "active").then_some(true);
+    assert_eq!(job["locked"].as_bool(), held, "{what}");
+    match state {
+        "completed" => {
+            assert_eq!(parsed(&job["result"]["text"]), library["returnvalue"], "{what}");
+            if family.names_workers {
+                assert_eq!(row["worker"], "eu-1");
+            }
+        }
+        "failed" => assert_eq!(
+            library["stacktrace"].as_array().unwrap().len(),
+            usize::try_from(allowed).unwrap(),
+            "one trace for each attempt"
+        ),
+        "waiting_children" => {
+            let children = json!({"pending": 1, "completed": 0, "failed": 0});
+            assert_eq!(job["children"], children, "{what}");
+        }
+        _ => {}
+    }
+}
+
+/// What a stored text means; a job that returned nothing may have stored nothing.
+fn parsed(text: &Value) -> Value {
+    match text.as_str() {
+        None | Some("") => Value::Null,
+        Some(text) => serde_json::from_str(text).unwrap(),
+    }
+}
+
+/// The library's progress as we say it: its initial 0 is nothing yet.
+fn progress(value: &Value) -> Value {
+    match value {
+        Value::Number(n) if n.as_f64() == Some(0.0) => Value::Null,
+        Value::Number(n) => json!({"percent": n.as_f64()}),
+        other => json!({"text": other.to_string()}),
+    }
+}
+
+pub(crate) async fn of_a_lost_worker(family: &Family) {
+    let (redis, mut oracle) = family.alone().await;
+    let worker = |id: &str| json!({"workerId": id, "opts": family.impatient()});
+    oracle.ask("startWorker", "q", worker("lost")).await;
+    let id = oracle.add("q", "job", json!({"hold": true}), json!({})).await;
+    oracle.wait("q", "active", 1).await;
+    let drover = Drover::over(&redis.url()).await;
+    drover.knows("bull:q").await;
+    assert_eq!(drover.job("bull:q", &id).await["locked"], true);
+    oracle
+        .ask("stopWorker", "q", json!({"workerId": "lost", "force": true}))
+        .await;
+    eventually("a job that is active, and no worker holds it", SOON, || async {
+        let row = drover.rows("bull:q", "active", "next", 5).await;
+        let job = drover.job("bull:q", &id).await;
+        assert_eq!(job["row"]["state"], "active");
+        (job["locked"] == false && row[0]["locked"] == false).then_some(())
+    })
+    .await;
+    // Another worker finds it and begins it again.
+    oracle.ask("startWorker", "q", worker("next")).await;
+    eventually("a job that was begun again", SOON, || async {
+        let job = drover.job("bull:q", &id).await;
+        (job["locked"] == true && job["row"]["stalled"] == 1).then_some(())
+    })
+    .await;
+}
+
+pub(crate) async fn of_a_retry_to_come(family: &Family) {
+    const PAUSE: i64 = 600_000;
+    let (redis, mut oracle) = family.alone().await;
+    oracle.ask("startWorker", "q", json!({"workerId": "w"})).await;
+    let opts = json!({"attempts": 4, "backoff": {"type": "fixed", "delay": PAUSE}});
+    let id = oracle.add("q", "job", json!({"fail": "not yet"}), opts).await;
+    oracle.wait("q", "delayed", 1).await;
+    let library = oracle.job("q", &id).await;
+    let drover = Drover::over(&redis.url()).await;
+    drover.knows("bull:q").await;
+    let job = drover.job("bull:q", &id).await;
+    let row = &job["row"];
+    assert_eq!(row["state"], "delayed", "{job}");
+    assert_eq!(
+        (row["attempts"].as_u64(), row["attempts_max"].as_u64()),
+        (Some(1), Some(4))
+    );
+    assert_eq!(row["error"], "not yet");
+    assert_eq!(job["traces"], library["stacktrace"]);
+    // The pause is counted from the failure, not from the job's creation.
+    let failed = row["due"].as_i64().unwrap() - PAUSE;
+    let started = library["processedOn"].as_i64().unwrap();
+    assert!((started..started + 5_000).contains(&failed), "{job}\n{library}");
+}
