@@ -12,5 +12,7 @@ mod events;
 mod http;
 mod layers;
 mod reading;
+mod schedules;
 mod stores;
 mod support;
+mod workers;
