@@ -29,6 +29,16 @@ async fn only(drover: &Drover, queue: &str) -> Value {
     schedules.remove(0)
 }
 
+/// Waits until a rule fires for the one schedule of a queue.
+async fn judged(drover: &Drover, queue: &str, rule: &str) -> Value {
+    let patience = Duration::from_secs(25);
+    eventually(&format!("{queue} judged {rule}"), patience, || async {
+        let schedule = only(drover, queue).await;
+        (schedule["verdict"]["rule"] == rule).then_some(schedule)
+    })
+    .await
+}
+
 async fn upsert(oracle: &mut Oracle, queue: &str, id: &str, repeat: Value, template: Value) -> String {
     let made = oracle
         .ask(
@@ -96,6 +106,74 @@ async fn job_schedulers_are_shown_as_the_library_tells_them() {
 }
 
 #[tokio::test]
+async fn repeatable_jobs_of_every_generation_are_shown_as_their_library_tells_them() {
+    for family in ["bull", "3", "4", "5"] {
+        let redis = Redis::start();
+        let mut oracle = Oracle::of(&redis.url(), family).await;
+        // Bull has another word for it.
+        let pattern = if family == "bull" { "cron" } else { "pattern" };
+        let nightly = json!({pattern: "0 2 * * *", "tz": "Europe/Paris", "endDate": 4_102_444_800_000_u64});
+        for (name, repeat) in [("a-nightly", nightly), ("b-hourly", json!({"every": HOUR, "limit": 9}))] {
+            oracle.add("q", name, json!({"to": "all"}), json!({"repeat": repeat})).await;
+        }
+        let named = json!({"repeat": {pattern: "*/5 * * * *"}, "jobId": "own"});
+        oracle.add("q", "c-named", json!({}), named).await;
+        let drover = Drover::over(&redis.url()).await;
+        drover.knows("bull:q").await;
+        let mut ours = of_queue(&drover, "q").await;
+        ours.sort_by_key(|s| s["name"].as_str().unwrap_or_default().to_owned());
+        let library = oracle.ask("repeatables", "q", json!({})).await;
+        let mut library = library.as_array().unwrap().clone();
+        library.sort_by_key(|s| s["name"].as_str().unwrap().to_owned());
+        assert_eq!(ours.len(), 3, "{family}: {ours:?}");
+        for (ours, theirs) in ours.iter().zip(&library) {
+            assert_eq!(ours["id"], theirs["key"], "{family}");
+            for (mine, its) in [("name", "name"), ("next", "next"), ("end", "endDate"), ("tz", "tz")] {
+                assert_eq!(ours[mine], theirs[its], "{mine} of {family}: {ours} {theirs}");
+            }
+            // BullMQ 3 and 4 tell an interval as if it were a pattern, 5 tells it as text.
+            let told = [&theirs["every"], &theirs["pattern"], &theirs["cron"]];
+            let told = told.iter().find(|told| !told.is_null()).unwrap();
+            let told = told.as_str().map_or_else(|| told.to_string(), str::to_owned);
+            let shown = ours["every"].as_u64().map(|every| every.to_string());
+            let shown = shown.or_else(|| ours["pattern"].as_str().map(str::to_owned));
+            assert_eq!(shown, Some(told), "{family}: {ours} {theirs}");
+            assert_eq!(ours["kind"], "repeatable");
+            let id = &ours["job"]["id"];
+            assert!(id.is_string(), "{family}: the next job is not found: {ours}");
+            let job = oracle.ask("job", "q", json!({"jobId": id})).await;
+            assert_eq!((&ours["job"]["state"], &ours["made"]), (&job["state"], &json!(1)), "{family}: {job}");
+            assert_eq!(ours["verdict"]["level"], "ok", "{family}: {ours}");
+        }
+        assert_eq!(ours[0]["words"], "at 02:00 every day (Europe/Paris)");
+        assert_eq!(ours[0]["data"]["text"], r#"{"to":"all"}"#);
+        assert_eq!(ours[1]["limit"], 9);
+    }
+}
+
+#[tokio::test]
+async fn a_repeatable_job_goes_on_and_its_last_run_is_found() {
+    for family in ["bull", "4"] {
+        let redis = Redis::start();
+        let mut oracle = Oracle::of(&redis.url(), family).await;
+        let every = json!({"repeat": {"every": 1000}});
+        oracle.add("q", "n", json!({}), every).await;
+        oracle.ask("startWorker", "q", json!({"workerId": "w"})).await;
+        let drover = Drover::over(&redis.url()).await;
+        let schedule = eventually(&format!("a run of {family}"), SOON, || async {
+            let schedule = only(&drover, "q").await;
+            let ran = schedule["last"]["kept"]["state"] == "completed" && schedule["made"].as_u64()? >= 2;
+            ran.then_some(schedule)
+        })
+        .await;
+        let last = &schedule["last"]["kept"]["id"];
+        let job = oracle.ask("job", "q", json!({"jobId": last})).await;
+        assert_eq!(job["state"], "completed", "{family}");
+        assert_ne!(schedule["verdict"]["level"], "bad", "{family}: {schedule}");
+    }
+}
+
+#[tokio::test]
 async fn the_run_before_is_shown_or_said_to_be_removed() {
     let redis = Redis::start();
     let mut oracle = Oracle::start(&redis.url(), 6).await;
@@ -148,21 +226,14 @@ async fn a_schedule_that_does_not_run_says_why() {
     redis.run::<()>(&["DEL", &format!("bull:broken:{}", broken[0])]);
 
     let drover = Drover::over(&redis.url()).await;
-    let verdict = |queue: &'static str, rule: &'static str| {
-        let drover = &drover;
-        eventually(&format!("{queue} judged {rule}"), Duration::from_secs(25), move || async move {
-            let schedule = only(drover, queue).await;
-            (schedule["verdict"]["rule"] == rule).then_some(schedule)
-        })
-    };
-    let broken = verdict("broken", "S1").await;
+    let broken = judged(&drover, "broken", "S1").await;
     assert_eq!(broken["verdict"]["level"], "bad");
     assert_eq!(broken["job"], Value::Null);
     let fine = only(&drover, "fine").await;
     assert_eq!((fine["verdict"]["level"].as_str(), fine["job"]["id"].as_str()), (Some("ok"), Some(next.as_str())));
-    let paused = verdict("paused", "S3").await;
+    let paused = judged(&drover, "paused", "S3").await;
     assert_eq!(paused["verdict"]["level"], "watch");
-    let deserted = verdict("deserted", "S2").await;
+    let deserted = judged(&drover, "deserted", "S2").await;
     assert_eq!(deserted["verdict"]["level"], "bad");
 
     let all = eventually("the whole page", Duration::from_secs(20), || async {
@@ -248,4 +319,25 @@ async fn schedules_are_read_only_while_somebody_looks_and_once_for_all_who_do() 
     assert!(next.is_sorted(), "by next run");
     let html = drover.get("/schedules").await.body;
     assert!(html.contains("Of 250 schedules the 200 that run next were read"), "{html}");
+}
+
+#[tokio::test]
+async fn workers_and_schedules_need_no_more_than_the_user_of_the_readme() {
+    let redis = Redis::start();
+    let mut oracle = Oracle::start(&redis.url(), 5).await;
+    upsert(&mut oracle, "q", "s", json!({"every": HOUR}), json!({"name": "n", "data": {"a": 1}})).await;
+    let legacy = json!({"repeat": {"every": 60_000}});
+    oracle.add("q", "old", json!({}), legacy).await;
+    let readme = include_str!("../../README.md");
+    let line = readme.split("ACL SETUSER drover").nth(1).unwrap();
+    let rules: Vec<&str> = line.split("```").next().unwrap().split_whitespace().collect();
+    redis.run::<()>(&[&["ACL", "SETUSER", "drover"], rules.as_slice()].concat());
+    let drover = Drover::over(&format!("redis://drover:password@127.0.0.1:{}", redis.port)).await;
+    let schedules = of_queue(&drover, "q").await;
+    assert_eq!(schedules.len(), 2);
+    for path in ["/workers", "/schedules", "/workers?q=x", "/schedules?queue=redis/bull:q"] {
+        assert_eq!(drover.get(path).await.status, 200, "{path}");
+    }
+    let denied: Vec<Vec<(String, redis::Value)>> = redis.run(&["ACL", "LOG"]);
+    assert!(denied.is_empty(), "commands were refused: {denied:?}");
 }

@@ -289,18 +289,7 @@ fn crew(
         (_, _, Some(1..)) => Standing::Lost,
         _ => Standing::Empty,
     };
-    let level = match standing {
-        Standing::Deserted | Standing::Lost
-            if deserted.is_none_or(|(since, longer)| now() - since < RESTART && !longer) =>
-        {
-            Level::Watch
-        }
-        Standing::Deserted | Standing::Lost => Level::Bad,
-        Standing::Unknown => Level::Unknown,
-        Standing::Held => Level::Paused,
-        Standing::Served | Standing::Empty if paused == Some(true) => Level::Paused,
-        Standing::Served | Standing::Empty => Level::Ok,
-    };
+    let level = level_of(standing, paused, deserted.map(|(since, _)| now() - since));
     Crew {
         queue,
         name,
@@ -317,6 +306,18 @@ fn crew(
         names,
         hosts: u32::try_from(hosts.len()).unwrap_or(u32::MAX),
         workers,
+    }
+}
+
+/// How bad it is that nobody is there for so many milliseconds.
+fn level_of(standing: Standing, paused: Option<bool>, deserted_for: Option<i64>) -> Level {
+    match standing {
+        Standing::Deserted | Standing::Lost if deserted_for.is_some_and(|ms| ms >= RESTART) => Level::Bad,
+        Standing::Deserted | Standing::Lost => Level::Watch,
+        Standing::Unknown => Level::Unknown,
+        Standing::Held => Level::Paused,
+        Standing::Served | Standing::Empty if paused == Some(true) => Level::Paused,
+        Standing::Served | Standing::Empty => Level::Ok,
     }
 }
 
@@ -459,5 +460,29 @@ impl FleetFilter {
             q: q.unwrap_or_default().trim().chars().take(200).collect(),
             queue,
         })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_restart_is_watched_and_silence_after_it_is_bad() {
+        assert_eq!(level_of(Standing::Deserted, Some(false), None), Level::Watch);
+        assert_eq!(level_of(Standing::Deserted, Some(false), Some(29_000)), Level::Watch);
+        assert_eq!(level_of(Standing::Deserted, Some(false), Some(30_000)), Level::Bad);
+        assert_eq!(level_of(Standing::Lost, Some(true), Some(30_000)), Level::Bad);
+        assert_eq!(level_of(Standing::Held, Some(true), Some(30_000)), Level::Paused);
+        assert_eq!(level_of(Standing::Empty, Some(false), Some(30_000)), Level::Ok);
+    }
+
+    #[test]
+    fn a_filter_names_a_queue_with_its_store() {
+        let filter = FleetFilter::parse(Some(" Mail "), Some("redis/bull:a/b")).unwrap();
+        assert_eq!(filter.q, "Mail");
+        assert_eq!(filter.queue.unwrap().queue, "bull:a/b");
+        assert!(FleetFilter::parse(None, Some("")).unwrap().is_empty());
+        assert!(FleetFilter::parse(None, Some("nonsense")).is_err());
     }
 }
