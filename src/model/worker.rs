@@ -115,7 +115,11 @@ impl Crew {
         let waiting = || format::count_or_unknown(self.waiting);
         match self.standing {
             Standing::Deserted => format!("{} waiting, no worker{}.", waiting(), since()),
-            Standing::Lost => format!("{} active, no worker{}.", format::count_or_unknown(self.active), since()),
+            Standing::Lost => format!(
+                "{} active, no worker{}.",
+                format::count_or_unknown(self.active),
+                since()
+            ),
             Standing::Held => format!(
                 "Paused with {} waiting; no worker{}, and none is needed until it is resumed.",
                 waiting(),

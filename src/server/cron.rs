@@ -81,9 +81,13 @@ fn pattern_in_words(pattern: &str) -> String {
     }
 }
 
-/// Words of their own as part of a line.
+/// Words that stand alone as part of a line, and the longest of them as people say them.
 fn sentence(text: &str) -> String {
-    let text = text.trim_end_matches('.');
+    let text = text
+        .trim_end_matches('.')
+        .replace("Monday, Tuesday, Wednesday, Thursday, and Friday", "Monday to Friday")
+        .replace("At every ", "Every ")
+        .replace(", of hour ", " of hour ");
     let mut chars = text.chars();
     chars
         .next()
@@ -106,13 +110,7 @@ fn at(ms: Millis, tz: Option<&str>) -> Option<DateTime<Tz>> {
 
 /// The moments before `from` at which a timetable would have fallen due, latest first.
 #[must_use]
-pub fn before(
-    every: Option<Millis>,
-    pattern: Option<&str>,
-    tz: Option<&str>,
-    from: Millis,
-    n: usize,
-) -> Vec<Millis> {
+pub fn before(every: Option<Millis>, pattern: Option<&str>, tz: Option<&str>, from: Millis, n: usize) -> Vec<Millis> {
     match (every, pattern) {
         (_, Some(pattern)) => {
             let Some((cron, mut at)) = parse(pattern).zip(at(from, tz)) else {
@@ -173,7 +171,8 @@ mod tests {
             ("0 */6 * * *", "every 6 hours"),
             ("0 2 * * *", "at 02:00 every day"),
             ("30 15 2 * * *", "at 02:15:30 every day"),
-            ("0 9 * * MON-FRI", "at 09:00, on Monday, Tuesday, Wednesday, Thursday, and Friday"),
+            ("0 9 * * MON-FRI", "at 09:00, on Monday to Friday"),
+            ("*/15 9-17 * * 1", "every 15 minutes of hour 9-17, on Monday"),
             ("0 0 L * *", "at 00:00, on the last day of the month"),
             ("@daily", "at 00:00"),
             ("every tuesday", "by the pattern every tuesday"),
@@ -192,14 +191,24 @@ mod tests {
         // 2026-03-29, the night the clocks of Paris go forward: 02:00 does not exist.
         let next = 1_774_839_600_000 - 3_600_000; // 2026-03-30 02:00 in Paris, 00:00 UTC
         let paris = Some("Europe/Paris");
-        assert_eq!(before(None, Some("0 12 * * *"), paris, next, 2), [
-            1_774_778_400_000, // 29 March, 12:00 in summer time
-            1_774_695_600_000, // 28 March, 12:00 in winter time: 23 hours before
-        ]);
+        assert_eq!(
+            before(None, Some("0 12 * * *"), paris, next, 2),
+            [
+                1_774_778_400_000, // 29 March, 12:00 in summer time
+                1_774_695_600_000, // 28 March, 12:00 in winter time: 23 hours before
+            ]
+        );
         assert_eq!(before(Some(5_000), None, None, 20_000, 3), [15_000, 10_000, 5_000]);
         assert_eq!(before(None, Some("nonsense"), None, next, 3), [0_i64; 0]);
-        assert_eq!(before(None, Some("0 12 * * *"), Some("Mars/Olympus"), next, 3), [0_i64; 0]);
+        assert_eq!(
+            before(None, Some("0 12 * * *"), Some("Mars/Olympus"), next, 3),
+            [0_i64; 0]
+        );
         assert_eq!(after(Some(5_000), None, None, 20_000), Some(25_000));
-        assert_eq!(after(None, Some("0 0 30 2 *"), None, next), None, "there is no 30 February");
+        assert_eq!(
+            after(None, Some("0 0 30 2 *"), None, next),
+            None,
+            "there is no 30 February"
+        );
     }
 }

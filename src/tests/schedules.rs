@@ -64,8 +64,22 @@ async fn job_schedulers_are_shown_as_the_library_tells_them() {
             json!({"name": "send-digest", "data": {"to": "all"}, "opts": {"priority": 3}}),
         )
         .await;
-        upsert(&mut oracle, "mail", "a:b:c", json!({"every": HOUR, "limit": 5}), json!({})).await;
-        upsert(&mut oracle, "mail", "last", json!({"pattern": "30 0 4 L * *"}), json!({"name": "n"})).await;
+        upsert(
+            &mut oracle,
+            "mail",
+            "a:b:c",
+            json!({"every": HOUR, "limit": 5}),
+            json!({}),
+        )
+        .await;
+        upsert(
+            &mut oracle,
+            "mail",
+            "last",
+            json!({"pattern": "30 0 4 L * *"}),
+            json!({"name": "n"}),
+        )
+        .await;
         let drover = Drover::over(&redis.url()).await;
         let ours = of_queue(&drover, "mail").await;
         let library = oracle.ask("schedulers", "mail", json!({})).await;
@@ -91,7 +105,9 @@ async fn job_schedulers_are_shown_as_the_library_tells_them() {
             let job = oracle.ask("job", "mail", json!({"jobId": ours["job"]["id"]})).await;
             assert_eq!(ours["job"]["state"], job["state"], "{job}");
         }
-        let [colons, digest, last] = ours.as_slice() else { panic!("{ours:?}") };
+        let [colons, digest, last] = ours.as_slice() else {
+            panic!("{ours:?}")
+        };
         assert_eq!(colons["words"], "every hour");
         assert_eq!(digest["words"], "at 02:00 every day (Europe/Paris)");
         assert_eq!(digest["data"]["text"], r#"{"to":"all"}"#);
@@ -99,7 +115,13 @@ async fn job_schedulers_are_shown_as_the_library_tells_them() {
         assert_eq!(last["words"], "at 04:00:30, on the last day of the month");
         let html = drover.get("/schedules").await;
         assert_eq!(html.status, 200);
-        for text in ["every hour", "send-digest", "none yet", "1 of 5", "until 2100-01-01 00:00:00 UTC"] {
+        for text in [
+            "every hour",
+            "send-digest",
+            "none yet",
+            "1 of 5",
+            "until 2100-01-01 00:00:00 UTC",
+        ] {
             assert!(html.body.contains(text), "{text} is not on the page: {}", html.body);
         }
     }
@@ -114,7 +136,9 @@ async fn repeatable_jobs_of_every_generation_are_shown_as_their_library_tells_th
         let pattern = if family == "bull" { "cron" } else { "pattern" };
         let nightly = json!({pattern: "0 2 * * *", "tz": "Europe/Paris", "endDate": 4_102_444_800_000_u64});
         for (name, repeat) in [("a-nightly", nightly), ("b-hourly", json!({"every": HOUR, "limit": 9}))] {
-            oracle.add("q", name, json!({"to": "all"}), json!({"repeat": repeat})).await;
+            oracle
+                .add("q", name, json!({"to": "all"}), json!({"repeat": repeat}))
+                .await;
         }
         let named = json!({"repeat": {pattern: "*/5 * * * *"}, "jobId": "own"});
         oracle.add("q", "c-named", json!({}), named).await;
@@ -142,7 +166,11 @@ async fn repeatable_jobs_of_every_generation_are_shown_as_their_library_tells_th
             let id = &ours["job"]["id"];
             assert!(id.is_string(), "{family}: the next job is not found: {ours}");
             let job = oracle.ask("job", "q", json!({"jobId": id})).await;
-            assert_eq!((&ours["job"]["state"], &ours["made"]), (&job["state"], &json!(1)), "{family}: {job}");
+            assert_eq!(
+                (&ours["job"]["state"], &ours["made"]),
+                (&job["state"], &json!(1)),
+                "{family}: {job}"
+            );
             assert_eq!(ours["verdict"]["level"], "ok", "{family}: {ours}");
         }
         assert_eq!(ours[0]["words"], "at 02:00 every day (Europe/Paris)");
@@ -200,10 +228,10 @@ async fn the_run_before_is_shown_or_said_to_be_removed() {
     }
     let gone = eventually("a removed run", SOON, || async {
         let schedule = only(&drover, "removed").await;
-        (schedule["made"].as_u64()? > 1).then_some(schedule)
+        schedule["last"]["removed"]["about"].is_i64().then_some(schedule)
     })
     .await;
-    assert!(gone["last"]["removed"]["about"].is_i64(), "{gone}");
+    assert!(gone["made"].as_u64().unwrap() > 1, "{gone}");
     let html = drover.get("/schedules").await.body;
     assert!(html.contains("removed by retention"), "{html}");
 }
@@ -218,8 +246,22 @@ async fn a_schedule_that_does_not_run_says_why() {
     }
     oracle.ask("pause", "paused", json!({})).await;
     oracle.ask("startWorker", "paused", json!({"workerId": "w"})).await;
-    upsert(&mut oracle, "broken", "s", json!({"pattern": "0 3 * * *"}), json!({"name": "n"})).await;
-    let next = upsert(&mut oracle, "fine", "s", json!({"pattern": "0 3 * * *"}), json!({"name": "n"})).await;
+    upsert(
+        &mut oracle,
+        "broken",
+        "s",
+        json!({"pattern": "0 3 * * *"}),
+        json!({"name": "n"}),
+    )
+    .await;
+    let next = upsert(
+        &mut oracle,
+        "fine",
+        "s",
+        json!({"pattern": "0 3 * * *"}),
+        json!({"name": "n"}),
+    )
+    .await;
     // What an operator's script does who removes delayed jobs by hand.
     let broken: Vec<String> = redis.run(&["ZRANGE", "bull:broken:delayed", "0", "-1"]);
     redis.run::<()>(&["ZREM", "bull:broken:delayed", &broken[0]]);
@@ -230,7 +272,10 @@ async fn a_schedule_that_does_not_run_says_why() {
     assert_eq!(broken["verdict"]["level"], "bad");
     assert_eq!(broken["job"], Value::Null);
     let fine = only(&drover, "fine").await;
-    assert_eq!((fine["verdict"]["level"].as_str(), fine["job"]["id"].as_str()), (Some("ok"), Some(next.as_str())));
+    assert_eq!(
+        (fine["verdict"]["level"].as_str(), fine["job"]["id"].as_str()),
+        (Some("ok"), Some(next.as_str()))
+    );
     let paused = judged(&drover, "paused", "S3").await;
     assert_eq!(paused["verdict"]["level"], "watch");
     let deserted = judged(&drover, "deserted", "S2").await;
@@ -247,13 +292,17 @@ async fn a_schedule_that_does_not_run_says_why() {
         .iter()
         .map(|s| s["queue_name"].as_str().unwrap())
         .collect();
-    assert_eq!(order, ["deserted", "broken", "paused", "fine"], "trouble first, then by time");
+    assert_eq!(
+        order,
+        ["deserted", "broken", "paused", "fine"],
+        "trouble first, then by time"
+    );
     let html = drover.get("/schedules").await.body;
     for text in [
         "The chain is broken: its next job is gone",
         "held: its queue is paused",
         "its queue has had no worker for",
-        "3 that need somebody",
+        "4 schedules, 3 need somebody",
     ] {
         assert!(html.contains(text), "{text} is not on the page: {html}");
     }
@@ -306,7 +355,11 @@ async fn schedules_are_read_only_while_somebody_looks_and_once_for_all_who_do() 
     let before = zranges();
     let asked: Vec<_> = (0..50).map(|_| page(&drover, "")).collect();
     let pages = futures::future::join_all(asked).await;
-    assert!(zranges() - before <= 2 + quiet, "fifty readers cost {} ranges", zranges() - before);
+    assert!(
+        zranges() - before <= 2 + quiet,
+        "fifty readers cost {} ranges",
+        zranges() - before
+    );
     let page = &pages[0];
     assert_eq!((page["total"].as_u64(), page["read"].as_u64()), (Some(250), Some(200)));
     assert_eq!(page["more"][0]["unread"], 50, "{}", page["more"]);
@@ -318,14 +371,24 @@ async fn schedules_are_read_only_while_somebody_looks_and_once_for_all_who_do() 
         .collect();
     assert!(next.is_sorted(), "by next run");
     let html = drover.get("/schedules").await.body;
-    assert!(html.contains("Of 250 schedules the 200 that run next were read"), "{html}");
+    assert!(
+        html.contains("Of 250 schedules the 200 that run next were read"),
+        "{html}"
+    );
 }
 
 #[tokio::test]
 async fn workers_and_schedules_need_no_more_than_the_user_of_the_readme() {
     let redis = Redis::start();
     let mut oracle = Oracle::start(&redis.url(), 5).await;
-    upsert(&mut oracle, "q", "s", json!({"every": HOUR}), json!({"name": "n", "data": {"a": 1}})).await;
+    upsert(
+        &mut oracle,
+        "q",
+        "s",
+        json!({"every": HOUR}),
+        json!({"name": "n", "data": {"a": 1}}),
+    )
+    .await;
     let legacy = json!({"repeat": {"every": 60_000}});
     oracle.add("q", "old", json!({}), legacy).await;
     let readme = include_str!("../../README.md");
@@ -335,7 +398,12 @@ async fn workers_and_schedules_need_no_more_than_the_user_of_the_readme() {
     let drover = Drover::over(&format!("redis://drover:password@127.0.0.1:{}", redis.port)).await;
     let schedules = of_queue(&drover, "q").await;
     assert_eq!(schedules.len(), 2);
-    for path in ["/workers", "/schedules", "/workers?q=x", "/schedules?queue=redis/bull:q"] {
+    for path in [
+        "/workers",
+        "/schedules",
+        "/workers?q=x",
+        "/schedules?queue=redis/bull:q",
+    ] {
         assert_eq!(drover.get(path).await.status, 200, "{path}");
     }
     let denied: Vec<Vec<(String, redis::Value)>> = redis.run(&["ACL", "LOG"]);

@@ -62,7 +62,10 @@ async fn each_worker_is_listed_with_its_name_and_is_gone_within_five_seconds() {
     assert_eq!(mail["standing"], "served");
     let worker = &mail["workers"][0];
     assert_eq!(worker["generation"], "marker", "BullMQ 6 blocks in BZPOPMIN: {worker}");
-    assert!(worker["address"].as_str().unwrap().starts_with("127.0.0.1:"), "{worker}");
+    assert!(
+        worker["address"].as_str().unwrap().starts_with("127.0.0.1:"),
+        "{worker}"
+    );
     let library = oracle.ask("workers", "mail", json!({})).await;
     assert_eq!(library["count"], 3, "the library counts the same");
     let ship = with_workers(&drover, "bull:ship", 1).await;
@@ -70,7 +73,13 @@ async fn each_worker_is_listed_with_its_name_and_is_gone_within_five_seconds() {
 
     let html = drover.get("/workers").await;
     assert_eq!(html.status, 200);
-    for text in ["2 × eu-1", "without a name", "one listener to its events", "BullMQ 5 or 6", "How workers are counted"] {
+    for text in [
+        "2 × eu-1",
+        "without a name",
+        "one listener to its events",
+        "BullMQ 5 or 6",
+        "How workers are counted",
+    ] {
         assert!(html.body.contains(text), "{text} is not on the page: {}", html.body);
     }
     let only = page(&drover, "?q=eu-2").await;
@@ -92,22 +101,35 @@ async fn each_worker_is_listed_with_its_name_and_is_gone_within_five_seconds() {
 async fn workers_of_every_generation_are_seen_and_told_apart_by_what_they_block_in() {
     let redis = Redis::start();
     let drover = Drover::over(&redis.url()).await;
+    let families = [
+        ("bull", "list"),
+        ("3", "list"),
+        ("4", "list"),
+        ("5", "marker"),
+        ("6", "marker"),
+    ];
     let mut oracles = Vec::new();
-    for (family, generation) in [("bull", "list"), ("3", "list"), ("4", "list"), ("5", "marker"), ("6", "marker")] {
+    for (family, _) in families {
         let mut oracle = Oracle::of(&redis.url(), family).await;
         let queue = format!("of-{family}");
         for id in ["a", "b"] {
             oracle.ask("startWorker", &queue, json!({"workerId": id})).await;
         }
+        oracles.push(oracle);
+    }
+    for (family, generation) in families {
+        let queue = format!("of-{family}");
         let crew = eventually(&format!("two workers of {family}"), SOON, || async {
             let page = page(&drover, "").await;
             let crew = crew(&page, &format!("bull:{queue}"))?;
-            let told = crew["workers"].as_array()?.iter().all(|w| w["generation"] == generation);
+            let told = crew["workers"]
+                .as_array()?
+                .iter()
+                .all(|w| w["generation"] == generation);
             (crew["count"] == 2 && told).then(|| crew.clone())
         })
         .await;
         assert_eq!(crew["names"], json!([[null, 2]]), "{family}");
-        oracles.push(oracle);
     }
 }
 
@@ -140,13 +162,16 @@ async fn work_with_nobody_to_do_it_comes_first_and_a_paused_queue_is_told_apart(
             (text("name"), text("standing"), text("level"))
         })
         .collect();
-    assert_eq!(order, [
-        // A silence of seconds may be a restart.
-        ("z-deserted", "deserted", "watch"),
-        ("b-paused", "held", "paused"),
-        ("a-served", "served", "ok"),
-        ("c-later", "empty", "ok"),
-    ]);
+    assert_eq!(
+        order,
+        [
+            // A silence of seconds may be a restart.
+            ("z-deserted", "deserted", "watch"),
+            ("b-paused", "held", "paused"),
+            ("a-served", "served", "ok"),
+            ("c-later", "empty", "ok"),
+        ]
+    );
     let html = drover.get("/workers").await.body;
     assert!(html.contains("3 waiting, no worker for "), "{html}");
     assert!(html.contains("or longer."), "nobody was there from the first look on");
@@ -172,23 +197,36 @@ async fn a_thousand_workers_cost_one_list_of_connections_however_many_watch() {
     }
     pipe.exec(&mut connection).unwrap();
     let workers: Vec<TcpStream> = (0..1000)
-        .map(|i| call_oneself(&redis, &format!("{}:w:host-{}", named(&format!("q{}", i % 500)), i % 40)))
+        .map(|i| {
+            call_oneself(
+                &redis,
+                &format!("{}:w:host-{}", named(&format!("q{}", i % 500)), i % 40),
+            )
+        })
         .collect();
     let drover = Drover::over(&redis.url()).await;
     let patience = Duration::from_secs(30);
     let shown = eventually("all workers of all queues", patience, || async {
         let page = page(&drover, "").await;
-        let complete = page["workers"] == 1000 && page["queues"].as_array()?.iter().all(|crew| crew["on_board"] == true);
+        let complete =
+            page["workers"] == 1000 && page["queues"].as_array()?.iter().all(|crew| crew["on_board"] == true);
         complete.then_some(page)
     })
     .await;
     assert_eq!(shown["queues"].as_array().unwrap().len(), 500);
     assert_eq!(shown["detailed"], false, "a line for each would be no page");
-    assert_eq!(shown["names"].as_array().unwrap().len(), 24, "the most frequent names only");
+    assert_eq!(
+        shown["names"].as_array().unwrap().len(),
+        24,
+        "the most frequent names only"
+    );
 
     let lists = || {
         let calls = redis.calls();
-        calls.iter().find(|(name, _)| name == "client|list").map_or(0, |(_, n)| *n)
+        calls
+            .iter()
+            .find(|(name, _)| name == "client|list")
+            .map_or(0, |(_, n)| *n)
     };
     let as_of = |page: &Value| page["stores"][0]["as_of"].as_i64().unwrap();
     let (before, mut read) = (lists(), as_of(&shown));
@@ -207,7 +245,10 @@ async fn a_thousand_workers_cost_one_list_of_connections_however_many_watch() {
     assert!((3..=4).contains(&cost), "three readings cost {cost} lists");
 
     let few = page(&drover, "?q=host-7").await;
-    assert_eq!((few["workers"].as_u64(), few["detailed"].as_bool()), (Some(25), Some(true)));
+    assert_eq!(
+        (few["workers"].as_u64(), few["detailed"].as_bool()),
+        (Some(25), Some(true))
+    );
     let alone = page(&drover, "?queue=redis/bull:q3").await;
     assert_eq!(alone["queues"][0]["workers"].as_array().unwrap().len(), 2);
     let html = drover.get("/workers").await;
@@ -220,7 +261,17 @@ async fn a_store_that_forbids_the_list_says_which_command_it_lacks() {
     let redis = Redis::start();
     let mut oracle = Oracle::start(&redis.url(), 6).await;
     oracle.add("q", "n", json!({}), json!({})).await;
-    redis.run::<()>(&["ACL", "SETUSER", "half", "on", ">x", "~*", "&*", "+@all", "-client|list"]);
+    redis.run::<()>(&[
+        "ACL",
+        "SETUSER",
+        "half",
+        "on",
+        ">x",
+        "~*",
+        "&*",
+        "+@all",
+        "-client|list",
+    ]);
     let drover = Drover::over(&format!("redis://half:x@127.0.0.1:{}", redis.port)).await;
     drover.knows("bull:q").await;
     let page = eventually("the refusal", SOON, || async {
@@ -229,7 +280,11 @@ async fn a_store_that_forbids_the_list_says_which_command_it_lacks() {
     })
     .await;
     assert_eq!(crew(&page, "bull:q").unwrap()["standing"], "unknown");
-    assert_eq!(crew(&page, "bull:q").unwrap()["count"], Value::Null, "unknown is not zero");
+    assert_eq!(
+        crew(&page, "bull:q").unwrap()["count"],
+        Value::Null,
+        "unknown is not zero"
+    );
     let html = drover.get("/workers").await.body;
     assert!(html.contains("add +client|list to its ACL"), "{html}");
 }

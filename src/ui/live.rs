@@ -76,7 +76,11 @@ impl Live {
 }
 
 /// Reads `url` again and again while the page is visible, `every_ms` after each answer.
-pub fn reread<T: serde::de::DeserializeOwned + 'static>(every_ms: i32, url: String, then: impl Fn(T) + Clone + 'static) {
+pub fn reread<T: serde::de::DeserializeOwned + 'static>(
+    every_ms: i32,
+    url: String,
+    then: impl Fn(T) + Clone + 'static,
+) {
     set_timeout(every_ms, move || {
         if hidden() {
             return reread(every_ms, url, then);

@@ -50,9 +50,7 @@ pub mod search;
 pub mod workers;
 
 use super::redis::link::Link;
-use super::{
-    Adapter, Bounds, Change, Connections, FoundQueue, JobQuery, Kept, QueueId, ReadError, Reading, Trouble,
-};
+use super::{Adapter, Bounds, Change, Connections, FoundQueue, JobQuery, Kept, QueueId, ReadError, Reading, Trouble};
 use crate::model::Millis;
 use crate::model::exact::bytes_of;
 use crate::model::insight::Insight;

@@ -118,7 +118,11 @@ impl Service {
                 (
                     matches!(crew.level, Level::Ok | Level::Paused),
                     crew.standing,
-                    std::cmp::Reverse(if crew.standing == Standing::Deserted { crew.waiting } else { None }),
+                    std::cmp::Reverse(if crew.standing == Standing::Deserted {
+                        crew.waiting
+                    } else {
+                        None
+                    }),
                 )
             };
             (key(a), &a.name, &a.queue).cmp(&(key(b), &b.name, &b.queue))
@@ -275,7 +279,10 @@ fn crew(
         *names.entry(worker.name.as_deref()).or_default() += 1;
         hosts.insert(worker.address.rsplit_once(':').map_or("", |(host, _)| host));
     }
-    let mut names: Vec<(Option<String>, u32)> = names.into_iter().map(|(n, count)| (n.map(str::to_owned), count)).collect();
+    let mut names: Vec<(Option<String>, u32)> = names
+        .into_iter()
+        .map(|(n, count)| (n.map(str::to_owned), count))
+        .collect();
     names.sort_by_key(|(name, count)| (name.is_none(), std::cmp::Reverse(*count)));
     let count = known.then(|| u32::try_from(workers.len()).unwrap_or(u32::MAX));
     let paused = line.and_then(|line| line.paused);
@@ -436,7 +443,9 @@ fn unread(
 }
 
 fn name_of(queue: &QueueRef, lines: &HashMap<QueueRef, &QueueSummary>) -> String {
-    lines.get(queue).map_or_else(|| queue.queue.clone(), |line| line.name.clone())
+    lines
+        .get(queue)
+        .map_or_else(|| queue.queue.clone(), |line| line.name.clone())
 }
 
 impl FleetFilter {

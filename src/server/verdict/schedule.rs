@@ -102,7 +102,11 @@ fn judge(schedule: &Schedule, around: &Surroundings) -> (Level, &'static str, St
     }
     let due = format::span(late);
     if around.paused == Some(true) {
-        return (Level::Watch, "S3", format!("Due {due} ago and held: its queue is paused."));
+        return (
+            Level::Watch,
+            "S3",
+            format!("Due {due} ago and held: its queue is paused."),
+        );
     }
     if around.workers == Some(0) {
         let since = around
@@ -128,7 +132,10 @@ fn judge(schedule: &Schedule, around: &Surroundings) -> (Level, &'static str, St
         );
     }
     if late > BEHIND {
-        let words = format!("Due {due} ago; it waits among {} jobs.", format::count_or_unknown(around.backlog));
+        let words = format!(
+            "Due {due} ago; it waits among {} jobs.",
+            format::count_or_unknown(around.backlog)
+        );
         return (Level::Watch, "S5", words);
     }
     (Level::Ok, "", String::new())
@@ -245,6 +252,10 @@ mod tests {
         gone.limit = Some(4);
         assert_eq!(rule(&gone, &around(990_000)).0, Level::Bad);
         gone.end = Some(1_030_000);
-        assert_eq!(rule(&gone, &around(990_000)).0, Level::Ok, "the next one would be after the end");
+        assert_eq!(
+            rule(&gone, &around(990_000)).0,
+            Level::Ok,
+            "the next one would be after the end"
+        );
     }
 }

@@ -170,10 +170,19 @@ impl Board {
             })
             .collect();
         if live::pointer_inside("fleet") {
-            let place = |line: &Line| known.iter().position(|before| before.key == line.key).unwrap_or(usize::MAX);
+            let place = |line: &Line| {
+                known
+                    .iter()
+                    .position(|before| before.key == line.key)
+                    .unwrap_or(usize::MAX)
+            };
             lines.sort_by_key(place);
         }
-        if lines.iter().map(|line| &line.key).ne(known.iter().map(|line| &line.key)) {
+        if lines
+            .iter()
+            .map(|line| &line.key)
+            .ne(known.iter().map(|line| &line.key))
+        {
             self.lines.set(lines);
         }
     }
@@ -187,15 +196,18 @@ impl Board {
             };
             (lines.len() as u64, lines.iter().filter(bad).count())
         });
-        let count = if shown == total {
-            format::count(total)
+        let of = if shown == total {
+            String::new()
         } else {
-            format!("{} of {}", format::count(shown), format::count(total))
+            format!(" of {}", format::count(total))
         };
-        match bad {
-            0 => count,
-            n => format!("{count}, {n} that {} somebody", if n == 1 { "needs" } else { "need" }),
-        }
+        let plural = if total == 1 { "" } else { "s" };
+        let trouble = match bad {
+            0 => String::new(),
+            1 => ", one needs somebody".to_owned(),
+            n => format!(", {n} need somebody"),
+        };
+        format!("{}{of} schedule{plural}{trouble}", format::count(shown))
     }
 }
 
@@ -211,12 +223,20 @@ fn Rows(line: Line) -> impl IntoView {
     let bare = id.clone();
     // The job's name is news only where it is not the id.
     let named = move || {
-        schedule.with(|s| s.name.as_deref().filter(|name| *name != bare).map(|name| cut(&format::visible(name), SHOWN)))
+        schedule.with(|s| {
+            s.name
+                .as_deref()
+                .filter(|name| *name != bare)
+                .map(|name| cut(&format::visible(name), SHOWN))
+        })
     };
     let words = move || schedule.with(|s| format::visible(&s.words));
     let pattern = move || {
         schedule.with(|s| {
-            let pattern = s.pattern.as_deref().map(|pattern| format!("{} ", format::visible(pattern)));
+            let pattern = s
+                .pattern
+                .as_deref()
+                .map(|pattern| format!("{} ", format::visible(pattern)));
             pattern.unwrap_or_default() + kind
         })
     };
@@ -234,11 +254,11 @@ fn Rows(line: Line) -> impl IntoView {
             <td class="of" data-l="queue">
                 <a href=base.queue(&queue) data-row="">{format::visible(&first.queue_name)}</a>" "<small>{queue.store.clone()}</small>
             </td>
-            <td title=pattern>{words}" "<small>{move || schedule.with(ends)}</small></td>
-            <td data-l="next">
+            <td class="when" title=pattern>{words}" "<small>{move || schedule.with(ends)}</small></td>
+            <td class="next" data-l="next">
                 {move || schedule.with(|s| next(s, &jobs.0, &jobs.1))}
             </td>
-            <td data-l="last">
+            <td class="last" data-l="last">
                 {move || schedule.with(|s| last(&s.last, &past.0, &past.1))}
             </td>
             <td class="n" data-l="made">{move || schedule.with(made)}</td>
@@ -311,7 +331,13 @@ fn last(last: &LastRun, base: &BasePath, queue: &QueueRef) -> AnyView {
     let live = expect_context::<Live>();
     match last {
         LastRun::None => view! { <span class="dim">"none yet"</span> }.into_any(),
-        LastRun::Kept(Iteration { id, at, state, begun, finished }) => {
+        LastRun::Kept(Iteration {
+            id,
+            at,
+            state,
+            begun,
+            finished,
+        }) => {
             let moment = finished.or(*begun).unwrap_or(*at);
             let href = base.job(queue, id);
             view! {

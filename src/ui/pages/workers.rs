@@ -147,10 +147,19 @@ impl Board {
             })
             .collect();
         if live::pointer_inside("fleet") {
-            let place = |line: &Line| known.iter().position(|before| before.key == line.key).unwrap_or(usize::MAX);
+            let place = |line: &Line| {
+                known
+                    .iter()
+                    .position(|before| before.key == line.key)
+                    .unwrap_or(usize::MAX)
+            };
             lines.sort_by_key(place);
         }
-        if lines.iter().map(|line| &line.key).ne(known.iter().map(|line| &line.key)) {
+        if lines
+            .iter()
+            .map(|line| &line.key)
+            .ne(known.iter().map(|line| &line.key))
+        {
             self.lines.set(lines);
         }
     }
@@ -158,7 +167,10 @@ impl Board {
     fn sums(self) -> String {
         let (workers, in_all) = self.totals.get();
         let (shown, deserted) = self.lines.with(|lines| {
-            let bad = |line: &&Line| line.crew.with(|crew| matches!(crew.standing, Standing::Deserted | Standing::Lost));
+            let bad = |line: &&Line| {
+                line.crew
+                    .with(|crew| matches!(crew.standing, Standing::Deserted | Standing::Lost))
+            };
             (lines.len(), lines.iter().filter(bad).count())
         });
         let of = if shown as u64 == u64::from(in_all) {
@@ -217,7 +229,8 @@ fn Rows(line: Line) -> impl IntoView {
     let live = expect_context::<Live>();
     let base = base();
     let crew = line.crew;
-    let (name, id, on_board) = crew.with_untracked(|c| (format::visible(&c.name), format::visible(&c.queue.queue), c.on_board));
+    let (name, id, on_board) =
+        crew.with_untracked(|c| (format::visible(&c.name), format::visible(&c.queue.queue), c.on_board));
     let href = base.href(&queue_path(&line.key));
     let alone = FleetFilter {
         q: String::new(),
@@ -262,24 +275,25 @@ fn Rows(line: Line) -> impl IntoView {
     .into_any()
 }
 
-/// Its workers by name, and who else is there.
+/// Its workers by name where they are not listed, and who else is there.
 fn summary(crew: &Crew) -> String {
     const NAMED: usize = 5;
+    let listed = crew.count == u32::try_from(crew.workers.len()).ok();
     let mut parts: Vec<String> = crew
         .names
         .iter()
-        .take(NAMED)
+        .take(if listed { 0 } else { NAMED })
         .map(|(name, count)| match (name, count) {
             (Some(name), 1) => format::visible(name),
             (name, count) => format!("{} × {}", format::count((*count).into()), label(name.as_deref())),
         })
         .collect();
-    if crew.names.len() > NAMED {
+    if crew.names.len() > NAMED && !listed {
         parts.push(format!("{} more names", crew.names.len() - NAMED));
     }
     match crew.hosts {
-        0 => {}
-        1 => parts.push("one host".into()),
+        // One address speaks for itself.
+        0 | 1 => {}
         n => parts.push(format!("{} hosts", format::count(n.into()))),
     }
     match crew.listeners {
@@ -300,9 +314,19 @@ fn Row(crew: RwSignal<Crew>, worker: Worker) -> impl IntoView {
     let first = (worker.idle_s, worker.generation);
     // These two change while it works.
     let lately = Memo::new(move |_| {
-        crew.with(|c| c.workers.iter().find(|w| w.id == id).map_or(first, |w| (w.idle_s, w.generation)))
+        crew.with(|c| {
+            c.workers
+                .iter()
+                .find(|w| w.id == id)
+                .map_or(first, |w| (w.idle_s, w.generation))
+        })
     });
-    let idle = move || format!("{} ago", format::span(i64::try_from(lately.get().0).unwrap_or(0) * 1000));
+    let idle = move || {
+        format!(
+            "{} ago",
+            format::span(i64::try_from(lately.get().0).unwrap_or(0) * 1000)
+        )
+    };
     let library = move || lately.get().1.map_or("not known yet", |generation| generation.label());
     view! {
         <tr class="one">

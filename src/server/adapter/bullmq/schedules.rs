@@ -328,7 +328,11 @@ impl Draft<'_> {
                 ScheduleKind::Repeatable
             },
             every: definition.every,
-            words: cron::words(definition.every, definition.pattern.as_deref(), definition.tz.as_deref()),
+            words: cron::words(
+                definition.every,
+                definition.pattern.as_deref(),
+                definition.tz.as_deref(),
+            ),
             pattern: definition.pattern.as_deref().map(|pattern| cut(pattern, DATA_SHOWN)),
             tz: definition.tz.as_deref().map(|tz| cut(tz, DATA_SHOWN)),
             next,
@@ -395,9 +399,13 @@ async fn complete(link: &Link, schedules: &mut [Schedule], sizes: &[Sizes]) -> R
             ScheduleKind::Scheduler => (key(queue, &format!("repeat:{}", schedule.id)), sizes.template),
             ScheduleKind::Repeatable => (key(queue, job), sizes.data),
         };
-        pipe.cmd("HGET").arg(holder).arg(if size <= DATA_MAX { "data" } else { "" });
+        pipe.cmd("HGET")
+            .arg(holder)
+            .arg(if size <= DATA_MAX { "data" } else { "" });
         let wanted = schedule.kind == ScheduleKind::Repeatable && sizes.options <= OPTIONS_MAX;
-        pipe.cmd("HGET").arg(key(queue, job)).arg(if wanted { "opts" } else { "" });
+        pipe.cmd("HGET")
+            .arg(key(queue, job))
+            .arg(if wanted { "opts" } else { "" });
         if schedule.job.as_ref().is_some_and(|job| job.state.is_none()) {
             for (list, tail) in [
                 ("active", false),

@@ -106,7 +106,13 @@ fn purpose(name: &str) -> Option<(String, Role, Option<&str>)> {
     };
     let (prefix, encoded) = queue.rsplit_once(':')?;
     let queue = text_of(&STANDARD.decode(encoded).ok()?);
-    (!queue.is_empty()).then(|| (format!("{prefix}:{queue}"), role, worker.filter(|name| !name.is_empty())))
+    (!queue.is_empty()).then(|| {
+        (
+            format!("{prefix}:{queue}"),
+            role,
+            worker.filter(|name| !name.is_empty()),
+        )
+    })
 }
 
 /// On which command the workers of each queue block: evidence of the library's generation.
@@ -154,12 +160,15 @@ mod tests {
         );
         let found = parse(&list, 100_000);
         let told: Vec<(&str, Role, u64)> = found.iter().map(|c| (&*c.queue, c.role, c.worker.id)).collect();
-        assert_eq!(told, [
-            ("bull:mail", Role::Worker, 1),
-            ("bull:mail", Role::Worker, 2),
-            ("bull:mail", Role::Listener, 3),
-            ("{bull}:ship:ping", Role::Worker, 4),
-        ]);
+        assert_eq!(
+            told,
+            [
+                ("bull:mail", Role::Worker, 1),
+                ("bull:mail", Role::Worker, 2),
+                ("bull:mail", Role::Listener, 3),
+                ("{bull}:ship:ping", Role::Worker, 4),
+            ]
+        );
         let first = &found[0].worker;
         assert_eq!((first.since, first.idle_s, first.name.as_deref()), (40_000, 2, None));
         assert_eq!(first.address, "10.0.0.1:501");
@@ -179,7 +188,10 @@ mod tests {
         }
         let long = format!("id=1 name=bull:{}:w:{} cmd=get age=x", name("q"), "n".repeat(10_000));
         let found = parse(&long, 7);
-        assert_eq!(found[0].worker.name.as_ref().map(|n| n.chars().count()), Some(NAME_MAX + 1));
+        assert_eq!(
+            found[0].worker.name.as_ref().map(|n| n.chars().count()),
+            Some(NAME_MAX + 1)
+        );
         assert_eq!(found[0].worker.since, 7, "an age that is no number is no age");
     }
 }

@@ -65,7 +65,10 @@ impl Collector {
         let unknown: Vec<QueueId> = {
             let mut state = self.state();
             for (queue, track) in &mut state.tracks {
-                track.workers(at, counts.as_ref().map(|counts| counts.get(queue).copied().unwrap_or(0)));
+                track.workers(
+                    at,
+                    counts.as_ref().map(|counts| counts.get(queue).copied().unwrap_or(0)),
+                );
             }
             let known = &state.tracks;
             counts
@@ -143,6 +146,9 @@ mod tests {
         let mut now = [connection(1, 10_900), connection(2, 90_000)];
         steady(&[connection(1, 10_000), connection(2, 10_000)], &mut now);
         assert_eq!(now[0].worker.since, 10_000);
-        assert_eq!(now[1].worker.since, 90_000, "the store was restarted: another connection");
+        assert_eq!(
+            now[1].worker.since, 90_000,
+            "the store was restarted: another connection"
+        );
     }
 }

@@ -48,7 +48,10 @@ pub async fn workers(
 }
 
 /// The same for the API.
-pub async fn workers_json(State(app): State<App>, Query(query): Query<FleetQuery>) -> Result<Json<WorkersPage>, Refusal> {
+pub async fn workers_json(
+    State(app): State<App>,
+    Query(query): Query<FleetQuery>,
+) -> Result<Json<WorkersPage>, Refusal> {
     let filter = query.filter()?;
     let (page, _) = app.service().workers(&filter).await;
     Ok(Json(WorkersPage::clone(&page)))

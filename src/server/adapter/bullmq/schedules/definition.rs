@@ -7,16 +7,7 @@ use md5::{Digest, Md5};
 use redis::{RedisResult, Value};
 
 /// Fields of a definition, in the order of [`Definition::read`].
-pub(super) const FIELDS: [&str; 8] = [
-    "name",
-    "pattern",
-    "every",
-    "tz",
-    "startDate",
-    "endDate",
-    "limit",
-    "ic",
-];
+pub(super) const FIELDS: [&str; 8] = ["name", "pattern", "every", "tz", "startDate", "endDate", "limit", "ic"];
 
 /// What a schedule says it does.
 #[derive(Clone, Debug, Default)]
@@ -60,7 +51,12 @@ impl Definition {
     /// `name:id:end:tz:pattern`, as the libraries themselves take it apart.
     fn of_member(member: &str) -> Self {
         let parts: Vec<&str> = member.splitn(5, ':').collect();
-        let text = |i: usize| parts.get(i).filter(|part| !part.is_empty()).map(|part| (*part).to_owned());
+        let text = |i: usize| {
+            parts
+                .get(i)
+                .filter(|part| !part.is_empty())
+                .map(|part| (*part).to_owned())
+        };
         let (tz, suffix) = match parts.len() {
             // Bull leaves the time zone out before an interval.
             4 => (None, text(3)),
@@ -119,7 +115,13 @@ mod tests {
         );
         assert_eq!(
             read("mail:id:1795239692120:Europe/Paris:0 2 * * *"),
-            (some("mail"), None, some("0 2 * * *"), some("Europe/Paris"), Some(1_795_239_692_120))
+            (
+                some("mail"),
+                None,
+                some("0 2 * * *"),
+                some("Europe/Paris"),
+                Some(1_795_239_692_120)
+            )
         );
         assert_eq!(read("mail::::5000"), (some("mail"), Some(5000), None, None, None));
         // Bull, an interval
