@@ -13,6 +13,8 @@
 //! | [`store`] | one Redis: reachable or not, since when and why, and its vital signs |
 //! | [`insight`] | a queue's limits, retention, and how long its jobs wait and run |
 //! | [`job`] | a job as a row and in full |
+//! | [`worker`] | who serves which queue |
+//! | [`schedule`] | what creates jobs on a timetable |
 //! | [`page`] | what each page of the board is made of |
 //! | [`event`] | the vocabulary of the event stream |
 //! | [`verdict`] | Bad, Watch, OK, Paused, Unknown, each with its sentence |
@@ -30,9 +32,11 @@ pub mod insight;
 pub mod job;
 pub mod page;
 pub mod queue;
+pub mod schedule;
 pub mod state;
 pub mod store;
 pub mod verdict;
+pub mod worker;
 
 /// Milliseconds since the Unix epoch, UTC.
 ///

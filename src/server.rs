@@ -10,6 +10,7 @@ pub mod boot;
 pub mod chart;
 pub mod collect;
 pub mod config;
+pub mod cron;
 pub mod http;
 pub mod service;
 pub mod shared;

@@ -5,7 +5,7 @@
 //! one event stream per tab. A page never asks a store; it shows what the board knows.
 //!
 //! - [`app`]: picks the page and puts the frame around it
-//! - [`pages`]: overview, queue, job, notice
+//! - [`pages`]: overview, queue, job, workers, schedules, notice
 //! - [`components`]: what more than one page needs
 //! - [`live`]: the stream, its state, fetching, the keyboard. Does nothing on the server
 
@@ -43,6 +43,22 @@ pub fn title(page: &Page) -> String {
         }
         Body::Queue(page) => format!("{} · Drover", page.queue.name),
         Body::Job(page) => format!("{} · {} · Drover", page.job.row.id, page.queue.name),
+        Body::Workers(page) => {
+            let deserted = page.queues.iter().filter(|crew| crew.level == Level::Bad).count();
+            if deserted == 0 {
+                "Workers · Drover".into()
+            } else {
+                format!("{deserted} without workers · Workers · Drover")
+            }
+        }
+        Body::Schedules(page) => {
+            let bad = page.schedules.iter().filter(|s| s.verdict.level == Level::Bad).count();
+            if bad == 0 {
+                "Schedules · Drover".into()
+            } else {
+                format!("{bad} bad · Schedules · Drover")
+            }
+        }
         Body::Notice(notice) => format!("{} · Drover", notice.title),
     };
     text.replace('&', "&amp;").replace('<', "&lt;").replace('>', "&gt;")

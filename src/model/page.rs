@@ -7,9 +7,11 @@ use super::Millis;
 use super::insight::Insight;
 use super::job::{JobDetail, JobRow};
 use super::queue::{QueueRef, QueueSummary};
+use super::schedule::SchedulesPage;
 use super::state::JobState;
 use super::store::StoreSummary;
 use super::verdict::Level;
+use super::worker::WorkersPage;
 use serde::{Deserialize, Serialize};
 
 /// Rows on a page of jobs when the address does not say.
@@ -47,6 +49,10 @@ pub enum Body {
     Queue(QueuePage),
     /// One job.
     Job(JobPage),
+    /// Who works for which queue.
+    Workers(WorkersPage),
+    /// What runs when.
+    Schedules(SchedulesPage),
     /// Something that could not be shown.
     Notice(Notice),
 }

@@ -16,10 +16,12 @@ use crate::model::family::Family;
 use crate::model::insight::Insight;
 use crate::model::job::{JobDetail, Progress};
 use crate::model::page::{JobPageRows, Order};
+use crate::model::schedule::Schedule;
 use crate::model::state::JobState;
 use crate::model::store::Reach;
+use crate::model::worker::Worker;
 use async_trait::async_trait;
-use std::collections::{HashMap, HashSet};
+use std::collections::HashSet;
 use std::fmt;
 use std::sync::Arc;
 use tokio::sync::mpsc;
@@ -149,6 +151,44 @@ pub struct JobQuery {
     pub limit: usize,
 }
 
+/// What a store says of its connections.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Connections {
+    /// Everybody whose connection names a queue.
+    Known(Vec<Connected>),
+    /// It does not tell: why, and what to do about it.
+    Refused(String),
+}
+
+/// A connection that names a queue.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Connected {
+    /// The queue it names, whether or not there is such a queue.
+    pub queue: QueueId,
+    /// What it is there for.
+    pub role: Role,
+    /// Who it is.
+    pub worker: Worker,
+}
+
+/// What a connection is there for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Role {
+    /// It takes jobs.
+    Worker,
+    /// It listens to the queue's events.
+    Listener,
+}
+
+/// How many schedules are read at most.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Bounds {
+    /// Of one queue.
+    pub queue: usize,
+    /// Of all queues together.
+    pub all: usize,
+}
+
 /// Why a read failed.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum ReadError {
@@ -193,8 +233,18 @@ pub trait Adapter: Send + Sync + fmt::Debug {
     /// last ending at `until`.
     async fn finished(&self, queue: &QueueId, until: Millis, minutes: usize) -> Result<Vec<Kept>, Trouble>;
 
-    /// Connected workers by queue, for every queue that has any; `None` if the store does not tell.
-    async fn workers(&self) -> Result<Option<HashMap<QueueId, u32>>, Trouble>;
+    /// Who is connected and says which queue it is there for. One command for the whole store,
+    /// however many workers and queues there are.
+    async fn workers(&self) -> Result<Connections, Trouble>;
+
+    /// How many schedules each queue has, in the order of `queues`; `None` where it cannot be
+    /// counted. One command for each queue, in one round trip.
+    async fn count_schedules(&self, queues: &[QueueId]) -> Result<Vec<Option<u64>>, Trouble>;
+
+    /// The schedules of these queues that run next, the next first: at most `bounds.queue` of one
+    /// queue and `bounds.all` together. The store's id, the queue's name and the verdict are left to
+    /// whoever knows them.
+    async fn schedules(&self, queues: &[QueueId], bounds: Bounds) -> Result<Vec<Schedule>, Trouble>;
 
     /// Follows exactly these queues from now on.
     fn follow(&self, queues: &[QueueId]);

@@ -6,6 +6,7 @@
 //!
 //! - [`queues`]: a queue's jobs and throughput
 //! - [`jobs`]: one job
+//! - [`fleet`]: who works, and what runs when
 
 use super::adapter::{JobQuery, ReadError, Trouble};
 use super::collect::board::{Board, Position};
@@ -20,6 +21,7 @@ use crate::model::store::StoreSummary;
 use std::sync::Arc;
 use std::time::Duration;
 
+pub mod fleet;
 pub mod jobs;
 pub mod queues;
 
@@ -104,6 +106,7 @@ pub struct Service {
     jobs: Shared<(QueueRef, String), Result<Option<JobDetail>, ReadError>>,
     charts: Shared<QueueRef, Arc<str>>,
     insights: Shared<QueueRef, Result<Insight, Trouble>>,
+    fleet: fleet::Fleet,
 }
 
 impl Service {
@@ -117,6 +120,7 @@ impl Service {
             jobs: Shared::new(SHARE),
             charts: Shared::new(CHART),
             insights: Shared::new(CHART),
+            fleet: fleet::Fleet::default(),
         }
     }
 

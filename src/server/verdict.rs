@@ -15,6 +15,8 @@
 //! | R1 | Watch, Bad | a store's memory is at 75 %, 90 % of its limit |
 //! | R2 | Bad | a store evicts keys |
 //! | R3 | Watch | a store may evict keys: its policy is not `noeviction` |
+//!
+//! The rules of schedules (S) are in [`schedule`].
 
 use super::collect::throughput::Slice;
 use crate::model::Millis;
@@ -22,6 +24,8 @@ use crate::model::counts::Counts;
 use crate::model::format;
 use crate::model::store::{Reach, StoreSummary};
 use crate::model::verdict::{Level, Verdict};
+
+pub mod schedule;
 
 /// How long the next job may wait. One promise for all queues until it can be configured.
 pub const PROMISE: Millis = 60_000;

@@ -14,5 +14,7 @@ mod http;
 mod insight;
 mod layers;
 mod reading;
+mod schedules;
 mod stores;
 mod support;
+mod workers;

@@ -2,7 +2,7 @@
 
 use super::components::LinkBadge;
 use super::live::{self, Live};
-use super::pages::{JobView, NoticeView, OverviewView, QueueView};
+use super::pages::{JobView, NoticeView, OverviewView, QueueView, SchedulesView, WorkersView};
 use crate::base_path::BasePath;
 use crate::model::page::{Body, Page};
 use leptos::prelude::*;
@@ -33,6 +33,8 @@ pub fn App(page: Page) -> impl IntoView {
         Body::Overview(overview) => view! { <OverviewView overview after/> }.into_any(),
         Body::Queue(queue) => view! { <QueueView page=queue after/> }.into_any(),
         Body::Job(job) => view! { <JobView page=job after/> }.into_any(),
+        Body::Workers(workers) => view! { <WorkersView page=workers after/> }.into_any(),
+        Body::Schedules(schedules) => view! { <SchedulesView page=schedules after/> }.into_any(),
         Body::Notice(notice) => view! { <NoticeView notice/> }.into_any(),
     };
     view! {
@@ -47,6 +49,8 @@ pub fn App(page: Page) -> impl IntoView {
             </a>
             <nav aria-label="Main">
                 <a href=base.href("/") data-key="o">"Queues"</a>
+                <a href=base.href("/workers") data-key="w">"Workers"</a>
+                <a href=base.href("/schedules") data-key="s">"Schedules"</a>
             </nav>
             <LinkBadge/>
             <form class="theme" method="post" action=base.href("/theme") aria-label="Theme">
@@ -64,6 +68,8 @@ pub fn App(page: Page) -> impl IntoView {
                 <dt><kbd>"/"</kbd></dt><dd>"search"</dd>
                 <dt><kbd>"r"</kbd></dt><dd>"show what is new in a list"</dd>
                 <dt><kbd>"g"</kbd>" "<kbd>"o"</kbd></dt><dd>"all queues"</dd>
+                <dt><kbd>"g"</kbd>" "<kbd>"w"</kbd></dt><dd>"workers"</dd>
+                <dt><kbd>"g"</kbd>" "<kbd>"s"</kbd></dt><dd>"schedules"</dd>
                 <dt><kbd>"Esc"</kbd></dt><dd>"back, one level up"</dd>
                 <dt><kbd>"?"</kbd></dt><dd>"this help"</dd>
             </dl>

@@ -21,7 +21,7 @@ mod stream;
 pub use attention::idle_ms;
 #[cfg(feature = "hydrate")]
 pub use browser::{
-    after_hydration, document, fetch_json, fetch_text, path_and_query, pointer_inside, set_timeout, start_clock,
+    after_hydration, document, fetch_json, fetch_text, hidden, path_and_query, pointer_inside, set_timeout, start_clock,
 };
 #[cfg(feature = "hydrate")]
 pub use stream::follow;
@@ -75,11 +75,31 @@ impl Live {
     }
 }
 
+/// Reads `url` again and again while the page is visible, `every_ms` after each answer.
+pub fn reread<T: serde::de::DeserializeOwned + 'static>(
+    every_ms: i32,
+    url: String,
+    then: impl Fn(T) + Clone + 'static,
+) {
+    set_timeout(every_ms, move || {
+        if hidden() {
+            return reread(every_ms, url, then);
+        }
+        let again = url.clone();
+        fetch_json::<T>(url, move |answer| {
+            if let Some(answer) = answer {
+                then(answer);
+            }
+            reread(every_ms, again, then);
+        });
+    });
+}
+
 /// What a page does with a frame; `true` for a snapshot.
 pub type OnFrame = Box<dyn Fn(Frame, bool)>;
 
 #[cfg(not(feature = "hydrate"))]
-pub use on_the_server::{fetch_json, fetch_text, follow, idle_ms, pointer_inside, set_timeout, start_clock};
+pub use on_the_server::{fetch_json, fetch_text, follow, hidden, idle_ms, pointer_inside, set_timeout, start_clock};
 
 /// The twins: on the server nothing moves.
 #[cfg(not(feature = "hydrate"))]
@@ -96,6 +116,10 @@ mod on_the_server {
 
     pub fn idle_ms() -> f64 {
         0.0
+    }
+
+    pub fn hidden() -> bool {
+        true
     }
 
     pub fn set_timeout(_: i32, _: impl FnOnce() + 'static) {}

@@ -22,16 +22,19 @@
 //! | `J` | all | hash | the job |
 //! | `J:lock` | all | string | its worker's lock, 30 s, renewed |
 //! | `J:logs` | all | list | log lines, oldest first |
+//! | `P:repeat` | all | zset | schedules; score = when the next job is planned for, ms |
+//! | `P:repeat:<id>` | 5, 6 | hash | a schedule's definition; the field `ic` marks a job scheduler |
 //! | `J:dependencies`, `J:processed`, `J:failed`, `J:unsuccessful` | 3–6 | set, hash, hash, zset | its children |
 //!
 //! Verified against the npm packages `bull` 4.16.5 and `bullmq` 3.16.2, 4.18.3, 5.81.5 and 6.7.0 in
 //! `src/tests`.
 //!
 //! - [`layout`]: which generation a queue's keys belong to, by evidence
-//! - [`discover`]: which queues there are, and which workers are connected
+//! - [`discover`]: which queues there are; [`workers`]: who is connected
 //! - [`counts`]: how many jobs, in one pipeline for any number of queues
 //! - [`list`]: a page of jobs; [`search`]: the ones whose name or id matches; [`job`]: one job in full
 //! - [`metrics`]: minutes that workers record
+//! - [`schedules`]: what creates jobs on a timetable
 //! - [`insight`]: limits, retention, and how long jobs wait and run
 //! - [`events`]: following all queues over two blocking connections; [`channels`]: Bull's over a third
 
@@ -44,17 +47,20 @@ pub mod job;
 pub mod layout;
 pub mod list;
 pub mod metrics;
+pub mod schedules;
 pub mod search;
+pub mod workers;
 
 use super::redis::link::Link;
-use super::{Adapter, Change, FoundQueue, JobQuery, Kept, QueueId, ReadError, Reading, Trouble};
+use super::{Adapter, Bounds, Change, Connections, FoundQueue, JobQuery, Kept, QueueId, ReadError, Reading, Trouble};
 use crate::model::Millis;
 use crate::model::exact::bytes_of;
 use crate::model::insight::Insight;
 use crate::model::job::JobDetail;
 use crate::model::page::JobPageRows;
+use crate::model::schedule::Schedule;
 use async_trait::async_trait;
-use std::collections::{HashMap, HashSet};
+use std::collections::HashSet;
 use std::sync::Arc;
 use tokio::sync::mpsc;
 
@@ -154,8 +160,16 @@ impl Adapter for BullMq {
         insight::read(&self.link, queue).await
     }
 
-    async fn workers(&self) -> Result<Option<HashMap<QueueId, u32>>, Trouble> {
-        discover::workers(&self.link, &self.layouts).await
+    async fn workers(&self) -> Result<Connections, Trouble> {
+        workers::read(&self.link, &self.layouts).await
+    }
+
+    async fn count_schedules(&self, queues: &[QueueId]) -> Result<Vec<Option<u64>>, Trouble> {
+        schedules::count(&self.link, queues).await
+    }
+
+    async fn schedules(&self, queues: &[QueueId], bounds: Bounds) -> Result<Vec<Schedule>, Trouble> {
+        schedules::read(&self.link, queues, bounds).await
     }
 
     fn follow(&self, queues: &[QueueId]) {

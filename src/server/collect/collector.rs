@@ -29,6 +29,9 @@ use std::time::{Duration, Instant};
 use tokio::time::{MissedTickBehavior, sleep};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
+use workforce::Workforce;
+
+pub mod workforce;
 
 /// The pace of [`Collector::keep`].
 const TICK: Duration = Duration::from_secs(1);
@@ -71,6 +74,7 @@ struct State {
     judge: Judge,
     tracks: HashMap<QueueId, Track>,
     evicted: Option<u64>,
+    workforce: Workforce,
 }
 
 impl Collector {
@@ -101,6 +105,7 @@ impl Collector {
                 judge: Judge::new(at),
                 tracks: HashMap::new(),
                 evicted: None,
+                workforce: Workforce::default(),
             }),
             counting: tokio::sync::Mutex::default(),
         }
@@ -325,46 +330,6 @@ impl Collector {
         state.summary.queues = u32::try_from(queues.len()).unwrap_or(u32::MAX);
         // Under the lock, so that the adapter hears of the queues in the order in which they changed.
         self.adapter.follow(&queues);
-    }
-
-    async fn read_workers(&self) {
-        let Ok(workers) = self.adapter.workers().await else {
-            return;
-        };
-        let at = now();
-        let unknown: Vec<QueueId> = {
-            let mut state = self.state();
-            for (queue, track) in &mut state.tracks {
-                track.workers(at, workers.as_ref().map(|w| w.get(queue).copied().unwrap_or(0)));
-            }
-            let known = &state.tracks;
-            workers
-                .into_iter()
-                .flat_map(HashMap::into_keys)
-                .filter(|queue| !known.contains_key(queue))
-                .collect()
-        };
-        if !unknown.is_empty() {
-            // A worker is connected to a queue that no search has found yet.
-            self.take_up_served(unknown).await;
-        }
-    }
-
-    async fn take_up_served(&self, queues: Vec<QueueId>) {
-        let Ok(found) = self.adapter.recognise(&queues).await else {
-            return;
-        };
-        self.take_up(&found).await;
-        let Ok(Some(workers)) = self.adapter.workers().await else {
-            return;
-        };
-        let at = now();
-        let mut state = self.state();
-        for queue in found {
-            if let Some(track) = state.tracks.get_mut(&queue.id) {
-                track.workers(at, Some(workers.get(&queue.id).copied().unwrap_or(0)));
-            }
-        }
     }
 
     async fn read_info(&self) {

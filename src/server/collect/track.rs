@@ -44,6 +44,8 @@ pub(super) struct Track {
     pushed: bool,
     /// Jobs ever added, where that is how arrivals are known.
     added: Option<u64>,
+    /// Whether a worker has ever been seen.
+    ever_served: bool,
     /// Spreads the recounts of idle queues over time.
     phase: Millis,
 }
@@ -79,6 +81,7 @@ impl Track {
             no_workers_since: None,
             pushed: true,
             added: None,
+            ever_served: false,
             phase,
         }
     }
@@ -169,8 +172,16 @@ impl Track {
             Some(0) => {
                 self.no_workers_since.get_or_insert(now);
             }
-            _ => self.no_workers_since = None,
+            _ => {
+                self.no_workers_since = None;
+                self.ever_served |= workers.is_some();
+            }
         }
+    }
+
+    /// Since when no worker has been seen, and whether that was so from the first look on.
+    pub(super) fn deserted(&self) -> Option<(Millis, bool)> {
+        self.no_workers_since.map(|since| (since, !self.ever_served))
     }
 
     /// Refreshes what changes with time alone.

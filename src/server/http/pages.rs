@@ -19,7 +19,9 @@ use axum::response::{Html, IntoResponse, Response};
 
 pub mod overview;
 pub mod queue;
+pub mod schedules;
 pub mod theme;
+pub mod workers;
 
 pub use overview::Rendered;
 

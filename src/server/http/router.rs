@@ -15,6 +15,8 @@ pub fn router(app: App) -> Router {
         .route("/queues/{store}/{queue}/find", get(pages::queue::find_job))
         .route("/queues/{store}/{queue}/chart.svg", get(pages::queue::chart))
         .route("/queues/{store}/{queue}/jobs/{job}", get(pages::queue::job))
+        .route("/workers", get(pages::workers::workers))
+        .route("/schedules", get(pages::schedules::schedules))
         .route("/theme", post(pages::theme::choose))
         // what the pages are made of
         .route("/pkg/{file}", get(assets::pkg))
@@ -26,6 +28,8 @@ pub fn router(app: App) -> Router {
         .route("/api/v1/queues/{store}/{queue}", get(api::queue))
         .route("/api/v1/queues/{store}/{queue}/jobs", get(api::jobs))
         .route("/api/v1/queues/{store}/{queue}/jobs/{job}", get(api::job))
+        .route("/api/v1/workers", get(pages::workers::workers_json))
+        .route("/api/v1/schedules", get(pages::schedules::schedules_json))
         .route("/api/{*rest}", get(problem::no_such_route))
         // streams
         .route("/events", get(events::stream))

@@ -48,6 +48,11 @@ pub(super) fn set_time(now: i64) {
     SET_AT.with(|cell| cell.set(js_sys::Date::now()));
 }
 
+/// Whether nobody can see the page.
+pub fn hidden() -> bool {
+    document().hidden()
+}
+
 /// Runs `then` once, later.
 pub fn set_timeout(ms: i32, then: impl FnOnce() + 'static) {
     let then = Closure::once_into_js(then);

@@ -46,6 +46,8 @@ fn press(key: &str, typing: bool) -> bool {
             true
         }
         "o" if was_going => click("[data-key=o]"),
+        "w" if was_going => click("[data-key=w]"),
+        "s" if was_going => click("[data-key=s]"),
         "j" => step(1),
         "k" => step(-1),
         "r" => click("[data-refresh]:not(.none)"),

@@ -4,11 +4,9 @@
 use super::super::redis::link::Link;
 use super::super::redis::reply;
 use super::super::{FoundQueue, QueueId, Trouble};
-use super::layout::{Blocking, Layouts};
+use super::layout::Layouts;
 use super::{Scope, key, name_of};
 use crate::model::exact::{bytes_of, text_of};
-use base64::Engine;
-use base64::engine::general_purpose::STANDARD;
 use redis::{RedisResult, Value};
 use std::collections::{BTreeSet, HashMap, HashSet};
 use std::sync::{Mutex, MutexGuard};
@@ -208,55 +206,6 @@ async fn verify(link: &Link, candidates: BTreeSet<String>) -> Result<BTreeSet<St
     Ok(real)
 }
 
-/// Connected workers by queue, from the names their connections carry; `None` if the server does not
-/// tell who is connected. One command for the whole store.
-pub async fn workers(link: &Link, layouts: &Layouts) -> Result<Option<HashMap<QueueId, u32>>, Trouble> {
-    let mut pipe = redis::pipe();
-    pipe.cmd("CLIENT").arg("LIST").arg("TYPE").arg("normal");
-    let Some(Ok(list)) = link.run(&mut pipe).await?.into_iter().next() else {
-        return Ok(None);
-    };
-    Ok(reply::exact(&list).map(|text| {
-        layouts.note_blocking(blocking(&text));
-        count_workers(&text)
-    }))
-}
-
-/// Reads `CLIENT LIST`: how many connections of workers each queue has.
-fn count_workers(list: &str) -> HashMap<QueueId, u32> {
-    let mut workers: HashMap<QueueId, u32> = HashMap::new();
-    for queue in list.lines().filter_map(served) {
-        *workers.entry(queue).or_default() += 1;
-    }
-    workers
-}
-
-/// On which command each queue's workers block, where one is blocked right now.
-fn blocking(list: &str) -> HashMap<QueueId, Blocking> {
-    let command = |line: &str| match field(line, "cmd=")? {
-        "bzpopmin" => Some(Blocking::Marker),
-        "brpoplpush" | "blmove" => Some(Blocking::List),
-        _ => None,
-    };
-    list.lines()
-        .filter_map(|line| Some((served(line)?, command(line)?)))
-        .collect()
-}
-
-fn field<'a>(line: &'a str, name: &str) -> Option<&'a str> {
-    line.split(' ').find_map(|field| field.strip_prefix(name))
-}
-
-/// The queue that a connection works for. A worker's blocking connection is called `<prefix>:<base64 of the
-/// queue's name>`, with `:w:<worker's name>` behind it when the worker has one.
-fn served(line: &str) -> Option<QueueId> {
-    let name = field(line, "name=")?;
-    let name = name.split_once(":w:").map_or(name, |(queue, _)| queue);
-    let (prefix, encoded) = name.rsplit_once(':')?;
-    let queue = text_of(&STANDARD.decode(encoded).ok()?);
-    (!queue.is_empty()).then(|| format!("{prefix}:{queue}").into())
-}
-
 /// Makes a configured prefix match only itself.
 pub(super) fn escape_glob(text: &str) -> String {
     let mut escaped = String::with_capacity(text.len());
@@ -272,23 +221,6 @@ pub(super) fn escape_glob(text: &str) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn workers_are_counted_by_the_names_of_their_connections() {
-        let name = |queue: &str| STANDARD.encode(queue);
-        let list = format!(
-            "id=1 addr=a name=bull:{mail} cmd=bzpopmin\nid=2 name=bull:{mail}:w:eu-1 cmd=bzpopmin\n\
-             id=3 name=bull:{mail}:qe cmd=xread\nid=4 name={{bull}}:{ship} cmd=bzpopmin\nid=5 name= cmd=get\n\
-             id=6 name=sidekiq cmd=get\n",
-            mail = name("mail"),
-            ship = name("ship:ping"),
-        );
-        let workers = count_workers(&list);
-        assert_eq!(workers.get("bull:mail"), Some(&2), "{workers:?}");
-        assert_eq!(workers.get("{bull}:ship:ping"), Some(&1));
-        assert_eq!(workers.len(), 2, "{workers:?}");
-        assert_eq!(blocking(&list).get("bull:mail"), Some(&Blocking::Marker));
-    }
 
     #[test]
     fn a_prefix_with_glob_characters_matches_itself() {

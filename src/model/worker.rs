@@ -1,0 +1,271 @@
+//! Who does the work: connected workers, by the queue they serve.
+//!
+//! The queue libraries keep no register of workers. What is known comes from the store's list of
+//! connections: a worker gives its blocking connection the name of its queue. So a worker here is one
+//! such connection, one for each worker object of a process, whatever its concurrency.
+
+use super::queue::QueueRef;
+use super::store::Reach;
+use super::verdict::Level;
+use super::{Millis, format};
+use serde::{Deserialize, Serialize};
+
+/// What the command a worker blocks in tells of its library.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Generation {
+    /// It takes jobs off the waiting list with `BRPOPLPUSH` or `BLMOVE`: Bull, or BullMQ up to 4.
+    List,
+    /// It waits for a marker with `BZPOPMIN`: BullMQ from 5 on.
+    Marker,
+}
+
+impl Generation {
+    /// What people call it.
+    #[must_use]
+    pub const fn label(self) -> &'static str {
+        match self {
+            Self::List => "Bull or BullMQ 3, 4",
+            Self::Marker => "BullMQ 5 or 6",
+        }
+    }
+}
+
+/// One connected worker.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Worker {
+    /// The number of its connection, which the store gives out once.
+    pub id: u64,
+    /// The name its application gave it.
+    pub name: Option<String>,
+    /// Host and port it connects from, as the store sees them: behind a proxy, the proxy's.
+    pub address: String,
+    /// When it connected, to the second.
+    pub since: Millis,
+    /// Seconds since its last command. A worker that is busy in every slot asks for nothing.
+    pub idle_s: u64,
+    /// What its blocking command tells; `None` until it has asked for work.
+    pub generation: Option<Generation>,
+    /// What its Redis client calls itself, where the store keeps that (Redis 7.2 and later).
+    pub client: Option<String>,
+}
+
+/// Whether a queue has somebody to do its work.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Standing {
+    /// Work waits, and nobody is there to do it.
+    Deserted,
+    /// Jobs are active, and no worker is connected any more.
+    Lost,
+    /// Work waits, nobody is there, and the queue is paused anyway.
+    Held,
+    /// The store does not say who is connected.
+    Unknown,
+    /// Workers are connected.
+    Served,
+    /// Nobody is connected, and nothing is to be done.
+    Empty,
+}
+
+/// One queue and who serves it.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Crew {
+    /// The queue.
+    pub queue: QueueRef,
+    /// The name its application gave it.
+    pub name: String,
+    /// False for a queue that workers name and the board does not show.
+    pub on_board: bool,
+    /// Whether anybody is there who should be.
+    pub standing: Standing,
+    /// How bad that is: silence of a few seconds is a restart.
+    pub level: Level,
+    /// Whether it hands out no work; `None` if not known.
+    pub paused: Option<bool>,
+    /// Jobs ready to be taken: waiting and prioritized.
+    pub waiting: Option<u64>,
+    /// Jobs being worked on, by all its workers together.
+    pub active: Option<u64>,
+    /// Since when no worker has been seen; `None` while there is one, or if not known.
+    pub deserted_since: Option<Millis>,
+    /// Whether nobody was there from the first look on: it may have been so for longer.
+    pub deserted_longer: bool,
+    /// How many workers are connected; `None` if the store does not say.
+    pub count: Option<u32>,
+    /// How many connections listen to its events without working.
+    pub listeners: u32,
+    /// The names of its workers with how many carry each, most frequent first; `None` is "no name".
+    pub names: Vec<(Option<String>, u32)>,
+    /// The hosts they connect from.
+    pub hosts: u32,
+    /// The workers themselves, longest connected first; fewer than `count` where there are many.
+    pub workers: Vec<Worker>,
+}
+
+impl Crew {
+    /// What is the matter, in one line; empty when nothing is.
+    #[must_use]
+    pub fn sentence(&self, now: Millis) -> String {
+        let since = || match self.deserted_since {
+            Some(since) if self.deserted_longer => format!(" for {} or longer", format::span(now - since)),
+            Some(since) => format!(" for {}", format::span(now - since)),
+            None => String::new(),
+        };
+        let waiting = || format::count_or_unknown(self.waiting);
+        match self.standing {
+            Standing::Deserted => format!("{} waiting, no worker{}.", waiting(), since()),
+            Standing::Lost => format!(
+                "{} active, no worker{}.",
+                format::count_or_unknown(self.active),
+                since()
+            ),
+            Standing::Held => format!(
+                "Paused with {} waiting; no worker{}, and none is needed until it is resumed.",
+                waiting(),
+                since()
+            ),
+            Standing::Unknown => "The store does not say who is connected.".into(),
+            Standing::Empty => format!("No worker{}; nothing waits.", since()),
+            Standing::Served if self.paused == Some(true) => format!("Paused with {} waiting.", waiting()),
+            Standing::Served => String::new(),
+        }
+    }
+}
+
+/// What a store says of its connections.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Roster {
+    /// The store.
+    pub store: String,
+    /// Whether it answers.
+    pub reach: Reach,
+    /// When its connections were listed; `None` if they never were.
+    pub as_of: Option<Millis>,
+    /// Why it does not list them, with what to do about it.
+    pub refused: Option<String>,
+}
+
+/// How many workers carry a name, over all queues shown.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct NameCount {
+    /// The name; `None` for workers without one.
+    pub name: Option<String>,
+    /// Connections.
+    pub workers: u32,
+    /// Queues they serve.
+    pub queues: u32,
+}
+
+/// Who serves what.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct WorkersPage {
+    /// Each store, in the order of the configuration.
+    pub stores: Vec<Roster>,
+    /// What was asked for.
+    pub filter: FleetFilter,
+    /// The queues, those with work and nobody to do it first.
+    pub queues: Vec<Crew>,
+    /// How many queues there are without the filter.
+    pub queues_in_all: u32,
+    /// The most frequent names.
+    pub names: Vec<NameCount>,
+    /// Workers of all queues shown.
+    pub workers: u32,
+    /// Whether each worker has a line of its own: not where hundreds are shown.
+    pub detailed: bool,
+}
+
+/// Which part of the fleet, as it stands in an address.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
+pub struct FleetFilter {
+    /// Only what has this text in a name, an id or an address, in any case of letters; empty for all.
+    pub q: String,
+    /// Only this queue.
+    pub queue: Option<QueueRef>,
+}
+
+impl FleetFilter {
+    /// Whether it lets everything through.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.q.is_empty() && self.queue.is_none()
+    }
+
+    /// What stands behind `?` in an address, without the question mark; empty for everything.
+    #[must_use]
+    pub fn query(&self) -> String {
+        let mut parts = Vec::new();
+        if let Some(queue) = &self.queue {
+            parts.push(format!("queue={}", super::event::encode_segment(&queue.to_string())));
+        }
+        if !self.q.is_empty() {
+            parts.push(format!("q={}", super::event::encode_segment(&self.q)));
+        }
+        parts.join("&")
+    }
+
+    /// Whether one of these texts has what is looked for.
+    pub fn finds<'a>(&self, texts: impl IntoIterator<Item = &'a str>) -> bool {
+        if self.q.is_empty() {
+            return true;
+        }
+        let wanted = self.q.to_lowercase();
+        texts.into_iter().any(|text| text.to_lowercase().contains(&wanted))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn crew(standing: Standing) -> Crew {
+        Crew {
+            queue: QueueRef {
+                store: "redis".into(),
+                queue: "bull:mail".into(),
+            },
+            name: "mail".into(),
+            on_board: true,
+            standing,
+            level: Level::Bad,
+            paused: Some(false),
+            waiting: Some(812),
+            active: Some(3),
+            deserted_since: Some(0),
+            deserted_longer: false,
+            count: Some(0),
+            listeners: 0,
+            names: vec![],
+            hosts: 0,
+            workers: vec![],
+        }
+    }
+
+    #[test]
+    fn a_queue_without_workers_says_so_in_one_line() {
+        let mut crew = crew(Standing::Deserted);
+        assert_eq!(crew.sentence(180_000), "812 waiting, no worker for 3 m.");
+        crew.deserted_longer = true;
+        assert_eq!(crew.sentence(180_000), "812 waiting, no worker for 3 m or longer.");
+        crew.standing = Standing::Lost;
+        assert_eq!(crew.sentence(180_000), "3 active, no worker for 3 m or longer.");
+        crew.standing = Standing::Held;
+        assert!(crew.sentence(180_000).starts_with("Paused with 812 waiting"));
+    }
+
+    #[test]
+    fn a_filter_is_an_address_and_back() {
+        let filter = FleetFilter {
+            q: "a&b é".into(),
+            queue: Some(QueueRef {
+                store: "redis".into(),
+                queue: "bull:x/y".into(),
+            }),
+        };
+        assert_eq!(filter.query(), "queue=redis%2Fbull:x%2Fy&q=a%26b%20%C3%A9");
+        assert!(filter.finds(["nothing", "XA&B É!"]));
+        assert!(!filter.finds(["nothing"]));
+        assert_eq!(FleetFilter::default().query(), "");
+    }
+}

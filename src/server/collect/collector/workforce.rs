@@ -1,0 +1,154 @@
+//! Who is connected, kept from one reading for all who ask.
+//!
+//! The list of connections is read once every few seconds for the whole store. The board takes the
+//! number of workers of each queue from it, and the page of workers takes the workers.
+
+use super::Collector;
+use crate::model::Millis;
+use crate::model::now;
+use crate::server::adapter::{Connected, Connections, QueueId, Role};
+use std::collections::HashMap;
+use std::sync::Arc;
+
+/// How far two readings may differ about when the same connection began: ages are whole seconds.
+const SAME_MOMENT: Millis = 2_500;
+
+/// Who is connected, as read last.
+#[derive(Clone, Debug, Default)]
+pub struct Workforce {
+    /// When it was read; `None` before the first time.
+    pub as_of: Option<Millis>,
+    /// Why the store does not tell.
+    pub refused: Option<String>,
+    /// Everybody whose connection names a queue.
+    pub connected: Arc<[Connected]>,
+    /// The queues without a worker: since when, and whether that was so from the first look on.
+    pub deserted: HashMap<QueueId, (Millis, bool)>,
+}
+
+impl Collector {
+    /// Who is connected.
+    pub fn workforce(&self) -> Workforce {
+        let state = self.state();
+        let mut workforce = state.workforce.clone();
+        workforce.deserted = state
+            .tracks
+            .iter()
+            .filter_map(|(queue, track)| Some((queue.clone(), track.deserted()?)))
+            .collect();
+        workforce
+    }
+
+    pub(super) async fn read_workers(&self) {
+        let Ok(connections) = self.adapter.workers().await else {
+            return;
+        };
+        let at = now();
+        let counts = match connections {
+            Connections::Known(mut connected) => {
+                let counts = count(&connected);
+                let mut state = self.state();
+                steady(&state.workforce.connected, &mut connected);
+                state.workforce.connected = connected.into();
+                state.workforce.refused = None;
+                state.workforce.as_of = Some(at);
+                Some(counts)
+            }
+            Connections::Refused(why) => {
+                let mut state = self.state();
+                state.workforce.connected = Arc::default();
+                state.workforce.refused = Some(why);
+                state.workforce.as_of = Some(at);
+                None
+            }
+        };
+        let unknown: Vec<QueueId> = {
+            let mut state = self.state();
+            for (queue, track) in &mut state.tracks {
+                track.workers(
+                    at,
+                    counts.as_ref().map(|counts| counts.get(queue).copied().unwrap_or(0)),
+                );
+            }
+            let known = &state.tracks;
+            counts
+                .iter()
+                .flat_map(HashMap::keys)
+                .filter(|queue| !known.contains_key(*queue))
+                .cloned()
+                .collect()
+        };
+        if !unknown.is_empty() {
+            // A worker is connected to a queue that no search has found yet.
+            self.take_up_served(unknown, &counts.unwrap_or_default()).await;
+        }
+    }
+
+    async fn take_up_served(&self, queues: Vec<QueueId>, counts: &HashMap<QueueId, u32>) {
+        let Ok(found) = self.adapter.recognise(&queues).await else {
+            return;
+        };
+        self.take_up(&found).await;
+        let at = now();
+        let mut state = self.state();
+        for queue in found {
+            if let Some(track) = state.tracks.get_mut(&queue.id) {
+                track.workers(at, Some(counts.get(&queue.id).copied().unwrap_or(0)));
+            }
+        }
+    }
+}
+
+fn count(connected: &[Connected]) -> HashMap<QueueId, u32> {
+    let mut counts = HashMap::new();
+    for connection in connected.iter().filter(|connection| connection.role == Role::Worker) {
+        *counts.entry(connection.queue.clone()).or_default() += 1;
+    }
+    counts
+}
+
+/// Keeps the moment a connection began as it was said first: ages come in whole seconds, and a moment
+/// computed from them would swing.
+fn steady(before: &[Connected], now: &mut [Connected]) {
+    let known: HashMap<u64, Millis> = before.iter().map(|c| (c.worker.id, c.worker.since)).collect();
+    for connection in now {
+        if let Some(since) = known.get(&connection.worker.id)
+            && (since - connection.worker.since).abs() <= SAME_MOMENT
+        {
+            connection.worker.since = *since;
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::model::worker::Worker;
+
+    fn connection(id: u64, since: Millis) -> Connected {
+        Connected {
+            queue: "bull:mail".into(),
+            role: Role::Worker,
+            worker: Worker {
+                id,
+                name: None,
+                address: String::new(),
+                since,
+                idle_s: 0,
+                generation: None,
+                client: None,
+            },
+        }
+    }
+
+    #[test]
+    fn the_moment_a_worker_connected_stands_still() {
+        let mut now = [connection(1, 10_900), connection(2, 90_000)];
+        steady(&[connection(1, 10_000), connection(2, 10_000)], &mut now);
+        assert_eq!(now[0].worker.since, 10_000);
+        assert_eq!(
+            now[1].worker.since, 90_000,
+            "the store was restarted: another connection"
+        );
+    }
+}

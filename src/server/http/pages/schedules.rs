@@ -1,0 +1,39 @@
+//! What runs when.
+
+use super::super::security::Nonce;
+use super::workers::FleetQuery;
+use super::{refused, show};
+use crate::model::page::Body;
+use crate::model::schedule::SchedulesPage;
+use crate::server::service::Refusal;
+use crate::server::state::App;
+use axum::extract::{Query, State};
+use axum::http::HeaderMap;
+use axum::response::Response;
+use axum::{Extension, Json};
+
+/// The page.
+pub async fn schedules(
+    State(app): State<App>,
+    Extension(nonce): Extension<Nonce>,
+    Query(query): Query<FleetQuery>,
+    headers: HeaderMap,
+) -> Response {
+    let answer = match query.filter() {
+        Ok(filter) => app.service().schedules(&filter).await,
+        Err(refusal) => Err(refusal),
+    };
+    match answer {
+        Ok((page, position)) => show(&app, &nonce, &headers, position, Body::Schedules(page)),
+        Err(refusal) => refused(&app, &nonce, &headers, &refusal),
+    }
+}
+
+/// The same for the API.
+pub async fn schedules_json(
+    State(app): State<App>,
+    Query(query): Query<FleetQuery>,
+) -> Result<Json<SchedulesPage>, Refusal> {
+    let (page, _) = app.service().schedules(&query.filter()?).await?;
+    Ok(Json(page))
+}

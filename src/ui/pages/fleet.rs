@@ -1,0 +1,82 @@
+//! What the pages of workers and of schedules share.
+
+use crate::base_path::BasePath;
+use crate::model::event::Topic;
+use crate::model::format;
+use crate::model::store::{Reach, StoreSummary};
+use crate::model::worker::FleetFilter;
+use crate::ui::live::{self, Live};
+use leptos::prelude::*;
+
+/// Stores followed at most: one request names so many topics.
+const STORES: usize = 32;
+
+/// A path with a filter behind it.
+pub fn address(base: &BasePath, path: &str, filter: &FleetFilter) -> String {
+    match filter.query().as_str() {
+        "" => base.href(path),
+        query => base.href(&format!("{path}?{query}")),
+    }
+}
+
+/// Follows whether the stores answer: what else changes is read again and again.
+pub fn follow_stores(stores: &[String], after: String, on_store: impl Fn(StoreSummary) + 'static) {
+    let live = expect_context::<Live>();
+    let topics: Vec<String> = stores
+        .iter()
+        .take(STORES)
+        .map(|store| Topic::Store(store.clone()).to_string())
+        .collect();
+    live::follow(
+        live,
+        &topics.join(","),
+        after,
+        Box::new(move |frame, _| frame.stores.into_iter().for_each(&on_store)),
+    );
+}
+
+/// Text to look for, and the queue the page is about. An ordinary form: it needs no JavaScript.
+#[component]
+pub fn FilterBox(base: BasePath, path: &'static str, filter: FleetFilter, hint: &'static str) -> impl IntoView {
+    let queue = filter.queue.as_ref().map(ToString::to_string);
+    let shown = queue.clone().map(|queue| {
+        view! {
+            <span class="only">
+                "Only the queue "<b>{format::visible(&queue)}</b>" "
+                <a href=base.href(path)>"show all"</a>
+            </span>
+        }
+    });
+    let clear = (!filter.q.is_empty()).then(|| {
+        let without = FleetFilter {
+            q: String::new(),
+            ..filter.clone()
+        };
+        view! { <a href=address(&base, path, &without)>"clear"</a> }
+    });
+    view! {
+        <form class="filter" method="get" action=base.href(path) role="search">
+            {queue.map(|queue| view! { <input type="hidden" name="queue" value=queue/> })}
+            <label class="sr-only" for="q">"Filter"</label>
+            <input id="q" name="q" type="search" placeholder=hint maxlength="200" value=filter.q.clone() data-search=""/>
+            <button>"Filter"</button>
+            {clear}
+            {shown}
+        </form>
+    }
+    .into_any()
+}
+
+/// Why a store's part of the page is missing or old.
+#[component]
+pub fn StoreTrouble(store: String, reach: Reach, trouble: Option<String>, what: &'static str) -> impl IntoView {
+    let words = match (reach, trouble) {
+        (Reach::Live, None) => return ().into_any(),
+        (Reach::Live, Some(trouble)) => format!("The {what} of {store} are not known. {trouble}"),
+        (reach, _) => format!(
+            "{store} is {}: its {what} are shown as they were last read, or not at all. Drover keeps trying.",
+            reach.word()
+        ),
+    };
+    view! { <div class="banner" role="alert"><p>{words}</p></div> }.into_any()
+}
