@@ -12,6 +12,7 @@
 //! | [`queue`] | one line of the overview, and the patch that changes it |
 //! | [`store`] | one Redis: reachable or not, since when and why, and its vital signs |
 //! | [`insight`] | a queue's limits, retention, and how long its jobs wait and run |
+//! | [`vitals`] | one store in full: its report, what was watched and asked, memory by queue |
 //! | [`job`] | a job as a row and in full |
 //! | [`page`] | what each page of the board is made of |
 //! | [`event`] | the vocabulary of the event stream |
@@ -33,6 +34,7 @@ pub mod queue;
 pub mod state;
 pub mod store;
 pub mod verdict;
+pub mod vitals;
 
 /// Milliseconds since the Unix epoch, UTC.
 ///

@@ -5,7 +5,7 @@
 //! one event stream per tab. A page never asks a store; it shows what the board knows.
 //!
 //! - [`app`]: picks the page and puts the frame around it
-//! - [`pages`]: overview, queue, job, notice
+//! - [`pages`]: overview, queue, job, store, notice
 //! - [`components`]: what more than one page needs
 //! - [`live`]: the stream, its state, fetching, the keyboard. Does nothing on the server
 
@@ -43,6 +43,7 @@ pub fn title(page: &Page) -> String {
         }
         Body::Queue(page) => format!("{} · Drover", page.queue.name),
         Body::Job(page) => format!("{} · {} · Drover", page.job.row.id, page.queue.name),
+        Body::Store(page) => format!("{} · Drover", page.detail.summary.id),
         Body::Notice(notice) => format!("{} · Drover", notice.title),
     };
     text.replace('&', "&amp;").replace('<', "&lt;").replace('>', "&gt;")

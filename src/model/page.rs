@@ -10,6 +10,7 @@ use super::queue::{QueueRef, QueueSummary};
 use super::state::JobState;
 use super::store::StoreSummary;
 use super::verdict::Level;
+use super::vitals::StorePage;
 use serde::{Deserialize, Serialize};
 
 /// Rows on a page of jobs when the address does not say.
@@ -47,6 +48,8 @@ pub enum Body {
     Queue(QueuePage),
     /// One job.
     Job(JobPage),
+    /// One store.
+    Store(StorePage),
     /// Something that could not be shown.
     Notice(Notice),
 }

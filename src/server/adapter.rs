@@ -18,6 +18,7 @@ use crate::model::job::{JobDetail, Progress};
 use crate::model::page::{JobPageRows, Order};
 use crate::model::state::JobState;
 use crate::model::store::Reach;
+use crate::model::vitals::Answered;
 use async_trait::async_trait;
 use std::collections::{HashMap, HashSet};
 use std::fmt;
@@ -89,6 +90,34 @@ pub struct Kept {
     pub completed: Option<u32>,
     /// Failed ones: a lower bound.
     pub failed: u32,
+}
+
+/// How much memory a queue takes, from a sample of its jobs. All in bytes.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct QueueWeight {
+    /// Its own lists, sets and streams.
+    pub structure: u64,
+    /// Its states that hold jobs.
+    pub states: Vec<StateWeight>,
+    /// The length of the data of each job that was weighed, with its state and id.
+    pub payloads: Vec<(JobState, String, u64)>,
+    /// Commands that it took.
+    pub commands: u64,
+}
+
+/// The jobs of one state that were weighed.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct StateWeight {
+    /// The state.
+    pub state: JobState,
+    /// Jobs in it.
+    pub jobs: u64,
+    /// Jobs that were weighed.
+    pub weighed: u64,
+    /// What these take together.
+    pub bytes: u64,
+    /// The length of their data together.
+    pub payload: u64,
 }
 
 /// What happened to a queue, in the order of the store.
@@ -192,6 +221,17 @@ pub trait Adapter: Send + Sync + fmt::Debug {
     /// How many jobs that are still kept finished in each minute, oldest first: `minutes` of them, the
     /// last ending at `until`.
     async fn finished(&self, queue: &QueueId, until: Millis, minutes: usize) -> Result<Vec<Kept>, Trouble>;
+
+    /// Weighs a queue, with `sample` jobs of each list or set it keeps them in at most. Bounded by
+    /// [`Adapter::weigh_cost`], whatever the backlog.
+    async fn weigh(&self, _queue: &QueueId, _sample: u32) -> Result<Answered<QueueWeight>, Trouble> {
+        Ok(Answered::Failed(format!("the jobs of {} cannot be weighed", self.system())))
+    }
+
+    /// The most commands that weighing a queue with these counts takes.
+    fn weigh_cost(&self, _counts: &Counts, _sample: u32) -> u64 {
+        0
+    }
 
     /// Connected workers by queue, for every queue that has any; `None` if the store does not tell.
     async fn workers(&self) -> Result<Option<HashMap<QueueId, u32>>, Trouble>;

@@ -6,6 +6,7 @@
 //!
 //! - [`queues`]: a queue's jobs and throughput
 //! - [`jobs`]: one job
+//! - [`stores`]: one store in full; [`weights`]: the memory its queues take
 
 use super::adapter::{JobQuery, ReadError, Trouble};
 use super::collect::board::{Board, Position};
@@ -22,6 +23,8 @@ use std::time::Duration;
 
 pub mod jobs;
 pub mod queues;
+pub mod stores;
+pub mod weights;
 
 pub use queues::JobsRequest;
 
@@ -104,6 +107,7 @@ pub struct Service {
     jobs: Shared<(QueueRef, String), Result<Option<JobDetail>, ReadError>>,
     charts: Shared<QueueRef, Arc<str>>,
     insights: Shared<QueueRef, Result<Insight, Trouble>>,
+    stores: stores::Stores,
 }
 
 impl Service {
@@ -117,6 +121,7 @@ impl Service {
             jobs: Shared::new(SHARE),
             charts: Shared::new(CHART),
             insights: Shared::new(CHART),
+            stores: stores::Stores::default(),
         }
     }
 

@@ -16,6 +16,8 @@
 //! | R2 | Bad | a store evicts keys |
 //! | R3 | Watch | a store may evict keys: its policy is not `noeviction` |
 
+pub mod vitals;
+
 use super::collect::throughput::Slice;
 use crate::model::Millis;
 use crate::model::counts::Counts;

@@ -2,7 +2,7 @@
 
 use super::components::LinkBadge;
 use super::live::{self, Live};
-use super::pages::{JobView, NoticeView, OverviewView, QueueView};
+use super::pages::{JobView, NoticeView, OverviewView, QueueView, StoreView};
 use crate::base_path::BasePath;
 use crate::model::page::{Body, Page};
 use leptos::prelude::*;
@@ -33,6 +33,7 @@ pub fn App(page: Page) -> impl IntoView {
         Body::Overview(overview) => view! { <OverviewView overview after/> }.into_any(),
         Body::Queue(queue) => view! { <QueueView page=queue after/> }.into_any(),
         Body::Job(job) => view! { <JobView page=job after/> }.into_any(),
+        Body::Store(page) => view! { <StoreView page after/> }.into_any(),
         Body::Notice(notice) => view! { <NoticeView notice/> }.into_any(),
     };
     view! {

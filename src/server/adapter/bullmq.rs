@@ -32,6 +32,7 @@
 //! - [`counts`]: how many jobs, in one pipeline for any number of queues
 //! - [`list`]: a page of jobs; [`search`]: the ones whose name or id matches; [`job`]: one job in full
 //! - [`insight`]: limits, retention, and how long jobs wait and run
+//! - [`weigh`]: how much memory a queue takes, from a sample of its jobs
 //! - [`events`]: following all queues over two blocking connections; [`channels`]: Bull's over a third
 
 pub mod channels;
@@ -43,14 +44,18 @@ pub mod job;
 pub mod layout;
 pub mod list;
 pub mod search;
+pub mod weigh;
 
 use super::redis::link::Link;
-use super::{Adapter, Change, FoundQueue, JobQuery, Kept, QueueId, ReadError, Reading, Trouble};
+use super::{Adapter, Change, FoundQueue, JobQuery, Kept, QueueId, QueueWeight, ReadError, Reading, Trouble};
 use crate::model::Millis;
+use crate::model::counts::Counts;
 use crate::model::exact::bytes_of;
 use crate::model::insight::Insight;
 use crate::model::job::JobDetail;
 use crate::model::page::JobPageRows;
+use crate::model::state::JobState;
+use crate::model::vitals::Answered;
 use async_trait::async_trait;
 use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
@@ -150,6 +155,18 @@ impl Adapter for BullMq {
 
     async fn insight(&self, queue: &QueueId) -> Result<Insight, Trouble> {
         insight::read(&self.link, queue).await
+    }
+
+    async fn weigh(&self, queue: &QueueId, sample: u32) -> Result<Answered<QueueWeight>, Trouble> {
+        weigh::weigh(&self.link, queue, sample).await
+    }
+
+    fn weigh_cost(&self, counts: &Counts, sample: u32) -> u64 {
+        let states = JobState::ALL.into_iter();
+        weigh::cost(
+            states.map(|state| (state, counts.get(state).unwrap_or(0))).filter(|(_, jobs)| *jobs > 0),
+            sample,
+        )
     }
 
     async fn workers(&self) -> Result<Option<HashMap<QueueId, u32>>, Trouble> {

@@ -19,6 +19,7 @@ use axum::response::{Html, IntoResponse, Response};
 
 pub mod overview;
 pub mod queue;
+pub mod store;
 pub mod theme;
 
 pub use overview::Rendered;
