@@ -225,7 +225,10 @@ pub trait Adapter: Send + Sync + fmt::Debug {
     /// Weighs a queue, with `sample` jobs of each list or set it keeps them in at most. Bounded by
     /// [`Adapter::weigh_cost`], whatever the backlog.
     async fn weigh(&self, _queue: &QueueId, _sample: u32) -> Result<Answered<QueueWeight>, Trouble> {
-        Ok(Answered::Failed(format!("the jobs of {} cannot be weighed", self.system())))
+        Ok(Answered::Failed(format!(
+            "the jobs of {} cannot be weighed",
+            self.system()
+        )))
     }
 
     /// The most commands that weighing a queue with these counts takes.

@@ -12,4 +12,6 @@ mod http;
 mod layers;
 mod reading;
 mod stores;
+mod stores_full;
+mod stores_memory;
 mod support;

@@ -164,7 +164,9 @@ impl Adapter for BullMq {
     fn weigh_cost(&self, counts: &Counts, sample: u32) -> u64 {
         let states = JobState::ALL.into_iter();
         weigh::cost(
-            states.map(|state| (state, counts.get(state).unwrap_or(0))).filter(|(_, jobs)| *jobs > 0),
+            states
+                .map(|state| (state, counts.get(state).unwrap_or(0)))
+                .filter(|(_, jobs)| *jobs > 0),
             sample,
         )
     }

@@ -141,7 +141,9 @@ fn describe(series: Series, points: &[(Millis, f64)], now: Millis) -> String {
     let (low, high) = known
         .iter()
         .fold((f64::MAX, f64::MIN), |(low, high), n| (low.min(*n), high.max(*n)));
-    let minutes = points.first().map_or(0, |(at, _)| (now - at).clamp(0, 3_600_000) / 60_000);
+    let minutes = points
+        .first()
+        .map_or(0, |(at, _)| (now - at).clamp(0, 3_600_000) / 60_000);
     format!(
         "{} over the last {minutes} minutes: {} now, between {} and {}.",
         series.title(),
@@ -162,7 +164,10 @@ mod tests {
     fn a_drawing_has_classes_for_colours_and_says_what_it_shows() {
         let points: Vec<(Millis, f64)> = (0..120).map(|i| (i * 5_000, 50e6 + 1e4 * i as f64)).collect();
         let svg = draw(Series::Memory, &points, Some(60e6), 600_000);
-        assert!(svg.contains("Memory used over the last 10 minutes: 51 MB now, between 50 MB and 51 MB."), "{svg}");
+        assert!(
+            svg.contains("Memory used over the last 10 minutes: 51 MB now, between 50 MB and 51 MB."),
+            "{svg}"
+        );
         for class in ["chart-line stroke", "chart-out fill", "chart-limit stroke"] {
             assert!(svg.contains(class), "{class}: {svg}");
         }

@@ -114,7 +114,10 @@ impl Collector {
         tasks.spawn(stop.clone().run_until_cancelled_owned(self.clone().listen()));
         tasks.spawn(stop.clone().run_until_cancelled_owned(self.clone().keep()));
         tasks.spawn(stop.clone().run_until_cancelled_owned(self.clone().seek()));
-        tasks.spawn(stop.clone().run_until_cancelled_owned(self.vitals.clone().ping(self.link.clone())));
+        tasks.spawn(
+            stop.clone()
+                .run_until_cancelled_owned(self.vitals.clone().ping(self.link.clone())),
+        );
     }
 
     /// The adapter, for reads that a page asks for.

@@ -296,7 +296,10 @@ mod tests {
         let watched = vitals.watched(120_000);
         assert_eq!(watched.span_ms, 120_000);
         // 10 kB a second: 36 MB an hour; 48.8 MB are left.
-        assert!((watched.growth_per_hour.unwrap() - 36_000_000).abs() < 1_000, "{watched:?}");
+        assert!(
+            (watched.growth_per_hour.unwrap() - 36_000_000).abs() < 1_000,
+            "{watched:?}"
+        );
         assert!((watched.full_in_ms.unwrap() - 4_880_000).abs() < 1_000, "{watched:?}");
         assert_eq!(watched.hit_rate, Some(0.75));
         assert_eq!(watched.commands_per_second, Some(100.0));
@@ -358,6 +361,10 @@ mod tests {
         assert_eq!((ping.median_us, ping.max_us, ping.count), (200, 300, 3));
         assert_eq!(vitals.watched(200_000).ping, None, "a silent store has no latency");
         vitals.note(report(62_000, 1, "a"));
-        assert_eq!(vitals.samples()[0].value(Series::Latency), Some(900.0), "the chart keeps the worst");
+        assert_eq!(
+            vitals.samples()[0].value(Series::Latency),
+            Some(900.0),
+            "the chart keeps the worst"
+        );
     }
 }

@@ -97,7 +97,10 @@ async fn weigh(
     queues.sort_by_cached_key(|queue| (std::cmp::Reverse(jobs(&queue.counts)), queue.id.clone()));
     let budget = (BUDGET * u64::from(asked) / u64::from(SAMPLE)).max(BUDGET / 4);
     let sample = depth(asked, budget, |depth| {
-        queues.iter().map(|queue| adapter.weigh_cost(&queue.counts, depth)).sum()
+        queues
+            .iter()
+            .map(|queue| adapter.weigh_cost(&queue.counts, depth))
+            .sum()
     });
     let mut all = MemoryByQueue {
         at: now(),
@@ -131,7 +134,8 @@ async fn weigh(
     }
     // Counts moved between the board's and the adapter's: what is covered is never more than is known.
     all.jobs_known = all.jobs_known.max(all.jobs_covered);
-    all.queues.sort_by(|a, b| b.bytes.cmp(&a.bytes).then_with(|| a.name.cmp(&b.name)));
+    all.queues
+        .sort_by(|a, b| b.bytes.cmp(&a.bytes).then_with(|| a.name.cmp(&b.name)));
     let others = all.queues.split_off(all.queues.len().min(QUEUES_SHOWN));
     all.others = (
         u32::try_from(others.len()).unwrap_or(u32::MAX),
@@ -158,7 +162,8 @@ impl MemoryByQueue {
             bytes,
         };
         self.largest.extend(weight.payloads.into_iter().map(payload));
-        self.largest.sort_by(|a, b| b.bytes.cmp(&a.bytes).then_with(|| a.job.cmp(&b.job)));
+        self.largest
+            .sort_by(|a, b| b.bytes.cmp(&a.bytes).then_with(|| a.job.cmp(&b.job)));
         self.largest.truncate(PAYLOADS_SHOWN);
     }
 }

@@ -110,7 +110,11 @@ fn memory(report: &Report, watched: &Watched) -> Opinion {
         (None, None) => (Level::Ok, "No limit is set.".into()),
     };
     if let Some(left) = watched.full_in_ms {
-        text += &format!(" At the pace of the last {} it is full in {}", format::span(watched.span_ms), format::span(left));
+        text += &format!(
+            " At the pace of the last {} it is full in {}",
+            format::span(watched.span_ms),
+            format::span(left)
+        );
         text += match report.memory.policy.as_deref() {
             Some("noeviction") => "; then adding jobs fails.",
             Some(_) => "; then it removes keys.",
@@ -135,7 +139,10 @@ fn fragmentation(report: &Report) -> Opinion {
     };
     let used = memory.used.unwrap_or(0);
     if used < SMALL {
-        return (Level::Ok, format!("Says nothing below {} in use.", format::bytes(SMALL)));
+        return (
+            Level::Ok,
+            format!("Says nothing below {} in use.", format::bytes(SMALL)),
+        );
     }
     let wasted = memory.rss.unwrap_or(0).saturating_sub(used);
     if ratio < 0.95 {
@@ -168,7 +175,10 @@ fn eviction(report: &Report, watched: &Watched) -> Opinion {
     };
     let (level, text) = match report.memory.policy.as_deref() {
         None => return unknown("It does not say."),
-        Some("noeviction") => (Level::Ok, "Right for queues: at the limit writes are refused, and no job is lost."),
+        Some("noeviction") => (
+            Level::Ok,
+            "Right for queues: at the limit writes are refused, and no job is lost.",
+        ),
         Some(policy) if policy.starts_with("allkeys") => (
             Level::Watch,
             "Wrong for queues: at the limit any job can be deleted. Queues need noeviction.",
@@ -214,7 +224,8 @@ fn persistence(report: &PersistenceReport, settings: &Answered<Settings>, now: M
             ),
             (Some("no"), _) => (
                 Level::Watch,
-                "Append-only file, on disk when the system likes: a crash of the machine loses up to about 30 seconds.".into(),
+                "Append-only file, on disk when the system likes: a crash of the machine loses up to about 30 seconds."
+                    .into(),
             ),
             (_, why) => (
                 Level::Ok,
@@ -268,11 +279,17 @@ fn snapshots(report: &PersistenceReport, changes: Option<u64>, planned: bool, no
         ),
         Some(0) => (
             level,
-            format!("Snapshots only, and none was due since it started {} ago: {lost} then.", format::span(age)),
+            format!(
+                "Snapshots only, and none was due since it started {} ago: {lost} then.",
+                format::span(age)
+            ),
         ),
         _ => (
             level,
-            format!("Snapshots only, the last {} ago: {lost}. An append-only file would keep them.", format::span(age)),
+            format!(
+                "Snapshots only, the last {} ago: {lost}. An append-only file would keep them.",
+                format::span(age)
+            ),
         ),
     }
 }
@@ -282,7 +299,10 @@ fn replication(report: &ReplicationReport) -> Opinion {
         return match (master.up, master.syncing) {
             (_, Some(true)) => (
                 Level::Watch,
-                format!("A replica that is copying all of {}: what it shows is incomplete.", master.address),
+                format!(
+                    "A replica that is copying all of {}: what it shows is incomplete.",
+                    master.address
+                ),
             ),
             (Some(false), _) => {
                 let since = master
@@ -290,7 +310,10 @@ fn replication(report: &ReplicationReport) -> Opinion {
                     .map_or_else(String::new, |s| format!(" for {}", format::span(seconds(s))));
                 (
                     Level::Bad,
-                    format!("Its link to its master {} is down{since}: what it shows is old.", master.address),
+                    format!(
+                        "Its link to its master {} is down{since}: what it shows is old.",
+                        master.address
+                    ),
                 )
             }
             (Some(true), _) => (
@@ -302,7 +325,10 @@ fn replication(report: &ReplicationReport) -> Opinion {
     }
     match (report.role.as_deref(), report.connected) {
         (None, _) => unknown("It does not say."),
-        (Some("master"), None | Some(0)) => (Level::Ok, "No replica: if this machine is lost, so is what is only here.".into()),
+        (Some("master"), None | Some(0)) => (
+            Level::Ok,
+            "No replica: if this machine is lost, so is what is only here.".into(),
+        ),
         (Some("master"), Some(n)) => {
             let slow = report
                 .replicas
@@ -311,7 +337,11 @@ fn replication(report: &ReplicationReport) -> Opinion {
             match slow {
                 None => (
                     Level::Ok,
-                    format!("{} {} connected and close behind.", n, if n == 1 { "replica is" } else { "replicas are" }),
+                    format!(
+                        "{} {} connected and close behind.",
+                        n,
+                        if n == 1 { "replica is" } else { "replicas are" }
+                    ),
                 ),
                 Some(replica) if replica.state != "online" => (
                     Level::Watch,
@@ -352,7 +382,10 @@ fn clients(report: &ClientsReport) -> Opinion {
     };
     if rejected > 0 {
         level = worse(level, Level::Watch);
-        text += &format!(" {} connections were turned away since it started.", format::count(rejected));
+        text += &format!(
+            " {} connections were turned away since it started.",
+            format::count(rejected)
+        );
     }
     (level, text)
 }

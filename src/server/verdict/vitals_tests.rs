@@ -33,10 +33,26 @@ fn says((level, text): Opinion, expected: Level, words: &str) {
 
 #[test]
 fn what_a_crash_loses_depends_on_when_the_file_reaches_the_disk() {
-    says(persistence(&aof(), &settings("always", ""), NOW), Level::Ok, "loses nothing");
-    says(persistence(&aof(), &settings("everysec", ""), NOW), Level::Ok, "about the last second");
-    says(persistence(&aof(), &settings("no", ""), NOW), Level::Watch, "30 seconds");
-    says(persistence(&aof(), &refused(), NOW), Level::Ok, "not permitted: +config|get");
+    says(
+        persistence(&aof(), &settings("always", ""), NOW),
+        Level::Ok,
+        "loses nothing",
+    );
+    says(
+        persistence(&aof(), &settings("everysec", ""), NOW),
+        Level::Ok,
+        "about the last second",
+    );
+    says(
+        persistence(&aof(), &settings("no", ""), NOW),
+        Level::Watch,
+        "30 seconds",
+    );
+    says(
+        persistence(&aof(), &refused(), NOW),
+        Level::Ok,
+        "not permitted: +config|get",
+    );
     let mut broken = aof();
     broken.aof_write_ok = Some(false);
     says(persistence(&broken, &settings("always", ""), NOW), Level::Bad, "failed");
@@ -53,13 +69,25 @@ fn snapshots_lose_what_came_after_the_last_one() {
         ..PersistenceReport::default()
     };
     let rules = settings("everysec", "3600 1");
-    says(persistence(&report, &rules, NOW), Level::Ok, "the last 2 m ago: a crash loses the 3,412 changes");
+    says(
+        persistence(&report, &rules, NOW),
+        Level::Ok,
+        "the last 2 m ago: a crash loses the 3,412 changes",
+    );
     report.rdb_saved_at = Some(NOW - 3_000_000);
     says(persistence(&report, &rules, NOW), Level::Watch, "50 m ago");
     report.rdb_changes = Some(0);
-    says(persistence(&report, &rules, NOW), Level::Ok, "nothing has changed since");
+    says(
+        persistence(&report, &rules, NOW),
+        Level::Ok,
+        "nothing has changed since",
+    );
     report.rdb_ok = Some(false);
-    says(persistence(&report, &rules, NOW), Level::Bad, "The last snapshot failed");
+    says(
+        persistence(&report, &rules, NOW),
+        Level::Bad,
+        "The last snapshot failed",
+    );
 }
 
 #[test]
@@ -72,9 +100,21 @@ fn a_store_that_writes_nothing_is_said_to() {
         rdb_changes: Some(5),
         ..PersistenceReport::default()
     };
-    says(persistence(&report, &settings("everysec", ""), NOW), Level::Watch, "loses every job");
-    says(persistence(&report, &refused(), NOW), Level::Watch, "no snapshot since it started 1 m ago");
-    says(persistence(&PersistenceReport::default(), &refused(), NOW), Level::Unknown, "does not say");
+    says(
+        persistence(&report, &settings("everysec", ""), NOW),
+        Level::Watch,
+        "loses every job",
+    );
+    says(
+        persistence(&report, &refused(), NOW),
+        Level::Watch,
+        "no snapshot since it started 1 m ago",
+    );
+    says(
+        persistence(&PersistenceReport::default(), &refused(), NOW),
+        Level::Unknown,
+        "does not say",
+    );
 }
 
 fn report(used: u64, max: Option<u64>, policy: &str) -> Report {
@@ -88,8 +128,16 @@ fn report(used: u64, max: Option<u64>, policy: &str) -> Report {
 #[test]
 fn memory_is_judged_by_its_limit_its_pace_and_the_machine() {
     let still = Watched::default();
-    says(memory(&report(10, Some(100), "noeviction"), &still), Level::Ok, "10 % of its limit");
-    says(memory(&report(76, Some(100), "noeviction"), &still), Level::Watch, "76 %");
+    says(
+        memory(&report(10, Some(100), "noeviction"), &still),
+        Level::Ok,
+        "10 % of its limit",
+    );
+    says(
+        memory(&report(76, Some(100), "noeviction"), &still),
+        Level::Watch,
+        "76 %",
+    );
     says(memory(&report(95, Some(100), "noeviction"), &still), Level::Bad, "95 %");
     let mut none = report(80, None, "noeviction");
     none.memory.machine = Some(100);
@@ -99,26 +147,50 @@ fn memory_is_judged_by_its_limit_its_pace_and_the_machine() {
         full_in_ms: Some(1_800_000),
         ..Watched::default()
     };
-    says(memory(&report(10, Some(100), "noeviction"), &growing), Level::Bad, "full in 30 m; then adding jobs fails");
+    says(
+        memory(&report(10, Some(100), "noeviction"), &growing),
+        Level::Bad,
+        "full in 30 m; then adding jobs fails",
+    );
     let young = Watched {
         span_ms: 61_000,
         ..growing
     };
-    says(memory(&report(10, Some(100), "allkeys-lru"), &young), Level::Ok, "then it removes keys");
+    says(
+        memory(&report(10, Some(100), "allkeys-lru"), &young),
+        Level::Ok,
+        "then it removes keys",
+    );
 }
 
 #[test]
 fn only_noeviction_is_right_for_queues() {
     let calm = Watched::default();
-    says(eviction(&report(1, Some(9), "noeviction"), &calm), Level::Ok, "no job is lost");
-    says(eviction(&report(1, Some(9), "allkeys-lru"), &calm), Level::Watch, "any job can be deleted");
-    says(eviction(&report(1, None, "volatile-ttl"), &calm), Level::Watch, "does not happen yet");
+    says(
+        eviction(&report(1, Some(9), "noeviction"), &calm),
+        Level::Ok,
+        "no job is lost",
+    );
+    says(
+        eviction(&report(1, Some(9), "allkeys-lru"), &calm),
+        Level::Watch,
+        "any job can be deleted",
+    );
+    says(
+        eviction(&report(1, None, "volatile-ttl"), &calm),
+        Level::Watch,
+        "does not happen yet",
+    );
     let evicting = Watched {
         evicted: Some(12),
         span_ms: 60_000,
         ..Watched::default()
     };
-    says(eviction(&report(1, Some(9), "allkeys-lru"), &evicting), Level::Bad, "12 keys were evicted within 1 m");
+    says(
+        eviction(&report(1, Some(9), "allkeys-lru"), &evicting),
+        Level::Bad,
+        "12 keys were evicted within 1 m",
+    );
     says(eviction(&Report::default(), &calm), Level::Unknown, "does not say");
 }
 

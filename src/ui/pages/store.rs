@@ -145,7 +145,9 @@ fn Facts(detail: RwSignal<StoreDetail>) -> impl IntoView {
     let mode = move || detail.with(|d| or_unknown(part(d, |r| r.mode.clone()).map(|mode| format::visible(&mode))));
     let uptime = move || {
         detail.with(|d| {
-            or_unknown(part(d, |r| r.uptime_s).map(|s| format::span(i64::try_from(s).unwrap_or(0).saturating_mul(1000))))
+            or_unknown(
+                part(d, |r| r.uptime_s).map(|s| format::span(i64::try_from(s).unwrap_or(0).saturating_mul(1000))),
+            )
         })
     };
     view! {

@@ -152,10 +152,7 @@ fn keyspace(text: &str) -> Vec<Database> {
                 index: index.parse().ok()?,
                 keys: parts.get("keys")?.parse().ok()?,
                 expires: parts.get("expires").and_then(|n| n.parse().ok()),
-                mean_ttl_ms: parts
-                    .get("avg_ttl")
-                    .and_then(|n| n.parse().ok())
-                    .filter(|ttl| *ttl > 0),
+                mean_ttl_ms: parts.get("avg_ttl").and_then(|n| n.parse().ok()).filter(|ttl| *ttl > 0),
             })
         })
         .take(DATABASES_MAX)
@@ -201,7 +198,10 @@ mod tests {
         );
         let master = report.replication.master.unwrap();
         assert_eq!(report.replication.role.as_deref(), Some("replica"));
-        assert_eq!((master.up, master.last_heard_s, master.down_s), (Some(false), None, Some(42)));
+        assert_eq!(
+            (master.up, master.last_heard_s, master.down_s),
+            (Some(false), None, Some(42))
+        );
     }
 
     #[test]
@@ -218,8 +218,17 @@ mod tests {
         assert_eq!(dragonfly.persistence.aof, None);
         assert_eq!(dragonfly.persistence.rdb_saved_at, Some(1_795_253_652_000));
         assert_eq!(dragonfly.traffic.misses, None);
-        let valkey = parse("valkey_version:8.1\nserver_mode:standalone\nmem_fragmentation_ratio:nan\n", 0);
+        let valkey = parse(
+            "valkey_version:8.1\nserver_mode:standalone\nmem_fragmentation_ratio:nan\n",
+            0,
+        );
         assert_eq!(valkey.memory.fragmentation, None);
-        assert_eq!(parse("", 7), Report { at: 7, ..Report::default() });
+        assert_eq!(
+            parse("", 7),
+            Report {
+                at: 7,
+                ..Report::default()
+            }
+        );
     }
 }

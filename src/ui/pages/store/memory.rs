@@ -43,7 +43,11 @@ fn Weighed(memory: MemoryByQueue, used: Memo<Option<u64>>, store: String, sample
             </tr>
         }
     });
-    let rows = memory.queues.into_iter().map(|queue| view! { <Row queue used/> }).collect_view();
+    let rows = memory
+        .queues
+        .into_iter()
+        .map(|queue| view! { <Row queue used/> })
+        .collect_view();
     let largest = memory.largest;
     view! {
         <p class="coverage">
