@@ -130,6 +130,12 @@ impl BasePath {
         }
     }
 
+    /// The page of a store.
+    #[must_use]
+    pub fn store(&self, store: &str) -> String {
+        self.href(&store_path(store))
+    }
+
     /// The page of a queue.
     #[must_use]
     pub fn queue(&self, queue: &QueueRef) -> String {
@@ -141,6 +147,12 @@ impl BasePath {
     pub fn job(&self, queue: &QueueRef, job: &str) -> String {
         self.href(&job_path(queue, job))
     }
+}
+
+/// The path of a store's page inside the board.
+#[must_use]
+pub fn store_path(store: &str) -> String {
+    format!("/stores/{}", encode_segment(store))
 }
 
 /// The path of a queue's page inside the board.

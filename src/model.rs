@@ -12,6 +12,7 @@
 //! | [`queue`] | one line of the overview, and the patch that changes it |
 //! | [`store`] | one Redis: reachable or not, since when and why, and its vital signs |
 //! | [`insight`] | a queue's limits, retention, and how long its jobs wait and run |
+//! | [`vitals`] | one store in full: its report, what was watched and asked, memory by queue |
 //! | [`job`] | a job as a row and in full |
 //! | [`worker`] | who serves which queue |
 //! | [`schedule`] | what creates jobs on a timetable |
@@ -36,6 +37,7 @@ pub mod schedule;
 pub mod state;
 pub mod store;
 pub mod verdict;
+pub mod vitals;
 pub mod worker;
 
 /// Milliseconds since the Unix epoch, UTC.

@@ -6,6 +6,7 @@
 //!
 //! - [`app`]: picks the page and puts the frame around it
 //! - [`pages`]: overview, queue, job, workers, schedules, notice
+//! - [`pages`]: overview, queue, job, store, notice
 //! - [`components`]: what more than one page needs
 //! - [`live`]: the stream, its state, fetching, the keyboard. Does nothing on the server
 
@@ -59,6 +60,7 @@ pub fn title(page: &Page) -> String {
                 format!("{bad} bad · Schedules · Drover")
             }
         }
+        Body::Store(page) => format!("{} · Drover", page.detail.summary.id),
         Body::Notice(notice) => format!("{} · Drover", notice.title),
     };
     text.replace('&', "&amp;").replace('<', "&lt;").replace('>', "&gt;")

@@ -11,6 +11,7 @@ use super::schedule::SchedulesPage;
 use super::state::JobState;
 use super::store::StoreSummary;
 use super::verdict::Level;
+use super::vitals::StorePage;
 use super::worker::WorkersPage;
 use serde::{Deserialize, Serialize};
 
@@ -53,6 +54,8 @@ pub enum Body {
     Workers(WorkersPage),
     /// What runs when.
     Schedules(SchedulesPage),
+    /// One store.
+    Store(StorePage),
     /// Something that could not be shown.
     Notice(Notice),
 }

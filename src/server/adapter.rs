@@ -19,6 +19,7 @@ use crate::model::page::{JobPageRows, Order};
 use crate::model::schedule::Schedule;
 use crate::model::state::JobState;
 use crate::model::store::Reach;
+use crate::model::vitals::Answered;
 use crate::model::worker::Worker;
 use async_trait::async_trait;
 use std::collections::HashSet;
@@ -91,6 +92,34 @@ pub struct Kept {
     pub completed: Option<u32>,
     /// Failed ones: a lower bound.
     pub failed: u32,
+}
+
+/// How much memory a queue takes, from a sample of its jobs. All in bytes.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct QueueWeight {
+    /// Its own lists, sets and streams.
+    pub structure: u64,
+    /// Its states that hold jobs.
+    pub states: Vec<StateWeight>,
+    /// The length of the data of each job that was weighed, with its state and id.
+    pub payloads: Vec<(JobState, String, u64)>,
+    /// Commands that it took.
+    pub commands: u64,
+}
+
+/// The jobs of one state that were weighed.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct StateWeight {
+    /// The state.
+    pub state: JobState,
+    /// Jobs in it.
+    pub jobs: u64,
+    /// Jobs that were weighed.
+    pub weighed: u64,
+    /// What these take together.
+    pub bytes: u64,
+    /// The length of their data together.
+    pub payload: u64,
 }
 
 /// What happened to a queue, in the order of the store.
@@ -245,6 +274,16 @@ pub trait Adapter: Send + Sync + fmt::Debug {
     /// queue and `bounds.all` together. The store's id, the queue's name and the verdict are left to
     /// whoever knows them.
     async fn schedules(&self, queues: &[QueueId], bounds: Bounds) -> Result<Vec<Schedule>, Trouble>;
+    /// Weighs a queue, with `sample` jobs of each list or set it keeps them in at most. Bounded by
+    /// [`Adapter::weigh_cost`], whatever the backlog.
+    async fn weigh(&self, _queue: &QueueId, _sample: u32) -> Result<Answered<QueueWeight>, Trouble> {
+        Ok(Answered::Failed("jobs of this kind cannot be weighed".into()))
+    }
+
+    /// The most commands that weighing a queue with these counts takes.
+    fn weigh_cost(&self, _counts: &Counts, _sample: u32) -> u64 {
+        0
+    }
 
     /// Follows exactly these queues from now on.
     fn follow(&self, queues: &[QueueId]);

@@ -1,7 +1,10 @@
-//! Throughput as a drawing: an SVG made on the server, so that it is there without JavaScript.
+//! Throughput as a drawing: an SVG made on the server, so that it is there without JavaScript. The
+//! figures of a store are drawn by [`series`].
 //!
 //! plotters knows only fixed colours; a page has two themes. So it draws in sentinel colours that no
 //! design would use, and each is replaced by a class that the style sheet colours.
+
+pub mod series;
 
 use super::adapter::Kept;
 use super::collect::throughput::{SLICE, Slice};
@@ -22,12 +25,14 @@ const POINTS: usize = 60;
 const MINUTES: u32 = 60;
 
 /// Each sentinel with the class that takes its place.
-const SENTINELS: [(RGBColor, &str, &str); 5] = [
+const SENTINELS: [(RGBColor, &str, &str); 7] = [
     (RGBColor(1, 0, 0), "#010000", "chart-in"),
     (RGBColor(2, 0, 0), "#020000", "chart-out"),
     (RGBColor(3, 0, 0), "#030000", "chart-failed"),
     (RGBColor(4, 0, 0), "#040000", "chart-grid"),
     (RGBColor(5, 0, 0), "#050000", "chart-text"),
+    (RGBColor(6, 0, 0), "#060000", "chart-line"),
+    (RGBColor(7, 0, 0), "#070000", "chart-limit"),
 ];
 
 const fn sentinel(i: usize) -> RGBColor {
@@ -63,7 +68,7 @@ pub fn throughput(slices: &[Slice], newest: Millis, since: Millis, kept: &[Kept]
     if draw(&mut svg, &points).is_err() {
         return String::new();
     }
-    dress(&svg, &describe(&points))
+    dress(&svg, SIZE, &describe(&points))
 }
 
 /// One minute.
@@ -189,14 +194,13 @@ fn describe(points: &[Point]) -> String {
 }
 
 /// Replaces colours by classes and makes the drawing scale and speak.
-fn dress(svg: &str, description: &str) -> String {
+fn dress(svg: &str, (width, height): (u32, u32), description: &str) -> String {
     let mut out = svg.to_owned();
     for (_, hex, class) in SENTINELS {
         out = out.replace(&format!("fill=\"{hex}\""), &format!("class=\"{class} fill\""));
         out = out.replace(&format!("stroke=\"{hex}\""), &format!("class=\"{class} stroke\""));
     }
     // An element has one fill and one stroke at most in a sentinel colour; the other is "none".
-    let (width, height) = SIZE;
     out.replacen(
         &format!("<svg width=\"{width}\" height=\"{height}\""),
         &format!("<svg role=\"img\" aria-label=\"{description}\" class=\"chart\" preserveAspectRatio=\"none\""),
@@ -217,7 +221,7 @@ mod tests {
         };
         let svg = throughput(&[busy; 31], 600_000, 0, &[]);
         assert!(svg.contains("5 minutes: 90 added, 60 completed, 30 failed."), "{svg}");
-        for (_, hex, class) in SENTINELS {
+        for (_, hex, class) in &SENTINELS[..5] {
             assert!(!svg.contains(hex), "{hex} is left in the drawing");
             assert!(svg.contains(class), "{class} is not drawn");
         }

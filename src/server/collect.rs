@@ -1,7 +1,8 @@
 //! Turns what stores say into the one picture that every page and stream is made of.
 //!
 //! One [`collector`] per store reads; the [`board`] holds the last known truth and hands every
-//! change to whoever follows it; [`throughput`] remembers how fast work came and went. A browser
+//! change to whoever follows it; [`throughput`] remembers how fast work came and went,
+//! [`vitals`] how the store itself was. A browser
 //! costs a socket: nothing here is done once per watcher, and nothing waits for a store other than
 //! the one it is about.
 
@@ -9,3 +10,4 @@ pub mod board;
 pub mod collector;
 pub mod throughput;
 pub mod track;
+pub mod vitals;

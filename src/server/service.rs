@@ -7,6 +7,7 @@
 //! - [`queues`]: a queue's jobs and throughput
 //! - [`jobs`]: one job
 //! - [`fleet`]: who works, and what runs when
+//! - [`stores`]: one store in full; [`weights`]: the memory its queues take
 
 use super::adapter::{JobQuery, ReadError, Trouble};
 use super::collect::board::{Board, Position};
@@ -24,6 +25,8 @@ use std::time::Duration;
 pub mod fleet;
 pub mod jobs;
 pub mod queues;
+pub mod stores;
+pub mod weights;
 
 pub use queues::JobsRequest;
 
@@ -107,6 +110,7 @@ pub struct Service {
     charts: Shared<QueueRef, Arc<str>>,
     insights: Shared<QueueRef, Result<Insight, Trouble>>,
     fleet: fleet::Fleet,
+    stores: stores::Stores,
 }
 
 impl Service {
@@ -121,6 +125,7 @@ impl Service {
             charts: Shared::new(CHART),
             insights: Shared::new(CHART),
             fleet: fleet::Fleet::default(),
+            stores: stores::Stores::default(),
         }
     }
 

@@ -18,6 +18,8 @@
 //!
 //! The rules of schedules (S) are in [`schedule`].
 
+pub mod vitals;
+
 use super::collect::throughput::Slice;
 use crate::model::Millis;
 use crate::model::counts::Counts;

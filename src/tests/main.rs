@@ -16,5 +16,7 @@ mod layers;
 mod reading;
 mod schedules;
 mod stores;
+mod stores_full;
+mod stores_memory;
 mod support;
 mod workers;

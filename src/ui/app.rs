@@ -2,7 +2,7 @@
 
 use super::components::LinkBadge;
 use super::live::{self, Live};
-use super::pages::{JobView, NoticeView, OverviewView, QueueView, SchedulesView, WorkersView};
+use super::pages::{JobView, NoticeView, OverviewView, QueueView, SchedulesView, StoreView, WorkersView};
 use crate::base_path::BasePath;
 use crate::model::page::{Body, Page};
 use leptos::prelude::*;
@@ -35,6 +35,7 @@ pub fn App(page: Page) -> impl IntoView {
         Body::Job(job) => view! { <JobView page=job after/> }.into_any(),
         Body::Workers(workers) => view! { <WorkersView page=workers after/> }.into_any(),
         Body::Schedules(schedules) => view! { <SchedulesView page=schedules after/> }.into_any(),
+        Body::Store(page) => view! { <StoreView page after/> }.into_any(),
         Body::Notice(notice) => view! { <NoticeView notice/> }.into_any(),
     };
     view! {

@@ -6,6 +6,7 @@ pub mod notice;
 pub mod overview;
 pub mod queue;
 pub mod schedules;
+pub mod store;
 pub mod workers;
 
 pub use job::JobView;
@@ -13,4 +14,5 @@ pub use notice::NoticeView;
 pub use overview::OverviewView;
 pub use queue::QueueView;
 pub use schedules::SchedulesView;
+pub use store::StoreView;
 pub use workers::WorkersView;

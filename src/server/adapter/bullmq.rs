@@ -36,6 +36,7 @@
 //! - [`metrics`]: minutes that workers record
 //! - [`schedules`]: what creates jobs on a timetable
 //! - [`insight`]: limits, retention, and how long jobs wait and run
+//! - [`weigh`]: how much memory a queue takes, from a sample of its jobs
 //! - [`events`]: following all queues over two blocking connections; [`channels`]: Bull's over a third
 
 pub mod channels;
@@ -49,16 +50,22 @@ pub mod list;
 pub mod metrics;
 pub mod schedules;
 pub mod search;
+pub mod weigh;
 pub mod workers;
 
 use super::redis::link::Link;
-use super::{Adapter, Bounds, Change, Connections, FoundQueue, JobQuery, Kept, QueueId, ReadError, Reading, Trouble};
+use super::{
+    Adapter, Bounds, Change, Connections, FoundQueue, JobQuery, Kept, QueueId, QueueWeight, ReadError, Reading, Trouble,
+};
 use crate::model::Millis;
+use crate::model::counts::Counts;
 use crate::model::exact::bytes_of;
 use crate::model::insight::Insight;
 use crate::model::job::JobDetail;
 use crate::model::page::JobPageRows;
 use crate::model::schedule::Schedule;
+use crate::model::state::JobState;
+use crate::model::vitals::Answered;
 use async_trait::async_trait;
 use std::collections::HashSet;
 use std::sync::Arc;
@@ -170,6 +177,20 @@ impl Adapter for BullMq {
 
     async fn schedules(&self, queues: &[QueueId], bounds: Bounds) -> Result<Vec<Schedule>, Trouble> {
         schedules::read(&self.link, queues, bounds).await
+    }
+
+    async fn weigh(&self, queue: &QueueId, sample: u32) -> Result<Answered<QueueWeight>, Trouble> {
+        weigh::weigh(&self.link, queue, sample).await
+    }
+
+    fn weigh_cost(&self, counts: &Counts, sample: u32) -> u64 {
+        let states = JobState::ALL.into_iter();
+        weigh::cost(
+            states
+                .map(|state| (state, counts.get(state).unwrap_or(0)))
+                .filter(|(_, jobs)| *jobs > 0),
+            sample,
+        )
     }
 
     fn follow(&self, queues: &[QueueId]) {

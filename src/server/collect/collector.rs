@@ -12,6 +12,7 @@
 use super::board::{Board, Update};
 use super::throughput::Slice;
 use super::track::Track;
+use super::vitals::Vitals;
 use crate::model::Millis;
 use crate::model::event::JobChange;
 use crate::model::now;
@@ -62,6 +63,7 @@ pub struct Collector {
     link: Arc<Link>,
     adapter: Arc<dyn Adapter>,
     board: Arc<Board>,
+    vitals: Arc<Vitals>,
     /// Taken before the board's own lock, never after.
     state: Mutex<State>,
     /// Held from the question to the answer of a count.
@@ -100,6 +102,7 @@ impl Collector {
             link,
             adapter,
             board,
+            vitals: Arc::default(),
             state: Mutex::new(State {
                 summary,
                 judge: Judge::new(at),
@@ -116,11 +119,20 @@ impl Collector {
         tasks.spawn(stop.clone().run_until_cancelled_owned(self.clone().listen()));
         tasks.spawn(stop.clone().run_until_cancelled_owned(self.clone().keep()));
         tasks.spawn(stop.clone().run_until_cancelled_owned(self.clone().seek()));
+        tasks.spawn(
+            stop.clone()
+                .run_until_cancelled_owned(self.vitals.clone().ping(self.link.clone())),
+        );
     }
 
     /// The adapter, for reads that a page asks for.
     pub fn adapter(&self) -> &Arc<dyn Adapter> {
         &self.adapter
+    }
+
+    /// How the store was over the last hour.
+    pub fn vitals(&self) -> &Arc<Vitals> {
+        &self.vitals
     }
 
     /// The connection.
@@ -338,6 +350,7 @@ impl Collector {
         let Ok(replies) = self.link.run(&mut pipe).await else {
             return;
         };
+        self.vitals.hear(&replies);
         let Some(text) = replies
             .into_iter()
             .next()

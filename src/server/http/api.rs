@@ -9,6 +9,7 @@ use crate::model::page::{JobPageRows, Order};
 use crate::model::queue::{QueueRef, QueueSummary};
 use crate::model::state::JobState;
 use crate::model::store::StoreSummary;
+use crate::model::vitals::{Answered, MemoryByQueue, SAMPLE, SAMPLE_MAX, SAMPLE_MIN, StoreDetail};
 use crate::server::service::{JobsRequest, Refusal};
 use crate::server::state::App;
 use axum::Json;
@@ -34,9 +35,33 @@ pub async fn stores(State(app): State<App>) -> Json<Listing<StoreSummary>> {
     })
 }
 
-/// One store.
-pub async fn store(State(app): State<App>, Path(id): Path<String>) -> Result<Json<StoreSummary>, Refusal> {
-    app.service().store(&id).map(Json)
+/// One store in full.
+pub async fn store(State(app): State<App>, Path(id): Path<String>) -> Result<Json<StoreDetail>, Refusal> {
+    app.service().store_detail(&id).await.map(Json)
+}
+
+/// What may stand behind `?` where memory by queue is shown.
+#[derive(Debug, Default, Deserialize)]
+pub struct SampleQuery {
+    sample: Option<String>,
+}
+
+impl SampleQuery {
+    /// Jobs to weigh of each state; the usual number for what is no number.
+    #[must_use]
+    pub fn sample(&self) -> u32 {
+        let asked = self.sample.as_deref().and_then(|text| text.parse().ok());
+        asked.unwrap_or(SAMPLE).clamp(SAMPLE_MIN, SAMPLE_MAX)
+    }
+}
+
+/// The memory that a store's queues take.
+pub async fn store_memory(
+    State(app): State<App>,
+    Path(id): Path<String>,
+    Query(query): Query<SampleQuery>,
+) -> Result<Json<Answered<MemoryByQueue>>, Refusal> {
+    app.service().memory_by_queue(&id, query.sample()).await.map(Json)
 }
 
 /// A queue with what its library's generation can do.

@@ -20,6 +20,7 @@ use axum::response::{Html, IntoResponse, Response};
 pub mod overview;
 pub mod queue;
 pub mod schedules;
+pub mod store;
 pub mod theme;
 pub mod workers;
 

@@ -17,6 +17,8 @@ pub fn router(app: App) -> Router {
         .route("/queues/{store}/{queue}/jobs/{job}", get(pages::queue::job))
         .route("/workers", get(pages::workers::workers))
         .route("/schedules", get(pages::schedules::schedules))
+        .route("/stores/{store}", get(pages::store::store))
+        .route("/stores/{store}/charts/{series}", get(pages::store::chart))
         .route("/theme", post(pages::theme::choose))
         // what the pages are made of
         .route("/pkg/{file}", get(assets::pkg))
@@ -24,6 +26,7 @@ pub fn router(app: App) -> Router {
         // API
         .route("/api/v1/stores", get(api::stores))
         .route("/api/v1/stores/{store}", get(api::store))
+        .route("/api/v1/stores/{store}/memory", get(api::store_memory))
         .route("/api/v1/queues", get(api::queues))
         .route("/api/v1/queues/{store}/{queue}", get(api::queue))
         .route("/api/v1/queues/{store}/{queue}/jobs", get(api::jobs))

@@ -290,6 +290,7 @@ fn Stores(stores: RwSignal<Vec<StoreSummary>>) -> impl IntoView {
 
 #[component]
 fn StoreLine(store: Memo<StoreSummary>) -> impl IntoView {
+    let href = base().store(&store.with_untracked(|s| s.id.clone()));
     let vital = move |f: fn(&crate::model::store::Vitals) -> String| {
         move || store.with(|s| s.vitals.as_ref().map_or_else(|| format::UNKNOWN.to_owned(), f))
     };
@@ -306,7 +307,7 @@ fn StoreLine(store: Memo<StoreSummary>) -> impl IntoView {
         <StoreBanner store=Signal::derive(move || store.get())/>
         <div class="store" class:stale=move || store.with(|s| s.reach != Reach::Live)>
             <LevelMark level=Signal::derive(move || store.with(|s| s.verdict.level))/>
-            <strong>{move || store.with(|s| s.id.clone())}</strong>
+            <strong><a href=href>{move || store.with(|s| s.id.clone())}</a></strong>
             <span>{vital(|v| v.version.clone())}" at "{move || store.with(|s| s.address.clone())}</span>
             <span class="memory">
                 "memory "

@@ -76,7 +76,7 @@ pub fn QueueView(page: QueuePage, after: String) -> impl IntoView {
     view! {
         <nav class="crumbs" aria-label="Breadcrumbs">
             <a href=base.href("/") data-up="">"All queues"</a>
-            <span>{key.store.clone()}</span>
+            <a href=base.store(&key.store)>{key.store.clone()}</a>
         </nav>
         <StoreBanner store/>
         {move || gone.get().then(|| view! { <div class="banner" role="alert"><strong>"This queue is no more."</strong><p>"Nothing of it is left in the store."</p></div> })}

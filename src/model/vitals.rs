@@ -1,0 +1,542 @@
+//! One store in full: what it says about itself, what was watched of it, what was asked of it, and
+//! what each of that means for a store that holds queues.
+//!
+//! Every field that a server may leave out is an `Option`: forks and hosted services leave many out,
+//! and unknown is never zero.
+
+use super::Millis;
+use super::queue::QueueRef;
+use super::state::JobState;
+use super::store::StoreSummary;
+use super::verdict::Level;
+use serde::{Deserialize, Serialize};
+
+/// Jobs weighed of each state when the address does not say.
+pub const SAMPLE: u32 = 50;
+
+/// The fewest jobs that may be asked for.
+pub const SAMPLE_MIN: u32 = 5;
+
+/// The most.
+pub const SAMPLE_MAX: u32 = 500;
+
+/// An answer, or why there is none.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Answered<T> {
+    /// The answer.
+    Known(T),
+    /// The store's access rules forbid the command: what would allow it, such as `+slowlog|get`.
+    NotPermitted(String),
+    /// It could not be had: a sentence.
+    Failed(String),
+}
+
+impl<T> Answered<T> {
+    /// The answer, if there is one.
+    pub const fn known(&self) -> Option<&T> {
+        match self {
+            Self::Known(answer) => Some(answer),
+            Self::NotPermitted(_) | Self::Failed(_) => None,
+        }
+    }
+
+    /// Why there is none, as a sentence.
+    pub fn why(&self) -> Option<String> {
+        match self {
+            Self::Known(_) => None,
+            Self::NotPermitted(rule) => Some(format!("not permitted: {rule}")),
+            Self::Failed(why) => Some(why.clone()),
+        }
+    }
+}
+
+/// A store as its page and the API show it.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct StoreDetail {
+    /// Its line, as everywhere.
+    #[serde(flatten)]
+    pub summary: StoreSummary,
+    /// Its own report: the last one there was.
+    pub report: Answered<Report>,
+    /// What was measured of it since the board began to watch.
+    pub watched: Watched,
+    /// What was asked of it for this page: the last answers there were.
+    pub asked: Asked,
+    /// What to think of each part, in one sentence each.
+    pub judgements: Vec<Judged>,
+}
+
+impl StoreDetail {
+    /// The judgement about one part.
+    #[must_use]
+    pub fn judged(&self, about: About) -> Option<&Judged> {
+        self.judgements.iter().find(|judged| judged.about == about)
+    }
+
+    /// The judgements that ask for somebody's attention, the worst first.
+    #[must_use]
+    pub fn reasons(&self) -> Vec<&Judged> {
+        let mut reasons: Vec<&Judged> = self
+            .judgements
+            .iter()
+            .filter(|judged| matches!(judged.level, Level::Bad | Level::Watch))
+            .collect();
+        reasons.sort_by_key(|judged| judged.level);
+        reasons
+    }
+}
+
+/// What a judgement is about.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum About {
+    /// Memory against its limit, and where it is going.
+    Memory,
+    /// How much the allocator holds beyond what the data needs.
+    Fragmentation,
+    /// What happens at the limit.
+    Eviction,
+    /// What a crash would lose.
+    Persistence,
+    /// Copies of it, or what it is a copy of.
+    Replication,
+    /// Connections.
+    Clients,
+    /// How long an answer takes.
+    Latency,
+}
+
+/// What to think of one part of a store.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Judged {
+    /// Which part.
+    pub about: About,
+    /// How bad.
+    pub level: Level,
+    /// One sentence or two, complete without the numbers around it.
+    pub text: String,
+}
+
+/// What `INFO` says.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct Report {
+    /// When it was read.
+    pub at: Millis,
+    /// `standalone`, `sentinel` or `cluster`.
+    pub mode: Option<String>,
+    /// Tells one life of the process from the next.
+    pub run_id: Option<String>,
+    /// Seconds since it started.
+    pub uptime_s: Option<u64>,
+    /// Memory, in bytes.
+    pub memory: MemoryReport,
+    /// What is written to disk.
+    pub persistence: PersistenceReport,
+    /// Copies.
+    pub replication: ReplicationReport,
+    /// Connections.
+    pub clients: ClientsReport,
+    /// What it has done since it started.
+    pub traffic: TrafficReport,
+    /// Its databases, the ones that hold something.
+    pub keyspace: Vec<Database>,
+}
+
+/// Memory, in bytes.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct MemoryReport {
+    /// In use by data and buffers.
+    pub used: Option<u64>,
+    /// The most that was ever in use since it started.
+    pub peak: Option<u64>,
+    /// What the operating system has given it.
+    pub rss: Option<u64>,
+    /// The limit, if one is set.
+    pub max: Option<u64>,
+    /// What the machine has.
+    pub machine: Option<u64>,
+    /// `rss` over `used`.
+    pub fragmentation: Option<f64>,
+    /// What happens at the limit.
+    pub policy: Option<String>,
+}
+
+/// What is written to disk.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct PersistenceReport {
+    /// Whether there is an append-only file.
+    pub aof: Option<bool>,
+    /// Whether the last write to it was good.
+    pub aof_write_ok: Option<bool>,
+    /// Whether its last rewriting was good.
+    pub aof_rewrite_ok: Option<bool>,
+    /// When the last snapshot was saved. A server that has saved none says when it started.
+    pub rdb_saved_at: Option<Millis>,
+    /// Snapshots saved since it started; not known before Redis 7.
+    pub rdb_saves: Option<u64>,
+    /// Whether the last snapshot was good.
+    pub rdb_ok: Option<bool>,
+    /// Changes since the last snapshot.
+    pub rdb_changes: Option<u64>,
+    /// Whether one is being saved now.
+    pub rdb_saving: Option<bool>,
+}
+
+/// Copies of a store, or what it is a copy of.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ReplicationReport {
+    /// `master` or `replica`.
+    pub role: Option<String>,
+    /// Its replicas that are connected.
+    pub replicas: Vec<Replica>,
+    /// How many say that they are, also where they are not listed.
+    pub connected: Option<u64>,
+    /// Of a replica: its master.
+    pub master: Option<MasterLink>,
+}
+
+/// A replica as its master sees it.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Replica {
+    /// Host and port.
+    pub address: String,
+    /// `online`, or what it waits for.
+    pub state: String,
+    /// Seconds since it last acknowledged.
+    pub lag_s: Option<u64>,
+}
+
+/// A master as its replica sees it.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct MasterLink {
+    /// Host and port.
+    pub address: String,
+    /// Whether the link is up.
+    pub up: Option<bool>,
+    /// Seconds since anything was heard from it.
+    pub last_heard_s: Option<u64>,
+    /// Seconds since the link broke.
+    pub down_s: Option<u64>,
+    /// Whether a full copy is under way.
+    pub syncing: Option<bool>,
+}
+
+/// Connections.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ClientsReport {
+    /// Now.
+    pub connected: Option<u64>,
+    /// Of these, waiting in a blocking command, as idle workers do.
+    pub blocked: Option<u64>,
+    /// How many there may be.
+    pub max: Option<u64>,
+    /// Turned away since it started, because there was no room.
+    pub rejected: Option<u64>,
+}
+
+/// What a store has done since it started.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct TrafficReport {
+    /// Commands.
+    pub commands: Option<u64>,
+    /// Commands per second over the last moments, by its own measure.
+    pub per_second: Option<u64>,
+    /// Reads that found their key.
+    pub hits: Option<u64>,
+    /// Reads that did not.
+    pub misses: Option<u64>,
+    /// Keys removed because their time had come.
+    pub expired: Option<u64>,
+    /// Keys removed for want of memory.
+    pub evicted: Option<u64>,
+    /// Pub/Sub channels somebody listens to.
+    pub channels: Option<u64>,
+    /// Pub/Sub patterns somebody listens to.
+    pub patterns: Option<u64>,
+}
+
+/// One database.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Database {
+    /// Its number.
+    pub index: u32,
+    /// Keys in it.
+    pub keys: u64,
+    /// Of these, with an expiry.
+    pub expires: Option<u64>,
+    /// Their mean time to live, in milliseconds.
+    pub mean_ttl_ms: Option<u64>,
+}
+
+/// What was measured since the board began to watch, at most an hour, and since the store's last
+/// start at most.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct Watched {
+    /// How long the figures cover, in milliseconds; 0 before there are two reports.
+    pub span_ms: Millis,
+    /// Bytes per hour, fitted over all that was watched; unknown before a minute of it.
+    pub growth_per_hour: Option<i64>,
+    /// When the limit is reached at that pace; unknown if it does not grow or has no limit.
+    pub full_in_ms: Option<Millis>,
+    /// Commands per second between the last two reports.
+    pub commands_per_second: Option<f64>,
+    /// Reads that found their key, of all reads; unknown if there were none.
+    pub hit_rate: Option<f64>,
+    /// How many reads that was.
+    pub lookups: u64,
+    /// Keys evicted.
+    pub evicted: Option<u64>,
+    /// Keys expired.
+    pub expired: Option<u64>,
+    /// Round trips of our own `PING` over the last minute.
+    pub ping: Option<Ping>,
+}
+
+/// Round trips, in microseconds.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Ping {
+    /// Half of them took at most this.
+    pub median_us: u32,
+    /// The longest.
+    pub max_us: u32,
+    /// How many.
+    pub count: u32,
+}
+
+/// What was asked of a store for its page.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Asked {
+    /// When it answered; `None` if it never has.
+    pub at: Option<Millis>,
+    /// Settings that decide what a crash loses and what is told.
+    pub settings: Answered<Settings>,
+    /// Its slowest commands, the newest first.
+    pub slow: Answered<Vec<SlowCommand>>,
+    /// What its latency monitor saw.
+    pub latency: Answered<Vec<LatencyEvent>>,
+    /// Pub/Sub channels, the ones with most subscribers first.
+    pub channels: Answered<Vec<Channel>>,
+}
+
+impl Asked {
+    /// Nothing was asked yet, for this reason.
+    #[must_use]
+    pub fn nothing(why: &str) -> Self {
+        Self {
+            at: None,
+            settings: Answered::Failed(why.to_owned()),
+            slow: Answered::Failed(why.to_owned()),
+            latency: Answered::Failed(why.to_owned()),
+            channels: Answered::Failed(why.to_owned()),
+        }
+    }
+}
+
+/// Settings of a store, as `CONFIG GET` gives them; one that a server does not know is `None`.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Settings {
+    /// `appendfsync`: `always`, `everysec` or `no`.
+    pub fsync: Option<String>,
+    /// `save`: the rules for snapshots, such as `3600 1 300 100`; empty for none.
+    pub save: Option<String>,
+    /// `notify-keyspace-events`: which changes of keys are told; empty for none.
+    pub notifications: Option<String>,
+    /// `slowlog-log-slower-than`, in microseconds; below 0 none is logged.
+    pub slower_than_us: Option<i64>,
+    /// `latency-monitor-threshold`, in milliseconds; 0 if the monitor is off.
+    pub latency_threshold_ms: Option<i64>,
+}
+
+/// An entry of the slow log.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct SlowCommand {
+    /// Its number in the log.
+    pub id: i64,
+    /// When it ran.
+    pub at: Millis,
+    /// How long it kept the server busy, in microseconds.
+    pub took_us: u64,
+    /// The command and its first arguments, cut.
+    pub command: String,
+    /// Who sent it: address, and the name it gave itself.
+    pub client: String,
+}
+
+/// A kind of delay that the latency monitor saw.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct LatencyEvent {
+    /// Its name, such as `fork`.
+    pub event: String,
+    /// When it was last seen.
+    pub at: Millis,
+    /// How long it took then, in milliseconds.
+    pub latest_ms: u64,
+    /// How long at most.
+    pub max_ms: u64,
+}
+
+/// A Pub/Sub channel.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Channel {
+    /// Its name.
+    pub name: String,
+    /// Who listens to it, patterns not counted; unknown if that could not be asked.
+    pub subscribers: Option<u64>,
+}
+
+/// Memory by queue, from a sample of jobs.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct MemoryByQueue {
+    /// When the jobs were weighed.
+    pub at: Millis,
+    /// Jobs asked for of each state.
+    pub asked: u32,
+    /// Jobs weighed of each state at most: fewer than asked for where there are many queues.
+    pub sample: u32,
+    /// Commands that it took.
+    pub commands: u64,
+    /// Queues weighed, of how many; the ones with most jobs come first.
+    pub queues_weighed: u32,
+    /// See `queues_weighed`.
+    pub queues_known: u32,
+    /// Jobs in the queues that were weighed, of how many.
+    pub jobs_covered: u64,
+    /// See `jobs_covered`.
+    pub jobs_known: u64,
+    /// Jobs that were weighed themselves.
+    pub jobs_weighed: u64,
+    /// Everything that was weighed, extrapolated, in bytes.
+    pub bytes: u64,
+    /// The heaviest queues, at most [`QUEUES_SHOWN`], the heaviest first.
+    pub queues: Vec<QueueMemory>,
+    /// What the queues beyond these take together, and how many they are.
+    pub others: (u32, u64),
+    /// The largest payloads among the jobs that were weighed.
+    pub largest: Vec<LargePayload>,
+}
+
+/// Queues that are listed with their memory.
+pub const QUEUES_SHOWN: usize = 50;
+
+/// Payloads that are listed.
+pub const PAYLOADS_SHOWN: usize = 10;
+
+/// What one queue takes, in bytes.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct QueueMemory {
+    /// Which queue.
+    pub queue: QueueRef,
+    /// The name its application gave it.
+    pub name: String,
+    /// Everything, extrapolated.
+    pub bytes: u64,
+    /// Its own lists, sets and event stream.
+    pub structure: u64,
+    /// Jobs in it.
+    pub jobs: u64,
+    /// Jobs of it that were weighed.
+    pub weighed: u64,
+    /// Mean length of the data of those.
+    pub mean_payload: Option<u64>,
+    /// By state, only those that hold jobs.
+    pub states: Vec<StateMemory>,
+}
+
+/// What the jobs of one state take.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct StateMemory {
+    /// The state.
+    pub state: JobState,
+    /// Jobs in it.
+    pub jobs: u64,
+    /// Jobs that were weighed.
+    pub weighed: u64,
+    /// Bytes, extrapolated; unknown if none could be weighed.
+    pub bytes: Option<u64>,
+}
+
+/// A job with a large payload.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct LargePayload {
+    /// Its queue.
+    pub queue: QueueRef,
+    /// The name its application gave the queue.
+    pub name: String,
+    /// The job.
+    pub job: String,
+    /// Where it is.
+    pub state: JobState,
+    /// The length of its data in bytes.
+    pub bytes: u64,
+}
+
+/// A drawing of the last hour.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Drawing {
+    /// What it is of.
+    pub of: Series,
+    /// SVG, made by the server.
+    pub svg: String,
+}
+
+/// What is drawn.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Series {
+    /// Memory in use.
+    Memory,
+    /// Commands per second.
+    Commands,
+    /// Connections.
+    Clients,
+    /// The longest round trip of our own `PING`.
+    Latency,
+}
+
+impl Series {
+    /// All of them, in the order of the page.
+    pub const ALL: [Self; 4] = [Self::Memory, Self::Commands, Self::Clients, Self::Latency];
+
+    /// The name used in addresses.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Memory => "memory",
+            Self::Commands => "commands",
+            Self::Clients => "clients",
+            Self::Latency => "latency",
+        }
+    }
+
+    /// The heading.
+    #[must_use]
+    pub const fn title(self) -> &'static str {
+        match self {
+            Self::Memory => "Memory used",
+            Self::Commands => "Commands per second",
+            Self::Clients => "Clients",
+            Self::Latency => "Longest PING round trip",
+        }
+    }
+}
+
+impl std::str::FromStr for Series {
+    type Err = ();
+    fn from_str(text: &str) -> Result<Self, ()> {
+        Self::ALL.into_iter().find(|series| series.as_str() == text).ok_or(())
+    }
+}
+
+/// A store's page.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct StorePage {
+    /// The store.
+    pub detail: StoreDetail,
+    /// The last hour.
+    pub drawings: Vec<Drawing>,
+    /// Memory by queue.
+    pub memory: Answered<MemoryByQueue>,
+    /// Jobs of each state that the address asks to weigh.
+    pub sample: u32,
+}

@@ -1,0 +1,155 @@
+//! One store in full: its report and what was watched of it, which the collector has, and what is
+//! asked of it when somebody looks.
+//!
+//! What is asked is shared by all who look, and kept: a store that no longer answers is shown as it
+//! was last known. Memory by queue, the one answer that costs the store something, is in
+//! [`weights`](super::weights).
+
+use super::{Answer, Service};
+use crate::model::now;
+use crate::model::store::Reach;
+use crate::model::vitals::{Answered, Asked, Drawing, MemoryByQueue, Series, StoreDetail, StorePage};
+use crate::server::adapter::redis::ask::{self, Forbidden};
+use crate::server::chart;
+use crate::server::collect::board::Position;
+use crate::server::shared::Shared;
+use crate::server::verdict::vitals::judge;
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant};
+
+/// How long answers are as good as new: a page asks every five seconds.
+const FRESH: Duration = Duration::from_secs(4);
+
+/// Whoever asks while an answer is on its way gets that one.
+const TOGETHER: Duration = Duration::from_millis(500);
+
+/// How long a drawing serves everybody: a report comes every five seconds.
+const DRAWN: Duration = Duration::from_secs(5);
+
+/// What is kept of all stores.
+#[derive(Debug)]
+pub(super) struct Stores {
+    asking: Shared<String, Asked>,
+    drawing: Shared<(String, Series), Arc<str>>,
+    pub(super) weighing: Shared<(String, u32), Answered<MemoryByQueue>>,
+    known: Mutex<HashMap<String, Known>>,
+}
+
+/// What is kept of one store.
+#[derive(Debug, Default)]
+pub(super) struct Known {
+    asked: Option<(Instant, Asked)>,
+    forbidden: Arc<Forbidden>,
+    /// By the number of jobs that were asked for.
+    pub(super) weights: HashMap<u32, (Instant, Answered<MemoryByQueue>)>,
+}
+
+impl Default for Stores {
+    fn default() -> Self {
+        Self {
+            asking: Shared::new(TOGETHER),
+            drawing: Shared::new(DRAWN),
+            weighing: Shared::new(TOGETHER),
+            known: Mutex::default(),
+        }
+    }
+}
+
+impl Stores {
+    pub(super) fn known(&self) -> MutexGuard<'_, HashMap<String, Known>> {
+        self.known.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Service {
+    /// One store in full.
+    pub async fn store_detail(&self, id: &str) -> Answer<StoreDetail> {
+        let vitals = self.collector(id)?.vitals().clone();
+        let asked = self.asked(id).await?;
+        let at = now();
+        let report = vitals.report();
+        let watched = vitals.watched(at);
+        let judgements = match &report {
+            Answered::Known(report) => judge(report, &watched, &asked.settings, at),
+            _ => vec![],
+        };
+        Ok(StoreDetail {
+            summary: self.store(id)?,
+            report,
+            watched,
+            asked,
+            judgements,
+        })
+    }
+
+    /// A store's page.
+    pub async fn store_page(&self, id: &str, sample: u32) -> Answer<(StorePage, Position)> {
+        let position = self.board.position();
+        let (detail, memory) = tokio::join!(self.store_detail(id), self.memory_by_queue(id, sample));
+        let mut drawings = Vec::with_capacity(Series::ALL.len());
+        for of in Series::ALL {
+            let svg = self.store_chart(id, of).await?.to_string();
+            drawings.push(Drawing { of, svg });
+        }
+        let page = StorePage {
+            detail: detail?,
+            drawings,
+            memory: memory?,
+            sample,
+        };
+        Ok((page, position))
+    }
+
+    /// One figure of a store over the last hour, drawn.
+    pub async fn store_chart(&self, id: &str, series: Series) -> Answer<Arc<str>> {
+        let vitals = self.collector(id)?.vitals().clone();
+        let svg = self.stores.drawing.get((id.to_owned(), series), || async move {
+            let points: Vec<_> = vitals
+                .samples()
+                .iter()
+                .filter_map(|sample| Some((sample.at, sample.value(series)?)))
+                .collect();
+            let limit = vitals.report().known().and_then(|report| match series {
+                Series::Memory => report.memory.max,
+                Series::Clients => report.clients.max,
+                Series::Commands | Series::Latency => None,
+            });
+            #[expect(clippy::cast_precision_loss, reason = "a line needs no more precision")]
+            let limit = limit.map(|n| n as f64);
+            chart::series::draw(series, &points, limit, now()).into()
+        });
+        Ok(svg.await)
+    }
+
+    /// What the page asks for beyond the report: new, or shared, or as it was last known.
+    async fn asked(&self, id: &str) -> Answer<Asked> {
+        let collector = self.collector(id)?.clone();
+        let summary = self.store(id)?;
+        let (known, forbidden) = {
+            let mut known = self.stores.known();
+            let known = known.entry(id.to_owned()).or_default();
+            (known.asked.clone(), known.forbidden.clone())
+        };
+        if let Some((at, asked)) = &known
+            && (at.elapsed() < FRESH || summary.reach != Reach::Live)
+        {
+            return Ok(asked.clone());
+        }
+        if summary.reach != Reach::Live {
+            return Ok(Asked::nothing("the store has not answered yet"));
+        }
+        let channels = collector.vitals().report().known().and_then(|r| r.traffic.channels);
+        let asked = self.stores.asking.get(id.to_owned(), || async move {
+            match ask::ask(collector.link(), &forbidden, channels).await {
+                Ok(asked) => {
+                    let mut known = self.stores.known();
+                    known.entry(id.to_owned()).or_default().asked = Some((Instant::now(), asked.clone()));
+                    asked
+                }
+                Err(trouble) => known.map_or_else(|| Asked::nothing(&trouble.cause), |(_, asked)| asked),
+            }
+        });
+        Ok(asked.await)
+    }
+}

@@ -1,0 +1,300 @@
+//! One store: is it well, what would a crash lose, and what lies in it.
+//!
+//! - [`health`]: each part with its figure and its sentence
+//! - [`memory`]: memory by queue and the largest payloads
+//! - [`lists`]: slow log, latency monitor, databases, Pub/Sub
+
+use crate::base_path::store_path;
+use crate::model::event::{Frame, Topic};
+use crate::model::format;
+use crate::model::store::Reach;
+use crate::model::verdict::Level;
+use crate::model::vitals::{About, Answered, Drawing, MemoryByQueue, Report, StoreDetail, StorePage};
+use crate::ui::app::base;
+use crate::ui::components::{Ago, LevelMark, StoreBanner, VerdictLine};
+use crate::ui::live::{self, LinkState, Live};
+use leptos::prelude::*;
+
+pub mod health;
+pub mod lists;
+pub mod memory;
+
+use health::Health;
+use lists::Lists;
+use memory::MemoryView;
+
+/// The store reports about itself every five seconds; to ask more often would show the same again.
+const REREAD_MS: i32 = 5_000;
+
+/// A chart of an hour moves by a pixel in ten seconds.
+const REDRAW_MS: i32 = 10_000;
+
+/// The server weighs jobs anew once a minute.
+const REWEIGH_MS: i32 = 60_000;
+
+/// Where the pointer keeps rows from moving.
+const LISTS: &str = "store-lists";
+
+/// See [`LISTS`].
+const MEMORY: &str = "store-memory";
+
+#[derive(Clone, Copy)]
+struct Shown {
+    detail: RwSignal<StoreDetail>,
+    memory: RwSignal<Answered<MemoryByQueue>>,
+    api: StoredValue<String>,
+    weights: StoredValue<String>,
+}
+
+#[component]
+pub fn StoreView(page: StorePage, after: String) -> impl IntoView {
+    let live = expect_context::<Live>();
+    let base = base();
+    let id = page.detail.summary.id.clone();
+    let path = store_path(&id);
+    let shown = Shown {
+        api: StoredValue::new(base.href(&format!("/api/v1{path}"))),
+        weights: StoredValue::new(base.href(&format!("/api/v1{path}/memory?sample={}", page.sample))),
+        detail: RwSignal::new(page.detail),
+        memory: RwSignal::new(page.memory),
+    };
+    let detail = shown.detail;
+    let topic = Topic::Store(id.clone()).to_string();
+    live::follow(live, &topic, after, Box::new(move |frame, _| shown.take(frame)));
+    shown.reread_later(live);
+    shown.reweigh_later(live);
+    let drawings = page
+        .drawings
+        .into_iter()
+        .map(|drawing| {
+            let url = base.href(&format!("{path}/charts/{}.svg", drawing.of.as_str()));
+            view! { <Chart drawing url/> }
+        })
+        .collect_view();
+    view! {
+        <nav class="crumbs" aria-label="Breadcrumbs">
+            <a href=base.href("/") data-up="">"All queues"</a>
+            <span>{format::visible(&id)}</span>
+        </nav>
+        <header class="head">
+            <h1>{format::visible(&id)}</h1>
+            <Facts detail/>
+        </header>
+        <StoreBanner store=Signal::derive(move || detail.with(|d| d.summary.clone()))/>
+        <div class="store-page" class:stale=move || detail.with(|d| d.summary.reach != Reach::Live)>
+            <VerdictLine verdict=Signal::derive(move || detail.with(|d| d.summary.verdict.clone()))/>
+            <Reasons detail/>
+            <section class="vitals" aria-label="The last hour">{drawings}</section>
+            <Health detail/>
+            <MemoryView detail memory=shown.memory store=id sample=page.sample/>
+            <Lists detail/>
+        </div>
+    }
+    .into_any()
+}
+
+impl Shown {
+    fn take(self, frame: Frame) {
+        if let Some(summary) = frame.stores.into_iter().next() {
+            self.detail.update(|detail| detail.summary = summary);
+        }
+    }
+
+    /// Reads the store again and again while the page is looked at.
+    fn reread_later(self, live: Live) {
+        live::set_timeout(REREAD_MS, move || {
+            if live.link.get_untracked() == LinkState::Resting {
+                return self.reread_later(live);
+            }
+            live::fetch_json::<StoreDetail>(self.api.get_value(), move |detail| {
+                if let Some(mut detail) = detail {
+                    if live::pointer_inside(LISTS) {
+                        detail.asked = self.detail.with_untracked(|known| known.asked.clone());
+                    }
+                    self.detail.set(detail);
+                }
+                self.reread_later(live);
+            });
+        });
+    }
+
+    fn reweigh_later(self, live: Live) {
+        live::set_timeout(REWEIGH_MS, move || {
+            if live.link.get_untracked() == LinkState::Resting || live::pointer_inside(MEMORY) {
+                return self.reweigh_later(live);
+            }
+            live::fetch_json::<Answered<MemoryByQueue>>(self.weights.get_value(), move |memory| {
+                if let Some(memory) = memory {
+                    self.memory.set(memory);
+                }
+                self.reweigh_later(live);
+            });
+        });
+    }
+}
+
+/// A part of the report, if there is a report.
+fn part<T>(detail: &StoreDetail, part: impl FnOnce(&Report) -> Option<T>) -> Option<T> {
+    detail.report.known().and_then(part)
+}
+
+#[component]
+fn Facts(detail: RwSignal<StoreDetail>) -> impl IntoView {
+    let or_unknown = |text: Option<String>| text.unwrap_or_else(|| format::UNKNOWN.to_owned());
+    let version = move || detail.with(|d| or_unknown(d.summary.vitals.as_ref().map(|v| format::visible(&v.version))));
+    let mode = move || detail.with(|d| or_unknown(part(d, |r| r.mode.clone()).map(|mode| format::visible(&mode))));
+    let uptime = move || {
+        detail.with(|d| {
+            or_unknown(
+                part(d, |r| r.uptime_s).map(|s| format::span(i64::try_from(s).unwrap_or(0).saturating_mul(1000))),
+            )
+        })
+    };
+    view! {
+        <dl class="facts">
+            <div><dt>"Server"</dt><dd>{version}</dd></div>
+            <div><dt>"Mode"</dt><dd>{mode}</dd></div>
+            <div><dt>"Address"</dt><dd>{move || detail.with(|d| format::visible(&d.summary.address))}</dd></div>
+            <div><dt>"Up for"</dt><dd>{uptime}</dd></div>
+            <div><dt>"Queues"</dt><dd>{move || detail.with(|d| format::count(d.summary.queues.into()))}</dd></div>
+            <div><dt>"Report"</dt><dd><Ago at=Signal::derive(move || detail.with(|d| part(d, |r| Some(r.at))))/></dd></div>
+        </dl>
+    }
+    .into_any()
+}
+
+/// What asks for somebody's attention, the worst first.
+#[component]
+fn Reasons(detail: RwSignal<StoreDetail>) -> impl IntoView {
+    let reasons = Memo::new(move |_| detail.with(|d| d.reasons().into_iter().cloned().collect::<Vec<_>>()));
+    view! {
+        <section class="reasons" aria-label="Reasons" class:none=move || reasons.with(Vec::is_empty)>
+            <ul>
+                {move || {
+                    reasons
+                        .get()
+                        .into_iter()
+                        .map(|judged| view! {
+                            <li>
+                                <LevelMark level=Signal::derive(move || judged.level)/>
+                                <b>{about(judged.about)}</b>
+                                <span>{judged.text}</span>
+                            </li>
+                        })
+                        .collect_view()
+                }}
+            </ul>
+        </section>
+    }
+    .into_any()
+}
+
+/// What a part is called on the page.
+const fn about(about: About) -> &'static str {
+    match about {
+        About::Memory => "Memory",
+        About::Fragmentation => "Fragmentation",
+        About::Eviction => "At the limit",
+        About::Persistence => "Persistence",
+        About::Replication => "Replication",
+        About::Clients => "Clients",
+        About::Latency => "Latency",
+    }
+}
+
+/// One figure over the last hour.
+#[component]
+fn Chart(drawing: Drawing, url: String) -> impl IntoView {
+    let live = expect_context::<Live>();
+    let svg = RwSignal::new(drawing.svg);
+    redraw(live, svg, url);
+    view! {
+        <figure>
+            <figcaption>{drawing.of.title()}</figcaption>
+            <div inner_html=move || svg.get()></div>
+        </figure>
+    }
+    .into_any()
+}
+
+fn redraw(live: Live, svg: RwSignal<String>, url: String) {
+    live::set_timeout(REDRAW_MS, move || {
+        if live.link.get_untracked() == LinkState::Resting {
+            return redraw(live, svg, url);
+        }
+        let again = url.clone();
+        live::fetch_text(url, move |fresh| {
+            if let Some(fresh) = fresh {
+                svg.set(fresh);
+            }
+            redraw(live, svg, again);
+        });
+    });
+}
+
+/// Why something is not shown, and what would show it.
+fn refused(why: &Answered<()>) -> AnyView {
+    match why {
+        Answered::NotPermitted(rule) => view! {
+            <p class="refused">
+                <LevelMark level=Signal::derive(|| Level::Unknown)/>
+                <span>{format!("not permitted: {rule}")}</span>
+                <small>"The store's access rules refuse this command to Drover's user. Allow it with ACL SETUSER and it appears here within five minutes."</small>
+            </p>
+        }
+        .into_any(),
+        Answered::Failed(why) => view! { <p class="refused"><span>{format::visible(why)}</span></p> }.into_any(),
+        Answered::Known(()) => ().into_any(),
+    }
+}
+
+/// The reason alone.
+fn reason<T>(answer: &Answered<T>) -> Answered<()> {
+    match answer {
+        Answered::Known(_) => Answered::Known(()),
+        Answered::NotPermitted(rule) => Answered::NotPermitted(rule.clone()),
+        Answered::Failed(why) => Answered::Failed(why.clone()),
+    }
+}
+
+/// Microseconds in the unit that reads best.
+fn micros(us: u64) -> String {
+    match us {
+        0..1_000 => format!("{us} µs"),
+        1_000..100_000 => format!("{}.{} ms", us / 1_000, us % 1_000 / 100),
+        _ => format::duration(i64::try_from(us / 1_000).unwrap_or(i64::MAX)),
+    }
+}
+
+/// A share in whole percent.
+fn percent(part: u64, whole: u64) -> String {
+    match (part, whole) {
+        (_, 0) => format::UNKNOWN.to_owned(),
+        (0, _) => "0 %".into(),
+        (part, whole) => {
+            #[expect(clippy::cast_precision_loss, reason = "a share needs no more precision")]
+            let share = part as f64 / whole as f64 * 100.0;
+            if share < 0.95 {
+                format!("{share:.1} %")
+            } else {
+                format!("{share:.0} %")
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn small_times_and_shares_keep_their_digits() {
+        assert_eq!(micros(420), "420 µs");
+        assert_eq!(micros(1_450), "1.4 ms");
+        assert_eq!(micros(2_500_000), "2.5 s");
+        assert_eq!(percent(1, 3), "33 %");
+        assert_eq!(percent(1, 500), "0.2 %");
+        assert_eq!(percent(0, 5), "0 %");
+        assert_eq!(percent(0, 0), "—");
+    }
+}
