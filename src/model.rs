@@ -13,6 +13,8 @@
 //! | [`store`] | one Redis: reachable or not, since when and why, and its vital signs |
 //! | [`insight`] | a queue's limits, retention, and how long its jobs wait and run |
 //! | [`job`] | a job as a row and in full |
+//! | [`timeline`] | a job's history, as far as its record tells it |
+//! | [`flow`] | a job with its parents and children |
 //! | [`page`] | what each page of the board is made of |
 //! | [`event`] | the vocabulary of the event stream |
 //! | [`verdict`] | Bad, Watch, OK, Paused, Unknown, each with its sentence |
@@ -25,6 +27,7 @@ pub mod error;
 pub mod event;
 pub mod exact;
 pub mod family;
+pub mod flow;
 pub mod format;
 pub mod insight;
 pub mod job;
@@ -32,6 +35,7 @@ pub mod page;
 pub mod queue;
 pub mod state;
 pub mod store;
+pub mod timeline;
 pub mod verdict;
 
 /// Milliseconds since the Unix epoch, UTC.

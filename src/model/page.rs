@@ -5,6 +5,7 @@
 
 use super::Millis;
 use super::insight::Insight;
+use super::flow::Flow;
 use super::job::{JobDetail, JobRow};
 use super::queue::{QueueRef, QueueSummary};
 use super::state::JobState;
@@ -194,6 +195,8 @@ pub struct JobPage {
     pub store: StoreSummary,
     /// The job.
     pub job: JobDetail,
+    /// Its relatives, if it has any.
+    pub flow: Option<Flow>,
 }
 
 /// A page that could not be shown, and what to do about it.

@@ -5,11 +5,15 @@
 
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
 
+mod bad_records;
 mod base_path;
 mod discovery;
 mod events;
+mod flow;
 mod http;
+mod job;
 mod layers;
 mod reading;
 mod stores;
 mod support;
+mod values;

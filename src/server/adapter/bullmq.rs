@@ -30,7 +30,9 @@
 //! - [`layout`]: which generation a queue's keys belong to, by evidence
 //! - [`discover`]: which queues there are, and which workers are connected
 //! - [`counts`]: how many jobs, in one pipeline for any number of queues
-//! - [`list`]: a page of jobs; [`search`]: the ones whose name or id matches; [`job`]: one job in full
+//! - [`list`]: a page of jobs; [`search`]: the ones whose name or id matches
+//! - [`job`]: one job in full, from its [`record`], [`options`], [`logs`] and place ([`locate`]);
+//!   [`values`]: what is shown of large ones; [`flow`]: its relatives
 //! - [`insight`]: limits, retention, and how long jobs wait and run
 //! - [`events`]: following all queues over two blocking connections; [`channels`]: Bull's over a third
 
@@ -39,17 +41,27 @@ pub mod counts;
 pub mod discover;
 pub mod events;
 pub mod insight;
+pub mod flow;
 pub mod job;
 pub mod layout;
 pub mod list;
+mod locate;
+pub mod logs;
+mod options;
+mod record;
 pub mod search;
+pub mod values;
 
 use super::redis::link::Link;
-use super::{Adapter, Change, FoundQueue, JobQuery, Kept, QueueId, ReadError, Reading, Trouble};
+use super::{
+    Adapter, Change, FieldBytes, FieldError, FlowQuery, FoundQueue, JobQuery, Kept, LogQuery, QueueId, ReadError,
+    Reading, Trouble,
+};
 use crate::model::Millis;
 use crate::model::exact::bytes_of;
+use crate::model::flow::Flow;
 use crate::model::insight::Insight;
-use crate::model::job::JobDetail;
+use crate::model::job::{JobDetail, LogPage};
 use crate::model::page::JobPageRows;
 use async_trait::async_trait;
 use std::collections::{HashMap, HashSet};
@@ -74,6 +86,7 @@ pub struct BullMq {
     channels: Arc<channels::Channels>,
     layouts: Arc<layout::Layouts>,
     rejected: discover::Rejected,
+    large: values::Large,
 }
 
 impl BullMq {
@@ -87,6 +100,7 @@ impl BullMq {
             channels: Arc::default(),
             layouts: Arc::default(),
             rejected: discover::Rejected::default(),
+            large: values::Large::default(),
         }
     }
 }
@@ -141,7 +155,19 @@ impl Adapter for BullMq {
     }
 
     async fn job(&self, queue: &QueueId, id: &str) -> Result<Option<JobDetail>, ReadError> {
-        job::read(&self.link, queue, id).await
+        job::read(&self.link, &self.large, queue, id).await
+    }
+
+    async fn logs(&self, query: &LogQuery) -> Result<LogPage, ReadError> {
+        logs::page(&self.link, &self.large, query).await
+    }
+
+    async fn flow(&self, query: &FlowQuery, known: &[QueueId]) -> Result<Option<Flow>, ReadError> {
+        flow::read(&self.link, query, known).await
+    }
+
+    async fn field(&self, queue: &QueueId, id: &str, field: &str) -> Result<Option<FieldBytes>, FieldError> {
+        self.large.download(&self.link, &key(queue, id), &bytes_of(field)).await
     }
 
     async fn finished(&self, queue: &QueueId, until: Millis, minutes: usize) -> Result<Vec<Kept>, Trouble> {
