@@ -161,7 +161,7 @@ impl Record {
         &self,
         link: &Link,
         large: &Large,
-        job: &str,
+        job: &[u8],
     ) -> Vec<(&'static str, Result<Preview, String>)> {
         let mut previews = Vec::new();
         // What changes when the job runs again, or is given other data of the same length.
