@@ -4,8 +4,8 @@
 //! the same value in the browser, so both render the same thing.
 
 use super::Millis;
-use super::insight::Insight;
 use super::flow::Flow;
+use super::insight::Insight;
 use super::job::{JobDetail, JobRow};
 use super::queue::{QueueRef, QueueSummary};
 use super::state::JobState;

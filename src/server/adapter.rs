@@ -13,8 +13,8 @@
 use crate::model::Millis;
 use crate::model::counts::Counts;
 use crate::model::family::Family;
-use crate::model::insight::Insight;
 use crate::model::flow::{ChildKind, Flow};
+use crate::model::insight::Insight;
 use crate::model::job::{JobDetail, LogPage, Progress};
 use crate::model::page::{JobPageRows, Order};
 use crate::model::state::JobState;

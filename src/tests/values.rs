@@ -128,7 +128,7 @@ async fn of_a_stack_of_5_mb_the_newest_lines_are_shown_and_the_rest_is_offered()
         page.body.len()
     );
     for words in [
-        "The first 200 lines of 110,001",
+        "The first 200 of 110,001 lines",
         "Attempt 2",
         "Attempt 1",
         "Error: old",

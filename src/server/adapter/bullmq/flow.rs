@@ -18,9 +18,9 @@
 use super::super::redis::link::Link;
 use super::super::redis::reply;
 use super::super::{FlowQuery, QueueId, ReadError, Trouble};
-use super::{below, key};
 use super::list::zset;
 use super::locate::SCORED;
+use super::{below, key};
 use crate::model::exact::{bytes_of, text_of};
 use crate::model::flow::{Branch, ChildKind, Flow, FlowNode};
 use crate::model::job::{Children, cut};

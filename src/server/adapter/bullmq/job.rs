@@ -266,7 +266,10 @@ fn assemble(
         logs: LogPage::default(),
         keep_logs,
         dedup: None,
-        parent: record.value("parentKey").and_then(reply::exact).filter(|key| !key.is_empty()),
+        parent: record
+            .value("parentKey")
+            .and_then(reply::exact)
+            .filter(|key| !key.is_empty()),
         children: (children.total() > 0).then_some(children),
         fields: fields(record),
         row,

@@ -9,8 +9,8 @@
 use super::super::redis::link::{Link, classify};
 use super::super::redis::reply;
 use super::super::{LogQuery, ReadError, Trouble};
-use super::{below, key};
 use super::values::Large;
+use super::{below, key};
 use crate::model::job::{LogLine, LogPage, LogSearch};
 use crate::model::store::Reach;
 use redis::aio::MultiplexedConnection;

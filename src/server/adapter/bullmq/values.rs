@@ -136,7 +136,12 @@ impl Large {
     }
 
     /// A field as it is stored.
-    pub(super) async fn download(&self, link: &Link, job: &[u8], field: &[u8]) -> Result<Option<FieldBytes>, FieldError> {
+    pub(super) async fn download(
+        &self,
+        link: &Link,
+        job: &[u8],
+        field: &[u8],
+    ) -> Result<Option<FieldBytes>, FieldError> {
         let mut pipe = redis::pipe();
         pipe.cmd("HEXISTS").arg(job).arg(field);
         pipe.cmd("HSTRLEN").arg(job).arg(field);
