@@ -16,6 +16,8 @@
 //! | [`job`] | a job as a row and in full |
 //! | [`worker`] | who serves which queue |
 //! | [`schedule`] | what creates jobs on a timetable |
+//! | [`timeline`] | a job's history, as far as its record tells it |
+//! | [`flow`] | a job with its parents and children |
 //! | [`page`] | what each page of the board is made of |
 //! | [`event`] | the vocabulary of the event stream |
 //! | [`verdict`] | Bad, Watch, OK, Paused, Unknown, each with its sentence |
@@ -28,6 +30,7 @@ pub mod error;
 pub mod event;
 pub mod exact;
 pub mod family;
+pub mod flow;
 pub mod format;
 pub mod insight;
 pub mod job;
@@ -36,6 +39,7 @@ pub mod queue;
 pub mod schedule;
 pub mod state;
 pub mod store;
+pub mod timeline;
 pub mod verdict;
 pub mod vitals;
 pub mod worker;

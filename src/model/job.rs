@@ -1,4 +1,6 @@
 //! A job: one line of a list, and everything about it.
+//!
+//! [`timeline`](super::timeline) makes its history out of it.
 
 use super::Millis;
 use super::state::JobState;
@@ -84,13 +86,33 @@ pub struct JobRow {
     pub problem: Option<String>,
 }
 
+/// How the bytes of a value are shown.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Form {
+    /// JSON text, every digit as stored.
+    Json,
+    /// Text that is not JSON, or the beginning of a text that was cut.
+    #[default]
+    Text,
+    /// Bytes that are no text: a hex dump of the first of them.
+    Binary,
+}
+
 /// A value of unknown size: as much as is shown, and how much there is.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Payload {
     /// Bytes in the store.
     pub size: u64,
-    /// The text, or `None` when it is too large to be fetched.
+    /// The text, or `None` when it is too large for any of it to be fetched.
     pub text: Option<String>,
+    /// How many of the bytes `text` stands for: less than `size` when it was cut.
+    pub shown: u64,
+    /// How to read `text`.
+    pub form: Form,
+    /// Why there is no text, where size alone is not the reason.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub note: Option<String>,
 }
 
 /// A field of the job's record, as stored.
@@ -98,19 +120,126 @@ pub struct Payload {
 pub struct Field {
     /// The field's own name.
     pub name: String,
-    /// Its value.
-    pub value: Payload,
+    /// Bytes of its value.
+    pub size: u64,
+    /// The beginning of the value; empty where it was too large to be looked at.
+    pub head: String,
 }
 
-/// The newest part of a job's log.
+/// The stack of one failed attempt.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Trace {
+    /// The attempt it belongs to, counted from 1; `None` where the record no longer tells.
+    pub attempt: Option<u32>,
+    /// Its text, cut to some lines.
+    pub text: String,
+    /// Bytes of the whole.
+    pub size: u64,
+    /// Lines of the whole.
+    pub lines: u64,
+    /// Whether `text` is less than the whole.
+    pub cut: bool,
+}
+
+/// A line of a job's log.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct LogLine {
+    /// Its number, from 1, as the log stands now.
+    pub n: u64,
+    /// Its text, cut if it is very long.
+    pub text: String,
+    /// Bytes of the whole line, where it was cut.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub size: Option<u64>,
+}
+
+/// A search through a log, from its newest line to older ones.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct LogSearch {
+    /// What was searched for; letters of either case match.
+    pub q: String,
+    /// The number of the newest line that was searched.
+    pub from: u64,
+    /// How many lines were searched.
+    pub searched: u64,
+    /// Where to go on; `None` at the beginning of the log.
+    pub next: Option<u64>,
+}
+
+/// A part of a job's log.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Logs {
+pub struct LogPage {
     /// How many lines there are.
     pub total: u64,
-    /// The number of the first line shown, counted from 1.
-    pub first: u64,
     /// The lines, oldest first.
-    pub lines: Vec<String>,
+    pub lines: Vec<LogLine>,
+    /// What was searched for, if anything was.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub search: Option<LogSearch>,
+}
+
+/// Where a job stands in the order of its state.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Place {
+    /// Its position in the order a list of that state is shown in, counted from 1.
+    pub at: u64,
+    /// How many there are.
+    pub of: u64,
+}
+
+/// The jobs before and after this one in its state.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Neighbours {
+    /// The one above it in the list.
+    pub previous: Option<String>,
+    /// The one below.
+    pub next: Option<String>,
+    /// Why they are not known, when they are not.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub unknown: Option<String>,
+}
+
+/// A worker's lock on a job.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Lock {
+    /// The worker instance: the token without its counter.
+    pub holder: String,
+    /// How long it holds without being renewed, ms; `None` if it never ends.
+    pub ttl: Option<Millis>,
+}
+
+/// A job's part in deduplication.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Dedup {
+    /// The deduplication id.
+    pub id: String,
+    /// The job that holds the id now; `None` if nobody does, and the next job with it is added.
+    pub owner: Option<String>,
+    /// How long it is held, ms; `None` for as long as the owner is unfinished.
+    pub ttl: Option<Millis>,
+}
+
+/// Where the value of an option comes from.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Origin {
+    /// The job's own options.
+    Options,
+    /// A field of its record, which wins over the options.
+    Record,
+    /// The library, because nobody said anything.
+    Default,
+}
+
+/// An option as it is in force.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct EffectiveOption {
+    /// The library's name for it, in full.
+    pub name: String,
+    /// Its value, in words where a number alone would not tell.
+    pub value: String,
+    /// Where it comes from.
+    pub origin: Origin,
 }
 
 /// Everything about a job.
@@ -120,28 +249,65 @@ pub struct JobDetail {
     pub row: JobRow,
     /// Whether it was found in the list of the state; an active job may be between two lists.
     pub state_known: bool,
+    /// How the state was found where it is not plain.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub state_note: Option<String>,
+    /// What is odd about the record, a sentence each.
+    pub oddities: Vec<String>,
+    /// Where it stands among the jobs of its state.
+    pub place: Option<Place>,
+    /// The jobs next to it.
+    pub neighbours: Neighbours,
     /// Whether a worker holds its lock; `None` if it is not active.
     pub locked: Option<bool>,
+    /// The lock itself.
+    pub lock: Option<Lock>,
+    /// What will become of an active job without a lock.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub lost: Option<String>,
+    /// Attempts that were begun; more than were made while one runs, or after a worker was lost.
+    pub attempts_started: Option<u32>,
+    /// The back-off between attempts, in words.
+    pub backoff: Option<String>,
+    /// Set from outside: the next worker that takes the job fails it with this.
+    pub deferred_failure: Option<Payload>,
+    /// The delay of its record, ms: after a failed attempt this is the back-off.
+    pub delay: Option<Millis>,
+    /// The delay it was created with, ms.
+    pub first_delay: Option<Millis>,
     /// What it was given to work on.
-    pub data: Payload,
+    pub data: Option<Payload>,
     /// Its options, as stored.
-    pub options: Payload,
+    pub options: Option<Payload>,
+    /// Its options as they are in force.
+    pub effective: Vec<EffectiveOption>,
+    /// How far it says it is, as stored.
+    pub progress: Option<Payload>,
     /// What it returned.
     pub result: Option<Payload>,
-    /// Its last error, whole up to the limit.
+    /// Its last error.
     pub error: Option<Payload>,
-    /// One stack trace for each failed attempt, oldest first.
-    pub traces: Vec<String>,
-    /// Bytes of stack traces when they are too large to be fetched.
-    pub traces_too_large: Option<u64>,
-    /// Its log.
-    pub logs: Logs,
+    /// The stacks of failed attempts, oldest first.
+    pub traces: Vec<Trace>,
+    /// How many stacks the record holds.
+    pub traces_total: u64,
+    /// Bytes of all stacks together.
+    pub traces_size: u64,
+    /// Why stacks are missing or cut.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub traces_note: Option<String>,
+    /// The newest part of its log.
+    pub logs: LogPage,
+    /// How many log lines are kept, when that is limited.
+    pub keep_logs: Option<u64>,
+    /// Its deduplication.
+    pub dedup: Option<Dedup>,
     /// The parent's key, as stored.
     pub parent: Option<String>,
     /// How many children are unfinished and finished, if it has any.
     pub children: Option<Children>,
-    /// Fields that have no place of their own on the page.
-    pub other: Vec<Field>,
+    /// Every field of its record.
+    pub fields: Vec<Field>,
     /// When this was read.
     pub as_of: Millis,
 }
@@ -149,12 +315,22 @@ pub struct JobDetail {
 /// Children of a job, by what became of them.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Children {
-    /// Not finished.
+    /// Not finished, or failed without telling the parent, which then waits for ever.
     pub pending: u64,
     /// Completed.
     pub completed: u64,
-    /// Failed, with the failure counted against the parent or ignored.
+    /// Failed, which fails the parent.
     pub failed: u64,
+    /// Failed, which the parent ignores.
+    pub ignored: u64,
+}
+
+impl Children {
+    /// All of them.
+    #[must_use]
+    pub const fn total(&self) -> u64 {
+        self.pending + self.completed + self.failed + self.ignored
+    }
 }
 
 #[cfg(test)]

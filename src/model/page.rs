@@ -4,6 +4,7 @@
 //! the same value in the browser, so both render the same thing.
 
 use super::Millis;
+use super::flow::Flow;
 use super::insight::Insight;
 use super::job::{JobDetail, JobRow};
 use super::queue::{QueueRef, QueueSummary};
@@ -203,6 +204,8 @@ pub struct JobPage {
     pub store: StoreSummary,
     /// The job.
     pub job: JobDetail,
+    /// Its relatives, if it has any.
+    pub flow: Option<Flow>,
 }
 
 /// A page that could not be shown, and what to do about it.

@@ -13,8 +13,9 @@
 use crate::model::Millis;
 use crate::model::counts::Counts;
 use crate::model::family::Family;
+use crate::model::flow::{ChildKind, Flow};
 use crate::model::insight::Insight;
-use crate::model::job::{JobDetail, Progress};
+use crate::model::job::{JobDetail, LogPage, Progress};
 use crate::model::page::{JobPageRows, Order};
 use crate::model::schedule::Schedule;
 use crate::model::state::JobState;
@@ -22,10 +23,11 @@ use crate::model::store::Reach;
 use crate::model::vitals::Answered;
 use crate::model::worker::Worker;
 use async_trait::async_trait;
+use bytes::Bytes;
 use std::collections::HashSet;
 use std::fmt;
 use std::sync::Arc;
-use tokio::sync::mpsc;
+use tokio::sync::{OwnedSemaphorePermit, mpsc};
 
 pub mod bullmq;
 pub mod redis;
@@ -218,6 +220,67 @@ pub struct Bounds {
     pub all: usize,
 }
 
+/// Which part of a job's log.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub struct LogQuery {
+    /// The queue.
+    pub queue: QueueId,
+    /// The job.
+    pub job: String,
+    /// The first line wanted, counted from 1; in a search the line to search backwards from. `None`
+    /// for the newest.
+    pub from: Option<u64>,
+    /// How many lines at most.
+    pub limit: usize,
+    /// Only lines that hold this text.
+    pub find: Option<String>,
+}
+
+/// Which part of a job's family.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub struct FlowQuery {
+    /// The queue.
+    pub queue: QueueId,
+    /// The job.
+    pub job: String,
+    /// Whether parents and every kind of child are wanted; else only the branch.
+    pub whole: bool,
+    /// A kind of child, and where to go on in it.
+    pub branch: Option<(ChildKind, Option<String>)>,
+    /// Children of a kind at a time.
+    pub limit: usize,
+}
+
+/// The value of a field as it is stored. Only one is under way per store at a time: until this is dropped.
+#[derive(Debug)]
+pub struct FieldBytes {
+    /// The value.
+    pub bytes: Bytes,
+    /// Whether it is UTF-8.
+    pub text: bool,
+    /// The turn.
+    pub permit: Option<OwnedSemaphorePermit>,
+}
+
+/// Why the value of a field cannot be handed over.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum FieldError {
+    /// The store did not answer.
+    #[error(transparent)]
+    Store(#[from] Trouble),
+    /// It is too large.
+    #[error("the value takes {size} bytes; up to {limit} are handed over")]
+    TooLarge {
+        /// Bytes of the value.
+        size: u64,
+        /// Bytes that are handed over at most.
+        limit: u64,
+    },
+    /// Another one is under way.
+    #[error("another value of this store is being handed over")]
+    Busy,
+}
+
 /// Why a read failed.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum ReadError {
@@ -257,6 +320,21 @@ pub trait Adapter: Send + Sync + fmt::Debug {
 
     /// What a queue's settings and its newest finished jobs tell: limits, retention, times.
     async fn insight(&self, queue: &QueueId) -> Result<Insight, Trouble>;
+
+    /// A part of a job's log; empty if there is none.
+    async fn logs(&self, _: &LogQuery) -> Result<LogPage, ReadError> {
+        Ok(LogPage::default())
+    }
+
+    /// A job's parents and children. `known` are the queues on the board, to tell whose a relative is.
+    async fn flow(&self, _: &FlowQuery, _known: &[QueueId]) -> Result<Option<Flow>, ReadError> {
+        Ok(None)
+    }
+
+    /// A field of a job's record as it is stored, however large; `None` if there is none.
+    async fn field(&self, _: &QueueId, _job: &str, _field: &str) -> Result<Option<FieldBytes>, FieldError> {
+        Ok(None)
+    }
 
     /// How many jobs that are still kept finished in each minute, oldest first: `minutes` of them, the
     /// last ending at `until`.

@@ -5,17 +5,19 @@
 //! store, within its deadline, and once for all who ask for the same in the same moment.
 //!
 //! - [`queues`]: a queue's jobs and throughput
-//! - [`jobs`]: one job
+//! - [`jobs`]: one job, its log, its relatives, and its values as they are stored
 //! - [`fleet`]: who works, and what runs when
 //! - [`stores`]: one store in full; [`weights`]: the memory its queues take
 
-use super::adapter::{JobQuery, ReadError, Trouble};
+use super::adapter::{FlowQuery, JobQuery, LogQuery, ReadError, Trouble};
 use super::collect::board::{Board, Position};
 use super::collect::collector::Collector;
 use super::shared::Shared;
 use crate::model::error::{Outcome, Problem};
+use crate::model::flow::Flow;
+use crate::model::format;
 use crate::model::insight::Insight;
-use crate::model::job::JobDetail;
+use crate::model::job::{JobDetail, LogPage};
 use crate::model::page::{JobPageRows, Overview};
 use crate::model::queue::{QueueRef, QueueSummary};
 use crate::model::store::StoreSummary;
@@ -28,6 +30,7 @@ pub mod queues;
 pub mod stores;
 pub mod weights;
 
+pub use jobs::{FlowRequest, JobRequest, LogRequest};
 pub use queues::JobsRequest;
 
 /// How long one reading of a list or a job serves everybody. Short enough that a person cannot tell.
@@ -45,6 +48,12 @@ pub enum Refusal {
     NoQueue(QueueRef),
     /// The queue is, and holds no such job.
     NoJob(QueueRef, String),
+    /// The job is, and has no such field, or nothing of the kind that was asked for.
+    NoField(String),
+    /// The value is larger than anything that is handed over: its bytes, and the limit.
+    TooLarge(u64, u64),
+    /// One at a time, and another one is under way.
+    Busy,
     /// It could not be read.
     Unreadable(ReadError),
 }
@@ -74,6 +83,28 @@ impl Refusal {
                 "No such job",
                 404,
                 format!("The queue holds no job {job:?}: it was removed, or retention removed it after it finished."),
+            ),
+            Self::NoField(field) => (
+                "no-such-field",
+                "No such field",
+                404,
+                format!("The record of this job has no field {field:?} now."),
+            ),
+            Self::TooLarge(size, limit) => (
+                "too-large",
+                "Too large",
+                413,
+                format!(
+                    "The value takes {}; up to {} are handed over. Read it with the store's own tools.",
+                    format::bytes(*size),
+                    format::bytes(*limit)
+                ),
+            ),
+            Self::Busy => (
+                "busy",
+                "One at a time",
+                503,
+                "Another large value of this store is being handed over. Ask again in a few seconds.".into(),
             ),
             Self::Unreadable(ReadError::BadCursor) => {
                 ("bad-cursor", "Damaged address", 400, ReadError::BadCursor.to_string())
@@ -106,7 +137,9 @@ pub struct Service {
     board: Arc<Board>,
     collectors: Vec<(String, Arc<Collector>)>,
     lists: Shared<(String, JobQuery), Result<JobPageRows, ReadError>>,
-    jobs: Shared<(QueueRef, String), Result<Option<JobDetail>, ReadError>>,
+    jobs: Shared<(QueueRef, String), Result<Option<Arc<JobDetail>>, ReadError>>,
+    logs: Shared<(String, LogQuery), Result<LogPage, ReadError>>,
+    flows: Shared<(String, FlowQuery), Result<Option<Flow>, ReadError>>,
     charts: Shared<QueueRef, Arc<str>>,
     insights: Shared<QueueRef, Result<Insight, Trouble>>,
     fleet: fleet::Fleet,
@@ -122,6 +155,8 @@ impl Service {
             collectors,
             lists: Shared::new(SHARE),
             jobs: Shared::new(SHARE),
+            logs: Shared::new(SHARE),
+            flows: Shared::new(SHARE),
             charts: Shared::new(CHART),
             insights: Shared::new(CHART),
             fleet: fleet::Fleet::default(),

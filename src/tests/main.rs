@@ -6,12 +6,15 @@
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
 
 mod bad_data;
+mod bad_records;
 mod base_path;
 mod contract;
 mod discovery;
 mod events;
+mod flow;
 mod http;
 mod insight;
+mod job;
 mod layers;
 mod reading;
 mod schedules;
@@ -19,4 +22,5 @@ mod stores;
 mod stores_full;
 mod stores_memory;
 mod support;
+mod values;
 mod workers;

@@ -66,6 +66,7 @@ pub fn App(page: Page) -> impl IntoView {
             <dl class="keys">
                 <dt><kbd>"j"</kbd>" "<kbd>"k"</kbd></dt><dd>"next and previous row"</dd>
                 <dt><kbd>"Enter"</kbd></dt><dd>"open the row"</dd>
+                <dt><kbd>"["</kbd>" "<kbd>"]"</kbd></dt><dd>"previous and next job of the same state"</dd>
                 <dt><kbd>"/"</kbd></dt><dd>"search"</dd>
                 <dt><kbd>"r"</kbd></dt><dd>"show what is new in a list"</dd>
                 <dt><kbd>"g"</kbd>" "<kbd>"o"</kbd></dt><dd>"all queues"</dd>

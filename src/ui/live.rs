@@ -21,7 +21,8 @@ mod stream;
 pub use attention::idle_ms;
 #[cfg(feature = "hydrate")]
 pub use browser::{
-    after_hydration, document, fetch_json, fetch_text, hidden, path_and_query, pointer_inside, set_timeout, start_clock,
+    after_hydration, document, fetch_json, fetch_text, hidden, is_at_end, path_and_query, pointer_inside,
+    scroll_to_end, set_timeout, start_clock,
 };
 #[cfg(feature = "hydrate")]
 pub use stream::follow;
@@ -99,7 +100,9 @@ pub fn reread<T: serde::de::DeserializeOwned + 'static>(
 pub type OnFrame = Box<dyn Fn(Frame, bool)>;
 
 #[cfg(not(feature = "hydrate"))]
-pub use on_the_server::{fetch_json, fetch_text, follow, hidden, idle_ms, pointer_inside, set_timeout, start_clock};
+pub use on_the_server::{
+    fetch_json, fetch_text, follow, hidden, idle_ms, is_at_end, pointer_inside, scroll_to_end, set_timeout, start_clock,
+};
 
 /// The twins: on the server nothing moves.
 #[cfg(not(feature = "hydrate"))]
@@ -121,6 +124,12 @@ mod on_the_server {
     pub fn hidden() -> bool {
         true
     }
+
+    pub fn is_at_end(_: &str) -> bool {
+        false
+    }
+
+    pub fn scroll_to_end(_: &str) {}
 
     pub fn set_timeout(_: i32, _: impl FnOnce() + 'static) {}
 

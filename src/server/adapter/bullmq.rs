@@ -32,7 +32,9 @@
 //! - [`layout`]: which generation a queue's keys belong to, by evidence
 //! - [`discover`]: which queues there are; [`workers`]: who is connected
 //! - [`counts`]: how many jobs, in one pipeline for any number of queues
-//! - [`list`]: a page of jobs; [`search`]: the ones whose name or id matches; [`job`]: one job in full
+//! - [`list`]: a page of jobs; [`search`]: the ones whose name or id matches
+//! - [`job`]: one job in full, from its [`record`], [`options`], [`logs`] and place ([`locate`]);
+//!   [`values`]: what is shown of large ones; [`flow`]: its relatives
 //! - [`metrics`]: minutes that workers record
 //! - [`schedules`]: what creates jobs on a timetable
 //! - [`insight`]: limits, retention, and how long jobs wait and run
@@ -43,25 +45,33 @@ pub mod channels;
 pub mod counts;
 pub mod discover;
 pub mod events;
+pub mod flow;
 pub mod insight;
 pub mod job;
 pub mod layout;
 pub mod list;
+mod locate;
+pub mod logs;
 pub mod metrics;
+mod options;
+mod record;
 pub mod schedules;
 pub mod search;
+pub mod values;
 pub mod weigh;
 pub mod workers;
 
 use super::redis::link::Link;
 use super::{
-    Adapter, Bounds, Change, Connections, FoundQueue, JobQuery, Kept, QueueId, QueueWeight, ReadError, Reading, Trouble,
+    Adapter, Bounds, Change, Connections, FieldBytes, FieldError, FlowQuery, FoundQueue, JobQuery, Kept, LogQuery,
+    QueueId, QueueWeight, ReadError, Reading, Trouble,
 };
 use crate::model::Millis;
 use crate::model::counts::Counts;
 use crate::model::exact::bytes_of;
+use crate::model::flow::Flow;
 use crate::model::insight::Insight;
-use crate::model::job::JobDetail;
+use crate::model::job::{JobDetail, LogPage};
 use crate::model::page::JobPageRows;
 use crate::model::schedule::Schedule;
 use crate::model::state::JobState;
@@ -89,6 +99,7 @@ pub struct BullMq {
     channels: Arc<channels::Channels>,
     layouts: Arc<layout::Layouts>,
     rejected: discover::Rejected,
+    large: values::Large,
 }
 
 impl BullMq {
@@ -102,6 +113,7 @@ impl BullMq {
             channels: Arc::default(),
             layouts: Arc::default(),
             rejected: discover::Rejected::default(),
+            large: values::Large::default(),
         }
     }
 }
@@ -156,7 +168,19 @@ impl Adapter for BullMq {
     }
 
     async fn job(&self, queue: &QueueId, id: &str) -> Result<Option<JobDetail>, ReadError> {
-        job::read(&self.link, queue, id).await
+        job::read(&self.link, &self.large, queue, id).await
+    }
+
+    async fn logs(&self, query: &LogQuery) -> Result<LogPage, ReadError> {
+        logs::page(&self.link, &self.large, query).await
+    }
+
+    async fn flow(&self, query: &FlowQuery, known: &[QueueId]) -> Result<Option<Flow>, ReadError> {
+        flow::read(&self.link, query, known).await
+    }
+
+    async fn field(&self, queue: &QueueId, id: &str, field: &str) -> Result<Option<FieldBytes>, FieldError> {
+        self.large.download(&self.link, &key(queue, id), &bytes_of(field)).await
     }
 
     async fn finished(&self, queue: &QueueId, until: Millis, minutes: usize) -> Result<Vec<Kept>, Trouble> {

@@ -140,6 +140,11 @@ impl Collector {
         &self.link
     }
 
+    /// Every queue that is known now.
+    pub fn queues(&self) -> Vec<QueueId> {
+        self.state().tracks.keys().cloned().collect()
+    }
+
     /// The throughput of the last hour, oldest first, when the newest slice began, and since when it
     /// is complete.
     pub fn hour(&self, queue: &str) -> Option<(Vec<Slice>, Millis, Millis)> {

@@ -1,4 +1,6 @@
 //! The API, `/api/v1`: the same answers as the pages, as JSON.
+//!
+//! - [`mod@job`]: what hangs on a job
 
 use super::problem::refuse;
 use crate::model::error::Problem;
@@ -17,6 +19,8 @@ use axum::extract::{Path, Query, State};
 use axum::http::StatusCode;
 use axum::response::{IntoResponse, Response};
 use serde::{Deserialize, Serialize};
+
+pub mod job;
 
 /// A list with the moment it is true for.
 #[derive(Debug, Serialize)]
@@ -173,5 +177,6 @@ pub async fn job(
     State(app): State<App>,
     Path((store, queue, job)): Path<(String, String, String)>,
 ) -> Result<Json<JobDetail>, Refusal> {
-    app.service().job(&QueueRef { store, queue }, &job).await.map(Json)
+    let job = app.service().job(&QueueRef { store, queue }, &job).await?;
+    Ok(Json(JobDetail::clone(&job)))
 }

@@ -20,7 +20,13 @@ impl IntoResponse for Problem {
 
 impl IntoResponse for Refusal {
     fn into_response(self) -> Response {
-        self.problem().into_response()
+        let mut response = self.problem().into_response();
+        if self == Self::Busy {
+            response
+                .headers_mut()
+                .insert(header::RETRY_AFTER, HeaderValue::from_static("3"));
+        }
+        response
     }
 }
 

@@ -14,7 +14,7 @@ pub fn router(app: App) -> Router {
         .route("/queues/{store}/{queue}", get(pages::queue::queue))
         .route("/queues/{store}/{queue}/find", get(pages::queue::find_job))
         .route("/queues/{store}/{queue}/chart.svg", get(pages::queue::chart))
-        .route("/queues/{store}/{queue}/jobs/{job}", get(pages::queue::job))
+        .route("/queues/{store}/{queue}/jobs/{job}", get(pages::job::job))
         .route("/workers", get(pages::workers::workers))
         .route("/schedules", get(pages::schedules::schedules))
         .route("/stores/{store}", get(pages::store::store))
@@ -33,6 +33,12 @@ pub fn router(app: App) -> Router {
         .route("/api/v1/queues/{store}/{queue}/jobs/{job}", get(api::job))
         .route("/api/v1/workers", get(pages::workers::workers_json))
         .route("/api/v1/schedules", get(pages::schedules::schedules_json))
+        .route("/api/v1/queues/{store}/{queue}/jobs/{job}/logs", get(api::job::logs))
+        .route("/api/v1/queues/{store}/{queue}/jobs/{job}/flow", get(api::job::flow))
+        .route(
+            "/api/v1/queues/{store}/{queue}/jobs/{job}/fields/{field}",
+            get(api::job::field),
+        )
         .route("/api/{*rest}", get(problem::no_such_route))
         // streams
         .route("/events", get(events::stream))

@@ -1,17 +1,61 @@
-//! One job.
+//! One job: its record, its log, its relatives, and its values as they are stored.
 
 use super::{Answer, Refusal, Service};
-use crate::model::job::JobDetail;
+use crate::model::flow::{BRANCH, ChildKind, Flow};
+use crate::model::job::{JobDetail, LogPage};
 use crate::model::page::JobPage;
 use crate::model::queue::QueueRef;
+use crate::server::adapter::{FieldBytes, FieldError, FlowQuery, LogQuery, ReadError};
 use crate::server::collect::board::Position;
+use std::sync::Arc;
 
 /// The longest job id that is looked up.
 const JOB_ID_MAX: usize = 4096;
 
+/// Log lines in an answer when nothing is said, and at most.
+pub const LOG_LINES: usize = 200;
+const LOG_LINES_MAX: usize = 1000;
+
+/// The longest text that is searched for in a log.
+const FIND_MAX: usize = 256;
+
+/// Children of a kind in an answer at most.
+const BRANCH_MAX: usize = 100;
+
+/// Which part of a log, as it stands in an address.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct LogRequest {
+    /// The first line; in a search the line to search backwards from.
+    pub from: Option<u64>,
+    /// Lines; [`LOG_LINES`] if left out.
+    pub limit: Option<usize>,
+    /// Only lines with this text.
+    pub find: Option<String>,
+}
+
+/// Which children, as it stands in an address.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct FlowRequest {
+    /// Only these; parents and all kinds if left out.
+    pub children: Option<ChildKind>,
+    /// Where to go on.
+    pub from: Option<String>,
+    /// Children of a kind; [`BRANCH`] if left out.
+    pub limit: Option<usize>,
+}
+
+/// What a job's page is to show of log and children.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct JobRequest {
+    /// The part of the log; the newest if nothing is said.
+    pub log: LogRequest,
+    /// The part of the children; the first of each kind if nothing is said.
+    pub flow: FlowRequest,
+}
+
 impl Service {
     /// One job.
-    pub async fn job(&self, key: &QueueRef, id: &str) -> Answer<JobDetail> {
+    pub async fn job(&self, key: &QueueRef, id: &str) -> Answer<Arc<JobDetail>> {
         self.queue(key)?;
         let gone = || Refusal::NoJob(key.clone(), crate::model::job::cut(id, 200));
         if id.len() > JOB_ID_MAX {
@@ -21,19 +65,126 @@ impl Service {
         let (queue, job) = (key.queue.as_str().into(), id.to_owned());
         self.jobs
             .get((key.clone(), id.to_owned()), || async move {
-                adapter.job(&queue, &job).await
+                adapter.job(&queue, &job).await.map(|job| job.map(Arc::new))
             })
             .await
             .map_err(Refusal::Unreadable)?
             .ok_or_else(gone)
     }
 
+    /// A part of a job's log.
+    pub async fn logs(&self, key: &QueueRef, id: &str, request: &LogRequest) -> Answer<LogPage> {
+        self.queue(key)?;
+        let query = LogQuery {
+            queue: key.queue.as_str().into(),
+            job: id.to_owned(),
+            from: request.from.filter(|from| *from > 0),
+            limit: request.limit.unwrap_or(LOG_LINES).clamp(1, LOG_LINES_MAX),
+            find: request
+                .find
+                .as_deref()
+                .map(|find| cut_bytes(find, FIND_MAX).to_owned())
+                .filter(|find| !find.is_empty()),
+        };
+        let adapter = self.collector(&key.store)?.adapter().clone();
+        let asked = query.clone();
+        self.logs
+            .get((key.store.clone(), query), || async move { adapter.logs(&asked).await })
+            .await
+            .map_err(Refusal::Unreadable)
+    }
+
+    /// A job's parents and children.
+    pub async fn flow(&self, key: &QueueRef, id: &str, request: &FlowRequest, whole: bool) -> Answer<Flow> {
+        self.queue(key)?;
+        let query = FlowQuery {
+            queue: key.queue.as_str().into(),
+            job: id.to_owned(),
+            whole,
+            branch: request.children.map(|kind| (kind, request.from.clone())),
+            limit: request.limit.unwrap_or(BRANCH).clamp(1, BRANCH_MAX),
+        };
+        let collector = self.collector(&key.store)?;
+        let (adapter, known) = (collector.adapter().clone(), collector.queues());
+        let asked = query.clone();
+        self.flows
+            .get((key.store.clone(), query), || async move {
+                adapter.flow(&asked, &known).await
+            })
+            .await
+            .map_err(Refusal::Unreadable)?
+            .ok_or_else(|| Refusal::NoJob(key.clone(), crate::model::job::cut(id, 200)))
+    }
+
+    /// A field of a job's record as it is stored.
+    pub async fn field(&self, key: &QueueRef, id: &str, field: &str) -> Answer<FieldBytes> {
+        self.queue(key)?;
+        let adapter = self.collector(&key.store)?.adapter();
+        let missing = || Refusal::NoField(crate::model::job::cut(field, 200));
+        match adapter.field(&key.queue.as_str().into(), id, field).await {
+            Ok(bytes) => bytes.ok_or_else(missing),
+            Err(FieldError::Busy) => Err(Refusal::Busy),
+            Err(FieldError::TooLarge { size, limit }) => Err(Refusal::TooLarge(size, limit)),
+            Err(FieldError::Store(trouble)) => Err(Refusal::Unreadable(ReadError::Store(trouble))),
+        }
+    }
+
     /// A job's page.
-    pub async fn job_page(&self, key: &QueueRef, id: &str) -> Answer<(JobPage, Position)> {
+    pub async fn job_page(&self, key: &QueueRef, id: &str, request: &JobRequest) -> Answer<(JobPage, Position)> {
         // Before the job is read: an event that falls in between is then told again, not lost.
         let (.., position) = self.queue(key)?;
-        let job = self.job(key, id).await?;
+        let mut job = JobDetail::clone(&*self.job(key, id).await?);
+        let related = job.parent.is_some() || job.children.is_some();
+        let (flow, logs) = tokio::join!(
+            async {
+                match related {
+                    true => Some(self.flow(key, id, &request.flow, true).await),
+                    false => None,
+                }
+            },
+            async {
+                match request.log == LogRequest::default() {
+                    true => None,
+                    false => Some(self.logs(key, id, &request.log).await),
+                }
+            }
+        );
+        let flow = match flow {
+            Some(Err(Refusal::Unreadable(ReadError::BadCursor))) => {
+                return Err(Refusal::Unreadable(ReadError::BadCursor));
+            }
+            Some(Err(refusal)) => {
+                let why = refusal.problem().detail;
+                job.oddities.push(format!("Its relatives could not be read: {why}"));
+                None
+            }
+            Some(Ok(flow)) => Some(flow),
+            None => None,
+        };
+        match logs {
+            Some(Ok(logs)) => job.logs = logs,
+            Some(Err(refusal)) => {
+                let why = refusal.problem().detail;
+                job.oddities.push(format!("The log could not be read: {why}"));
+            }
+            None => {}
+        }
         let (queue, store, _) = self.queue(key)?;
-        Ok((JobPage { queue, store, job }, position))
+        let page = JobPage {
+            queue,
+            store,
+            job,
+            flow,
+        };
+        Ok((page, position))
     }
+}
+
+/// The first bytes of a text, never half a character.
+fn cut_bytes(text: &str, max: usize) -> &str {
+    let mut end = text.len().min(max);
+    while !text.is_char_boundary(end) {
+        end -= 1;
+    }
+    &text[..end]
 }

@@ -12,6 +12,8 @@ pub(crate) struct Answer {
     pub(crate) status: u16,
     pub(crate) headers: Vec<(String, String)>,
     pub(crate) body: String,
+    /// The body as it came.
+    pub(crate) bytes: Vec<u8>,
 }
 
 impl Answer {
@@ -45,13 +47,15 @@ pub(crate) async fn request(port: u16, method: &str, path: &str, headers: &[(&st
         status,
         headers,
         body: String::new(),
+        bytes: vec![],
     };
     let body = &bytes[end + 4..];
-    answer.body = if answer.header("transfer-encoding") == Some("chunked") {
-        String::from_utf8_lossy(&unchunk(body)).into_owned()
+    answer.bytes = if answer.header("transfer-encoding") == Some("chunked") {
+        unchunk(body)
     } else {
-        String::from_utf8_lossy(body).into_owned()
+        body.to_vec()
     };
+    answer.body = String::from_utf8_lossy(&answer.bytes).into_owned();
     answer
 }
 

@@ -51,6 +51,8 @@ fn press(key: &str, typing: bool) -> bool {
         "j" => step(1),
         "k" => step(-1),
         "r" => click("[data-refresh]:not(.none)"),
+        "[" | "p" => click("[data-previous]"),
+        "]" | "n" => click("[data-next]"),
         "/" => focus(document().query_selector("[data-search]").ok().flatten()),
         "?" => help.is_some_and(|dialog| {
             // showModal by name: the type of dialogs would cost a feature for one call.

@@ -1,303 +1,301 @@
-//! One job in full, however large it is: sizes are known before any byte is fetched.
+//! One job in full, however large or broken it is.
+//!
+//! Sizes are known before any byte is fetched: what is small enough comes whole, of a larger value
+//! the beginning (see [`super::values`]), beyond that the size. A record that is missing, of the wrong
+//! type, half written or full of nonsense is shown as what it is, with a sentence for each oddity:
+//! nothing that can be stored makes the page fail.
 
 use super::super::redis::link::Link;
 use super::super::redis::reply;
-use super::super::{ReadError, Trouble};
-use super::list::{Entry, base_row, zset};
-use super::{below, key};
-use crate::model::job::{Children, Field, JobDetail, Logs, Payload};
-use crate::model::now;
+use super::super::{LogQuery, ReadError, Trouble};
+use super::list::{Entry, base_row};
+use super::locate::{self, Found};
+use super::options::{self, Options};
+use super::record::{LARGE, Record, fields, oddities};
+use super::values::{Large, PREVIEW_MAX, Preview, Traces};
+use super::{below, key, logs};
+use crate::model::exact::{bytes_of, text_of};
+use crate::model::job::{Children, Dedup, JobDetail, Lock, LogPage, Neighbours};
 use crate::model::state::JobState;
+use crate::model::timeline::is_moment;
+use crate::model::{Millis, format, now};
 use redis::{RedisResult, Value};
-use std::collections::HashMap;
 
-/// The largest value that is fetched whole. Beyond it the page says how large it is.
-pub const VALUE_MAX: u64 = 256 * 1024;
+/// Log lines and bytes of them on the page itself.
+const LOG_LINES: usize = 100;
+const LOG_BYTES: usize = 64 * 1024;
 
-/// Bytes of log fetched at most, and lines.
-const LOG_BYTES: u64 = 256 * 1024;
-const LOG_LINES: u64 = 200;
-
-/// How far into a waiting list a job is looked for. A search without a bound would hold up the whole
-/// server on a list of millions.
-const SEARCH_MAX: usize = 10_000;
-
-/// A hash with more fields than this is no job.
-const FIELDS_MAX: u64 = 500;
-
-/// Fields that have a place of their own on the page.
-const PLACED: [&str; 20] = [
-    "name",
-    "data",
-    "opts",
+/// Fields whose presence makes a hash a job's, should it be in no set: `P:meta` and its like have none.
+const TELLING: [&str; 6] = [
     "timestamp",
-    "delay",
-    "priority",
+    "data",
     "processedOn",
-    "finishedOn",
-    "progress",
-    "returnvalue",
-    "failedReason",
-    "stacktrace",
     "atm",
     "attemptsMade",
-    "ats",
-    "stc",
-    "stalledCounter",
-    "pb",
-    "parentKey",
-    "rjk",
+    "failedReason",
 ];
 
-/// Reads a job; `None` if nothing is stored under its key.
-pub async fn read(link: &Link, queue: &str, id: &str) -> Result<Option<JobDetail>, ReadError> {
+/// The commands asked first, in groups.
+const LOCK: usize = 2 + locate::ASKED;
+const FAMILY: usize = LOCK + 4;
+const LOG: usize = FAMILY + 4;
+
+/// Reads a job; `None` if there is none: no record, and its id in no set.
+pub async fn read(link: &Link, large: &Large, queue: &str, id: &str) -> Result<Option<JobDetail>, ReadError> {
     let job = key(queue, id);
-    let Some(names) = field_names(link, &job).await? else {
-        return Ok(None);
-    };
     let mut pipe = redis::pipe();
-    for name in &names {
-        pipe.cmd("HSTRLEN").arg(&job).arg(name);
-    }
-    let sizes: Vec<u64> = link
-        .run(&mut pipe)
-        .await?
-        .iter()
-        .map(|size| reply::count(size).unwrap_or(0))
-        .collect();
-    let mut pipe = redis::pipe();
-    pipe.cmd("HMGET").arg(&job);
-    for (name, size) in names.iter().zip(&sizes) {
-        pipe.arg(if *size <= VALUE_MAX { name.as_str() } else { "" });
-    }
-    whereabouts(&mut pipe, queue, id);
-    family(&mut pipe, &job);
+    pipe.cmd("TYPE").arg(&job);
+    pipe.cmd("HLEN").arg(&job);
+    locate::ask(&mut pipe, queue, id);
+    pipe.cmd("GETRANGE").arg(below(&job, "lock")).arg(0).arg(299);
+    pipe.cmd("PTTL").arg(below(&job, "lock"));
+    pipe.cmd("SISMEMBER").arg(key(queue, "stalled")).arg(&*bytes_of(id));
+    pipe.cmd("PTTL").arg(key(queue, "stalled-check"));
+    pipe.cmd("SCARD").arg(below(&job, "dependencies"));
+    pipe.cmd("HLEN").arg(below(&job, "processed"));
+    pipe.cmd("ZCARD").arg(below(&job, "unsuccessful"));
+    pipe.cmd("HLEN").arg(below(&job, "failed"));
+    logs::measure(&mut pipe, &below(&job, "logs"));
     let replies = link.run(&mut pipe).await?;
-    let values = replies[0].as_ref().map_err(|e| ReadError::Corrupt(e.to_string()))?;
-    let fields: HashMap<&str, (&Value, u64)> = names
-        .iter()
-        .map(String::as_str)
-        .zip(reply::items(values).iter().zip(sizes.iter().copied()))
-        .collect();
-    let found = locate(&replies[1..=WHEREABOUTS], &fields);
-    let logs = logs(link, &job, &replies[1 + WHEREABOUTS..]).await?;
-    Ok(Some(assemble(
-        id,
-        &names,
-        &fields,
-        &found,
-        logs,
-        &replies[1 + WHEREABOUTS..],
-    )))
-}
-
-/// The names of the hash's fields; `None` if there is no hash.
-async fn field_names(link: &Link, job: &[u8]) -> Result<Option<Vec<String>>, ReadError> {
-    let mut pipe = redis::pipe();
-    pipe.cmd("HLEN").arg(job);
-    let length = link.run(&mut pipe).await?;
-    let fields = match &length[0] {
-        Ok(_) => reply::count(&length[0]).unwrap_or(0),
-        Err(error) if error.code() == Some("WRONGTYPE") => return Ok(None),
-        Err(error) => return Err(ReadError::Corrupt(error.to_string())),
+    let kind = replies[0].as_ref().ok().and_then(reply::text).unwrap_or_default();
+    let found = locate::find(link, queue, id, &replies[2..LOCK]).await?;
+    let record = match kind.as_str() {
+        "hash" => Record::read(link, &job, reply::count(&replies[1]).unwrap_or(0)).await?,
+        _ => Record::default(),
     };
-    match fields {
-        0 => return Ok(None),
-        n if n > FIELDS_MAX => {
-            return Err(ReadError::Corrupt(format!(
-                "a hash with {n} fields is stored where this job should be"
-            )));
-        }
-        _ => {}
-    }
-    let mut pipe = redis::pipe();
-    pipe.cmd("HKEYS").arg(job);
-    let names = link.run(&mut pipe).await?;
-    let names = names[0].as_ref().map_err(|e| ReadError::Corrupt(e.to_string()))?;
-    Ok(Some(reply::items(names).iter().filter_map(reply::exact).collect()))
-}
-
-/// The states whose sets know their members at once.
-const SCORED: [JobState; 5] = [
-    JobState::Completed,
-    JobState::Failed,
-    JobState::Delayed,
-    JobState::Prioritized,
-    JobState::WaitingChildren,
-];
-
-/// Commands sent by [`whereabouts`].
-const WHEREABOUTS: usize = 10;
-
-fn whereabouts(pipe: &mut redis::Pipeline, queue: &str, id: &str) {
-    for state in SCORED {
-        pipe.cmd("ZSCORE").arg(key(queue, zset(state))).arg(id);
-    }
-    pipe.cmd("EXISTS").arg(key(queue, &format!("{id}:lock")));
-    pipe.cmd("LPOS")
-        .arg(key(queue, "active"))
-        .arg(id)
-        .arg("MAXLEN")
-        .arg(SEARCH_MAX);
-    // From the end that runs next, then from the other.
-    pipe.cmd("LPOS")
-        .arg(key(queue, "wait"))
-        .arg(id)
-        .arg("RANK")
-        .arg(-1)
-        .arg("MAXLEN")
-        .arg(SEARCH_MAX);
-    pipe.cmd("LPOS")
-        .arg(key(queue, "wait"))
-        .arg(id)
-        .arg("MAXLEN")
-        .arg(SEARCH_MAX);
-    pipe.cmd("LPOS")
-        .arg(key(queue, "paused"))
-        .arg(id)
-        .arg("RANK")
-        .arg(-1)
-        .arg("MAXLEN")
-        .arg(SEARCH_MAX);
-}
-
-struct Found {
-    state: JobState,
-    /// False when the state is inferred from the job's own fields.
-    certain: bool,
-    score: Option<f64>,
-    locked: bool,
-}
-
-fn locate(replies: &[RedisResult<Value>], fields: &HashMap<&str, (&Value, u64)>) -> Found {
-    let hit = |i: usize| matches!(&replies[i], Ok(value) if *value != Value::Nil);
-    let locked = matches!(&replies[5], Ok(Value::Int(1)));
-    let found = |state, certain, score| Found {
-        state,
-        certain,
-        score,
-        locked,
-    };
-    for (i, state) in SCORED.into_iter().enumerate() {
-        if hit(i) {
-            return found(state, true, replies[i].as_ref().ok().and_then(reply::float));
+    let lock = lock(&replies[LOCK..]);
+    if found.state.is_none() && lock.is_none() {
+        let telling = TELLING.iter().any(|name| record.size(name).is_some());
+        // A scheduler's definition looks like a job, but for its counter of iterations.
+        if !telling || record.size("ic").is_some() {
+            return Ok(None);
         }
     }
-    if locked || hit(6) {
-        return found(JobState::Active, hit(6), None);
-    }
-    if (7..WHEREABOUTS).any(hit) {
-        return found(JobState::Waiting, true, None);
-    }
-    // In no list we looked at: it is on its way between two, or deep in a long list.
-    let has = |name: &str| fields.contains_key(name);
-    let state = match (has("finishedOn"), has("failedReason"), has("processedOn")) {
-        (true, true, _) => JobState::Failed,
-        (true, false, _) => JobState::Completed,
-        _ => JobState::Waiting,
+    let log = LogQuery {
+        queue: queue.into(),
+        job: id.to_owned(),
+        from: None,
+        limit: LOG_LINES,
+        find: None,
     };
-    found(state, false, None)
+    let large_values = record.large(link, large, &job).await;
+    let logs = logs::part(link, large, &below(&job, "logs"), &replies[LOG..], &log, LOG_BYTES).await;
+    let dedup = dedup(link, queue, &record).await?;
+    let mut detail = assemble(id, &job, &kind, &record, large_values, found, lock, &replies);
+    detail.dedup = dedup;
+    match logs {
+        Ok(logs) => detail.logs = logs,
+        Err(error) => detail.oddities.push(format!("The log could not be read: {error}")),
+    }
+    Ok(Some(detail))
 }
 
-/// What hangs on the job: log and children.
-fn family(pipe: &mut redis::Pipeline, job: &[u8]) {
-    pipe.cmd("LLEN").arg(below(job, "logs"));
-    pipe.cmd("MEMORY").arg("USAGE").arg(below(job, "logs"));
-    pipe.cmd("SCARD").arg(below(job, "dependencies"));
-    pipe.cmd("HLEN").arg(below(job, "processed"));
-    pipe.cmd("HLEN").arg(below(job, "failed"));
-    pipe.cmd("ZCARD").arg(below(job, "unsuccessful"));
-}
-
-/// The newest lines, as many as are short enough together.
-async fn logs(link: &Link, job: &[u8], family: &[RedisResult<Value>]) -> Result<Logs, Trouble> {
-    let total = reply::count(&family[0]).unwrap_or(0);
-    if total == 0 {
-        return Ok(Logs::default());
-    }
-    // MEMORY USAGE is an estimate from a few lines and may be forbidden; then few lines are asked for.
-    let bytes = reply::count(&family[1]).unwrap_or(LOG_BYTES * total / 20);
-    let fit = LOG_BYTES / (bytes / total).max(1);
-    let lines = fit.clamp(1, LOG_LINES).min(total);
-    let mut pipe = redis::pipe();
-    pipe.cmd("LRANGE")
-        .arg(below(job, "logs"))
-        .arg(-i64::try_from(lines).unwrap_or(1))
-        .arg(-1);
-    let replies = link.run(&mut pipe).await?;
-    let lines: Vec<String> = match &replies[0] {
-        Ok(value) => reply::items(value).iter().filter_map(reply::text).collect(),
-        Err(_) => vec![],
-    };
-    Ok(Logs {
-        total,
-        first: total - (lines.len() as u64).min(total) + 1,
-        lines,
+fn lock(replies: &[RedisResult<Value>]) -> Option<Lock> {
+    let token = replies[0]
+        .as_ref()
+        .ok()
+        .and_then(reply::text)
+        .filter(|token| !token.is_empty())?;
+    let holder = token.rsplit_once(':').map_or(token.as_str(), |(worker, _)| worker);
+    Some(Lock {
+        holder: holder.to_owned(),
+        ttl: replies[1].as_ref().ok().and_then(reply::int).filter(|ms| *ms >= 0),
     })
 }
 
+async fn dedup(link: &Link, queue: &str, record: &Record) -> Result<Option<Dedup>, Trouble> {
+    let Some(id) = record.value("deid").and_then(reply::exact).filter(|id| !id.is_empty()) else {
+        return Ok(None);
+    };
+    let holder = key(queue, &format!("de:{id}"));
+    let mut pipe = redis::pipe();
+    pipe.cmd("GETRANGE").arg(&holder).arg(0).arg(299);
+    pipe.cmd("PTTL").arg(&holder);
+    let replies = link.run(&mut pipe).await?;
+    Ok(Some(Dedup {
+        id,
+        owner: replies[0]
+            .as_ref()
+            .ok()
+            .and_then(reply::text)
+            .filter(|owner| !owner.is_empty()),
+        ttl: replies[1].as_ref().ok().and_then(reply::int).filter(|ms| *ms >= 0),
+    }))
+}
+
+/// The state: where it was found, else what its own fields say.
+fn state_of(found: &Found, lock: Option<&Lock>, record: &Record) -> (JobState, Option<String>) {
+    if let Some(state) = found.state {
+        return (state, None);
+    }
+    if lock.is_some() {
+        let note = "a worker holds its lock, though it is in no list near its ends: it is between two lists";
+        return (JobState::Active, Some(note.into()));
+    }
+    let has = |name: &str| record.size(name).is_some_and(|size| size > 0);
+    let state = match (has("finishedOn"), has("failedReason")) {
+        (true, true) => JobState::Failed,
+        (true, false) => JobState::Completed,
+        _ => JobState::Waiting,
+    };
+    let note = match (&found.trouble, found.exhaustive) {
+        (Some(trouble), _) => format!("inferred from its own fields: {trouble}"),
+        (None, true) => "inferred from its own fields: it is in no list, so no worker will take it and nothing will \
+             clean it up, unless it is just on its way between two lists"
+            .into(),
+        (None, false) => {
+            "inferred from its own fields: it was in none of the lists that can be searched quickly".into()
+        }
+    };
+    (state, Some(note))
+}
+
+#[expect(clippy::too_many_arguments, reason = "the parts of one answer")]
 fn assemble(
     id: &str,
-    names: &[String],
-    fields: &HashMap<&str, (&Value, u64)>,
-    found: &Found,
-    logs: Logs,
-    family: &[RedisResult<Value>],
+    job: &[u8],
+    kind: &str,
+    record: &Record,
+    large: Vec<(&'static str, Result<Preview, String>)>,
+    found: Found,
+    lock: Option<Lock>,
+    replies: &[RedisResult<Value>],
 ) -> JobDetail {
-    let payload = |name: &str| {
-        fields.get(name).map(|(value, size)| Payload {
-            size: *size,
-            text: if *size <= VALUE_MAX { reply::text(value) } else { None },
-        })
-    };
-    let text = |name: &str| {
-        fields
-            .get(name)
-            .and_then(|(value, _)| reply::text(value))
-            .filter(|t| !t.is_empty())
-    };
+    let (state, state_note) = state_of(&found, lock.as_ref(), record);
     let entry = Entry {
         id: id.to_owned(),
         score: found.score,
     };
-    let mut row = base_row(&entry, found.state, |name| fields.get(name).map(|(value, _)| *value));
-    row.data_size = fields.get("data").map_or(0, |(_, size)| *size);
-    row.locked = (found.state == JobState::Active).then_some(found.locked);
-    let counts: Vec<u64> = family[2..]
+    let mut row = base_row(&entry, state, |name| record.value(name));
+    row.data_size = record.size("data").unwrap_or(0);
+    let mut oddities = oddities(&text_of(job), kind, state, record, &found);
+    for time in [&mut row.created, &mut row.started, &mut row.finished, &mut row.due] {
+        *time = time.filter(|ms| is_moment(*ms));
+    }
+    let options_text = record.text("opts");
+    let options = options::read(
+        options_text.as_deref(),
+        options::Record {
+            priority: record.int("priority"),
+            delay: record.int("delay"),
+            attempts: row.attempts,
+        },
+    );
+    if options.odd {
+        oddities.push("Its options are no JSON object: the library's defaults are shown.".into());
+    }
+    let Options {
+        list,
+        delay: first_delay,
+        keep_logs,
+        backoff,
+        ..
+    } = options;
+    let mut payloads = LARGE.map(|name| record.payload(name));
+    let mut traces = match record.bytes("stacktrace") {
+        Some(bytes) => Traces::read(bytes),
+        None => Traces::default(),
+    };
+    let traces_size = record.size("stacktrace").unwrap_or(0);
+    if traces_size > PREVIEW_MAX {
+        traces.note = Some(format!(
+            "The stack traces take {}, too large to be looked into.",
+            format::bytes(traces_size)
+        ));
+    }
+    for (name, preview) in large {
+        let place = LARGE
+            .iter()
+            .position(|large| *large == name)
+            .and_then(|i| payloads[i].as_mut());
+        match (preview, place) {
+            (Ok(Preview::Value(value)), Some(place)) => *place = value,
+            (Ok(Preview::Traces(read)), _) => traces = read,
+            (Err(why), _) if name == "stacktrace" => {
+                traces.note = Some(format!("The stack traces could not be read: {why}."));
+            }
+            (Err(why), Some(place)) => place.note = Some(why),
+            (_, None) => {}
+        }
+    }
+    // A completed job's last attempt left no stack.
+    traces.number(row.attempts.saturating_sub(u32::from(state == JobState::Completed)));
+    let [data, options, result, error, _, progress, deferred_failure] = payloads;
+    let counts: Vec<u64> = replies[FAMILY..LOG]
         .iter()
         .map(|count| reply::count(count).unwrap_or(0))
         .collect();
-    let children = counts.iter().any(|n| *n > 0).then(|| Children {
+    let children = Children {
         pending: counts[0],
         completed: counts[1],
-        failed: counts[2] + counts[3],
-    });
-    let traces_size = fields.get("stacktrace").map_or(0, |(_, size)| *size);
+        failed: counts[2],
+        ignored: counts[3],
+    };
+    let active = state == JobState::Active;
+    row.locked = active.then_some(lock.is_some());
+    let lost = (active && lock.is_none()).then(|| lost_words(&replies[LOCK..], row.stalled));
     JobDetail {
+        state_known: found.state.is_some(),
+        state_note,
+        oddities,
+        place: found.place,
+        neighbours: match found.state {
+            Some(_) => found.neighbours,
+            None => Neighbours {
+                unknown: Some("its place among the others is not known".into()),
+                ..Neighbours::default()
+            },
+        },
         locked: row.locked,
+        lock,
+        lost,
+        attempts_started: record.int("ats").and_then(|n| u32::try_from(n).ok()),
+        backoff,
+        deferred_failure: deferred_failure.filter(|failure| failure.size > 0),
+        delay: record.int("delay"),
+        first_delay,
+        data,
+        options,
+        effective: list,
+        progress: progress.filter(|progress| progress.size > 0),
+        result,
+        error: error.filter(|error| error.size > 0),
+        traces: traces.shown,
+        traces_total: traces.total,
+        traces_size,
+        traces_note: traces.note,
+        logs: LogPage::default(),
+        keep_logs,
+        dedup: None,
+        parent: record
+            .value("parentKey")
+            .and_then(reply::exact)
+            .filter(|key| !key.is_empty()),
+        children: (children.total() > 0).then_some(children),
+        fields: fields(record),
         row,
-        state_known: found.certain,
-        data: payload("data").unwrap_or_default(),
-        options: payload("opts").unwrap_or_default(),
-        result: payload("returnvalue"),
-        error: payload("failedReason").filter(|error| error.size > 0),
-        traces: text("stacktrace").map_or_else(Vec::new, |json| {
-            serde_json::from_str(&json).unwrap_or_else(|_| vec![json.clone()])
-        }),
-        traces_too_large: (traces_size > VALUE_MAX).then_some(traces_size),
-        logs,
-        parent: text("parentKey"),
-        children,
-        other: names
-            .iter()
-            .filter(|name| !PLACED.contains(&name.as_str()))
-            .filter_map(|name| {
-                Some(Field {
-                    name: name.clone(),
-                    value: payload(name)?,
-                })
-            })
-            .collect(),
         as_of: now(),
     }
+}
+
+/// What BullMQ does about an active job whose lock has run out.
+fn lost_words(replies: &[RedisResult<Value>], stalled: u32) -> String {
+    let marked = matches!(&replies[2], Ok(Value::Int(1)));
+    let next: Option<Millis> = replies[3].as_ref().ok().and_then(reply::int).filter(|ms| *ms >= 0);
+    let mut text = String::from("No worker holds its lock: its worker is lost, or is just taking it. ");
+    match next {
+        Some(ms) => {
+            text += &format!("BullMQ's stalled check runs again in {}", format::span(ms));
+            text += if marked {
+                " and then puts it back to wait."
+            } else {
+                ", marks it then, and puts it back to wait at the check after that."
+            };
+        }
+        None => text += "No worker has made BullMQ's stalled check lately: until one runs, nobody brings the job back.",
+    }
+    if stalled > 0 {
+        text += " It was lost before; unless its workers allow more than one loss, the next check fails it for good.";
+    }
+    text
 }

@@ -431,9 +431,14 @@ async fn complete(link: &Link, schedules: &mut [Schedule], sizes: &[Sizes]) -> R
             ScheduleKind::Repeatable => sizes.data,
         };
         let nothing = size == 0 || data.as_deref() == Some("{}");
-        schedule.data = (!nothing).then(|| Payload {
-            size,
-            text: data.map(|text| cut(&text, DATA_SHOWN)),
+        schedule.data = (!nothing).then(|| {
+            let text = data.map(|text| cut(&text, DATA_SHOWN));
+            Payload {
+                size,
+                shown: text.as_ref().map_or(0, |text| text.len() as u64),
+                text,
+                ..Payload::default()
+            }
         });
         if schedule.kind == ScheduleKind::Repeatable {
             carried(schedule, options.as_deref().unwrap_or_default());

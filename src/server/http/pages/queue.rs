@@ -43,19 +43,6 @@ pub async fn queue(
     }
 }
 
-/// One job.
-pub async fn job(
-    State(app): State<App>,
-    Extension(nonce): Extension<Nonce>,
-    Path((store, queue, job)): Path<(String, String, String)>,
-    headers: HeaderMap,
-) -> Response {
-    match app.service().job_page(&QueueRef { store, queue }, &job).await {
-        Ok((page, position)) => show(&app, &nonce, &headers, position, Body::Job(page)),
-        Err(refusal) => refused(&app, &nonce, &headers, &refusal),
-    }
-}
-
 /// What the form "job by id" sends. The queue is in the path, or in `to` where it does not survive there.
 #[derive(Debug, Deserialize)]
 pub struct Find {

@@ -1,0 +1,127 @@
+//! A flow: a job, the parents above it, and its children by what became of them.
+
+use super::Millis;
+use super::job::Children;
+use super::state::JobState;
+use serde::{Deserialize, Serialize};
+use std::fmt;
+use std::str::FromStr;
+
+/// Children of one kind shown at a time.
+pub const BRANCH: usize = 20;
+
+/// What became of a child, as its parent has it on record.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum ChildKind {
+    /// Not finished, or failed without telling the parent.
+    Pending,
+    /// Failed, which fails the parent.
+    Failed,
+    /// Failed, which the parent ignores.
+    Ignored,
+    /// Completed.
+    Completed,
+}
+
+impl ChildKind {
+    /// Every kind, in the order pages show them: what holds the parent up comes first.
+    pub const ALL: [Self; 4] = [Self::Pending, Self::Failed, Self::Ignored, Self::Completed];
+
+    /// The name used in URLs, JSON and text.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Pending => "pending",
+            Self::Failed => "failed",
+            Self::Ignored => "ignored",
+            Self::Completed => "completed",
+        }
+    }
+
+    /// How many of `children` are of this kind.
+    #[must_use]
+    pub const fn of(self, children: &Children) -> u64 {
+        match self {
+            Self::Pending => children.pending,
+            Self::Failed => children.failed,
+            Self::Ignored => children.ignored,
+            Self::Completed => children.completed,
+        }
+    }
+}
+
+impl fmt::Display for ChildKind {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.as_str())
+    }
+}
+
+impl FromStr for ChildKind {
+    type Err = ();
+
+    fn from_str(text: &str) -> Result<Self, ()> {
+        Self::ALL.into_iter().find(|kind| kind.as_str() == text).ok_or(())
+    }
+}
+
+/// A job of a flow, in a line.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct FlowNode {
+    /// Its key in the store, as its relative has it on record.
+    pub key: String,
+    /// The queue's id, where the key could be read.
+    pub queue: Option<String>,
+    /// The job's id in that queue.
+    pub id: Option<String>,
+    /// Whether the board knows that queue: only then is there a page to open.
+    pub known: bool,
+    /// The name its producer gave it.
+    pub name: Option<String>,
+    /// Where it is. A job in none of the sets that can be asked at once is taken for waiting.
+    pub state: Option<JobState>,
+    /// Its record is gone: removed by somebody or by retention.
+    pub removed: bool,
+    /// The first line of its error, cut.
+    pub error: Option<String>,
+    /// When it was created.
+    pub created: Option<Millis>,
+    /// When it finished.
+    pub finished: Option<Millis>,
+    /// Bytes of the result its parent keeps of it.
+    pub result_size: Option<u64>,
+    /// Its own children.
+    pub children: Option<Children>,
+}
+
+/// A page of children of one kind.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Branch {
+    /// Their kind.
+    pub kind: ChildKind,
+    /// How many there are of the kind.
+    pub total: u64,
+    /// Some of them.
+    pub nodes: Vec<FlowNode>,
+    /// Where these begin, when they are not the first.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub from: Option<String>,
+    /// Where more are to be had.
+    pub next: Option<String>,
+}
+
+/// A job with its relatives.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Flow {
+    /// From the root down to the job's parent. Empty for a root, and when only children were asked for.
+    pub ancestors: Vec<FlowNode>,
+    /// Why the way up ends before a root.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub ancestors_note: Option<String>,
+    /// The job itself.
+    pub job: FlowNode,
+    /// Its children, by kind; kinds without any are left out.
+    pub branches: Vec<Branch>,
+    /// When this was read.
+    pub as_of: Millis,
+}

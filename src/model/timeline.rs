@@ -1,0 +1,280 @@
+//! A job's history, as far as its record tells it.
+//!
+//! Redis keeps one creation time, and of all attempts the times of the *last* only. So what lies
+//! between is told in one span, and what can be worked out (when an attempt failed: the next one's
+//! due time less its back-off) is marked as worked out.
+
+use super::job::JobDetail;
+use super::state::JobState;
+use super::{Millis, format};
+
+/// What a job did in a stretch of time.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Doing {
+    /// Ready, and nobody took it.
+    Waited,
+    /// Held back on purpose: a delay or a back-off.
+    Held,
+    /// Worked on.
+    Ran,
+    /// Several of these, which cannot be told apart.
+    Mixed,
+}
+
+/// A step of the history, in order.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Step {
+    /// Something happened.
+    Moment {
+        /// What.
+        what: String,
+        /// When.
+        at: Millis,
+    },
+    /// Something is going to happen.
+    Due {
+        /// What.
+        what: String,
+        /// When.
+        at: Millis,
+    },
+    /// A stretch of time that is over.
+    Span {
+        /// What was done in it.
+        doing: Doing,
+        /// In words.
+        what: String,
+        /// How long, ms.
+        ms: Millis,
+    },
+    /// A stretch of time that goes on.
+    Open {
+        /// What is done in it.
+        doing: Doing,
+        /// In words.
+        what: String,
+        /// Since when.
+        since: Millis,
+    },
+    /// A remark.
+    Note(String),
+}
+
+/// Whether a number can be a moment in the life of a job: after 1970, before the year 10000.
+#[must_use]
+pub const fn is_moment(ms: Millis) -> bool {
+    ms > 0 && ms < 253_402_300_800_000
+}
+
+/// The history of a job.
+#[must_use]
+pub fn steps(job: &JobDetail) -> Vec<Step> {
+    let mut story = Story {
+        steps: vec![],
+        clock: None,
+    };
+    let row = &job.row;
+    if let Some(at) = row.created {
+        story.moment("created", at);
+    }
+    match row.started {
+        None => not_started(job, &mut story),
+        Some(started) => started_at(job, started, &mut story),
+    }
+    story.steps
+}
+
+struct Story {
+    steps: Vec<Step>,
+    /// The last moment told.
+    clock: Option<Millis>,
+}
+
+impl Story {
+    fn moment(&mut self, what: impl Into<String>, at: Millis) {
+        self.steps.push(Step::Moment { what: what.into(), at });
+        self.clock = Some(at);
+    }
+
+    fn note(&mut self, text: impl Into<String>) {
+        self.steps.push(Step::Note(text.into()));
+    }
+
+    /// A span from the last moment told to `until`.
+    fn span(&mut self, doing: Doing, what: impl Into<String>, until: Millis) {
+        let Some(from) = self.clock else { return };
+        let ms = until.saturating_sub(from);
+        if ms < 0 {
+            self.note(format!(
+                "by the times on record this is {} before what came first: the clocks of two machines disagree",
+                format::duration(-ms)
+            ));
+        } else {
+            self.steps.push(Step::Span {
+                doing,
+                what: what.into(),
+                ms,
+            });
+        }
+    }
+
+    fn open(&mut self, doing: Doing, what: &str) {
+        if let Some(since) = self.clock {
+            self.steps.push(Step::Open {
+                doing,
+                what: what.into(),
+                since,
+            });
+        }
+    }
+}
+
+fn not_started(job: &JobDetail, story: &mut Story) {
+    let row = &job.row;
+    if row.attempts > 0 {
+        story.note(format!(
+            "{} made; a retry by hand removed their times",
+            attempts(row.attempts)
+        ));
+    }
+    match row.state {
+        JobState::Delayed => {
+            story.open(Doing::Held, "held back by its delay");
+            if let Some(at) = row.due {
+                story.steps.push(Step::Due { what: "due".into(), at });
+            }
+        }
+        JobState::WaitingChildren => story.open(Doing::Waited, "waits for its children"),
+        JobState::Waiting | JobState::Prioritized => {
+            let held = job.first_delay.filter(|delay| *delay > 0 && row.attempts == 0);
+            if let (Some(delay), Some(created)) = (held, row.created) {
+                let due = created.saturating_add(delay);
+                if due <= job.as_of {
+                    story.span(Doing::Held, "held back by its delay", due);
+                    story.clock = Some(due);
+                } else {
+                    story.note(format!("its delay of {} was cut short", format::duration(delay)));
+                }
+            }
+            story.open(
+                Doing::Waited,
+                if row.attempts > 0 {
+                    "in all, waits again"
+                } else {
+                    "waits for a worker"
+                },
+            );
+        }
+        JobState::Active => story.open(Doing::Waited, "waits; its worker is just taking it"),
+        JobState::Completed | JobState::Failed => {
+            if let Some(at) = row.finished {
+                story.span(Doing::Mixed, "without a start on record", at);
+                story.moment(finished_word(row.state), at);
+            }
+        }
+    }
+}
+
+fn attempts(n: u32) -> String {
+    if n == 1 {
+        "1 attempt was".into()
+    } else {
+        format!("{n} attempts were")
+    }
+}
+
+const fn finished_word(state: JobState) -> &'static str {
+    match state {
+        JobState::Failed => "failed for good",
+        JobState::Completed => "completed",
+        _ => "finished",
+    }
+}
+
+/// The number of the attempt whose start is on record.
+fn last_attempt(job: &JobDetail) -> u32 {
+    let running = job.row.state == JobState::Active;
+    job.attempts_started
+        .unwrap_or(job.row.attempts.saturating_add(u32::from(running)))
+        .max(job.row.attempts)
+        .max(1)
+}
+
+fn started_at(job: &JobDetail, started: Millis, story: &mut Story) {
+    let row = &job.row;
+    let number = last_attempt(job);
+    if number > 1 {
+        let earlier = number - 1;
+        let words = if earlier == 1 {
+            "1 earlier attempt".into()
+        } else {
+            format!("{earlier} earlier attempts")
+        };
+        story.span(Doing::Mixed, format!("waits, back-offs and {words}"), started);
+        story.note("Redis keeps the times of the last attempt only");
+    } else {
+        let held = job.first_delay.filter(|delay| *delay > 0);
+        if let (Some(delay), Some(created)) = (held, row.created) {
+            let due = created.saturating_add(delay);
+            if due <= started {
+                story.span(Doing::Held, "held back by its delay", due);
+                story.clock = Some(due);
+            } else {
+                story.note(format!("its delay of {} was cut short", format::duration(delay)));
+            }
+        }
+        let what = if job.children.is_some() {
+            "waited for its children, then for a worker"
+        } else {
+            "waited for a worker"
+        };
+        story.span(Doing::Waited, what, started);
+    }
+    story.moment(
+        if number > 1 {
+            format!("last attempt ({number}) started")
+        } else {
+            "started".into()
+        },
+        started,
+    );
+    if let Some(at) = row.finished {
+        story.span(Doing::Ran, "ran", at);
+        story.moment(finished_word(row.state), at);
+        return;
+    }
+    match row.state {
+        JobState::Active => story.open(Doing::Ran, "running"),
+        JobState::Delayed => backs_off(job, number, started, story),
+        JobState::WaitingChildren => story.note("it runs again when the children it added have finished"),
+        _ if row.attempts > 0 => story.note(format!(
+            "attempt {} failed, when is not on record; it waits for the next one",
+            row.attempts
+        )),
+        _ => story.note("the attempt was given up or its worker was lost; it waits for the next one"),
+    }
+}
+
+fn backs_off(job: &JobDetail, number: u32, started: Millis, story: &mut Story) {
+    let Some(due) = job.row.due else { return };
+    match job
+        .delay
+        .filter(|delay| *delay > 0)
+        .map(|delay| due.saturating_sub(delay))
+    {
+        // The record's delay is the back-off only if it began after the attempt did.
+        Some(failed) if failed >= started && job.row.error.is_some() => {
+            story.span(Doing::Ran, "ran", failed);
+            story.moment(
+                format!("attempt {number} failed (worked out from the back-off)"),
+                failed,
+            );
+            story.span(Doing::Held, "backs off", due);
+        }
+        _ => story.note("it put itself off, or failed at a time that is not on record"),
+    }
+    story.steps.push(Step::Due {
+        what: "next attempt due".into(),
+        at: due,
+    });
+}

@@ -1,0 +1,210 @@
+//! What is known of the job besides what it carries, and the record it is known from.
+
+use super::{Shown, part};
+use crate::model::event::encode_segment;
+use crate::model::format;
+use crate::model::job::{Dedup, Form, JobDetail, Origin};
+use crate::model::state::JobState;
+use leptos::prelude::*;
+
+/// What is odd about the record, and what will become of a job without a worker.
+pub fn warnings(job: RwSignal<JobDetail>) -> AnyView {
+    let lines = part(job, |j| {
+        let deferred = j.deferred_failure.as_ref().map(|failure| {
+            let why = failure.text.clone().unwrap_or_default();
+            format!("Set to fail: the worker that takes it next fails it with {why:?}, without running it.")
+        });
+        let mut lines: Vec<String> = j.lost.iter().cloned().chain(deferred).collect();
+        lines.extend(j.oddities.iter().cloned());
+        lines
+    });
+    (move || {
+        let lines = lines.get();
+        (!lines.is_empty()).then(|| {
+            let items = lines
+                .into_iter()
+                .map(|line| view! { <li>{format::visible(&line)}</li> })
+                .collect_view();
+            view! { <ul class="oddities" role="status">{items}</ul> }
+        })
+    })
+    .into_any()
+}
+
+/// A list of facts.
+pub fn facts(shown: Shown) -> AnyView {
+    let facts = part(shown.job, list);
+    let dedup = part(shown.job, |j| (j.dedup.clone(), j.row.id.clone()));
+    let name = part(shown.job, |j| (j.row.name.clone(), j.row.state));
+    let parent = move || {
+        let flow = shown.flow.get()?;
+        let parent = flow.ancestors.last()?;
+        let (queue, id) = (parent.queue.clone()?, parent.id.clone()?);
+        let text = format::visible(&parent.key);
+        let href = shown.place.with_value(|place| place.job(&queue, &id));
+        Some(if parent.known {
+            view! { <div><dt>"Parent"</dt><dd><a href=href>{text}</a></dd></div> }.into_any()
+        } else {
+            view! { <div><dt>"Parent"</dt><dd>{text}" "<small>"(its queue is not on the board)"</small></dd></div> }
+                .into_any()
+        })
+    };
+    let others = move || {
+        let (name, state) = name.get();
+        (!name.is_empty()).then(|| {
+            let query = format!("state={state}&q={}", encode_segment(&name));
+            let href = shown.place.with_value(|place| place.list(&query));
+            view! { <div><dt>"Other runs"</dt><dd><a href=href>{format!("{} jobs named {}", state.label(), format::visible(&name))}</a></dd></div> }
+        })
+    };
+    let rows = move || {
+        let row = |(label, value): (&'static str, String)| {
+            view! { <div><dt>{label}</dt><dd>{format::visible(&value)}</dd></div> }
+        };
+        facts.get().into_iter().map(row).collect_view()
+    };
+    view! {
+        <dl class="facts">
+            {rows}
+            {move || {
+                let (dedup, id) = dedup.get();
+                dedup.map(|dedup| deduplication(shown, dedup, &id))
+            }}
+            {parent}
+            {others}
+        </dl>
+    }
+    .into_any()
+}
+
+fn list(j: &JobDetail) -> Vec<(&'static str, String)> {
+    let row = &j.row;
+    let mut facts = Vec::new();
+    let started = j
+        .attempts_started
+        .filter(|started| *started != row.attempts)
+        .map_or_else(String::new, |started| format!(", {started} started"));
+    facts.push((
+        "Attempts",
+        format!("{} made of {} allowed{started}", row.attempts, row.attempts_max),
+    ));
+    let left = row.attempts_max.saturating_sub(row.attempts);
+    if let Some(backoff) = j.backoff.clone().filter(|_| left > 0 || row.attempts > 0) {
+        facts.push(("Back-off", backoff));
+    }
+    if let Some(worker) = row.worker.clone() {
+        facts.push(("Worker", worker));
+    }
+    if let Some(lock) = &j.lock {
+        let ends = match lock.ttl {
+            // Workers renew their locks at half time.
+            Some(ms) => format!("runs out in {} unless renewed", format::span(ms)),
+            None => "never runs out".into(),
+        };
+        facts.push(("Lock", format!("{}, {ends}", lock.holder)));
+    }
+    if row.stalled > 0 {
+        let times = if row.stalled == 1 {
+            "once".into()
+        } else {
+            format!("{} times", row.stalled)
+        };
+        facts.push(("Lost its worker", times));
+    }
+    if row.priority > 0 {
+        facts.push(("Priority", format!("{} (1 goes first)", row.priority)));
+    }
+    if row.state == JobState::Delayed
+        && let Some(delay) = j.delay.filter(|delay| *delay > 0)
+    {
+        facts.push((
+            if row.attempts > 0 { "Backs off for" } else { "Delay" },
+            format::duration(delay),
+        ));
+    }
+    if let Some(scheduler) = row.scheduler.clone() {
+        facts.push(("Schedule", scheduler));
+    }
+    let progress = match &j.progress {
+        Some(progress) if progress.form == Form::Json => {
+            progress.text.clone().map(|text| crate::model::job::cut(&text, 60))
+        }
+        Some(_) => None,
+        None => (row.state == JobState::Active).then(|| "none reported".into()),
+    };
+    if let Some(progress) = progress {
+        facts.push(("Progress", progress));
+    }
+    facts.push(("Data", format::bytes(row.data_size)));
+    facts
+}
+
+fn deduplication(shown: Shown, dedup: Dedup, id: &str) -> AnyView {
+    let until = dedup.ttl.map_or_else(
+        || "until it has finished".to_owned(),
+        |ms| format!("for {} more", format::span(ms)),
+    );
+    let owner = match dedup.owner {
+        None => view! { <small>"held by nobody now: the next job with it is added"</small> }.into_any(),
+        Some(owner) if owner == id => view! { <small>{format!("held by this job {until}")}</small> }.into_any(),
+        Some(owner) => {
+            let href = shown.place.with_value(|place| place.job(&place.key.queue, &owner));
+            view! { <small>"held by "<a href=href>{format::visible(&owner)}</a>" "{until}</small> }.into_any()
+        }
+    };
+    view! { <div><dt>"Deduplication"</dt><dd>{format::visible(&dedup.id)}" "{owner}</dd></div> }.into_any()
+}
+
+/// The options in force.
+pub fn options(job: RwSignal<JobDetail>) -> AnyView {
+    let list = part(job, |j| j.effective.clone());
+    view! {
+        <section class="span" aria-labelledby="t-options">
+            <h2 id="t-options">"Options in force"</h2>
+            <table class="plain"><tbody>
+                {move || list.get().into_iter().map(|option| {
+                    let (class, origin) = match option.origin {
+                        Origin::Options => ("", ""),
+                        Origin::Record => ("", "changed after it was created"),
+                        Origin::Default => ("default", "default"),
+                    };
+                    view! {
+                        <tr class=class><th scope="row">{format::visible(&option.name)}</th><td>{format::visible(&option.value)}</td><td><small>{origin}</small></td></tr>
+                    }
+                }).collect_view()}
+            </tbody></table>
+        </section>
+    }
+    .into_any()
+}
+
+/// The record, field by field.
+pub fn record(shown: Shown) -> AnyView {
+    let fields = part(shown.job, |j| j.fields.clone());
+    let rows = move || {
+        let row = |field: crate::model::job::Field| {
+            let href = shown.place.with_value(|place| place.field(&field.name));
+            let head = if field.head.is_empty() && field.size > 0 {
+                "(not looked into)".into()
+            } else {
+                format::visible(&field.head)
+            };
+            view! {
+                <tr>
+                    <th scope="row">{format::visible(&field.name)}</th>
+                    <td class="n"><a href=href download="">{format::bytes(field.size)}</a></td>
+                    <td><code>{head}</code></td>
+                </tr>
+            }
+        };
+        fields.get().into_iter().map(row).collect_view()
+    };
+    view! {
+        <details class="span record">
+            <summary><h2>"The record, field by field"</h2></summary>
+            <table class="plain"><thead><tr><th scope="col">"Field"</th><th class="n" scope="col">"Size"</th><th scope="col">"Begins with"</th></tr></thead>
+                <tbody>{rows}</tbody></table>
+        </details>
+    }
+    .into_any()
+}

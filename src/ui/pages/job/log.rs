@@ -1,0 +1,180 @@
+//! The log: its newest part, older parts, lines with a text, and new lines while the job is active.
+
+use super::Shown;
+use crate::base_path::TO;
+use crate::model::event::encode_segment;
+use crate::model::format;
+use crate::model::job::{LogLine, LogPage};
+use crate::model::state::JobState;
+use crate::ui::live;
+use leptos::prelude::*;
+
+/// No event tells of a new line: it is asked for this often while the job is active.
+const FOLLOW_MS: i32 = 2_000;
+
+/// Lines kept on a page that follows.
+const LINES_MAX: usize = 2_000;
+
+/// Lines asked for at a time.
+const STEP: u64 = 200;
+
+#[component]
+pub fn LogSection(shown: Shown) -> impl IntoView {
+    let log = RwSignal::new(shown.job.with_untracked(|j| j.logs.clone()));
+    // A page that was opened at some line, or for a search, stays there.
+    let newest =
+        log.with_untracked(|log| log.search.is_none() && log.lines.last().is_none_or(|line| line.n >= log.total));
+    if newest {
+        live::set_timeout(0, || live::scroll_to_end("log"));
+        follow(shown, log, false);
+    }
+    let form = move || {
+        let (path, href) = shown
+            .place
+            .with_value(|place| (crate::base_path::job_path(&place.key, &place.id), place.page("")));
+        // A form drops what its address has behind `?`: a path that travels there is sent along.
+        let (action, to) = match href.split_once('?') {
+            Some((action, _)) => (action.to_owned(), Some(path)),
+            None => (href, None),
+        };
+        let value = log.with_untracked(|log| log.search.as_ref().map(|s| s.q.clone()).unwrap_or_default());
+        view! {
+            <form class="find" action=format!("{action}#t-logs") role="search">
+                {to.map(|to| view! { <input type="hidden" name=TO value=to/> })}
+                <label class="sr-only" for="log-find">"Lines with this text"</label>
+                <input id="log-find" name="find" type="search" placeholder="Lines with…" maxlength="256" value=value data-search=""/>
+                <button>"Search"</button>
+            </form>
+        }
+    };
+    let size = Memo::new(move |_| log.with(|log| log.total > 0 || log.search.is_some()));
+    view! {
+        <section class="span" aria-labelledby="t-logs">
+            <div class="value-head">
+                <h2 id="t-logs">"Log"</h2>
+                <small>{move || log.with(|log| words(log, newest && shown.job.with(|j| j.row.state == JobState::Active)))}</small>
+                {move || log.with(|log| moves(shown, log))}
+                {move || size.get().then(form)}
+            </div>
+            {move || if size.get() { lines(log) } else { view! { <p class="empty">"The job has written no log line."</p> }.into_any() }}
+        </section>
+    }
+    .into_any()
+}
+
+fn lines(log: RwSignal<LogPage>) -> AnyView {
+    let line = |line: LogLine| {
+        let size = line
+            .size
+            .map(|size| view! { <small>{format!(" … cut, {} in all", format::bytes(size))}</small> });
+        view! { <li value=line.n.to_string()>{format::visible(&line.text)}{size}</li> }
+    };
+    view! {
+        <ol class="log" id="log" tabindex="0">
+            <For each=move || log.with(|log| log.lines.clone()) key=|line| (line.n, line.text.len()) children=line/>
+        </ol>
+    }
+    .into_any()
+}
+
+/// What is shown of the log, in words.
+fn words(log: &LogPage, followed: bool) -> String {
+    let total = format::count(log.total);
+    if let Some(search) = &log.search {
+        let found = format::count(log.lines.len() as u64);
+        return format!(
+            "{found} {} with “{}”; searched {} of {total} lines",
+            if log.lines.len() == 1 { "line" } else { "lines" },
+            format::visible(&search.q),
+            format::count(search.searched)
+        );
+    }
+    match (log.lines.first(), log.lines.last()) {
+        (Some(first), Some(last)) => {
+            let tail = if followed { ", followed" } else { "" };
+            format!(
+                "lines {} to {} of {total}{tail}",
+                format::count(first.n),
+                format::count(last.n)
+            )
+        }
+        _ if log.total > 0 => format!("{total} lines, none here"),
+        _ => String::new(),
+    }
+}
+
+/// Where else one can look.
+fn moves(shown: Shown, log: &LogPage) -> AnyView {
+    let link = |query: String, text: String| {
+        let href = shown.place.with_value(|place| place.page(&query)) + "#t-logs";
+        view! { <a href=href>{text}</a> }
+    };
+    let mut links = Vec::new();
+    if let Some(search) = &log.search {
+        if let Some(next) = search.next {
+            let query = format!("find={}&line={next}", encode_segment(&search.q));
+            links.push(link(query, format!("Search on from line {}", format::count(next))));
+        }
+        links.push(link(String::new(), "All lines".into()));
+    } else {
+        if let Some(first) = log.lines.first().filter(|line| line.n > 1) {
+            let from = first.n.saturating_sub(STEP).max(1);
+            links.push(link(format!("line={from}"), "Older".into()));
+        }
+        if let Some(last) = log.lines.last().filter(|line| line.n < log.total) {
+            links.push(link(format!("line={}", last.n + 1), "Newer".into()));
+            links.push(link(String::new(), "Newest".into()));
+        }
+    }
+    links.collect_view().into_any()
+}
+
+/// Asks for new lines while the job is active, and once more after it.
+fn follow(shown: Shown, log: RwSignal<LogPage>, was_active: bool) {
+    live::set_timeout(FOLLOW_MS, move || {
+        let active = shown.job.with_untracked(|j| j.row.state == JobState::Active);
+        if !(active || was_active) || shown.removed.get_untracked() {
+            return follow(shown, log, active);
+        }
+        let last = log.with_untracked(|log| log.lines.last().map_or(0, |line| line.n));
+        // Where only the last lines are kept, numbers mean other lines each time.
+        let kept = shown
+            .job
+            .with_untracked(|j| j.keep_logs)
+            .is_some_and(|kept| last >= kept);
+        let query = if kept {
+            String::new()
+        } else {
+            format!("?from={}", last + 1)
+        };
+        let url = shown.place.with_value(|place| place.api(&format!("/logs{query}")));
+        live::fetch_json::<LogPage>(url, move |news| {
+            if let Some(news) = news {
+                take(log, news, kept);
+            }
+            follow(shown, log, active);
+        });
+    });
+}
+
+fn take(log: RwSignal<LogPage>, news: LogPage, whole: bool) {
+    let same = log
+        .with_untracked(|log| log.total == news.total && (news.lines.is_empty() || (whole && log.lines == news.lines)));
+    if same {
+        return;
+    }
+    let at_end = live::is_at_end("log");
+    log.update(|log| {
+        // Fewer lines than before: the log was cleared.
+        if whole || news.total < log.total {
+            log.lines.clear();
+        }
+        log.total = news.total;
+        log.lines.extend(news.lines);
+        let surplus = log.lines.len().saturating_sub(LINES_MAX);
+        log.lines.drain(..surplus);
+    });
+    if at_end {
+        live::set_timeout(0, || live::scroll_to_end("log"));
+    }
+}
