@@ -153,7 +153,7 @@ pub fn JobView(page: JobPage, after: String) -> impl IntoView {
     view! {
         <nav class="crumbs" aria-label="Breadcrumbs">
             <a href=base.href("/")>"All queues"</a>
-            <span>{key.store.clone()}</span>
+            <a href=base.store(&key.store)>{key.store.clone()}</a>
             <a href=move || up.href(&format!("{up_path}?state={}", state.get())) data-up="">{format::visible(&page.queue.name)}</a>
         </nav>
         <header class="head">

@@ -178,7 +178,12 @@ fn assemble(
         options::Record {
             priority: record.int("priority"),
             delay: record.int("delay"),
-            attempts: row.attempts,
+            // A finished job has no next attempt.
+            attempts: if matches!(state, JobState::Completed | JobState::Failed) {
+                0
+            } else {
+                row.attempts
+            },
         },
     );
     if options.odd {

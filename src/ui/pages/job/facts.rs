@@ -3,7 +3,7 @@
 use super::{Shown, part};
 use crate::model::event::encode_segment;
 use crate::model::format;
-use crate::model::job::{Dedup, Form, JobDetail, Origin};
+use crate::model::job::{Dedup, JobDetail, Origin};
 use crate::model::state::JobState;
 use leptos::prelude::*;
 
@@ -89,6 +89,10 @@ fn list(j: &JobDetail) -> Vec<(&'static str, String)> {
         format!("{} made of {} allowed{started}", row.attempts, row.attempts_max),
     ));
     let left = row.attempts_max.saturating_sub(row.attempts);
+    if row.state == JobState::Failed && left > 0 && row.attempts > 0 {
+        let why = "unused: the error was marked as unrecoverable, its worker was lost too often, or it was set to fail";
+        facts.push(("Attempts left", format!("{left} {why}")));
+    }
     if let Some(backoff) = j.backoff.clone().filter(|_| left > 0 || row.attempts > 0) {
         facts.push(("Back-off", backoff));
     }
@@ -125,15 +129,8 @@ fn list(j: &JobDetail) -> Vec<(&'static str, String)> {
     if let Some(scheduler) = row.scheduler.clone() {
         facts.push(("Schedule", scheduler));
     }
-    let progress = match &j.progress {
-        Some(progress) if progress.form == Form::Json => {
-            progress.text.clone().map(|text| crate::model::job::cut(&text, 60))
-        }
-        Some(_) => None,
-        None => (row.state == JobState::Active).then(|| "none reported".into()),
-    };
-    if let Some(progress) = progress {
-        facts.push(("Progress", progress));
+    if j.progress.is_none() && row.state == JobState::Active {
+        facts.push(("Progress", "none reported".into()));
     }
     facts.push(("Data", format::bytes(row.data_size)));
     facts
