@@ -148,7 +148,7 @@ pub(crate) async fn keeps_colons(family: &Family) {
     let counts = oracle.counts("eu:mail:out").await;
     drover.counts_become("bull:eu:mail:out", &counts).await;
     let queue = "bull:eu:mail:out";
-    assert_eq!(drover.ids(queue, "completed", "newest", 5).await, [id.clone()]);
+    assert_eq!(drover.ids(queue, "completed", "newest", 5).await, [id.as_str()]);
     assert_eq!(drover.job(queue, &id).await["row"]["state"], "completed");
     eventually("its worker", SOON, || async {
         (drover.knows(queue).await["workers"] == 1).then_some(())
