@@ -43,6 +43,7 @@ pub mod store;
 pub mod timeline;
 pub mod verdict;
 pub mod vitals;
+pub mod weights;
 pub mod worker;
 
 /// Milliseconds since the Unix epoch, UTC.
