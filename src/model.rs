@@ -12,7 +12,8 @@
 //! | [`queue`] | one line of the overview, and the patch that changes it |
 //! | [`store`] | one Redis: reachable or not, since when and why, and its vital signs |
 //! | [`insight`] | a queue's limits, retention, and how long its jobs wait and run |
-//! | [`vitals`] | one store in full: its report, what was watched and asked, memory by queue |
+//! | [`vitals`] | one store in full: its report, what was watched and asked, what to think of it |
+//! | [`weights`] | the memory that its queues take, estimated |
 //! | [`job`] | a job as a row and in full |
 //! | [`worker`] | who serves which queue |
 //! | [`schedule`] | what creates jobs on a timetable |
@@ -42,6 +43,7 @@ pub mod store;
 pub mod timeline;
 pub mod verdict;
 pub mod vitals;
+pub mod weights;
 pub mod worker;
 
 /// Milliseconds since the Unix epoch, UTC.

@@ -10,7 +10,7 @@ use crate::model::vitals::Series;
 use plotters::prelude::*;
 
 /// The drawing's own units; the page scales it.
-const SIZE: (u32, u32) = (420, 100);
+const SIZE: (u32, u32) = (350, 100);
 
 /// The axis, in minutes.
 const MINUTES: f64 = 60.0;
@@ -87,7 +87,7 @@ fn paint(
     };
     let top = (highest.max(limit.unwrap_or(0.0)) * 1.15).max(least);
     let area = SVGBackend::with_string(svg, SIZE).into_drawing_area();
-    let text = ("sans-serif", 11).into_font().color(&sentinel(4));
+    let text = ("sans-serif", 13).into_font().color(&sentinel(4));
     let mut chart = ChartBuilder::on(&area)
         .margin_right(10)
         .margin_top(6)
@@ -145,7 +145,7 @@ fn describe(series: Series, points: &[(Millis, f64)], now: Millis) -> String {
         .first()
         .map_or(0, |(at, _)| (now - at).clamp(0, 3_600_000) / 60_000);
     format!(
-        "{} over the last {minutes} minutes: {} now, between {} and {}.",
+        "{} over the last {minutes} min: {} now, between {} and {}.",
         series.title(),
         value(series, *last),
         value(series, low),
@@ -165,7 +165,7 @@ mod tests {
         let points: Vec<(Millis, f64)> = (0..120).map(|i| (i * 5_000, 50e6 + 1e4 * i as f64)).collect();
         let svg = draw(Series::Memory, &points, Some(60e6), 600_000);
         assert!(
-            svg.contains("Memory used over the last 10 minutes: 51 MB now, between 50 MB and 51 MB."),
+            svg.contains("Memory used over the last 10 min: 51 MB now, between 50 MB and 51 MB."),
             "{svg}"
         );
         for class in ["chart-line stroke", "chart-out fill", "chart-limit stroke"] {

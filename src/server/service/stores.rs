@@ -8,7 +8,8 @@
 use super::{Answer, Service};
 use crate::model::now;
 use crate::model::store::Reach;
-use crate::model::vitals::{Answered, Asked, Drawing, MemoryByQueue, Series, StoreDetail, StorePage};
+use crate::model::vitals::{Answered, Asked, Drawing, Series, StoreDetail, StorePage};
+use crate::model::weights::MemoryByQueue;
 use crate::server::adapter::redis::ask::{self, Forbidden};
 use crate::server::chart;
 use crate::server::collect::board::Position;

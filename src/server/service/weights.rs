@@ -12,9 +12,9 @@ use crate::model::now;
 use crate::model::queue::{QueueRef, QueueSummary};
 use crate::model::state::JobState;
 use crate::model::store::Reach;
-use crate::model::vitals::{
-    Answered, LargePayload, MemoryByQueue, PAYLOADS_SHOWN, QUEUES_SHOWN, QueueMemory, SAMPLE, SAMPLE_MAX, SAMPLE_MIN,
-    StateMemory,
+use crate::model::vitals::Answered;
+use crate::model::weights::{
+    LargePayload, MemoryByQueue, PAYLOADS_SHOWN, QUEUES_SHOWN, QueueMemory, SAMPLE, SAMPLE_MAX, SAMPLE_MIN, StateMemory,
 };
 use crate::server::adapter::{Adapter, QueueWeight};
 use std::sync::Arc;

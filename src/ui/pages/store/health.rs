@@ -126,6 +126,7 @@ fn replication(detail: &StoreDetail) -> Option<String> {
     let role = format::visible(&report.role?);
     Some(match (report.master, report.connected) {
         (Some(master), _) => format!("{role} of {}", format::visible(&master.address)),
+        (None, Some(0)) => format!("{role}, no replica"),
         (None, Some(1)) => format!("{role}, 1 replica"),
         (None, Some(n)) => format!("{role}, {n} replicas"),
         (None, None) => role,

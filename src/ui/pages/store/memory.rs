@@ -3,7 +3,8 @@
 use super::{MEMORY, part, percent, reason, refused};
 use crate::base_path::store_path;
 use crate::model::format;
-use crate::model::vitals::{Answered, LargePayload, MemoryByQueue, QueueMemory, SAMPLE, SAMPLE_MAX, StoreDetail};
+use crate::model::vitals::{Answered, StoreDetail};
+use crate::model::weights::{LargePayload, MemoryByQueue, QueueMemory, SAMPLE, SAMPLE_MAX};
 use crate::ui::app::base;
 use crate::ui::components::{Ago, StateMark, state_class, state_mark};
 use leptos::prelude::*;

@@ -1,0 +1,101 @@
+//! The memory that a store's queues take, estimated, with what the estimate is made of.
+
+use super::Millis;
+use super::queue::QueueRef;
+use super::state::JobState;
+use serde::{Deserialize, Serialize};
+
+/// Jobs weighed of each state when the address does not say.
+pub const SAMPLE: u32 = 50;
+
+/// The fewest jobs that may be asked for.
+pub const SAMPLE_MIN: u32 = 5;
+
+/// The most.
+pub const SAMPLE_MAX: u32 = 500;
+
+/// Memory by queue, from a sample of jobs.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct MemoryByQueue {
+    /// When the jobs were weighed.
+    pub at: Millis,
+    /// Jobs asked for of each state.
+    pub asked: u32,
+    /// Jobs weighed of each state at most: fewer than asked for where there are many queues.
+    pub sample: u32,
+    /// Commands that it took.
+    pub commands: u64,
+    /// Queues weighed, of how many; the ones with most jobs come first.
+    pub queues_weighed: u32,
+    /// See `queues_weighed`.
+    pub queues_known: u32,
+    /// Jobs in the queues that were weighed, of how many.
+    pub jobs_covered: u64,
+    /// See `jobs_covered`.
+    pub jobs_known: u64,
+    /// Jobs that were weighed themselves.
+    pub jobs_weighed: u64,
+    /// Everything that was weighed, extrapolated, in bytes.
+    pub bytes: u64,
+    /// The heaviest queues, at most [`QUEUES_SHOWN`], the heaviest first.
+    pub queues: Vec<QueueMemory>,
+    /// What the queues beyond these take together, and how many they are.
+    pub others: (u32, u64),
+    /// The largest payloads among the jobs that were weighed.
+    pub largest: Vec<LargePayload>,
+}
+
+/// Queues that are listed with their memory.
+pub const QUEUES_SHOWN: usize = 50;
+
+/// Payloads that are listed.
+pub const PAYLOADS_SHOWN: usize = 10;
+
+/// What one queue takes, in bytes.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct QueueMemory {
+    /// Which queue.
+    pub queue: QueueRef,
+    /// The name its application gave it.
+    pub name: String,
+    /// Everything, extrapolated.
+    pub bytes: u64,
+    /// Its own lists, sets and event stream.
+    pub structure: u64,
+    /// Jobs in it.
+    pub jobs: u64,
+    /// Jobs of it that were weighed.
+    pub weighed: u64,
+    /// Mean length of the data of those.
+    pub mean_payload: Option<u64>,
+    /// By state, only those that hold jobs.
+    pub states: Vec<StateMemory>,
+}
+
+/// What the jobs of one state take.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct StateMemory {
+    /// The state.
+    pub state: JobState,
+    /// Jobs in it.
+    pub jobs: u64,
+    /// Jobs that were weighed.
+    pub weighed: u64,
+    /// Bytes, extrapolated; unknown if none could be weighed.
+    pub bytes: Option<u64>,
+}
+
+/// A job with a large payload.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct LargePayload {
+    /// Its queue.
+    pub queue: QueueRef,
+    /// The name its application gave the queue.
+    pub name: String,
+    /// The job.
+    pub job: String,
+    /// Where it is.
+    pub state: JobState,
+    /// The length of its data in bytes.
+    pub bytes: u64,
+}
