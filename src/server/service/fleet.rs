@@ -398,12 +398,14 @@ fn judged(
     store.clone_into(&mut schedule.queue.store);
     schedule.queue_name = name_of(&schedule.queue, lines);
     let line = lines.get(&schedule.queue);
+    let deserted = deserted.get(schedule.queue.queue.as_str()).copied();
     let (pattern, tz) = (schedule.pattern.as_deref(), schedule.tz.as_deref());
     let around = Surroundings {
         now: now(),
         paused: line.and_then(|line| line.paused),
         workers: line.and_then(|line| line.workers),
-        deserted_since: deserted.get(schedule.queue.queue.as_str()).map(|(since, _)| *since),
+        deserted_since: deserted.map(|(since, _)| since),
+        deserted_longer: deserted.is_some_and(|(_, longer)| longer),
         backlog: line.and_then(|line| line.counts.backlog()),
         // Only an end makes it matter.
         after_next: schedule

@@ -35,6 +35,8 @@ pub struct Surroundings {
     pub workers: Option<u32>,
     /// Since when there has been no worker.
     pub deserted_since: Option<Millis>,
+    /// Whether that was so from the first look on.
+    pub deserted_longer: bool,
     /// Jobs ready in its queue.
     pub backlog: Option<u64>,
     /// The moment after the next one; `None` if there is none before its end, or it is not known.
@@ -112,10 +114,11 @@ fn judge(schedule: &Schedule, around: &Surroundings) -> (Level, &'static str, St
         let since = around
             .deserted_since
             .map_or_else(String::new, |since| format!(" for {}", format::span(now - since)));
+        let longer = if around.deserted_longer { " or longer" } else { "" };
         return (
             Level::Bad,
             "S2",
-            format!("Due {due} ago: its queue has had no worker{since}."),
+            format!("Due {due} ago: its queue has had no worker{since}{longer}."),
         );
     }
     if state == Some(Some(JobState::Delayed)) {
@@ -199,6 +202,7 @@ mod tests {
             paused: Some(false),
             workers: Some(1),
             deserted_since: None,
+            deserted_longer: false,
             backlog: Some(7),
             after_next: Some(1_060_000),
         }

@@ -36,8 +36,7 @@ pub fn follow_stores(stores: &[String], after: String, on_store: impl Fn(StoreSu
 }
 
 /// Text to look for, and the queue the page is about. An ordinary form: it needs no JavaScript.
-#[component]
-pub fn FilterBox(base: BasePath, path: &'static str, filter: FleetFilter, hint: &'static str) -> impl IntoView {
+pub fn filter_box(base: &BasePath, path: &'static str, filter: &FleetFilter, hint: &'static str) -> AnyView {
     let queue = filter.queue.as_ref().map(ToString::to_string);
     let shown = queue.clone().map(|queue| {
         view! {
@@ -52,10 +51,10 @@ pub fn FilterBox(base: BasePath, path: &'static str, filter: FleetFilter, hint: 
             q: String::new(),
             ..filter.clone()
         };
-        view! { <a href=address(&base, path, &without)>"clear"</a> }
+        view! { <a href=address(base, path, &without)>"clear"</a> }
     });
     view! {
-        <form class="filter" method="get" action=base.href(path) role="search">
+        <form class="fleet-filter" method="get" action=base.href(path) role="search">
             {queue.map(|queue| view! { <input type="hidden" name="queue" value=queue/> })}
             <label class="sr-only" for="q">"Filter"</label>
             <input id="q" name="q" type="search" placeholder=hint maxlength="200" value=filter.q.clone() data-search=""/>
@@ -68,8 +67,7 @@ pub fn FilterBox(base: BasePath, path: &'static str, filter: FleetFilter, hint: 
 }
 
 /// Why a store's part of the page is missing or old.
-#[component]
-pub fn StoreTrouble(store: String, reach: Reach, trouble: Option<String>, what: &'static str) -> impl IntoView {
+pub fn store_trouble(store: &str, reach: Reach, trouble: Option<&str>, what: &'static str) -> AnyView {
     let words = match (reach, trouble) {
         (Reach::Live, None) => return ().into_any(),
         (Reach::Live, Some(trouble)) => format!("The {what} of {store} are not known. {trouble}"),

@@ -1,12 +1,12 @@
 //! What runs when: what does not run as it should comes first, then what runs next.
 
-use super::fleet::{FilterBox, StoreTrouble, address, follow_stores};
+use super::fleet::{address, filter_box, follow_stores, store_trouble};
 use crate::base_path::BasePath;
 use crate::model::Millis;
 use crate::model::format;
 use crate::model::job::cut;
 use crate::model::queue::QueueRef;
-use crate::model::schedule::{Iteration, LastRun, MoreSchedules, Schedule, SchedulesPage, Timetable};
+use crate::model::schedule::{Iteration, LastRun, MoreSchedules, Schedule, ScheduleKind, SchedulesPage, Timetable};
 use crate::model::state::JobState;
 use crate::model::verdict::Level;
 use crate::model::worker::FleetFilter;
@@ -91,11 +91,11 @@ pub fn SchedulesView(page: SchedulesPage, after: String) -> impl IntoView {
                 .stores
                 .get()
                 .into_iter()
-                .map(|s| view! { <StoreTrouble store=s.store reach=s.reach trouble=s.trouble what="schedules"/> })
+                .map(|s| store_trouble(&s.store, s.reach, s.trouble.as_deref(), "schedules"))
                 .collect_view()
         }}
         <div class="fleet-bar">
-            <FilterBox base=base.clone() path="/schedules" filter hint="Schedule, job name or queue"/>
+            {filter_box(&base, "/schedules", &filter, "Schedule, job name or queue")}
         </div>
         {move || {
             board.lines.with(Vec::is_empty).then(|| view! { <p class="empty">{nothing(filtered)}</p> })
@@ -220,15 +220,14 @@ fn Rows(line: Line) -> impl IntoView {
     let queue = line.key.0.clone();
     let (id, kind) = (format::visible(&first.id), first.kind.label());
     let whole = format!("{kind} {id}");
-    let bare = id.clone();
-    // The job's name is news only where it is not the id.
-    let named = move || {
-        schedule.with(|s| {
-            s.name
-                .as_deref()
-                .filter(|name| *name != bare)
-                .map(|name| cut(&format::visible(name), SHOWN))
-        })
+    // A repeatable's id is all its options in a row: the name of its jobs says more. A scheduler's job name
+    // is news only where it is not the id.
+    let (shown, named) = match (first.kind, first.name.as_deref().map(format::visible)) {
+        (ScheduleKind::Repeatable, Some(name)) => (name, None),
+        (_, name) => {
+            let named = name.filter(|name| *name != id).map(|name| cut(&name, SHOWN));
+            (id, named)
+        }
     };
     let words = move || schedule.with(|s| format::visible(&s.words));
     let pattern = move || {
@@ -250,7 +249,7 @@ fn Rows(line: Line) -> impl IntoView {
                     {move || schedule.with(|s| s.verdict.level.word())}
                 </span>
             </td>
-            <th scope="row" class="name" title=whole>{cut(&id, SHOWN)}" "<small>{named}</small></th>
+            <th scope="row" class="name" title=whole>{cut(&shown, SHOWN)}" "<small>{named}</small></th>
             <td class="of" data-l="queue">
                 <a href=base.queue(&queue) data-row="">{format::visible(&first.queue_name)}</a>" "<small>{queue.store.clone()}</small>
             </td>
@@ -308,7 +307,8 @@ fn made(schedule: &Schedule) -> String {
 fn next(schedule: &Schedule, base: &BasePath, queue: &QueueRef) -> AnyView {
     let due = schedule.due;
     let Some(job) = &schedule.job else {
-        return view! { <span class="dim">"none; it was planned for "{short(due)}</span> }.into_any();
+        return view! { <span class="dim">"none"</span> <small>{format!("planned for {}", short(due))}</small> }
+            .into_any();
     };
     let href = base.job(queue, &job.id);
     match job.state {
@@ -344,7 +344,7 @@ fn last(last: &LastRun, base: &BasePath, queue: &QueueRef) -> AnyView {
                 <a href=href title=format::moment(moment)>
                     {match state {
                         Some(state) => view! { <StateMark state=*state/> }.into_any(),
-                        None => view! { "not finished" }.into_any(),
+                        None => view! { "not begun" }.into_any(),
                     }}
                 </a>
                 " "

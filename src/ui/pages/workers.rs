@@ -1,6 +1,6 @@
 //! Who works for which queue: nobody where somebody should comes first.
 
-use super::fleet::{FilterBox, StoreTrouble, address, follow_stores};
+use super::fleet::{address, filter_box, follow_stores, store_trouble};
 use crate::base_path::queue_path;
 use crate::model::format;
 use crate::model::queue::QueueRef;
@@ -60,11 +60,11 @@ pub fn WorkersView(page: WorkersPage, after: String) -> impl IntoView {
                 .stores
                 .get()
                 .into_iter()
-                .map(|s| view! { <StoreTrouble store=s.store reach=s.reach trouble=s.refused what="workers"/> })
+                .map(|s| store_trouble(&s.store, s.reach, s.refused.as_deref(), "workers"))
                 .collect_view()
         }}
         <div class="fleet-bar">
-            <FilterBox base=base.clone() path="/workers" filter=filter.clone() hint="Queue, worker or address"/>
+            {filter_box(&base, "/workers", &filter, "Queue, worker or address")}
             <Names names=board.names/>
         </div>
         {move || {
@@ -258,7 +258,7 @@ fn Rows(line: Line) -> impl IntoView {
             <td class="n count" data-l="workers" class:zero=zero(|c| c.count.map(u64::from))>
                 <a href=alone title="Only this queue, with all its workers">{number(|c| c.count.map(u64::from))}</a>
             </td>
-            <td class="about" colspan="4">
+            <td class="crew-about" colspan="4">
                 <span class="sentence">{move || crew.with(|c| c.sentence(live.now.get()))}</span>
                 <span class="dim">{move || crew.with(summary)}</span>
             </td>
