@@ -6,8 +6,10 @@
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
 
 mod bad_data;
+mod bad_days;
 mod base_path;
 mod contract;
+mod crowd;
 mod discovery;
 mod events;
 mod http;
@@ -19,4 +21,5 @@ mod stores;
 mod stores_full;
 mod stores_memory;
 mod support;
+mod weather;
 mod workers;

@@ -34,6 +34,7 @@ pub fn JobView(page: JobPage, after: String) -> impl IntoView {
     let base = base();
     let key = page.queue.key();
     let id = page.job.row.id.clone();
+    live.follow_clock(&page.store);
     let store = RwSignal::new(page.store);
     let shown = Shown {
         job: RwSignal::new(page.job),
@@ -48,6 +49,7 @@ pub fn JobView(page: JobPage, after: String) -> impl IntoView {
         after,
         Box::new(move |frame, snapshot| {
             if let Some(changed) = frame.stores.first() {
+                live.follow_clock(changed);
                 store.set(changed.clone());
             }
             shown.take(&frame, snapshot);
