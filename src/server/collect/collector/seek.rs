@@ -31,7 +31,7 @@ impl Collector {
     }
 
     /// Begins to follow queues that are not followed yet.
-    async fn take_up(&self, found: &[FoundQueue]) {
+    pub(super) async fn take_up(&self, found: &[FoundQueue]) {
         let at = self.now();
         let new: Vec<QueueId> = {
             let mut state = self.state();
