@@ -14,6 +14,8 @@
 //! | [`insight`] | a queue's limits, retention, and how long its jobs wait and run |
 //! | [`vitals`] | one store in full: its report, what was watched and asked, what to think of it |
 //! | [`weights`] | the memory that its queues take, estimated |
+//! | [`vitals`] | one store in full: its report, what was watched and asked, memory by queue |
+//! | [`condition`] | what is the matter with a store that answers |
 //! | [`job`] | a job as a row and in full |
 //! | [`worker`] | who serves which queue |
 //! | [`schedule`] | what creates jobs on a timetable |
@@ -26,6 +28,7 @@
 //! | [`mod@format`] | numbers, bytes and spans as people read them |
 //! | [`error`] | what a browser may know of a failure |
 
+pub mod condition;
 pub mod counts;
 pub mod error;
 pub mod event;

@@ -12,6 +12,7 @@ pub mod collect;
 pub mod config;
 pub mod cron;
 pub mod http;
+pub mod limits;
 pub mod service;
 pub mod shared;
 pub mod state;

@@ -80,6 +80,18 @@ pub fn span(ms: Millis) -> String {
     }
 }
 
+/// How long ago something was, when two clocks may disagree: never negative, never hidden.
+///
+/// Clocks of two machines agree within seconds at best; below five, "ahead" is noise.
+#[must_use]
+pub fn age(now: Millis, at: Millis) -> String {
+    if at.saturating_sub(now) > 5_000 {
+        format!("clock ahead by {}", span(at.saturating_sub(now)))
+    } else {
+        span(now.saturating_sub(at))
+    }
+}
+
 fn two(large: i64, large_unit: &str, small: i64, small_unit: &str) -> String {
     if small == 0 {
         format!("{large} {large_unit}")

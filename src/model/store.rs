@@ -1,6 +1,7 @@
 //! One Redis that Drover watches.
 
 use super::Millis;
+use super::condition::{Actions, Condition};
 use super::verdict::Verdict;
 use serde::{Deserialize, Serialize};
 
@@ -12,12 +13,18 @@ pub enum Reach {
     Connecting,
     /// It answers.
     Live,
-    /// Nothing listens, the host is not found, or the connection was cut.
+    /// Nothing listens, or the connection was cut.
     Gone,
+    /// Its name has no address.
+    NoSuchHost,
+    /// The encrypted connection cannot be made.
+    TlsFailed,
     /// It accepts the connection and says nothing: frozen, or the path to it is.
     Frozen,
     /// It is reading its data set from disk.
     Loading,
+    /// A replica that has lost its primary and keeps what it knows to itself.
+    FailingOver,
     /// It refuses our name or password.
     WrongPassword,
     /// It knows us, and forbids a command that reading needs.
@@ -38,13 +45,38 @@ impl Reach {
             Self::Connecting => "connecting",
             Self::Live => "live",
             Self::Gone => "unreachable",
+            Self::NoSuchHost => "not found",
+            Self::TlsFailed => "refused: TLS",
             Self::Frozen => "not answering",
             Self::Loading => "loading its data",
+            Self::FailingOver => "failing over",
             Self::WrongPassword => "wrong password",
             Self::NotAllowed => "not permitted",
             Self::Busy => "busy with a script",
             Self::Full => "no free connection",
             Self::Refused => "refused",
+        }
+    }
+
+    /// What works and what does not in this state; empty while it answers.
+    #[must_use]
+    pub const fn effect(self) -> &'static str {
+        match self {
+            Self::Live => "",
+            Self::Connecting => "Nothing has been read yet.",
+            Self::Gone | Self::NoSuchHost | Self::TlsFailed => "Nothing can be read and no action will work.",
+            Self::Frozen => {
+                "Nothing can be read. An action could not be confirmed: whether it was done would be known only later."
+            }
+            Self::Loading => "Nothing can be read and no action will work until all data is loaded.",
+            Self::FailingOver => "Nothing can be read and no action will work until it has a primary again.",
+            Self::WrongPassword | Self::NotAllowed | Self::Full => {
+                "Nothing can be read and no action will work; the applications that are still connected go on."
+            }
+            Self::Busy => {
+                "Nothing can be read and actions would wait, for the applications too. Drover does not stop a script."
+            }
+            Self::Refused => "Nothing can be read and no action will work.",
         }
     }
 }
@@ -108,4 +140,22 @@ pub struct StoreSummary {
     pub searched: bool,
     /// What to think of it.
     pub verdict: Verdict,
+    /// What is the matter although it answers, the worst first; empty while it does not answer.
+    #[serde(default)]
+    pub conditions: Vec<Condition>,
+    /// Whether its jobs may be acted on.
+    #[serde(default)]
+    pub actions: Actions,
+    /// How far its clock is ahead of Drover's, in milliseconds, negative when it is behind; `None`
+    /// where it does not tell. Times that the store or its jobs carry are compared with this added.
+    #[serde(default)]
+    pub clock_ahead: Option<Millis>,
+}
+
+impl StoreSummary {
+    /// The store's own clock, when Drover's says `now`.
+    #[must_use]
+    pub fn its_clock(&self, now: Millis) -> Millis {
+        now.saturating_add(self.clock_ahead.unwrap_or(0))
+    }
 }

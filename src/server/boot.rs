@@ -8,7 +8,7 @@ use super::collect::board::Board;
 use super::collect::collector::Collector;
 use super::config::{self, Config, EXIT_CONFIG, print};
 use super::state::App;
-use super::{http, telemetry};
+use super::{http, limits, telemetry};
 use std::io::{Read as _, Write as _};
 use std::net::{SocketAddr, TcpStream};
 use std::process::ExitCode;
@@ -49,13 +49,27 @@ pub fn run(args: &Args) -> ExitCode {
     }
 }
 
-fn serve_until_told(config: Config) -> ExitCode {
+fn serve_until_told(mut config: Config) -> ExitCode {
     if let Err(why) = telemetry::init(&config.log, config.log_format) {
         eprintln!("drover: {why}");
         return ExitCode::from(EXIT_CONFIG);
     }
     for warning in &config.warnings {
         tracing::warn!("{warning}");
+    }
+    let files = limits::raise();
+    let wanted = config.max_streams;
+    config.max_streams = limits::streams(wanted, files);
+    tracing::info!(
+        open_files = files.map_or_else(|| "unlimited".to_owned(), |n| n.to_string()),
+        max_streams = config.max_streams,
+        "limits"
+    );
+    if config.max_streams < wanted {
+        tracing::warn!(
+            "only {} event streams at once instead of {wanted}: raise the limit of open files (ulimit -n, LimitNOFILE=)",
+            config.max_streams
+        );
     }
     let runtime = match tokio::runtime::Builder::new_multi_thread().enable_all().build() {
         Ok(runtime) => runtime,

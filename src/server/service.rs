@@ -175,6 +175,7 @@ impl Service {
     /// Everything, trouble first.
     #[must_use]
     pub fn overview(&self) -> (Overview, Position) {
+        self.board.note_viewer();
         let (mut overview, position) = self.board.overview();
         crate::model::page::sort_by_trouble(&mut overview.queues);
         (overview, position)
@@ -182,12 +183,14 @@ impl Service {
 
     /// One store.
     pub fn store(&self, id: &str) -> Answer<StoreSummary> {
+        self.board.note_viewer();
         self.board.store(id).ok_or_else(|| Refusal::NoStore(id.to_owned()))
     }
 
     /// One queue's line and its store.
     pub fn queue(&self, key: &QueueRef) -> Answer<(QueueSummary, StoreSummary, Position)> {
         self.collector(&key.store)?;
+        self.board.note_viewer();
         let (queue, store, position) = self.board.queue(key).ok_or_else(|| Refusal::NoQueue(key.clone()))?;
         Ok((QueueSummary::clone(&queue), store, position))
     }

@@ -13,10 +13,12 @@
 //! | W3, B3 | Watch, Bad | the next job has waited longer than one minute, five minutes |
 //! | W5, B5 | Watch, Bad | at least 5 %, 20 % of 20 or more jobs finished within 5 min failed |
 //! | R1 | Watch, Bad | a store's memory is at 75 %, 90 % of its limit |
-//! | R2 | Bad | a store evicts keys |
+//! | R2 | Watch, Bad | something is the matter with a store that answers: its worst [condition] |
 //! | R3 | Watch | a store may evict keys: its policy is not `noeviction` |
 //!
 //! The rules of schedules (S) are in [`schedule`].
+//!
+//! [condition]: crate::model::condition
 
 pub mod vitals;
 
@@ -144,7 +146,7 @@ pub fn of_queue(facts: &Facts) -> (Level, &'static str, String) {
 
 /// Judges a store by what it says about itself.
 #[must_use]
-pub fn of_store(store: &StoreSummary, evicting: bool) -> (Level, &'static str, String) {
+pub fn of_store(store: &StoreSummary) -> (Level, &'static str, String) {
     if store.reach != Reach::Live {
         let cause = store
             .cause
@@ -157,16 +159,12 @@ pub fn of_store(store: &StoreSummary, evicting: bool) -> (Level, &'static str, S
         };
         return (level, "U1", cause);
     }
+    if let Some(worst) = store.conditions.first() {
+        return (worst.kind.level(), "R2", worst.sentence.clone());
+    }
     let Some(vitals) = &store.vitals else {
         return (Level::Ok, "", String::new());
     };
-    if evicting {
-        return (
-            Level::Bad,
-            "R2",
-            "It is evicting keys: jobs may be disappearing.".into(),
-        );
-    }
     if let Some(max) = vitals.memory.max {
         #[expect(clippy::cast_precision_loss, reason = "a share needs no more precision")]
         let share = vitals.memory.used as f64 / max as f64;
@@ -206,6 +204,14 @@ impl Judge {
         Self {
             shown: Verdict::not_read(now),
             candidate: None,
+        }
+    }
+
+    /// The clock was set by `by`.
+    pub fn shift(&mut self, by: Millis) {
+        self.shown.since += by;
+        if let Some((_, since)) = &mut self.candidate {
+            *since += by;
         }
     }
 

@@ -7,8 +7,10 @@
 
 mod bad_data;
 mod bad_records;
+mod bad_days;
 mod base_path;
 mod contract;
+mod crowd;
 mod discovery;
 mod events;
 mod flow;
@@ -23,4 +25,5 @@ mod stores_full;
 mod stores_memory;
 mod support;
 mod values;
+mod weather;
 mod workers;

@@ -3,6 +3,8 @@
 pub(crate) mod app;
 pub(crate) mod client;
 pub(crate) mod oracle;
+pub(crate) mod process;
+pub(crate) mod proxy;
 pub(crate) mod redis;
 
 use std::time::{Duration, Instant};
@@ -29,6 +31,9 @@ pub(crate) async fn eventually<T, F: Future<Output = Option<T>>>(
 
 /// The usual patience.
 pub(crate) const SOON: Duration = Duration::from_secs(10);
+
+/// Patience with what shows only after a report of the store and a poll, on a loaded machine.
+pub(crate) const LATER: Duration = Duration::from_secs(15);
 
 /// A free port. Another process may take it before it is used; then the test fails loudly.
 pub(crate) fn free_port() -> u16 {

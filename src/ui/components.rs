@@ -74,7 +74,7 @@ pub fn Ago(#[prop(into)] at: Signal<Option<Millis>>) -> impl IntoView {
             title=move || at.get().map(format::moment).unwrap_or_default()
         >
             {move || match at.get() {
-                Some(at) => ago(live.now.get(), at),
+                Some(at) => ago(live.its_clock(), at),
                 None => format::UNKNOWN.to_owned(),
             }}
         </time>
@@ -84,11 +84,11 @@ pub fn Ago(#[prop(into)] at: Signal<Option<Millis>>) -> impl IntoView {
 
 /// "4 s ago", or how far ahead another clock is.
 fn ago(now: Millis, at: Millis) -> String {
-    // Clocks of two machines agree within seconds at best; below that "ahead" is noise.
+    let age = format::age(now, at);
     if at.saturating_sub(now) > 5_000 {
-        format!("in {} (a clock is ahead)", format::span(at.saturating_sub(now)))
+        age
     } else {
-        format!("{} ago", format::span(now.saturating_sub(at)))
+        age + " ago"
     }
 }
 
@@ -100,12 +100,12 @@ pub fn Due(#[prop(into)] at: Signal<Option<Millis>>) -> impl IntoView {
         <time
             datetime=move || at.get().map(format::iso).unwrap_or_default()
             title=move || at.get().map(format::moment).unwrap_or_default()
-            class:overdue=move || at.get().is_some_and(|at| live.now.get().saturating_sub(at) > 10_000)
+            class:overdue=move || at.get().is_some_and(|at| live.its_clock().saturating_sub(at) > 10_000)
         >
             {move || match at.get() {
                 None => format::UNKNOWN.to_owned(),
-                Some(at) if at >= live.now.get() => format!("in {}", format::span(at.saturating_sub(live.now.get()))),
-                Some(at) => format!("overdue {}", format::span(live.now.get().saturating_sub(at))),
+                Some(at) if at >= live.its_clock() => format!("in {}", format::span(at.saturating_sub(live.its_clock()))),
+                Some(at) => format!("overdue {}", format::span(live.its_clock().saturating_sub(at))),
             }}
         </time>
     }
@@ -193,28 +193,76 @@ pub fn VerdictLine(#[prop(into)] verdict: Signal<Verdict>) -> impl IntoView {
     .into_any()
 }
 
-/// A banner for a store that does not answer: what, since when, and what still holds.
+/// What is the matter with a store: that it does not answer, or what is wrong although it does. Each
+/// with its cause, since when, and what it means for what can be done.
 #[component]
 pub fn StoreBanner(#[prop(into)] store: Signal<StoreSummary>) -> impl IntoView {
+    view! {
+        <SilenceBanner store/>
+        <Conditions store/>
+    }
+    .into_any()
+}
+
+#[component]
+fn SilenceBanner(store: Signal<StoreSummary>) -> impl IntoView {
     let live = expect_context::<Live>();
     move || {
         store.with(|store| {
             (store.reach != Reach::Live).then(|| {
                 let cause = store.cause.clone().unwrap_or_else(|| "Connecting for the first time.".into());
-                let as_of = store.as_of;
                 let (id, word, since) = (store.id.clone(), store.reach.word(), store.since);
+                let effect = store.reach.effect();
+                let truth = match store.as_of {
+                    Some(at) => view! {
+                        {format!("What is shown was true at {} (", format::clock(at))}
+                        {move || format::span(live.now.get() - at)}
+                        " ago). Drover keeps trying; nothing needs to be restarted or reloaded."
+                    }
+                    .into_any(),
+                    None => "Nothing has been read from it yet. Drover keeps trying.".into_any(),
+                };
                 view! {
                     <div class="banner" role="alert">
                         <strong>{format!("{id} is {word} ")}{move || format!("for {}", format::span(live.now.get() - since))}</strong>
-                        <p>
-                            {cause}" "
-                            {match as_of {
-                                Some(at) => format!("What is shown was true at {}. Drover keeps trying; nothing needs to be restarted or reloaded.", format::clock(at)),
-                                None => "Nothing has been read from it yet. Drover keeps trying.".to_owned(),
-                            }}
-                        </p>
+                        <p>{cause}" "{truth}</p>
+                        <p class="effect">{effect}</p>
                     </div>
                 }
+                .into_any()
+            })
+        })
+    }
+}
+
+#[component]
+fn Conditions(store: Signal<StoreSummary>) -> impl IntoView {
+    let live = expect_context::<Live>();
+    move || {
+        store.with(|store| {
+            (!store.conditions.is_empty()).then(|| {
+                let lines = store
+                    .conditions
+                    .iter()
+                    .cloned()
+                    .map(|condition| {
+                        let class = match condition.kind.level() {
+                            Level::Bad => "condition bad",
+                            _ => "condition watch",
+                        };
+                        let since = condition.since;
+                        view! {
+                            <li class=class>
+                                <strong>{condition.kind.word()}</strong>
+                                <span>{condition.sentence}" "<em>{condition.effect}</em></span>
+                                <small>{move || format!("for {}", format::span(live.now.get() - since))}</small>
+                            </li>
+                        }
+                        .into_any()
+                    })
+                    .collect_view();
+                let label = format!("What is the matter with {}", store.id);
+                view! { <ul class="conditions" aria-label=label>{lines}</ul> }.into_any()
             })
         })
     }
@@ -314,7 +362,7 @@ mod tests {
     fn a_clock_that_is_ahead_is_said_not_hidden() {
         assert_eq!(ago(10_000, 4_000), "6 s ago");
         assert_eq!(ago(10_000, 12_000), "0 s ago");
-        assert_eq!(ago(10_000, 3_610_000), "in 1 h (a clock is ahead)");
+        assert_eq!(ago(10_000, 3_610_000), "clock ahead by 1 h");
         assert!(ago(10_000, i64::MIN).ends_with("ago"));
     }
 

@@ -6,6 +6,7 @@
 
 use crate::model::Millis;
 use crate::model::event::Frame;
+use crate::model::store::StoreSummary;
 use leptos::prelude::*;
 
 #[cfg(feature = "hydrate")]
@@ -52,6 +53,9 @@ pub struct Live {
     pub now: RwSignal<Millis>,
     /// When the page was made.
     pub made: Millis,
+    /// How far the clock of the store that the page is about is ahead of the server's: what a job's
+    /// times are compared with.
+    pub ahead: RwSignal<Millis>,
     /// Whether changes arrive.
     pub link: RwSignal<LinkState>,
 }
@@ -62,7 +66,21 @@ impl Live {
         Self {
             now: RwSignal::new(now),
             made: now,
+            ahead: RwSignal::new(0),
             link: RwSignal::new(LinkState::Static),
+        }
+    }
+
+    /// The time by the clock of the store that the page is about, ticking.
+    pub fn its_clock(&self) -> Millis {
+        self.now.get().saturating_add(self.ahead.get())
+    }
+
+    /// Takes over the clock of the store that the page is about.
+    pub fn follow_clock(&self, store: &StoreSummary) {
+        let ahead = store.clock_ahead.unwrap_or(0);
+        if self.ahead.get_untracked() != ahead {
+            self.ahead.set(ahead);
         }
     }
 

@@ -1,13 +1,19 @@
 //! Redis as every adapter on it sees it: one supervised connection with deadlines.
 //!
 //! - [`link`]: the connection, its supervisor and its state of health
-//! - [`info`]: what the server says about itself, parsed
+//! - [`classify`]: what an error means, in a sentence; [`met`]: refusals that do not stop it from answering
+//! - `knock`: what is behind an address that no connection can be made to
+//! - [`info`]: what the server says about itself, parsed; [`signs`]: what of it tells of trouble
 //! - [`report`]: the same report in full, for the page of a store
 //! - [`ask`]: what that page asks for beyond it
 //! - [`reply`]: reading replies without trusting their shape
 
 pub mod ask;
+pub mod classify;
 pub mod info;
+mod knock;
 pub mod link;
+pub mod met;
 pub mod reply;
 pub mod report;
+pub mod signs;

@@ -26,6 +26,9 @@ const RING_BYTES: usize = 2 * 1024 * 1024;
 /// Things that happened to jobs that one frame holds; the rest is only counted.
 const FRAME_JOBS: usize = 200;
 
+/// Somebody who asked for a page counts as watching for this long.
+const LOOKS_ON: Duration = Duration::from_secs(30);
+
 /// A topic nobody follows is forgotten after this long.
 const TOPIC_LINGER: Duration = Duration::from_secs(60);
 
@@ -58,6 +61,8 @@ struct Inner {
     stores: Vec<StoreSummary>,
     queues: BTreeMap<QueueRef, Arc<QueueSummary>>,
     topics: HashMap<Topic, TopicState>,
+    /// When somebody last asked for something.
+    asked: Option<Instant>,
 }
 
 #[derive(Debug)]
@@ -148,6 +153,18 @@ impl Board {
             .entry(Topic::Overview)
             .or_insert_with(|| TopicState::new(0));
         inner.stores.push(store);
+    }
+
+    /// Somebody asks.
+    pub fn note_viewer(&self) {
+        self.inner().asked = Some(Instant::now());
+    }
+
+    /// Whether anybody follows a stream, or has asked for something just now.
+    pub fn is_watched(&self) -> bool {
+        let inner = self.inner();
+        inner.asked.is_some_and(|at| at.elapsed() < LOOKS_ON)
+            || inner.topics.values().any(|topic| topic.wake.receiver_count() > 0)
     }
 
     /// The current position: what a page made now is true for.

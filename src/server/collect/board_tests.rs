@@ -40,6 +40,9 @@ fn store() -> StoreSummary {
         queues: 0,
         searched: true,
         verdict: Verdict::not_read(0),
+        conditions: vec![],
+        actions: crate::model::condition::Actions::default(),
+        clock_ahead: None,
     }
 }
 

@@ -85,6 +85,15 @@ impl Throughput {
         self.seconds.clear();
     }
 
+    /// The clock was set by `by`: what was counted happened as long ago as before.
+    pub fn shift(&mut self, by: Millis) {
+        self.since += by;
+        self.newest += by / SLICE;
+        for (second, _) in &mut self.seconds {
+            *second += by / 1000;
+        }
+    }
+
     fn roll(&mut self, now: Millis) {
         let current = now / SLICE;
         let missing = usize::try_from(current - self.newest).unwrap_or(0).min(SLICES);
@@ -189,6 +198,19 @@ mod tests {
         assert_eq!(t.rates(10_000).unwrap().window_s, 10);
         t.gap(10_000);
         assert_eq!(t.rates(12_000), None);
+    }
+
+    #[test]
+    fn a_clock_that_is_set_changes_neither_rates_nor_the_hour() {
+        for by in [3_600_000, -3_600_000] {
+            let mut t = Throughput::new(10_000_000);
+            for second in 0..100 {
+                t.note(10_000_000 + second * 1000, DONE);
+            }
+            let before = (t.rates(10_099_999), t.hour(10_099_999).0);
+            t.shift(by);
+            assert_eq!((t.rates(10_099_999 + by), t.hour(10_099_999 + by).0), before);
+        }
     }
 
     #[test]

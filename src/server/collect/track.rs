@@ -20,12 +20,32 @@ const RECOUNT_UNHEARD: Millis = 2_000;
 /// A queue that is silent is counted again after this long.
 const RECOUNT_IDLE: Millis = 64_000;
 
+/// The same with nobody watching.
+const RECOUNT_UNWATCHED: Millis = 15_000;
+
+/// Every queue is counted this often while changes are not pushed.
+const RECOUNT_UNPUSHED: Millis = 10_000;
+
+/// A count that was refused is tried again this soon.
+const RECOUNT_REFUSED: Millis = 2_000;
+
 /// A queue counts as busy for this long after an event.
 const BUSY: Millis = 30_000;
 
 /// The age of the next job is read again after this long even if nothing happened: without an event
 /// the job that is next stays next.
 const LOOK_AGAIN: Millis = 120_000;
+
+/// Under which circumstances a store is read.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Circumstances {
+    /// Whether anybody looks.
+    pub(super) watched: bool,
+    /// Whether changes are pushed.
+    pub(super) pushed: bool,
+    /// Whether something was refused that may be permitted by now.
+    pub(super) refused: bool,
+}
 
 /// One queue as the collector follows it.
 #[derive(Debug)]
@@ -144,20 +164,27 @@ impl Track {
     }
 
     /// Whether it is time to count although no event asks for it.
-    pub(super) const fn is_due(&self, now: Millis) -> bool {
-        let every = if !self.pushed {
+    pub(super) const fn is_due(&self, now: Millis, at: Circumstances) -> bool {
+        let every = if at.refused && self.line.reason.is_some() {
+            RECOUNT_REFUSED
+        } else if !self.pushed {
             RECOUNT_UNHEARD
-        } else if now - self.spoke < BUSY {
+        } else if !at.pushed {
+            RECOUNT_UNPUSHED
+        } else if now - self.spoke >= BUSY {
+            RECOUNT_IDLE + self.phase
+        } else if at.watched {
             RECOUNT_BUSY
         } else {
-            RECOUNT_IDLE + self.phase
+            RECOUNT_UNWATCHED
         };
         now - self.counted >= every
     }
 
     /// Whether the age of the next job should be read.
-    pub(super) fn wants_a_look(&self, now: Millis) -> bool {
-        self.line.counts.backlog().is_some_and(|n| n > 0) && (self.stirred || now - self.looked >= LOOK_AGAIN)
+    pub(super) fn wants_a_look(&self, now: Millis, at: Circumstances) -> bool {
+        self.line.counts.backlog().is_some_and(|n| n > 0)
+            && (self.stirred || now - self.looked >= LOOK_AGAIN || (at.refused && self.line.oldest_waiting.is_none()))
     }
 
     pub(super) fn looked(&mut self, now: Millis, oldest: Option<Millis>) {
@@ -184,8 +211,26 @@ impl Track {
         self.no_workers_since.map(|since| (since, !self.ever_served))
     }
 
-    /// Refreshes what changes with time alone.
-    pub(super) fn tick(&mut self, now: Millis) {
+    /// Our clock was set by `by`.
+    pub(super) fn shift(&mut self, by: Millis) {
+        self.throughput.shift(by);
+        self.judge.shift(by);
+        self.line.as_of += by;
+        self.line.verdict.since += by;
+        self.last_movement += by;
+        for at in [&mut self.counted, &mut self.spoke, &mut self.looked] {
+            // Zero is "never".
+            if *at != 0 {
+                *at += by;
+            }
+        }
+        if let Some(since) = &mut self.no_workers_since {
+            *since += by;
+        }
+    }
+
+    /// Refreshes what changes with time alone. The store's clock is `ahead` of ours.
+    pub(super) fn tick(&mut self, now: Millis, ahead: Millis) {
         self.line.rates = self.throughput.rates(now);
         self.line.spark = self.throughput.spark(now);
         // Work waits, and since when has not been asked yet: an opinion now would be a guess.
@@ -197,7 +242,7 @@ impl Track {
             counts: self.line.counts,
             reason: self.line.reason.clone(),
             paused: self.line.paused,
-            oldest_waiting: self.line.oldest_waiting,
+            oldest_waiting: self.line.oldest_waiting.map(|at| at.saturating_sub(ahead)),
             workers: self.line.workers,
             no_workers_since: self.no_workers_since,
             last_movement: self.last_movement,

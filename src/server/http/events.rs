@@ -72,6 +72,10 @@ pub async fn stream(State(app): State<App>, Query(query): Query<EventsQuery>, he
         response
             .headers_mut()
             .insert(header::RETRY_AFTER, HeaderValue::from_static("15"));
+        // A connection kept for the next request would take the very place that is missing.
+        response
+            .headers_mut()
+            .insert(header::CONNECTION, HeaderValue::from_static("close"));
         return response;
     };
     // A browser that reconnects by itself repeats the first address and adds the header: the header

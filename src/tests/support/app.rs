@@ -115,18 +115,70 @@ impl Drover {
         panic!("{queue}: the board says {seen}, the library says {counts}");
     }
 
+    /// The same, where nothing is pushed.
+    pub(crate) async fn counts_become_late(&self, queue: &str, counts: &Value) {
+        eventually(&format!("{queue} is {counts}"), super::LATER * 2, || async {
+            (self.queue("redis", queue).await?["counts"] == *counts).then_some(())
+        })
+        .await;
+    }
+
     /// A store as the API gives it.
     pub(crate) async fn store(&self, id: &str) -> Value {
         self.get(&format!("/api/v1/stores/{id}")).await.json()
     }
 
+    /// What is the matter with a store of this kind, if anything.
+    pub(crate) async fn condition(&self, id: &str, kind: &str) -> Option<Value> {
+        let store = self.store(id).await;
+        let found = store["conditions"].as_array()?.iter().find(|c| c["kind"] == kind)?;
+        Some(found.clone())
+    }
+
+    /// Waits until this is the matter with a store.
+    pub(crate) async fn condition_becomes(&self, id: &str, kind: &str) -> Value {
+        self.condition_says(id, kind, "").await
+    }
+
+    /// Waits until this is the matter with a store, and its sentence or effect says this.
+    pub(crate) async fn condition_says(&self, id: &str, kind: &str, part: &str) -> Value {
+        let began = std::time::Instant::now();
+        loop {
+            if let Some(condition) = self.condition(id, kind).await
+                && ["sentence", "effect"]
+                    .iter()
+                    .any(|text| condition[text].as_str().unwrap().contains(part))
+            {
+                return condition;
+            }
+            let store = self.store(id).await;
+            assert!(
+                began.elapsed() < super::LATER,
+                "waited in vain for {kind} that says {part:?}: {store}"
+            );
+            tokio::time::sleep(std::time::Duration::from_millis(25)).await;
+        }
+    }
+
+    /// Waits until this is no longer the matter.
+    pub(crate) async fn condition_ends(&self, id: &str, kind: &str) {
+        eventually(&format!("store {id} no longer has {kind}"), super::LATER, || async {
+            self.condition(id, kind).await.is_none().then_some(())
+        })
+        .await;
+    }
+
     /// Waits until a store's state is this word.
     pub(crate) async fn store_becomes(&self, id: &str, reach: &str) -> Value {
-        eventually(&format!("store {id} {reach}"), SOON, || async {
+        let began = std::time::Instant::now();
+        loop {
             let store = self.store(id).await;
-            (store["reach"] == reach).then_some(store)
-        })
-        .await
+            if store["reach"] == reach {
+                return store;
+            }
+            assert!(began.elapsed() < SOON, "waited in vain for {reach}: {store}");
+            tokio::time::sleep(std::time::Duration::from_millis(25)).await;
+        }
     }
 }
 

@@ -14,9 +14,14 @@ pub(crate) struct Redis {
 impl Redis {
     /// Starts one without persistence.
     pub(crate) fn start() -> Self {
+        Self::start_with(&[])
+    }
+
+    /// Starts one with more options.
+    pub(crate) fn start_with(options: &[&str]) -> Self {
         let dir = tempfile::tempdir().unwrap();
         let port = free_port();
-        let child = spawn(&dir, port, &[]);
+        let child = spawn(&dir, port, options);
         let redis = Self { child, dir, port };
         redis.wait();
         redis
@@ -74,6 +79,24 @@ impl Redis {
         if options.is_empty() {
             self.wait();
         }
+    }
+
+    /// Its working directory.
+    pub(crate) fn dir(&self) -> &std::path::Path {
+        self.dir.path()
+    }
+
+    /// How often all commands were called since the start.
+    pub(crate) fn calls_in_all(&self) -> u64 {
+        self.calls().into_iter().map(|(_, calls)| calls).sum()
+    }
+
+    /// How often this command was called since the start.
+    pub(crate) fn calls_of(&self, name: &str) -> u64 {
+        self.calls()
+            .into_iter()
+            .find(|(n, _)| n == name)
+            .map_or(0, |(_, calls)| calls)
     }
 
     fn signal(&self, signal: &str) {

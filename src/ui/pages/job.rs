@@ -113,6 +113,7 @@ pub fn JobView(page: JobPage, after: String) -> impl IntoView {
     let base = base();
     let key = page.queue.key();
     let id = page.job.row.id.clone();
+    live.follow_clock(&page.store);
     let store = RwSignal::new(page.store);
     let place = Place {
         base: base.clone(),
@@ -134,6 +135,7 @@ pub fn JobView(page: JobPage, after: String) -> impl IntoView {
         after,
         Box::new(move |frame, snapshot| {
             if let Some(changed) = frame.stores.first() {
+                live.follow_clock(changed);
                 store.set(changed.clone());
             }
             shown.take(&frame, snapshot);

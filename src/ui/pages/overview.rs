@@ -323,7 +323,7 @@ fn StoreLine(store: Memo<StoreSummary>) -> impl IntoView {
             <span><b>{vital(|v| format::count(v.clients.into()))}</b>" clients"</span>
             <span>{vital(|v| v.role.clone())}", "{vital(|v| v.persistence.clone())}</span>
             <span class="reason">
-                {move || store.with(|s| if s.reach == Reach::Live { s.verdict.reason.clone() } else { s.reach.word().to_owned() })}
+                {move || store.with(|s| if s.reach == Reach::Live && s.conditions.is_empty() { s.verdict.reason.clone() } else if s.reach == Reach::Live { String::new() } else { s.reach.word().to_owned() })}
             </span>
         </div>
     }
@@ -382,13 +382,14 @@ fn Empty(stores: RwSignal<Vec<StoreSummary>>) -> impl IntoView {
 
 #[component]
 fn Table(lines: Lines) -> impl IntoView {
-    // The stores that are silent, with the last moment each was heard.
-    let silences = Memo::new(move |_| {
+    // Since when a store has been silent, if it is, and how far its clock is ahead.
+    let clocks = Memo::new(move |_| {
         lines.stores.with(|all| {
-            let silent = all.iter().filter(|store| store.reach != Reach::Live);
-            silent
-                .map(|s| (s.id.clone(), s.as_of.unwrap_or(s.since)))
-                .collect::<HashMap<_, _>>()
+            let clock = |s: &StoreSummary| StoreClock {
+                silent: (s.reach != Reach::Live).then(|| s.as_of.unwrap_or(s.since)),
+                ahead: s.clock_ahead.unwrap_or(0),
+            };
+            all.iter().map(|s| (s.id.clone(), clock(s))).collect::<HashMap<_, _>>()
         })
     });
     view! {
@@ -414,7 +415,7 @@ fn Table(lines: Lines) -> impl IntoView {
                 </thead>
                 <tbody>
                     <For each=move || lines.order.get() key=|line| line.key.clone() let:line>
-                        <Row line silences/>
+                        <Row line clocks/>
                     </For>
                 </tbody>
             </table>
@@ -423,19 +424,34 @@ fn Table(lines: Lines) -> impl IntoView {
     .into_any()
 }
 
+/// What the lines of a store need to know of its time.
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
+struct StoreClock {
+    /// The last moment it was heard, if it is silent.
+    silent: Option<Millis>,
+    ahead: Millis,
+}
+
 #[component]
-fn Row(line: Line, silences: Memo<HashMap<String, Millis>>) -> impl IntoView {
+fn Row(line: Line, clocks: Memo<HashMap<String, StoreClock>>) -> impl IntoView {
     let live = expect_context::<Live>();
     let queue = line.queue;
     let (name, id) = queue.with_untracked(|q| (format::visible(&q.name), format::visible(&q.id)));
     let store = line.key.store.clone();
     // Since when the line may no longer be true, if it may not; ages then stand still.
-    let silent = {
+    let clock = {
         let store = store.clone();
-        move || silences.with(|silences| silences.get(&store).copied())
+        move || clocks.with(|clocks| clocks.get(&store).copied().unwrap_or_default())
     };
-    let at = silent.clone();
-    let now = move || at().unwrap_or_else(|| live.now.get());
+    let its = clock.clone();
+    let silent = move || clock().silent;
+    let now = move || {
+        let clock = its();
+        clock
+            .silent
+            .unwrap_or_else(|| live.now.get())
+            .saturating_add(clock.ahead)
+    };
     let href = base().queue(&line.key);
     let count = move |state: JobState| move || queue.with(|q| format::count_or_unknown(q.counts.get(state)));
     let zero = move |state: JobState| move || queue.with(|q| q.counts.get(state) == Some(0));
@@ -456,7 +472,7 @@ fn Row(line: Line, silences: Memo<HashMap<String, Millis>>) -> impl IntoView {
             <td class="n backlog" data-l="oldest">
                 {move || queue.with(|q| match (q.counts.backlog(), q.oldest_waiting) {
                     (Some(0), _) => String::new(),
-                    (_, Some(at)) => format::span(now().saturating_sub(at)),
+                    (_, Some(at)) => format::age(now(), at),
                     _ => format::UNKNOWN.to_owned(),
                 })}
             </td>

@@ -33,6 +33,7 @@ pub fn QueueView(page: QueuePage, after: String) -> impl IntoView {
     let base = base();
     let key = page.queue.key();
     let queue = RwSignal::new(page.queue);
+    live.follow_clock(&page.store);
     let store = RwSignal::new(page.store);
     let chart = RwSignal::new(page.chart);
     let insight = RwSignal::new(page.insight);
@@ -67,6 +68,7 @@ pub fn QueueView(page: QueuePage, after: String) -> impl IntoView {
         after,
         Box::new(move |frame, snapshot| {
             take_line(queue, store, gone, &frame);
+            store.with_untracked(|store| live.follow_clock(store));
             jobs.take(&frame, snapshot);
         }),
     );

@@ -48,6 +48,9 @@ impl Rejected {
     }
 }
 
+/// A step that takes longer than this meets a busy server, and the pause grows with it.
+const SLOW_STEP: Duration = Duration::from_millis(20);
+
 /// Finds every queue in scope that is not known yet. Stops early only when the store stops answering.
 pub async fn queues(
     link: &Link,
@@ -81,7 +84,10 @@ async fn named(
     scope: &Scope,
 ) -> Result<Vec<FoundQueue>, Trouble> {
     let ids: Vec<QueueId> = ids.into_iter().map(Into::into).collect();
-    let families = layouts.of(link, &ids).await?;
+    let families = {
+        let _turn = link.turn().await;
+        layouts.of(link, &ids).await?
+    };
     Ok(ids
         .into_iter()
         .zip(families)
@@ -142,7 +148,12 @@ async fn walk(link: &Link, scope: &Scope) -> Result<BTreeSet<String>, Trouble> {
                 .arg(&pattern)
                 .arg("COUNT")
                 .arg(STEP);
-            let Some(Ok(answer)) = link.run(&mut pipe).await?.into_iter().next() else {
+            let turn = link.turn().await;
+            let began = Instant::now();
+            let answer = link.run(&mut pipe).await?.into_iter().next();
+            let took = began.elapsed();
+            drop(turn);
+            let Some(Ok(answer)) = answer else {
                 // SCAN is not permitted: the configuration and the workers have to do.
                 return Ok(found);
             };
@@ -155,7 +166,7 @@ async fn walk(link: &Link, scope: &Scope) -> Result<BTreeSet<String>, Trouble> {
             if cursor == "0" {
                 break;
             }
-            tokio::time::sleep(PAUSE).await;
+            tokio::time::sleep(if took > SLOW_STEP { took * 4 } else { PAUSE }).await;
         }
     }
     Ok(found)
@@ -188,7 +199,9 @@ async fn verify(link: &Link, candidates: BTreeSet<String>) -> Result<BTreeSet<St
                 pipe.cmd("TYPE").arg(key(queue, suffix));
             }
         }
+        let turn = link.turn().await;
         let replies = link.run(&mut pipe).await?;
+        drop(turn);
         for (queue, signs) in batch.iter().zip(replies.chunks_exact(3 + OF_BULL.len())) {
             let is = |reply: &RedisResult<Value>, kind: &str| matches!(reply, Ok(value) if reply::text(value).as_deref() == Some(kind));
             let has = |reply: &RedisResult<Value>| matches!(reply, Ok(Value::Int(1)));

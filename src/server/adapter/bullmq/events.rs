@@ -7,10 +7,16 @@
 //! leaves [`GAP`] between two reads, so that a burst is one reply. A hot stream that has been quiet
 //! for [`COOL_AFTER`] goes back.
 //!
+//! A server that answers late is read less often: after each read the readers rest four times as long
+//! as it was late, and at least [`Link::gap`].
+//!
 //! Events are hints. What is shown is counted afterwards; what an event stream misses is found by
 //! the collector's slower recounts. A stream that was trimmed past our place while we were not
 //! connected, or deleted and begun anew, is reported as a gap.
 
+mod places;
+
+use self::places::{drop_misfits, place_new, resync};
 use super::super::redis::link::Link;
 use super::super::redis::reply;
 use super::super::{Change, JobEvent, QueueId, What};
@@ -53,6 +59,15 @@ pub(super) const BACKLOG: usize = 64;
 
 /// Characters kept of an error.
 pub(super) const ERROR_MAX: usize = 300;
+
+/// An answer that is later than this after its block comes from a server that has too much to do.
+const LATE: Duration = Duration::from_millis(5);
+
+/// The longest rest of a reader after a late answer.
+const REST_MAX: Duration = Duration::from_secs(3);
+
+/// Pause after a refusal: what is not permitted is not asked for in a storm.
+const REFUSED: Duration = Duration::from_secs(1);
 
 /// A place in a stream.
 type StreamId = (u64, u64);
@@ -152,18 +167,28 @@ async fn reader(link: Arc<Link>, watch: Arc<Watch>, sender: mpsc::Sender<Vec<Cha
         if health.wait_for(Result::is_ok).await.is_err() {
             return;
         }
-        if let Ok(connection) = link.dedicated().await {
-            let ended = if hot {
-                read_hot(&link, &watch, &sender, connection).await
-            } else {
-                read_cold(&link, &watch, &sender, connection).await
-            };
-            if ended.is_none() && sender.is_closed() {
-                return;
+        match link.dedicated().await {
+            Ok(connection) => {
+                let ended = if hot {
+                    read_hot(&link, &watch, &sender, connection).await
+                } else {
+                    read_cold(&link, &watch, &sender, connection).await
+                };
+                if ended.is_none() && sender.is_closed() {
+                    return;
+                }
+            }
+            Err(trouble) => {
+                link.met().unpushed.insert(reader_name(hot), trouble.cause);
+                sleep(REFUSED).await;
             }
         }
         sleep(Duration::from_millis(250)).await;
     }
+}
+
+const fn reader_name(hot: bool) -> &'static str {
+    if hot { "hot" } else { "cold" }
 }
 
 /// Reads until the connection fails (`None`).
@@ -185,10 +210,17 @@ async fn read_hot(
             continue;
         }
         let gap = GAP.max(GAP_PER_STREAM * u32::try_from(keys.len()).unwrap_or(u32::MAX));
-        let more = read_once(link, watch, sender, &mut connection, (keys, places), HOT_BLOCK).await?;
-        match more {
-            Spoke::Nothing | Spoke::AndHasMore => {}
-            Spoke::All => sleep(gap).await,
+        let asked = Instant::now();
+        let more = read_once(link, watch, sender, &mut connection, (keys, places), true).await?;
+        let gap = match more {
+            Spoke::Nothing | Spoke::AndHasMore => Duration::ZERO,
+            Spoke::All => gap,
+        };
+        let rest = gap
+            .max(link.gap())
+            .max(rest_after(asked.elapsed().saturating_sub(HOT_BLOCK)));
+        if !rest.is_zero() {
+            sleep(rest).await;
         }
     }
 }
@@ -209,7 +241,17 @@ async fn read_cold(
             }
             continue;
         }
-        read_once(link, watch, sender, &mut connection, (keys, places), COLD_BLOCK).await?;
+        read_once(link, watch, sender, &mut connection, (keys, places), false).await?;
+        sleep(link.gap()).await;
+    }
+}
+
+/// How long to rest after an answer that was this late.
+fn rest_after(late: Duration) -> Duration {
+    if late > LATE {
+        (late * 4).min(REST_MAX)
+    } else {
+        Duration::ZERO
     }
 }
 
@@ -226,8 +268,9 @@ async fn read_once(
     sender: &mpsc::Sender<Vec<Change>>,
     connection: &mut MultiplexedConnection,
     (keys, places): (Vec<Vec<u8>>, Vec<String>),
-    block: Duration,
+    hot: bool,
 ) -> Option<Spoke> {
+    let block = if hot { HOT_BLOCK } else { COLD_BLOCK };
     let mut command = redis::cmd("XREAD");
     command
         .arg("COUNT")
@@ -243,13 +286,26 @@ async fn read_once(
     };
     let value = match answer {
         Ok(Ok(value)) => value,
-        // A key that is no stream makes the whole command fail: leave such queues to the recounts.
-        Ok(Err(error)) if error.code() == Some("WRONGTYPE") => {
-            drop_misfits(link, watch, connection, &keys).await?;
+        Ok(Err(error)) => {
+            link.met().note(&error);
+            let says = error.detail().unwrap_or_default();
+            match error.code() {
+                // One key that is no stream, or that may not be read, makes the whole command fail:
+                // leave such queues to the recounts.
+                Some("WRONGTYPE") => drop_misfits(link, watch, connection, &keys).await?,
+                Some("NOPERM") if says.contains("key") => drop_misfits(link, watch, connection, &keys).await?,
+                Some(code @ ("NOPERM" | "CROSSSLOT" | "MOVED" | "ASK" | "CLUSTERDOWN")) => {
+                    let why = format!("the server refuses to let Drover follow them ({code}).");
+                    link.met().unpushed.insert(reader_name(hot), why);
+                    sleep(REFUSED).await;
+                }
+                _ => return None,
+            }
             return Some(Spoke::Nothing);
         }
-        _ => return None,
+        Err(_) => return None,
     };
+    link.met().pushed(reader_name(hot));
     let (changes, full) = take(watch, &value);
     if changes.is_empty() {
         return Some(Spoke::Nothing);
@@ -327,120 +383,6 @@ fn event(id: StreamId, fields: &[Value]) -> JobEvent {
         job: field("jobId").unwrap_or_default(),
         what,
     }
-}
-
-/// Finds the end of streams that are new on the board: from there on everything is followed. What
-/// happened between their first count and this moment nobody heard, so they are reported as gaps and
-/// counted again.
-async fn place_new(
-    link: &Link,
-    watch: &Watch,
-    sender: &mpsc::Sender<Vec<Change>>,
-    connection: &mut MultiplexedConnection,
-) -> Option<()> {
-    loop {
-        let batch: Vec<QueueId> = watch.unplaced().iter().take(200).cloned().collect();
-        if batch.is_empty() {
-            return Some(());
-        }
-        let mut pipe = redis::pipe();
-        for queue in &batch {
-            pipe.cmd("XREVRANGE")
-                .arg(key(queue, "events"))
-                .arg("+")
-                .arg("-")
-                .arg("COUNT")
-                .arg(1);
-        }
-        let replies = ask(link, connection, &mut pipe).await?;
-        watch.place(&batch, replies);
-        // Only now: had the connection failed, the next one would have to place them.
-        watch.unplaced().retain(|queue| !batch.contains(queue));
-        let gaps = batch.iter().map(|queue| Change {
-            queue: queue.clone(),
-            events: vec![],
-            gap: true,
-        });
-        sender.send(gaps.collect()).await.ok()?;
-    }
-}
-
-/// After a new connection: looks for streams that went on without us, further than they remember, or
-/// that were deleted and begun anew.
-async fn resync(
-    link: &Link,
-    watch: &Watch,
-    sender: &mpsc::Sender<Vec<Change>>,
-    connection: &mut MultiplexedConnection,
-) -> Option<()> {
-    let known: Vec<(Vec<u8>, QueueId, StreamId)> = watch
-        .streams()
-        .values()
-        .map(|stream| (stream.key.clone(), stream.queue.clone(), stream.last))
-        .collect();
-    let mut changes = Vec::new();
-    for batch in known.chunks(200) {
-        let mut pipe = redis::pipe();
-        for (key, ..) in batch {
-            pipe.cmd("XRANGE").arg(key).arg("-").arg("+").arg("COUNT").arg(1);
-            pipe.cmd("XREVRANGE").arg(key).arg("+").arg("-").arg("COUNT").arg(1);
-        }
-        let replies = ask(link, connection, &mut pipe).await?;
-        for ((key, queue, last), ends) in batch.iter().zip(replies.chunks_exact(2)) {
-            let end = |i: usize| {
-                let value: &Value = ends[i].as_ref().ok()?;
-                parse_id(reply::items(reply::items(value).first()?).first()?)
-            };
-            let trimmed = end(0).is_some_and(|first| first > *last && *last != (0, 0));
-            let begun_anew = end(1).unwrap_or((0, 0)) < *last;
-            if begun_anew && let Some(stream) = watch.streams().get_mut(key) {
-                stream.last = end(1).unwrap_or((0, 0));
-            }
-            if trimmed || begun_anew {
-                changes.push(Change {
-                    queue: queue.clone(),
-                    events: vec![],
-                    gap: true,
-                });
-            }
-        }
-    }
-    if !changes.is_empty() {
-        sender.send(changes).await.ok()?;
-    }
-    Some(())
-}
-
-/// Stops following keys that are no streams.
-async fn drop_misfits(
-    link: &Link,
-    watch: &Watch,
-    connection: &mut MultiplexedConnection,
-    keys: &[Vec<u8>],
-) -> Option<()> {
-    let mut pipe = redis::pipe();
-    for key in keys {
-        pipe.cmd("TYPE").arg(key);
-    }
-    let types = ask(link, connection, &mut pipe).await?;
-    let mut streams = watch.streams();
-    for (key, kind) in keys.iter().zip(types) {
-        let fits = matches!(kind, Ok(value) if matches!(reply::text(&value).as_deref(), Some("stream" | "none")));
-        if !fits {
-            streams.remove(key);
-        }
-    }
-    Some(())
-}
-
-async fn ask(
-    link: &Link,
-    connection: &mut MultiplexedConnection,
-    pipe: &mut redis::Pipeline,
-) -> Option<Vec<redis::RedisResult<Value>>> {
-    link.count_sent(pipe.len() as u64);
-    let answer = timeout(Duration::from_secs(3), pipe.ignore_errors().query_async(connection)).await;
-    answer.ok()?.ok()
 }
 
 #[cfg(test)]

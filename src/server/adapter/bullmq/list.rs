@@ -343,7 +343,7 @@ fn row(entry: &Entry, state: JobState, first: &[RedisResult<Value>], second: &Re
         .map(|size| reply::count(size).unwrap_or(0))
         .collect();
     if problem.is_none() && fields.values().all(|value| **value == Value::Nil) && sizes.iter().all(|size| *size == 0) {
-        problem = Some("its record is missing: it was removed just now, or lost".into());
+        problem = Some("its record is missing: it was removed just now, evicted by Redis, or lost".into());
     }
     let mut row = base_row(entry, state, |name| fields.get(name).copied());
     row.data_size = sizes[4];

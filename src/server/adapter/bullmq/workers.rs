@@ -29,7 +29,9 @@ pub async fn read(link: &Link, layouts: &Layouts) -> Result<Connections, Trouble
     pipe.cmd("CLIENT").arg("LIST").arg("TYPE").arg("normal");
     match link.run(&mut pipe).await?.into_iter().next() {
         Some(Ok(list)) => {
-            let connected = parse(&reply::exact(&list).unwrap_or_default(), now());
+            let list = reply::exact(&list).unwrap_or_default();
+            link.met().note_clients(&list);
+            let connected = parse(&list, now());
             layouts.note_blocking(blocking(&connected));
             Ok(Connections::Known(connected))
         }

@@ -6,19 +6,25 @@
 //! `PING` whenever a second passes without an answer, drops the connection when answers stop, and
 //! makes a new one for ever. Callers never wait for it: without a working connection they get the
 //! reason at once, with one they get an answer within [`DEADLINE`].
+//!
+//! It never has more than six sockets: the working connection, those of two readers that block, and
+//! at most one being made for each.
 
 use super::super::Trouble;
+pub use super::classify::classify;
+use super::classify::{answers_all_the_same, full, no_such_host, refuses_everything};
+use super::knock::{Behind, knock};
+use super::met::Met;
 use crate::model::store::Reach;
 use arc_swap::ArcSwapOption;
 use redis::aio::{MultiplexedConnection, PubSub};
 use redis::io::tcp::TcpSettings;
 use redis::{
-    AsyncConnectionConfig, Client, ConnectionAddr, ErrorKind, IntoConnectionInfo, RedisError, RedisResult,
-    ServerErrorKind, Value,
+    AsyncConnectionConfig, Client, ConnectionAddr, ErrorKind, IntoConnectionInfo, RedisError, RedisResult, Value,
 };
 use std::fmt;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 use tokio::sync::{Notify, watch};
 use tokio::time::{sleep, timeout};
@@ -45,6 +51,9 @@ const RETRY: [Duration; 4] = [
     Duration::from_secs(1),
 ];
 
+/// Pause between two questions to a server that said why it does not answer.
+const ASK_AGAIN: Duration = Duration::from_millis(500);
+
 /// Whether the store answers, as [`Link::health`] tells it.
 pub type Health = Result<(), Trouble>;
 
@@ -62,6 +71,14 @@ pub struct Link {
     started: Instant,
     /// Commands sent, for the board's own metrics.
     sent: AtomicU64,
+    /// Refusals that do not stop it from answering.
+    met: Mutex<Met>,
+    /// Held by whoever reads for the board rather than for a viewer: one such read at a time.
+    turn: tokio::sync::Mutex<()>,
+    /// The quickest answer since it was last asked for, in microseconds; `u64::MAX` for none.
+    quickest: AtomicU64,
+    /// The least pause that readers of changes leave between two reads, in milliseconds.
+    gap: AtomicU64,
 }
 
 impl fmt::Debug for Link {
@@ -106,12 +123,50 @@ impl Link {
             answered: AtomicU64::new(0),
             started: Instant::now(),
             sent: AtomicU64::new(0),
+            met: Mutex::default(),
+            turn: tokio::sync::Mutex::default(),
+            quickest: AtomicU64::new(u64::MAX),
+            gap: AtomicU64::new(0),
         })
     }
 
     /// Host and port, without a password.
     pub fn address(&self) -> &str {
         &self.address
+    }
+
+    /// The user that Drover is to the server.
+    pub fn user(&self) -> &str {
+        let settings = self.client.get_connection_info().redis_settings();
+        settings.username().unwrap_or("default")
+    }
+
+    /// A turn to read for the board. Polls, counts and searches take turns, so that a store that is
+    /// slow has one of our reads to answer and never a pile of them. Viewers' reads do not wait here.
+    pub async fn turn(&self) -> tokio::sync::MutexGuard<'_, ()> {
+        self.turn.lock().await
+    }
+
+    /// What was refused of late.
+    pub fn met(&self) -> MutexGuard<'_, Met> {
+        self.met.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// The quickest answer since the last call: when even that one was slow, the store is.
+    pub fn take_quickest(&self) -> Option<Duration> {
+        let us = self.quickest.swap(u64::MAX, Ordering::Relaxed);
+        (us < u64::MAX).then(|| Duration::from_micros(us))
+    }
+
+    /// The least pause between two reads of changes.
+    pub fn gap(&self) -> Duration {
+        Duration::from_millis(self.gap.load(Ordering::Relaxed))
+    }
+
+    /// Sets [`Link::gap`]: longer while the store is slow or nobody watches.
+    pub fn set_gap(&self, gap: Duration) {
+        self.gap
+            .store(u64::try_from(gap.as_millis()).unwrap_or(u64::MAX), Ordering::Relaxed);
     }
 
     /// Follows whether the store answers.
@@ -144,6 +199,7 @@ impl Link {
         }
         self.count_sent(commands);
         let mut connection = MultiplexedConnection::clone(&connection);
+        let asked = Instant::now();
         let answer = timeout(
             DEADLINE,
             pipe.ignore_errors()
@@ -153,6 +209,8 @@ impl Link {
         match answer {
             Ok(Ok(replies)) => {
                 self.heard();
+                self.timed(asked);
+                self.look_for_refusals(pipe, &replies);
                 // A server that loads its data or waits for a script refuses every command alike.
                 match replies.first() {
                     Some(Err(error)) if refuses_everything(error) => {
@@ -170,6 +228,16 @@ impl Link {
                 self.suspect.notify_one();
                 Err(self.frozen())
             }
+        }
+    }
+
+    fn look_for_refusals(&self, pipe: &redis::Pipeline, replies: &[RedisResult<Value>]) {
+        let mut met = self.met();
+        if met.wants_another_try() {
+            met.permit(pipe.cmd_iter().zip(replies));
+        }
+        for error in replies.iter().filter_map(|reply| reply.as_ref().err()) {
+            met.note(error);
         }
     }
 
@@ -191,6 +259,7 @@ impl Link {
         {
             Ok(Ok(connection)) => Ok(connection),
             Ok(Err(error)) if error.is_timeout() => Err(self.frozen_or_gone().await),
+            Ok(Err(error)) if error.kind() == ErrorKind::AuthenticationFailed => Err(self.not_let_in(&error).await),
             Ok(Err(error)) => Err(classify(&error, &self.address)),
             Err(_) => Err(self.frozen_or_gone().await),
         }
@@ -247,9 +316,20 @@ impl Link {
         loop {
             self.count_sent(1);
             let mut probe = connection.clone();
-            match timeout(DEADLINE, redis::cmd("PING").query_async::<Value>(&mut probe)).await {
+            let asked = Instant::now();
+            let mut answer = timeout(DEADLINE, redis::cmd("PING").query_async::<Value>(&mut probe)).await;
+            match &answer {
+                Ok(Ok(_)) => self.met().disk_is_fine(),
+                Ok(Err(error)) if answers_all_the_same(error) => {
+                    self.met().note(error);
+                    answer = Ok(Ok(Value::Okay));
+                }
+                _ => {}
+            }
+            match answer {
                 Ok(Ok(_)) => {
                     self.heard();
+                    self.timed(asked);
                     strikes = 0;
                     if !worked {
                         worked = true;
@@ -260,12 +340,12 @@ impl Link {
                 // The connection is fine, the server is not ready: ask again on the same one.
                 Ok(Err(error)) if refuses_everything(&error) && !error.is_io_error() => {
                     let trouble = classify(&error, &self.address);
-                    let keep = matches!(trouble.reach, Reach::Loading | Reach::Busy | Reach::NotAllowed);
+                    let keep = matches!(trouble.reach, Reach::Loading | Reach::Busy | Reach::FailingOver);
                     self.set(Err(trouble));
                     if !keep {
                         return worked;
                     }
-                    sleep(Duration::from_millis(250)).await;
+                    sleep(ASK_AGAIN).await;
                     continue;
                 }
                 Ok(Err(error)) => {
@@ -303,6 +383,11 @@ impl Link {
         self.answered.store(self.elapsed_ms(), Ordering::Relaxed);
     }
 
+    fn timed(&self, asked: Instant) {
+        let us = u64::try_from(asked.elapsed().as_micros()).unwrap_or(u64::MAX - 1);
+        self.quickest.fetch_min(us, Ordering::Relaxed);
+    }
+
     fn silent_for(&self) -> Duration {
         Duration::from_millis(self.elapsed_ms().saturating_sub(self.answered.load(Ordering::Relaxed)))
     }
@@ -329,22 +414,34 @@ impl Link {
         )
     }
 
-    /// Tells a server that is silent from a host that is: only the first completes a TCP connection.
+    /// Why a connection was not made in time.
     async fn frozen_or_gone(&self) -> Trouble {
-        let reachable = match self.client.get_connection_info().addr() {
-            ConnectionAddr::Tcp(host, port) | ConnectionAddr::TcpTls { host, port, .. } => {
-                let probe = tokio::net::TcpStream::connect((host.as_str(), *port));
-                matches!(timeout(Duration::from_millis(500), probe).await, Ok(Ok(_)))
-            }
-            _ => true,
-        };
-        if reachable {
-            self.frozen()
-        } else {
-            Trouble::new(
+        let address = self.client.get_connection_info().addr();
+        let tls = matches!(address, ConnectionAddr::TcpTls { .. });
+        match knock(address, tls).await {
+            Behind::NoAddress => no_such_host(&self.address),
+            Behind::Nobody => Trouble::new(
                 Reach::Gone,
                 format!("No answer from {}: the host or the path to it is down.", self.address),
-            )
+            ),
+            Behind::Words(words) if tls && words.starts_with(['+', '-']) => Trouble::new(
+                Reach::TlsFailed,
+                format!(
+                    "{} answers without TLS: write redis:// instead of rediss:// in the URL of this store, or switch \
+                     TLS on at the server.",
+                    self.address
+                ),
+            ),
+            Behind::Silence | Behind::Words(_) => self.frozen(),
+        }
+    }
+
+    /// Why a name or password was not taken. The library says "wrong password" to whatever a server
+    /// answers to it, and one without room for another client says that.
+    async fn not_let_in(&self, error: &RedisError) -> Trouble {
+        match knock(self.client.get_connection_info().addr(), false).await {
+            Behind::Words(words) if words.contains("max number of clients") => full(&self.address),
+            _ => classify(error, &self.address),
         }
     }
 
@@ -358,72 +455,4 @@ impl Link {
             changed
         });
     }
-}
-
-/// Whether this error would meet any other command too.
-fn refuses_everything(error: &RedisError) -> bool {
-    error.is_io_error()
-        || matches!(
-            error.kind(),
-            ErrorKind::AuthenticationFailed
-                | ErrorKind::Server(
-                    ServerErrorKind::BusyLoading | ServerErrorKind::MasterDown | ServerErrorKind::ClusterDown
-                )
-        )
-        || matches!(error.code(), Some("BUSY" | "NOAUTH" | "WRONGPASS" | "MISCONF"))
-}
-
-/// Names the trouble and writes its sentence.
-#[must_use]
-pub fn classify(error: &RedisError, address: &str) -> Trouble {
-    let says = error.detail().map_or_else(|| error.to_string(), str::to_owned);
-    let code = error.code().unwrap_or_default();
-    if error.kind() == ErrorKind::AuthenticationFailed
-        || matches!(code, "WRONGPASS" | "NOAUTH")
-        || says.contains("invalid password")
-    {
-        return Trouble::new(
-            Reach::WrongPassword,
-            format!(
-                "{address} refuses our user name or password. Correct the URL of this store and restart Drover, or restore the password."
-            ),
-        );
-    }
-    if code == "LOADING" {
-        return Trouble::new(
-            Reach::Loading,
-            format!("{address} has restarted and is loading its data from disk. It answers when that is done."),
-        );
-    }
-    if code == "BUSY" {
-        return Trouble::new(
-            Reach::Busy,
-            format!("{address} is running a script and answers nobody until it ends."),
-        );
-    }
-    if code == "NOPERM" {
-        return Trouble::new(
-            Reach::NotAllowed,
-            format!("{address} does not permit a command that reading needs: {says}"),
-        );
-    }
-    if says.contains("max number of clients") {
-        return Trouble::new(
-            Reach::Full,
-            format!("{address} has no room for another connection (maxclients)."),
-        );
-    }
-    if error.is_timeout() {
-        return Trouble::new(Reach::Frozen, format!("{address} did not answer in time."));
-    }
-    if error.is_connection_refusal() {
-        return Trouble::new(
-            Reach::Gone,
-            format!("Nothing listens at {address}: connection refused."),
-        );
-    }
-    if error.is_io_error() {
-        return Trouble::new(Reach::Gone, format!("The connection to {address} broke: {error}."));
-    }
-    Trouble::new(Reach::Refused, format!("{address} answered with an error: {error}."))
 }

@@ -5,8 +5,7 @@
 
 use super::Collector;
 use crate::model::Millis;
-use crate::model::now;
-use crate::server::adapter::{Connected, Connections, QueueId, Role};
+use crate::server::adapter::{Connected, Connections, QueueId, Role, Trouble};
 use std::collections::HashMap;
 use std::sync::Arc;
 
@@ -39,11 +38,12 @@ impl Collector {
         workforce
     }
 
-    pub(super) async fn read_workers(&self) {
-        let Ok(connections) = self.adapter.workers().await else {
-            return;
+    pub(super) async fn read_workers(&self) -> Result<(), Trouble> {
+        let connections = {
+            let _turn = self.link.turn().await;
+            self.adapter.workers().await?
         };
-        let at = now();
+        let at = self.now();
         let counts = match connections {
             Connections::Known(mut connected) => {
                 let counts = count(&connected);
@@ -82,6 +82,7 @@ impl Collector {
             // A worker is connected to a queue that no search has found yet.
             self.take_up_served(unknown, &counts.unwrap_or_default()).await;
         }
+        Ok(())
     }
 
     async fn take_up_served(&self, queues: Vec<QueueId>, counts: &HashMap<QueueId, u32>) {
@@ -89,7 +90,7 @@ impl Collector {
             return;
         };
         self.take_up(&found).await;
-        let at = now();
+        let at = self.now();
         let mut state = self.state();
         for queue in found {
             if let Some(track) = state.tracks.get_mut(&queue.id) {

@@ -1,0 +1,110 @@
+//! What is the matter with a store that answers: each with its own sentence, and what it means for
+//! what can be done.
+//!
+//! A store that does not answer has a [`super::store::Reach`] instead; what that means is
+//! [`super::store::Reach::effect`].
+
+use super::Millis;
+use super::verdict::Level;
+use serde::{Deserialize, Serialize};
+
+/// The kinds of bad day, in the order in which they are shown.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum ConditionKind {
+    /// A node of a cluster, given as a single Redis.
+    Cluster,
+    /// At its memory limit, and it does not make room by itself.
+    OutOfMemory,
+    /// It refuses writes because it cannot write to its disk.
+    DiskFailed,
+    /// It refuses writes because too few replicas follow it.
+    TooFewReplicas,
+    /// A replica that has lost its primary.
+    CutOff,
+    /// A replica.
+    Replica,
+    /// Somebody paused writes.
+    WritesPaused,
+    /// It is removing keys to make room.
+    Evicting,
+    /// Our user may not run a command that reading needs.
+    NotPermitted,
+    /// Changes are not pushed; counts are read from time to time instead.
+    NotPushed,
+    /// It answers slowly and is asked less often.
+    Slow,
+    /// Its clock is not ours.
+    ClockDiffers,
+}
+
+impl ConditionKind {
+    /// A few words for a heading.
+    #[must_use]
+    pub const fn word(self) -> &'static str {
+        match self {
+            Self::Cluster => "one node of a cluster",
+            Self::OutOfMemory => "out of memory",
+            Self::DiskFailed => "refuses writes: disk",
+            Self::TooFewReplicas => "refuses writes: replicas",
+            Self::CutOff => "cut off from its primary",
+            Self::Replica => "a read-only replica",
+            Self::WritesPaused => "writes are paused",
+            Self::Evicting => "evicting keys",
+            Self::NotPermitted => "not permitted",
+            Self::NotPushed => "changes not pushed",
+            Self::Slow => "asked less often",
+            Self::ClockDiffers => "clocks differ",
+        }
+    }
+
+    /// How much attention it deserves.
+    #[must_use]
+    pub const fn level(self) -> Level {
+        match self {
+            Self::Cluster
+            | Self::OutOfMemory
+            | Self::DiskFailed
+            | Self::TooFewReplicas
+            | Self::CutOff
+            | Self::Evicting => Level::Bad,
+            Self::Replica
+            | Self::WritesPaused
+            | Self::NotPermitted
+            | Self::NotPushed
+            | Self::Slow
+            | Self::ClockDiffers => Level::Watch,
+        }
+    }
+
+    /// Whether no action can work while it lasts.
+    #[must_use]
+    pub const fn forbids_actions(self) -> bool {
+        matches!(
+            self,
+            Self::Cluster | Self::DiskFailed | Self::TooFewReplicas | Self::CutOff | Self::Replica | Self::WritesPaused
+        )
+    }
+}
+
+/// One thing that is the matter.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Condition {
+    /// What.
+    pub kind: ConditionKind,
+    /// A sentence with cause and, where there is one, the remedy.
+    pub sentence: String,
+    /// What works and what does not while it lasts.
+    pub effect: String,
+    /// Since when, as far as was noticed.
+    pub since: Millis,
+}
+
+/// Whether jobs in a store may be acted on.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Actions {
+    /// Whether an action would be tried.
+    pub allowed: bool,
+    /// Why not; `None` while it is.
+    pub reason: Option<String>,
+}

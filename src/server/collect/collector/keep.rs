@@ -1,0 +1,341 @@
+//! What no event asks for: health, recounts, workers, the server's own report, and what is the matter.
+
+use super::super::board::Update;
+use super::super::conditions::{self, Own};
+use super::super::pace::Pace;
+use super::super::track::{Circumstances, Track};
+use super::{Collector, State};
+use crate::model::Millis;
+use crate::model::store::Reach;
+use crate::model::verdict::{Level, Verdict};
+use crate::server::adapter::redis::{info, reply, signs};
+use crate::server::adapter::{QueueId, Trouble};
+use crate::server::verdict;
+use std::collections::HashMap;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+use tokio::time::MissedTickBehavior;
+
+/// The pace at which time alone changes what is shown. What is read keeps to [`Pace`].
+const TICK: Duration = Duration::from_secs(1);
+
+/// Time between two looks at the connected workers: a queue whose first worker connects is on the
+/// board within it.
+const WORKERS_EVERY: Duration = Duration::from_millis(2_900);
+
+/// Time between two reports of the server.
+const INFO_EVERY: Duration = Duration::from_millis(4_900);
+
+/// Queues recounted in one poll at most.
+const RECOUNTS: usize = 200;
+
+/// When what was last read.
+#[derive(Debug, Default)]
+struct LastRead {
+    workers: Option<Instant>,
+    info: Option<Instant>,
+}
+
+fn is_due(last: Option<Instant>, every: Duration) -> bool {
+    last.is_none_or(|at| at.elapsed() >= every)
+}
+
+impl Collector {
+    /// See the module.
+    pub(super) async fn keep(self: Arc<Self>) {
+        let mut health = self.link.health();
+        let mut tick = tokio::time::interval(TICK);
+        tick.set_missed_tick_behavior(MissedTickBehavior::Skip);
+        let mut pace = Pace::default();
+        let mut last = LastRead::default();
+        let mut refused = false;
+        loop {
+            tokio::select! {
+                _ = tick.tick() => {}
+                changed = health.changed() => if changed.is_err() { return },
+            }
+            self.mind_the_clock();
+            let answer = health.borrow_and_update().clone();
+            let came_back = self.note_health(&answer);
+            if answer.is_err() {
+                self.publish_ticked(&pace);
+                continue;
+            }
+            if came_back {
+                pace.begin_anew();
+                last = LastRead::default();
+            }
+            let watched = self.board.is_watched();
+            pace.note(self.link.take_quickest());
+            if pace.is_due(Instant::now(), watched) {
+                let again = self.link.met().wants_another_try() || self.unreadable().is_some();
+                let was_refused = std::mem::replace(&mut refused, again);
+                if was_refused && !refused {
+                    // Streams that could not be followed were given up.
+                    self.follow();
+                }
+                let circumstances = Circumstances {
+                    watched,
+                    pushed: self.link.met().unpushed.is_empty(),
+                    refused: refused || was_refused,
+                };
+                let began = Instant::now();
+                let outcome = self.poll(came_back, circumstances, &mut last).await;
+                if let Err(trouble) = &outcome {
+                    tracing::debug!(store.id = %self.store, %trouble, "a poll ended early");
+                }
+                pace.polled(Instant::now(), began.elapsed(), outcome.is_ok(), rand::random());
+            }
+            self.link.set_gap(pace.gap(watched));
+            self.publish_ticked(&pace);
+        }
+    }
+
+    /// Reads what is due, one thing after the other; the first that fails ends it.
+    async fn poll(&self, came_back: bool, circumstances: Circumstances, last: &mut LastRead) -> Result<(), Trouble> {
+        if is_due(last.workers, WORKERS_EVERY) {
+            self.read_workers().await?;
+            last.workers = Some(Instant::now());
+        }
+        if is_due(last.info, INFO_EVERY) {
+            self.read_info().await?;
+            last.info = Some(Instant::now());
+        }
+        self.recount(came_back, circumstances).await?;
+        self.look_at_next_jobs(circumstances).await
+    }
+
+    fn unreadable(&self) -> Option<(String, usize)> {
+        unreadable(&self.state().tracks)
+    }
+
+    /// Follows our own clock when somebody sets it.
+    fn mind_the_clock(&self) {
+        let (wall, instant) = (crate::model::now(), Instant::now());
+        let Some(by) = self.clock().jump(wall, instant) else {
+            return;
+        };
+        let mut state = self.state();
+        self.clock().adopt(by);
+        state.shift(by);
+        tracing::warn!(store.id = %self.store, by_ms = by, "this machine's clock was set: ages and rates go on from there");
+    }
+
+    /// Takes in whether the store answers. True if it has just begun to.
+    fn note_health(&self, health: &Result<(), Trouble>) -> bool {
+        let at = self.now();
+        let mut state = self.state();
+        let before = state.summary.reach;
+        match health {
+            Ok(()) => {
+                state.summary.as_of = Some(at);
+                state.summary.reach = Reach::Live;
+                state.summary.cause = None;
+            }
+            Err(trouble) => {
+                state.summary.reach = trouble.reach;
+                state.summary.cause = Some(trouble.cause.clone());
+            }
+        }
+        if state.summary.reach == before {
+            return false;
+        }
+        state.summary.since = at;
+        let came_back = state.summary.reach == Reach::Live;
+        if came_back {
+            state.conditions.begin_anew();
+            // What happened meanwhile was not seen.
+            for track in state.tracks.values_mut() {
+                track.throughput.gap(at);
+            }
+            tracing::info!(store.id = %self.store, "store answers");
+        } else if before == Reach::Live || before == Reach::Connecting {
+            tracing::warn!(store.id = %self.store, state = state.summary.reach.word(), cause = state.summary.cause.as_deref(), "store does not answer");
+        }
+        came_back
+    }
+
+    /// Reads what the server says about itself, and its clock.
+    async fn read_info(&self) -> Result<(), Trouble> {
+        let mut pipe = redis::pipe();
+        pipe.cmd("INFO");
+        let (replies, asked, round_trip) = {
+            let _turn = self.link.turn().await;
+            let (asked, began) = (self.now(), Instant::now());
+            (self.link.run(&mut pipe).await?, asked, began.elapsed())
+        };
+        self.vitals.hear(&replies);
+        let Some(text) = replies
+            .into_iter()
+            .next()
+            .and_then(Result::ok)
+            .as_ref()
+            .and_then(reply::text)
+        else {
+            // Not permitted: nothing is known of it, and the rest goes on.
+            return Ok(());
+        };
+        let signs = signs::parse(&text);
+        let mut state = self.state();
+        if let Some(clock) = signs.clock {
+            state.offset.note(clock, asked, round_trip);
+        }
+        state.conditions.report(asked, signs);
+        state.summary.vitals = Some(info::parse(&text));
+        Ok(())
+    }
+
+    /// Counts what is due, and forgets queues of which nothing is left.
+    async fn recount(&self, all: bool, circumstances: Circumstances) -> Result<(), Trouble> {
+        let at = self.now();
+        let mut due: Vec<QueueId> = {
+            let state = self.state();
+            let due = state
+                .tracks
+                .iter()
+                .filter(|(_, track)| all || track.is_due(at, circumstances));
+            due.map(|(queue, _)| queue.clone()).collect()
+        };
+        if !all {
+            due.truncate(RECOUNTS);
+        }
+        let turn = self.link.turn().await;
+        let readings = self.adapter.counts(&due).await?;
+        let at = self.now();
+        let mut gone = Vec::new();
+        {
+            let mut state = self.state();
+            for (queue, reading) in due.iter().zip(readings) {
+                if !reading.exists
+                    && state
+                        .tracks
+                        .get(queue)
+                        .is_some_and(|track| track.line.workers.unwrap_or(0) == 0)
+                {
+                    gone.push(queue.clone());
+                } else if let Some(track) = state.tracks.get_mut(queue) {
+                    track.counted(at, reading);
+                }
+            }
+            for queue in &gone {
+                state.tracks.remove(queue);
+            }
+        }
+        drop(turn);
+        if !gone.is_empty() {
+            self.follow();
+            self.board.publish(Update {
+                removed: gone.iter().map(|queue| self.key(queue)).collect(),
+                ..Update::default()
+            });
+        }
+        Ok(())
+    }
+
+    /// Reads since when the next job of each queue has waited.
+    async fn look_at_next_jobs(&self, circumstances: Circumstances) -> Result<(), Trouble> {
+        let at = self.now();
+        let wanted: Vec<QueueId> = {
+            let state = self.state();
+            let wanted = state
+                .tracks
+                .iter()
+                .filter(|(_, track)| track.wants_a_look(at, circumstances));
+            wanted.map(|(queue, _)| queue.clone()).collect()
+        };
+        let oldest = {
+            let _turn = self.link.turn().await;
+            self.adapter.oldest_waiting(&wanted).await?
+        };
+        let mut state = self.state();
+        for (queue, oldest) in wanted.iter().zip(oldest) {
+            if let Some(track) = state.tracks.get_mut(queue) {
+                track.looked(at, oldest);
+            }
+        }
+        Ok(())
+    }
+
+    /// Publishes everything that changes with time alone. Lines that did not change cost nothing.
+    fn publish_ticked(&self, pace: &Pace) {
+        let at = self.now();
+        let mut state = self.state();
+        let live = state.summary.reach == Reach::Live;
+        let ahead = state.offset.ahead();
+        state.summary.clock_ahead = ahead;
+        state.summary.conditions = if live {
+            let own = Own {
+                slowed: pace.slowed(),
+                slow: pace.is_slow(),
+                ahead,
+                unreadable: unreadable(&state.tracks),
+            };
+            let met = self.link.met().clone();
+            state.conditions.list(at, self.link.user(), &met, &own)
+        } else {
+            vec![]
+        };
+        state.summary.actions = conditions::actions(&state.summary, at);
+        let opinion = verdict::of_store(&state.summary);
+        state.summary.verdict = state.judge.consider(at, opinion);
+        if live {
+            for track in state.tracks.values_mut() {
+                track.tick(at, ahead.unwrap_or(0));
+            }
+        } else {
+            let shown = &state.summary;
+            let verdict = Verdict {
+                level: Level::Unknown,
+                rule: "U1".into(),
+                reason: format!("No data from {}: {}.", shown.id, shown.reach.word()),
+                since: shown.since,
+            };
+            for track in state.tracks.values_mut() {
+                track.line.verdict = verdict.clone();
+                track.line.rates = None;
+            }
+        }
+        let queues = state.tracks.values().map(|track| track.line.clone()).collect();
+        let mut store = state.summary.clone();
+        // While it answers, "when" is now: it is told with the report, not every second.
+        if live && let Some(known) = self.board.store(&self.store) {
+            let mut same = known.clone();
+            same.as_of = store.as_of;
+            if same == store {
+                store = known;
+            }
+        }
+        self.board.publish(Update {
+            queues,
+            store: Some(store),
+            ..Update::default()
+        });
+        drop(state);
+        self.board.forget_unfollowed();
+    }
+}
+
+/// Queues whose keys our user may not read: the first by name, and how many.
+fn unreadable(tracks: &HashMap<QueueId, Track>) -> Option<(String, usize)> {
+    let refused = |track: &&Track| track.line.reason.as_ref().is_some_and(|why| why.ends_with("NOPERM"));
+    let ids = tracks.values().filter(refused).map(|track| &track.line.id);
+    let (first, count) = ids.fold((None, 0), |(first, n): (Option<&String>, usize), id| {
+        (Some(first.map_or(id, |f| f.min(id))), n + 1)
+    });
+    first.map(|id| (id.clone(), count))
+}
+
+impl State {
+    /// Our clock was set by `by`: everything that is remembered happened as long ago as before.
+    fn shift(&mut self, by: Millis) {
+        self.summary.since += by;
+        self.summary.as_of = self.summary.as_of.map(|at| at + by);
+        self.summary.verdict.since += by;
+        self.judge.shift(by);
+        self.conditions.shift(by);
+        self.offset.shift(by);
+        for track in self.tracks.values_mut() {
+            track.shift(by);
+        }
+    }
+}

@@ -1,0 +1,64 @@
+//! Finding queues by searching.
+
+use super::{Collector, Track};
+use crate::server::adapter::{FoundQueue, QueueId};
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+use tokio::time::sleep;
+
+/// The shortest time between two searches of the key space.
+const SEARCH_EVERY: Duration = Duration::from_secs(5);
+
+/// A search may take a twentieth of the time: one that takes a minute runs every 20 minutes.
+const SEARCH_SHARE: u32 = 20;
+
+impl Collector {
+    /// Searches the key space again and again, and takes up what is new.
+    pub(super) async fn seek(self: Arc<Self>) {
+        let mut health = self.link.health();
+        while health.wait_for(Result::is_ok).await.is_ok() {
+            let began = Instant::now();
+            let known = self.state().tracks.keys().cloned().collect();
+            match self.adapter.discover(&known).await {
+                Ok(found) => {
+                    self.state().summary.searched = true;
+                    self.take_up(&found).await;
+                }
+                Err(trouble) => tracing::debug!(store.id = %self.store, %trouble, "search for queues ended early"),
+            }
+            sleep(SEARCH_EVERY.max(began.elapsed() * SEARCH_SHARE)).await;
+        }
+    }
+
+    /// Begins to follow queues that are not followed yet.
+    pub(super) async fn take_up(&self, found: &[FoundQueue]) {
+        let at = self.now();
+        let new: Vec<QueueId> = {
+            let mut state = self.state();
+            let new: Vec<&FoundQueue> = found
+                .iter()
+                .filter(|queue| !state.tracks.contains_key(&queue.id))
+                .collect();
+            for queue in &new {
+                let track = Track::new(&self.store, queue, at);
+                state.tracks.insert(queue.id.clone(), track);
+            }
+            new.into_iter().map(|queue| queue.id.clone()).collect()
+        };
+        if new.is_empty() {
+            return;
+        }
+        tracing::info!(store.id = %self.store, queues = new.len(), "new queues on the board");
+        self.follow();
+        self.count_and_publish(&new, vec![]).await;
+    }
+
+    /// Tells the adapter which queues to follow.
+    pub(super) fn follow(&self) {
+        let mut state = self.state();
+        let queues: Vec<QueueId> = state.tracks.keys().cloned().collect();
+        state.summary.queues = u32::try_from(queues.len()).unwrap_or(u32::MAX);
+        // Under the lock, so that the adapter hears of the queues in the order in which they changed.
+        self.adapter.follow(&queues);
+    }
+}

@@ -1,0 +1,211 @@
+//! Many readers, some of whom do not read, against the real binary: what it holds, what it costs
+//! Redis, and how it ends. Numbers `F-n` are those of the reliability plan; here are 1,000 clients for
+//! seconds instead of 10,000 for half an hour.
+
+use crate::support::client::Stream;
+use crate::support::oracle::Oracle;
+use crate::support::process::Process;
+use crate::support::redis::Redis;
+use crate::support::{LATER, eventually};
+use serde_json::json;
+use std::time::{Duration, Instant};
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+use tokio::net::TcpStream;
+
+const CLIENTS: usize = 1000;
+const STUCK: usize = 100;
+const EVENTS: &str = "/admin/queues/events?topics=overview,queue:redis/bull:q";
+
+/// Asks for the stream; reading it is the caller's affair.
+async fn ask(port: u16) -> std::io::Result<TcpStream> {
+    let mut socket = TcpStream::connect(("127.0.0.1", port)).await?;
+    let request = format!("GET {EVENTS} HTTP/1.1\r\nHost: 127.0.0.1:{port}\r\n\r\n");
+    socket.write_all(request.as_bytes()).await?;
+    Ok(socket)
+}
+
+/// Clients that throw away what they read, and come back when they lose the connection.
+fn crowd(port: u16, size: usize) -> tokio::task::JoinSet<()> {
+    let mut clients = tokio::task::JoinSet::new();
+    for _ in 0..size {
+        clients.spawn(async move {
+            let mut buffer = vec![0; 4096];
+            loop {
+                if let Ok(mut socket) = ask(port).await {
+                    while let Ok(1..) = socket.read(&mut buffer).await {}
+                }
+                tokio::time::sleep(Duration::from_millis(rand_ms())).await;
+            }
+        });
+    }
+    clients
+}
+
+/// A pause between a half and one and a half seconds, different for each.
+fn rand_ms() -> u64 {
+    use std::hash::{BuildHasher as _, Hasher as _};
+    let hash = std::collections::hash_map::RandomState::new().build_hasher().finish();
+    500 + hash % 1000
+}
+
+async fn delay(stream: &mut Stream, oracle: &mut Oracle) -> Duration {
+    let began = Instant::now();
+    let id = oracle.add("q", "n", json!({}), json!({})).await;
+    stream
+        .until("the new job", |e| {
+            let jobs = e.data["jobs"].as_array()?;
+            jobs.iter().any(|j| j["id"] == id.as_str()).then_some(())
+        })
+        .await;
+    began.elapsed()
+}
+
+async fn streams(port: u16) -> usize {
+    let metrics = crate::support::client::get(port, "/metrics").await.body;
+    let line = metrics.lines().find(|line| line.starts_with("drover_streams "));
+    line.map_or(0, |line| {
+        line.split(' ').nth(1).unwrap().parse::<f64>().unwrap() as usize
+    })
+}
+
+/// F-17 and F-18.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_thousand_readers_of_whom_a_hundred_never_read_cost_little_and_end_in_time() {
+    let redis = Redis::start();
+    let mut oracle = Oracle::start(&redis.url(), 6).await;
+    oracle.add("q", "n", json!({}), json!({})).await;
+    let mut process = Process::over(&redis.url(), None).await;
+    eventually("the queue", LATER, || async {
+        let answer = crate::support::client::get(process.port, "/admin/queues/api/v1/queues/redis/bull:q").await;
+        (answer.status == 200).then_some(())
+    })
+    .await;
+    let mut stream = Stream::open(process.port, EVENTS, &[]).await;
+    let mut alone = vec![];
+    for _ in 0..20 {
+        alone.push(delay(&mut stream, &mut oracle).await);
+    }
+    let calls = redis.calls_in_all();
+    tokio::time::sleep(Duration::from_secs(3)).await;
+    let cost_alone = redis.calls_in_all() - calls;
+
+    let memory = process.memory();
+    let readers = crowd(process.port, CLIENTS - STUCK - 1);
+    let mut stuck = vec![];
+    for _ in 0..STUCK {
+        stuck.push(ask(process.port).await.unwrap());
+    }
+    eventually("all streams", Duration::from_secs(30), || async {
+        (streams(process.port).await >= CLIENTS).then_some(())
+    })
+    .await;
+    let calls = redis.calls_in_all();
+    tokio::time::sleep(Duration::from_secs(3)).await;
+    let cost_together = redis.calls_in_all() - calls;
+    // The same few things are asked in the same time, give or take a turn.
+    assert!(
+        cost_together <= cost_alone + cost_alone / 5 + 50,
+        "{cost_alone} commands for one reader, {cost_together} for {CLIENTS}"
+    );
+    let mut together = vec![];
+    for _ in 0..20 {
+        together.push(delay(&mut stream, &mut oracle).await);
+    }
+    // Much happens: whoever does not read does not make Drover remember it for them.
+    for _ in 0..10 {
+        oracle
+            .ask(
+                "addMany",
+                "q",
+                json!({"count": 500, "name": "n", "data": {}, "opts": {}}),
+            )
+            .await;
+    }
+    let after_much = delay(&mut stream, &mut oracle).await;
+    assert!(
+        after_much < Duration::from_secs(10),
+        "after much happened: {after_much:?}"
+    );
+    for times in [&mut alone, &mut together] {
+        times.sort();
+    }
+    assert!(
+        together[19] < Duration::from_millis(1500),
+        "the slowest of 20 changes took {:?} among {CLIENTS}, {:?} alone",
+        together[19],
+        alone[19]
+    );
+    let grown = process.memory().saturating_sub(memory);
+    assert!(grown < 150_000_000, "{CLIENTS} readers hold {grown} bytes");
+
+    // It ends in time although a hundred take nothing, and the crowd comes back to the next one.
+    let (status, took) = process.terminate().await;
+    assert!(status.success(), "{status}: {}", process.log());
+    assert!(took < Duration::from_secs(12), "it took {took:?}");
+    drop((readers, stuck));
+    let mut costs = vec![];
+    for size in [1, CLIENTS - STUCK] {
+        let port = crate::support::free_port();
+        let waiting = crowd(port, size);
+        let before = redis.calls_in_all();
+        let mut process = Process::at(port, &redis.url(), None).await;
+        eventually("the crowd is back", Duration::from_secs(20), || async {
+            (streams(port).await >= size).then_some(())
+        })
+        .await;
+        let began = process.began;
+        tokio::time::sleep(Duration::from_secs(5).saturating_sub(began.elapsed())).await;
+        // Per second of its life, so that a slower return of more clients is not held against them.
+        costs.push(f64::from(u32::try_from(redis.calls_in_all() - before).unwrap()) / began.elapsed().as_secs_f64());
+        drop(waiting);
+        process.terminate().await;
+    }
+    assert!(
+        costs[1] <= costs[0] * 1.25 + 10.0,
+        "commands a second after a restart: {} for one reader, {} for all",
+        costs[0],
+        costs[1]
+    );
+}
+
+/// F-30.
+#[tokio::test]
+async fn with_few_open_files_streams_are_refused_and_pages_still_read() {
+    let redis = Redis::start();
+    let process = Process::over(&redis.url(), Some(256)).await;
+    eventually("the start says what it has", LATER, || async {
+        let log = process.log();
+        (log.contains("open_files=\"256\"") && log.contains("max_streams=204")).then_some(())
+    })
+    .await;
+    assert!(
+        process.log().contains("raise the limit of open files"),
+        "{}",
+        process.log()
+    );
+    let (mut held, mut refused) = (vec![], 0);
+    for _ in 0..300 {
+        let stream = Stream::open(process.port, "/admin/queues/events?topics=overview", &[]).await;
+        match stream.status {
+            200 => held.push(stream),
+            503 => {
+                assert!(stream.headers.iter().any(|(name, _)| name == "retry-after"));
+                refused += 1;
+            }
+            other => panic!("a stream was answered with {other}"),
+        }
+    }
+    assert_eq!((held.len(), refused), (204, 96));
+    for _ in 0..20 {
+        let page = crate::support::client::get(process.port, "/admin/queues/").await;
+        assert_eq!(page.status, 200);
+    }
+    let store = crate::support::client::get(process.port, "/admin/queues/api/v1/stores/redis").await;
+    assert_eq!(store.json()["reach"], "live");
+    held.truncate(100);
+    eventually("places are free again", LATER, || async {
+        let stream = Stream::open(process.port, "/admin/queues/events?topics=overview", &[]).await;
+        (stream.status == 200).then_some(())
+    })
+    .await;
+}

@@ -1,0 +1,92 @@
+//! The real binary, in a process of its own: for what a process has and a task has not.
+
+use super::{eventually, free_port};
+use std::fs;
+use std::io::Read as _;
+use std::process::{Child, Command, ExitStatus, Stdio};
+use std::time::{Duration, Instant};
+
+/// A running `drover`, killed when dropped.
+pub(crate) struct Process {
+    child: Child,
+    pub(crate) port: u16,
+    pub(crate) began: Instant,
+    log: tempfile::NamedTempFile,
+}
+
+impl Process {
+    /// Starts the board over one Redis, with at most so many open files, and waits until it serves.
+    pub(crate) async fn over(url: &str, files: Option<u32>) -> Self {
+        Self::at(free_port(), url, files).await
+    }
+
+    /// The same, on a port where somebody waits for it already.
+    pub(crate) async fn at(port: u16, url: &str, files: Option<u32>) -> Self {
+        let began = Instant::now();
+        let log = tempfile::NamedTempFile::new().unwrap();
+        let limit = files.map_or_else(String::new, |n| format!("ulimit -n {n}; "));
+        let child = Command::new("sh")
+            .args(["-c", &format!("{limit}exec \"$0\" serve"), env!("CARGO_BIN_EXE_drover")])
+            .env("DROVER_REDIS_URL", url)
+            .env("DROVER_LISTEN", format!("127.0.0.1:{port}"))
+            .env("DROVER_CONFIG", "/dev/null")
+            .env("NO_COLOR", "1")
+            .stdout(Stdio::null())
+            .stderr(log.reopen().unwrap())
+            .spawn()
+            .unwrap();
+        let process = Self {
+            child,
+            port,
+            began,
+            log,
+        };
+        eventually("the process serves", Duration::from_secs(10), || async {
+            tokio::net::TcpStream::connect(("127.0.0.1", port))
+                .await
+                .ok()
+                .map(|_| ())
+        })
+        .await;
+        process
+    }
+
+    /// What it has written so far.
+    pub(crate) fn log(&self) -> String {
+        let mut text = String::new();
+        self.log.reopen().unwrap().read_to_string(&mut text).unwrap();
+        text
+    }
+
+    /// Its memory, in bytes.
+    pub(crate) fn memory(&self) -> u64 {
+        let status = fs::read_to_string(format!("/proc/{}/status", self.child.id())).unwrap();
+        let line = status.lines().find(|line| line.starts_with("VmRSS:")).unwrap();
+        line.split_whitespace().nth(1).unwrap().parse::<u64>().unwrap() * 1024
+    }
+
+    /// Asks it to stop, and gives how it ended and how long that took.
+    pub(crate) async fn terminate(&mut self) -> (ExitStatus, Duration) {
+        let began = Instant::now();
+        let sent = Command::new("kill")
+            .arg("-TERM")
+            .arg(self.child.id().to_string())
+            .status()
+            .unwrap();
+        assert!(sent.success());
+        loop {
+            if let Some(status) = self.child.try_wait().unwrap() {
+                return (status, began.elapsed());
+            }
+            assert!(began.elapsed() < Duration::from_secs(30), "it does not end");
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+    }
+}
+
+impl Drop for Process {
+    fn drop(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
