@@ -20,6 +20,7 @@
 //! | [`flow`] | a job with its parents and children |
 //! | [`page`] | what each page of the board is made of |
 //! | [`event`] | the vocabulary of the event stream |
+//! | [`position`] | a place in it |
 //! | [`verdict`] | Bad, Watch, OK, Paused, Unknown, each with its sentence |
 //! | [`exact`] | names and ids as text that loses no byte |
 //! | [`mod@format`] | numbers, bytes and spans as people read them |
@@ -35,6 +36,7 @@ pub mod format;
 pub mod insight;
 pub mod job;
 pub mod page;
+pub mod position;
 pub mod queue;
 pub mod schedule;
 pub mod state;

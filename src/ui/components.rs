@@ -151,6 +151,7 @@ pub fn LinkBadge() -> impl IntoView {
         LinkState::Static => "link static",
         LinkState::Connecting => "link connecting",
         LinkState::Live => "link live",
+        LinkState::Turns => "link turns",
         LinkState::Reconnecting { .. } => "link lost",
         LinkState::Resting => "link resting",
     };
@@ -158,6 +159,7 @@ pub fn LinkBadge() -> impl IntoView {
         LinkState::Static => format!("as of {}", format::clock(live.made)),
         LinkState::Connecting => "connecting".to_owned(),
         LinkState::Live => "live".to_owned(),
+        LinkState::Turns => "every few seconds: many tabs are open".to_owned(),
         LinkState::Reconnecting { since } => {
             format!(
                 "reconnecting, stale since {} ({})",

@@ -1,4 +1,4 @@
-//! What moves: one event stream per tab, the clock, fetching and the keyboard.
+//! What moves: the event stream (one per browser), the clock, fetching and the keyboard.
 //!
 //! The server renders with [`Live`] standing still; in the browser the same signals begin to move.
 //! The parts that need a browser are in `live/browser.rs` and its neighbours, with twins for the server that do nothing, so
@@ -13,7 +13,15 @@ mod attention;
 #[cfg(feature = "hydrate")]
 mod browser;
 #[cfg(feature = "hydrate")]
+mod channel;
+#[cfg(feature = "hydrate")]
 mod keyboard;
+#[cfg(feature = "hydrate")]
+mod leader;
+#[cfg(any(feature = "hydrate", test))]
+mod share;
+#[cfg(feature = "hydrate")]
+mod source;
 #[cfg(feature = "hydrate")]
 mod stream;
 
@@ -41,6 +49,8 @@ pub enum LinkState {
         /// The last moment at which the page was known to be true.
         since: Millis,
     },
+    /// More is open in this browser than one stream takes: this page is looked after now and then.
+    Turns,
     /// Released on purpose while the tab is hidden.
     Resting,
 }
@@ -71,7 +81,7 @@ impl Live {
         match self.link.get() {
             LinkState::Reconnecting { since } => self.now.get() - since > 3_000,
             LinkState::Resting => true,
-            LinkState::Static | LinkState::Connecting | LinkState::Live => false,
+            LinkState::Static | LinkState::Connecting | LinkState::Live | LinkState::Turns => false,
         }
     }
 }
