@@ -14,6 +14,7 @@
 //! | [`insight`] | a queue's limits, retention, and how long its jobs wait and run |
 //! | [`vitals`] | one store in full: its report, what was watched and asked, memory by queue |
 //! | [`job`] | a job as a row and in full |
+//! | [`look`] | what a reader wants to see of the overview: filter, order, groups, pins |
 //! | [`worker`] | who serves which queue |
 //! | [`schedule`] | what creates jobs on a timetable |
 //! | [`timeline`] | a job's history, as far as its record tells it |
@@ -35,6 +36,7 @@ pub mod flow;
 pub mod format;
 pub mod insight;
 pub mod job;
+pub mod look;
 pub mod page;
 pub mod position;
 pub mod queue;

@@ -71,7 +71,7 @@ pub fn Ago(#[prop(into)] at: Signal<Option<Millis>>) -> impl IntoView {
     view! {
         <time
             datetime=move || at.get().map(format::iso).unwrap_or_default()
-            title=move || at.get().map(format::moment).unwrap_or_default()
+            title=move || at.get().map(|at| live.both_moments(at)).unwrap_or_default()
         >
             {move || match at.get() {
                 Some(at) => ago(live.now.get(), at),
@@ -99,7 +99,7 @@ pub fn Due(#[prop(into)] at: Signal<Option<Millis>>) -> impl IntoView {
     view! {
         <time
             datetime=move || at.get().map(format::iso).unwrap_or_default()
-            title=move || at.get().map(format::moment).unwrap_or_default()
+            title=move || at.get().map(|at| live.both_moments(at)).unwrap_or_default()
             class:overdue=move || at.get().is_some_and(|at| live.now.get().saturating_sub(at) > 10_000)
         >
             {move || match at.get() {
@@ -156,20 +156,25 @@ pub fn LinkBadge() -> impl IntoView {
         LinkState::Resting => "link resting",
     };
     let text = move || match live.link.get() {
-        LinkState::Static => format!("as of {}", format::clock(live.made)),
+        LinkState::Static => format!("as of {}", live.clock(live.made)),
         LinkState::Connecting => "connecting".to_owned(),
         LinkState::Live => "live".to_owned(),
         LinkState::Turns => "every few seconds: many tabs are open".to_owned(),
         LinkState::Reconnecting { since } => {
             format!(
                 "reconnecting, stale since {} ({})",
-                format::clock(since),
+                live.clock(since),
                 format::span(live.now.get() - since)
             )
         }
         LinkState::Resting => "paused while hidden".to_owned(),
     };
-    view! { <span class=class role="status" id="link">{text}</span> }
+    let other_clock = move || match live.link.get() {
+        LinkState::Static => live.other_moment(live.made),
+        LinkState::Reconnecting { since } => live.other_moment(since),
+        _ => String::new(),
+    };
+    view! { <span class=class role="status" id="link" title=other_clock>{text}</span> }
 }
 
 /// One line of what is the matter.
@@ -211,7 +216,7 @@ pub fn StoreBanner(#[prop(into)] store: Signal<StoreSummary>) -> impl IntoView {
                         <p>
                             {cause}" "
                             {match as_of {
-                                Some(at) => format!("What is shown was true at {}. Drover keeps trying; nothing needs to be restarted or reloaded.", format::clock(at)),
+                                Some(at) => format!("What is shown was true at {}. Drover keeps trying; nothing needs to be restarted or reloaded.", live.clock(at)),
                                 None => "Nothing has been read from it yet. Drover keeps trying.".to_owned(),
                             }}
                         </p>

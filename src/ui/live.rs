@@ -6,6 +6,7 @@
 
 use crate::model::Millis;
 use crate::model::event::Frame;
+use crate::model::format;
 use leptos::prelude::*;
 
 #[cfg(feature = "hydrate")]
@@ -18,6 +19,8 @@ mod channel;
 mod keyboard;
 #[cfg(feature = "hydrate")]
 mod leader;
+#[cfg(feature = "hydrate")]
+mod place;
 #[cfg(any(feature = "hydrate", test))]
 mod share;
 #[cfg(feature = "hydrate")]
@@ -30,8 +33,12 @@ pub use attention::idle_ms;
 #[cfg(feature = "hydrate")]
 pub use browser::{
     after_hydration, document, fetch_json, fetch_text, hidden, is_at_end, path_and_query, pointer_inside,
-    scroll_to_end, set_timeout, start_clock,
+    scroll_to_end, set_timeout, start_clock, utc_offset,
 };
+#[cfg(feature = "hydrate")]
+pub use keyboard::focus_first_row;
+#[cfg(feature = "hydrate")]
+pub use place::{clicked_link, clicked_pin, on_back, push_address, remove_children, replace_address, send_form};
 #[cfg(feature = "hydrate")]
 pub use stream::follow;
 
@@ -64,6 +71,19 @@ pub struct Live {
     pub made: Millis,
     /// Whether changes arrive.
     pub link: RwSignal<LinkState>,
+    /// By whose clock times are shown.
+    pub zone: RwSignal<Zone>,
+}
+
+/// By whose clock times are shown; the other one is a hover away.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Zone {
+    /// As rendered: UTC, and no other clock is known.
+    Rendered,
+    /// UTC.
+    Utc,
+    /// The reader's own.
+    Local,
 }
 
 impl Live {
@@ -73,6 +93,41 @@ impl Live {
             now: RwSignal::new(now),
             made: now,
             link: RwSignal::new(LinkState::Static),
+            zone: RwSignal::new(Zone::Rendered),
+        }
+    }
+
+    /// The time of day of a moment, `05:41:32 UTC`, by the clock that the reader chose.
+    pub fn clock(&self, at: Millis) -> String {
+        match self.zone.get() {
+            Zone::Local => format::clock_at(at, utc_offset(at)),
+            Zone::Rendered | Zone::Utc => format::clock(at),
+        }
+    }
+
+    /// Date and time of a moment, by the clock that the reader chose.
+    pub fn moment(&self, at: Millis) -> String {
+        match self.zone.get() {
+            Zone::Local => format::moment_at(at, utc_offset(at)),
+            Zone::Rendered | Zone::Utc => format::moment(at),
+        }
+    }
+
+    /// The same by the other clock, for what shows one already; nothing if there is no other.
+    pub fn other_moment(&self, at: Millis) -> String {
+        match self.zone.get() {
+            Zone::Rendered => String::new(),
+            _ if utc_offset(at) == 0 => String::new(),
+            Zone::Utc => format::moment_at(at, utc_offset(at)),
+            Zone::Local => format::moment(at),
+        }
+    }
+
+    /// By both clocks, for what shows none.
+    pub fn both_moments(&self, at: Millis) -> String {
+        match (self.moment(at), self.other_moment(at)) {
+            (one, other) if other.is_empty() => one,
+            (one, other) => format!("{one}\n{other}"),
         }
     }
 
@@ -111,7 +166,9 @@ pub type OnFrame = Box<dyn Fn(Frame, bool)>;
 
 #[cfg(not(feature = "hydrate"))]
 pub use on_the_server::{
-    fetch_json, fetch_text, follow, hidden, idle_ms, is_at_end, pointer_inside, scroll_to_end, set_timeout, start_clock,
+    clicked_link, clicked_pin, fetch_json, fetch_text, focus_first_row, follow, hidden, idle_ms, is_at_end, on_back,
+    pointer_inside, push_address, remove_children, replace_address, scroll_to_end, send_form, set_timeout, start_clock,
+    utc_offset,
 };
 
 /// The twins: on the server nothing moves.
@@ -140,6 +197,30 @@ mod on_the_server {
     }
 
     pub fn scroll_to_end(_: &str) {}
+
+    pub fn utc_offset(_: crate::model::Millis) -> i32 {
+        0
+    }
+
+    pub fn on_back(_: impl Fn(String) + 'static) {}
+
+    pub fn push_address(_: &str) {}
+
+    pub fn replace_address(_: &str) {}
+
+    pub fn focus_first_row() {}
+
+    pub fn remove_children(_: &str, _: usize) {}
+
+    pub fn clicked_link<T>(_: &T, _: &str) -> Option<String> {
+        None
+    }
+
+    pub fn clicked_pin<T>(_: &T) -> Option<(crate::model::queue::QueueRef, (String, String))> {
+        None
+    }
+
+    pub fn send_form(_: &str, _: (String, String), _: impl FnOnce(bool) + 'static) {}
 
     pub fn set_timeout(_: i32, _: impl FnOnce() + 'static) {}
 

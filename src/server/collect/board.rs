@@ -8,6 +8,7 @@
 //! stuck ones cost what their positions cost.
 
 use crate::model::event::{Frame, JobChange, Topic};
+use crate::model::look::Look;
 use crate::model::page::Overview;
 pub use crate::model::position::Position;
 use crate::model::queue::{QueueRef, QueueSummary};
@@ -141,6 +142,8 @@ impl Board {
         let overview = Overview {
             stores: inner.stores.clone(),
             queues: inner.queues.values().map(|queue| QueueSummary::clone(queue)).collect(),
+            look: Look::default(),
+            pins: vec![],
         };
         let seq = inner.seq;
         (overview, Position { epoch: self.epoch, seq })

@@ -53,6 +53,16 @@ pub fn hidden() -> bool {
     document().hidden()
 }
 
+/// By how many minutes the reader's clock was ahead of UTC at a moment.
+pub fn utc_offset(at: crate::model::Millis) -> i32 {
+    #[expect(clippy::cast_precision_loss, reason = "a date is exact far beyond the year 9999")]
+    let date = js_sys::Date::new(&JsValue::from_f64(at as f64));
+    let minutes = -date.get_timezone_offset();
+    #[expect(clippy::cast_possible_truncation, reason = "less than a day")]
+    let minutes = if minutes.is_finite() { minutes as i32 } else { 0 };
+    minutes
+}
+
 /// Runs `then` once, later.
 pub fn set_timeout(ms: i32, then: impl FnOnce() + 'static) {
     let then = Closure::once_into_js(then);
