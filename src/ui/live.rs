@@ -22,6 +22,10 @@ mod leader;
 #[cfg(feature = "hydrate")]
 mod place;
 #[cfg(any(feature = "hydrate", test))]
+#[cfg_attr(
+    not(feature = "hydrate"),
+    expect(dead_code, reason = "the server tests the rules; only a browser says the words")
+)]
 mod share;
 #[cfg(feature = "hydrate")]
 mod source;
