@@ -58,12 +58,18 @@ fn go_back(app: &App, headers: &HeaderMap) -> Response {
         .get(header::REFERER)
         .and_then(|value| value.to_str().ok())
         .and_then(|text| text.parse::<Uri>().ok());
-    let back = referer
-        .as_ref()
-        .and_then(Uri::path_and_query)
-        .map_or("/", |path| path.as_str());
+    let (path, query) = match referer.as_ref() {
+        Some(uri) => (
+            uri.path(),
+            uri.query().map_or_else(String::new, |query| format!("?{query}")),
+        ),
+        None => ("/", String::new()),
+    };
     // Only its path: another host's page has none here.
-    let back = base.href(base.strip(back));
+    let back = match base.strip(path) {
+        "/" => base.href("/") + &query,
+        inner => base.href(&format!("{inner}{query}")),
+    };
     let back = if back.starts_with("//") { base.href("/") } else { back };
     see_other(&back)
 }

@@ -23,7 +23,6 @@ const SILENT_TAB_MS: f64 = 150_000.0;
 
 /// What tabs say to each other. Frames of the stream go beside it, as the text they are.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-#[serde(tag = "say", rename_all = "snake_case")]
 pub(super) enum Word {
     /// A tab tells what it follows and how far it has come. Without topics it wants nothing for now.
     Want {

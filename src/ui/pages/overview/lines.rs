@@ -93,11 +93,11 @@ const TALLY_AFTER_MS: i32 = 250;
 /// Lines are put in order again this long after something changed that decides it.
 const SORT_AFTER_MS: i32 = 2_000;
 
-/// Rows that are taken up first, and how many more at a time: half a second is enough for five hundred,
-/// and nothing that the reader does has to wait for longer than one step.
-const FIRST: usize = 60;
-const STEP: usize = 25;
-const STEP_MS: i32 = 20;
+/// Rows that are taken up first, about a screen, and how many more at a time: a few seconds are enough
+/// for five hundred on a slow machine, and nothing that the reader does waits for longer than one step.
+const FIRST: usize = 40;
+const STEP: usize = 10;
+const STEP_MS: i32 = 15;
 
 /// The element with the rows that the server wrote beyond the first.
 pub const REST: &str = "rest";
