@@ -17,12 +17,14 @@
 //! | [`vitals`] | one store in full: its report, what was watched and asked, memory by queue |
 //! | [`condition`] | what is the matter with a store that answers |
 //! | [`job`] | a job as a row and in full |
+//! | [`look`] | what a reader wants to see of the overview: filter, order, groups, pins |
 //! | [`worker`] | who serves which queue |
 //! | [`schedule`] | what creates jobs on a timetable |
 //! | [`timeline`] | a job's history, as far as its record tells it |
 //! | [`flow`] | a job with its parents and children |
 //! | [`page`] | what each page of the board is made of |
 //! | [`event`] | the vocabulary of the event stream |
+//! | [`position`] | a place in it |
 //! | [`verdict`] | Bad, Watch, OK, Paused, Unknown, each with its sentence |
 //! | [`exact`] | names and ids as text that loses no byte |
 //! | [`mod@format`] | numbers, bytes and spans as people read them |
@@ -38,7 +40,9 @@ pub mod flow;
 pub mod format;
 pub mod insight;
 pub mod job;
+pub mod look;
 pub mod page;
+pub mod position;
 pub mod queue;
 pub mod schedule;
 pub mod state;

@@ -6,6 +6,7 @@
 
 use super::Millis;
 use super::job::Progress;
+use super::position::Position;
 use super::queue::{QueuePatch, QueueRef, QueueSummary};
 use super::state::JobState;
 use super::store::StoreSummary;
@@ -44,6 +45,18 @@ pub fn encode_segment(text: &str) -> String {
         "." => "%2E".into(),
         ".." => "%2E%2E".into(),
         _ => utf8_percent_encode(text, PLAIN).to_string(),
+    }
+}
+
+impl Topic {
+    /// The store it is about; `None` if about all.
+    #[must_use]
+    pub fn store(&self) -> Option<&str> {
+        match self {
+            Self::Overview => None,
+            Self::Store(store) => Some(store),
+            Self::Queue(queue) | Self::Job(queue, _) => Some(&queue.store),
+        }
     }
 }
 
@@ -135,8 +148,11 @@ pub struct JobChange {
 /// The payload of a `snapshot` or a `delta`, by topic.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Frame {
-    /// The topic, as the client named it.
+    /// The topic, as the client named it. Stands first, see [`Frame::head`].
     pub topic: String,
+    /// In a snapshot the position it is true for; a delta has its own as the event's id. Stands second.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub position: Option<Position>,
     /// Queues in full: all of them in a snapshot of the overview, new ones in a delta.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub queues: Vec<QueueSummary>,
@@ -169,6 +185,7 @@ impl Frame {
     pub fn new(topic: &Topic, now: Millis) -> Self {
         Self {
             topic: topic.to_string(),
+            position: None,
             queues: vec![],
             patches: vec![],
             removed: vec![],
@@ -177,6 +194,19 @@ impl Frame {
             more_jobs: 0,
             now,
         }
+    }
+
+    /// Topic and position of a frame that is still text. A browser's tabs pass each other frames of
+    /// hundreds of kilobytes, most of which concern only one of them: whom, is told from the beginning.
+    #[must_use]
+    pub fn head(json: &str) -> Option<(&str, Option<Position>)> {
+        // A topic is percent-encoded, so no quotation mark in it can be escaped.
+        let (topic, rest) = json.strip_prefix(r#"{"topic":""#)?.split_once('"')?;
+        let position = rest
+            .strip_prefix(r#","position":""#)
+            .and_then(|rest| rest.split_once('"'))
+            .and_then(|(text, _)| text.parse().ok());
+        Some((topic, position))
     }
 
     /// Whether there is anything to tell.
@@ -189,6 +219,15 @@ impl Frame {
             && self.jobs.is_empty()
             && self.more_jobs == 0
     }
+}
+
+/// The payload of `refused`: the other topics of the stream are followed, this one is not.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Refused {
+    /// The topic, as the client named it.
+    pub topic: String,
+    /// Why, in a sentence.
+    pub detail: String,
 }
 
 /// The payload of `heartbeat`: lets a page tell a quiet queue from a dead link.
@@ -209,6 +248,31 @@ pub struct Bye {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn the_head_of_a_frame_is_read_without_reading_the_frame() {
+        let queue = QueueRef {
+            store: "s".into(),
+            queue: "bull:\"quoted\"@1".into(),
+        };
+        let mut frame = Frame::new(&Topic::Queue(queue), 5);
+        let text = serde_json::to_string(&frame).unwrap();
+        assert_eq!(Frame::head(&text), Some((frame.topic.as_str(), None)), "{text}");
+        let position = Position { epoch: 0xabc, seq: 12 };
+        frame.position = Some(position);
+        let text = serde_json::to_string(&frame).unwrap();
+        assert_eq!(
+            Frame::head(&text),
+            Some((frame.topic.as_str(), Some(position))),
+            "{text}"
+        );
+        assert_eq!(serde_json::from_str::<Frame>(&text).unwrap(), frame);
+        assert!(
+            !frame.topic.contains('@'),
+            "a position after it could not be told: {}",
+            frame.topic
+        );
+    }
 
     #[test]
     fn topics_survive_names_made_of_anything() {

@@ -120,6 +120,35 @@ pub fn moment(ms: Millis) -> String {
     }
 }
 
+/// A moment as a clock shows it that is so many minutes ahead of UTC: `2026-11-21 07:41:32.120 UTC+2`.
+#[must_use]
+pub fn moment_at(ms: Millis, offset_min: i32) -> String {
+    match civil(ms.saturating_add(Millis::from(offset_min) * 60_000)) {
+        Some((date, time)) => format!("{date} {time} {}", zone(offset_min)),
+        None => format!("not a date ({ms})"),
+    }
+}
+
+/// The time of day on such a clock, `07:41:32 UTC+2`.
+#[must_use]
+pub fn clock_at(ms: Millis, offset_min: i32) -> String {
+    let local = civil(ms.saturating_add(Millis::from(offset_min) * 60_000));
+    local.map_or_else(
+        || UNKNOWN.to_owned(),
+        |(_, time)| format!("{} {}", &time[..8], zone(offset_min)),
+    )
+}
+
+/// How far a clock is from UTC: `UTC+2`, `UTC-3:30`, `UTC`.
+fn zone(offset_min: i32) -> String {
+    let sign = if offset_min < 0 { '-' } else { '+' };
+    match (offset_min.abs() / 60, offset_min.abs() % 60) {
+        (0, 0) => "UTC".into(),
+        (hours, 0) => format!("UTC{sign}{hours}"),
+        (hours, minutes) => format!("UTC{sign}{hours}:{minutes:02}"),
+    }
+}
+
 /// A moment in ISO 8601, for `<time datetime>`.
 #[must_use]
 pub fn iso(ms: Millis) -> String {
@@ -230,6 +259,16 @@ mod tests {
         assert_eq!(moment(1_795_239_692_120), "2026-11-21 05:41:32.120 UTC");
         assert_eq!(iso(-1), "1969-12-31T23:59:59.999Z");
         assert_eq!(moment(i64::MAX), format!("not a date ({})", i64::MAX));
+    }
+
+    #[test]
+    fn other_clocks_say_how_far_they_are_from_utc() {
+        let at = 1_795_239_692_120;
+        assert_eq!(moment_at(at, 120), "2026-11-21 07:41:32.120 UTC+2");
+        assert_eq!(moment_at(at, -570), "2026-11-20 20:11:32.120 UTC-9:30");
+        assert_eq!(clock_at(at, 345), "11:26:32 UTC+5:45");
+        assert_eq!(clock_at(at, 0), clock(at));
+        assert_eq!(moment_at(i64::MAX, 60), format!("not a date ({})", i64::MAX));
     }
 
     #[test]

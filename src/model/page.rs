@@ -7,11 +7,11 @@ use super::Millis;
 use super::flow::Flow;
 use super::insight::Insight;
 use super::job::{JobDetail, JobRow};
+use super::look::{Look, Sort};
 use super::queue::{QueueRef, QueueSummary};
 use super::schedule::SchedulesPage;
 use super::state::JobState;
 use super::store::StoreSummary;
-use super::verdict::Level;
 use super::vitals::StorePage;
 use super::worker::WorkersPage;
 use serde::{Deserialize, Serialize};
@@ -33,6 +33,10 @@ pub struct Page {
     pub after: String,
     /// `light`, `dark`, or empty to follow the system.
     pub theme: String,
+    /// Whether times are to be shown as the reader's own clock has them. The page is rendered in UTC all
+    /// the same: only the browser knows that clock.
+    #[serde(default)]
+    pub local_time: bool,
     /// What the page shows.
     pub body: Body,
 }
@@ -68,31 +72,18 @@ pub struct Overview {
     pub stores: Vec<StoreSummary>,
     /// Every known queue, the ones in trouble first.
     pub queues: Vec<QueueSummary>,
+    /// Which of them are shown, and how.
+    #[serde(default)]
+    pub look: Look,
+    /// The queues that the reader pinned to the top.
+    #[serde(default)]
+    pub pins: Vec<QueueRef>,
 }
 
 /// Puts the queues that need somebody first: by verdict, then by how long work waits, then by
 /// backlog, then by name.
 pub fn sort_by_trouble(queues: &mut [QueueSummary]) {
-    queues.sort_by_cached_key(|queue| {
-        let level = queue.verdict.level;
-        // Within a level of trouble age decides; where all is well the name does, so that lines
-        // stay where they are.
-        let (age, backlog) = match level {
-            Level::Bad | Level::Watch => (
-                queue.oldest_waiting.unwrap_or(Millis::MAX),
-                std::cmp::Reverse(queue.counts.backlog().unwrap_or(0)),
-            ),
-            _ => (0, std::cmp::Reverse(0)),
-        };
-        (
-            level,
-            age,
-            backlog,
-            queue.name.clone(),
-            queue.store.clone(),
-            queue.id.clone(),
-        )
-    });
+    queues.sort_by(|a, b| Sort::Trouble.compare(a, b));
 }
 
 /// A queue with one page of jobs of one state.

@@ -197,6 +197,49 @@ async fn several_topics_share_one_stream_and_one_position() {
 }
 
 #[tokio::test]
+async fn each_topic_of_a_stream_goes_on_from_a_place_of_its_own() {
+    let (_redis, mut oracle, drover) = board("a").await;
+    let after = drover.get("/api/v1/queues").await.json()["after"]
+        .as_str()
+        .unwrap()
+        .to_owned();
+    // Followed from here on, so that what comes is remembered.
+    let mut first = drover.stream(&format!("overview@{after},queue:redis/bull:a")).await;
+    let snapshot = first.next().await.unwrap();
+    assert_eq!(
+        (snapshot.name.as_str(), &snapshot.data["topic"]),
+        ("snapshot", &json!("queue:redis/bull:a"))
+    );
+    assert!(snapshot.data["position"].is_string(), "it says what it is true for");
+    oracle.add("a", "second", json!({}), json!({})).await;
+    let seen = first
+        .until("the new job on both", |event| {
+            event.id.clone().filter(|_| event.data["topic"] == "overview")
+        })
+        .await;
+    assert_ne!(seen, after);
+    let mut again = drover
+        .stream(&format!(
+            "store:redis,overview@{after},queue:redis/bull:a@{seen},queue:nowhere/q@{after}"
+        ))
+        .await;
+    let mut events = Vec::new();
+    for _ in 0..3 {
+        let event = again.next().await.unwrap();
+        events.push((event.name.clone(), event.data["topic"].as_str().unwrap().to_owned()));
+    }
+    let expected = [
+        ("refused", "queue:nowhere/q"),
+        ("snapshot", "store:redis"),
+        ("delta", "overview"),
+    ];
+    assert_eq!(
+        events,
+        expected.map(|(name, topic)| (name.to_owned(), topic.to_owned()))
+    );
+}
+
+#[tokio::test]
 async fn topics_that_mean_nothing_are_refused_with_a_reason() {
     let (_redis, _oracle, drover) = board("q").await;
     for (topics, status) in [

@@ -6,8 +6,8 @@
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
 
 mod bad_data;
-mod bad_records;
 mod bad_days;
+mod bad_records;
 mod base_path;
 mod contract;
 mod crowd;

@@ -1,7 +1,7 @@
 //! The frame around every page.
 
 use super::components::LinkBadge;
-use super::live::{self, Live};
+use super::live::{self, Live, Zone};
 use super::pages::{JobView, NoticeView, OverviewView, QueueView, SchedulesView, StoreView, WorkersView};
 use crate::base_path::BasePath;
 use crate::model::page::{Body, Page};
@@ -27,6 +27,11 @@ pub fn App(page: Page) -> impl IntoView {
     let live = Live::new(page.now);
     provide_context(live);
     live::start_clock(live);
+    let local_time = page.local_time;
+    // After the page has been taken up as it was rendered.
+    live::set_timeout(0, move || {
+        live.zone.set(if local_time { Zone::Local } else { Zone::Utc })
+    });
     let theme = page.theme.clone();
     let after = page.after.clone();
     let body = match page.body {
@@ -54,6 +59,10 @@ pub fn App(page: Page) -> impl IntoView {
                 <a href=base.href("/schedules") data-key="s">"Schedules"</a>
             </nav>
             <LinkBadge/>
+            <form class="theme time" method="post" action=base.href("/time") aria-label="Times">
+                <button name="time" value="" aria-pressed=(!local_time).to_string() title="Times in UTC">"UTC"</button>
+                <button name="time" value="local" aria-pressed=local_time.to_string() title="Times by this computer's clock">"Local"</button>
+            </form>
             <form class="theme" method="post" action=base.href("/theme") aria-label="Theme">
                 <ThemeButton value="light" label="Light" shown=theme.clone()/>
                 <ThemeButton value="dark" label="Dark" shown=theme.clone()/>
@@ -65,14 +74,14 @@ pub fn App(page: Page) -> impl IntoView {
             <h2>"Keyboard"</h2>
             <dl class="keys">
                 <dt><kbd>"j"</kbd>" "<kbd>"k"</kbd></dt><dd>"next and previous row"</dd>
-                <dt><kbd>"Enter"</kbd></dt><dd>"open the row"</dd>
+                <dt><kbd>"Enter"</kbd></dt><dd>"open the row, fold the group"</dd>
                 <dt><kbd>"["</kbd>" "<kbd>"]"</kbd></dt><dd>"previous and next job of the same state"</dd>
-                <dt><kbd>"/"</kbd></dt><dd>"search"</dd>
+                <dt><kbd>"/"</kbd></dt><dd>"search, filter"</dd>
                 <dt><kbd>"r"</kbd></dt><dd>"show what is new in a list"</dd>
                 <dt><kbd>"g"</kbd>" "<kbd>"o"</kbd></dt><dd>"all queues"</dd>
                 <dt><kbd>"g"</kbd>" "<kbd>"w"</kbd></dt><dd>"workers"</dd>
                 <dt><kbd>"g"</kbd>" "<kbd>"s"</kbd></dt><dd>"schedules"</dd>
-                <dt><kbd>"Esc"</kbd></dt><dd>"back, one level up"</dd>
+                <dt><kbd>"Esc"</kbd></dt><dd>"leave the field, show all, one level up"</dd>
                 <dt><kbd>"?"</kbd></dt><dd>"this help"</dd>
             </dl>
             <form method="dialog"><button>"Close"</button></form>

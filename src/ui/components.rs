@@ -71,7 +71,7 @@ pub fn Ago(#[prop(into)] at: Signal<Option<Millis>>) -> impl IntoView {
     view! {
         <time
             datetime=move || at.get().map(format::iso).unwrap_or_default()
-            title=move || at.get().map(format::moment).unwrap_or_default()
+            title=move || at.get().map(|at| live.both_moments(at)).unwrap_or_default()
         >
             {move || match at.get() {
                 Some(at) => ago(live.its_clock(), at),
@@ -99,7 +99,7 @@ pub fn Due(#[prop(into)] at: Signal<Option<Millis>>) -> impl IntoView {
     view! {
         <time
             datetime=move || at.get().map(format::iso).unwrap_or_default()
-            title=move || at.get().map(format::moment).unwrap_or_default()
+            title=move || at.get().map(|at| live.both_moments(at)).unwrap_or_default()
             class:overdue=move || at.get().is_some_and(|at| live.its_clock().saturating_sub(at) > 10_000)
         >
             {move || match at.get() {
@@ -151,23 +151,30 @@ pub fn LinkBadge() -> impl IntoView {
         LinkState::Static => "link static",
         LinkState::Connecting => "link connecting",
         LinkState::Live => "link live",
+        LinkState::Turns => "link turns",
         LinkState::Reconnecting { .. } => "link lost",
         LinkState::Resting => "link resting",
     };
     let text = move || match live.link.get() {
-        LinkState::Static => format!("as of {}", format::clock(live.made)),
+        LinkState::Static => format!("as of {}", live.clock(live.made)),
         LinkState::Connecting => "connecting".to_owned(),
         LinkState::Live => "live".to_owned(),
+        LinkState::Turns => "every few seconds: many tabs are open".to_owned(),
         LinkState::Reconnecting { since } => {
             format!(
                 "reconnecting, stale since {} ({})",
-                format::clock(since),
+                live.clock(since),
                 format::span(live.now.get() - since)
             )
         }
         LinkState::Resting => "paused while hidden".to_owned(),
     };
-    view! { <span class=class role="status" id="link">{text}</span> }
+    let other_clock = move || match live.link.get() {
+        LinkState::Static => live.other_moment(live.made),
+        LinkState::Reconnecting { since } => live.other_moment(since),
+        _ => String::new(),
+    };
+    view! { <span class=class role="status" id="link" title=other_clock>{text}</span> }
 }
 
 /// One line of what is the matter.
@@ -215,7 +222,7 @@ fn SilenceBanner(store: Signal<StoreSummary>) -> impl IntoView {
                 let effect = store.reach.effect();
                 let truth = match store.as_of {
                     Some(at) => view! {
-                        {format!("What is shown was true at {} (", format::clock(at))}
+                        {move || format!("What is shown was true at {} (", live.clock(at))}
                         {move || format::span(live.now.get() - at)}
                         " ago). Drover keeps trying; nothing needs to be restarted or reloaded."
                     }

@@ -1,4 +1,4 @@
-//! What moves: one event stream per tab, the clock, fetching and the keyboard.
+//! What moves: the event stream (one per browser), the clock, fetching and the keyboard.
 //!
 //! The server renders with [`Live`] standing still; in the browser the same signals begin to move.
 //! The parts that need a browser are in `live/browser.rs` and its neighbours, with twins for the server that do nothing, so
@@ -6,6 +6,7 @@
 
 use crate::model::Millis;
 use crate::model::event::Frame;
+use crate::model::format;
 use crate::model::store::StoreSummary;
 use leptos::prelude::*;
 
@@ -14,7 +15,21 @@ mod attention;
 #[cfg(feature = "hydrate")]
 mod browser;
 #[cfg(feature = "hydrate")]
+mod channel;
+#[cfg(feature = "hydrate")]
 mod keyboard;
+#[cfg(feature = "hydrate")]
+mod leader;
+#[cfg(feature = "hydrate")]
+mod place;
+#[cfg(any(feature = "hydrate", test))]
+#[cfg_attr(
+    not(feature = "hydrate"),
+    expect(dead_code, reason = "the server tests the rules; only a browser says the words")
+)]
+mod share;
+#[cfg(feature = "hydrate")]
+mod source;
 #[cfg(feature = "hydrate")]
 mod stream;
 
@@ -23,8 +38,12 @@ pub use attention::idle_ms;
 #[cfg(feature = "hydrate")]
 pub use browser::{
     after_hydration, document, fetch_json, fetch_text, hidden, is_at_end, path_and_query, pointer_inside,
-    scroll_to_end, set_timeout, start_clock,
+    scroll_to_end, set_timeout, start_clock, utc_offset,
 };
+#[cfg(feature = "hydrate")]
+pub use keyboard::focus_first_row;
+#[cfg(feature = "hydrate")]
+pub use place::{clicked_link, clicked_pin, on_back, push_address, remove_children, replace_address, send_form};
 #[cfg(feature = "hydrate")]
 pub use stream::follow;
 
@@ -42,6 +61,8 @@ pub enum LinkState {
         /// The last moment at which the page was known to be true.
         since: Millis,
     },
+    /// More is open in this browser than one stream takes: this page is looked after now and then.
+    Turns,
     /// Released on purpose while the tab is hidden.
     Resting,
 }
@@ -58,6 +79,19 @@ pub struct Live {
     pub ahead: RwSignal<Millis>,
     /// Whether changes arrive.
     pub link: RwSignal<LinkState>,
+    /// By whose clock times are shown.
+    pub zone: RwSignal<Zone>,
+}
+
+/// By whose clock times are shown; the other one is a hover away.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Zone {
+    /// As rendered: UTC, and no other clock is known.
+    Rendered,
+    /// UTC.
+    Utc,
+    /// The reader's own.
+    Local,
 }
 
 impl Live {
@@ -68,6 +102,41 @@ impl Live {
             made: now,
             ahead: RwSignal::new(0),
             link: RwSignal::new(LinkState::Static),
+            zone: RwSignal::new(Zone::Rendered),
+        }
+    }
+
+    /// The time of day of a moment, `05:41:32 UTC`, by the clock that the reader chose.
+    pub fn clock(&self, at: Millis) -> String {
+        match self.zone.get() {
+            Zone::Local => format::clock_at(at, utc_offset(at)),
+            Zone::Rendered | Zone::Utc => format::clock(at),
+        }
+    }
+
+    /// Date and time of a moment, by the clock that the reader chose.
+    pub fn moment(&self, at: Millis) -> String {
+        match self.zone.get() {
+            Zone::Local => format::moment_at(at, utc_offset(at)),
+            Zone::Rendered | Zone::Utc => format::moment(at),
+        }
+    }
+
+    /// The same by the other clock, for what shows one already; nothing if there is no other.
+    pub fn other_moment(&self, at: Millis) -> String {
+        match self.zone.get() {
+            Zone::Rendered => String::new(),
+            _ if utc_offset(at) == 0 => String::new(),
+            Zone::Utc => format::moment_at(at, utc_offset(at)),
+            Zone::Local => format::moment(at),
+        }
+    }
+
+    /// By both clocks, for what shows none.
+    pub fn both_moments(&self, at: Millis) -> String {
+        match (self.moment(at), self.other_moment(at)) {
+            (one, other) if other.is_empty() => one,
+            (one, other) => format!("{one}\n{other}"),
         }
     }
 
@@ -89,7 +158,7 @@ impl Live {
         match self.link.get() {
             LinkState::Reconnecting { since } => self.now.get() - since > 3_000,
             LinkState::Resting => true,
-            LinkState::Static | LinkState::Connecting | LinkState::Live => false,
+            LinkState::Static | LinkState::Connecting | LinkState::Live | LinkState::Turns => false,
         }
     }
 }
@@ -119,7 +188,9 @@ pub type OnFrame = Box<dyn Fn(Frame, bool)>;
 
 #[cfg(not(feature = "hydrate"))]
 pub use on_the_server::{
-    fetch_json, fetch_text, follow, hidden, idle_ms, is_at_end, pointer_inside, scroll_to_end, set_timeout, start_clock,
+    clicked_link, clicked_pin, fetch_json, fetch_text, focus_first_row, follow, hidden, idle_ms, is_at_end, on_back,
+    pointer_inside, push_address, remove_children, replace_address, scroll_to_end, send_form, set_timeout, start_clock,
+    utc_offset,
 };
 
 /// The twins: on the server nothing moves.
@@ -148,6 +219,30 @@ mod on_the_server {
     }
 
     pub fn scroll_to_end(_: &str) {}
+
+    pub fn utc_offset(_: crate::model::Millis) -> i32 {
+        0
+    }
+
+    pub fn on_back(_: impl Fn(String) + 'static) {}
+
+    pub fn push_address(_: &str) {}
+
+    pub fn replace_address(_: &str) {}
+
+    pub fn focus_first_row() {}
+
+    pub fn remove_children(_: &str, _: usize) {}
+
+    pub fn clicked_link<T>(_: &T, _: &str) -> Option<String> {
+        None
+    }
+
+    pub fn clicked_pin<T>(_: &T) -> Option<(crate::model::queue::QueueRef, (String, String))> {
+        None
+    }
+
+    pub fn send_form(_: &str, _: (String, String), _: impl FnOnce(bool) + 'static) {}
 
     pub fn set_timeout(_: i32, _: impl FnOnce() + 'static) {}
 

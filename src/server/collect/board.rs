@@ -8,7 +8,9 @@
 //! stuck ones cost what their positions cost.
 
 use crate::model::event::{Frame, JobChange, Topic};
+use crate::model::look::Look;
 use crate::model::page::Overview;
+pub use crate::model::position::Position;
 use crate::model::queue::{QueueRef, QueueSummary};
 use crate::model::store::StoreSummary;
 use crate::model::{Millis, now};
@@ -106,30 +108,6 @@ impl TopicState {
     }
 }
 
-/// Where a follower is: the process and the number of the last frame it has.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Position {
-    epoch: u64,
-    seq: u64,
-}
-
-impl std::fmt::Display for Position {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        write!(f, "{:x}-{}", self.epoch, self.seq)
-    }
-}
-
-impl std::str::FromStr for Position {
-    type Err = ();
-    fn from_str(text: &str) -> Result<Self, ()> {
-        let (epoch, seq) = text.split_once('-').ok_or(())?;
-        Ok(Self {
-            epoch: u64::from_str_radix(epoch, 16).map_err(|_| ())?,
-            seq: seq.parse().map_err(|_| ())?,
-        })
-    }
-}
-
 impl Default for Board {
     fn default() -> Self {
         Self {
@@ -181,6 +159,8 @@ impl Board {
         let overview = Overview {
             stores: inner.stores.clone(),
             queues: inner.queues.values().map(|queue| QueueSummary::clone(queue)).collect(),
+            look: Look::default(),
+            pins: vec![],
         };
         let seq = inner.seq;
         (overview, Position { epoch: self.epoch, seq })
@@ -294,13 +274,21 @@ impl Board {
 
     /// Follows topics, from `after` if that is still remembered, else from a snapshot.
     pub fn subscribe(self: &Arc<Self>, topics: Vec<Topic>, after: Option<Position>) -> Subscription {
+        self.subscribe_each(topics.into_iter().map(|topic| (topic, after)))
+    }
+
+    /// The same with a position for each topic: one stream may serve several pages, made at different moments.
+    pub fn subscribe_each(
+        self: &Arc<Self>,
+        topics: impl IntoIterator<Item = (Topic, Option<Position>)>,
+    ) -> Subscription {
         let mut inner = self.inner();
         let seq = inner.seq;
-        // A position of another process, or one from the future, is no position here.
-        let after = after.filter(|p| p.epoch == self.epoch && p.seq <= seq).map(|p| p.seq);
         let followed = topics
             .into_iter()
-            .map(|topic| {
+            .map(|(topic, after)| {
+                // A position of another process, or one from the future, is no position here.
+                let after = after.filter(|p| p.epoch == self.epoch && p.seq <= seq).map(|p| p.seq);
                 let state = inner
                     .topics
                     .entry(topic.clone())
@@ -345,7 +333,7 @@ impl Inner {
         }
     }
 
-    fn snapshot(&mut self, topic: &Topic) -> Bytes {
+    fn snapshot(&mut self, topic: &Topic, epoch: u64) -> Bytes {
         let seq = self.seq;
         if let Some(TopicState {
             snapshot: Some((at, bytes)),
@@ -356,6 +344,7 @@ impl Inner {
             return bytes.clone();
         }
         let mut frame = Frame::new(topic, now());
+        frame.position = Some(Position { epoch, seq });
         let store_of = |inner: &Self, id: &str| inner.stores.iter().filter(|s| s.id == id).cloned().collect();
         match topic {
             Topic::Overview => {
@@ -436,7 +425,7 @@ impl Subscription {
                     let first = state.ring.partition_point(|(seq, _)| *seq <= at);
                     deltas.extend(state.ring.range(first..).cloned());
                 }
-                None => snapshots.push(inner.snapshot(&followed.topic)),
+                None => snapshots.push(inner.snapshot(&followed.topic, self.board.epoch)),
             }
             followed.at = Some(seq);
         }

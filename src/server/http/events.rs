@@ -1,12 +1,13 @@
 //! `GET {base}/events`: the stream of changes.
 //!
 //! `topics` is a comma-separated list (see [`Topic`]); `after`, or the `Last-Event-ID` header of a
-//! browser that reconnects, is where to go on. Each stream holds a position and nothing else; a
+//! browser that reconnects, is where to go on. A topic may carry a place of its own, `topic@position`:
+//! one stream may serve several pages, each made at its own moment. Each stream holds a position and nothing else; a
 //! frame is made once and shared by all who get it. A slow reader is not sent what it has no room
 //! for: when it has room again it gets what it missed, or a snapshot.
 
 use super::problem::refuse;
-use crate::model::event::{Bye, Heartbeat, Topic};
+use crate::model::event::{BadTopic, Bye, Heartbeat, Refused, Topic};
 use crate::model::now;
 use crate::server::collect::board::{Position, Subscription};
 use crate::server::state::{App, StreamPlace};
@@ -41,25 +42,37 @@ pub struct EventsQuery {
 /// Opens a stream.
 pub async fn stream(State(app): State<App>, Query(query): Query<EventsQuery>, headers: HeaderMap) -> Response {
     let names = query.topics.as_deref().unwrap_or("overview");
-    let topics: Result<Vec<Topic>, _> = names
+    let topics: Result<Vec<(Topic, Option<Position>)>, _> = names
         .split(',')
         .filter(|name| !name.is_empty())
-        .map(str::parse)
+        .map(|name| {
+            // An `@` within a topic is escaped. A place that is none is answered with a snapshot.
+            let (topic, at) = name.split_once('@').unwrap_or((name, ""));
+            Ok((topic.parse()?, at.parse().ok()))
+        })
         .collect();
     let topics = match topics {
         Ok(topics) if (1..=TOPICS_MAX).contains(&topics.len()) => topics,
         Ok(_) => return bad_topics(format!("Name 1 to {TOPICS_MAX} topics.")),
-        Err(error) => return bad_topics(format!("One of {names:?} is {error}.")),
+        Err::<_, BadTopic>(error) => return bad_topics(format!("One of {names:?} is {error}.")),
     };
-    for topic in &topics {
-        let store = match topic {
-            Topic::Overview => continue,
-            Topic::Store(store) => store,
-            Topic::Queue(queue) | Topic::Job(queue, _) => &queue.store,
-        };
-        if let Err(refusal) = app.service().store(store) {
-            return refusal.into_response();
+    // A topic about an unknown store is refused. If it is one of several, the others are followed all
+    // the same: they may belong to other tabs of the browser.
+    let mut ready = VecDeque::from([Bytes::from_static(b"retry: 3000\n\n")]);
+    let mut followed = Vec::with_capacity(topics.len());
+    let mut last_refusal = None;
+    for (topic, at) in topics {
+        match topic.store().map(|store| app.service().store(store)) {
+            Some(Err(refusal)) => {
+                let (topic, detail) = (topic.to_string(), refusal.problem().detail);
+                ready.push_back(frame("refused", &Refused { topic, detail }));
+                last_refusal = Some(refusal);
+            }
+            _ => followed.push((topic, at)),
         }
+    }
+    if let Some(refusal) = last_refusal.filter(|_| followed.is_empty()) {
+        return refusal.into_response();
     }
     let Some(place) = app.open_stream() else {
         let mut response = refuse(
@@ -80,14 +93,15 @@ pub async fn stream(State(app): State<App>, Query(query): Query<EventsQuery>, he
     };
     // A browser that reconnects by itself repeats the first address and adds the header: the header
     // is newer.
-    let last = headers
-        .get("last-event-id")
-        .and_then(|id| id.to_str().ok())
-        .map(str::to_owned);
-    let after = last.or(query.after).and_then(|text| text.parse::<Position>().ok());
+    let last = headers.get("last-event-id").and_then(|id| id.to_str().ok());
+    let last = last.and_then(|text| text.parse::<Position>().ok());
+    let query_after = query.after.and_then(|text| text.parse::<Position>().ok());
+    let followed = followed
+        .into_iter()
+        .map(|(topic, at)| (topic, last.or(at).or(query_after)));
     let follower = Follower {
-        subscription: app.board().subscribe(topics, after),
-        ready: VecDeque::from([Bytes::from_static(b"retry: 3000\n\n")]),
+        subscription: app.board().subscribe_each(followed),
+        ready,
         heartbeat: Instant::now() + HEARTBEAT,
         stop: app.stop().clone(),
         ended: false,

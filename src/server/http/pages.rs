@@ -14,11 +14,12 @@ use crate::server::state::App;
 use crate::ui;
 use axum::Extension;
 use axum::extract::State;
-use axum::http::{HeaderMap, HeaderValue, StatusCode, header};
+use axum::http::{HeaderMap, HeaderValue, StatusCode, Uri, header};
 use axum::response::{Html, IntoResponse, Response};
 
 pub mod job;
 pub mod overview;
+pub mod pins;
 pub mod queue;
 pub mod schedules;
 pub mod store;
@@ -26,6 +27,7 @@ pub mod theme;
 pub mod workers;
 
 pub use overview::Rendered;
+use theme::Taste;
 
 /// Anything else.
 pub async fn not_found(State(app): State<App>, nonce: Option<Extension<Nonce>>, headers: HeaderMap) -> Response {
@@ -45,6 +47,41 @@ fn see_other(to: &str) -> Response {
     let mut response = StatusCode::SEE_OTHER.into_response();
     if let Ok(to) = HeaderValue::from_str(to) {
         response.headers_mut().insert(header::LOCATION, to);
+    }
+    response
+}
+
+/// Leads back to the page that a form was on, if it is one of ours.
+fn go_back(app: &App, headers: &HeaderMap) -> Response {
+    let base = &app.config().base_path;
+    let referer = headers
+        .get(header::REFERER)
+        .and_then(|value| value.to_str().ok())
+        .and_then(|text| text.parse::<Uri>().ok());
+    let (path, query) = match referer.as_ref() {
+        Some(uri) => (
+            uri.path(),
+            uri.query().map_or_else(String::new, |query| format!("?{query}")),
+        ),
+        None => ("/", String::new()),
+    };
+    // Only its path: another host's page has none here.
+    let back = match base.strip(path) {
+        "/" => base.href("/") + &query,
+        inner => base.href(&format!("{inner}{query}")),
+    };
+    let back = if back.starts_with("//") { base.href("/") } else { back };
+    see_other(&back)
+}
+
+/// Sets a cookie for this board, or removes it with an age of 0.
+fn remember(app: &App, mut response: Response, name: &str, value: &str, age_s: u32) -> Response {
+    let cookie = format!(
+        "{name}={value}; Path={}; Max-Age={age_s}; HttpOnly; SameSite=Lax",
+        app.config().base_path.cookie_path()
+    );
+    if let Ok(cookie) = HeaderValue::from_str(&cookie) {
+        response.headers_mut().append(header::SET_COOKIE, cookie);
     }
     response
 }
@@ -75,34 +112,23 @@ fn notice(
         detail,
         links,
     });
-    let html = document(app, &theme_of(headers), None, body, &nonce.0);
+    let html = document(app, &Taste::of(headers), None, body, &nonce.0);
     (status, Html(html)).into_response()
 }
 
 fn show(app: &App, nonce: &Nonce, headers: &HeaderMap, position: Position, body: Body) -> Response {
-    Html(document(app, &theme_of(headers), Some(position), body, &nonce.0)).into_response()
-}
-
-fn theme_of(headers: &HeaderMap) -> String {
-    headers
-        .get_all(header::COOKIE)
-        .iter()
-        .filter_map(|value| value.to_str().ok())
-        .flat_map(|cookies| cookies.split(';'))
-        .filter_map(|cookie| cookie.trim().strip_prefix("drover_theme="))
-        .find(|theme| matches!(*theme, "light" | "dark"))
-        .unwrap_or_default()
-        .to_owned()
+    Html(document(app, &Taste::of(headers), Some(position), body, &nonce.0)).into_response()
 }
 
 /// The whole document.
-fn document(app: &App, theme: &str, position: Option<Position>, body: Body, nonce: &str) -> String {
+fn document(app: &App, taste: &Taste, position: Option<Position>, body: Body, nonce: &str) -> String {
     let base = &app.config().base_path;
     let page = Page {
         base: base.as_str().to_owned(),
         now: now(),
         after: position.map_or_else(String::new, |position| position.to_string()),
-        theme: theme.to_owned(),
+        theme: taste.theme.clone(),
+        local_time: taste.local_time,
         body,
     };
     // The only character that could end the script element or begin another.
@@ -124,10 +150,9 @@ fn document(app: &App, theme: &str, position: Option<Position>, body: Body, nonc
         });
     let title = ui::title(&page);
     let icon = base.href("/favicon.svg");
-    let theme = if theme.is_empty() {
-        String::new()
-    } else {
-        format!(" data-theme=\"{theme}\"")
+    let theme = match taste.theme.as_str() {
+        "" => String::new(),
+        theme => format!(" data-theme=\"{theme}\""),
     };
     let markup = ui::render(page);
     format!(

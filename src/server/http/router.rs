@@ -20,6 +20,8 @@ pub fn router(app: App) -> Router {
         .route("/stores/{store}", get(pages::store::store))
         .route("/stores/{store}/charts/{series}", get(pages::store::chart))
         .route("/theme", post(pages::theme::choose))
+        .route("/time", post(pages::theme::choose_time))
+        .route("/pins", post(pages::pins::change))
         // what the pages are made of
         .route("/pkg/{file}", get(assets::pkg))
         .route("/{file}", get(assets::root))

@@ -81,11 +81,6 @@ impl Redis {
         }
     }
 
-    /// Its working directory.
-    pub(crate) fn dir(&self) -> &std::path::Path {
-        self.dir.path()
-    }
-
     /// How often all commands were called since the start.
     pub(crate) fn calls_in_all(&self) -> u64 {
         self.calls().into_iter().map(|(_, calls)| calls).sum()

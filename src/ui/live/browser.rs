@@ -53,10 +53,56 @@ pub fn hidden() -> bool {
     document().hidden()
 }
 
+/// By how many minutes the reader's clock was ahead of UTC at a moment.
+pub fn utc_offset(at: crate::model::Millis) -> i32 {
+    #[expect(clippy::cast_precision_loss, reason = "a date is exact far beyond the year 9999")]
+    let date = js_sys::Date::new(&JsValue::from_f64(at as f64));
+    let minutes = -date.get_timezone_offset();
+    #[expect(clippy::cast_possible_truncation, reason = "less than a day")]
+    let minutes = if minutes.is_finite() { minutes as i32 } else { 0 };
+    minutes
+}
+
 /// Runs `then` once, later.
 pub fn set_timeout(ms: i32, then: impl FnOnce() + 'static) {
     let then = Closure::once_into_js(then);
     let _ = window().set_timeout_with_callback_and_timeout_and_arguments_0(then.unchecked_ref(), ms);
+}
+
+/// Runs `then` again and again for as long as the page lives.
+pub(super) fn set_interval(ms: i32, then: impl Fn() + 'static) {
+    let then = Closure::<dyn Fn()>::new(then);
+    let _ = window().set_interval_with_callback_and_timeout_and_arguments_0(then.as_ref().unchecked_ref(), ms);
+    // Lives as long as the page.
+    then.forget();
+}
+
+/// Runs `then` whenever this happens to the window, for as long as the page lives.
+pub(super) fn on_event(name: &str, then: impl Fn() + 'static) {
+    on(&window(), name, then);
+}
+
+/// The same for the document.
+pub(super) fn on_document_event(name: &str, then: impl Fn() + 'static) {
+    on(&document(), name, then);
+}
+
+fn on(target: &web_sys::EventTarget, name: &str, then: impl Fn() + 'static) {
+    let then = Closure::<dyn Fn()>::new(then);
+    let _ = target.add_event_listener_with_callback(name, then.as_ref().unchecked_ref());
+    // Lives as long as the page.
+    then.forget();
+}
+
+/// Whether the page was opened where nobody looks: in a tab behind others.
+pub(super) fn hidden_at_start() -> bool {
+    document().hidden()
+}
+
+/// A name that no other tab has.
+pub(super) fn random_id() -> String {
+    let part = || js_sys::Math::random().to_string().split_off(2);
+    part() + &part()
 }
 
 /// Whether the pointer or the focus is in the element with this id: then its rows must not move.

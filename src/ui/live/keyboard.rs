@@ -88,6 +88,11 @@ fn focus(element: Option<web_sys::Element>) -> bool {
         .is_some_and(|element| element.focus().is_ok())
 }
 
+/// Puts the focus on the first row.
+pub fn focus_first_row() {
+    focus(document().query_selector("[data-row]").ok().flatten());
+}
+
 /// Moves the focus from row to row.
 fn step(by: i32) -> bool {
     let Ok(rows) = document().query_selector_all("[data-row]") else {

@@ -1,198 +1,488 @@
-//! The page's event stream.
+//! The event stream of a page, which all tabs of a browser share.
 //!
-//! The browser's own `EventSource` gives up for ever on some failures and cannot be given a place to
-//! go on from, so it is owned here: opened with `after`, reopened after a pause that grows and is
-//! never the same twice, given up when nothing has been heard for longer than two heartbeats, and
-//! released while the tab is hidden, because a browser has six connections per host to share with
-//! the rest of the application.
+//! A browser has six connections per host under HTTP/1.1, to share with the rest of the application
+//! under that host: a stream for each tab would freeze it at the sixth. So one tab leads. It holds the
+//! one `EventSource`, for the topics of all tabs, and hands every frame on to the others.
+//!
+//! **Who leads.** The tab that holds the Web Lock; when it closes, crashes or goes to another page, the
+//! browser gives the lock to the next. On plain HTTP there are no locks: then a tab that hears of no
+//! leader claims the lead, of two that do the smaller id keeps it, and one that leaves says so. A visible
+//! tab that asks and gets no answer takes the lead away. Without a channel a tab leads itself alone.
+//! Nothing below depends on there being one leader only: two for a moment are two streams, not a wrong
+//! page.
+//!
+//! **What is handed on.** Each tab says which topics it wants and the position its page is true for
+//! ([`Word::Want`]). The leader opens the stream from there, topic by topic, and announces from which
+//! place on it hands on *everything* ([`Word::Covers`]). A tab believes changes only after an
+//! announcement that begins no later than its own page ends, so nothing is lost; and only those with
+//! numbers above its own, so nothing is shown twice or goes back (a [`Gate`]). If an announcement begins
+//! too late for it, it says again where it is, and the leader opens the stream anew from there; that
+//! costs one request and is invisible. The channel keeps the order of what one tab says, which is all
+//! that this rests on. A new leader asks everybody ([`Word::Lead`]) and starts from the answers.
+//!
+//! **When nobody looks.** A tab hidden for a minute wants nothing any more; without wishes the leader
+//! closes the stream. A tab that is looked at again says where its page stands and gets what it missed.
+//!
+//! **More topics than one stream takes.** Visible tabs first, then the newest; the others take turns
+//! every few seconds ([`LinkState::Turns`]).
+//!
+//! Here is the tab; what it does while it leads is in [`super::leader`].
 
-use super::browser::{document, set_time, set_timeout, window};
+use super::browser::{document, hidden_at_start, on_event, random_id, set_interval, set_time, set_timeout};
+use super::channel::{Channel, Heard, Line, Post};
+use super::leader::Leader;
+use super::share::{Gate, Place, Roster, Word};
 use super::{LinkState, Live, OnFrame};
-use crate::model::event::{Bye, Frame, Heartbeat};
+use crate::model::event::{Frame, Refused};
 use crate::ui::app::base;
 use leptos::prelude::*;
-use percent_encoding::{NON_ALPHANUMERIC, utf8_percent_encode};
 use std::cell::{Cell, RefCell};
+use std::collections::VecDeque;
 use std::rc::Rc;
-use wasm_bindgen::JsCast as _;
-use wasm_bindgen::prelude::*;
-use web_sys::{EventSource, MessageEvent};
 
-/// Silence after which the link counts as dead: two heartbeats and a half.
+/// How long a hidden tab is still kept up to date.
+const HIDDEN_MS: i32 = 60_000;
+
+/// A leader that says nothing for this long is none: two heartbeats and a half.
 const SILENCE_MS: f64 = 25_000.0;
 
-/// How long a hidden tab keeps its stream.
-const HIDDEN_MS: i32 = 30_000;
+/// A leader that does not answer a visible tab for this long is stuck.
+const ANSWER_MS: f64 = 3_000.0;
 
-/// The longest pause between two attempts.
-const PAUSE_MAX_MS: f64 = 15_000.0;
+/// Every so often a tab says what it wants although nothing changed, so that nobody forgets it.
+const REPEAT_MS: f64 = 20_000.0;
 
-struct Stream {
+/// How often a tab looks whether all is well.
+const LOOK_MS: i32 = 2_500;
+
+/// Without locks: how long a tab listens for a leader before it claims the lead itself.
+const CLAIM_MS: f64 = 150.0;
+
+/// This tab.
+pub(super) struct Tab {
+    pub(super) id: String,
+    /// Where streams are opened.
+    pub(super) events: String,
     live: Live,
-    url: String,
     on_frame: OnFrame,
-    /// The last position that was reached.
-    after: RefCell<String>,
-    source: RefCell<Option<Source>>,
+    gates: RefCell<Vec<Gate>>,
+    pub(super) roster: RefCell<Roster>,
+    channel: RefCell<Option<Channel>>,
+    line: RefCell<Option<Rc<Line>>>,
+    /// Whom this tab listens to.
+    leader: RefCell<String>,
+    /// What it does while it leads.
+    pub(super) lead: RefCell<Option<Leader>>,
+    /// Said and not yet heard by this tab itself: the channel brings a tab only what others say.
+    inbox: RefCell<VecDeque<Heard>>,
+    hearing: Cell<bool>,
+    /// When the leader was last heard of, and since when an answer is due.
     heard: Cell<f64>,
-    attempts: Cell<u32>,
-    /// Counts openings, so that a timer of an earlier one changes nothing.
-    generation: Cell<u32>,
+    asked: Cell<Option<f64>>,
+    told: Cell<f64>,
+    /// Whether the connection stands; `None` before it is known.
+    up: Cell<Option<bool>>,
+    /// Taking turns; refused by the server; released while hidden; left for the back-forward cache.
+    turns: Cell<bool>,
+    refused: Cell<bool>,
+    resting: Cell<bool>,
+    away: Cell<bool>,
+    /// Counts changes of visibility, so that the timer of an earlier one changes nothing.
+    looks: Cell<u32>,
 }
 
-/// An open connection and the callbacks it needs.
-struct Source {
-    events: EventSource,
-    _callbacks: Vec<Closure<dyn Fn(MessageEvent)>>,
-}
-
-impl Drop for Source {
-    fn drop(&mut self) {
-        self.events.close();
-    }
+pub(super) fn clock() -> f64 {
+    js_sys::Date::now()
 }
 
 /// Follows `topics` (a comma-separated list) from `after` for as long as the page lives.
 pub fn follow(live: Live, topics: &str, after: String, on_frame: OnFrame) {
-    let topics = utf8_percent_encode(topics, NON_ALPHANUMERIC);
-    let stream = Rc::new(Stream {
+    let at = after.parse().ok();
+    let gate = |topic: &str| Gate {
+        topic: topic.to_owned(),
+        at,
+        open: false,
+    };
+    let tab = Rc::new(Tab {
+        id: random_id(),
+        events: base().href("/events"),
         live,
-        url: format!("{}?topics={topics}", base().href("/events")),
         on_frame,
-        after: RefCell::new(after),
-        source: RefCell::new(None),
-        heard: Cell::new(js_sys::Date::now()),
-        attempts: Cell::new(0),
-        generation: Cell::new(0),
+        gates: RefCell::new(topics.split(',').map(gate).collect()),
+        roster: RefCell::default(),
+        channel: RefCell::new(None),
+        line: RefCell::new(None),
+        leader: RefCell::default(),
+        lead: RefCell::new(None),
+        inbox: RefCell::default(),
+        hearing: Cell::new(false),
+        heard: Cell::new(clock()),
+        asked: Cell::new(None),
+        told: Cell::new(0.0),
+        up: Cell::new(None),
+        turns: Cell::new(false),
+        refused: Cell::new(false),
+        resting: Cell::new(false),
+        away: Cell::new(false),
+        looks: Cell::new(0),
     });
     live.link.set(LinkState::Connecting);
-    watch_visibility(&stream);
-    watch_silence(&stream);
-    open(&stream);
+    watch_visibility(&tab);
+    watch_over(&tab);
+    let (leaving, coming) = (tab.clone(), tab.clone());
+    on_event("pagehide", move || leave(&leaving));
+    on_event("pageshow", move || {
+        if coming.away.replace(false) {
+            enter(&coming);
+        }
+    });
+    enter(&tab);
+    if hidden_at_start() {
+        hide_later(&tab);
+    }
 }
 
-fn open(stream: &Rc<Stream>) {
-    stream.generation.set(stream.generation.get() + 1);
-    let url = format!("{}&after={}", stream.url, stream.after.borrow());
-    let Ok(events) = EventSource::new(&url) else {
-        return lost(stream);
-    };
-    let mut callbacks = Vec::new();
-    let mut on = |name: &str, then: fn(&Rc<Stream>, &MessageEvent)| {
-        let weak = Rc::downgrade(stream);
-        let callback = Closure::<dyn Fn(MessageEvent)>::new(move |event: MessageEvent| {
-            if let Some(stream) = weak.upgrade() {
-                then(&stream, &event);
+/// Joins the other tabs.
+fn enter(tab: &Rc<Tab>) {
+    // Tabs of another version may speak otherwise; another base path is another board.
+    let name = format!("drover {} {}", env!("CARGO_PKG_VERSION"), tab.events);
+    let ears = Rc::downgrade(tab);
+    let channel = Channel::join(&name, move |heard| {
+        if let Some(tab) = ears.upgrade() {
+            hear(&tab, heard);
+        }
+    });
+    let alone = channel.is_none();
+    tab.channel.replace(channel);
+    if alone {
+        return lead(tab);
+    }
+    let (up, down) = (Rc::downgrade(tab), Rc::downgrade(tab));
+    let line = Line::new(
+        &name,
+        Box::new(move || {
+            if let Some(tab) = up.upgrade() {
+                lead(&tab);
             }
-        });
-        let _ = events.add_event_listener_with_callback(name, callback.as_ref().unchecked_ref());
-        callbacks.push(callback);
+        }),
+        Box::new(move || {
+            if let Some(tab) = down.upgrade() {
+                step_down(&tab);
+            }
+        }),
+    );
+    match &line {
+        Some(line) => line.stand(false),
+        None => claim_later(tab),
+    }
+    tab.line.replace(line);
+    want(tab);
+}
+
+/// The page is left, perhaps to come back.
+fn leave(tab: &Rc<Tab>) {
+    tab.away.set(true);
+    tab.lead.replace(None);
+    if let Some(channel) = tab.channel.take() {
+        channel.say(&Word::Gone { tab: tab.id.clone() });
+    }
+    if let Some(line) = tab.line.take() {
+        line.leave();
+    }
+    tab.leader.take();
+    for gate in tab.gates.borrow_mut().iter_mut() {
+        gate.open = false;
+    }
+}
+
+fn lead(tab: &Rc<Tab>) {
+    if tab.lead.borrow().is_none() && !tab.away.get() {
+        let others = tab.roster.borrow().others(&tab.id);
+        tab.lead.replace(Some(Leader::new(others)));
+        say(tab, Word::Lead { leader: tab.id.clone() });
+        super::leader::begin(tab);
+    }
+}
+
+fn step_down(tab: &Rc<Tab>) {
+    // Dropping the leader closes its connection.
+    if tab.lead.replace(None).is_some() {
+        want(tab);
+    }
+}
+
+/// Without locks: claims the lead unless somebody else turns out to have it.
+fn claim_later(tab: &Rc<Tab>) {
+    let (tab, since) = (tab.clone(), clock());
+    #[expect(clippy::cast_possible_truncation, reason = "a fraction of a second")]
+    let pause = (CLAIM_MS * (1.0 + js_sys::Math::random())) as i32;
+    set_timeout(pause, move || {
+        let heard = tab.heard.get() > since && !tab.leader.borrow().is_empty();
+        if !heard && tab.line.borrow().is_none() {
+            lead(&tab);
+        }
+    });
+}
+
+/// Takes the lead away from whoever has it and is stuck.
+fn take_over(tab: &Rc<Tab>) {
+    tab.heard.set(clock());
+    tab.asked.set(None);
+    let line = tab.line.borrow().clone();
+    match line {
+        Some(line) => line.stand(true),
+        None => lead(tab),
+    }
+}
+
+/// Says something to all tabs, this one included.
+pub(super) fn say(tab: &Rc<Tab>, word: Word) {
+    if let Some(channel) = &*tab.channel.borrow() {
+        channel.say(&word);
+    }
+    hear(tab, Heard::Word(word));
+}
+
+/// Hands a frame on to all tabs, this one included.
+pub(super) fn hand_on(tab: &Rc<Tab>, post: Post) {
+    if let Some(channel) = &*tab.channel.borrow() {
+        channel.hand_on(&post);
+    }
+    hear(tab, Heard::Post(post));
+}
+
+/// Says what this tab wants and where its page stands.
+fn want(tab: &Rc<Tab>) {
+    let place = |gate: &Gate| Place {
+        topic: gate.topic.clone(),
+        at: gate.at,
     };
-    on("open", |stream, _| heard(stream));
-    on("snapshot", |stream, event| frame(stream, event, true));
-    on("delta", |stream, event| frame(stream, event, false));
-    on("heartbeat", |stream, event| {
-        heard(stream);
-        if let Some(beat) = read::<Heartbeat>(event) {
-            set_time(beat.now);
+    let topics: Vec<Place> = match tab.resting.get() {
+        true => vec![],
+        false => tab.gates.borrow().iter().map(place).collect(),
+    };
+    let (now, hidden) = (clock(), document().hidden());
+    tab.told.set(now);
+    if !topics.is_empty() && tab.asked.get().is_none() {
+        tab.asked.set(Some(now));
+    }
+    let tab_id = tab.id.clone();
+    say(
+        tab,
+        Word::Want {
+            tab: tab_id,
+            topics,
+            hidden,
+        },
+    );
+}
+
+/// Hears one thing after the other: what is said in answer waits until its cause has been dealt with.
+fn hear(tab: &Rc<Tab>, heard: Heard) {
+    tab.inbox.borrow_mut().push_back(heard);
+    if tab.hearing.replace(true) {
+        return;
+    }
+    loop {
+        let next = tab.inbox.borrow_mut().pop_front();
+        match next {
+            Some(Heard::Word(word)) => take_word(tab, word),
+            Some(Heard::Post(post)) => take_post(tab, &post),
+            None => break,
         }
-    });
-    on("bye", |stream, event| {
-        let pause = read::<Bye>(event).map_or(1000, |bye| bye.retry_ms);
-        close(stream);
-        reopen_after(stream, f64::from(pause));
-    });
-    on("error", |stream, _| lost(stream));
-    stream.heard.set(js_sys::Date::now());
-    stream.source.replace(Some(Source {
-        events,
-        _callbacks: callbacks,
-    }));
-}
-
-fn read<T: serde::de::DeserializeOwned>(event: &MessageEvent) -> Option<T> {
-    serde_json::from_str(&event.data().as_string()?).ok()
-}
-
-fn heard(stream: &Rc<Stream>) {
-    stream.heard.set(js_sys::Date::now());
-    stream.attempts.set(0);
-    if stream.live.link.get_untracked() != LinkState::Live {
-        stream.live.link.set(LinkState::Live);
     }
+    tab.hearing.set(false);
+    show(tab);
 }
 
-fn frame(stream: &Rc<Stream>, event: &MessageEvent, snapshot: bool) {
-    heard(stream);
-    let id = event.last_event_id();
-    if !id.is_empty() {
-        stream.after.replace(id);
-    }
-    if let Some(frame) = read::<Frame>(event) {
-        set_time(frame.now);
-        (stream.on_frame)(frame, snapshot);
-    }
-}
-
-fn close(stream: &Rc<Stream>) {
-    stream.source.replace(None);
-}
-
-/// The link broke: say so, and come back after a pause.
-fn lost(stream: &Rc<Stream>) {
-    close(stream);
-    let pause = (500.0 * 2_f64.powi(stream.attempts.get().min(5).cast_signed())).min(PAUSE_MAX_MS);
-    reopen_after(stream, pause * (0.5 + js_sys::Math::random() / 2.0));
-}
-
-fn reopen_after(stream: &Rc<Stream>, pause: f64) {
-    stream.attempts.set(stream.attempts.get() + 1);
-    if !matches!(stream.live.link.get_untracked(), LinkState::Reconnecting { .. }) {
-        let since = stream.live.now.get_untracked();
-        stream.live.link.set(LinkState::Reconnecting { since });
-    }
-    let generation = stream.generation.get();
-    let stream = stream.clone();
-    #[expect(clippy::cast_possible_truncation, reason = "at most 15,000")]
-    set_timeout(pause as i32, move || {
-        let current = stream.generation.get() == generation && stream.source.borrow().is_none();
-        if current && !document().hidden() {
-            open(&stream);
+fn take_word(tab: &Rc<Tab>, word: Word) {
+    match word {
+        Word::Want {
+            tab: who,
+            topics,
+            hidden,
+        } => {
+            tab.roster.borrow_mut().note(&who, &topics, hidden, clock());
+            super::leader::wanted(tab, &who, &topics);
         }
-    });
-}
-
-/// A connection can die without a word (a laptop that slept, a proxy that forgot): heartbeats tell.
-fn watch_silence(stream: &Rc<Stream>) {
-    let stream = stream.clone();
-    let check = Closure::<dyn Fn()>::new(move || {
-        let silent = js_sys::Date::now() - stream.heard.get() > SILENCE_MS;
-        if silent && stream.source.borrow().is_some() {
-            lost(&stream);
+        Word::Gone { tab: who } => {
+            tab.roster.borrow_mut().forget(&who);
+            super::leader::left(tab, &who);
+            if *tab.leader.borrow() == who && tab.line.borrow().is_none() {
+                tab.leader.take();
+                claim_later(tab);
+            }
         }
-    });
-    let _ = window().set_interval_with_callback_and_timeout_and_arguments_0(check.as_ref().unchecked_ref(), 2_500);
-    // Lives as long as the page.
-    check.forget();
-}
-
-fn watch_visibility(stream: &Rc<Stream>) {
-    let stream = stream.clone();
-    let change = Closure::<dyn Fn()>::new(move || {
-        if document().hidden() {
-            let generation = stream.generation.get();
-            let stream = stream.clone();
-            set_timeout(HIDDEN_MS, move || {
-                if document().hidden() && stream.generation.get() == generation {
-                    close(&stream);
-                    stream.live.link.set(LinkState::Resting);
+        Word::Lead { leader } => {
+            let rivals = tab.lead.borrow().is_some() && leader != tab.id;
+            // Who holds the lock leads; among claims the smaller id does.
+            if rivals && tab.line.borrow().is_none() && tab.id < leader {
+                return say(tab, Word::Lead { leader: tab.id.clone() });
+            }
+            if rivals {
+                tab.lead.replace(None);
+            }
+            listen_to(tab, &leader);
+            want(tab);
+        }
+        Word::Covers { leader, topics, turns } => {
+            listen_to(tab, &leader);
+            tab.asked.set(None);
+            let (mut content, mut in_turn) = (true, false);
+            for gate in tab.gates.borrow_mut().iter_mut() {
+                match topics.iter().find(|place| place.topic == gate.topic) {
+                    Some(place) => content &= gate.covers(place.at),
+                    None => {
+                        gate.open = false;
+                        let known = turns.contains(&gate.topic);
+                        in_turn |= known;
+                        content &= known;
+                    }
                 }
-            });
-        } else if stream.source.borrow().is_none() {
-            open(&stream);
+            }
+            tab.turns.set(in_turn);
+            if !content && !tab.resting.get() {
+                want(tab);
+            }
+        }
+        Word::Link { leader, up } => {
+            if *tab.leader.borrow() == leader {
+                tab.heard.set(clock());
+                tab.up.set(Some(up));
+            }
+        }
+        Word::Beat { leader, now } => {
+            if *tab.leader.borrow() == leader {
+                tab.heard.set(clock());
+                set_time(now);
+            }
+        }
+    }
+}
+
+/// From now on only what this leader hands on counts; of that, only what it announces first.
+fn listen_to(tab: &Rc<Tab>, leader: &str) {
+    tab.heard.set(clock());
+    if *tab.leader.borrow() != leader {
+        tab.leader.replace(leader.to_owned());
+        for gate in tab.gates.borrow_mut().iter_mut() {
+            gate.open = false;
+        }
+    }
+}
+
+fn take_post(tab: &Rc<Tab>, post: &Post) {
+    if *tab.leader.borrow() != post.leader {
+        return;
+    }
+    tab.heard.set(clock());
+    let Some((topic, snapshot_at)) = Frame::head(&post.data) else {
+        return;
+    };
+    let id = post.id.parse().ok();
+    let snapshot = post.kind == "snapshot";
+    let mut mine = false;
+    for gate in tab.gates.borrow_mut().iter_mut() {
+        if gate.topic == topic {
+            mine = match (post.kind.as_str(), id) {
+                ("snapshot", _) => gate.snapshot(snapshot_at),
+                ("delta", Some(id)) => gate.delta(id),
+                _ => false,
+            };
+        } else if let ("delta", Some(id)) = (post.kind.as_str(), id) {
+            gate.passed(id);
+        }
+        if gate.topic == topic && post.kind == "refused" && serde_json::from_str::<Refused>(&post.data).is_ok() {
+            tab.refused.set(true);
+        }
+    }
+    if mine && let Ok(frame) = serde_json::from_str::<Frame>(&post.data) {
+        tab.refused.set(false);
+        set_time(frame.now);
+        (tab.on_frame)(frame, snapshot);
+    }
+}
+
+/// Tells the page how it stands.
+fn show(tab: &Rc<Tab>) {
+    let link = tab.live.link;
+    let shown = link.get_untracked();
+    let covered = tab.gates.borrow().iter().all(|gate| gate.open);
+    let state = if tab.resting.get() {
+        LinkState::Resting
+    } else if tab.up.get() == Some(false) || tab.refused.get() {
+        match shown {
+            LinkState::Reconnecting { .. } => shown,
+            _ => LinkState::Reconnecting {
+                since: tab.live.now.get_untracked(),
+            },
+        }
+    } else if covered && tab.up.get().is_some() {
+        LinkState::Live
+    } else if tab.turns.get() {
+        LinkState::Turns
+    } else if shown == LinkState::Resting {
+        LinkState::Connecting
+    } else {
+        // Between two leaders, for a moment: what was true of the page still is.
+        shown
+    };
+    if state != shown {
+        link.set(state);
+    }
+}
+
+/// Looks after what ends without a word: leaders, connections and tabs.
+fn watch_over(tab: &Rc<Tab>) {
+    let tab = tab.clone();
+    set_interval(LOOK_MS, move || {
+        if tab.away.get() {
+            return;
+        }
+        let now = clock();
+        if now - tab.told.get() > REPEAT_MS {
+            want(&tab);
+        }
+        tab.roster.borrow_mut().expire(now);
+        if tab.lead.borrow().is_some() {
+            super::leader::look(&tab);
+        } else if !document().hidden() {
+            let silent = now - tab.heard.get() > SILENCE_MS;
+            let unanswered = tab.asked.get().is_some_and(|asked| now - asked > ANSWER_MS);
+            if silent || unanswered {
+                take_over(&tab);
+            }
         }
     });
-    let _ = document().add_event_listener_with_callback("visibilitychange", change.as_ref().unchecked_ref());
-    // Lives as long as the page.
-    change.forget();
+}
+
+fn watch_visibility(tab: &Rc<Tab>) {
+    let tab = tab.clone();
+    super::browser::on_document_event("visibilitychange", move || {
+        tab.looks.set(tab.looks.get() + 1);
+        if document().hidden() {
+            hide_later(&tab);
+        } else {
+            tab.resting.set(false);
+            tab.heard.set(clock());
+        }
+        if !tab.away.get() {
+            want(&tab);
+        }
+    });
+}
+
+/// Nobody looks: after a while the tab wants nothing any more.
+fn hide_later(tab: &Rc<Tab>) {
+    let (tab, look) = (tab.clone(), tab.looks.get());
+    set_timeout(HIDDEN_MS, move || {
+        if document().hidden() && tab.looks.get() == look && !tab.away.get() {
+            tab.resting.set(true);
+            tab.asked.set(None);
+            for gate in tab.gates.borrow_mut().iter_mut() {
+                gate.open = false;
+            }
+            want(&tab);
+        }
+    });
 }

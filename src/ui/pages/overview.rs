@@ -1,75 +1,35 @@
 //! All queues on one screen: what is wrong first, then one line each.
+//!
+//! [`lines`] keeps the lines true and in order, [`bar`] is filter, order and groups.
 
 use crate::model::Millis;
-use crate::model::counts::Counts;
-use crate::model::event::{Frame, Topic};
+use crate::model::event::Topic;
 use crate::model::format;
-use crate::model::page::{Overview, sort_by_trouble};
-use crate::model::queue::{QueueRef, QueueSummary};
+use crate::model::look::{LEVELS, Look, pin};
+use crate::model::page::Overview;
+use crate::model::queue::QueueSummary;
 use crate::model::state::JobState;
 use crate::model::store::{Reach, StoreSummary};
-use crate::model::verdict::{Level, Verdict};
+use crate::model::verdict::Level;
 use crate::ui::app::base;
 use crate::ui::components::{LevelMark, StoreBanner, level_class, spark_path};
 use crate::ui::live::{self, Live};
+use bar::{Bar, Looks};
 use leptos::prelude::*;
+use lines::{Item, Line, Lines, REST};
 use std::collections::HashMap;
 
-/// A queue's line, which changes in place.
-#[derive(Clone)]
-struct Line {
-    key: QueueRef,
-    queue: RwSignal<QueueSummary>,
-}
+pub mod bar;
+pub mod lines;
 
-/// The lines of the page.
-#[derive(Clone, Copy)]
-struct Lines {
-    order: RwSignal<Vec<Line>>,
-    stores: RwSignal<Vec<StoreSummary>>,
-    /// Where to find a line. Kept beside `order`, because patches arrive a hundred times a second.
-    index: StoredValue<HashMap<QueueRef, RwSignal<QueueSummary>>>,
-    /// All lines together, added up in one pass.
-    tally: RwSignal<Tally>,
-    /// Whether the next pass is already planned.
-    tallying: StoredValue<bool>,
-    /// Whether a re-sort is already planned.
-    sorting: StoredValue<bool>,
-}
-
-/// What all lines say together.
-#[derive(Clone, Debug, Default, PartialEq)]
-struct Tally {
-    /// Queues by level, in the order of [`LEVELS`].
-    levels: [usize; LEVELS.len()],
-    /// All jobs by state.
-    counts: Counts,
-    /// The queues in trouble, worst first.
-    troubled: Vec<(QueueRef, String, Verdict)>,
-}
-
-/// The levels, worst first.
-const LEVELS: [Level; 5] = [Level::Bad, Level::Watch, Level::Unknown, Level::Paused, Level::Ok];
-
-/// Lines change at once, their sums this much later: nobody reads a sum a hundred times a second.
-const TALLY_AFTER_MS: i32 = 250;
-
-/// Lines are put in order again this long after a verdict changed, never under the pointer.
-const SORT_AFTER_MS: i32 = 2_000;
+/// The form that all pin buttons belong to.
+const PINS: &str = "pins";
 
 #[component]
 pub fn OverviewView(overview: Overview, after: String) -> impl IntoView {
     let live = expect_context::<Live>();
-    let tally = Tally::of(overview.queues.iter());
-    let order: Vec<Line> = overview.queues.into_iter().map(line).collect();
-    let lines = Lines {
-        index: StoredValue::new(order.iter().map(|line| (line.key.clone(), line.queue)).collect()),
-        order: RwSignal::new(order),
-        stores: RwSignal::new(overview.stores),
-        tally: RwSignal::new(tally),
-        tallying: StoredValue::new(false),
-        sorting: StoredValue::new(false),
-    };
+    let lines = Lines::new(overview);
+    let looks = Looks::new(lines);
     let topic = Topic::Overview.to_string();
     live::follow(
         live,
@@ -77,170 +37,42 @@ pub fn OverviewView(overview: Overview, after: String) -> impl IntoView {
         after,
         Box::new(move |frame, snapshot| lines.take(frame, snapshot)),
     );
+    lines.grow();
+    let follow = move |event: leptos::ev::MouseEvent| {
+        if let Some(href) = live::clicked_link(&event, "a[data-look]") {
+            looks.follow(&href);
+        }
+    };
     view! {
         <h1 class="sr-only">"All queues"</h1>
-        <Summary lines/>
-        <Stores stores=lines.stores/>
-        <Attention lines/>
-        {move || lines.order.with(Vec::is_empty).then(|| view! { <Empty stores=lines.stores/> })}
-        <Table lines/>
+        <div on:click=follow>
+            <Summary looks/>
+            <Stores stores=lines.stores/>
+            <Attention looks/>
+            {move || (lines.total.get() == 0).then(|| view! { <Empty stores=lines.stores/> })}
+            <Bar looks/>
+            {move || (lines.total.get() > 0 && lines.kept.get() == 0).then(|| view! { <p class="empty">"No queue fits this filter."</p> })}
+            <Table looks/>
+        </div>
     }
     .into_any()
 }
 
-fn line(queue: QueueSummary) -> Line {
-    Line {
-        key: queue.key(),
-        queue: RwSignal::new(queue),
-    }
-}
-
-impl Lines {
-    /// Takes in what the stream says.
-    fn take(self, frame: Frame, snapshot: bool) {
-        if snapshot {
-            self.stores.set(frame.stores);
-            self.replace(frame.queues);
-            return;
-        }
-        for store in frame.stores {
-            self.stores
-                .update(|stores| match stores.iter_mut().find(|known| known.id == store.id) {
-                    Some(known) => *known = store,
-                    None => stores.push(store),
-                });
-        }
-        let mut sort = false;
-        for patch in frame.patches {
-            let key = QueueRef {
-                store: patch.store.clone(),
-                queue: patch.id.clone(),
-            };
-            if let Some(queue) = self.index.with_value(|index| index.get(&key).copied()) {
-                let level = queue.with_untracked(|q| q.verdict.level);
-                queue.update(|q| q.apply(patch));
-                sort |= queue.with_untracked(|q| q.verdict.level) != level;
-            }
-        }
-        if !frame.removed.is_empty() {
-            self.edit(|order| order.retain(|line| !frame.removed.contains(&line.key)));
-        }
-        if !frame.queues.is_empty() {
-            sort = true;
-            self.edit(|order| {
-                order.retain(|line| !frame.queues.iter().any(|queue| queue.key() == line.key));
-                order.extend(frame.queues.into_iter().map(line));
-            });
-        }
-        self.tally_soon();
-        if sort {
-            self.sort_soon();
-        }
-    }
-
-    /// Changes which lines there are.
-    fn edit(self, change: impl FnOnce(&mut Vec<Line>)) {
-        self.order.update(change);
-        let index = self
-            .order
-            .with_untracked(|order| order.iter().map(|line| (line.key.clone(), line.queue)).collect());
-        self.index.set_value(index);
-    }
-
-    /// Takes over a whole board, keeping the lines that stay where they are.
-    fn replace(self, mut queues: Vec<QueueSummary>) {
-        sort_by_trouble(&mut queues);
-        let lines = queues
-            .into_iter()
-            .map(|queue| {
-                let key = queue.key();
-                match self.index.with_value(|index| index.get(&key).copied()) {
-                    Some(signal) => {
-                        signal.set(queue);
-                        Line { key, queue: signal }
-                    }
-                    None => line(queue),
-                }
-            })
-            .collect();
-        self.edit(|order| *order = lines);
-        self.tally_soon();
-    }
-
-    fn tally_soon(self) {
-        if self.tallying.get_value() {
-            return;
-        }
-        self.tallying.set_value(true);
-        live::set_timeout(TALLY_AFTER_MS, move || {
-            self.tallying.set_value(false);
-            let tally = self.order.with_untracked(|order| {
-                let lines: Vec<_> = order.iter().map(|line| line.queue.read_untracked()).collect();
-                Tally::of(lines.iter().map(|line| &**line))
-            });
-            if self.tally.with_untracked(|known| *known != tally) {
-                self.tally.set(tally);
-            }
-        });
-    }
-
-    fn sort_soon(self) {
-        if self.sorting.get_value() {
-            return;
-        }
-        self.sorting.set_value(true);
-        live::set_timeout(SORT_AFTER_MS, move || {
-            self.sorting.set_value(false);
-            if live::pointer_inside("queues") {
-                self.sort_soon();
-                return;
-            }
-            let mut queues: Vec<QueueSummary> = self
-                .order
-                .with_untracked(|order| order.iter().map(|line| line.queue.get_untracked()).collect());
-            let before: Vec<QueueRef> = queues.iter().map(QueueSummary::key).collect();
-            sort_by_trouble(&mut queues);
-            if queues.iter().map(QueueSummary::key).ne(before) {
-                self.replace(queues);
-            }
-        });
-    }
-}
-
-impl Tally {
-    fn of<'a>(queues: impl Iterator<Item = &'a QueueSummary>) -> Self {
-        let mut tally = Self {
-            counts: Counts::zero(),
-            ..Self::default()
-        };
-        let mut troubled = Vec::new();
-        for queue in queues {
-            let level = queue.verdict.level;
-            tally.counts = tally.counts.plus(&queue.counts);
-            for (count, _) in tally.levels.iter_mut().zip(LEVELS).filter(|(_, l)| *l == level) {
-                *count += 1;
-            }
-            if matches!(level, Level::Bad | Level::Watch) {
-                troubled.push(queue.clone());
-            }
-        }
-        sort_by_trouble(&mut troubled);
-        tally.troubled = troubled.into_iter().map(|q| (q.key(), q.name, q.verdict)).collect();
-        tally
-    }
-}
-
 /// How many queues are in which condition, and all jobs together.
 #[component]
-fn Summary(lines: Lines) -> impl IntoView {
+fn Summary(looks: Looks) -> impl IntoView {
+    let lines = looks.lines;
+    let look = lines.look;
     let marks = LEVELS
         .into_iter()
         .enumerate()
         .map(|(i, level)| {
             let count = move || lines.tally.with(|tally| tally.levels[i]);
+            let chosen = move || look.with(|look| look.levels.contains(&level));
+            let href = looks.to(move |look| look.with_level(level));
             view! {
-                <li class=level_class(level) class:none=move || count() == 0>
-                    <b>{count}</b>" "{level.word()}
+                <li class=level_class(level) class:none=move || count() == 0 && !chosen()>
+                    <a data-look="" href=href aria-current=move || chosen().to_string()><b>{count}</b>" "{level.word()}</a>
                 </li>
             }
         })
@@ -253,9 +85,11 @@ fn Summary(lines: Lines) -> impl IntoView {
                     .tally
                     .with(|tally| format::count_or_unknown(tally.counts.get(state)))
             };
+            let chosen = move || look.with(|look| look.states.contains(&state)).to_string();
+            let href = looks.to(move |look| look.with_state(state));
             view! {
                 <li>
-                    <b>{sum}</b>" "{state.short()}
+                    <a data-look="" href=href aria-current=chosen><b>{sum}</b>" "{state.short()}</a>
                 </li>
             }
         })
@@ -330,9 +164,13 @@ fn StoreLine(store: Memo<StoreSummary>) -> impl IntoView {
     .into_any()
 }
 
+/// Lines that say what is the matter before the table says the rest.
+const ATTENTION_MAX: usize = 12;
+
 /// What needs somebody: one line each, worst first.
 #[component]
-fn Attention(lines: Lines) -> impl IntoView {
+fn Attention(looks: Looks) -> impl IntoView {
+    let lines = looks.lines;
     let base = base();
     let live = expect_context::<Live>();
     let troubled = Memo::new(move |_| lines.tally.with(|tally| tally.troubled.clone()));
@@ -343,7 +181,7 @@ fn Attention(lines: Lines) -> impl IntoView {
                     troubled
                         .get()
                         .into_iter()
-                        .take(12)
+                        .take(ATTENTION_MAX)
                         .map(|(key, name, verdict)| {
                             view! {
                                 <li>
@@ -355,6 +193,11 @@ fn Attention(lines: Lines) -> impl IntoView {
                             }
                         })
                         .collect_view()
+                }}
+                {move || {
+                    let more = troubled.with(Vec::len).saturating_sub(ATTENTION_MAX);
+                    let all = || Look { levels: vec![Level::Bad, Level::Watch], ..Look::default() };
+                    (more > 0).then(|| view! { <li><a data-look="" href=looks.href(&all())>{format!("and {} more", format::count(more as u64))}</a></li> })
                 }}
             </ul>
         </section>
@@ -381,7 +224,8 @@ fn Empty(stores: RwSignal<Vec<StoreSummary>>) -> impl IntoView {
 }
 
 #[component]
-fn Table(lines: Lines) -> impl IntoView {
+fn Table(looks: Looks) -> impl IntoView {
+    let lines = looks.lines;
     // Since when a store has been silent, if it is, and how far its clock is ahead.
     let clocks = Memo::new(move |_| {
         lines.stores.with(|all| {
@@ -392,10 +236,37 @@ fn Table(lines: Lines) -> impl IntoView {
             all.iter().map(|s| (s.id.clone(), clock(s))).collect::<HashMap<_, _>>()
         })
     });
+    let toggle_pin = move |event: leptos::ev::MouseEvent| {
+        if let Some((key, form)) = live::clicked_pin(&event) {
+            lines.toggle_pin(&key);
+            live::send_form(&base().href("/pins"), form, move |sent| {
+                if !sent {
+                    lines.toggle_pin(&key);
+                }
+            });
+        }
+    };
+    // What the server writes beyond the first rows, as text; in the browser it is there already.
+    #[cfg(feature = "ssr")]
+    let rest = {
+        let items = lines
+            .items
+            .with_untracked(|items| items.get(lines.grown.get_untracked()..).map(<[_]>::to_vec));
+        let html = |item| row(looks, clocks, item).to_html();
+        items.unwrap_or_default().into_iter().map(html).collect::<String>()
+    };
+    #[cfg(not(feature = "ssr"))]
+    let rest = String::new();
+    let shown = move || {
+        lines
+            .items
+            .with(|items| items.iter().take(lines.grown.get()).cloned().collect::<Vec<_>>())
+    };
     view! {
-        <div class="scroll">
-            <table class="queues" id="queues" class:none=move || lines.order.with(Vec::is_empty)>
-                <caption class="sr-only">"Queues, the ones in trouble first"</caption>
+        <form id=PINS method="post" action=base().href("/pins")></form>
+        <div class="scroll" on:click=toggle_pin>
+            <table class="queues" id="queues" class:none=move || lines.items.with(Vec::is_empty)>
+                <caption class="sr-only">"Queues"</caption>
                 <thead>
                     <tr>
                         <th scope="col">"Verdict"</th>
@@ -414,10 +285,9 @@ fn Table(lines: Lines) -> impl IntoView {
                     </tr>
                 </thead>
                 <tbody>
-                    <For each=move || lines.order.get() key=|line| line.key.clone() let:line>
-                        <Row line clocks/>
-                    </For>
+                    <For each=shown key=Item::key let:item>{row(looks, clocks, item)}</For>
                 </tbody>
+                <tbody id=REST inner_html=rest></tbody>
             </table>
         </div>
     }
@@ -432,8 +302,59 @@ struct StoreClock {
     ahead: Millis,
 }
 
+fn row(looks: Looks, clocks: Memo<HashMap<String, StoreClock>>, item: Item) -> AnyView {
+    match item {
+        Item::Heading(group) => view! { <Heading looks group/> }.into_any(),
+        Item::Line(line) => view! { <Row line lines=looks.lines clocks/> }.into_any(),
+    }
+}
+
+/// The heading of a group: how many queues, the worst of them, and their jobs together.
 #[component]
-fn Row(line: Line, clocks: Memo<HashMap<String, StoreClock>>) -> impl IntoView {
+fn Heading(looks: Looks, group: String) -> impl IntoView {
+    let lines = looks.lines;
+    let title = match group.as_str() {
+        "" => "other queues".to_owned(),
+        name => format::visible(name),
+    };
+    let key = StoredValue::new(group.clone());
+    let sum = Memo::new(move |_| lines.sums.with(|sums| key.with_value(|key| sums.get(key).cloned())));
+    let level = move || sum.with(|sum| sum.as_ref().map_or(Level::Unknown, |sum| sum.level));
+    let queues = move || match sum.with(|sum| sum.as_ref().map_or(0, |sum| sum.queues)) {
+        1 => "1 queue".to_owned(),
+        n => format!("{} queues", format::count(n as u64)),
+    };
+    let folded = move || lines.look.with(|look| key.with_value(|key| look.folded.contains(key)));
+    let href = looks.to(move |look| look.with_fold(&group));
+    let cell = move |state: JobState, class: &'static str| {
+        let count = move || sum.with(|sum| sum.as_ref().and_then(|sum| sum.counts.get(state)));
+        view! { <td class=class data-l=state.short() class:zero=move || count() == Some(0)>{move || format::count_or_unknown(count())}</td> }
+    };
+    view! {
+        <tr class="group">
+            <td class="v"><span class=move || level_class(level())>{move || level().word()}</span></td>
+            <th scope="rowgroup" class="name">
+                <a data-look="" data-row="" href=href aria-expanded=move || (!folded()).to_string()>{title}</a>
+                <small>{queues}</small>
+            </th>
+            {cell(JobState::Waiting, "n backlog")}
+            {cell(JobState::Prioritized, "n backlog wide")}
+            <td class="n backlog blank"></td>
+            {cell(JobState::Active, "n flight")}
+            <td class="n flight blank"></td>
+            {cell(JobState::Delayed, "n later wide")}
+            {cell(JobState::WaitingChildren, "n later wide")}
+            <td class="n flow blank"></td>
+            <td class="spark wide"></td>
+            {cell(JobState::Failed, "n trouble")}
+            {cell(JobState::Completed, "n history wide")}
+        </tr>
+    }
+    .into_any()
+}
+
+#[component]
+fn Row(line: Line, lines: Lines, clocks: Memo<HashMap<String, StoreClock>>) -> impl IntoView {
     let live = expect_context::<Live>();
     let queue = line.queue;
     let (name, id) = queue.with_untracked(|q| (format::visible(&q.name), format::visible(&q.id)));
@@ -455,6 +376,13 @@ fn Row(line: Line, clocks: Memo<HashMap<String, StoreClock>>) -> impl IntoView {
     let href = base().queue(&line.key);
     let count = move |state: JobState| move || queue.with(|q| format::count_or_unknown(q.counts.get(state)));
     let zero = move |state: JobState| move || queue.with(|q| q.counts.get(state) == Some(0));
+    let pin_value = pin(&line.key);
+    let key = line.key.clone();
+    let pinned = Memo::new(move |_| lines.pins.with(|pins| pins.contains(&key)));
+    let pin_title = {
+        let name = name.clone();
+        move || format!("{} {name}", if pinned.get() { "Unpin" } else { "Pin" })
+    };
     let why = move || queue.with(|q| q.reason.clone().unwrap_or_default());
     view! {
         <tr class:stale=move || silent().is_some()>
@@ -464,6 +392,7 @@ fn Row(line: Line, clocks: Memo<HashMap<String, StoreClock>>) -> impl IntoView {
                 </span>
             </td>
             <th scope="row" class="name">
+                <button class="pin" form=PINS name=move || if pinned.get() { "unpin" } else { "pin" } value=pin_value title=pin_title></button>
                 <a href=href data-row="" title=id>{name}</a>
                 <small>{store}</small>
             </th>

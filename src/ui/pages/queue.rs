@@ -95,7 +95,7 @@ pub fn QueueView(page: QueuePage, after: String) -> impl IntoView {
                     <span class="key-in">"added"</span>" "<span class="key-out">"finished"</span>" "<span class="key-failed">"failed"</span>
                     {move || {
                         (live.now.get() - since < HOUR)
-                            .then(|| view! { <small title="What came before is known from metrics that workers record, or from finished jobs that are still kept">{format!("counted from events since {}", format::clock(since))}</small> })
+                            .then(|| view! { <small title="What came before is known from metrics that workers record, or from finished jobs that are still kept">{format!("counted from events since {}", live.clock(since))}</small> })
                     }}
                 </figcaption>
                 <div inner_html=move || chart.get()></div>

@@ -341,7 +341,7 @@ fn last(last: &LastRun, base: &BasePath, queue: &QueueRef) -> AnyView {
             let moment = finished.or(*begun).unwrap_or(*at);
             let href = base.job(queue, id);
             view! {
-                <a href=href title=format::moment(moment)>
+                <a href=href title=move || live.both_moments(moment)>
                     {match state {
                         Some(state) => view! { <StateMark state=*state/> }.into_any(),
                         None => view! { "not begun" }.into_any(),

@@ -334,7 +334,7 @@ fn Row(crew: RwSignal<Crew>, worker: Worker) -> impl IntoView {
             <th scope="row" colspan="4" title=number class:dim=!named>{label(worker.name.as_deref())}</th>
             <td class="address" data-l="from">{format::visible(&worker.address)}</td>
             <td data-l="connected">
-                <time datetime=format::iso(since) title=format::moment(since)>
+                <time datetime=format::iso(since) title=move || live.both_moments(since)>
                     {move || format!("{} ago", format::span(live.now.get() - since))}
                 </time>
             </td>

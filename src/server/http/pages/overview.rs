@@ -1,12 +1,17 @@
 //! All queues, rendered once for everybody who asks in the same moment.
+//!
+//! A reader who filters, sorts or has pinned queues gets a page of their own, rendered for the request.
 
 use super::super::security::Nonce;
-use super::{document, theme_of};
+use super::pins::pins_of;
+use super::theme::Taste;
+use super::{document, show};
+use crate::model::look::Look;
 use crate::model::page::Body;
 use crate::server::state::App;
 use axum::Extension;
 use axum::body::Bytes;
-use axum::extract::State;
+use axum::extract::{RawQuery, State};
 use axum::http::HeaderMap;
 use axum::response::{Html, IntoResponse, Response};
 use std::sync::Arc;
@@ -23,7 +28,7 @@ const MOVED_FOR: Duration = Duration::from_millis(250);
 /// Where the nonce goes in a page that is rendered for several answers. Not a possible nonce.
 const NONCE_PLACE: &str = "{nonce}";
 
-/// The overview as rendered last, one per theme.
+/// The overview as rendered last, one per taste.
 ///
 /// Rendering costs milliseconds, copying microseconds; in an incident everybody opens it at once. One
 /// is rendered at a time: whoever comes meanwhile waits for that one instead of making another.
@@ -32,7 +37,7 @@ pub struct Rendered(tokio::sync::Mutex<Vec<RenderedPage>>);
 
 #[derive(Clone, Debug)]
 struct RenderedPage {
-    theme: String,
+    taste: Taste,
     position: String,
     at: Instant,
     /// The page before and after the nonce.
@@ -46,27 +51,38 @@ impl RenderedPage {
     }
 }
 
-/// All queues.
-pub async fn overview(State(app): State<App>, Extension(nonce): Extension<Nonce>, headers: HeaderMap) -> Response {
-    let theme = theme_of(&headers);
-    let parts = rendered_overview(&app, theme).await;
+/// All queues, or those that the address asks for.
+pub async fn overview(
+    State(app): State<App>,
+    Extension(nonce): Extension<Nonce>,
+    RawQuery(query): RawQuery,
+    headers: HeaderMap,
+) -> Response {
+    let look = Look::from_query(&query.unwrap_or_default());
+    let pins = pins_of(&headers);
+    if look != Look::default() || !pins.is_empty() {
+        let (mut overview, position) = app.service().overview();
+        (overview.look, overview.pins) = (look, pins);
+        return show(&app, &nonce, &headers, position, Body::Overview(overview));
+    }
+    let parts = rendered_overview(&app, Taste::of(&headers)).await;
     let (before, after) = &*parts;
     Html(Bytes::from([before, nonce.0.as_str(), after].concat())).into_response()
 }
 
-async fn rendered_overview(app: &App, theme: String) -> Arc<(String, String)> {
+async fn rendered_overview(app: &App, taste: Taste) -> Arc<(String, String)> {
     let mut cache = app.rendered().0.lock().await;
     let position = app.board().position().to_string();
     cache.retain(|page| page.serves(&position));
-    if let Some(page) = cache.iter().find(|page| page.theme == theme) {
+    if let Some(page) = cache.iter().find(|page| page.taste == taste) {
         return page.parts.clone();
     }
     let (overview, position) = app.service().overview();
-    let html = document(app, &theme, Some(position), Body::Overview(overview), NONCE_PLACE);
+    let html = document(app, &taste, Some(position), Body::Overview(overview), NONCE_PLACE);
     let (before, after) = html.split_once(NONCE_PLACE).unwrap_or((&html, ""));
     let parts = Arc::new((before.to_owned(), after.to_owned()));
     cache.push(RenderedPage {
-        theme,
+        taste,
         position: position.to_string(),
         at: Instant::now(),
         parts: parts.clone(),

@@ -1,11 +1,47 @@
-//! Light, dark, or as the system has it.
+//! What a reader prefers: light or dark, UTC or local time. Remembered in cookies of their own.
 
-use super::see_other;
+use super::{go_back, remember};
 use crate::server::state::App;
 use axum::extract::State;
-use axum::http::{HeaderMap, HeaderValue, Uri, header};
+use axum::http::{HeaderMap, header};
 use axum::response::Response;
 use serde::Deserialize;
+
+/// How long a preference is remembered: a year.
+pub(super) const YEAR_S: u32 = 31_536_000;
+
+/// What the reader of a page prefers, as the cookies say.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Taste {
+    /// `light`, `dark`, or empty to follow the system.
+    pub theme: String,
+    /// Whether times are shown as the reader's own clock has them.
+    pub local_time: bool,
+}
+
+impl Taste {
+    /// Reads the cookies.
+    #[must_use]
+    pub fn of(headers: &HeaderMap) -> Self {
+        let theme = cookie(headers, "drover_theme").filter(|theme| matches!(*theme, "light" | "dark"));
+        Self {
+            theme: theme.unwrap_or_default().to_owned(),
+            local_time: cookie(headers, "drover_time") == Some("local"),
+        }
+    }
+}
+
+/// The value of a cookie.
+pub(super) fn cookie<'a>(headers: &'a HeaderMap, name: &str) -> Option<&'a str> {
+    headers
+        .get_all(header::COOKIE)
+        .iter()
+        .filter_map(|value| value.to_str().ok())
+        .flat_map(|cookies| cookies.split(';'))
+        .filter_map(|cookie| cookie.trim().split_once('='))
+        .find(|(key, _)| *key == name)
+        .map(|(_, value)| value)
+}
 
 /// What the theme buttons send.
 #[derive(Debug, Deserialize)]
@@ -16,29 +52,25 @@ pub struct Theme {
 
 /// Remembers the theme and leads back to the page.
 pub async fn choose(State(app): State<App>, headers: HeaderMap, axum::Form(choice): axum::Form<Theme>) -> Response {
-    let base = &app.config().base_path;
-    // Only the path of the page the form was on, and only if it is one of ours.
-    let referer = headers
-        .get(header::REFERER)
-        .and_then(|value| value.to_str().ok())
-        .and_then(|text| text.parse::<Uri>().ok());
-    let back = referer
-        .as_ref()
-        .and_then(Uri::path_and_query)
-        .map_or("/", |path| path.as_str());
-    let back = base.href(base.strip(back));
-    let back = if back.starts_with("//") { base.href("/") } else { back };
     let (value, age) = match choice.theme.as_str() {
-        theme @ ("light" | "dark") => (theme, 31_536_000),
+        theme @ ("light" | "dark") => (theme, YEAR_S),
         _ => ("", 0),
     };
-    let cookie = format!(
-        "drover_theme={value}; Path={}; Max-Age={age}; HttpOnly; SameSite=Lax",
-        base.cookie_path()
-    );
-    let mut response = see_other(&back);
-    if let Ok(cookie) = HeaderValue::from_str(&cookie) {
-        response.headers_mut().insert(header::SET_COOKIE, cookie);
-    }
-    response
+    remember(&app, go_back(&app, &headers), "drover_theme", value, age)
+}
+
+/// What the time buttons send.
+#[derive(Debug, Deserialize)]
+pub struct Time {
+    #[serde(default)]
+    time: String,
+}
+
+/// Remembers how times are to be shown and leads back to the page.
+pub async fn choose_time(State(app): State<App>, headers: HeaderMap, axum::Form(choice): axum::Form<Time>) -> Response {
+    let (value, age) = match choice.time.as_str() {
+        "local" => ("local", YEAR_S),
+        _ => ("", 0),
+    };
+    remember(&app, go_back(&app, &headers), "drover_time", value, age)
 }

@@ -23,20 +23,20 @@ const fn look(doing: Doing) -> &'static str {
 }
 
 fn step(step: Step) -> AnyView {
+    let live = expect_context::<Live>();
     match step {
         Step::Moment { what, at } => view! {
-            <li><b>{what}</b><Ago at=Some(at)/><small>{format::moment(at)}</small></li>
+            <li><b>{what}</b><Ago at=Some(at)/><small>{move || live.moment(at)}</small></li>
         }
         .into_any(),
         Step::Due { what, at } => view! {
-            <li class="ahead"><b>{what}</b><Due at=Some(at)/><small>{format::moment(at)}</small></li>
+            <li class="ahead"><b>{what}</b><Due at=Some(at)/><small>{move || live.moment(at)}</small></li>
         }
         .into_any(),
         Step::Span { doing, what, ms } => {
             view! { <li class=look(doing)>{what}" "<b>{format::duration(ms)}</b></li> }.into_any()
         }
         Step::Open { doing, what, since } => {
-            let live = expect_context::<Live>();
             let so_far = move || format::span(live.now.get().saturating_sub(since));
             view! { <li class=look(doing)>{what}" "<b>{so_far}" so far"</b></li> }.into_any()
         }

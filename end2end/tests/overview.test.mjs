@@ -1,0 +1,269 @@
+// An overview of five hundred queues: found, sorted, grouped and pinned within seconds, with and without JavaScript, and
+// fluid while a thousand events a second arrive.
+import assert from "node:assert/strict";
+import { after, before, describe, test } from "node:test";
+import { NARROW, alive, mark, shows, text, untouched, visit } from "../support/browser.mjs";
+import { direct } from "../support/entrances.mjs";
+import { Herd } from "../support/herd.mjs";
+import { endAll } from "../support/process.mjs";
+import { Redis } from "../support/redis.mjs";
+
+const PLACES = ["mail", "video", "invoice", "search", "audit"];
+const NAMES = Array.from({ length: 500 }, (_, i) => `${PLACES[i % 5]}${".:-/"[i % 4]}${String(i).padStart(3, "0")}`);
+
+let at;
+let herd;
+let redis;
+
+before(async () => {
+  redis = await Redis.start();
+  herd = await Herd.on(redis);
+  for (const name of NAMES) herd.queue(name);
+  herd.queue("late-one", { waiting: 30, minutesAgo: 15 });
+  herd.queue("late-two", { waiting: 900, minutesAgo: 12 });
+  herd.queue("broken", { failed: 77 });
+  at = await direct(redis);
+  await at.drover.knows(...NAMES, "late-one", "late-two", "broken");
+});
+after(async () => {
+  herd?.end();
+  await endAll();
+});
+
+const rows = (page) => page.locator("#queues tbody tr:not(.group) th a").allTextContents();
+const headings = (page) => page.locator("#queues tr.group th a").allTextContents();
+const search = (page) => new URL(page.url()).search;
+const filled = (page, count) => page.waitForFunction((n) => document.querySelectorAll("#queues tbody tr:not(.group)").length === n, count);
+
+async function opened(page, query = "") {
+  await page.goto(at.overview + query);
+  await alive(page);
+  await mark(page);
+}
+
+for (const javaScript of [true, false]) {
+  const ready = (page) => (javaScript ? alive(page) : page.waitForLoadState());
+  const act = async (page, act, query) => {
+    await act();
+    await page.waitForURL((url) => url.search === query);
+    await ready(page);
+  };
+
+  describe(javaScript ? "With JavaScript," : "Without JavaScript,", () => {
+    test("the filter finds queues, its address shows the same, and back shows all again", () =>
+      visit({ at, javaScript }, async (page) => {
+        await page.goto(at.overview);
+        await ready(page);
+        await filled(page, 503);
+        assert.match(await text(page, ".shown"), /^503 queues$/);
+        const box = page.getByRole("searchbox", { name: "Filter queues" });
+        await act(page, async () => {
+          await box.fill("late");
+          await box.press("Enter");
+        }, "?q=late");
+        await filled(page, 2);
+        assert.deepEqual((await rows(page)).sort(), ["late-one", "late-two"]);
+        assert.match(await text(page, ".shown"), /^2 of 503 queues Show all$/);
+        await page.reload();
+        await ready(page);
+        assert.equal(await box.inputValue(), "late");
+        assert.deepEqual((await rows(page)).sort(), ["late-one", "late-two"]);
+        await page.goBack();
+        await page.waitForURL((url) => url.search === "");
+        await filled(page, 503);
+      }));
+
+    test("a click on a verdict and on a state shows those queues, another one all", () =>
+      visit({ at, javaScript }, async (page) => {
+        await page.goto(at.overview);
+        await ready(page);
+        const summary = page.getByRole("region", { name: "Summary" });
+        await act(page, () => summary.getByRole("link", { name: /\d Bad/ }).click(), "?level=bad");
+        assert.deepEqual((await rows(page)).sort(), ["late-one", "late-two"]);
+        await act(page, () => summary.getByRole("link", { name: /failed/ }).click(), "?level=bad&state=failed");
+        assert.equal(await text(page, ".empty"), "No queue fits this filter.");
+        await act(page, () => summary.getByRole("link", { name: /\d Bad/ }).click(), "?state=failed");
+        assert.deepEqual(await rows(page), ["broken"]);
+        await act(page, () => page.getByRole("link", { name: "Show all" }).click(), "");
+        await filled(page, 503);
+        await act(page, () => page.goBack(), "?state=failed");
+        assert.deepEqual(await rows(page), ["broken"]);
+      }));
+
+    test("every order has an address", () =>
+      visit({ at, javaScript }, async (page) => {
+        await page.goto(`${at.overview}?q=late`);
+        await ready(page);
+        const order = page.getByRole("navigation", { name: "Order" });
+        await act(page, () => order.getByRole("link", { name: "backlog" }).click(), "?q=late&sort=backlog");
+        assert.deepEqual(await rows(page), ["late-two", "late-one"]);
+        await act(page, () => order.getByRole("link", { name: "oldest" }).click(), "?q=late&sort=oldest");
+        assert.deepEqual(await rows(page), ["late-one", "late-two"]);
+        assert.equal(await order.locator("[aria-current=true]").innerText(), "oldest");
+        await page.goto(`${at.overview}?sort=failed`);
+        await ready(page);
+        assert.equal((await rows(page))[0], "broken");
+        await page.goto(`${at.overview}?sort=name`);
+        await ready(page);
+        assert.deepEqual((await rows(page)).slice(0, 2), ["audit-014", "audit-034"]);
+      }));
+
+    test("groups have headings with sums, and fold", () =>
+      visit({ at, javaScript }, async (page) => {
+        await page.goto(`${at.overview}?sort=name`);
+        await ready(page);
+        await act(page, () => page.getByRole("link", { name: "group by name" }).click(), "?sort=name&group=1");
+        await filled(page, 503);
+        assert.deepEqual(await headings(page), ["audit", "invoice", "late", "mail", "search", "video", "other queues"]);
+        const late = page.locator("#queues tr.group", { has: page.getByRole("link", { name: "late", exact: true }) });
+        assert.match((await late.innerText()).replace(/\s+/g, " "), /^Bad late 2 queues 930 0/);
+        await act(page, () => late.getByRole("link").click(), "?sort=name&group=1&fold=late");
+        await filled(page, 501);
+        assert.equal(await late.getByRole("link").getAttribute("aria-expanded"), "false");
+        await act(page, () => late.getByRole("link").click(), "?sort=name&group=1");
+        await filled(page, 503);
+      }));
+
+    test("a pinned queue stands first, also for the next visit, until it is unpinned", () =>
+      visit({ at, javaScript }, async (page) => {
+        await page.goto(`${at.overview}?sort=name`);
+        await ready(page);
+        await page.getByRole("button", { name: "Pin video.316" }).click();
+        await page.getByRole("button", { name: "Unpin video.316" }).waitFor();
+        await page.mouse.move(5, 5);
+        await page.waitForFunction(() => document.querySelector("#queues tbody th a").textContent === "video.316");
+        assert.equal(search(page), "?sort=name", "it stays on the page");
+        const other = await page.context().newPage();
+        await other.goto(at.overview);
+        await ready(other);
+        assert.deepEqual((await rows(other)).slice(0, 2), ["video.316", "late-one"]);
+        await other.getByRole("button", { name: "Unpin video.316" }).click();
+        await other.getByRole("button", { name: "Pin video.316", exact: true }).waitFor();
+        await other.goto(at.overview);
+        assert.equal((await rows(other))[0], "late-one");
+        assert.deepEqual(await page.context().cookies(), []);
+      }));
+  });
+}
+
+test("typing filters at once and is one step in the history; Enter leads into the list; Esc shows all again", () =>
+  visit({ at }, async (page) => {
+    await opened(page);
+    await page.keyboard.press("/");
+    await page.keyboard.type("late-t", { delay: 40 });
+    await filled(page, 1);
+    assert.deepEqual(await rows(page), ["late-two"]);
+    await page.waitForURL((url) => url.search === "?q=late-t");
+    for (let i = 0; i < 5; i++) await page.keyboard.press("Backspace", { delay: 20 });
+    await page.keyboard.type("ate", { delay: 40 });
+    await page.waitForURL((url) => url.search === "?q=late");
+    await page.keyboard.press("Enter");
+    assert.equal(await page.evaluate(() => document.activeElement.textContent), (await rows(page))[0]);
+    await page.keyboard.press("Escape");
+    await page.waitForURL((url) => url.search === "");
+    await filled(page, 503);
+    await page.goBack();
+    await page.waitForURL((url) => url.search === "?q=late");
+    await filled(page, 2);
+    assert.equal(await page.locator("#filter").inputValue(), "late");
+    assert.ok(await untouched(page), "nothing of this loaded a page");
+  }));
+
+test("j and k walk over headings and queues, Enter folds a group and opens a queue", () =>
+  visit({ at }, async (page) => {
+    await opened(page, "?sort=name&group=1&q=late");
+    const focused = () => page.evaluate(() => document.activeElement.textContent);
+    await page.keyboard.press("j");
+    assert.equal(await focused(), "late");
+    await page.keyboard.press("j");
+    assert.equal(await focused(), "late-one");
+    await page.keyboard.press("k");
+    await page.keyboard.press("Enter");
+    await filled(page, 0);
+    assert.equal(await focused(), "late");
+    await page.keyboard.press("Enter");
+    await filled(page, 2);
+    await page.keyboard.press("j");
+    await page.keyboard.press("Enter");
+    await page.waitForURL((url) => url.pathname === at.queue("late-one"));
+  }));
+
+test("a queue that fits the filter appears, one that does not is only counted", () =>
+  visit({ at }, async (page) => {
+    await opened(page, "?q=fresh");
+    assert.match(await text(page, ".shown"), /^0 of \d+ queues/);
+    const known = Number((await text(page, ".shown")).match(/of (\d+)/)[1]);
+    herd.queue("fresh-fish", { waiting: 1 });
+    herd.queue("stale-fish", { waiting: 1 });
+    await shows(page, ".shown", new RegExp(`^1 of ${known + 2} queues`), 60_000);
+    assert.deepEqual(await rows(page), ["fresh-fish"]);
+    assert.ok(await untouched(page));
+  }));
+
+test("five hundred queues at a thousand events a second keep the page fluid", (t) =>
+  visit({ at }, async (page) => {
+    await page.addInitScript(() => {
+      globalThis.longTasks = [];
+      new PerformanceObserver((list) => {
+        for (const task of list.getEntries()) globalThis.longTasks.push([Math.round(task.startTime), Math.round(task.duration)]);
+      }).observe({ type: "longtask", buffered: true });
+    });
+    let stopped = false;
+    const load = herd.busy(NAMES, 1_000, () => stopped);
+    try {
+      await page.goto(at.overview);
+      const painted = await page.evaluate(() => performance.getEntriesByName("first-contentful-paint")[0]?.startTime);
+      await alive(page);
+      await mark(page);
+      // All rows are live, not only the first.
+      await page.waitForFunction(() => document.querySelectorAll("#rest tr").length === 0);
+      const opening = await page.evaluate(() => globalThis.longTasks.splice(0));
+      const completed = (name) => page.locator(`#queues tr:has(a[href$="${encodeURIComponent(name)}"]) td.history`).first();
+      const sum = () => page.evaluate(() => document.querySelector(".totals li:nth-child(6) b").textContent.replaceAll(",", ""));
+      const before = Number(await sum());
+      // Somebody works with it meanwhile.
+      const box = page.locator("#filter");
+      for (const word of ["mail", "video", ""]) {
+        await box.fill(word);
+        await page.waitForTimeout(1_200);
+      }
+      await page.mouse.wheel(0, 4_000);
+      await page.getByRole("link", { name: "group by name" }).click();
+      await page.waitForTimeout(2_500);
+      const during = await page.evaluate(() => globalThis.longTasks);
+      const after = Number(await sum());
+      t.diagnostic(`first paint ${Math.round(painted)} ms; long tasks [at, ms]: opening ${JSON.stringify(opening)}, during ${JSON.stringify(during)}; ${after - before} jobs completed`);
+      assert.ok(after - before > 200, `only ${after - before} jobs were seen to complete`);
+      assert.ok((await completed(NAMES[7]).count()) <= 1);
+      const long = [...opening, ...during].filter(([, ms]) => ms > 100);
+      assert.deepEqual(long, [], "no task is longer than 100 ms");
+      assert.ok(await untouched(page));
+    } finally {
+      stopped = true;
+      await load;
+    }
+  }));
+
+test("rows stay where they are while the pointer is among them", () =>
+  visit({ at }, async (page) => {
+    await opened(page, "?sort=failed");
+    const third = () => page.locator("#queues tbody:first-of-type tr:nth-child(3) th a").innerText();
+    await page.locator("#queues tbody:first-of-type tr:nth-child(3)").hover();
+    const before = await third();
+    herd.queue("audit-014", { failed: 500 });
+    await page.waitForTimeout(6_500);
+    assert.equal(await third(), before);
+    await page.mouse.move(5, 5);
+    await page.waitForFunction(() => document.querySelector("#queues tbody th a").textContent === "audit-014", null, { timeout: 30_000 });
+  }));
+
+test("on a phone everything is within the width and large enough to be pressed", () =>
+  visit({ at, size: NARROW }, async (page) => {
+    await opened(page, "?q=late&group=1");
+    const { scroll, inner } = await page.evaluate(() => ({ scroll: document.documentElement.scrollWidth, inner: innerWidth }));
+    assert.ok(scroll <= inner, `${scroll} > ${inner}`);
+    const low = await page.locator(".looks a, #filter, .pin").evaluateAll((all) =>
+      all.map((one) => [one.textContent || one.title || one.id, one.getBoundingClientRect().height]).filter(([, height]) => height < 24),
+    );
+    assert.deepEqual(low, []);
+  }));

@@ -1,0 +1,97 @@
+//! Where the reader is and what they press: the address, links that stay on the page, forms that are sent
+//! without leaving it.
+
+use super::browser::{document, on_event, path_and_query, window};
+use crate::model::look::read_pin;
+use crate::model::queue::QueueRef;
+use leptos::ev::MouseEvent;
+use wasm_bindgen::JsCast as _;
+use wasm_bindgen::prelude::*;
+use wasm_bindgen_futures::JsFuture;
+use web_sys::{Element, HtmlElement, RequestInit, UrlSearchParams};
+
+/// Makes `href` the address of what is shown, a new entry of the history.
+pub fn push_address(href: &str) {
+    if let Ok(history) = window().history() {
+        let _ = history.push_state_with_url(&JsValue::NULL, "", Some(href));
+    }
+}
+
+/// The same without a new entry.
+pub fn replace_address(href: &str) {
+    if let Ok(history) = window().history() {
+        let _ = history.replace_state_with_url(&JsValue::NULL, "", Some(href));
+    }
+}
+
+/// Runs `then` with what stands behind `?` whenever the reader goes back or forward within the page.
+pub fn on_back(then: impl Fn(String) + 'static) {
+    on_event("popstate", move || {
+        let address = path_and_query();
+        then(
+            address
+                .split_once('?')
+                .map_or_else(String::new, |(_, query)| query.to_owned()),
+        );
+    });
+}
+
+/// The element of this kind that a plain click was on. A click that asks for another tab is not ours.
+fn clicked(event: &MouseEvent, selector: &str) -> Option<Element> {
+    let plain = event.button() == 0 && !event.ctrl_key() && !event.meta_key() && !event.shift_key() && !event.alt_key();
+    let target: Element = event.target().filter(|_| plain)?.dyn_into().ok()?;
+    target.closest(selector).ok().flatten()
+}
+
+/// The address of the link of this kind that was clicked, which is then not followed.
+pub fn clicked_link(event: &MouseEvent, selector: &str) -> Option<String> {
+    let href = clicked(event, selector)?.get_attribute("href")?;
+    event.prevent_default();
+    Some(href)
+}
+
+/// The queue whose pin was clicked, and the field that its form would send; it is then not sent.
+pub fn clicked_pin(event: &MouseEvent) -> Option<(QueueRef, (String, String))> {
+    let button = clicked(event, "button.pin")?;
+    let (name, value) = (button.get_attribute("name")?, button.get_attribute("value")?);
+    let queue = read_pin(&value)?;
+    event.prevent_default();
+    // Lines do not move while the focus is among them; after a click with the mouse it means nothing.
+    if event.detail() > 0
+        && let Some(button) = button.dyn_ref::<HtmlElement>()
+    {
+        let _ = button.blur();
+    }
+    Some((queue, (name, value)))
+}
+
+/// Sends a form of one field; says whether it was taken.
+pub fn send_form(url: &str, (name, value): (String, String), then: impl FnOnce(bool) + 'static) {
+    let request = RequestInit::new();
+    request.set_method("POST");
+    if let Ok(fields) = UrlSearchParams::new() {
+        fields.append(&name, &value);
+        request.set_body(&fields);
+    }
+    // The answer leads back to the page, which is here already.
+    let _ = js_sys::Reflect::set(&request, &"redirect".into(), &"manual".into());
+    let sent = window().fetch_with_str_and_init(url, &request);
+    leptos::task::spawn_local(async move {
+        let answer = JsFuture::from(sent).await.ok();
+        let kind = answer.and_then(|answer| js_sys::Reflect::get(&answer, &"type".into()).ok());
+        then(kind.and_then(|kind| kind.as_string()).as_deref() == Some("opaqueredirect"));
+    });
+}
+
+/// Removes the first `count` elements within the element with this id.
+pub fn remove_children(id: &str, count: usize) {
+    let Some(parent) = document().get_element_by_id(id) else {
+        return;
+    };
+    for _ in 0..count {
+        let Some(child) = parent.first_element_child() else {
+            return;
+        };
+        child.remove();
+    }
+}

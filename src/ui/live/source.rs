@@ -1,0 +1,67 @@
+//! One connection to the server's event stream, as long as it lasts.
+//!
+//! The browser's own `EventSource` gives up for ever on some failures and cannot be given a place to
+//! go on from. So it is opened here for one life only: it says what it hears, and whoever owns it
+//! decides when to open the next one.
+
+use super::share::Place;
+use percent_encoding::{NON_ALPHANUMERIC, utf8_percent_encode};
+use std::rc::Rc;
+use wasm_bindgen::JsCast as _;
+use wasm_bindgen::prelude::*;
+use web_sys::{EventSource, MessageEvent};
+
+/// An open connection and the callbacks it needs. Closed when dropped.
+pub(super) struct Source {
+    events: EventSource,
+    _callbacks: Vec<Closure<dyn Fn(MessageEvent)>>,
+}
+
+impl Drop for Source {
+    fn drop(&mut self) {
+        self.events.close();
+    }
+}
+
+/// What a connection says: the name of the event, its id and its data, both empty where there is none.
+pub(super) type OnEvent = Rc<dyn Fn(&'static str, String, String)>;
+
+/// `open` and `error` are the browser's own, the rest are the server's.
+const NAMES: [&str; 7] = ["open", "snapshot", "delta", "refused", "heartbeat", "bye", "error"];
+
+impl Source {
+    /// Opens one for these topics at the address of streams; `None` if the browser will not.
+    pub(super) fn open(address: &str, places: &[Place], on_event: &OnEvent) -> Option<Self> {
+        let topics: Vec<String> = places
+            .iter()
+            .map(|place| match place.at {
+                Some(at) => format!("{}@{at}", place.topic),
+                None => place.topic.clone(),
+            })
+            .collect();
+        // A topic is itself made of percent escapes, so it is escaped once more as a parameter.
+        let topics = utf8_percent_encode(&topics.join(","), NON_ALPHANUMERIC).to_string();
+        let events = EventSource::new(&format!("{address}?topics={topics}")).ok()?;
+        let callbacks = NAMES
+            .into_iter()
+            .map(|name| {
+                let on_event = on_event.clone();
+                let callback = Closure::<dyn Fn(MessageEvent)>::new(move |event: MessageEvent| {
+                    // The browser's own events are no messages; what they lack reads as undefined.
+                    let text = |key: &str| js_sys::Reflect::get(&event, &key.into()).ok()?.as_string();
+                    on_event(
+                        name,
+                        text("lastEventId").unwrap_or_default(),
+                        text("data").unwrap_or_default(),
+                    );
+                });
+                let _ = events.add_event_listener_with_callback(name, callback.as_ref().unchecked_ref());
+                callback
+            })
+            .collect();
+        Some(Self {
+            events,
+            _callbacks: callbacks,
+        })
+    }
+}

@@ -1,0 +1,401 @@
+//! The lines of the overview: what each says, which are shown, in which order.
+//!
+//! Values change at once; order and membership change a little later, together, and never while the
+//! pointer is among the lines. Lines are not all taken up in the same moment: see [`Lines::grow`].
+
+use crate::model::counts::Counts;
+use crate::model::event::Frame;
+use crate::model::look::{LEVELS, Look, Sort, Sum};
+use crate::model::page::{Overview, sort_by_trouble};
+use crate::model::queue::{QueueRef, QueueSummary};
+use crate::model::store::StoreSummary;
+use crate::model::verdict::{Level, Verdict};
+use crate::ui::live;
+use leptos::prelude::*;
+use std::collections::{HashMap, HashSet};
+
+/// A queue's line, which changes in place.
+#[derive(Clone, Debug)]
+pub struct Line {
+    pub key: QueueRef,
+    pub queue: RwSignal<QueueSummary>,
+}
+
+/// What stands in a row of the table.
+#[derive(Clone, Debug)]
+pub enum Item {
+    /// The heading of a group.
+    Heading(String),
+    /// A queue.
+    Line(Line),
+}
+
+/// What a row is told by.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub enum ItemKey {
+    Heading(String),
+    Line(QueueRef),
+}
+
+impl Item {
+    pub fn key(&self) -> ItemKey {
+        match self {
+            Self::Heading(key) => ItemKey::Heading(key.clone()),
+            Self::Line(line) => ItemKey::Line(line.key.clone()),
+        }
+    }
+}
+
+type Index = HashMap<QueueRef, RwSignal<QueueSummary>>;
+
+/// See the module.
+#[derive(Clone, Copy, Debug)]
+pub struct Lines {
+    /// Every queue, shown or not. Patches arrive a hundred times a second.
+    index: StoredValue<Index>,
+    pub stores: RwSignal<Vec<StoreSummary>>,
+    /// What the reader wants to see.
+    pub look: RwSignal<Look>,
+    pub pins: RwSignal<Vec<QueueRef>>,
+    /// What is shown, in order, and how much of it has been taken up.
+    pub items: RwSignal<Vec<Item>>,
+    pub grown: RwSignal<usize>,
+    growing: StoredValue<bool>,
+    /// Whether the rows that the server wrote beyond the first are still there.
+    rest: StoredValue<bool>,
+    /// How many queues there are, and how many pass the filter.
+    pub total: RwSignal<usize>,
+    pub kept: RwSignal<usize>,
+    /// The queues of each group, and what they say together.
+    groups: StoredValue<Vec<(String, Vec<RwSignal<QueueSummary>>)>>,
+    pub sums: RwSignal<HashMap<String, Sum>>,
+    /// All lines together, added up in one pass.
+    pub tally: RwSignal<Tally>,
+    /// Whether the next pass is already planned, and the next arrangement.
+    tallying: StoredValue<bool>,
+    sorting: StoredValue<bool>,
+}
+
+/// What all lines say together.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Tally {
+    /// Queues by level, in the order of [`LEVELS`].
+    pub levels: [usize; LEVELS.len()],
+    /// All jobs by state.
+    pub counts: Counts,
+    /// The queues in trouble that pass the filter, worst first.
+    pub troubled: Vec<(QueueRef, String, Verdict)>,
+}
+
+/// Lines change at once, their sums this much later: nobody reads a sum a hundred times a second.
+const TALLY_AFTER_MS: i32 = 250;
+
+/// Lines are put in order again this long after something changed that decides it.
+const SORT_AFTER_MS: i32 = 2_000;
+
+/// Rows that are taken up first, about a screen, and how many more at a time: a few seconds are enough
+/// for five hundred on a slow machine, and nothing that the reader does waits for longer than one step.
+const FIRST: usize = 40;
+const STEP: usize = 10;
+const STEP_MS: i32 = 15;
+
+/// The element with the rows that the server wrote beyond the first.
+pub const REST: &str = "rest";
+
+impl Lines {
+    /// The lines of a page as the server made it.
+    pub fn new(overview: Overview) -> Self {
+        let tally = Tally::of(overview.queues.iter(), &overview.look);
+        let index: Index = overview
+            .queues
+            .into_iter()
+            .map(|q| (q.key(), RwSignal::new(q)))
+            .collect();
+        let lines = Self {
+            total: RwSignal::new(index.len()),
+            index: StoredValue::new(index),
+            stores: RwSignal::new(overview.stores),
+            look: RwSignal::new(overview.look),
+            pins: RwSignal::new(overview.pins),
+            items: RwSignal::new(vec![]),
+            grown: RwSignal::new(FIRST),
+            growing: StoredValue::new(false),
+            rest: StoredValue::new(true),
+            kept: RwSignal::new(0),
+            groups: StoredValue::new(vec![]),
+            sums: RwSignal::new(HashMap::new()),
+            tally: RwSignal::new(tally),
+            tallying: StoredValue::new(false),
+            sorting: StoredValue::new(false),
+        };
+        lines.items.set(lines.arranged());
+        lines.sums.set(lines.added_up());
+        lines
+    }
+
+    /// Which items the page shows now, in order.
+    fn arranged(self) -> Vec<Item> {
+        let (items, groups, kept) = self.index.with_value(|index| {
+            let lines: Vec<(&QueueRef, RwSignal<QueueSummary>)> = index.iter().map(|(k, q)| (k, *q)).collect();
+            let guards: Vec<_> = lines.iter().map(|(_, queue)| queue.read_untracked()).collect();
+            let queues: Vec<&QueueSummary> = guards.iter().map(|guard| &**guard).collect();
+            let look = self.look.read_untracked();
+            let arrangement = self.pins.with_untracked(|pins| look.arrange(&queues, pins));
+            let line = |i: &usize| {
+                Item::Line(Line {
+                    key: lines[*i].0.clone(),
+                    queue: lines[*i].1,
+                })
+            };
+            let mut items: Vec<Item> = arrangement.pinned.iter().map(line).collect();
+            let mut groups = Vec::new();
+            for group in &arrangement.groups {
+                if let Some(key) = &group.key {
+                    items.push(Item::Heading(key.clone()));
+                    groups.push((key.clone(), group.rows.iter().map(|i| lines[*i].1).collect::<Vec<_>>()));
+                    if look.folded.contains(key) {
+                        continue;
+                    }
+                }
+                items.extend(group.rows.iter().map(line));
+            }
+            (items, groups, arrangement.len())
+        });
+        self.groups.set_value(groups);
+        self.kept.set(kept);
+        items
+    }
+
+    fn added_up(self) -> HashMap<String, Sum> {
+        self.groups.with_value(|groups| {
+            let sum = |queues: &Vec<RwSignal<QueueSummary>>| {
+                let guards: Vec<_> = queues.iter().map(|queue| queue.read_untracked()).collect();
+                Sum::of(guards.iter().map(|guard| &**guard))
+            };
+            groups.iter().map(|(key, queues)| (key.clone(), sum(queues))).collect()
+        })
+    }
+
+    /// Brings what is shown in line with what is wanted, now.
+    fn arrange(self) {
+        let items = self.arranged();
+        let changed = self.items.with_untracked(|known| {
+            known.len() != items.len() || known.iter().zip(&items).any(|(a, b)| a.key() != b.key())
+        });
+        if !changed {
+            return;
+        }
+        // The rows that the server wrote stand in the order of then.
+        if self.rest.get_value() {
+            self.rest.set_value(false);
+            live::remove_children(REST, usize::MAX);
+        }
+        let grown = self.grown.get_untracked();
+        let known: HashSet<ItemKey> = self
+            .items
+            .with_untracked(|known| known.iter().take(grown).map(Item::key).collect());
+        let fresh = items
+            .iter()
+            .take(grown)
+            .filter(|item| !known.contains(&item.key()))
+            .count();
+        if fresh > STEP * 2 {
+            self.grown.set(FIRST);
+        }
+        self.items.set(items);
+        self.sums.set(self.added_up());
+        self.grow();
+    }
+
+    /// Takes up further rows, a few at a time.
+    ///
+    /// To make five hundred rows live takes a third of a second, in which the browser answers nobody.
+    /// So the server writes all of them, and only the first are live when the page is taken up; the
+    /// others follow in steps, each taking the place of what the server wrote.
+    pub fn grow(self) {
+        let full = move || self.grown.get_untracked() >= self.items.with_untracked(Vec::len);
+        if full() || self.growing.get_value() {
+            return;
+        }
+        self.growing.set_value(true);
+        live::set_timeout(STEP_MS, move || {
+            self.growing.set_value(false);
+            if full() {
+                return;
+            }
+            self.grown.update(|grown| *grown += STEP);
+            if self.rest.get_value() {
+                live::remove_children(REST, STEP);
+            }
+            self.grow();
+        });
+    }
+
+    /// Shows something else.
+    pub fn show(self, look: Look) {
+        if self.look.with_untracked(|known| *known != look) {
+            self.look.set(look);
+            self.arrange();
+            self.tally_soon();
+        }
+    }
+
+    /// Pins a queue or no longer. The line moves when the pointer has left.
+    pub fn toggle_pin(self, key: &QueueRef) {
+        self.pins.update(|pins| match pins.iter().position(|pin| pin == key) {
+            Some(i) => drop(pins.remove(i)),
+            None => pins.push(key.clone()),
+        });
+        self.sort_soon();
+    }
+
+    /// Takes in what the stream says.
+    pub fn take(self, frame: Frame, snapshot: bool) {
+        if snapshot {
+            self.stores.set(frame.stores);
+            self.replace(frame.queues);
+            return;
+        }
+        for store in frame.stores {
+            self.stores
+                .update(|stores| match stores.iter_mut().find(|known| known.id == store.id) {
+                    Some(known) => *known = store,
+                    None => stores.push(store),
+                });
+        }
+        // Where counts decide who is shown and where, every change may.
+        let mut sort = !frame.patches.is_empty()
+            && self
+                .look
+                .with_untracked(|look| !look.states.is_empty() || !matches!(look.sort, Sort::Trouble | Sort::Name));
+        self.index.with_value(|index| {
+            for patch in frame.patches {
+                let key = QueueRef {
+                    store: patch.store.clone(),
+                    queue: patch.id.clone(),
+                };
+                if let Some(queue) = index.get(&key) {
+                    let level = queue.with_untracked(|q| q.verdict.level);
+                    queue.update(|q| q.apply(patch));
+                    sort |= queue.with_untracked(|q| q.verdict.level) != level;
+                }
+            }
+        });
+        if !frame.removed.is_empty() {
+            self.index
+                .update_value(|index| index.retain(|key, _| !frame.removed.contains(key)));
+            self.items.update(|items| {
+                items.retain(|item| !matches!(item, Item::Line(line) if frame.removed.contains(&line.key)));
+            });
+        }
+        for queue in frame.queues {
+            sort = true;
+            self.add(queue);
+        }
+        self.total.set(self.index.with_value(HashMap::len));
+        self.tally_soon();
+        if sort {
+            self.sort_soon();
+        }
+    }
+
+    /// A queue that was not known: its line stands at the end until lines are put in order.
+    fn add(self, queue: QueueSummary) {
+        let key = queue.key();
+        if let Some(known) = self.index.with_value(|index| index.get(&key).copied()) {
+            return known.set(queue);
+        }
+        let kept = self.look.with_untracked(|look| look.keeps(&queue));
+        let queue = RwSignal::new(queue);
+        self.index.update_value(|index| {
+            index.insert(key.clone(), queue);
+        });
+        if kept {
+            self.items.update(|items| items.push(Item::Line(Line { key, queue })));
+            self.grow();
+        }
+    }
+
+    /// Takes over a whole board, keeping the lines that stay.
+    fn replace(self, queues: Vec<QueueSummary>) {
+        let known = self.index.with_value(Clone::clone);
+        let mut index = Index::with_capacity(queues.len());
+        for queue in queues {
+            let key = queue.key();
+            let signal = match known.get(&key) {
+                Some(signal) => {
+                    if signal.with_untracked(|known| *known != queue) {
+                        signal.set(queue);
+                    }
+                    *signal
+                }
+                None => RwSignal::new(queue),
+            };
+            index.insert(key, signal);
+        }
+        self.total.set(index.len());
+        self.index.set_value(index);
+        self.arrange();
+        self.tally_soon();
+    }
+
+    fn tally_soon(self) {
+        if self.tallying.get_value() {
+            return;
+        }
+        self.tallying.set_value(true);
+        live::set_timeout(TALLY_AFTER_MS, move || {
+            self.tallying.set_value(false);
+            let tally = self.index.with_value(|index| {
+                let lines: Vec<_> = index.values().map(|queue| queue.read_untracked()).collect();
+                self.look
+                    .with_untracked(|look| Tally::of(lines.iter().map(|line| &**line), look))
+            });
+            if self.tally.with_untracked(|known| *known != tally) {
+                self.tally.set(tally);
+            }
+            let sums = self.added_up();
+            if self.sums.with_untracked(|known| *known != sums) {
+                self.sums.set(sums);
+            }
+        });
+    }
+
+    fn sort_soon(self) {
+        if self.sorting.get_value() {
+            return;
+        }
+        self.sorting.set_value(true);
+        live::set_timeout(SORT_AFTER_MS, move || {
+            self.sorting.set_value(false);
+            if live::pointer_inside("queues") {
+                self.sort_soon();
+            } else {
+                self.arrange();
+            }
+        });
+    }
+}
+
+impl Tally {
+    fn of<'a>(queues: impl Iterator<Item = &'a QueueSummary>, look: &Look) -> Self {
+        let mut tally = Self {
+            counts: Counts::zero(),
+            ..Self::default()
+        };
+        let mut troubled = Vec::new();
+        for queue in queues {
+            let level = queue.verdict.level;
+            tally.counts = tally.counts.plus(&queue.counts);
+            for (count, _) in tally.levels.iter_mut().zip(LEVELS).filter(|(_, l)| *l == level) {
+                *count += 1;
+            }
+            if matches!(level, Level::Bad | Level::Watch) && look.keeps(queue) {
+                troubled.push(queue.clone());
+            }
+        }
+        sort_by_trouble(&mut troubled);
+        tally.troubled = troubled.into_iter().map(|q| (q.key(), q.name, q.verdict)).collect();
+        tally
+    }
+}
