@@ -64,7 +64,9 @@ impl Reach {
         match self {
             Self::Live => "",
             Self::Connecting => "Nothing has been read yet.",
-            Self::Gone | Self::NoSuchHost | Self::TlsFailed => "Nothing can be read and no action will work.",
+            Self::Gone | Self::NoSuchHost | Self::TlsFailed | Self::Refused => {
+                "Nothing can be read and no action will work."
+            }
             Self::Frozen => {
                 "Nothing can be read. An action could not be confirmed: whether it was done would be known only later."
             }
@@ -76,7 +78,6 @@ impl Reach {
             Self::Busy => {
                 "Nothing can be read and actions would wait, for the applications too. Drover does not stop a script."
             }
-            Self::Refused => "Nothing can be read and no action will work.",
         }
     }
 }

@@ -13,7 +13,7 @@ const SHARE: u64 = 80;
 #[must_use]
 pub fn raise() -> Option<u64> {
     let now = getrlimit(Resource::Nofile);
-    let mut wanted = now.clone();
+    let mut wanted = now;
     wanted.current = now.maximum;
     if wanted.current != now.current
         && let Err(error) = setrlimit(Resource::Nofile, wanted)

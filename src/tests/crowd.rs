@@ -63,9 +63,7 @@ async fn delay(stream: &mut Stream, oracle: &mut Oracle) -> Duration {
 async fn streams(port: u16) -> usize {
     let metrics = crate::support::client::get(port, "/metrics").await.body;
     let line = metrics.lines().find(|line| line.starts_with("drover_streams "));
-    line.map_or(0, |line| {
-        line.split(' ').nth(1).unwrap().parse::<f64>().unwrap() as usize
-    })
+    line.map_or(0, |line| line.split([' ', '.']).nth(1).unwrap().parse().unwrap())
 }
 
 /// F-17 and F-18.

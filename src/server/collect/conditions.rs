@@ -170,7 +170,8 @@ fn out_of_memory(signs: &Signs, refused: bool, tell: Tell<'_>) {
     let full = signs.memory.is_some_and(|(used, max)| used >= max) && !signs.evicts;
     // Close to the limit a refusal may be the last one's; far from it somebody has made room since.
     let close = signs.memory.is_none_or(|(used, max)| used >= max / 10 * 9);
-    if !full && !(refused && close) {
+    let shown = full || (refused && close);
+    if !shown {
         return;
     }
     let limit = signs.memory.map_or_else(String::new, |(used, max)| {
