@@ -148,7 +148,11 @@ impl Service {
         };
         let lines: HashMap<QueueRef, &QueueSummary> = overview.queues.iter().map(|q| (q.key(), q)).collect();
         for (id, counts, read) in futures::future::join_all(reads).await {
-            let trouble = counts.as_ref().err().or(read.as_ref().err()).map(|t| t.cause.clone());
+            let trouble = counts
+                .as_ref()
+                .err()
+                .or_else(|| read.as_ref().err())
+                .map(|t| t.cause.clone());
             let store = overview.stores.iter().find(|store| store.id == id);
             page.stores.push(Timetable {
                 store: id.clone(),
