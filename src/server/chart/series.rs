@@ -162,7 +162,9 @@ mod tests {
 
     #[test]
     fn a_drawing_has_classes_for_colours_and_says_what_it_shows() {
-        let points: Vec<(Millis, f64)> = (0..120).map(|i| (i * 5_000, 50e6 + 1e4 * i as f64)).collect();
+        let points: Vec<(Millis, f64)> = (0..120_i32)
+            .map(|i| (Millis::from(i) * 5_000, 50e6 + 1e4 * f64::from(i)))
+            .collect();
         let svg = draw(Series::Memory, &points, Some(60e6), 600_000);
         assert!(
             svg.contains("Memory used over the last 10 min: 51 MB now, between 50 MB and 51 MB."),

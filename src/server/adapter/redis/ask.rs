@@ -25,7 +25,7 @@ use std::time::{Duration, Instant};
 const SLOW_MAX: u32 = 20;
 
 /// Channels above which none is listed: `PUBSUB CHANNELS` answers with all of them at once.
-pub const CHANNELS_MAX: u64 = 1000;
+pub const CHANNELS_MAX: u32 = 1000;
 
 /// Channels that are listed.
 const CHANNELS_SHOWN: usize = 100;
@@ -143,7 +143,7 @@ fn map<T, U>(answer: Answered<T>, f: impl FnOnce(T) -> U) -> Answered<U> {
 ///
 /// When the store does not answer.
 pub async fn ask(link: &Link, forbidden: &Forbidden, channels: Option<u64>) -> Result<Asked, Trouble> {
-    let list_channels = channels.is_none_or(|n| n <= CHANNELS_MAX);
+    let list_channels = channels.is_none_or(|n| n <= u64::from(CHANNELS_MAX));
     let mut questions = Questions::new(forbidden);
     questions.ask("+config|get", &["CONFIG", "GET", SETTINGS[0]]);
     questions.ask("+slowlog|get", &["SLOWLOG", "GET", &SLOW_MAX.to_string()]);
