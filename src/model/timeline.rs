@@ -195,7 +195,7 @@ const fn finished_word(state: JobState) -> &'static str {
 fn last_attempt(job: &JobDetail) -> u32 {
     let running = job.row.state == JobState::Active;
     job.attempts_started
-        .unwrap_or(job.row.attempts.saturating_add(u32::from(running)))
+        .unwrap_or_else(|| job.row.attempts.saturating_add(u32::from(running)))
         .max(job.row.attempts)
         .max(1)
 }

@@ -131,13 +131,16 @@ impl Refusal {
 
 type Answer<T> = Result<T, Refusal>;
 
+/// What reading a job gave; shared, because it may be large.
+type JobRead = Result<Option<Arc<JobDetail>>, ReadError>;
+
 /// See the module.
 #[derive(Debug)]
 pub struct Service {
     board: Arc<Board>,
     collectors: Vec<(String, Arc<Collector>)>,
     lists: Shared<(String, JobQuery), Result<JobPageRows, ReadError>>,
-    jobs: Shared<(QueueRef, String), Result<Option<Arc<JobDetail>>, ReadError>>,
+    jobs: Shared<(QueueRef, String), JobRead>,
     logs: Shared<(String, LogQuery), Result<LogPage, ReadError>>,
     flows: Shared<(String, FlowQuery), Result<Option<Flow>, ReadError>>,
     charts: Shared<QueueRef, Arc<str>>,

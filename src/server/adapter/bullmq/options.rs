@@ -1,7 +1,7 @@
 //! A job's options as they are in force: stored ones with their names in full, what the record says
 //! instead, and the library's defaults where nobody said anything.
 //!
-//! Options are stored as JSON that went through MessagePack and Lua; some names are shortened.
+//! Options are stored as JSON that went through `MessagePack` and Lua; some names are shortened.
 
 use crate::model::Millis;
 use crate::model::format;

@@ -252,7 +252,7 @@ pub(super) fn oddities(job: &str, kind: &str, state: JobState, record: &Record, 
         "stc",
         "stalledCounter",
     ] {
-        if record.size(field).is_some_and(|size| size > 0) && !record.int(field).is_some_and(|n| n >= 0) {
+        if record.size(field).is_some_and(|size| size > 0) && record.int(field).is_none_or(|n| n < 0) {
             odd.push(format!(
                 "{field} ({}) is no count; it is taken for 0.",
                 shown(record, field)

@@ -37,7 +37,7 @@ pub fn family(shown: Shown) -> AnyView {
                     {tree}
                     <li class=own aria-current="true"><b>"this job"</b>" "{format::visible(&name)}" "{format::visible(&id)}</li>
                 </ul>
-                {branches(shown, flow.branches, None)}
+                {branches(shown, flow.branches, &None)}
             </section>
         })
     })
@@ -71,7 +71,7 @@ pub fn summary(children: Children) -> String {
 type Other = Option<(String, String)>;
 
 /// The branches of the page's own job, or of another one below it.
-fn branches(shown: Shown, branches: Vec<Branch>, other: Other) -> AnyView {
+fn branches(shown: Shown, branches: Vec<Branch>, other: &Other) -> AnyView {
     let draw = |b| branch(shown, b, other.clone());
     branches.into_iter().map(draw).collect_view().into_any()
 }
@@ -112,7 +112,7 @@ fn branch(shown: Shown, branch: Branch, other: Other) -> AnyView {
         <div class="branch">
             <h3>{heading}" "{from_start}</h3>
             <ul class="tree">
-                {move || nodes.get().into_iter().map(|node| child(shown, node, kind)).collect_view()}
+                {move || nodes.with(|nodes| nodes.iter().map(|node| child(shown, node, kind)).collect_view())}
                 {more}
             </ul>
         </div>
@@ -121,7 +121,7 @@ fn branch(shown: Shown, branch: Branch, other: Other) -> AnyView {
 }
 
 /// A child, and its own children when they are opened.
-fn child(shown: Shown, node: FlowNode, kind: ChildKind) -> AnyView {
+fn child(shown: Shown, node: &FlowNode, kind: ChildKind) -> AnyView {
     let below: RwSignal<Option<Flow>> = RwSignal::new(None);
     let open = node
         .children
@@ -142,10 +142,10 @@ fn child(shown: Shown, node: FlowNode, kind: ChildKind) -> AnyView {
     let under = move || {
         below.get().map(|flow| {
             let other = flow.job.queue.zip(flow.job.id);
-            view! { <div class="under">{branches(shown, flow.branches, other)}</div> }
+            view! { <div class="under">{branches(shown, flow.branches, &other)}</div> }
         })
     };
-    view! { <li>{line(shown, &node, Some(kind))}" "{open}{under}</li> }.into_any()
+    view! { <li>{line(shown, node, Some(kind))}" "{open}{under}</li> }.into_any()
 }
 
 /// A relative in a line.
