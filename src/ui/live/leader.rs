@@ -257,7 +257,7 @@ fn lost(tab: &Rc<Tab>, pause: Option<u32>) {
         leader.up = Some(false);
         let grown = (500.0 * 2_f64.powi(leader.attempts.min(5).cast_signed())).min(PAUSE_MAX_MS);
         leader.attempts += 1;
-        let pause = pause.map_or(grown * (0.5 + js_sys::Math::random() / 2.0), f64::from);
+        let pause = pause.map_or_else(|| grown * (0.5 + js_sys::Math::random() / 2.0), f64::from);
         (pause, leader.generation)
     }) else {
         return;
