@@ -2,7 +2,7 @@
 //!
 //! The same components run in both places and must render the same tree from the same
 //! [`Page`]: no clock, no locale, nothing random on first render. What moves is fed by [`live`]:
-//! one event stream per tab. A page never asks a store; it shows what the board knows.
+//! one event stream per browser. A page never asks a store; it shows what the board knows.
 //!
 //! - [`app`]: picks the page and puts the frame around it
 //! - [`pages`]: overview, queue, job, workers, schedules, notice

@@ -32,11 +32,12 @@ function launched() {
  * Opens a tab of a new visitor, hands it to `body` with its {@link Watch}, and fails when anything went wrong on any of
  * the visitor's tabs. `at` is an entrance: nothing outside of it may be asked for.
  */
-export async function visit({ at, javaScript = true, theme = "light", size = WIDE }, body) {
+export async function visit({ at, javaScript = true, theme = "light", size = WIDE, timezone }, body) {
   const context = await (await launched()).newContext({
     javaScriptEnabled: javaScript,
     colorScheme: theme,
     viewport: size,
+    ...(timezone && { timezoneId: timezone }),
     baseURL: at.origin,
   });
   context.setDefaultTimeout(10_000);

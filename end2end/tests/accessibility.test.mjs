@@ -24,6 +24,8 @@ after(endAll);
 
 const PAGES = {
   "the overview with a store in trouble": () => at.overview,
+  "the overview in groups, filtered by a chip": () => `${at.overview}?level=bad&level=watch&state=waiting&group=1&sort=backlog`,
+  "the overview with nothing to show": () => `${at.overview}?q=nothing+has+this+name`,
   "a queue's waiting jobs": () => at.queue("orders", { query: "?state=waiting" }),
   "a queue's active jobs": () => at.queue("orders", { query: "?state=active" }),
   "a queue's failed jobs": () => at.queue("orders", { query: "?state=failed" }),

@@ -94,11 +94,6 @@ fn on(target: &web_sys::EventTarget, name: &str, then: impl Fn() + 'static) {
     then.forget();
 }
 
-/// Whether the page was opened where nobody looks: in a tab behind others.
-pub(super) fn hidden_at_start() -> bool {
-    document().hidden()
-}
-
 /// A name that no other tab has.
 pub(super) fn random_id() -> String {
     let part = || js_sys::Math::random().to_string().split_off(2);

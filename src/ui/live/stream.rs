@@ -28,7 +28,7 @@
 //!
 //! Here is the tab; what it does while it leads is in [`super::leader`].
 
-use super::browser::{document, hidden_at_start, on_event, random_id, set_interval, set_time, set_timeout};
+use super::browser::{hidden, on_document_event, on_event, random_id, set_interval, set_time, set_timeout};
 use super::channel::{Channel, Heard, Line, Post};
 use super::leader::Leader;
 use super::share::{Gate, Place, Roster, Word};
@@ -141,7 +141,7 @@ pub fn follow(live: Live, topics: &str, after: String, on_frame: OnFrame) {
         }
     });
     enter(&tab);
-    if hidden_at_start() {
+    if hidden() {
         hide_later(&tab);
     }
 }
@@ -265,7 +265,7 @@ fn want(tab: &Rc<Tab>) {
         true => vec![],
         false => tab.gates.borrow().iter().map(place).collect(),
     };
-    let (now, hidden) = (clock(), document().hidden());
+    let (now, hidden) = (clock(), hidden());
     tab.told.set(now);
     if !topics.is_empty() && tab.asked.get().is_none() {
         tab.asked.set(Some(now));
@@ -450,7 +450,7 @@ fn watch_over(tab: &Rc<Tab>) {
         tab.roster.borrow_mut().expire(now);
         if tab.lead.borrow().is_some() {
             super::leader::look(&tab);
-        } else if !document().hidden() {
+        } else if !hidden() {
             let silent = now - tab.heard.get() > SILENCE_MS;
             let unanswered = tab.asked.get().is_some_and(|asked| now - asked > ANSWER_MS);
             if silent || unanswered {
@@ -462,9 +462,9 @@ fn watch_over(tab: &Rc<Tab>) {
 
 fn watch_visibility(tab: &Rc<Tab>) {
     let tab = tab.clone();
-    super::browser::on_document_event("visibilitychange", move || {
+    on_document_event("visibilitychange", move || {
         tab.looks.set(tab.looks.get() + 1);
-        if document().hidden() {
+        if hidden() {
             hide_later(&tab);
         } else {
             tab.resting.set(false);
@@ -480,7 +480,7 @@ fn watch_visibility(tab: &Rc<Tab>) {
 fn hide_later(tab: &Rc<Tab>) {
     let (tab, look) = (tab.clone(), tab.looks.get());
     set_timeout(HIDDEN_MS, move || {
-        if document().hidden() && tab.looks.get() == look && !tab.away.get() {
+        if hidden() && tab.looks.get() == look && !tab.away.get() {
             tab.resting.set(true);
             tab.asked.set(None);
             for gate in tab.gates.borrow_mut().iter_mut() {

@@ -95,7 +95,7 @@ const SORT_AFTER_MS: i32 = 2_000;
 
 /// Rows that are taken up first, about a screen, and how many more at a time: a few seconds are enough
 /// for five hundred on a slow machine, and nothing that the reader does waits for longer than one step.
-const FIRST: usize = 40;
+const FIRST: usize = 24;
 const STEP: usize = 10;
 const STEP_MS: i32 = 15;
 
@@ -234,6 +234,10 @@ impl Lines {
     /// Shows something else.
     pub fn show(self, look: Look) {
         if self.look.with_untracked(|known| *known != look) {
+            // To move every row at once takes as long as to make them all.
+            if self.look.with_untracked(|known| (known.sort, known.grouped) != (look.sort, look.grouped)) {
+                self.grown.set(FIRST);
+            }
             self.look.set(look);
             self.arrange();
             self.tally_soon();
