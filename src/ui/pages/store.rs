@@ -61,7 +61,7 @@ pub fn StoreView(page: StorePage, after: String) -> impl IntoView {
     };
     let detail = shown.detail;
     let topic = Topic::Store(id.clone()).to_string();
-    live::follow(live, &topic, &after, Box::new(move |frame, _| shown.take(frame)));
+    live::follow(live, &topic, after, Box::new(move |frame, _| shown.take(frame)));
     shown.reread_later(live);
     shown.reweigh_later(live);
     let drawings = page

@@ -235,7 +235,10 @@ impl Lines {
     pub fn show(self, look: Look) {
         if self.look.with_untracked(|known| *known != look) {
             // To move every row at once takes as long as to make them all.
-            if self.look.with_untracked(|known| (known.sort, known.grouped) != (look.sort, look.grouped)) {
+            if self
+                .look
+                .with_untracked(|known| (known.sort, known.grouped) != (look.sort, look.grouped))
+            {
                 self.grown.set(FIRST);
             }
             self.look.set(look);
