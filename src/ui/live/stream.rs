@@ -34,6 +34,7 @@ use super::leader::Leader;
 use super::share::{Gate, Place, Roster, Word};
 use super::{LinkState, Live, OnFrame};
 use crate::model::event::{Frame, Refused};
+use crate::model::position::Position;
 use crate::ui::app::base;
 use leptos::prelude::*;
 use std::cell::{Cell, RefCell};
@@ -96,12 +97,8 @@ pub(super) fn clock() -> f64 {
 }
 
 /// Follows `topics` (a comma-separated list) from `after` for as long as the page lives.
-#[expect(
-    clippy::needless_pass_by_value,
-    reason = "the same signature as its twin on the server"
-)]
 pub fn follow(live: Live, topics: &str, after: String, on_frame: OnFrame) {
-    let at = after.parse().ok();
+    let at = Position::try_from(after).ok();
     let gate = |topic: &str| Gate {
         topic: topic.to_owned(),
         at,

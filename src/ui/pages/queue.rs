@@ -74,8 +74,6 @@ pub fn QueueView(page: QueuePage, after: String) -> impl IntoView {
     );
     redraw(chart, base.href(&format!("{path}/chart.svg")));
     refresh(insight, base.href(&format!("/api/v1{path}")));
-    let of_queue = encode_segment(&format!("{}/{}", key.store, key.queue));
-    let schedules = base.href(&format!("/schedules?queue={of_queue}"));
     let (name, id) = queue.with_untracked(|q| (format::visible(&q.name), format::visible(&q.id)));
     view! {
         <nav class="crumbs" aria-label="Breadcrumbs">
@@ -89,7 +87,7 @@ pub fn QueueView(page: QueuePage, after: String) -> impl IntoView {
                 <h1 title=id>{name}</h1>
                 <Facts queue/>
                 <VerdictLine verdict=Signal::derive(move || queue.with(|q| q.verdict.clone()))/>
-                <InsightView schedules insight dead_letters=page.dead_letters dead_letters_of=page.dead_letters_of/>
+                <InsightView queue=key insight dead_letters=page.dead_letters dead_letters_of=page.dead_letters_of/>
             </header>
             <figure class="throughput">
                 <figcaption>

@@ -52,7 +52,7 @@ pub fn Facts(queue: RwSignal<QueueSummary>) -> impl IntoView {
 fn version(queue: &QueueSummary) -> String {
     let label = queue
         .family
-        .map_or_else(|| queue.system.label(), |family| family.layout.label());
+        .map_or(queue.system.label(), |family| family.layout.label());
     match queue.version.as_deref() {
         Some(version) => format!(
             "{label} ({})",
@@ -65,13 +65,17 @@ fn version(queue: &QueueSummary) -> String {
 /// Limits, times and retention in one line each; the queues of dead letters.
 #[component]
 pub fn InsightView(
-    schedules: String,
+    queue: QueueRef,
     insight: RwSignal<Result<Insight, String>>,
     dead_letters: Vec<DeadLetters>,
     dead_letters_of: Option<QueueRef>,
 ) -> impl IntoView {
     let live = expect_context::<Live>();
     let base = base();
+    let schedules = base.href(&format!(
+        "/schedules?queue={}",
+        crate::model::event::encode_segment(&format!("{}/{}", queue.store, queue.queue))
+    ));
     let facts = move || {
         insight.with(|insight| match insight {
             Err(why) => view! { <div class="missing"><dt>"Limits and times"</dt><dd>{format!("not known: {why}")}</dd></div> }.into_any(),
