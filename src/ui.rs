@@ -18,10 +18,14 @@ pub mod components;
 pub mod live;
 pub mod pages;
 
-use crate::model::page::{Body, Page};
+#[cfg(feature = "ssr")]
+use crate::model::page::Body;
+use crate::model::page::Page;
+#[cfg(feature = "ssr")]
 use crate::model::verdict::Level;
 
 /// The document's title, escaped for HTML: what is wrong comes first, for a tab among many.
+#[cfg(feature = "ssr")]
 #[must_use]
 pub fn title(page: &Page) -> String {
     let text = match &page.body {
@@ -62,6 +66,8 @@ pub fn title(page: &Page) -> String {
         }
         Body::Store(page) => format!("{} · Drover", page.detail.summary.id),
         Body::Notice(notice) => format!("{} · Drover", notice.title),
+        // Never rendered: it stands for the others in what the browser gets.
+        Body::Fresh(_) => "Drover".into(),
     };
     text.replace('&', "&amp;").replace('<', "&lt;").replace('>', "&gt;")
 }

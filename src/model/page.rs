@@ -9,10 +9,13 @@ use super::insight::Insight;
 use super::job::{JobDetail, JobRow};
 use super::look::{Look, Sort};
 use super::queue::{QueueRef, QueueSummary};
+#[cfg(feature = "ssr")]
 use super::schedule::SchedulesPage;
 use super::state::JobState;
 use super::store::StoreSummary;
+#[cfg(feature = "ssr")]
 use super::vitals::StorePage;
+#[cfg(feature = "ssr")]
 use super::worker::WorkersPage;
 use serde::{Deserialize, Serialize};
 
@@ -42,6 +45,8 @@ pub struct Page {
 }
 
 /// Which page it is.
+///
+/// Some are known to the server alone: a browser gets [`Body::Fresh`] in their place.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 #[expect(
@@ -56,13 +61,32 @@ pub enum Body {
     /// One job.
     Job(JobPage),
     /// Who works for which queue.
+    #[cfg(feature = "ssr")]
     Workers(WorkersPage),
     /// What runs when.
+    #[cfg(feature = "ssr")]
     Schedules(SchedulesPage),
     /// One store.
+    #[cfg(feature = "ssr")]
     Store(StorePage),
     /// Something that could not be shown.
     Notice(Notice),
+    /// In the browser: a page that only the server knows how to write, to be asked for again this often,
+    /// in milliseconds.
+    Fresh(i32),
+}
+
+impl Body {
+    /// How often a page that only the server can write is asked for again; `None` for the others.
+    #[cfg(feature = "ssr")]
+    #[must_use]
+    pub const fn fresh_every(&self) -> Option<i32> {
+        match self {
+            Self::Workers(_) | Self::Schedules(_) => Some(3_000),
+            Self::Store(_) => Some(5_000),
+            _ => None,
+        }
+    }
 }
 
 /// The overview.

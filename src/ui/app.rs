@@ -2,7 +2,9 @@
 
 use super::components::LinkBadge;
 use super::live::{self, Live, Zone};
-use super::pages::{JobView, NoticeView, OverviewView, QueueView, SchedulesView, StoreView, WorkersView};
+use super::pages::{JobView, NoticeView, OverviewView, QueueView};
+#[cfg(feature = "ssr")]
+use super::pages::{SchedulesView, StoreView, WorkersView};
 use crate::base_path::BasePath;
 use crate::model::page::{Body, Page};
 use leptos::prelude::*;
@@ -38,10 +40,17 @@ pub fn App(page: Page) -> impl IntoView {
         Body::Overview(overview) => view! { <OverviewView overview after/> }.into_any(),
         Body::Queue(queue) => view! { <QueueView page=queue after/> }.into_any(),
         Body::Job(job) => view! { <JobView page=job after/> }.into_any(),
-        Body::Workers(workers) => view! { <WorkersView page=workers after/> }.into_any(),
-        Body::Schedules(schedules) => view! { <SchedulesView page=schedules after/> }.into_any(),
-        Body::Store(page) => view! { <StoreView page after/> }.into_any(),
+        #[cfg(feature = "ssr")]
+        Body::Workers(workers) => fresh(view! { <WorkersView page=workers/> }.into_any().to_html()),
+        #[cfg(feature = "ssr")]
+        Body::Schedules(schedules) => fresh(view! { <SchedulesView page=schedules/> }.into_any().to_html()),
+        #[cfg(feature = "ssr")]
+        Body::Store(page) => fresh(view! { <StoreView page/> }.into_any().to_html()),
         Body::Notice(notice) => view! { <NoticeView notice/> }.into_any(),
+        Body::Fresh(every_ms) => {
+            live::keep_fresh(live, every_ms);
+            fresh(String::new())
+        }
     };
     view! {
         <a class="skip" href="#main">"Skip to content"</a>
@@ -88,6 +97,11 @@ pub fn App(page: Page) -> impl IntoView {
         </dialog>
     }
     .into_any()
+}
+
+/// What only the server writes, as text. The browser leaves what it finds there.
+fn fresh(html: String) -> AnyView {
+    view! { <div id="fresh" inner_html=html></div> }.into_any()
 }
 
 #[component]

@@ -17,6 +17,8 @@ mod browser;
 #[cfg(feature = "hydrate")]
 mod channel;
 #[cfg(feature = "hydrate")]
+mod fresh;
+#[cfg(feature = "hydrate")]
 mod keyboard;
 #[cfg(feature = "hydrate")]
 mod leader;
@@ -40,6 +42,8 @@ pub use browser::{
     after_hydration, document, fetch_json, fetch_text, hidden, is_at_end, path_and_query, pointer_inside,
     scroll_to_end, set_timeout, start_clock, utc_offset,
 };
+#[cfg(feature = "hydrate")]
+pub use fresh::keep_fresh;
 #[cfg(feature = "hydrate")]
 pub use keyboard::focus_first_row;
 #[cfg(feature = "hydrate")]
@@ -163,34 +167,14 @@ impl Live {
     }
 }
 
-/// Reads `url` again and again while the page is visible, `every_ms` after each answer.
-pub fn reread<T: serde::de::DeserializeOwned + 'static>(
-    every_ms: i32,
-    url: String,
-    then: impl Fn(T) + Clone + 'static,
-) {
-    set_timeout(every_ms, move || {
-        if hidden() {
-            return reread(every_ms, url, then);
-        }
-        let again = url.clone();
-        fetch_json::<T>(url, move |answer| {
-            if let Some(answer) = answer {
-                then(answer);
-            }
-            reread(every_ms, again, then);
-        });
-    });
-}
-
 /// What a page does with a frame; `true` for a snapshot.
 pub type OnFrame = Box<dyn Fn(Frame, bool)>;
 
 #[cfg(not(feature = "hydrate"))]
 pub use on_the_server::{
-    clicked_link, clicked_pin, fetch_json, fetch_text, focus_first_row, follow, hidden, idle_ms, is_at_end, on_back,
-    pointer_inside, push_address, remove_children, replace_address, scroll_to_end, send_form, set_timeout, start_clock,
-    utc_offset,
+    clicked_link, clicked_pin, fetch_json, fetch_text, focus_first_row, follow, hidden, idle_ms, is_at_end, keep_fresh,
+    on_back, pointer_inside, push_address, remove_children, replace_address, scroll_to_end, send_form, set_timeout,
+    start_clock, utc_offset,
 };
 
 /// The twins: on the server nothing moves.
@@ -199,6 +183,8 @@ mod on_the_server {
     use super::{Live, OnFrame};
 
     pub fn start_clock(_: Live) {}
+
+    pub fn keep_fresh(_: Live, _: i32) {}
 
     pub fn follow(_: Live, _: &str, _: String, _: OnFrame) {}
 

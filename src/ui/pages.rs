@@ -1,18 +1,25 @@
 //! One module per page.
 
+#[cfg(feature = "ssr")]
 pub mod fleet;
 pub mod job;
 pub mod notice;
 pub mod overview;
 pub mod queue;
+#[cfg(feature = "ssr")]
 pub mod schedules;
+#[cfg(feature = "ssr")]
 pub mod store;
+#[cfg(feature = "ssr")]
 pub mod workers;
 
 pub use job::JobView;
 pub use notice::NoticeView;
 pub use overview::OverviewView;
 pub use queue::QueueView;
+#[cfg(feature = "ssr")]
 pub use schedules::SchedulesView;
+#[cfg(feature = "ssr")]
 pub use store::StoreView;
+#[cfg(feature = "ssr")]
 pub use workers::WorkersView;

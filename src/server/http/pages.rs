@@ -132,7 +132,17 @@ fn document(app: &App, taste: &Taste, position: Option<Position>, body: Body, no
         body,
     };
     // The only character that could end the script element or begin another.
-    let data = serde_json::to_string(&page).unwrap_or_default().replace('<', "\\u003c");
+    let data = match page.body.fresh_every() {
+        None => serde_json::to_string(&page),
+        Some(every_ms) => serde_json::to_string(&Page {
+            body: Body::Fresh(every_ms),
+            base: page.base.clone(),
+            after: String::new(),
+            theme: page.theme.clone(),
+            ..page
+        }),
+    };
+    let data = data.unwrap_or_default().replace('<', "\\u003c");
     let assets = app.assets();
     let address = |file: &Option<String>| file.as_ref().map(|file| base.href(&format!("/pkg/{file}")));
     let style =

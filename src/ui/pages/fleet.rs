@@ -1,15 +1,10 @@
 //! What the pages of workers and of schedules share.
 
 use crate::base_path::BasePath;
-use crate::model::event::Topic;
 use crate::model::format;
-use crate::model::store::{Reach, StoreSummary};
+use crate::model::store::Reach;
 use crate::model::worker::FleetFilter;
-use crate::ui::live::{self, Live};
 use leptos::prelude::*;
-
-/// Stores followed at most: one request names so many topics.
-const STORES: usize = 32;
 
 /// A path with a filter behind it.
 pub fn address(base: &BasePath, path: &str, filter: &FleetFilter) -> String {
@@ -17,22 +12,6 @@ pub fn address(base: &BasePath, path: &str, filter: &FleetFilter) -> String {
         "" => base.href(path),
         query => base.href(&format!("{path}?{query}")),
     }
-}
-
-/// Follows whether the stores answer: what else changes is read again and again.
-pub fn follow_stores(stores: &[String], after: String, on_store: impl Fn(StoreSummary) + 'static) {
-    let live = expect_context::<Live>();
-    let topics: Vec<String> = stores
-        .iter()
-        .take(STORES)
-        .map(|store| Topic::Store(store.clone()).to_string())
-        .collect();
-    live::follow(
-        live,
-        &topics.join(","),
-        after,
-        Box::new(move |frame, _| frame.stores.into_iter().for_each(&on_store)),
-    );
 }
 
 /// Text to look for, and the queue the page is about. An ordinary form: it needs no JavaScript.

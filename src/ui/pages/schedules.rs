@@ -1,6 +1,6 @@
 //! What runs when: what does not run as it should comes first, then what runs next.
 
-use super::fleet::{address, filter_box, follow_stores, store_trouble};
+use super::fleet::{address, filter_box, store_trouble};
 use crate::base_path::BasePath;
 use crate::model::Millis;
 use crate::model::format;
@@ -12,11 +12,8 @@ use crate::model::verdict::Level;
 use crate::model::worker::FleetFilter;
 use crate::ui::app::base;
 use crate::ui::components::{Due, StateMark, level_class};
-use crate::ui::live::{self, Live};
+use crate::ui::live::Live;
 use leptos::prelude::*;
-
-/// How often the page is read again.
-const REREAD_MS: i32 = 3_000;
 
 /// Characters of an id or a pattern in a row; the whole is one hover away.
 const SHOWN: usize = 60;
@@ -61,25 +58,14 @@ impl Rest {
 }
 
 #[component]
-pub fn SchedulesView(page: SchedulesPage, after: String) -> impl IntoView {
+pub fn SchedulesView(page: SchedulesPage) -> impl IntoView {
     let base = base();
     let filter = page.filter.clone();
-    let ids: Vec<String> = page.stores.iter().map(|store| store.store.clone()).collect();
     let board = Board {
         rest: RwSignal::new(Rest::of(&page)),
         lines: RwSignal::new(page.schedules.into_iter().map(line).collect()),
         stores: RwSignal::new(page.stores),
     };
-    follow_stores(&ids, after, move |store| {
-        board.stores.update(|stores| {
-            for known in stores.iter_mut().filter(|known| known.store == store.id) {
-                known.reach = store.reach;
-            }
-        });
-    });
-    live::reread(REREAD_MS, address(&base, "/api/v1/schedules", &filter), move |page| {
-        board.take(page);
-    });
     let filtered = !filter.is_empty();
     view! {
         <header class="head">
@@ -143,50 +129,6 @@ const fn nothing(filtered: bool) -> &'static str {
 }
 
 impl Board {
-    /// Takes over a new reading. Lines keep their place while somebody is in them.
-    fn take(self, page: SchedulesPage) {
-        let rest = Rest::of(&page);
-        if self.rest.with_untracked(|known| *known != rest) {
-            self.rest.set(rest);
-        }
-        self.stores.set(page.stores);
-        let known = self.lines.get_untracked();
-        let mut lines: Vec<Line> = page
-            .schedules
-            .into_iter()
-            .map(|schedule| {
-                let found = known
-                    .iter()
-                    .find(|line| line.key.0 == schedule.queue && line.key.1 == schedule.id);
-                match found {
-                    Some(line) => {
-                        if line.schedule.with_untracked(|before| *before != schedule) {
-                            line.schedule.set(schedule);
-                        }
-                        line.clone()
-                    }
-                    None => line(schedule),
-                }
-            })
-            .collect();
-        if live::pointer_inside("fleet") {
-            let place = |line: &Line| {
-                known
-                    .iter()
-                    .position(|before| before.key == line.key)
-                    .unwrap_or(usize::MAX)
-            };
-            lines.sort_by_key(place);
-        }
-        if lines
-            .iter()
-            .map(|line| &line.key)
-            .ne(known.iter().map(|line| &line.key))
-        {
-            self.lines.set(lines);
-        }
-    }
-
     fn sums(self) -> String {
         let total = self.rest.with(|rest| rest.total);
         let (shown, bad) = self.lines.with(|lines| {

@@ -4,16 +4,12 @@
 //! - [`memory`]: memory by queue and the largest payloads
 //! - [`lists`]: slow log, latency monitor, databases, Pub/Sub
 
-use crate::base_path::store_path;
-use crate::model::event::{Frame, Topic};
 use crate::model::format;
 use crate::model::store::Reach;
 use crate::model::verdict::Level;
-use crate::model::vitals::{About, Answered, Drawing, Report, StoreDetail, StorePage};
-use crate::model::weights::MemoryByQueue;
+use crate::model::vitals::{About, Answered, Report, StoreDetail, StorePage};
 use crate::ui::app::base;
 use crate::ui::components::{Ago, LevelMark, StoreBanner, VerdictLine};
-use crate::ui::live::{self, LinkState, Live};
 use leptos::prelude::*;
 
 pub mod health;
@@ -24,52 +20,28 @@ use health::Health;
 use lists::Lists;
 use memory::MemoryView;
 
-/// The store reports about itself every five seconds; to ask more often would show the same again.
-const REREAD_MS: i32 = 5_000;
-
-/// A chart of an hour moves by a pixel in ten seconds.
-const REDRAW_MS: i32 = 10_000;
-
-/// The server weighs jobs anew once a minute.
-const REWEIGH_MS: i32 = 60_000;
-
 /// Where the pointer keeps rows from moving.
 const LISTS: &str = "store-lists";
 
 /// See [`LISTS`].
 const MEMORY: &str = "store-memory";
 
-#[derive(Clone, Copy)]
-struct Shown {
-    detail: RwSignal<StoreDetail>,
-    memory: RwSignal<Answered<MemoryByQueue>>,
-    api: StoredValue<String>,
-    weights: StoredValue<String>,
-}
-
 #[component]
-pub fn StoreView(page: StorePage, after: String) -> impl IntoView {
-    let live = expect_context::<Live>();
+pub fn StoreView(page: StorePage) -> impl IntoView {
     let base = base();
     let id = page.detail.summary.id.clone();
-    let path = store_path(&id);
-    let shown = Shown {
-        api: StoredValue::new(base.href(&format!("/api/v1{path}"))),
-        weights: StoredValue::new(base.href(&format!("/api/v1{path}/memory?sample={}", page.sample))),
-        detail: RwSignal::new(page.detail),
-        memory: RwSignal::new(page.memory),
-    };
-    let detail = shown.detail;
-    let topic = Topic::Store(id.clone()).to_string();
-    live::follow(live, &topic, after, Box::new(move |frame, _| shown.take(frame)));
-    shown.reread_later(live);
-    shown.reweigh_later(live);
+    let detail = RwSignal::new(page.detail);
+    let memory = RwSignal::new(page.memory);
     let drawings = page
         .drawings
         .into_iter()
         .map(|drawing| {
-            let url = base.href(&format!("{path}/charts/{}.svg", drawing.of.as_str()));
-            view! { <Chart drawing url/> }
+            view! {
+                <figure>
+                    <figcaption>{drawing.of.title()}</figcaption>
+                    <div inner_html=drawing.svg></div>
+                </figure>
+            }
         })
         .collect_view();
     view! {
@@ -87,51 +59,11 @@ pub fn StoreView(page: StorePage, after: String) -> impl IntoView {
             <Reasons detail/>
             <section class="vitals" aria-label="The last hour">{drawings}</section>
             <Health detail/>
-            <MemoryView detail memory=shown.memory store=id sample=page.sample/>
+            <MemoryView detail memory store=id sample=page.sample/>
             <Lists detail/>
         </div>
     }
     .into_any()
-}
-
-impl Shown {
-    fn take(self, frame: Frame) {
-        if let Some(summary) = frame.stores.into_iter().next() {
-            self.detail.update(|detail| detail.summary = summary);
-        }
-    }
-
-    /// Reads the store again and again while the page is looked at.
-    fn reread_later(self, live: Live) {
-        live::set_timeout(REREAD_MS, move || {
-            if live.link.get_untracked() == LinkState::Resting {
-                return self.reread_later(live);
-            }
-            live::fetch_json::<StoreDetail>(self.api.get_value(), move |detail| {
-                if let Some(mut detail) = detail {
-                    if live::pointer_inside(LISTS) {
-                        detail.asked = self.detail.with_untracked(|known| known.asked.clone());
-                    }
-                    self.detail.set(detail);
-                }
-                self.reread_later(live);
-            });
-        });
-    }
-
-    fn reweigh_later(self, live: Live) {
-        live::set_timeout(REWEIGH_MS, move || {
-            if live.link.get_untracked() == LinkState::Resting || live::pointer_inside(MEMORY) {
-                return self.reweigh_later(live);
-            }
-            live::fetch_json::<Answered<MemoryByQueue>>(self.weights.get_value(), move |memory| {
-                if let Some(memory) = memory {
-                    self.memory.set(memory);
-                }
-                self.reweigh_later(live);
-            });
-        });
-    }
 }
 
 /// A part of the report, if there is a report.
@@ -201,36 +133,6 @@ const fn about(about: About) -> &'static str {
         About::Clients => "Clients",
         About::Latency => "Latency",
     }
-}
-
-/// One figure over the last hour.
-#[component]
-fn Chart(drawing: Drawing, url: String) -> impl IntoView {
-    let live = expect_context::<Live>();
-    let svg = RwSignal::new(drawing.svg);
-    redraw(live, svg, url);
-    view! {
-        <figure>
-            <figcaption>{drawing.of.title()}</figcaption>
-            <div inner_html=move || svg.get()></div>
-        </figure>
-    }
-    .into_any()
-}
-
-fn redraw(live: Live, svg: RwSignal<String>, url: String) {
-    live::set_timeout(REDRAW_MS, move || {
-        if live.link.get_untracked() == LinkState::Resting {
-            return redraw(live, svg, url);
-        }
-        let again = url.clone();
-        live::fetch_text(url, move |fresh| {
-            if let Some(fresh) = fresh {
-                svg.set(fresh);
-            }
-            redraw(live, svg, again);
-        });
-    });
 }
 
 /// Why something is not shown, and what would show it.

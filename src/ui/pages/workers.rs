@@ -1,19 +1,15 @@
 //! Who works for which queue: nobody where somebody should comes first.
 
-use super::fleet::{address, filter_box, follow_stores, store_trouble};
+use super::fleet::{address, filter_box, store_trouble};
 use crate::base_path::queue_path;
 use crate::model::format;
 use crate::model::queue::QueueRef;
-use crate::model::store::StoreSummary;
 use crate::model::verdict::Level;
 use crate::model::worker::{Crew, FleetFilter, NameCount, Roster, Standing, Worker, WorkersPage};
 use crate::ui::app::base;
 use crate::ui::components::level_class;
-use crate::ui::live::{self, Live};
+use crate::ui::live::Live;
 use leptos::prelude::*;
-
-/// How often the page is read again: the store's connections are listed every three seconds.
-const REREAD_MS: i32 = 2_500;
 
 /// A queue's lines, which change in place.
 #[derive(Clone)]
@@ -34,10 +30,9 @@ struct Board {
 }
 
 #[component]
-pub fn WorkersView(page: WorkersPage, after: String) -> impl IntoView {
+pub fn WorkersView(page: WorkersPage) -> impl IntoView {
     let base = base();
     let filter = page.filter.clone();
-    let ids: Vec<String> = page.stores.iter().map(|roster| roster.store.clone()).collect();
     let board = Board {
         lines: RwSignal::new(page.queues.into_iter().map(line).collect()),
         stores: RwSignal::new(page.stores),
@@ -45,10 +40,6 @@ pub fn WorkersView(page: WorkersPage, after: String) -> impl IntoView {
         totals: RwSignal::new((page.workers, page.queues_in_all)),
         detailed: RwSignal::new(page.detailed),
     };
-    follow_stores(&ids, after, move |store| board.reached(&store));
-    live::reread(REREAD_MS, address(&base, "/api/v1/workers", &filter), move |page| {
-        board.take(page);
-    });
     let filtered = !filter.is_empty();
     view! {
         <header class="head">
@@ -118,52 +109,6 @@ const fn nothing(filtered: bool) -> &'static str {
 }
 
 impl Board {
-    fn reached(self, store: &StoreSummary) {
-        self.stores.update(|rosters| {
-            for roster in rosters.iter_mut().filter(|roster| roster.store == store.id) {
-                roster.reach = store.reach;
-            }
-        });
-    }
-
-    /// Takes over a new reading. Lines keep their place while somebody is in them.
-    fn take(self, page: WorkersPage) {
-        self.stores.set(page.stores);
-        self.names.set(page.names);
-        self.totals.set((page.workers, page.queues_in_all));
-        self.detailed.set(page.detailed);
-        let known = self.lines.get_untracked();
-        let mut lines: Vec<Line> = page
-            .queues
-            .into_iter()
-            .map(|crew| match known.iter().find(|line| line.key == crew.queue) {
-                Some(line) => {
-                    if line.crew.with_untracked(|before| *before != crew) {
-                        line.crew.set(crew);
-                    }
-                    line.clone()
-                }
-                None => line(crew),
-            })
-            .collect();
-        if live::pointer_inside("fleet") {
-            let place = |line: &Line| {
-                known
-                    .iter()
-                    .position(|before| before.key == line.key)
-                    .unwrap_or(usize::MAX)
-            };
-            lines.sort_by_key(place);
-        }
-        if lines
-            .iter()
-            .map(|line| &line.key)
-            .ne(known.iter().map(|line| &line.key))
-        {
-            self.lines.set(lines);
-        }
-    }
-
     fn sums(self) -> String {
         let (workers, in_all) = self.totals.get();
         let (shown, deserted) = self.lines.with(|lines| {
