@@ -4,6 +4,8 @@
 //! the same value in the browser, so both render the same thing.
 
 use super::Millis;
+#[cfg(feature = "ssr")]
+use super::event::Topic;
 use super::flow::Flow;
 use super::insight::Insight;
 use super::job::{JobDetail, JobRow};
@@ -59,6 +61,7 @@ pub enum Body {
     /// One queue and a page of its jobs.
     Queue(QueuePage),
     /// One job.
+    #[cfg(feature = "ssr")]
     Job(JobPage),
     /// Who works for which queue.
     #[cfg(feature = "ssr")]
@@ -71,20 +74,31 @@ pub enum Body {
     Store(StorePage),
     /// Something that could not be shown.
     Notice(Notice),
-    /// In the browser: a page that only the server knows how to write, to be asked for again this often,
-    /// in milliseconds.
-    Fresh(i32),
+    /// In the browser: a page that only the server knows how to write. It is asked for again when one of
+    /// these topics has news (a comma-separated list, possibly empty), and every so often anyway.
+    Fresh(String),
 }
 
+#[cfg(feature = "ssr")]
 impl Body {
-    /// How often a page that only the server can write is asked for again; `None` for the others.
-    #[cfg(feature = "ssr")]
+    /// For a page that only the server can write: the topics whose news change it, and the milliseconds
+    /// after which it is asked for again anyway, for what no event tells.
     #[must_use]
-    pub const fn fresh_every(&self) -> Option<i32> {
+    pub fn fresh(&self) -> Option<(String, i32)> {
         match self {
-            Self::Workers(_) | Self::Schedules(_) => Some(3_000),
-            Self::Store(_) => Some(5_000),
-            _ => None,
+            Self::Workers(_) | Self::Schedules(_) => Some((String::new(), 3_000)),
+            Self::Store(page) => Some((Topic::Store(page.detail.summary.id.clone()).to_string(), 5_000)),
+            Self::Job(page) => {
+                let every = match page.job.row.state {
+                    // Its log grows, its lock is renewed or lost, children finish elsewhere.
+                    JobState::Active => 2_000,
+                    JobState::WaitingChildren => 5_000,
+                    _ => 30_000,
+                };
+                let topic = Topic::Job(page.queue.key(), page.job.row.id.clone());
+                Some((topic.to_string(), every))
+            }
+            Self::Overview(_) | Self::Queue(_) | Self::Notice(_) | Self::Fresh(_) => None,
         }
     }
 }

@@ -2,9 +2,9 @@
 
 use super::components::LinkBadge;
 use super::live::{self, Live, Zone};
-use super::pages::{JobView, NoticeView, OverviewView, QueueView};
 #[cfg(feature = "ssr")]
-use super::pages::{SchedulesView, StoreView, WorkersView};
+use super::pages::{JobView, SchedulesView, StoreView, WorkersView};
+use super::pages::{NoticeView, OverviewView, QueueView};
 use crate::base_path::BasePath;
 use crate::model::page::{Body, Page};
 use leptos::prelude::*;
@@ -39,17 +39,22 @@ pub fn App(page: Page) -> impl IntoView {
     let body = match page.body {
         Body::Overview(overview) => view! { <OverviewView overview after/> }.into_any(),
         Body::Queue(queue) => view! { <QueueView page=queue after/> }.into_any(),
-        Body::Job(job) => view! { <JobView page=job after/> }.into_any(),
-        #[cfg(feature = "ssr")]
-        Body::Workers(workers) => fresh(view! { <WorkersView page=workers/> }.into_any().to_html()),
-        #[cfg(feature = "ssr")]
-        Body::Schedules(schedules) => fresh(view! { <SchedulesView page=schedules/> }.into_any().to_html()),
-        #[cfg(feature = "ssr")]
-        Body::Store(page) => fresh(view! { <StoreView page/> }.into_any().to_html()),
         Body::Notice(notice) => view! { <NoticeView notice/> }.into_any(),
-        Body::Fresh(every_ms) => {
-            live::keep_fresh(live, every_ms);
-            fresh(String::new())
+        Body::Fresh(topics) => {
+            live::keep_fresh(live, &topics, after);
+            fresh(String::new(), 0)
+        }
+        #[cfg(feature = "ssr")]
+        written => {
+            let every = written.fresh().map_or(0, |(_, every)| every);
+            let view = match written {
+                Body::Job(page) => view! { <JobView page/> }.into_any(),
+                Body::Workers(page) => view! { <WorkersView page/> }.into_any(),
+                Body::Schedules(page) => view! { <SchedulesView page/> }.into_any(),
+                Body::Store(page) => view! { <StoreView page/> }.into_any(),
+                _ => ().into_any(),
+            };
+            fresh(view.to_html(), every)
         }
     };
     view! {
@@ -100,8 +105,8 @@ pub fn App(page: Page) -> impl IntoView {
 }
 
 /// What only the server writes, as text. The browser leaves what it finds there.
-fn fresh(html: String) -> AnyView {
-    view! { <div id="fresh" inner_html=html></div> }.into_any()
+fn fresh(html: String, every_ms: i32) -> AnyView {
+    view! { <div id="fresh" data-every=every_ms.to_string() inner_html=html></div> }.into_any()
 }
 
 #[component]

@@ -39,8 +39,8 @@ mod stream;
 pub use attention::idle_ms;
 #[cfg(feature = "hydrate")]
 pub use browser::{
-    after_hydration, document, fetch_json, fetch_text, hidden, is_at_end, path_and_query, pointer_inside,
-    scroll_to_end, set_timeout, start_clock, utc_offset,
+    after_hydration, document, fetch_json, fetch_text, hidden, path_and_query, pointer_inside, set_timeout,
+    start_clock, utc_offset,
 };
 #[cfg(feature = "hydrate")]
 pub use fresh::keep_fresh;
@@ -172,9 +172,8 @@ pub type OnFrame = Box<dyn Fn(Frame, bool)>;
 
 #[cfg(not(feature = "hydrate"))]
 pub use on_the_server::{
-    clicked_link, clicked_pin, fetch_json, fetch_text, focus_first_row, follow, hidden, idle_ms, is_at_end, keep_fresh,
-    on_back, pointer_inside, push_address, remove_children, replace_address, scroll_to_end, send_form, set_timeout,
-    start_clock, utc_offset,
+    clicked_link, clicked_pin, fetch_json, fetch_text, focus_first_row, follow, hidden, idle_ms, keep_fresh, on_back,
+    pointer_inside, push_address, remove_children, replace_address, send_form, set_timeout, start_clock, utc_offset,
 };
 
 /// The twins: on the server nothing moves.
@@ -184,7 +183,7 @@ mod on_the_server {
 
     pub fn start_clock(_: Live) {}
 
-    pub fn keep_fresh(_: Live, _: i32) {}
+    pub fn keep_fresh(_: Live, _: &str, _: String) {}
 
     pub fn follow(_: Live, _: &str, _: String, _: OnFrame) {}
 
@@ -199,12 +198,6 @@ mod on_the_server {
     pub fn hidden() -> bool {
         true
     }
-
-    pub fn is_at_end(_: &str) -> bool {
-        false
-    }
-
-    pub fn scroll_to_end(_: &str) {}
 
     pub fn utc_offset(_: crate::model::Millis) -> i32 {
         0

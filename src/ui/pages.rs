@@ -2,6 +2,7 @@
 
 #[cfg(feature = "ssr")]
 pub mod fleet;
+#[cfg(feature = "ssr")]
 pub mod job;
 pub mod notice;
 pub mod overview;
@@ -13,6 +14,7 @@ pub mod store;
 #[cfg(feature = "ssr")]
 pub mod workers;
 
+#[cfg(feature = "ssr")]
 pub use job::JobView;
 pub use notice::NoticeView;
 pub use overview::OverviewView;

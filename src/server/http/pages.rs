@@ -132,12 +132,12 @@ fn document(app: &App, taste: &Taste, position: Option<Position>, body: Body, no
         body,
     };
     // The only character that could end the script element or begin another.
-    let data = match page.body.fresh_every() {
+    let data = match page.body.fresh() {
         None => serde_json::to_string(&page),
-        Some(every_ms) => serde_json::to_string(&Page {
-            body: Body::Fresh(every_ms),
+        Some((topics, _)) => serde_json::to_string(&Page {
+            body: Body::Fresh(topics),
             base: page.base.clone(),
-            after: String::new(),
+            after: page.after.clone(),
             theme: page.theme.clone(),
             ..page
         }),

@@ -115,20 +115,6 @@ pub fn pointer_inside(id: &str) -> bool {
             .is_some()
 }
 
-/// Whether the element with this id is scrolled to its end, give or take a line.
-pub fn is_at_end(id: &str) -> bool {
-    document()
-        .get_element_by_id(id)
-        .is_some_and(|element| element.scroll_height() - element.scroll_top() - element.client_height() < 24)
-}
-
-/// Scrolls the element with this id to its end.
-pub fn scroll_to_end(id: &str) {
-    if let Some(element) = document().get_element_by_id(id) {
-        element.set_scroll_top(element.scroll_height());
-    }
-}
-
 async fn fetch(url: String) -> Option<web_sys::Response> {
     let response: web_sys::Response = JsFuture::from(window().fetch_with_str(&url))
         .await

@@ -1,52 +1,144 @@
-//! Pages that the server writes anew every few seconds.
+//! Pages that the server writes anew.
 //!
-//! What changes on the pages of workers, schedules and stores are mostly ages and whole rows. Their
-//! components run on the server alone, which keeps them out of what a browser downloads; here the same
-//! address is asked for again while the page is looked at, and the part that differs is exchanged.
-//! Nothing is exchanged under the reader: not while a field is being filled in, and no row moves while the
-//! pointer or the focus is on the page and it has been touched lately.
+//! The components of jobs, workers, schedules and stores run on the server alone, which keeps them out of
+//! what a browser downloads. Here the same address is asked for again, soon after something has happened and
+//! every so often anyway, and what differs is exchanged, node by node: what did not change stays the element
+//! it was, with its scroll position, its selection and whatever was opened in it. Nothing is exchanged while
+//! a field is being filled in, and no row moves while the pointer or the focus is on the page and it has been
+//! touched lately.
 
 use super::attention::idle_ms;
 use super::browser::{document, fetch_text, pointer_inside, set_timeout, window};
-use super::{LinkState, Live};
+use super::{LinkState, Live, follow};
+use crate::model::event::Frame;
 use leptos::prelude::*;
+use std::cell::Cell;
+use std::rc::Rc;
 use wasm_bindgen::JsCast as _;
-use web_sys::{Document, DomParser, Element, HtmlElement, SupportedType};
+use web_sys::{Document, DomParser, Element, Node, SupportedType};
 
 /// The element whose content is exchanged.
-pub(super) const ID: &str = "fresh";
+const ID: &str = "fresh";
+
+/// After news the page is asked for this soon: several events are often one change.
+const SOON_MS: i32 = 120;
 
 /// Without a touch for this long nobody is in the middle of reading a row.
 const IDLE_MS: f64 = 10_000.0;
 
-/// Asks for the page again every `every_ms`.
-pub fn keep_fresh(live: Live, every_ms: i32) {
-    if live.link.get_untracked() == LinkState::Static {
+/// A page that is kept up to date.
+struct Page {
+    live: Live,
+    /// Whether a stream says if the link stands; otherwise the answers do.
+    followed: bool,
+    asking: Cell<bool>,
+    /// Something happened while an answer was under way.
+    again: Cell<bool>,
+}
+
+/// Keeps the page up to date: after news of `topics` (a comma-separated list) from `after` on, and as often
+/// as the page itself says.
+pub fn keep_fresh(live: Live, topics: &str, after: String) {
+    let page = Rc::new(Page {
+        live,
+        followed: !topics.is_empty(),
+        asking: Cell::new(false),
+        again: Cell::new(false),
+    });
+    if page.followed {
+        let news = page.clone();
+        let on_frame = move |frame: Frame, _| {
+            let gone = frame.jobs.last().map(|change| change.removed);
+            if let Some(gone) = gone {
+                mark_removed(gone);
+            }
+            if gone != Some(true) {
+                ask_soon(&news);
+            }
+        };
+        follow(live, topics, after, Box::new(on_frame));
+    } else {
         live.link.set(LinkState::Live);
     }
-    set_timeout(every_ms, move || {
-        if document().hidden() {
-            live.link.set(LinkState::Resting);
-            return keep_fresh(live, every_ms);
+    for end in all(&document(), "[data-end]") {
+        end.set_scroll_top(end.scroll_height());
+    }
+    ask_later(page);
+}
+
+fn ask_later(page: Rc<Page>) {
+    let every = document()
+        .get_element_by_id(ID)
+        .and_then(|element| element.get_attribute("data-every"));
+    let every = every.and_then(|every| every.parse().ok()).unwrap_or(30_000);
+    set_timeout(every, move || {
+        if !document().hidden() {
+            ask(&page);
+        } else if !page.followed {
+            page.live.link.set(LinkState::Resting);
         }
-        let address = window().location().href().unwrap_or_default();
-        fetch_text(address, move |html| {
-            match html.as_deref().and_then(parse) {
-                Some(page) => {
-                    exchange(&page);
-                    live.link.set(LinkState::Live);
-                }
-                None if matches!(live.link.get_untracked(), LinkState::Reconnecting { .. }) => {}
-                None => {
-                    let since = live.now.get_untracked();
-                    live.link.set(LinkState::Reconnecting { since });
-                }
-            }
-            keep_fresh(live, every_ms);
-        });
+        ask_later(page);
     });
 }
 
+fn ask_soon(page: &Rc<Page>) {
+    if page.again.replace(true) {
+        return;
+    }
+    let page = page.clone();
+    set_timeout(SOON_MS, move || {
+        page.again.set(false);
+        ask(&page);
+    });
+}
+
+fn ask(page: &Rc<Page>) {
+    if page.asking.replace(true) {
+        return ask_soon(page);
+    }
+    let page = page.clone();
+    let address = window().location().href().unwrap_or_default();
+    fetch_text(address, move |html| {
+        page.asking.set(false);
+        let found = html.as_deref().and_then(parse);
+        if let Some(found) = &found {
+            exchange(found);
+        }
+        if page.followed {
+            return;
+        }
+        match (found, page.live.link.get_untracked()) {
+            (Some(_), _) => page.live.link.set(LinkState::Live),
+            (None, LinkState::Reconnecting { .. }) => {}
+            (None, _) => {
+                let since = page.live.now.get_untracked();
+                page.live.link.set(LinkState::Reconnecting { since });
+            }
+        }
+    });
+}
+
+/// Says that the job is no more, or takes it back: its page cannot be asked for any longer.
+fn mark_removed(gone: bool) {
+    const BANNER: &str = "removed";
+    let Some(fresh) = document().get_element_by_id(ID) else {
+        return;
+    };
+    let _ = fresh.class_list().toggle_with_force("stale", gone);
+    match (gone, document().get_element_by_id(BANNER)) {
+        (true, None) => {
+            let banner = format!(
+                "<div class=\"banner\" role=\"alert\" id=\"{BANNER}\"><strong>This job was removed.</strong>\
+                 <p>What is shown is how it was last seen.</p></div>"
+            );
+            let _ = fresh.insert_adjacent_html("beforebegin", &banner);
+        }
+        (false, Some(banner)) => banner.remove(),
+        _ => {}
+    }
+}
+
+/// A page of the same kind; a notice that the job is gone is none.
 fn parse(html: &str) -> Option<Document> {
     let page = DomParser::new()
         .ok()?
@@ -59,54 +151,83 @@ fn exchange(page: &Document) {
     let (Some(old), Some(new)) = (document().get_element_by_id(ID), page.get_element_by_id(ID)) else {
         return;
     };
-    let html = new.inner_html();
-    if html == old.inner_html() {
-        return;
-    }
-    let focused = document()
-        .active_element()
-        .filter(|element| old.contains(Some(element)));
-    let typing = focused
-        .as_ref()
-        .is_some_and(|element| matches!(element.tag_name().as_str(), "INPUT" | "SELECT" | "TEXTAREA"));
-    let moves = texts(&old, "[data-row]", href) != texts(&new, "[data-row]", href);
+    let typing = document().active_element().is_some_and(|element| {
+        old.contains(Some(&element)) && matches!(element.tag_name().as_str(), "INPUT" | "SELECT" | "TEXTAREA")
+    });
+    let rows = |root: &Element| -> Vec<Option<String>> {
+        all(root, "[data-row]")
+            .iter()
+            .map(|row| row.get_attribute("href"))
+            .collect()
+    };
     let read = pointer_inside(ID) && idle_ms() < IDLE_MS;
-    if typing || (moves && read) {
+    if typing || (read && rows(&old) != rows(&new)) {
         return;
     }
-    let open = texts(&old, "details[open] > summary", |summary| summary.text_content());
-    let focused = focused.as_ref().and_then(href);
-    old.set_inner_html(&html);
-    for summary in all(&old, "details > summary") {
-        if open.contains(&summary.text_content())
-            && let Some(details) = summary.parent_element()
-        {
-            let _ = details.set_attribute("open", "");
-        }
-    }
-    if let Some(focused) = focused
-        && let Some(again) = all(&old, "a")
-            .into_iter()
-            .find(|link| href(link).as_ref() == Some(&focused))
-        && let Ok(again) = again.dyn_into::<HtmlElement>()
-    {
-        let _ = again.focus();
+    let at_end: Vec<Element> = all(&old, "[data-end]").into_iter().filter(is_at_end).collect();
+    morph(&old, &new);
+    for end in at_end {
+        end.set_scroll_top(end.scroll_height());
     }
     document().set_title(&page.title());
 }
 
-fn href(element: &Element) -> Option<String> {
-    element.get_attribute("href")
+fn is_at_end(element: &Element) -> bool {
+    element.scroll_top() + element.client_height() >= element.scroll_height() - 8
 }
 
-fn texts(root: &Element, selector: &str, text: impl Fn(&Element) -> Option<String>) -> Vec<Option<String>> {
-    all(root, selector).iter().map(text).collect()
+/// Makes `old` like `new`, leaving alone what is alike already.
+fn morph(old: &Element, new: &Element) {
+    for name in new.get_attribute_names().iter().filter_map(|name| name.as_string()) {
+        let value = new.get_attribute(&name);
+        if old.get_attribute(&name) != value {
+            let _ = old.set_attribute(&name, &value.unwrap_or_default());
+        }
+    }
+    for name in old.get_attribute_names().iter().filter_map(|name| name.as_string()) {
+        // What a reader opened stays open.
+        if name != "open" && !(name == "class" && old.id() == ID) && !new.has_attribute(&name) {
+            let _ = old.remove_attribute(&name);
+        }
+    }
+    let (have, want) = (nodes(old), nodes(new));
+    for (have, want) in have.iter().zip(&want) {
+        match (have.dyn_ref::<Element>(), want.dyn_ref::<Element>()) {
+            (Some(have), Some(want)) if have.tag_name() == want.tag_name() => {
+                if !have.is_equal_node(Some(want)) {
+                    morph(have, want);
+                }
+            }
+            (None, None) if have.node_type() == want.node_type() => {
+                if have.node_value() != want.node_value() {
+                    have.set_node_value(want.node_value().as_deref());
+                }
+            }
+            _ => {
+                let _ = old.replace_child(want, have);
+            }
+        }
+    }
+    for surplus in have.iter().skip(want.len()) {
+        let _ = old.remove_child(surplus);
+    }
+    for missing in want.iter().skip(have.len()) {
+        let _ = old.append_child(missing);
+    }
 }
 
-fn all(root: &Element, selector: &str) -> Vec<Element> {
-    let Ok(list) = root.query_selector_all(selector) else {
-        return vec![];
+fn nodes(parent: &Element) -> Vec<Node> {
+    let list = parent.child_nodes();
+    (0..list.length()).filter_map(|i| list.get(i)).collect()
+}
+
+fn all(root: &impl AsRef<Node>, selector: &str) -> Vec<Element> {
+    let list = match (root.as_ref().dyn_ref::<Document>(), root.as_ref().dyn_ref::<Element>()) {
+        (Some(document), _) => document.query_selector_all(selector),
+        (_, Some(element)) => element.query_selector_all(selector),
+        _ => return vec![],
     };
+    let Ok(list) = list else { return vec![] };
     (0..list.length())
         .filter_map(|i| list.get(i)?.dyn_into::<Element>().ok())
         .collect()

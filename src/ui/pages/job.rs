@@ -1,27 +1,26 @@
 //! One job: where it is, how it got there, what it carries, who its relatives are.
 //!
-//! Every section is drawn again only when what it shows has changed, so that an opened stack trace
-//! stays open and a log stays where it was scrolled to.
+//! Rendered on the server alone; a browser asks for it again when something has happened to the job, and
+//! exchanges what differs, so that an opened stack trace stays open and a log stays where it was scrolled to.
 //!
 //! - [`timeline`]: what happened when
 //! - [`facts`]: attempts, lock, options, the record field by field
 //! - [`attempts`]: the stacks of failed attempts
 //! - [`value`]: data, result and error, of any size
-//! - [`log`]: the log, followed while the job is active
+//! - [`log`]: the log
 //! - [`family`]: parents and children
 
 use crate::base_path::{BasePath, job_path, queue_path};
-use crate::model::event::{Frame, Topic, encode_segment};
+use crate::model::event::encode_segment;
 use crate::model::flow::Flow;
 use crate::model::format;
 use crate::model::job::{Form, JobDetail, Payload, Progress};
 use crate::model::page::JobPage;
 use crate::model::queue::QueueRef;
-use crate::model::state::JobState;
 use crate::model::store::Reach;
 use crate::ui::app::base;
 use crate::ui::components::{ProgressView, StateMark, StoreBanner};
-use crate::ui::live::{self, Live};
+use crate::ui::live::Live;
 use leptos::prelude::*;
 use log::LogSection;
 
@@ -31,13 +30,6 @@ pub mod family;
 pub mod log;
 pub mod timeline;
 pub mod value;
-
-/// After something happened to the job it is read again this soon.
-const REREAD_MS: i32 = 120;
-
-/// What no event tells (a lock renewed or lost, children that finish in another queue) is looked for
-/// this often while the job is active or waits for its children.
-const LOOK_MS: i32 = 5_000;
 
 /// Where the page's addresses begin.
 #[derive(Clone, Debug)]
@@ -94,12 +86,7 @@ impl Place {
 pub struct Shown {
     job: RwSignal<JobDetail>,
     flow: RwSignal<Option<Flow>>,
-    /// The reader has opened or gone on in the flow: it stays as it is.
-    flow_touched: RwSignal<bool>,
-    /// Said by the stream: the job was removed.
-    removed: RwSignal<bool>,
     place: StoredValue<Place>,
-    rereading: StoredValue<bool>,
 }
 
 /// A part of the job that is drawn again only when it changes.
@@ -108,7 +95,7 @@ fn part<T: PartialEq + Send + Sync + 'static>(job: RwSignal<JobDetail>, of: fn(&
 }
 
 #[component]
-pub fn JobView(page: JobPage, after: String) -> impl IntoView {
+pub fn JobView(page: JobPage) -> impl IntoView {
     let live = expect_context::<Live>();
     let base = base();
     let key = page.queue.key();
@@ -122,26 +109,9 @@ pub fn JobView(page: JobPage, after: String) -> impl IntoView {
     };
     let shown = Shown {
         job: RwSignal::new(page.job),
-        flow_touched: RwSignal::new(page.flow.as_ref().is_some_and(family::was_opened)),
         flow: RwSignal::new(page.flow),
-        removed: RwSignal::new(false),
         place: StoredValue::new(place),
-        rereading: StoredValue::new(false),
     };
-    let topic = Topic::Job(key.clone(), id.clone()).to_string();
-    live::follow(
-        live,
-        &topic,
-        after,
-        Box::new(move |frame, snapshot| {
-            if let Some(changed) = frame.stores.first() {
-                live.follow_clock(changed);
-                store.set(changed.clone());
-            }
-            shown.take(&frame, snapshot);
-        }),
-    );
-    shown.look();
     let job = shown.job;
     let state = part(job, |j| j.row.state);
     let (up, up_path) = (base.clone(), queue_path(&key));
@@ -170,11 +140,8 @@ pub fn JobView(page: JobPage, after: String) -> impl IntoView {
             {neighbours(shown)}
         </header>
         <StoreBanner store/>
-        {move || shown.removed.get().then(|| view! {
-            <div class="banner" role="alert"><strong>"This job was removed."</strong><p>"What is shown is how it was last seen."</p></div>
-        })}
         {facts::warnings(job)}
-        <div class="job" class:stale=move || store.with(|s| s.reach != Reach::Live) || shown.removed.get()>
+        <div class="job" class:stale=move || store.with(|s| s.reach != Reach::Live)>
             <section aria-labelledby="t-time"><h2 id="t-time">"Timeline"</h2>{timeline::timeline(job)}</section>
             <section aria-labelledby="t-facts"><h2 id="t-facts">"Facts"</h2>{facts::facts(shown)}</section>
             {move || error.get().map(|error| value::section("Last error", "failedReason", error, shown, false))}
@@ -233,64 +200,4 @@ fn neighbours(shown: Shown) -> AnyView {
         }
     })
     .into_any()
-}
-
-impl Shown {
-    fn take(self, frame: &Frame, snapshot: bool) {
-        let mut reread = snapshot;
-        for change in &frame.jobs {
-            self.removed.set(change.removed);
-            reread |= change.state.is_some() || change.progress.is_some();
-        }
-        if reread && !self.removed.get_untracked() {
-            self.reread_soon(REREAD_MS);
-        }
-    }
-
-    fn reread_soon(self, ms: i32) {
-        if self.rereading.get_value() {
-            return;
-        }
-        self.rereading.set_value(true);
-        live::set_timeout(ms, move || {
-            let url = self.place.with_value(|place| place.api(""));
-            live::fetch_json::<JobDetail>(url, move |job| {
-                self.rereading.set_value(false);
-                let Some(mut job) = job else { return };
-                let family = |j: &JobDetail| (j.children, j.parent.clone(), j.row.state);
-                let moved = self.job.with_untracked(family) != family(&job);
-                // The log is kept up by its own section.
-                job.logs = self.job.with_untracked(|j| j.logs.clone());
-                self.job.set(job);
-                if moved && !self.flow_touched.get_untracked() {
-                    self.reread_flow();
-                }
-            });
-        });
-    }
-
-    fn reread_flow(self) {
-        if self.job.with_untracked(|j| j.children.is_none() && j.parent.is_none()) {
-            return;
-        }
-        let url = self.place.with_value(|place| place.api("/flow"));
-        live::fetch_json::<Flow>(url, move |flow| {
-            if flow.is_some() && !self.flow_touched.get_untracked() {
-                self.flow.set(flow);
-            }
-        });
-    }
-
-    /// Looks for what no event tells.
-    fn look(self) {
-        live::set_timeout(LOOK_MS, move || {
-            let moving = self
-                .job
-                .with_untracked(|j| matches!(j.row.state, JobState::Active | JobState::WaitingChildren));
-            if moving && !self.removed.get_untracked() {
-                self.reread_soon(0);
-            }
-            self.look();
-        });
-    }
 }

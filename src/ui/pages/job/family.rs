@@ -1,21 +1,15 @@
 //! The flow: the parents above the job, and its children by what became of them.
 //!
-//! Every link works as a link: "more" leads to the next page of that kind, a relative to its own page.
-//! With JavaScript more children are put below the ones shown, and a child's children open in place.
+//! "More" leads to the next page of that kind, a relative to its own page, a child's children to the flow
+//! on its page.
 
 use super::Shown;
 use crate::model::event::encode_segment;
-use crate::model::flow::{Branch, ChildKind, Flow, FlowNode};
+use crate::model::flow::{Branch, ChildKind, FlowNode};
 use crate::model::format;
 use crate::model::job::Children;
 use crate::ui::components::{Ago, StateMark};
-use crate::ui::live;
 use leptos::prelude::*;
-
-/// Whether the address asked for other children than the first.
-pub fn was_opened(flow: &Flow) -> bool {
-    flow.branches.iter().any(|branch| branch.from.is_some())
-}
 
 /// The section, if the job has relatives.
 pub fn family(shown: Shown) -> AnyView {
@@ -37,7 +31,7 @@ pub fn family(shown: Shown) -> AnyView {
                     {tree}
                     <li class=own aria-current="true"><b>"this job"</b>" "{format::visible(&name)}" "{format::visible(&id)}</li>
                 </ul>
-                {branches(shown, flow.branches, &None)}
+                {flow.branches.into_iter().map(|b| branch(shown, b)).collect_view()}
             </section>
         })
     })
@@ -67,52 +61,23 @@ pub fn summary(children: Children) -> String {
     format!("{} {word}: {}", format::count(total), kinds.join(", "))
 }
 
-/// Queue and id of another job than the page's own.
-type Other = Option<(String, String)>;
-
-/// The branches of the page's own job, or of another one below it.
-fn branches(shown: Shown, branches: Vec<Branch>, other: &Other) -> AnyView {
-    let draw = |b| branch(shown, b, other.clone());
-    branches.into_iter().map(draw).collect_view().into_any()
-}
-
-fn branch(shown: Shown, branch: Branch, other: Other) -> AnyView {
+fn branch(shown: Shown, branch: Branch) -> AnyView {
     let kind = branch.kind;
-    let nodes = RwSignal::new(branch.nodes);
-    let next = RwSignal::new(branch.next);
     let heading = format!("{} {kind}", format::count(branch.total));
-    let from_start = branch.from.filter(|_| other.is_none()).map(|_| {
+    let from_start = branch.from.map(|_| {
         let href = shown.place.with_value(|place| place.page(&format!("children={kind}"))) + "#flow";
         view! { <a href=href>"From the first"</a> }
     });
-    let of = StoredValue::new(match other {
-        Some((queue, id)) => shown.place.with_value(|p| p.other(&queue, &id)),
-        None => shown.place.get_value(),
+    let more = branch.next.map(|cursor| {
+        let query = format!("children={kind}&from={}", encode_segment(&cursor));
+        let href = shown.place.with_value(|place| place.page(&query)) + "#flow";
+        view! { <li><a href=href>"More"</a></li> }
     });
-    let more = move || {
-        next.get().map(|cursor| {
-            let query = format!("children={kind}&from={}", encode_segment(&cursor));
-            let href = of.with_value(|place| place.page(&query)) + "#flow";
-            let load = move |event: leptos::ev::MouseEvent| {
-                event.prevent_default();
-                shown.flow_touched.set(true);
-                let url = of.with_value(|place| place.api(&format!("/flow?{query}")));
-                live::fetch_json::<Flow>(url, move |flow| {
-                    let Some(branch) = flow.and_then(|flow| flow.branches.into_iter().next()) else {
-                        return;
-                    };
-                    nodes.update(|nodes| nodes.extend(branch.nodes));
-                    next.set(branch.next);
-                });
-            };
-            view! { <li><a href=href on:click=load>"More"</a></li> }
-        })
-    };
     view! {
         <div class="branch">
             <h3>{heading}" "{from_start}</h3>
             <ul class="tree">
-                {move || nodes.with(|nodes| nodes.iter().map(|node| child(shown, node, kind)).collect_view())}
+                {branch.nodes.iter().map(|node| child(shown, node, kind)).collect_view()}
                 {more}
             </ul>
         </div>
@@ -120,32 +85,16 @@ fn branch(shown: Shown, branch: Branch, other: Other) -> AnyView {
     .into_any()
 }
 
-/// A child, and its own children when they are opened.
+/// A child, with a link to its own children.
 fn child(shown: Shown, node: &FlowNode, kind: ChildKind) -> AnyView {
-    let below: RwSignal<Option<Flow>> = RwSignal::new(None);
     let open = node
         .children
-        .zip(node.queue.clone().zip(node.id.clone()).filter(|_| node.known))
+        .zip(node.queue.as_ref().zip(node.id.as_ref()).filter(|_| node.known))
         .map(|(children, (queue, id))| {
-            let href = shown.place.with_value(|p| p.job(&queue, &id)) + "#flow";
-            let load = move |event: leptos::ev::MouseEvent| {
-                event.prevent_default();
-                shown.flow_touched.set(true);
-                if below.with_untracked(Option::is_some) {
-                    return below.set(None);
-                }
-                let url = shown.place.with_value(|p| p.other(&queue, &id).api("/flow"));
-                live::fetch_json::<Flow>(url, move |flow| below.set(flow));
-            };
-            view! { <a class="open" href=href on:click=load>{summary(children)}</a> }
+            let href = shown.place.with_value(|p| p.job(queue, id)) + "#flow";
+            view! { <a class="open" href=href>{summary(children)}</a> }
         });
-    let under = move || {
-        below.get().map(|flow| {
-            let other = flow.job.queue.zip(flow.job.id);
-            view! { <div class="under">{branches(shown, flow.branches, &other)}</div> }
-        })
-    };
-    view! { <li>{line(shown, node, Some(kind))}" "{open}{under}</li> }.into_any()
+    view! { <li>{line(shown, node, Some(kind))}" "{open}</li> }.into_any()
 }
 
 /// A relative in a line.

@@ -1,4 +1,4 @@
-//! The log: its newest part, older parts, lines with a text, and new lines while the job is active.
+//! The log: its newest part, older parts, and lines with a text.
 
 use super::Shown;
 use crate::base_path::TO;
@@ -6,14 +6,7 @@ use crate::model::event::encode_segment;
 use crate::model::format;
 use crate::model::job::{LogLine, LogPage};
 use crate::model::state::JobState;
-use crate::ui::live;
 use leptos::prelude::*;
-
-/// No event tells of a new line: it is asked for this often while the job is active.
-const FOLLOW_MS: i32 = 2_000;
-
-/// Lines kept on a page that follows.
-const LINES_MAX: usize = 2_000;
 
 /// Lines asked for at a time.
 const STEP: u64 = 200;
@@ -24,10 +17,6 @@ pub fn LogSection(shown: Shown) -> impl IntoView {
     // A page that was opened at some line, or for a search, stays there.
     let newest =
         log.with_untracked(|log| log.search.is_none() && log.lines.last().is_none_or(|line| line.n >= log.total));
-    if newest {
-        live::set_timeout(0, || live::scroll_to_end("log"));
-        follow(shown, log, false);
-    }
     let form = move || {
         let (path, href) = shown
             .place
@@ -56,13 +45,15 @@ pub fn LogSection(shown: Shown) -> impl IntoView {
                 {move || log.with(|log| moves(shown, log))}
                 {move || size.get().then(form)}
             </div>
-            {move || if size.get() { lines(log) } else { view! { <p class="empty">"The job has written no log line."</p> }.into_any() }}
+            {move || if size.get() { lines(log, newest) } else { view! { <p class="empty">"The job has written no log line."</p> }.into_any() }}
         </section>
     }
     .into_any()
 }
 
-fn lines(log: RwSignal<LogPage>) -> AnyView {
+fn lines(log: RwSignal<LogPage>, newest: bool) -> AnyView {
+    // A log that shows its end stays at its end.
+    let end = newest.then_some("");
     let line = |line: LogLine| {
         let size = line
             .size
@@ -70,7 +61,7 @@ fn lines(log: RwSignal<LogPage>) -> AnyView {
         view! { <li value=line.n.to_string()>{format::visible(&line.text)}{size}</li> }
     };
     view! {
-        <ol class="log" id="log" tabindex="0">
+        <ol class="log" id="log" tabindex="0" data-end=end>
             <For each=move || log.with(|log| log.lines.clone()) key=|line| (line.n, line.text.len()) children=line/>
         </ol>
     }
@@ -127,54 +118,4 @@ fn moves(shown: Shown, log: &LogPage) -> AnyView {
         }
     }
     links.collect_view().into_any()
-}
-
-/// Asks for new lines while the job is active, and once more after it.
-fn follow(shown: Shown, log: RwSignal<LogPage>, was_active: bool) {
-    live::set_timeout(FOLLOW_MS, move || {
-        let active = shown.job.with_untracked(|j| j.row.state == JobState::Active);
-        if !(active || was_active) || shown.removed.get_untracked() {
-            return follow(shown, log, active);
-        }
-        let last = log.with_untracked(|log| log.lines.last().map_or(0, |line| line.n));
-        // Where only the last lines are kept, numbers mean other lines each time.
-        let kept = shown
-            .job
-            .with_untracked(|j| j.keep_logs)
-            .is_some_and(|kept| last >= kept);
-        let query = if kept {
-            String::new()
-        } else {
-            format!("?from={}", last + 1)
-        };
-        let url = shown.place.with_value(|place| place.api(&format!("/logs{query}")));
-        live::fetch_json::<LogPage>(url, move |news| {
-            if let Some(news) = news {
-                take(log, news, kept);
-            }
-            follow(shown, log, active);
-        });
-    });
-}
-
-fn take(log: RwSignal<LogPage>, news: LogPage, whole: bool) {
-    let same = log
-        .with_untracked(|log| log.total == news.total && (news.lines.is_empty() || (whole && log.lines == news.lines)));
-    if same {
-        return;
-    }
-    let at_end = live::is_at_end("log");
-    log.update(|log| {
-        // Fewer lines than before: the log was cleared.
-        if whole || news.total < log.total {
-            log.lines.clear();
-        }
-        log.total = news.total;
-        log.lines.extend(news.lines);
-        let surplus = log.lines.len().saturating_sub(LINES_MAX);
-        log.lines.drain(..surplus);
-    });
-    if at_end {
-        live::set_timeout(0, || live::scroll_to_end("log"));
-    }
 }
