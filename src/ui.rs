@@ -82,6 +82,15 @@ pub fn render(page: Page) -> String {
     owner.with(|| app::App(app::AppProps { page }).to_html())
 }
 
+/// What stands beside a queue's facts, as markup.
+#[cfg(feature = "ssr")]
+#[must_use]
+pub fn aside(base: &crate::base_path::BasePath, aside: crate::model::page::QueueAside) -> String {
+    use leptos::prelude::*;
+    let owner = Owner::new_root(None);
+    owner.with(|| pages::queue::aside::view(base, aside).to_html())
+}
+
 /// Takes up the page that the server rendered.
 #[cfg(feature = "hydrate")]
 pub fn hydrate() {

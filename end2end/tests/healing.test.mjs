@@ -99,7 +99,7 @@ describe("When a Redis is killed and comes back,", () => {
       // A list that is read again meanwhile is refused with 503.
       watch.allow(/\b503\b/);
       await redis.kill();
-      const banner = /^redis is unreachable for \d+ s .*(connection refused|broke).* What is shown was true at \d\d:\d\d:\d\d UTC\./;
+      const banner = /^redis is unreachable for \d+ s .*(connection refused|broke).* What is shown was true at \d\d:\d\d:\d\d UTC/;
       await within(t, "said on the overview", 5, () => shows(page, ".banner", banner));
       await shows(queue, ".banner", banner);
       await shows(job, ".banner", banner);
@@ -184,7 +184,7 @@ describe("When a store refuses the password,", () => {
     await visit({ at }, async (page) => {
       await opened(page, at.overview);
       await shows(page, ".banner", /^locked .*password/);
-      await shows(page, ".banner", /refuses our user name or password\. Correct the URL of this store and restart Drover/);
+      await shows(page, ".banner", /refuses our user name or password\. Restore the password, or correct the URL of this store and restart Drover/);
       await shows(page, waiting("mail"), /^1$/);
       assert.doesNotMatch(await page.content(), /wrong-one|right-one/);
       assert.doesNotMatch(at.drover.log.join("\n"), /wrong-one|right-one/);

@@ -69,18 +69,21 @@ test("Enter opens the row, Esc goes up one level at a time, and back comes back"
     await arrived(page, list());
   }));
 
-test("the slash leads to the search for a job, Esc leaves it, Enter opens the job", () =>
+test("the slash leads to the filter, Esc leaves it, Enter finds the job by its id", () =>
   opened(list(), async (page) => {
     await press(page, "/");
-    assert.equal(await focused(page), "find");
+    assert.equal(await focused(page), "q");
     await page.keyboard.type("jk");
-    assert.equal(await page.locator("#find").inputValue(), "jk", "what is typed is no command");
+    assert.equal(await page.locator("#q").inputValue(), "jk", "what is typed is no command");
     await press(page, "Escape");
-    assert.notEqual(await focused(page), "find");
+    assert.notEqual(await focused(page), "q");
     assert.equal(new URL(page.url()).pathname, at.queue("mail"), "Esc in the search stays on the page");
     await press(page, "/");
-    await page.locator("#find").fill("third");
+    await page.locator("#q").fill("third");
     await press(page, "Enter");
+    await page.waitForURL(/q=third/);
+    await alive(page);
+    await press(page, "j", "Enter");
     await arrived(page, at.job("mail", "third"));
   }));
 

@@ -90,7 +90,7 @@ for (const [i, [way, queue]] of WAYS.entries()) {
           "one active on its tab": () => shows(list, ".tabs .active b", /^1$/),
           "one completed on its tab": () => shows(list, ".tabs .completed b", /^1$/),
           "completed on the job": () => shows(job, ".state-line", /completed/),
-          "finished on the timeline": () => shows(job, ".timeline", /finished/),
+          "finished on the timeline": () => shows(job, ".timeline", /completed/),
         });
         // The row stays in its place, and the list is tidied once nobody has touched the page for a while.
         await shows(list, `#jobs tr:has(a[href$="/sheet-1"]) .detail`, /completed/);

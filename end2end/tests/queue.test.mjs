@@ -80,6 +80,8 @@ for (const javaScript of [true, false]) {
         await visit({ at, javaScript }, async (page) => {
           await page.goto(at.overview);
           await page.getByRole("link", { name: "odd/name.of a queue" }).first().click();
+          await page.waitForURL((url) => url.pathname !== at.overview);
+          if (javaScript) await alive(page);
           await page.locator("#q").fill("paid");
           await page.locator(".filter button").click();
           assert.match(await text(page, ".list-head b"), /^1 of 1 waiting looked at: 1 match$/, at.name);

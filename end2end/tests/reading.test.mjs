@@ -114,7 +114,7 @@ for (const [i, way] of WAYS.entries()) {
     test("tells a failed job's whole story without JavaScript", () =>
       plainly(at, async (page) => {
         await page.goto(at.job("orders", "charge-1"));
-        assert.match(await text(page, ".timeline"), /created .* ago .*waited .*last started .*ran .*finished/);
+        assert.match(await text(page, ".timeline"), /created .* ago .*1 earlier attempt .*last attempt \(2\) started .*ran .*failed for good/);
         assert.match(await text(page, ".facts"), /Attempts ?2 of 2.*till-eu-1/);
         assert.match(await text(page, "section:has(#t-error)"), new RegExp(ERROR));
         assert.equal(await page.locator(".traces details").count(), 2);

@@ -73,6 +73,7 @@ pub enum Body {
     #[cfg(feature = "ssr")]
     Store(StorePage),
     /// Something that could not be shown.
+    #[cfg(feature = "ssr")]
     Notice(Notice),
     /// In the browser: a page that only the server knows how to write. It is asked for again when one of
     /// these topics has news (a comma-separated list, possibly empty), and every so often anyway.
@@ -98,7 +99,9 @@ impl Body {
                 let topic = Topic::Job(page.queue.key(), page.job.row.id.clone());
                 Some((topic.to_string(), every))
             }
-            Self::Overview(_) | Self::Queue(_) | Self::Notice(_) | Self::Fresh(_) => None,
+            // The store may be back, the job may be there, at any moment.
+            Self::Notice(_) => Some((String::new(), 15_000)),
+            Self::Overview(_) | Self::Queue(_) | Self::Fresh(_) => None,
         }
     }
 }
@@ -147,6 +150,15 @@ pub struct QueuePage {
     pub chart: String,
     /// Since when throughput has been watched without a gap.
     pub watched_since: Millis,
+    /// Limits, retention and times as markup, written by the server (see [`QueueAside`]).
+    pub aside: String,
+}
+
+/// What stands beside a queue's facts. Only the server knows how to write it.
+#[derive(Clone, Debug, PartialEq)]
+pub struct QueueAside {
+    /// The queue.
+    pub queue: QueueRef,
     /// Limits, retention and times, or why they could not be read.
     pub insight: Result<Insight, String>,
     /// Queues whose names say that they keep this one's dead letters, and how many jobs they hold.

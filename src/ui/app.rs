@@ -1,12 +1,13 @@
 //! The frame around every page.
 
-use super::components::LinkBadge;
+use super::components::{LinkBadge, SilenceBanner};
 use super::live::{self, Live, Zone};
 #[cfg(feature = "ssr")]
-use super::pages::{JobView, SchedulesView, StoreView, WorkersView};
-use super::pages::{NoticeView, OverviewView, QueueView};
+use super::pages::{JobView, NoticeView, SchedulesView, StoreView, WorkersView};
+use super::pages::{OverviewView, QueueView};
 use crate::base_path::BasePath;
 use crate::model::page::{Body, Page};
+use crate::model::store::StoreSummary;
 use leptos::prelude::*;
 
 /// What every component may need to know.
@@ -36,25 +37,29 @@ pub fn App(page: Page) -> impl IntoView {
     });
     let theme = page.theme.clone();
     let after = page.after.clone();
+    let beside = Beside {
+        silent: RwSignal::new(None),
+        removed: RwSignal::new(false),
+    };
     let body = match page.body {
         Body::Overview(overview) => view! { <OverviewView overview after/> }.into_any(),
         Body::Queue(queue) => view! { <QueueView page=queue after/> }.into_any(),
-        Body::Notice(notice) => view! { <NoticeView notice/> }.into_any(),
         Body::Fresh(topics) => {
-            live::keep_fresh(live, &topics, after);
-            fresh(String::new(), 0)
+            live::keep_fresh(live, &topics, after, beside);
+            fresh(String::new(), 0, beside)
         }
         #[cfg(feature = "ssr")]
         written => {
             let every = written.fresh().map_or(0, |(_, every)| every);
             let view = match written {
+                Body::Notice(notice) => view! { <NoticeView notice/> }.into_any(),
                 Body::Job(page) => view! { <JobView page/> }.into_any(),
                 Body::Workers(page) => view! { <WorkersView page/> }.into_any(),
                 Body::Schedules(page) => view! { <SchedulesView page/> }.into_any(),
                 Body::Store(page) => view! { <StoreView page/> }.into_any(),
                 _ => ().into_any(),
             };
-            fresh(view.to_html(), every)
+            fresh(view.to_html(), every, beside)
         }
     };
     view! {
@@ -104,9 +109,30 @@ pub fn App(page: Page) -> impl IntoView {
     .into_any()
 }
 
+/// What the browser knows by itself about a page that the server writes, when the server cannot.
+#[derive(Clone, Copy, Debug)]
+pub struct Beside {
+    /// The store of the job, while it does not answer.
+    pub silent: RwSignal<Option<StoreSummary>>,
+    /// The job was removed.
+    pub removed: RwSignal<bool>,
+}
+
 /// What only the server writes, as text. The browser leaves what it finds there.
-fn fresh(html: String, every_ms: i32) -> AnyView {
-    view! { <div id="fresh" data-every=every_ms.to_string() inner_html=html></div> }.into_any()
+fn fresh(html: String, every_ms: i32, beside: Beside) -> AnyView {
+    view! {
+        {move || beside.silent.get().map(|store| view! { <SilenceBanner store=Signal::stored(store)/> })}
+        {move || beside.removed.get().then(|| view! {
+            <div class="banner" role="alert"><strong>"This job was removed."</strong><p>"What is shown is how it was last seen."</p></div>
+        })}
+        <div
+            id="fresh"
+            data-every=every_ms.to_string()
+            class:stale=move || beside.removed.get() || beside.silent.with(Option::is_some)
+            inner_html=html
+        ></div>
+    }
+    .into_any()
 }
 
 #[component]

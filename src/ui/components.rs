@@ -72,6 +72,7 @@ pub fn Ago(#[prop(into)] at: Signal<Option<Millis>>) -> impl IntoView {
         <time
             datetime=move || at.get().map(format::iso).unwrap_or_default()
             title=move || at.get().map(|at| live.both_moments(at)).unwrap_or_default()
+            data-ago=""
         >
             {move || match at.get() {
                 Some(at) => ago(live.its_clock(), at),
@@ -83,7 +84,7 @@ pub fn Ago(#[prop(into)] at: Signal<Option<Millis>>) -> impl IntoView {
 }
 
 /// "4 s ago", or how far ahead another clock is.
-fn ago(now: Millis, at: Millis) -> String {
+pub fn ago(now: Millis, at: Millis) -> String {
     let age = format::age(now, at);
     if at.saturating_sub(now) > 5_000 {
         age
@@ -101,15 +102,21 @@ pub fn Due(#[prop(into)] at: Signal<Option<Millis>>) -> impl IntoView {
             datetime=move || at.get().map(format::iso).unwrap_or_default()
             title=move || at.get().map(|at| live.both_moments(at)).unwrap_or_default()
             class:overdue=move || at.get().is_some_and(|at| live.its_clock().saturating_sub(at) > 10_000)
+            data-due=""
         >
-            {move || match at.get() {
-                None => format::UNKNOWN.to_owned(),
-                Some(at) if at >= live.its_clock() => format!("in {}", format::span(at.saturating_sub(live.its_clock()))),
-                Some(at) => format!("overdue {}", format::span(live.its_clock().saturating_sub(at))),
-            }}
+            {move || at.get().map_or_else(|| format::UNKNOWN.to_owned(), |at| due(live.its_clock(), at))}
         </time>
     }
     .into_any()
+}
+
+/// "in 3 m", or by how much it is overdue.
+pub fn due(now: Millis, at: Millis) -> String {
+    if at >= now {
+        format!("in {}", format::span(at.saturating_sub(now)))
+    } else {
+        format!("overdue {}", format::span(now.saturating_sub(at)))
+    }
 }
 
 /// How far a job says it is: a bar for a number, text for anything else.
@@ -212,7 +219,7 @@ pub fn StoreBanner(#[prop(into)] store: Signal<StoreSummary>) -> impl IntoView {
 }
 
 #[component]
-fn SilenceBanner(store: Signal<StoreSummary>) -> impl IntoView {
+pub fn SilenceBanner(#[prop(into)] store: Signal<StoreSummary>) -> impl IntoView {
     let live = expect_context::<Live>();
     move || {
         store.with(|store| {

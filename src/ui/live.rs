@@ -180,10 +180,11 @@ pub use on_the_server::{
 #[cfg(not(feature = "hydrate"))]
 mod on_the_server {
     use super::{Live, OnFrame};
+    use crate::ui::app::Beside;
 
     pub fn start_clock(_: Live) {}
 
-    pub fn keep_fresh(_: Live, _: &str, _: String) {}
+    pub fn keep_fresh(_: Live, _: &str, _: String, _: Beside) {}
 
     pub fn follow(_: Live, _: &str, _: String, _: OnFrame) {}
 

@@ -4,6 +4,7 @@
 pub mod fleet;
 #[cfg(feature = "ssr")]
 pub mod job;
+#[cfg(feature = "ssr")]
 pub mod notice;
 pub mod overview;
 pub mod queue;
@@ -16,6 +17,7 @@ pub mod workers;
 
 #[cfg(feature = "ssr")]
 pub use job::JobView;
+#[cfg(feature = "ssr")]
 pub use notice::NoticeView;
 pub use overview::OverviewView;
 pub use queue::QueueView;

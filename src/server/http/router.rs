@@ -14,6 +14,7 @@ pub fn router(app: App) -> Router {
         .route("/queues/{store}/{queue}", get(pages::queue::queue))
         .route("/queues/{store}/{queue}/find", get(pages::queue::find_job))
         .route("/queues/{store}/{queue}/chart.svg", get(pages::queue::chart))
+        .route("/queues/{store}/{queue}/aside", get(pages::queue::aside))
         .route("/queues/{store}/{queue}/jobs/{job}", get(pages::job::job))
         .route("/workers", get(pages::workers::workers))
         .route("/schedules", get(pages::schedules::schedules))

@@ -2,7 +2,7 @@
 
 use super::{Answer, Refusal, Service};
 use crate::model::insight::{Insight, dead_letters_of};
-use crate::model::page::{DeadLetters, JobPageRows, Order, PAGE_SIZE, PAGE_SIZE_MAX, QueuePage};
+use crate::model::page::{DeadLetters, JobPageRows, Order, PAGE_SIZE, PAGE_SIZE_MAX, QueueAside, QueuePage};
 use crate::model::queue::{QueueRef, QueueSummary};
 use crate::model::state::JobState;
 use crate::server::adapter::{JobQuery, ReadError, Trouble};
@@ -55,18 +55,15 @@ impl Service {
 
     /// A queue with a page of its jobs. A list that cannot be read is part of the page.
     pub async fn queue_page(&self, key: &QueueRef, request: &JobsRequest) -> Answer<(QueuePage, Position)> {
-        let (jobs, chart, insight) = tokio::join!(self.jobs(key, request), self.chart(key), self.insight(key));
+        let (jobs, chart) = tokio::join!(self.jobs(key, request), self.chart(key));
         let (query, rows) = jobs?;
         if rows == Err(ReadError::BadCursor) {
             return Err(Refusal::Unreadable(ReadError::BadCursor));
         }
         // After the rows, so that the position is not older than what they show.
         let (queue, store, position) = self.queue(key)?;
-        let (dead_letters, dead_letters_of) = self.dead_letters(&queue);
         let page = QueuePage {
-            insight: insight?.map_err(|trouble| trouble.cause),
-            dead_letters,
-            dead_letters_of,
+            aside: String::new(),
             chart: chart?.to_string(),
             watched_since: self
                 .collector(&key.store)?
@@ -82,6 +79,19 @@ impl Service {
             cursor: query.cursor,
         };
         Ok((page, position))
+    }
+
+    /// What stands beside the queue's facts.
+    pub async fn queue_aside(&self, key: &QueueRef) -> Answer<QueueAside> {
+        let insight = self.insight(key).await?;
+        let (queue, ..) = self.queue(key)?;
+        let (dead_letters, dead_letters_of) = self.dead_letters(&queue);
+        Ok(QueueAside {
+            queue: key.clone(),
+            insight: insight.map_err(|trouble| trouble.cause),
+            dead_letters,
+            dead_letters_of,
+        })
     }
 
     /// Limits, retention and times.

@@ -8,9 +8,13 @@
 //! touched lately.
 
 use super::attention::idle_ms;
-use super::browser::{document, fetch_text, pointer_inside, set_timeout, window};
+use super::browser::{document, fetch_text, pointer_inside, set_interval, set_timeout, window};
 use super::{LinkState, Live, follow};
+use crate::model::Millis;
 use crate::model::event::Frame;
+use crate::model::store::Reach;
+use crate::ui::app::Beside;
+use crate::ui::components::{ago, due};
 use leptos::prelude::*;
 use std::cell::Cell;
 use std::rc::Rc;
@@ -38,7 +42,7 @@ struct Page {
 
 /// Keeps the page up to date: after news of `topics` (a comma-separated list) from `after` on, and as often
 /// as the page itself says.
-pub fn keep_fresh(live: Live, topics: &str, after: String) {
+pub fn keep_fresh(live: Live, topics: &str, after: String, beside: Beside) {
     let page = Rc::new(Page {
         live,
         followed: !topics.is_empty(),
@@ -47,12 +51,16 @@ pub fn keep_fresh(live: Live, topics: &str, after: String) {
     });
     if page.followed {
         let news = page.clone();
+        // A job cannot be written while its store is silent; a store's own page can.
+        let of_job = topics.starts_with("job:");
         let on_frame = move |frame: Frame, _| {
-            let gone = frame.jobs.last().map(|change| change.removed);
-            if let Some(gone) = gone {
-                mark_removed(gone);
+            if let Some(store) = frame.stores.into_iter().next().filter(|_| of_job) {
+                beside.silent.set((store.reach != Reach::Live).then_some(store));
             }
-            if gone != Some(true) {
+            if let Some(change) = frame.jobs.last() {
+                beside.removed.set(change.removed);
+            }
+            if !beside.removed.get_untracked() {
                 ask_soon(&news);
             }
         };
@@ -63,7 +71,42 @@ pub fn keep_fresh(live: Live, topics: &str, after: String) {
     for end in all(&document(), "[data-end]") {
         end.set_scroll_top(end.scroll_height());
     }
+    set_interval(1000, move || tick(live));
     ask_later(page);
+}
+
+/// Lets ages grow, and shows moments by the clock that the reader chose.
+fn tick(live: Live) {
+    let Some(fresh) = document().get_element_by_id(ID) else {
+        return;
+    };
+    for time in all(&fresh, "time[datetime]") {
+        #[expect(clippy::cast_possible_truncation, reason = "milliseconds of a date")]
+        let at = js_sys::Date::parse(&time.get_attribute("datetime").unwrap_or_default()) as Millis;
+        // What is no date parses as not a number, which is zero here; nothing of ours is from 1970.
+        if at == 0 {
+            continue;
+        }
+        let text = match (time.has_attribute("data-ago"), time.has_attribute("data-due")) {
+            (true, _) => Some(ago(live.its_clock(), at)),
+            (_, true) => Some(due(live.its_clock(), at)),
+            _ => None,
+        };
+        if let Some(text) = text.filter(|text| time.text_content().as_ref() != Some(text)) {
+            time.set_text_content(Some(&text));
+        }
+        let both = live.both_moments(at);
+        if time.get_attribute("title").as_ref() != Some(&both) {
+            let _ = time.set_attribute("title", &both);
+        }
+    }
+    for moment in all(&fresh, "[data-moment]") {
+        let at = moment.get_attribute("data-moment").and_then(|at| at.parse().ok());
+        let text = at.map(|at| live.moment(at));
+        if text.is_some() && moment.text_content() != text {
+            moment.set_text_content(text.as_deref());
+        }
+    }
 }
 
 fn ask_later(page: Rc<Page>) {
@@ -103,6 +146,7 @@ fn ask(page: &Rc<Page>) {
         let found = html.as_deref().and_then(parse);
         if let Some(found) = &found {
             exchange(found);
+            tick(page.live);
         }
         if page.followed {
             return;
@@ -116,26 +160,6 @@ fn ask(page: &Rc<Page>) {
             }
         }
     });
-}
-
-/// Says that the job is no more, or takes it back: its page cannot be asked for any longer.
-fn mark_removed(gone: bool) {
-    const BANNER: &str = "removed";
-    let Some(fresh) = document().get_element_by_id(ID) else {
-        return;
-    };
-    let _ = fresh.class_list().toggle_with_force("stale", gone);
-    match (gone, document().get_element_by_id(BANNER)) {
-        (true, None) => {
-            let banner = format!(
-                "<div class=\"banner\" role=\"alert\" id=\"{BANNER}\"><strong>This job was removed.</strong>\
-                 <p>What is shown is how it was last seen.</p></div>"
-            );
-            let _ = fresh.insert_adjacent_html("beforebegin", &banner);
-        }
-        (false, Some(banner)) => banner.remove(),
-        _ => {}
-    }
 }
 
 /// A page of the same kind; a notice that the job is gone is none.
@@ -165,7 +189,10 @@ fn exchange(page: &Document) {
         return;
     }
     let at_end: Vec<Element> = all(&old, "[data-end]").into_iter().filter(is_at_end).collect();
-    morph(&old, &new);
+    if let Some(every) = new.get_attribute("data-every") {
+        let _ = old.set_attribute("data-every", &every);
+    }
+    morph_children(&old, &new);
     for end in at_end {
         end.set_scroll_top(end.scroll_height());
     }
@@ -186,10 +213,14 @@ fn morph(old: &Element, new: &Element) {
     }
     for name in old.get_attribute_names().iter().filter_map(|name| name.as_string()) {
         // What a reader opened stays open.
-        if name != "open" && !(name == "class" && old.id() == ID) && !new.has_attribute(&name) {
+        if name != "open" && !new.has_attribute(&name) {
             let _ = old.remove_attribute(&name);
         }
     }
+    morph_children(old, new);
+}
+
+fn morph_children(old: &Element, new: &Element) {
     let (have, want) = (nodes(old), nodes(new));
     for (have, want) in have.iter().zip(&want) {
         match (have.dyn_ref::<Element>(), want.dyn_ref::<Element>()) {

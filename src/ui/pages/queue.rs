@@ -3,7 +3,6 @@
 use crate::base_path::{TO, queue_path};
 use crate::model::event::{Frame, Topic, encode_segment};
 use crate::model::format;
-use crate::model::insight::Insight;
 use crate::model::page::{Order, PAGE_SIZE, QueuePage};
 use crate::model::queue::QueueSummary;
 use crate::model::state::JobState;
@@ -11,12 +10,13 @@ use crate::model::store::{Reach, StoreSummary};
 use crate::ui::app::base;
 use crate::ui::components::{StoreBanner, VerdictLine, state_class, state_mark};
 use crate::ui::live::{self, Live};
-use facts::{Facts, InsightView};
+use facts::Facts;
 use jobs::{Jobs, News, lines_of};
 use leptos::prelude::*;
 use list::List;
-use serde::Deserialize;
 
+#[cfg(feature = "ssr")]
+pub mod aside;
 pub mod facts;
 pub mod jobs;
 pub mod list;
@@ -36,7 +36,7 @@ pub fn QueueView(page: QueuePage, after: String) -> impl IntoView {
     live.follow_clock(&page.store);
     let store = RwSignal::new(page.store);
     let chart = RwSignal::new(page.chart);
-    let insight = RwSignal::new(page.insight);
+    let aside = RwSignal::new(page.aside);
     let since = page.watched_since;
     let gone = RwSignal::new(false);
     let path = queue_path(&key);
@@ -73,7 +73,7 @@ pub fn QueueView(page: QueuePage, after: String) -> impl IntoView {
         }),
     );
     redraw(chart, base.href(&format!("{path}/chart.svg")));
-    refresh(insight, base.href(&format!("/api/v1{path}")));
+    redraw(aside, base.href(&format!("{path}/aside")));
     let (name, id) = queue.with_untracked(|q| (format::visible(&q.name), format::visible(&q.id)));
     view! {
         <nav class="crumbs" aria-label="Breadcrumbs">
@@ -87,7 +87,7 @@ pub fn QueueView(page: QueuePage, after: String) -> impl IntoView {
                 <h1 title=id>{name}</h1>
                 <Facts queue/>
                 <VerdictLine verdict=Signal::derive(move || queue.with(|q| q.verdict.clone()))/>
-                <InsightView queue=key insight dead_letters=page.dead_letters dead_letters_of=page.dead_letters_of/>
+                <div inner_html=move || aside.get()></div>
             </header>
             <figure class="throughput">
                 <figcaption>
@@ -154,32 +154,15 @@ fn take_line(queue: RwSignal<QueueSummary>, store: RwSignal<StoreSummary>, gone:
     }
 }
 
-fn redraw(chart: RwSignal<String>, url: String) {
+/// Asks again and again for what the server draws or writes.
+fn redraw(shown: RwSignal<String>, url: String) {
     live::set_timeout(REDRAW_MS, move || {
         let again = url.clone();
-        live::fetch_text(url, move |svg| {
-            if let Some(svg) = svg {
-                chart.set(svg);
+        live::fetch_text(url, move |fresh| {
+            if let Some(fresh) = fresh {
+                shown.set(fresh);
             }
-            redraw(chart, again);
-        });
-    });
-}
-
-/// What of the API's answer about a queue this page takes over.
-#[derive(Deserialize)]
-struct InFull {
-    insight: Option<Insight>,
-}
-
-fn refresh(insight: RwSignal<Result<Insight, String>>, url: String) {
-    live::set_timeout(REDRAW_MS, move || {
-        let again = url.clone();
-        live::fetch_json::<InFull>(url, move |answer| {
-            if let Some(fresh) = answer.and_then(|answer| answer.insight) {
-                insight.set(Ok(fresh));
-            }
-            refresh(insight, again);
+            redraw(shown, again);
         });
     });
 }

@@ -7,10 +7,11 @@ use crate::base_path::{job_path, queue_path};
 use crate::model::page::Body;
 use crate::model::queue::QueueRef;
 use crate::server::state::App;
+use crate::ui;
 use axum::Extension;
 use axum::extract::{Path, Query, State};
 use axum::http::{HeaderMap, StatusCode, header};
-use axum::response::{IntoResponse, Response};
+use axum::response::{Html, IntoResponse, Response};
 use serde::Deserialize;
 
 /// One queue.
@@ -37,8 +38,15 @@ pub async fn queue(
             );
         }
     };
-    match app.service().queue_page(&key, &request).await {
-        Ok((page, position)) => show(&app, &nonce, &headers, position, Body::Queue(page)),
+    let (page, aside) = tokio::join!(
+        app.service().queue_page(&key, &request),
+        app.service().queue_aside(&key)
+    );
+    match page {
+        Ok((mut page, position)) => {
+            page.aside = aside.map_or_else(|_| String::new(), |aside| ui::aside(&app.config().base_path, aside));
+            show(&app, &nonce, &headers, position, Body::Queue(page))
+        }
         Err(refusal) => refused(&app, &nonce, &headers, &refusal),
     }
 }
@@ -62,6 +70,14 @@ pub async fn find_job(
         id => job_path(&key, id),
     };
     see_other(&app.config().base_path.href(&inner))
+}
+
+/// Limits, retention and times alone, for a page that keeps them fresh.
+pub async fn aside(State(app): State<App>, Path((store, queue)): Path<(String, String)>) -> Response {
+    match app.service().queue_aside(&QueueRef { store, queue }).await {
+        Ok(aside) => Html(ui::aside(&app.config().base_path, aside)).into_response(),
+        Err(refusal) => refusal.into_response(),
+    }
 }
 
 /// The throughput chart alone, for a page that keeps it fresh.

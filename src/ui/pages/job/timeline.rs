@@ -26,11 +26,11 @@ fn step(step: Step) -> AnyView {
     let live = expect_context::<Live>();
     match step {
         Step::Moment { what, at } => view! {
-            <li><b>{what}</b><Ago at=Some(at)/><small>{move || live.moment(at)}</small></li>
+            <li><b>{what}</b><Ago at=Some(at)/><small data-moment=at.to_string()>{move || live.moment(at)}</small></li>
         }
         .into_any(),
         Step::Due { what, at } => view! {
-            <li class="ahead"><b>{what}</b><Due at=Some(at)/><small>{move || live.moment(at)}</small></li>
+            <li class="ahead"><b>{what}</b><Due at=Some(at)/><small data-moment=at.to_string()>{move || live.moment(at)}</small></li>
         }
         .into_any(),
         Step::Span { doing, what, ms } => {
