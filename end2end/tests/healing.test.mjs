@@ -108,7 +108,7 @@ describe("When a Redis is killed and comes back,", () => {
       assert.equal(await page.locator(".store.stale").count(), 1);
       await shows(queue, ".stale .tabs .waiting b", /^3$/);
       assert.equal(await queue.locator("#jobs tr.stale").count(), 3);
-      assert.equal(await job.locator(".job.stale").count(), 1);
+      assert.equal(await job.locator("#fresh.stale").count(), 1);
       assert.equal(await text(page, "#link"), "live", "the page itself still hears of changes");
 
       const fresh = await page.context().newPage();

@@ -115,17 +115,17 @@ for (const [i, way] of WAYS.entries()) {
       plainly(at, async (page) => {
         await page.goto(at.job("orders", "charge-1"));
         assert.match(await text(page, ".timeline"), /created .* ago .*1 earlier attempt .*last attempt \(2\) started .*ran .*failed for good/);
-        assert.match(await text(page, ".facts"), /Attempts ?2 of 2.*till-eu-1/);
-        assert.match(await text(page, "section:has(#t-error)"), new RegExp(ERROR));
+        assert.match(await text(page, ".facts"), /Attempts ?2 made of 2 allowed.*till-eu-1/);
+        assert.match(await text(page, "section:has(#v-failedReason)"), new RegExp(ERROR));
         assert.equal(await page.locator(".traces details").count(), 2);
         assert.ok(await page.locator(".traces pre").first().isVisible(), "the newest stack trace is open");
         assert.ok((await text(page, ".traces pre")).includes(STACK_LINE));
-        assert.match(await text(page, "section:has(#t-data)"), /"amount": 12345678901234, "currency": "EUR"/);
+        assert.match(await text(page, "section:has(#v-data)"), /"amount": 12345678901234, "currency": "EUR"/);
         // Two attempts wrote two lines each.
         assert.deepEqual(await page.locator(".log li").allTextContents(), [...LOG, ...LOG]);
-        assert.match(await text(page, "section:has(#t-options)"), /"attempts": 2/);
+        assert.match(await text(page, "section:has(#v-opts)"), /"attempts": 2/);
         await page.goto(at.job("orders", "charge-2"));
-        assert.match(await text(page, "section:has(#t-result)"), /"receipt": "R-77"/);
+        assert.match(await text(page, "section:has(#v-returnvalue)"), /"receipt": "R-77"/);
       }));
 
     test("opens a job by its id without JavaScript", () =>

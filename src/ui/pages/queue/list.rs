@@ -147,7 +147,7 @@ fn Filter(jobs: Jobs) -> impl IntoView {
     };
     let order = (jobs.order != Order::of(jobs.state)).then(|| jobs.order.as_str());
     view! {
-        <form class="filter" action=action role="search">
+        <form class="name-filter" action=action role="search">
             {to.map(|to| view! { <input type="hidden" name=TO value=to/> })}
             <input type="hidden" name="state" value=jobs.state.as_str()/>
             {order.map(|order| view! { <input type="hidden" name="order" value=order/> })}
