@@ -43,7 +43,9 @@ async fn every_address_is_below(base: &str) {
             assert!(addresses.len() > 3, "{path}: {addresses:?}");
             for address in addresses {
                 assert!(
-                    address == base || address.starts_with(&format!("{base}/")),
+                    address == base
+                        || address.starts_with(&format!("{base}/"))
+                        || address.starts_with(&format!("{base}?")),
                     "{path}: {address} leaves {base:?}"
                 );
                 assert!(
