@@ -67,7 +67,7 @@ fn go_back(app: &App, headers: &HeaderMap) -> Response {
     };
     // Only its path: another host's page has none here.
     let back = match base.strip(path) {
-        "/" => base.href("/") + &query,
+        "" | "/" => base.href("/") + &query,
         inner => base.href(&format!("{inner}{query}")),
     };
     let back = if back.starts_with("//") { base.href("/") } else { back };
