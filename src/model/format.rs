@@ -191,8 +191,10 @@ fn civil(ms: Millis) -> Option<(String, String)> {
     ))
 }
 
-/// Text from a stranger made harmless to read: control and direction-changing characters become
-/// visible escapes, and bytes that are not UTF-8 (see [`super::exact`]) read as `\xff`. (It is made harmless to the page by being a text node.)
+/// Text from a stranger made harmless to read.
+///
+/// Control and direction-changing characters become visible escapes, and bytes that are not UTF-8 (see
+/// [`super::exact`]) read as `\xff`. (It is made harmless to the page by being a text node.)
 #[must_use]
 pub fn visible(text: &str) -> String {
     let odd = |c: char| {

@@ -129,7 +129,8 @@ async fn jobs_whose_records_were_evicted_are_rows_that_say_so() {
         .chain(answer["items"].as_array())
         .flatten()
         .collect();
-    let row = rows.iter().find(|row| row["id"] == missing.to_string());
+    let missing_id = missing.to_string();
+    let row = rows.iter().find(|row| row["id"].as_str() == Some(missing_id.as_str()));
     assert!(row.is_none_or(|row| row["problem"].is_string()), "{row:?}");
     let condition = drover.condition_becomes("redis", "evicting").await;
     is_on_all_pages_but_jobs(&drover, &condition).await;

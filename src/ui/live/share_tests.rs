@@ -216,7 +216,7 @@ impl World {
                 .is_some_and(|at| at.epoch == self.server.epoch && at.seq >= remembered && at.seq <= self.server.seq);
             if !resumes {
                 let sum = self.truth.get(&place.topic).copied().unwrap_or(0);
-                self.hand_on(Said::Snapshot(place.topic.clone(), self.server, sum));
+                self.hand_on(&Said::Snapshot(place.topic.clone(), self.server, sum));
             }
         }
         let from = |topic: &String| {
@@ -233,18 +233,18 @@ impl World {
             .cloned()
             .collect();
         for (topic, seq) in missed {
-            self.hand_on(Said::Delta(topic, Position { seq, ..self.server }, seq));
+            self.hand_on(&Said::Delta(topic, Position { seq, ..self.server }, seq));
         }
         self.sent = Some(self.server);
     }
 
-    fn hand_on(&mut self, said: Said) {
-        match &said {
+    fn hand_on(&mut self, said: &Said) {
+        match said {
             Said::Snapshot(topic, position, _) => self.ledger.snapshot(topic, Some(*position)),
             Said::Delta(_, position, _) => self.ledger.reached(*position),
             _ => {}
         }
-        self.say(&said);
+        self.say(said);
     }
 
     /// The stream brings what has happened since.
@@ -255,7 +255,7 @@ impl World {
         let new: Vec<_> = self.log.iter().filter(|(_, n)| *n > sent.seq).cloned().collect();
         for (topic, seq) in new {
             if self.topics.contains(&topic) {
-                self.hand_on(Said::Delta(topic, Position { seq, ..self.server }, seq));
+                self.hand_on(&Said::Delta(topic, Position { seq, ..self.server }, seq));
             }
         }
         self.sent = Some(self.server);

@@ -202,8 +202,9 @@ pub async fn oldest_waiting(link: &Link, queues: &[QueueId]) -> Result<Vec<Optio
     Ok(oldest)
 }
 
-/// Jobs finished per minute, from the times by which finished jobs are sorted: two O(log n) counts for
-/// each minute, in one pipeline. Where retention has removed them, from the metrics that workers may record.
+/// Jobs finished per minute, from the times by which finished jobs are sorted.
+///
+/// Two O(log n) counts for each minute, in one pipeline. Where retention has removed them, from the metrics that workers may record.
 pub async fn finished(link: &Link, queue: &QueueId, until: Millis, minutes: usize) -> Result<Vec<Kept>, Trouble> {
     let mut ends: Vec<Millis> = std::iter::successors(Some(until), |end| Some(end - MINUTE))
         .take(minutes)

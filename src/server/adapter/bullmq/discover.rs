@@ -24,7 +24,7 @@ const PAUSE: Duration = Duration::from_millis(2);
 pub struct Rejected(Mutex<HashMap<String, Instant>>);
 
 /// What was rejected is looked at again after this long.
-const REJECTED_FOR: Duration = Duration::from_mins(5);
+const REJECTED_FOR: Duration = Duration::from_secs(300);
 
 /// Rejected ids remembered at most; more are asked about at each search.
 const REJECTED_MAX: usize = 200_000;

@@ -103,7 +103,7 @@ pub async fn read(link: &Link, queue: &QueueId) -> Result<Insight, Trouble> {
         oldest_completed: oldest(5),
         oldest_failed: oldest(6),
         times: details.times(),
-        metrics: metrics(7).or(metrics(8)).map(|_| Metrics {
+        metrics: metrics(7).or_else(|| metrics(8)).map(|_| Metrics {
             completed: metrics(7).unwrap_or(0),
             failed: metrics(8).unwrap_or(0),
             minutes: reply::count(&replies[9]).unwrap_or(0),
@@ -179,7 +179,7 @@ impl Details {
             .map(|reply| {
                 let fields = reply.as_ref().ok().map(reply::items).unwrap_or_default();
                 let int = |i: usize| fields.get(i).and_then(reply::int);
-                [int(0), int(1), int(2), int(3), int(5).or(int(4))]
+                [int(0), int(1), int(2), int(3), int(5).or_else(|| int(4))]
             })
             .collect();
         let mut pipe = redis::pipe();
@@ -264,16 +264,14 @@ impl Rule {
         #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "clamped first")]
         let whole = |n: f64| n.clamp(0.0, 9e15) as u64;
         match self {
-            Self::Switch(true) => Keep::Nothing,
-            Self::Switch(false) => Keep::All,
             // The library keeps all of them for -1.
+            Self::Switch(false) | Self::Newest { count: None, age: None } => Keep::All,
             Self::Count(n) if *n < 0.0 => Keep::All,
-            Self::Count(0.0) => Keep::Nothing,
+            Self::Switch(true) | Self::Count(0.0) => Keep::Nothing,
             Self::Count(n) => Keep::Newest {
                 count: Some(whole(*n)),
                 age: None,
             },
-            Self::Newest { count: None, age: None } => Keep::All,
             Self::Newest { count, age } => Keep::Newest {
                 count: count.map(whole),
                 age: age.map(whole),

@@ -26,7 +26,7 @@ use std::time::{Duration, Instant};
 
 /// Evidence is looked at again this often: libraries are upgraded while the board watches. Sooner when
 /// a count shows another version or another state of the pause.
-const KEEP: Duration = Duration::from_mins(15);
+const KEEP: Duration = Duration::from_secs(900);
 
 /// Commands sent for each queue whose layout is looked for.
 const COMMANDS: usize = 12;

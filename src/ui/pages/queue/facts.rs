@@ -48,7 +48,7 @@ pub fn Facts(queue: RwSignal<QueueSummary>) -> impl IntoView {
 fn version(queue: &QueueSummary) -> String {
     let label = queue
         .family
-        .map_or(queue.system.label(), |family| family.layout.label());
+        .map_or_else(|| queue.system.label(), |family| family.layout.label());
     match queue.version.as_deref() {
         Some(version) => format!(
             "{label} ({})",
