@@ -97,10 +97,6 @@ pub(super) fn clock() -> f64 {
 }
 
 /// Follows `topics` (a comma-separated list) from `after` for as long as the page lives.
-#[expect(
-    clippy::needless_pass_by_value,
-    reason = "the same signature as its twin on the server"
-)]
 pub fn follow(live: Live, topics: &str, after: String, on_frame: OnFrame) {
     let at = Position::try_from(after).ok();
     let gate = |topic: &str| Gate {
