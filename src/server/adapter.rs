@@ -295,13 +295,23 @@ pub enum ReadError {
     Corrupt(String),
 }
 
+/// What a search for queues met.
+#[derive(Debug, Default)]
+pub struct Search {
+    /// Queues that were not known before.
+    pub found: Vec<FoundQueue>,
+    /// Known queues of which a search of everything met nothing: whoever removed them may have told
+    /// nobody, so they are worth a count. Empty if not everything was searched.
+    pub missing: Vec<QueueId>,
+}
+
 /// One queue library in one store.
 #[async_trait]
 pub trait Adapter: Send + Sync + fmt::Debug {
     /// Finds queues. Takes as long as the key space needs, in small steps.
     ///
-    /// Those in `known` need no proof that they are queues and may be left out.
-    async fn discover(&self, known: &HashSet<QueueId>) -> Result<Vec<FoundQueue>, Trouble>;
+    /// Those in `known` need no proof that they are queues, and are not found again.
+    async fn discover(&self, known: &HashSet<QueueId>) -> Result<Search, Trouble>;
 
     /// Of these ids, the ones that are queues of this system.
     async fn recognise(&self, queues: &[QueueId]) -> Result<Vec<FoundQueue>, Trouble>;

@@ -64,7 +64,7 @@ pub mod workers;
 use super::redis::link::Link;
 use super::{
     Adapter, Bounds, Change, Connections, FieldBytes, FieldError, FlowQuery, FoundQueue, JobQuery, Kept, LogQuery,
-    QueueId, QueueWeight, ReadError, Reading, Trouble,
+    QueueId, QueueWeight, ReadError, Reading, Search, Trouble,
 };
 use crate::model::Millis;
 use crate::model::counts::Counts;
@@ -144,7 +144,7 @@ fn name_of(queue: &str, prefixes: &[String]) -> String {
 
 #[async_trait]
 impl Adapter for BullMq {
-    async fn discover(&self, known: &HashSet<QueueId>) -> Result<Vec<FoundQueue>, Trouble> {
+    async fn discover(&self, known: &HashSet<QueueId>) -> Result<Search, Trouble> {
         discover::queues(&self.link, &self.scope, known, &self.layouts, &self.rejected).await
     }
 

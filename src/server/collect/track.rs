@@ -181,6 +181,11 @@ impl Track {
         now - self.counted >= every
     }
 
+    /// Has it counted at the next occasion.
+    pub(super) const fn doubt(&mut self) {
+        self.counted = 0;
+    }
+
     /// Whether the age of the next job should be read.
     pub(super) fn wants_a_look(&self, now: Millis, at: Circumstances) -> bool {
         self.line.counts.backlog().is_some_and(|n| n > 0)

@@ -3,7 +3,7 @@
 
 use super::super::redis::link::Link;
 use super::super::redis::reply;
-use super::super::{FoundQueue, QueueId, Trouble};
+use super::super::{FoundQueue, QueueId, Search, Trouble};
 use super::layout::Layouts;
 use super::{Scope, key, name_of};
 use crate::model::exact::{bytes_of, text_of};
@@ -51,16 +51,22 @@ impl Rejected {
 /// A step that takes longer than this meets a busy server, and the pause grows with it.
 const SLOW_STEP: Duration = Duration::from_millis(20);
 
-/// Finds every queue in scope that is not known yet. Stops early only when the store stops answering.
+/// Finds every queue in scope that is not known yet, and says which known ones are not there any more.
+/// Stops early only when the store stops answering.
 pub async fn queues(
     link: &Link,
     scope: &Scope,
     known: &HashSet<QueueId>,
     layouts: &Layouts,
     rejected: &Rejected,
-) -> Result<Vec<FoundQueue>, Trouble> {
+) -> Result<Search, Trouble> {
+    let mut missing = vec![];
     let ids = if scope.queues.is_empty() {
-        let mut found = walk(link, scope).await?;
+        let Walked { mut found, whole } = walk(link, scope).await?;
+        if whole {
+            let gone = known.iter().filter(|id| !found.contains(id.as_ref() as &str));
+            missing.extend(gone.cloned());
+        }
         found.retain(|id| !known.contains(id.as_str()));
         rejected.filter(&mut found);
         let real = verify(link, found.clone()).await?;
@@ -74,7 +80,8 @@ pub async fn queues(
             .cloned()
             .collect()
     };
-    named(link, layouts, ids, scope).await
+    let found = named(link, layouts, ids, scope).await?;
+    Ok(Search { found, missing })
 }
 
 async fn named(
@@ -126,8 +133,17 @@ pub async fn recognise(
 /// `meta-paused` for one of Bull that was paused before.
 const ENDS: [&[u8]; 3] = [b":meta", b":id", b":meta-paused"];
 
+/// What a walk over the key space met.
+#[derive(Default)]
+struct Walked {
+    /// The ids of everything that looks like a queue.
+    found: BTreeSet<String>,
+    /// Whether every key was walked past: then what was there all the time is in `found`.
+    whole: bool,
+}
+
 /// Everything that looks like one of a queue's own keys.
-async fn walk(link: &Link, scope: &Scope) -> Result<BTreeSet<String>, Trouble> {
+async fn walk(link: &Link, scope: &Scope) -> Result<Walked, Trouble> {
     let patterns: Vec<Vec<u8>> = if scope.prefixes.is_empty() {
         vec![b"*:[mi][ed]*".to_vec()]
     } else {
@@ -137,7 +153,7 @@ async fn walk(link: &Link, scope: &Scope) -> Result<BTreeSet<String>, Trouble> {
             .map(|p| bytes_of(&format!("{}:*:[mi][ed]*", escape_glob(p))).into_owned())
             .collect()
     };
-    let mut found = BTreeSet::new();
+    let mut walked = Walked::default();
     for pattern in patterns {
         let mut cursor = "0".to_owned();
         loop {
@@ -155,13 +171,17 @@ async fn walk(link: &Link, scope: &Scope) -> Result<BTreeSet<String>, Trouble> {
             drop(turn);
             let Some(Ok(answer)) = answer else {
                 // SCAN is not permitted: the configuration and the workers have to do.
-                return Ok(found);
+                return Ok(walked);
             };
-            let [next, keys] = reply::items(&answer) else { break };
-            found.extend(reply::items(keys).iter().filter_map(|key| match key {
-                Value::BulkString(key) => ENDS.iter().find_map(|end| key.strip_suffix(*end)).map(text_of),
-                _ => None,
-            }));
+            let [next, keys] = reply::items(&answer) else {
+                return Ok(walked);
+            };
+            walked
+                .found
+                .extend(reply::items(keys).iter().filter_map(|key| match key {
+                    Value::BulkString(key) => ENDS.iter().find_map(|end| key.strip_suffix(*end)).map(text_of),
+                    _ => None,
+                }));
             cursor = reply::text(next).unwrap_or_else(|| "0".into());
             if cursor == "0" {
                 break;
@@ -169,7 +189,8 @@ async fn walk(link: &Link, scope: &Scope) -> Result<BTreeSet<String>, Trouble> {
             tokio::time::sleep(if took > SLOW_STEP { took * 4 } else { PAUSE }).await;
         }
     }
-    Ok(found)
+    walked.whole = true;
+    Ok(walked)
 }
 
 /// Bull's keys and what each is; two of them make a queue.

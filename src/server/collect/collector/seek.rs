@@ -20,9 +20,17 @@ impl Collector {
             let began = Instant::now();
             let known = self.state().tracks.keys().cloned().collect();
             match self.adapter.discover(&known).await {
-                Ok(found) => {
-                    self.state().summary.searched = true;
-                    self.take_up(&found).await;
+                Ok(search) => {
+                    {
+                        let mut state = self.state();
+                        state.summary.searched = true;
+                        for queue in &search.missing {
+                            if let Some(track) = state.tracks.get_mut(queue) {
+                                track.doubt();
+                            }
+                        }
+                    }
+                    self.take_up(&search.found).await;
                 }
                 Err(trouble) => tracing::debug!(store.id = %self.store, %trouble, "search for queues ended early"),
             }
