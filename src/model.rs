@@ -30,6 +30,7 @@
 //! | [`mod@format`] | numbers, bytes and spans as people read them |
 //! | [`error`] | what a browser may know of a failure |
 
+pub mod action;
 pub mod condition;
 pub mod counts;
 pub mod error;

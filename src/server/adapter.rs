@@ -11,6 +11,7 @@
 //! | [`bullmq`] | Bull 4 and BullMQ 3 to 6 |
 
 use crate::model::Millis;
+use crate::model::action::{Effect, JobAction, QueueAction, ScheduleAction, Seen, Sweep, Swept};
 use crate::model::counts::Counts;
 use crate::model::family::Family;
 use crate::model::flow::{ChildKind, Flow};
@@ -295,6 +296,20 @@ pub enum ReadError {
     Corrupt(String),
 }
 
+/// Why a batch of a sweep did not end well.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum SweepError {
+    /// It cannot be done; nothing was. A sentence.
+    #[error("{0}")]
+    Refused(String),
+    /// The store did not take it; nothing was done.
+    #[error("{0}")]
+    NotSent(Trouble),
+    /// It was sent, and the answer did not come: any of the batch may be done.
+    #[error("{0}")]
+    Unknown(Trouble),
+}
+
 /// What a search for queues met.
 #[derive(Debug, Default)]
 pub struct Search {
@@ -371,6 +386,49 @@ pub trait Adapter: Send + Sync + fmt::Debug {
     /// The most commands that weighing a queue with these counts takes.
     fn weigh_cost(&self, _counts: &Counts, _sample: u32) -> u64 {
         0
+    }
+
+    /// Acts on jobs of one queue, each in one atomic step that checks what was [`Seen`] of it. The effects
+    /// are in the order of `jobs`, always as many. A cut or a time-out in the middle is read back and told as
+    /// [`Effect::Unconfirmed`] where that does not tell; an error means that nothing was sent.
+    async fn act(&self, _: &QueueId, _jobs: &[(String, Seen)], _: &JobAction) -> Result<Vec<Effect>, Trouble> {
+        Err(Trouble::new(Reach::Live, "jobs of this kind cannot be changed"))
+    }
+
+    /// Acts on a queue. An error means that nothing was sent.
+    async fn act_on_queue(&self, _: &QueueId, _: &QueueAction) -> Result<Effect, Trouble> {
+        Err(Trouble::new(Reach::Live, "queues of this kind cannot be changed"))
+    }
+
+    /// Acts on the schedule with this key. An error means that nothing was sent.
+    async fn act_on_schedule(&self, _: &QueueId, _key: &str, _: &ScheduleAction) -> Result<Effect, Trouble> {
+        Err(Trouble::new(Reach::Live, "schedules of this kind cannot be changed"))
+    }
+
+    /// One batch of a sweep: at most `limit` jobs.
+    async fn sweep(&self, _: &QueueId, _: &Sweep, _limit: usize) -> Result<Swept, SweepError> {
+        Err(SweepError::Refused("queues of this kind cannot be swept".into()))
+    }
+
+    /// Why this queue cannot do something to a job now; `None` if it can. From its generation alone, without
+    /// a word to the store.
+    fn refuses(&self, _: Family, _: &JobAction) -> Option<&'static str> {
+        Some("Jobs of this kind cannot be changed.")
+    }
+
+    /// The same of the queue.
+    fn refuses_queue(&self, _: Family, _: &QueueAction) -> Option<&'static str> {
+        Some("Queues of this kind cannot be changed.")
+    }
+
+    /// The same of a schedule.
+    fn refuses_schedule(&self, _: Family, _: &ScheduleAction) -> Option<&'static str> {
+        Some("Schedules of this kind cannot be changed.")
+    }
+
+    /// The same of a sweep.
+    fn refuses_sweep(&self, _: Family, _: &Sweep) -> Option<&'static str> {
+        Some("Queues of this kind cannot be swept.")
     }
 
     /// Follows exactly these queues from now on.

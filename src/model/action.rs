@@ -1,0 +1,283 @@
+//! What an operator can ask for, and what became of it.
+//!
+//! An action is one intent on one job, queue or schedule. Each is checked and done in one atomic step in the
+//! store: the job must still be as the operator saw it ([`Seen`]), or nothing happens and the answer says what it
+//! is now ([`Effect`]). [`Sweep`]s are the library's own scripts over a whole state, taken a bounded batch at a
+//! time by an operation. What a generation of a library cannot do is told by [`Capabilities`], not by a failure.
+//!
+//! [`Capabilities`]: super::family::Capabilities
+
+use super::Millis;
+use super::state::JobState;
+use serde::{Deserialize, Serialize};
+
+/// A job as the operator was shown it. What is not given is not checked.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Seen {
+    /// The state it was in.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub state: Option<JobState>,
+    /// When it had finished: a job that failed again since is another failure.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub finished_on: Option<Millis>,
+    /// How many attempts had ended.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub attempts: Option<u64>,
+}
+
+/// An action on one job. The word is the last segment of its path in the API.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(tag = "action", rename_all = "snake_case")]
+pub enum JobAction {
+    /// Has a failed or completed job run again.
+    Retry {
+        /// Whether attempts are counted from the beginning again; otherwise a job that used them up gets one.
+        #[serde(default)]
+        reset_attempts: bool,
+        /// JSON text to take the place of its data.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        data: Option<String>,
+    },
+    /// Removes a job that is not running.
+    Remove {
+        /// Its children too, finished ones and those in other queues included.
+        #[serde(default)]
+        children: bool,
+    },
+    /// Has a delayed job run now.
+    Promote,
+    /// Has a delayed job wait this long from now.
+    Delay {
+        /// Milliseconds.
+        ms: u64,
+    },
+    /// Gives a job that has not begun another priority.
+    Priority {
+        /// 0 runs before all others, 1 is the highest of the others.
+        priority: u32,
+        /// Whether it runs before others of the same priority.
+        #[serde(default)]
+        lifo: bool,
+    },
+    /// Replaces a job's data; the old value becomes a line of its log.
+    EditData {
+        /// JSON text.
+        data: String,
+    },
+    /// Adds a new job with the same name, data and options.
+    Duplicate,
+    /// Fails a job whose worker is lost.
+    FailLost {
+        /// Becomes its failed reason.
+        error: String,
+    },
+    /// Puts a job whose worker is lost back among the waiting ones.
+    PutBack,
+    /// Has a job that has not begun fail, visibly, when a worker takes it.
+    Cancel {
+        /// Becomes its failed reason.
+        error: String,
+    },
+    /// Removes the deduplication key that keeps others like it away.
+    RemoveDeduplication,
+    /// Removes its log lines.
+    ClearLogs {
+        /// How many of the newest stay.
+        #[serde(default)]
+        keep: u64,
+    },
+    /// Removes its children that have not begun.
+    RemoveChildren,
+}
+
+/// A job to be added.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct NewJob {
+    /// Its name.
+    pub name: String,
+    /// JSON text.
+    pub data: String,
+    /// An id of its own; the library counts one up otherwise.
+    #[serde(default)]
+    pub id: Option<String>,
+    /// Milliseconds until it may run.
+    #[serde(default)]
+    pub delay: u64,
+    /// 0 for none.
+    #[serde(default)]
+    pub priority: u32,
+    /// How often it may be tried; at least once.
+    #[serde(default)]
+    pub attempts: Option<u32>,
+    /// Other options, as the library names them, as a JSON object.
+    #[serde(default)]
+    pub options: Option<String>,
+}
+
+/// An action on a whole queue.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(tag = "action", rename_all = "snake_case")]
+pub enum QueueAction {
+    /// No worker takes a new job; running ones go on.
+    Pause,
+    /// Workers take jobs again.
+    Resume,
+    /// Adds a job.
+    Add(NewJob),
+    /// Jobs that may run at once in the whole queue; `None` takes the limit away.
+    Concurrency {
+        /// At least 1.
+        limit: Option<u32>,
+    },
+    /// Jobs that may begin within a time in the whole queue; `None` takes the limit away.
+    RateLimit {
+        /// The limit.
+        limit: Option<Rate>,
+    },
+    /// Lets a queue that has reached its rate limit go on at once.
+    ReleaseRateLimit,
+    /// Shortens the event stream.
+    TrimEvents {
+        /// About how many of the newest stay.
+        keep: u64,
+    },
+}
+
+/// A rate limit.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Rate {
+    /// Jobs, at least 1.
+    pub max: u32,
+    /// Milliseconds, at least 1.
+    pub per_ms: u64,
+}
+
+/// An action on one schedule.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(tag = "action", rename_all = "snake_case")]
+pub enum ScheduleAction {
+    /// Adds a job from its template now; the plan stays as it is.
+    Run,
+    /// Removes it with its next job.
+    Remove,
+    /// Adds it, or changes it.
+    Upsert(Plan),
+}
+
+/// What a schedule does and when.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Plan {
+    /// A cron pattern; this or `every_ms`.
+    #[serde(default)]
+    pub pattern: Option<String>,
+    /// Milliseconds between two runs; this or `pattern`.
+    #[serde(default)]
+    pub every_ms: Option<u64>,
+    /// The time zone of `pattern`.
+    #[serde(default)]
+    pub tz: Option<String>,
+    /// How often at most.
+    #[serde(default)]
+    pub limit: Option<u64>,
+    /// The name of its jobs.
+    pub name: String,
+    /// Their data, JSON text.
+    pub data: String,
+    /// Their options, as the library names them, as a JSON object.
+    #[serde(default)]
+    pub options: Option<String>,
+}
+
+/// The library's own script over a whole state, a batch at a time, the oldest first.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(tag = "sweep", rename_all = "snake_case")]
+pub enum Sweep {
+    /// Retries failed or completed jobs that finished no later than `until`.
+    Retry {
+        /// Failed or completed.
+        state: JobState,
+        /// The moment of the preview.
+        until: Millis,
+    },
+    /// Has delayed jobs run now.
+    Promote,
+    /// Removes jobs of a state no newer than `until`.
+    Clean {
+        /// Which state.
+        state: JobState,
+        /// By the store's clock.
+        until: Millis,
+    },
+    /// Removes the paused queue with everything in it.
+    Obliterate {
+        /// Although jobs are running.
+        force: bool,
+    },
+}
+
+/// What a batch of a sweep did.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Swept {
+    /// Jobs it moved or removed.
+    pub done: u64,
+    /// Whether there may be more.
+    pub more: bool,
+}
+
+/// What became of an action on one target. Exactly one of these; they add up in an operation.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(tag = "result", rename_all = "snake_case")]
+pub enum Effect {
+    /// It was done.
+    Done {
+        /// The job that came of it, where one did.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        job: Option<String>,
+    },
+    /// It had been done before.
+    Already {
+        /// What it is now.
+        now: String,
+    },
+    /// The job is not as it was shown; nothing was done.
+    Changed {
+        /// What it is now, in a sentence.
+        now: String,
+    },
+    /// There is no such job any more.
+    Gone,
+    /// A worker holds it, or one of its children; nothing was done.
+    Locked {
+        /// Who, where known, in a sentence.
+        by: String,
+    },
+    /// The store, the library or Drover does not allow it; nothing was done.
+    Refused {
+        /// Why, and what to do instead.
+        reason: String,
+    },
+    /// The store did not answer in time, and reading back did not tell.
+    Unconfirmed {
+        /// What was tried, and what to look at.
+        reason: String,
+    },
+}
+
+impl Effect {
+    /// The word for it, as in an operation's totals.
+    #[must_use]
+    pub const fn word(&self) -> &'static str {
+        match self {
+            Self::Done { .. } => "done",
+            Self::Already { .. } => "already",
+            Self::Changed { .. } => "changed",
+            Self::Gone => "gone",
+            Self::Locked { .. } => "locked",
+            Self::Refused { .. } => "refused",
+            Self::Unconfirmed { .. } => "unconfirmed",
+        }
+    }
+}
