@@ -3,8 +3,9 @@
 //   node end2end/run.mjs [filter]
 //
 // The filter names a file of end2end/tests (`live`), or else tests whose name contains it. DROVER_BIN names the binary
-// (target/release/drover), CHROMIUM the browser (/usr/bin/chromium), E2E_JOBS how many files run at once. Screenshots
-// and the pages of failed tests are left in end2end/results.
+// (target/release/drover), CHROMIUM the browser (/usr/bin/chromium), E2E_JOBS how many files run at once. Files called
+// `….alone.test.mjs` measure time and run after the others, one by one. Screenshots and the pages of failed tests are left
+// in end2end/results.
 import { mkdirSync, readdirSync, rmSync } from "node:fs";
 import { basename, join } from "node:path";
 import { run } from "node:test";
@@ -21,7 +22,7 @@ rmSync(RESULTS, { recursive: true, force: true });
 mkdirSync(RESULTS, { recursive: true });
 
 const all = readdirSync(TESTS).filter((file) => file.endsWith(".test.mjs")).sort();
-const named = all.filter((file) => file === `${filter}.test.mjs` || basename(file, ".test.mjs") === filter);
+const named = all.filter((file) => file === `${filter}.test.mjs` || basename(file, ".test.mjs").replace(/\.alone$/, "") === filter);
 const files = filter && named.length > 0 ? named : all;
 // As a literal: a filter is part of a sentence, not a pattern.
 const sentence = filter && named.length === 0 ? new RegExp(filter.replace(/[.*+?^${}()|[\]\\]/g, "\\$&"), "i") : undefined;
@@ -29,23 +30,30 @@ console.log(`${DROVER}\n${CHROMIUM}\n`);
 
 const totals = new Map();
 const began = performance.now();
-const events = run({
-  files: files.map((file) => join(TESTS, file)),
-  concurrency: Number(process.env.E2E_JOBS ?? 2),
-  timeout: 180_000,
-  ...(sentence && { testNamePatterns: [sentence] }),
-});
 let failed = false;
-events.on("test:fail", ({ todo }) => (failed ||= todo === undefined));
-events.on("test:diagnostic", ({ message, nesting }) => {
-  const total = nesting === 0 && /^(tests|pass|fail|cancelled|skipped|todo) (\d+)$/.exec(message);
-  if (total) totals.set(total[1], Number(total[2]));
-});
-events.on("end", () => {
-  for (const [word, count] of totals) console.log(`# ${word} ${count}`);
-  console.log(`# seconds ${Math.round((performance.now() - began) / 1000)}`);
-  const nothing = !(totals.get("pass") > 0);
-  if (nothing && !failed) console.error(`e2e: no test is about ${JSON.stringify(filter)}`);
-  process.exitCode = failed || nothing || totals.get("fail") > 0 || totals.get("cancelled") > 0 ? 1 : 0;
-});
-events.compose(spec).pipe(process.stdout);
+
+/** Runs some files, `concurrency` at a time. */
+async function round(files, concurrency) {
+  if (files.length === 0) return;
+  const events = run({
+    files: files.map((file) => join(TESTS, file)),
+    concurrency,
+    timeout: 180_000,
+    ...(sentence && { testNamePatterns: [sentence] }),
+  });
+  events.on("test:fail", ({ todo }) => (failed ||= todo === undefined));
+  events.on("test:diagnostic", ({ message, nesting }) => {
+    const total = nesting === 0 && /^(tests|pass|fail|cancelled|skipped|todo) (\d+)$/.exec(message);
+    if (total) totals.set(total[1], (totals.get(total[1]) ?? 0) + Number(total[2]));
+  });
+  for await (const text of events.compose(spec)) process.stdout.write(text);
+}
+
+const alone = (file) => file.endsWith(".alone.test.mjs");
+await round(files.filter((file) => !alone(file)), Number(process.env.E2E_JOBS ?? 2));
+await round(files.filter(alone), 1);
+for (const [word, count] of totals) console.log(`# ${word} ${count}`);
+console.log(`# seconds ${Math.round((performance.now() - began) / 1000)}`);
+const nothing = !(totals.get("pass") > 0);
+if (nothing && !failed) console.error(`e2e: no test is about ${JSON.stringify(filter)}`);
+process.exitCode = failed || nothing || totals.get("fail") > 0 || totals.get("cancelled") > 0 ? 1 : 0;

@@ -353,6 +353,8 @@ fn Heading(looks: Looks, group: String) -> impl IntoView {
     .into_any()
 }
 
+/// A queue's line. Cells that change together are one piece: five hundred lines of thirty pieces each
+/// take a browser too long to make and to take away again.
 #[component]
 fn Row(line: Line, lines: Lines, clocks: Memo<HashMap<String, StoreClock>>) -> impl IntoView {
     let live = expect_context::<Live>();
@@ -374,30 +376,34 @@ fn Row(line: Line, lines: Lines, clocks: Memo<HashMap<String, StoreClock>>) -> i
             .saturating_add(clock.ahead)
     };
     let href = base().queue(&line.key);
-    let count = move |state: JobState| move || queue.with(|q| format::count_or_unknown(q.counts.get(state)));
-    let zero = move |state: JobState| move || queue.with(|q| q.counts.get(state) == Some(0));
-    let pin_value = pin(&line.key);
-    let key = line.key.clone();
-    let pinned = Memo::new(move |_| lines.pins.with(|pins| pins.contains(&key)));
-    let pin_title = {
-        let name = name.clone();
-        move || format!("{} {name}", if pinned.get() { "Unpin" } else { "Pin" })
+    let pin_button = {
+        let (key, value, name) = (line.key.clone(), pin(&line.key), name.clone());
+        move || {
+            let pinned = lines.pins.with(|pins| pins.contains(&key));
+            let (field, title) = if pinned { ("unpin", "Unpin") } else { ("pin", "Pin") };
+            view! { <button class="pin" form=PINS name=field value=value.clone() title=format!("{title} {name}")></button> }
+        }
     };
-    let why = move || queue.with(|q| q.reason.clone().unwrap_or_default());
     view! {
         <tr class:stale=move || silent().is_some()>
-            <td class="v">
-                <span class=move || level_class(queue.with(|q| q.verdict.level)) title=move || queue.with(|q| q.verdict.reason.clone())>
-                    {move || queue.with(|q| q.verdict.level.word())}
-                </span>
-            </td>
+            {move || queue.with(|q| {
+                view! {
+                    <td class="v">
+                        <span class=level_class(q.verdict.level) title=q.verdict.reason.clone()>{q.verdict.level.word()}</span>
+                    </td>
+                }
+            })}
             <th scope="row" class="name">
-                <button class="pin" form=PINS name=move || if pinned.get() { "unpin" } else { "pin" } value=pin_value title=pin_title></button>
+                {pin_button}
                 <a href=href data-row="" title=id>{name}</a>
                 <small>{store}</small>
             </th>
-            <td class="n backlog" data-l="waiting" title=why class:zero=zero(JobState::Waiting)>{count(JobState::Waiting)}</td>
-            <td class="n backlog wide" class:zero=zero(JobState::Prioritized)>{count(JobState::Prioritized)}</td>
+            {move || queue.with(|q| {
+                view! {
+                    <td class="n backlog" data-l="waiting" title=q.reason.clone().unwrap_or_default() class:zero=zero(q, JobState::Waiting)>{count(q, JobState::Waiting)}</td>
+                    <td class="n backlog wide" class:zero=zero(q, JobState::Prioritized)>{count(q, JobState::Prioritized)}</td>
+                }
+            })}
             <td class="n backlog" data-l="oldest">
                 {move || queue.with(|q| match (q.counts.backlog(), q.oldest_waiting) {
                     (Some(0), _) => String::new(),
@@ -405,29 +411,34 @@ fn Row(line: Line, lines: Lines, clocks: Memo<HashMap<String, StoreClock>>) -> i
                     _ => format::UNKNOWN.to_owned(),
                 })}
             </td>
-            <td class="n flight" data-l="active" class:zero=zero(JobState::Active)>{count(JobState::Active)}</td>
-            <td
-                class="n flight"
-                data-l="workers"
-                class:missing=move || queue.with(|q| q.workers == Some(0) && q.paused == Some(false) && q.counts.backlog() > Some(0))
-            >
-                {move || queue.with(|q| format::count_or_unknown(q.workers.map(u64::from)))}
-            </td>
-            <td class="n later wide" class:zero=zero(JobState::Delayed)>{count(JobState::Delayed)}</td>
-            <td class="n later wide" class:zero=zero(JobState::WaitingChildren)>{count(JobState::WaitingChildren)}</td>
-            <td class="n flow" data-l="in → out /min" title=move || queue.with(window_note)>
-                {move || queue.with(flow)}
-            </td>
-            <td class="spark wide">
-                <svg viewBox="0 0 118 20" width="118" height="20" aria-hidden="true">
-                    <path d=move || queue.with(|q| spark_path(&q.spark, 118.0, 20.0))></path>
-                </svg>
-            </td>
-            <td class="n trouble" data-l="failed" class:zero=zero(JobState::Failed)>{count(JobState::Failed)}</td>
-            <td class="n history wide" class:zero=zero(JobState::Completed)>{count(JobState::Completed)}</td>
+            {move || queue.with(|q| {
+                let deserted = q.workers == Some(0) && q.paused == Some(false) && q.counts.backlog() > Some(0);
+                view! {
+                    <td class="n flight" data-l="active" class:zero=zero(q, JobState::Active)>{count(q, JobState::Active)}</td>
+                    <td class="n flight" data-l="workers" class:missing=deserted>{format::count_or_unknown(q.workers.map(u64::from))}</td>
+                    <td class="n later wide" class:zero=zero(q, JobState::Delayed)>{count(q, JobState::Delayed)}</td>
+                    <td class="n later wide" class:zero=zero(q, JobState::WaitingChildren)>{count(q, JobState::WaitingChildren)}</td>
+                    <td class="n flow" data-l="in → out /min" title=window_note(q)>{flow(q)}</td>
+                    <td class="spark wide">
+                        <svg viewBox="0 0 118 20" width="118" height="20" aria-hidden="true">
+                            <path d=spark_path(&q.spark, 118.0, 20.0)></path>
+                        </svg>
+                    </td>
+                    <td class="n trouble" data-l="failed" class:zero=zero(q, JobState::Failed)>{count(q, JobState::Failed)}</td>
+                    <td class="n history wide" class:zero=zero(q, JobState::Completed)>{count(q, JobState::Completed)}</td>
+                }
+            })}
         </tr>
     }
     .into_any()
+}
+
+fn count(queue: &QueueSummary, state: JobState) -> String {
+    format::count_or_unknown(queue.counts.get(state))
+}
+
+fn zero(queue: &QueueSummary, state: JobState) -> bool {
+    queue.counts.get(state) == Some(0)
 }
 
 fn flow(queue: &QueueSummary) -> String {

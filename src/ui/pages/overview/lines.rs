@@ -61,6 +61,7 @@ pub struct Lines {
     pub items: RwSignal<Vec<Item>>,
     pub grown: RwSignal<usize>,
     growing: StoredValue<bool>,
+    shrinking: StoredValue<bool>,
     /// Whether the rows that the server wrote beyond the first are still there.
     rest: StoredValue<bool>,
     /// How many queues there are, and how many pass the filter.
@@ -99,6 +100,9 @@ const FIRST: usize = 24;
 const STEP: usize = 10;
 const STEP_MS: i32 = 15;
 
+/// Rows that are given up at a time before all others are put in another order: from the end, where few look.
+const SHRINK: usize = 80;
+
 /// The element with the rows that the server wrote beyond the first.
 pub const REST: &str = "rest";
 
@@ -120,6 +124,7 @@ impl Lines {
             items: RwSignal::new(vec![]),
             grown: RwSignal::new(FIRST),
             growing: StoredValue::new(false),
+            shrinking: StoredValue::new(false),
             rest: StoredValue::new(true),
             kept: RwSignal::new(0),
             groups: StoredValue::new(vec![]),
@@ -220,7 +225,7 @@ impl Lines {
         self.growing.set_value(true);
         live::set_timeout(STEP_MS, move || {
             self.growing.set_value(false);
-            if full() {
+            if full() || self.shrinking.get_value() {
                 return;
             }
             self.grown.update(|grown| *grown += STEP);
@@ -234,17 +239,37 @@ impl Lines {
     /// Shows something else.
     pub fn show(self, look: Look) {
         if self.look.with_untracked(|known| *known != look) {
-            // To move every row at once takes as long as to make them all.
-            if self
+            let moved = self
                 .look
-                .with_untracked(|known| (known.sort, known.grouped) != (look.sort, look.grouped))
-            {
-                self.grown.set(FIRST);
-            }
+                .with_untracked(|known| (known.sort, known.grouped) != (look.sort, look.grouped));
             self.look.set(look);
-            self.arrange();
+            if moved {
+                self.shrink();
+            } else if !self.shrinking.get_value() {
+                self.arrange();
+            }
             self.tally_soon();
         }
+    }
+
+    /// Gives up rows, some at a time, and puts the others in their new order.
+    ///
+    /// To move every row at once takes as long as to make them all, and to take them all away a tenth of a second.
+    fn shrink(self) {
+        if self.shrinking.get_value() {
+            return;
+        }
+        let live = self.grown.get_untracked().min(self.items.with_untracked(Vec::len));
+        if live <= FIRST + SHRINK {
+            self.grown.set(FIRST);
+            return self.arrange();
+        }
+        self.grown.set(live - SHRINK);
+        self.shrinking.set_value(true);
+        live::set_timeout(0, move || {
+            self.shrinking.set_value(false);
+            self.shrink();
+        });
     }
 
     /// Pins a queue or no longer. The line moves when the pointer has left.
@@ -375,7 +400,7 @@ impl Lines {
         self.sorting.set_value(true);
         live::set_timeout(SORT_AFTER_MS, move || {
             self.sorting.set_value(false);
-            if live::pointer_inside("queues") {
+            if live::pointer_inside("queues") || self.shrinking.get_value() {
                 self.sort_soon();
             } else {
                 self.arrange();
