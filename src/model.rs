@@ -37,6 +37,7 @@ pub mod error;
 pub mod event;
 pub mod exact;
 pub mod family;
+pub mod filter;
 pub mod flow;
 pub mod format;
 pub mod insight;

@@ -20,6 +20,28 @@ pub(crate) struct Shape {
     pub(crate) failed: u32,
 }
 
+impl Shape {
+    /// Queues with a few jobs each.
+    pub(crate) const fn of(queues: u32) -> Self {
+        Self {
+            queues,
+            completed: 20,
+            waiting: 20,
+            failed: 0,
+        }
+    }
+
+    /// The same, with failed jobs in the first.
+    pub(crate) const fn failed(self, failed: u32) -> Self {
+        Self { failed, ..self }
+    }
+
+    /// The same, with this many waiting in each.
+    pub(crate) const fn waiting(self, waiting: u32) -> Self {
+        Self { waiting, ..self }
+    }
+}
+
 /// Bytes of data that each failed job carries.
 pub(crate) const PAYLOAD: usize = 2048;
 

@@ -160,3 +160,26 @@ impl StoreSummary {
         now.saturating_add(self.clock_ahead.unwrap_or(0))
     }
 }
+
+#[cfg(test)]
+impl StoreSummary {
+    /// A store that has just begun to answer, for tests.
+    pub(crate) fn example(id: &str) -> Self {
+        Self {
+            id: id.into(),
+            kind: "redis".into(),
+            address: "127.0.0.1:1".into(),
+            reach: Reach::Live,
+            cause: None,
+            since: 0,
+            as_of: None,
+            vitals: None,
+            queues: 0,
+            searched: true,
+            verdict: Verdict::not_read(0),
+            conditions: vec![],
+            actions: Actions::default(),
+            clock_ahead: None,
+        }
+    }
+}

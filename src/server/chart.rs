@@ -10,6 +10,8 @@ use super::adapter::Kept;
 use super::collect::throughput::{SLICE, Slice};
 use crate::model::Millis;
 use crate::model::format;
+use plotters::coord::Shift;
+use plotters::coord::types::RangedCoordf64;
 use plotters::prelude::*;
 
 /// The drawing's own units; the page scales it.
@@ -22,7 +24,7 @@ const PER_POINT: usize = 6;
 const POINTS: usize = 60;
 
 /// The same, as the axis counts them.
-const MINUTES: u32 = 60;
+const MINUTES: f64 = 60.0;
 
 /// Each sentinel with the class that takes its place.
 const SENTINELS: [(RGBColor, &str, &str); 7] = [
@@ -119,7 +121,63 @@ fn per_minute(slices: &[Slice], newest: Millis, since: Millis) -> Vec<Point> {
     points
 }
 
-fn draw(svg: &mut String, points: &[Point]) -> Result<(), Box<dyn std::error::Error>> {
+/// The space around a drawing, and how much is written there.
+struct Frame {
+    margin_right: u32,
+    below: u32,
+    beside: u32,
+    letters: u32,
+    times: usize,
+}
+
+/// A drawing that things can be put on.
+type Chart<'a> = ChartContext<'a, SVGBackend<'a>, Cartesian2d<RangedCoordf64, RangedCoordf64>>;
+
+impl Frame {
+    /// Draws the axes: the last hour from left to right, and from 0 to `top` upwards.
+    fn draw<'a>(
+        &self,
+        area: &DrawingArea<SVGBackend<'a>, Shift>,
+        top: f64,
+        value: &dyn Fn(&f64) -> String,
+    ) -> Result<Chart<'a>, Box<dyn std::error::Error + 'a>> {
+        let mut chart = ChartBuilder::on(area)
+            .margin_right(self.margin_right)
+            .margin_top(6)
+            .x_label_area_size(self.below)
+            .y_label_area_size(self.beside)
+            .build_cartesian_2d(-MINUTES..0.0, 0.0..top)?;
+        chart
+            .configure_mesh()
+            .disable_x_mesh()
+            .light_line_style(TRANSPARENT)
+            .bold_line_style(sentinel(3))
+            .axis_style(sentinel(3))
+            .label_style(("sans-serif", self.letters).into_font().color(&sentinel(4)))
+            .x_labels(self.times)
+            .y_labels(3)
+            .x_label_formatter(&|x| {
+                if *x > -0.5 {
+                    "now".into()
+                } else {
+                    format!("{:.0} min", -x)
+                }
+            })
+            .y_label_formatter(value)
+            .draw()?;
+        Ok(chart)
+    }
+}
+
+const FRAME: Frame = Frame {
+    margin_right: 8,
+    below: 22,
+    beside: 48,
+    letters: 12,
+    times: 7,
+};
+
+fn draw<'a>(svg: &'a mut String, points: &[Point]) -> Result<(), Box<dyn std::error::Error + 'a>> {
     let highest = points
         .iter()
         .flatten()
@@ -128,33 +186,9 @@ fn draw(svg: &mut String, points: &[Point]) -> Result<(), Box<dyn std::error::Er
         .unwrap_or(0);
     let top = (f64::from(highest) * 1.1).max(5.0);
     let area = SVGBackend::with_string(svg, SIZE).into_drawing_area();
-    let text = ("sans-serif", 12).into_font().color(&sentinel(4));
-    let mut chart = ChartBuilder::on(&area)
-        .margin_right(8)
-        .margin_top(6)
-        .x_label_area_size(22)
-        .y_label_area_size(48)
-        .build_cartesian_2d(-f64::from(MINUTES)..0.0, 0.0..top)?;
-    chart
-        .configure_mesh()
-        .disable_x_mesh()
-        .light_line_style(TRANSPARENT)
-        .bold_line_style(sentinel(3))
-        .axis_style(sentinel(3))
-        .label_style(text)
-        .x_labels(7)
-        .y_labels(3)
-        .x_label_formatter(&|x| {
-            if *x > -0.5 {
-                "now".into()
-            } else {
-                format!("{:.0} min", -x)
-            }
-        })
-        .y_label_formatter(&|y| format::rate(*y))
-        .draw()?;
+    let mut chart = FRAME.draw(&area, top, &|y| format::rate(*y))?;
     #[expect(clippy::cast_precision_loss, reason = "sixty points")]
-    let at = |i: usize| i as f64 + 1.0 - f64::from(MINUTES);
+    let at = |i: usize| i as f64 + 1.0 - MINUTES;
     let known = || {
         points
             .iter()

@@ -3,7 +3,7 @@
 use super::support::app::Drover;
 use super::support::client;
 use super::support::redis::Redis;
-use super::support::{SOON, eventually};
+use super::support::{RECORD, SOON, eventually};
 use drover::base_path::{BasePath, DEFAULT, job_path, queue_path};
 use drover::model::event::encode_segment;
 use drover::model::exact::text_of;
@@ -63,32 +63,6 @@ fn random_bytes(rng: &mut StdRng) -> Vec<u8> {
 #[tokio::test]
 async fn a_hundred_thousand_random_records_are_a_hundred_thousand_rows() {
     const JOBS: usize = 100_000;
-    const FIELDS: [&str; 24] = [
-        "name",
-        "data",
-        "opts",
-        "timestamp",
-        "delay",
-        "priority",
-        "processedOn",
-        "finishedOn",
-        "progress",
-        "returnvalue",
-        "failedReason",
-        "stacktrace",
-        "atm",
-        "attemptsMade",
-        "ats",
-        "stc",
-        "stalledCounter",
-        "pb",
-        "rjk",
-        "parentKey",
-        "parent",
-        "deid",
-        "defa",
-        "made-up",
-    ];
     let redis = Redis::start();
     found_queue(&redis, b"bull:fuzz");
     let seed = rand::random();
@@ -102,7 +76,7 @@ async fn a_hundred_thousand_random_records_are_a_hundred_thousand_rows() {
             let id = format!("{}", batch * 1000 + n);
             let job = format!("bull:fuzz:{id}");
             for _ in 0..rng.random_range(0..10) {
-                let field = FIELDS[rng.random_range(0..FIELDS.len())];
+                let field = RECORD[rng.random_range(0..RECORD.len())];
                 pipe.cmd("HSET")
                     .arg(&job)
                     .arg(field)

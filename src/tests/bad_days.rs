@@ -3,22 +3,10 @@
 
 use crate::support::app::Drover;
 use crate::support::oracle::Oracle;
-use crate::support::redis::Redis;
+use crate::support::redis::{Redis, configure};
 use crate::support::{LATER, SOON, eventually};
 use serde_json::{Value, json};
 use std::time::Duration;
-
-async fn over(redis: &Redis) -> (Oracle, Drover) {
-    let mut oracle = Oracle::start(&redis.url(), 6).await;
-    for _ in 0..3 {
-        oracle.add("q", "n", json!({}), json!({})).await;
-    }
-    let drover = Drover::over(&redis.url()).await;
-    let counts = oracle.counts("q").await;
-    drover.knows("bull:q").await;
-    drover.counts_become("bull:q", &counts).await;
-    (oracle, drover)
-}
 
 /// What is the matter stands on every page of the store, with what it means.
 async fn is_on_all_pages(drover: &Drover, condition: &Value) {
@@ -46,7 +34,7 @@ async fn actions_are(drover: &Drover, allowed: bool) {
 #[tokio::test]
 async fn out_of_memory_says_what_still_works_and_ends_when_there_is_room() {
     let redis = Redis::start();
-    let (_oracle, drover) = over(&redis).await;
+    let (_oracle, drover) = Drover::over_three_jobs(&redis).await;
     redis.run::<()>(&["CONFIG", "SET", "maxmemory", "1mb"]);
     let condition = drover.condition_becomes("redis", "out_of_memory").await;
     assert!(
@@ -68,7 +56,7 @@ async fn out_of_memory_says_what_still_works_and_ends_when_there_is_room() {
 #[tokio::test]
 async fn jobs_whose_records_were_evicted_are_rows_that_say_so() {
     let redis = Redis::start();
-    let (mut oracle, drover) = over(&redis).await;
+    let (mut oracle, drover) = Drover::over_three_jobs(&redis).await;
     oracle
         .ask(
             "addMany",
@@ -120,18 +108,18 @@ async fn jobs_whose_records_were_evicted_are_rows_that_say_so() {
     );
     assert!(list.body.contains("evicted"), "and why it may be");
     let answer = drover
-        .get("/api/v1/queues/redis/bull:q/jobs?state=waiting&limit=200")
+        .get("/api/v1/queues/redis/bull:q/jobs?state=waiting&limit=200&order=newest")
         .await
         .json();
-    let rows: Vec<&Value> = answer["rows"]
-        .as_array()
-        .into_iter()
-        .chain(answer["items"].as_array())
-        .flatten()
-        .collect();
-    let missing_id = missing.to_string();
-    let row = rows.iter().find(|row| row["id"].as_str() == Some(missing_id.as_str()));
-    assert!(row.is_none_or(|row| row["problem"].is_string()), "{row:?}");
+    // The job of which nothing is left says so, and so does none that is there: what was evicted does not come back.
+    let rows = answer["rows"].as_array().unwrap();
+    let row = rows.iter().find(|row| row["id"] == missing.to_string());
+    assert!(row.is_some_and(|row| row["problem"].is_string()), "{row:?}");
+    for row in rows.iter().filter(|row| row["problem"].is_string()) {
+        let key = format!("bull:q:{}", row["id"].as_str().unwrap());
+        let kept: bool = redis::cmd("EXISTS").arg(key).query(&mut connection).unwrap();
+        assert!(!kept, "{row}");
+    }
     let condition = drover.condition_becomes("redis", "evicting").await;
     is_on_all_pages_but_jobs(&drover, &condition).await;
     eventually("the verdict", LATER, || async {
@@ -194,7 +182,7 @@ async fn a_replica_is_read_and_says_that_nothing_can_be_done_on_it() {
 #[tokio::test]
 async fn a_redis_that_refuses_writes_is_still_read_and_says_why() {
     let redis = Redis::start_with(&["--save", "3600 1", "--enable-protected-configs", "yes"]);
-    let (_oracle, drover) = over(&redis).await;
+    let (_oracle, drover) = Drover::over_three_jobs(&redis).await;
     let elsewhere = tempfile::tempdir().unwrap();
     let lost = elsewhere.path().join("lost");
     std::fs::create_dir(&lost).unwrap();
@@ -328,10 +316,7 @@ async fn a_redis_without_room_is_told_apart_and_taken_up_again_when_there_is() {
     let drover = Drover::over(&format!("redis://watcher:any@127.0.0.1:{}", redis.port)).await;
     drover.store_becomes("redis", "live").await;
     let mut admin = redis.connection();
-    redis::cmd("CONFIG")
-        .arg(&["SET", "maxclients", "1"])
-        .exec(&mut admin)
-        .unwrap();
+    configure(&mut admin, "maxclients", "1");
     redis::cmd("CLIENT")
         .arg(&["KILL", "USER", "watcher"])
         .exec(&mut admin)
@@ -342,10 +327,7 @@ async fn a_redis_without_room_is_told_apart_and_taken_up_again_when_there_is() {
         drover.get("").await.body.contains("redis is no free connection")
             || drover.get("").await.body.contains("no room")
     );
-    redis::cmd("CONFIG")
-        .arg(&["SET", "maxclients", "100"])
-        .exec(&mut admin)
-        .unwrap();
+    configure(&mut admin, "maxclients", "100");
     drover.store_becomes("redis", "live").await;
 }
 
@@ -409,7 +391,7 @@ async fn ways_that_lead_nowhere_are_told_apart() {
 #[tokio::test]
 async fn a_script_that_keeps_redis_busy_is_waited_for_and_never_killed() {
     let redis = Redis::start();
-    let (_oracle, drover) = over(&redis).await;
+    let (_oracle, drover) = Drover::over_three_jobs(&redis).await;
     redis.run::<()>(&["CONFIG", "SET", "busy-reply-threshold", "100"]);
     for first in ["", "redis.call('SET', 'written', 1) "] {
         let script =

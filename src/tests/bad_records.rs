@@ -1,5 +1,6 @@
 //! Records that no library would write: the job's page answers each with a sentence.
 
+use crate::support::RECORD;
 use crate::support::app::Drover;
 use crate::support::oracle::Oracle;
 use crate::support::redis::Redis;
@@ -198,30 +199,6 @@ async fn three_hundred_random_records_are_three_hundred_pages() {
         seed ^= seed << 17;
         seed % below
     };
-    let fields = [
-        "name",
-        "data",
-        "opts",
-        "timestamp",
-        "delay",
-        "priority",
-        "processedOn",
-        "finishedOn",
-        "progress",
-        "returnvalue",
-        "failedReason",
-        "stacktrace",
-        "atm",
-        "attemptsMade",
-        "ats",
-        "stc",
-        "pb",
-        "rjk",
-        "deid",
-        "defa",
-        "parentKey",
-        "parent",
-    ];
     let values: [&[u8]; 14] = [
         b"",
         b"0",
@@ -243,7 +220,7 @@ async fn three_hundred_random_records_are_three_hundred_pages() {
     for i in 0..300 {
         let mut command = redis::cmd("HSET");
         command.arg(format!("bull:q:r{i}")).arg("timestamp").arg("1");
-        for field in fields {
+        for field in RECORD {
             if random(2) == 0 {
                 command.arg(field).arg(values[usize::try_from(random(14)).unwrap()]);
             }

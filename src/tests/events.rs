@@ -332,15 +332,7 @@ async fn a_reader_that_does_not_read_costs_the_others_nothing() {
         .await;
     let id = oracle.add("q", "last", json!({}), json!({})).await;
     let began = Instant::now();
-    reader
-        .until("the last job", |e| {
-            e.data["jobs"]
-                .as_array()?
-                .iter()
-                .any(|j| j["id"] == id.as_str())
-                .then_some(())
-        })
-        .await;
+    reader.until_job(&id).await;
     assert!(
         began.elapsed() < Duration::from_secs(2),
         "it took {:?}",

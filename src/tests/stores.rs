@@ -2,27 +2,15 @@
 
 use crate::support::app::Drover;
 use crate::support::oracle::Oracle;
-use crate::support::redis::Redis;
+use crate::support::redis::{Redis, configure};
 use crate::support::{SOON, eventually};
 use serde_json::json;
 use std::time::{Duration, Instant};
 
-async fn board() -> (Redis, Oracle, Drover) {
-    let redis = Redis::start();
-    let mut oracle = Oracle::start(&redis.url(), 6).await;
-    for _ in 0..3 {
-        oracle.add("q", "n", json!({}), json!({})).await;
-    }
-    let drover = Drover::over(&redis.url()).await;
-    let counts = oracle.counts("q").await;
-    drover.knows("bull:q").await;
-    drover.counts_become("bull:q", &counts).await;
-    (redis, oracle, drover)
-}
-
 #[tokio::test]
 async fn a_store_that_is_gone_keeps_its_last_numbers_and_comes_back_by_itself() {
-    let (mut redis, _oracle, drover) = board().await;
+    let mut redis = Redis::start();
+    let (_oracle, drover) = Drover::over_three_jobs(&redis).await;
     redis.kill();
     drover.store_becomes("redis", "gone").await;
     // First the connection breaks, then a new one is refused.
@@ -109,15 +97,7 @@ async fn a_frozen_store_is_told_apart_and_never_delays_the_other() {
         );
         let id = at_b.add("q", "n", json!({}), json!({"delay": 1_000_000 + round})).await;
         let began = Instant::now();
-        stream
-            .until("a change in b", |e| {
-                e.data["jobs"]
-                    .as_array()?
-                    .iter()
-                    .any(|j| j["id"] == id.as_str())
-                    .then_some(())
-            })
-            .await;
+        stream.until_job(&id).await;
         assert!(
             began.elapsed() < Duration::from_secs(1),
             "a change in b took {:?}",
@@ -146,25 +126,16 @@ async fn a_wrong_password_is_said_and_healed_without_a_restart() {
     assert!(!page.body.contains("secret-we-know"), "the password is on the page");
     let client = redis::Client::open(format!("redis://:right@127.0.0.1:{}", redis.port)).unwrap();
     let mut admin = client.get_connection().unwrap();
-    redis::cmd("CONFIG")
-        .arg(&["SET", "requirepass", "secret-we-know"])
-        .exec(&mut admin)
-        .unwrap();
+    configure(&mut admin, "requirepass", "secret-we-know");
     drover.store_becomes("redis", "live").await;
     // And while it runs: the password changes under us.
-    redis::cmd("CONFIG")
-        .arg(&["SET", "requirepass", "other"])
-        .exec(&mut admin)
-        .unwrap();
+    configure(&mut admin, "requirepass", "other");
     redis::cmd("CLIENT")
         .arg(&["KILL", "TYPE", "normal", "SKIPME", "yes"])
         .exec(&mut admin)
         .unwrap();
     drover.store_becomes("redis", "wrong_password").await;
-    redis::cmd("CONFIG")
-        .arg(&["SET", "requirepass", "secret-we-know"])
-        .exec(&mut admin)
-        .unwrap();
+    configure(&mut admin, "requirepass", "secret-we-know");
     drover.store_becomes("redis", "live").await;
 }
 
@@ -210,7 +181,8 @@ async fn a_board_that_starts_before_its_store_waits_for_it() {
 
 #[tokio::test]
 async fn events_that_were_missed_make_rates_unknown_and_counts_right() {
-    let (redis, mut oracle, drover) = board().await;
+    let redis = Redis::start();
+    let (mut oracle, drover) = Drover::over_three_jobs(&redis).await;
     eventually("a rate", Duration::from_secs(15), || async {
         drover.knows("bull:q").await["rates"].as_object().map(|_| ())
     })

@@ -263,34 +263,33 @@ async fn what_the_access_rules_refuse_is_named_and_the_rest_is_shown() {
     let redis = Redis::start();
     let mut oracle = Oracle::start(&redis.url(), 6).await;
     oracle.add("q", "n", json!({}), json!({})).await;
-    redis.run::<()>(&[
-        "ACL",
-        "SETUSER",
+    let url = redis.user(
         "few",
-        "on",
-        ">p",
-        "~*",
-        "-@all",
-        "+ping",
-        "+hello",
-        "+auth",
-        "+select",
-        "+info",
-        "+scan",
-        "+type",
-        "+exists",
-        "+hget",
-        "+hmget",
-        "+llen",
-        "+lindex",
-        "+lrange",
-        "+zcard",
-        "+zrange",
-        "+zcount",
-        "+xread",
-        "+xrevrange",
-    ]);
-    let drover = Drover::over(&format!("redis://few:p@127.0.0.1:{}", redis.port)).await;
+        "p",
+        &[
+            "~*",
+            "-@all",
+            "+ping",
+            "+hello",
+            "+auth",
+            "+select",
+            "+info",
+            "+scan",
+            "+type",
+            "+exists",
+            "+hget",
+            "+hmget",
+            "+llen",
+            "+lindex",
+            "+lrange",
+            "+zcard",
+            "+zrange",
+            "+zcount",
+            "+xread",
+            "+xrevrange",
+        ],
+    );
+    let drover = Drover::over(&url).await;
     drover.knows("bull:q").await;
     let store = reported(&drover).await;
     assert_eq!(store["asked"]["slow"]["not_permitted"], "+slowlog|get");

@@ -29,6 +29,34 @@ pub(crate) async fn eventually<T, F: Future<Output = Option<T>>>(
     }
 }
 
+/// The fields of a job's record of every generation, and one that none knows.
+pub(crate) const RECORD: [&str; 24] = [
+    "name",
+    "data",
+    "opts",
+    "timestamp",
+    "delay",
+    "priority",
+    "processedOn",
+    "finishedOn",
+    "progress",
+    "returnvalue",
+    "failedReason",
+    "stacktrace",
+    "atm",
+    "attemptsMade",
+    "ats",
+    "stc",
+    "stalledCounter",
+    "pb",
+    "rjk",
+    "parentKey",
+    "parent",
+    "deid",
+    "defa",
+    "made-up",
+];
+
 /// The usual patience.
 pub(crate) const SOON: Duration = Duration::from_secs(10);
 

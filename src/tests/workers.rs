@@ -261,18 +261,8 @@ async fn a_store_that_forbids_the_list_says_which_command_it_lacks() {
     let redis = Redis::start();
     let mut oracle = Oracle::start(&redis.url(), 6).await;
     oracle.add("q", "n", json!({}), json!({})).await;
-    redis.run::<()>(&[
-        "ACL",
-        "SETUSER",
-        "half",
-        "on",
-        ">x",
-        "~*",
-        "&*",
-        "+@all",
-        "-client|list",
-    ]);
-    let drover = Drover::over(&format!("redis://half:x@127.0.0.1:{}", redis.port)).await;
+    let url = redis.user("half", "x", &["~*", "&*", "+@all", "-client|list"]);
+    let drover = Drover::over(&url).await;
     drover.knows("bull:q").await;
     let page = eventually("the refusal", SOON, || async {
         let page = page(&drover, "").await;

@@ -44,12 +44,7 @@ fn price(redis: &Redis, names: &[String]) -> Outcome<Price> {
 pub(crate) async fn watchers(bench: &mut Bench) -> Outcome<()> {
     const QUEUES: u32 = 100;
     let (settle, window) = (bench.time(14), bench.time(30));
-    let redis = bench.ground.of(Shape {
-        queues: QUEUES,
-        completed: 20,
-        waiting: 20,
-        failed: 0,
-    })?;
+    let redis = bench.ground.of(Shape::of(QUEUES))?;
     let names = queues(QUEUES);
     let price = price(redis, &names)?;
     let drover = start(&bench.drover, redis, QUEUES).await?;
@@ -92,12 +87,7 @@ pub(crate) async fn idle(bench: &mut Bench) -> Outcome<()> {
     let settle = Duration::from_secs(if bench.quick { 3 } else { 14 });
     for (waiting, window) in [(0, 66), (20, 30)] {
         let window = bench.time(window);
-        let redis = bench.ground.of(Shape {
-            queues: QUEUES,
-            completed: 20,
-            waiting,
-            failed: 0,
-        })?;
+        let redis = bench.ground.of(Shape::of(QUEUES).waiting(waiting))?;
         let before = redis.commands()?;
         let price = Price {
             step: 0.0,
@@ -123,12 +113,7 @@ pub(crate) async fn cpu(bench: &mut Bench) -> Outcome<()> {
     const QUEUES: u32 = 500;
     const EVENTS: u32 = 1000;
     let (settle, window) = (bench.time(4), bench.time(10));
-    let redis = bench.ground.of(Shape {
-        queues: QUEUES,
-        completed: 20,
-        waiting: 20,
-        failed: 0,
-    })?;
+    let redis = bench.ground.of(Shape::of(QUEUES))?;
     let names = queues(QUEUES);
     let load = Load::start(redis, names.clone(), EVENTS)?;
     let (mut with, mut without) = (0.0, 0.0);

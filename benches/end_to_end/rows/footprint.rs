@@ -20,12 +20,7 @@ pub(crate) async fn memory(bench: &mut Bench) -> Outcome<()> {
     const QUEUES: u32 = 500;
     const EVENTS: u32 = 1000;
     let (settle, window) = (bench.time(6), bench.time(16));
-    let redis = bench.ground.of(Shape {
-        queues: QUEUES,
-        completed: 20,
-        waiting: 20,
-        failed: 0,
-    })?;
+    let redis = bench.ground.of(Shape::of(QUEUES))?;
     let drover = start(&bench.drover, redis, QUEUES).await?;
     tokio::time::sleep(settle).await;
     let idle = drover.rss_kb()?;
@@ -56,12 +51,7 @@ pub(crate) async fn memory(bench: &mut Bench) -> Outcome<()> {
 
 /// From the start of the process to the first overview it answers.
 pub(crate) async fn start_up(bench: &mut Bench) -> Outcome<()> {
-    let redis = bench.ground.of(Shape {
-        queues: 100,
-        completed: 20,
-        waiting: 20,
-        failed: 0,
-    })?;
+    let redis = bench.ground.of(Shape::of(100))?;
     let (mut first, mut floor) = (Samples::default(), Samples::default());
     for _ in 0..if bench.quick { 3 } else { 15 } {
         let began = micros();
@@ -101,12 +91,7 @@ async fn first_page(binary: &std::path::Path, redis: &Redis) -> Outcome<u64> {
 
 /// What a browser fetches to bring the page to life.
 pub(crate) async fn wire(bench: &mut Bench) -> Outcome<()> {
-    let redis = bench.ground.of(Shape {
-        queues: 100,
-        completed: 20,
-        waiting: 20,
-        failed: 0,
-    })?;
+    let redis = bench.ground.of(Shape::of(100))?;
     let drover = start(&bench.drover, redis, 100).await?;
     let mut client = Client::connect(drover.port).await?;
     let page = client.get("/").await?.text();

@@ -23,12 +23,7 @@ pub(crate) async fn freshness(bench: &mut Bench) -> Outcome<()> {
 
 async fn one_spread(bench: &mut Bench, queues: u32, budget: bool) -> Outcome<()> {
     let (settle, window) = (bench.time(6), bench.time(24));
-    let shape = Shape {
-        queues,
-        completed: 20,
-        waiting: 20,
-        failed: 0,
-    };
+    let shape = Shape::of(queues);
     let redis = bench.ground.of(shape)?;
     let drover = start(&bench.drover, redis, queues).await?;
     let names = ground::queues(queues);

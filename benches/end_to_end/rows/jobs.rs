@@ -17,12 +17,7 @@ const ROWS: u32 = 50;
 pub(crate) async fn jobs(bench: &mut Bench) -> Outcome<()> {
     let requests: u32 = if bench.quick { 100 } else { 600 };
     let (many, told) = (bench.many(), bench.many_told());
-    let redis = bench.ground.of(Shape {
-        queues: 100,
-        completed: 20,
-        waiting: 20,
-        failed: many,
-    })?;
+    let redis = bench.ground.of(Shape::of(100).failed(many))?;
     let drover = start(&bench.drover, redis, 100).await?;
     let deep = many / 2 - ROWS;
     let floors = [(0, floor(redis, 0)?.told()), (deep, floor(redis, deep)?.told())];

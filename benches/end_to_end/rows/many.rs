@@ -19,12 +19,7 @@ const WORKERS: u32 = 1000;
 /// The overview and the page of workers with 500 queues and 1,000 connections of workers.
 pub(crate) async fn workers(bench: &mut Bench) -> Outcome<()> {
     let (settle, window) = (bench.time(12), bench.time(30));
-    let redis = bench.ground.of(Shape {
-        queues: QUEUES,
-        completed: 20,
-        waiting: 20,
-        failed: 0,
-    })?;
+    let redis = bench.ground.of(Shape::of(QUEUES))?;
     let _connections = connect_workers(redis)?;
     let drover = start(&bench.drover, redis, QUEUES).await?;
     tokio::time::sleep(settle).await;
@@ -101,12 +96,7 @@ fn connect_workers(redis: &Redis) -> Outcome<Vec<TcpStream>> {
 /// One page of a search that finds nothing among a million failed jobs.
 pub(crate) async fn search(bench: &mut Bench) -> Outcome<()> {
     let (many, told) = (bench.many(), bench.many_told());
-    let redis = bench.ground.of(Shape {
-        queues: 100,
-        completed: 20,
-        waiting: 20,
-        failed: many,
-    })?;
+    let redis = bench.ground.of(Shape::of(100).failed(many))?;
     let drover = start(&bench.drover, redis, 100).await?;
     let mut client = Client::connect(drover.port).await?;
     let mut other = redis.connection()?;

@@ -3,7 +3,7 @@
 //! Where nothing was measured for longer than [`GAP`] the line is broken: silence is not a straight
 //! line. A limit is drawn where it is near enough to matter.
 
-use super::{SENTINELS, dress, sentinel};
+use super::{Frame, MINUTES, SENTINELS, dress, sentinel};
 use crate::model::Millis;
 use crate::model::format;
 use crate::model::vitals::Series;
@@ -12,8 +12,13 @@ use plotters::prelude::*;
 /// The drawing's own units; the page scales it.
 const SIZE: (u32, u32) = (350, 100);
 
-/// The axis, in minutes.
-const MINUTES: f64 = 60.0;
+const FRAME: Frame = Frame {
+    margin_right: 10,
+    below: 20,
+    beside: 56,
+    letters: 13,
+    times: 4,
+};
 
 /// Three reports that did not come.
 const GAP: Millis = 15_000;
@@ -70,13 +75,13 @@ fn runs(points: &[(Millis, f64)], now: Millis) -> Vec<Vec<(f64, f64)>> {
     runs
 }
 
-fn paint(
-    svg: &mut String,
+fn paint<'a>(
+    svg: &'a mut String,
     series: Series,
     points: &[(Millis, f64)],
     limit: Option<f64>,
     now: Millis,
-) -> Result<(), Box<dyn std::error::Error>> {
+) -> Result<(), Box<dyn std::error::Error + 'a>> {
     let runs = runs(points, now);
     let highest = runs.iter().flatten().map(|point| point.1).fold(0.0, f64::max);
     let limit = limit.filter(|limit| *limit <= highest * NEAR);
@@ -87,31 +92,7 @@ fn paint(
     };
     let top = (highest.max(limit.unwrap_or(0.0)) * 1.15).max(least);
     let area = SVGBackend::with_string(svg, SIZE).into_drawing_area();
-    let text = ("sans-serif", 13).into_font().color(&sentinel(4));
-    let mut chart = ChartBuilder::on(&area)
-        .margin_right(10)
-        .margin_top(6)
-        .x_label_area_size(20)
-        .y_label_area_size(56)
-        .build_cartesian_2d(-MINUTES..0.0, 0.0..top)?;
-    chart
-        .configure_mesh()
-        .disable_x_mesh()
-        .light_line_style(TRANSPARENT)
-        .bold_line_style(sentinel(3))
-        .axis_style(sentinel(3))
-        .label_style(text)
-        .x_labels(4)
-        .y_labels(3)
-        .x_label_formatter(&|x| {
-            if *x > -0.5 {
-                "now".into()
-            } else {
-                format!("{:.0} min", -x)
-            }
-        })
-        .y_label_formatter(&|y| value(series, *y))
-        .draw()?;
+    let mut chart = FRAME.draw(&area, top, &|y| value(series, *y))?;
     for run in runs {
         chart.draw_series(AreaSeries::new(run.clone(), 0.0, sentinel(1)))?;
         chart.draw_series(LineSeries::new(run, sentinel(5).stroke_width(2)))?;

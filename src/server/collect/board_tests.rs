@@ -28,22 +28,7 @@ fn queue(id: &str, waiting: u64) -> QueueSummary {
 }
 
 fn store() -> StoreSummary {
-    StoreSummary {
-        id: "s".into(),
-        kind: "redis".into(),
-        address: "h:1".into(),
-        reach: Reach::Live,
-        cause: None,
-        since: 0,
-        as_of: None,
-        vitals: None,
-        queues: 0,
-        searched: true,
-        verdict: Verdict::not_read(0),
-        conditions: vec![],
-        actions: crate::model::condition::Actions::default(),
-        clock_ahead: None,
-    }
+    StoreSummary::example("s")
 }
 
 fn board() -> Arc<Board> {

@@ -1,7 +1,7 @@
 //! Each sign makes its own sentence, and only that one.
 
 use super::*;
-use crate::model::verdict::{Level, Verdict};
+use crate::model::verdict::Level;
 
 fn kinds(conditions: &mut Conditions, now: Millis, met: &Met, own: &Own) -> Vec<ConditionKind> {
     let list = conditions.list(now, "drover", met, own);
@@ -119,22 +119,7 @@ fn slowness_and_clocks_are_told_as_the_board_met_them() {
 
 #[test]
 fn actions_are_refused_with_the_reason() {
-    let mut store = StoreSummary {
-        id: "a".into(),
-        kind: "redis".into(),
-        address: "127.0.0.1:1".into(),
-        reach: Reach::Live,
-        cause: None,
-        since: 0,
-        as_of: None,
-        vitals: None,
-        queues: 0,
-        searched: true,
-        verdict: Verdict::not_read(0),
-        conditions: vec![],
-        actions: Actions::default(),
-        clock_ahead: None,
-    };
+    let mut store = StoreSummary::example("a");
     assert!(!actions(&store, 0).allowed, "nothing was read yet");
     store.as_of = Some(0);
     assert!(actions(&store, 0).allowed);

@@ -1,10 +1,12 @@
 //! Drover itself, in this process, on a free port.
 
 use super::client::{self, Answer, Stream};
+use super::oracle::Oracle;
+use super::redis::Redis;
 use super::{SOON, eventually};
 use drover::model::event::encode_segment;
 use drover::server::{boot, config};
-use serde_json::Value;
+use serde_json::{Value, json};
 use std::collections::HashMap;
 use tokio::net::TcpListener;
 use tokio::task::JoinHandle;
@@ -21,6 +23,19 @@ impl Drover {
     /// Starts a board over one Redis with the id `redis`.
     pub(crate) async fn over(url: &str) -> Self {
         Self::with(&[("DROVER_REDIS_URL", url)], "").await
+    }
+
+    /// Starts a board over a Redis in which three jobs wait in the queue `q`, and waits until it shows them.
+    pub(crate) async fn over_three_jobs(redis: &Redis) -> (Oracle, Self) {
+        let mut oracle = Oracle::start(&redis.url(), 6).await;
+        for _ in 0..3 {
+            oracle.add("q", "n", json!({}), json!({})).await;
+        }
+        let drover = Self::over(&redis.url()).await;
+        let counts = oracle.counts("q").await;
+        drover.knows("bull:q").await;
+        drover.counts_become("bull:q", &counts).await;
+        (oracle, drover)
     }
 
     /// Starts a board from environment variables and the text of a configuration file.

@@ -175,6 +175,15 @@ impl Stream {
         }
     }
 
+    /// Reads until a change of this job.
+    pub(crate) async fn until_job(&mut self, id: &str) {
+        self.until("a change of the job", |event| {
+            let jobs = event.data["jobs"].as_array()?;
+            jobs.iter().any(|job| job["id"] == id).then_some(())
+        })
+        .await;
+    }
+
     /// Reads until an event answers `wanted`.
     pub(crate) async fn until<T>(&mut self, what: &str, mut wanted: impl FnMut(&Event) -> Option<T>) -> T {
         let search = async {

@@ -36,6 +36,13 @@ impl Redis {
         redis::Client::open(self.url()).unwrap().get_connection().unwrap()
     }
 
+    /// Makes a user with this password and these rules; the URL under which it connects.
+    pub(crate) fn user(&self, name: &str, password: &str, rules: &[&str]) -> String {
+        let open = format!(">{password}");
+        self.run::<()>(&[&["ACL", "SETUSER", name, "on", &open], rules].concat());
+        format!("redis://{name}:{password}@127.0.0.1:{}", self.port)
+    }
+
     /// Where it writes its files.
     pub(crate) fn dir(&self) -> &std::path::Path {
         self.dir.path()
@@ -150,4 +157,10 @@ fn spawn(dir: &tempfile::TempDir, port: u16, options: &[&str]) -> Child {
         .stderr(Stdio::null())
         .spawn()
         .expect("redis-server is installed")
+}
+
+/// Sets a setting of a running server over this connection.
+pub(crate) fn configure(connection: &mut redis::Connection, name: &str, value: &str) {
+    let mut command = redis::cmd("CONFIG");
+    command.arg(&["SET", name, value]).exec(connection).unwrap();
 }
