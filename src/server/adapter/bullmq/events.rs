@@ -38,7 +38,7 @@ const GAP: Duration = Duration::from_millis(8);
 
 /// The pause grows by this much for every hot stream, because a read costs the server time for each:
 /// a hundred streams are read every 8 ms, five hundred that all speak every 40 ms.
-const GAP_PER_STREAM: Duration = Duration::from_micros(80);
+const GAP_PER_STREAM: Duration = Duration::from_micros(100);
 
 /// How long a hot read waits on the server for the next event. Also the longest a stream that has
 /// just become hot can be overlooked.

@@ -1,0 +1,412 @@
+//! Which jobs: one language for addresses, forms and the API.
+//!
+//! ```text
+//! state:failed queue:emails.* name:charge* error:"timed out" age:>2h attempts:>=3 id:order-*
+//! ```
+//!
+//! Words are joined by *and*. `*` stands for anything and `?` for one character in `queue`, `name` and `id`; `error` is
+//! a part of the first line of the last error, whatever its case. Age is counted from when a job finished, or from when
+//! it was created if it has not; `age:>2h` is older, `age:<2h` younger. A word without a key is a part of the name or id.
+
+use super::Millis;
+use super::job::JobRow;
+use super::state::JobState;
+use serde::{Deserialize, Serialize};
+use std::fmt;
+use std::str::FromStr;
+
+/// See the module.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(try_from = "String", into = "String")]
+pub struct JobFilter {
+    /// Globs over `store/queue-id`, a queue's id or its name; all queues when there is none.
+    pub queues: Vec<String>,
+    /// The state; a selection always has one.
+    pub state: Option<JobState>,
+    /// A glob.
+    pub name: Option<String>,
+    /// A glob.
+    pub id: Option<String>,
+    /// A part of the error.
+    pub error: Option<String>,
+    /// At least this old, in milliseconds.
+    pub older: Option<u64>,
+    /// At most this old, in milliseconds.
+    pub younger: Option<u64>,
+    /// At least this many attempts made.
+    pub attempts_min: Option<u32>,
+    /// At most this many.
+    pub attempts_max: Option<u32>,
+    /// A part of the name or the id.
+    pub text: Option<String>,
+}
+
+/// Longer filters are refused.
+pub const FILTER_MAX: usize = 1_000;
+
+/// Why a filter cannot be understood: a sentence that names what can.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct BadFilter(pub String);
+
+impl fmt::Display for BadFilter {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+impl std::error::Error for BadFilter {}
+
+impl JobFilter {
+    /// Whether it asks for more than a state and queues: then every job has to be looked at.
+    #[must_use]
+    pub const fn looks_at_jobs(&self) -> bool {
+        self.name.is_some()
+            || self.id.is_some()
+            || self.error.is_some()
+            || self.older.is_some()
+            || self.younger.is_some()
+            || self.attempts_min.is_some()
+            || self.attempts_max.is_some()
+            || self.text.is_some()
+    }
+
+    /// Whether a queue is meant.
+    #[must_use]
+    pub fn takes_queue(&self, store: &str, id: &str, name: &str) -> bool {
+        let whole = format!("{store}/{id}");
+        let fits = |glob: &String| [whole.as_str(), id, name].iter().any(|text| matches(glob, text));
+        self.queues.is_empty() || self.queues.iter().any(fits)
+    }
+
+    /// Whether a job of a queue that is meant is meant too, at a moment of the store's clock.
+    #[must_use]
+    pub fn takes(&self, row: &JobRow, at: Millis) -> bool {
+        let age = row
+            .finished
+            .or(row.created)
+            .map(|since| u64::try_from(at - since).unwrap_or(0));
+        self.state.is_none_or(|state| state == row.state)
+            && self.name.as_ref().is_none_or(|glob| matches(glob, &row.name))
+            && self.id.as_ref().is_none_or(|glob| matches(glob, &row.id))
+            && self.error.as_ref().is_none_or(|part| {
+                let error = row.error.as_deref().unwrap_or_default().to_lowercase();
+                error.contains(&part.to_lowercase())
+            })
+            // What has no age is neither old nor young.
+            && self.older.is_none_or(|least| age.is_some_and(|age| age >= least))
+            && self.younger.is_none_or(|most| age.is_some_and(|age| age <= most))
+            && self.attempts_min.is_none_or(|least| row.attempts >= least)
+            && self.attempts_max.is_none_or(|most| row.attempts <= most)
+            && self.text.as_ref().is_none_or(|part| {
+                let part = part.to_lowercase();
+                row.name.to_lowercase().contains(&part) || row.id.to_lowercase().contains(&part)
+            })
+    }
+}
+
+/// Whether a text fits a glob of `*` and `?`.
+#[must_use]
+pub fn matches(glob: &str, text: &str) -> bool {
+    let (glob, text): (Vec<char>, Vec<char>) = (glob.chars().collect(), text.chars().collect());
+    let (mut g, mut t) = (0, 0);
+    // Where to go on when what follows the last star does not fit.
+    let mut retry: Option<(usize, usize)> = None;
+    while t < text.len() {
+        match glob.get(g) {
+            Some('*') => {
+                retry = Some((g + 1, t));
+                g += 1;
+            }
+            Some(c) if *c == '?' || *c == text[t] => {
+                g += 1;
+                t += 1;
+            }
+            _ => match retry {
+                Some((after, from)) => {
+                    retry = Some((after, from + 1));
+                    (g, t) = (after, from + 1);
+                }
+                None => return false,
+            },
+        }
+    }
+    glob[g..].iter().all(|c| *c == '*')
+}
+
+const KEYS: &str = "state, queue, name, id, error, age and attempts";
+
+impl FromStr for JobFilter {
+    type Err = BadFilter;
+
+    fn from_str(text: &str) -> Result<Self, BadFilter> {
+        if text.len() > FILTER_MAX {
+            return Err(BadFilter(format!(
+                "A filter may have up to {FILTER_MAX} bytes; this one has {}.",
+                text.len()
+            )));
+        }
+        let mut filter = Self::default();
+        for (key, value) in words(text)? {
+            let once = |slot: &mut Option<String>| {
+                if slot.is_some() {
+                    return Err(BadFilter(format!("{key}: is there twice; a job has one.")));
+                }
+                *slot = Some(value.clone());
+                Ok(())
+            };
+            match key.as_str() {
+                "state" => {
+                    let state = value
+                        .parse()
+                        .map_err(|error| BadFilter(format!("state:{value}: {error}.")))?;
+                    filter.state = Some(state);
+                }
+                "queue" => filter.queues.push(value),
+                "name" => once(&mut filter.name)?,
+                "id" => once(&mut filter.id)?,
+                "error" => once(&mut filter.error)?,
+                "" => match &mut filter.text {
+                    Some(text) => *text = format!("{text} {value}"),
+                    None => filter.text = Some(value),
+                },
+                "age" => match bound(&value) {
+                    (">" | ">=", rest) => filter.older = Some(span(rest)?),
+                    ("<" | "<=", rest) => filter.younger = Some(span(rest)?),
+                    _ => {
+                        return Err(BadFilter(format!(
+                            "age:{value}: write age:>2h for older or age:<2h for younger."
+                        )));
+                    }
+                },
+                "attempts" => {
+                    let (sign, rest) = bound(&value);
+                    let n: u32 = rest.parse().map_err(|_| {
+                        BadFilter(format!(
+                            "attempts:{value}: write attempts:3, attempts:>=3 or attempts:<3."
+                        ))
+                    })?;
+                    match sign {
+                        ">" => filter.attempts_min = Some(n.saturating_add(1)),
+                        ">=" => filter.attempts_min = Some(n),
+                        "<" => filter.attempts_max = Some(n.saturating_sub(1)),
+                        "<=" => filter.attempts_max = Some(n),
+                        _ => (filter.attempts_min, filter.attempts_max) = (Some(n), Some(n)),
+                    }
+                }
+                _ => {
+                    return Err(BadFilter(format!(
+                        "{key}: is not known; there are {KEYS}. Put \"…\" around text with a colon."
+                    )));
+                }
+            }
+        }
+        Ok(filter)
+    }
+}
+
+impl fmt::Display for JobFilter {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let mut parts = Vec::new();
+        parts.extend(self.state.map(|state| format!("state:{}", state.as_str())));
+        parts.extend(self.queues.iter().map(|queue| format!("queue:{}", quoted(queue))));
+        let texts = [("name:", &self.name), ("id:", &self.id), ("error:", &self.error)];
+        parts.extend(
+            texts
+                .iter()
+                .filter_map(|(key, value)| Some(format!("{key}{}", quoted(value.as_ref()?)))),
+        );
+        parts.extend(self.older.map(|ms| format!("age:>{}", told(ms))));
+        parts.extend(self.younger.map(|ms| format!("age:<{}", told(ms))));
+        match (self.attempts_min, self.attempts_max) {
+            (Some(least), Some(most)) if least == most => parts.push(format!("attempts:{least}")),
+            (least, most) => {
+                parts.extend(least.map(|n| format!("attempts:>={n}")));
+                parts.extend(most.map(|n| format!("attempts:<={n}")));
+            }
+        }
+        // Quoted as one: two words would be found again as the same text.
+        parts.extend(self.text.as_ref().map(|text| quoted(text)));
+        f.write_str(&parts.join(" "))
+    }
+}
+
+impl TryFrom<String> for JobFilter {
+    type Error = BadFilter;
+
+    fn try_from(text: String) -> Result<Self, BadFilter> {
+        text.parse()
+    }
+}
+
+impl From<JobFilter> for String {
+    fn from(filter: JobFilter) -> Self {
+        filter.to_string()
+    }
+}
+
+/// Words, each with its key if it has one. Quotes keep spaces and colons; `\"` and `\\` stand for themselves in them.
+fn words(text: &str) -> Result<Vec<(String, String)>, BadFilter> {
+    let mut found = Vec::new();
+    let mut rest = text.trim_start();
+    while !rest.is_empty() {
+        let mut key = String::new();
+        let named = rest
+            .find(|c: char| !c.is_ascii_lowercase())
+            .filter(|end| *end > 0 && rest[*end..].starts_with(':'));
+        if let Some(end) = named {
+            rest[..end].clone_into(&mut key);
+            rest = &rest[end + 1..];
+        }
+        let value = if let Some(inside) = rest.strip_prefix('"') {
+            let mut value = String::new();
+            let mut chars = inside.char_indices();
+            loop {
+                match chars.next() {
+                    None => return Err(BadFilter("A quotation mark is missing at the end.".into())),
+                    Some((at, '"')) => {
+                        rest = &inside[at + 1..];
+                        break value;
+                    }
+                    Some((_, '\\')) => value.extend(chars.next().map(|(_, c)| c)),
+                    Some((_, c)) => value.push(c),
+                }
+            }
+        } else {
+            let end = rest.find(char::is_whitespace).unwrap_or(rest.len());
+            let value = rest[..end].to_owned();
+            rest = &rest[end..];
+            value
+        };
+        if value.is_empty() {
+            return Err(BadFilter(if key.is_empty() {
+                "There is nothing between the quotation marks.".into()
+            } else {
+                format!("{key}: says nothing; write what to look for right behind it.")
+            }));
+        }
+        found.push((key, value));
+        rest = rest.trim_start();
+    }
+    Ok(found)
+}
+
+fn quoted(text: &str) -> String {
+    if text.contains(|c: char| c.is_whitespace() || matches!(c, '"' | ':' | '\\')) {
+        format!("\"{}\"", text.replace('\\', "\\\\").replace('"', "\\\""))
+    } else {
+        text.to_owned()
+    }
+}
+
+/// The sign before a number, and what follows it.
+fn bound(value: &str) -> (&str, &str) {
+    let end = value.find(|c| !matches!(c, '<' | '>' | '=')).unwrap_or(value.len());
+    value.split_at(end)
+}
+
+const UNITS: [(&str, u64); 5] = [
+    ("d", 86_400_000),
+    ("h", 3_600_000),
+    ("m", 60_000),
+    ("s", 1_000),
+    ("ms", 1),
+];
+
+fn span(text: &str) -> Result<u64, BadFilter> {
+    let end = text.find(|c: char| !c.is_ascii_digit()).unwrap_or(text.len());
+    let unit = UNITS.iter().find(|(unit, _)| *unit == &text[end..]);
+    let number: Option<u64> = text[..end].parse().ok();
+    number
+        .zip(unit)
+        .and_then(|(n, (_, ms))| n.checked_mul(*ms))
+        .ok_or_else(|| BadFilter(format!("{text:?} is no span of time; write 90s, 15m, 2h or 7d.")))
+}
+
+fn told(ms: u64) -> String {
+    let (unit, size) = UNITS.into_iter().find(|(_, size)| ms % size == 0).unwrap_or(("ms", 1));
+    format!("{}{unit}", ms / size)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn read(text: &str) -> JobFilter {
+        text.parse().unwrap_or_else(|error| panic!("{text}: {error}"))
+    }
+
+    #[test]
+    fn what_is_printed_is_read_again() {
+        for text in [
+            "",
+            "state:failed",
+            "state:failed queue:redis/bull:emails queue:mail.* name:charge* id:o-? error:\"timed out: 5 \\\"s\\\"\" age:>2h attempts:>=3",
+            "age:<90s attempts:2",
+            "attempts:<=4 \"two words\"",
+            "\"with:colon\"",
+            "error:\"back\\\\slash\"",
+        ] {
+            let filter = read(text);
+            assert_eq!(read(&filter.to_string()), filter, "{text} → {filter}");
+        }
+        assert_eq!(read("attempts:>2"), read("attempts:>=3"));
+        assert_eq!(read("age:>120m").to_string(), "age:>2h");
+        assert_eq!(
+            read("queue:bull:emails").queues,
+            ["bull:emails"],
+            "a colon in a value needs no quotes"
+        );
+    }
+
+    #[test]
+    fn what_cannot_be_understood_says_what_can() {
+        for (text, part) in [
+            ("color:red", "there are state, queue"),
+            ("state:lost", "state:lost"),
+            ("age:2h", "age:>2h"),
+            ("age:>2 weeks", "90s, 15m"),
+            ("age:>99999999999999999999d", "no span"),
+            ("attempts:many", "attempts:>=3"),
+            ("name:", "says nothing"),
+            ("name:a name:b", "twice"),
+            ("error:\"no end", "missing at the end"),
+        ] {
+            let error = text.parse::<JobFilter>().unwrap_err().to_string();
+            assert!(error.contains(part), "{text}: {error}");
+        }
+        assert!("x".repeat(FILTER_MAX + 1).parse::<JobFilter>().is_err());
+    }
+
+    #[test]
+    fn stars_and_question_marks_stand_for_others() {
+        for (glob, text, fits) in [
+            ("*", "", true),
+            ("a*", "abc", true),
+            ("*c", "abc", true),
+            ("a*c*e", "abcde", true),
+            ("a*c*f", "abcde", false),
+            ("a?c", "abc", true),
+            ("a?c", "ac", false),
+            ("", "a", false),
+            ("**", "ü", true),
+            ("?", "ü", true),
+            ("a", "A", false),
+        ] {
+            assert_eq!(matches(glob, text), fits, "{glob} {text}");
+        }
+    }
+
+    #[test]
+    fn a_queue_is_meant_by_its_name_its_id_or_both_with_its_store() {
+        for (filter, fits) in [
+            ("", true),
+            ("queue:mail", true),
+            ("queue:bull:m*", true),
+            ("queue:redis/*", true),
+            ("queue:other/*", false),
+            ("queue:video queue:mail", true),
+        ] {
+            assert_eq!(read(filter).takes_queue("redis", "bull:mail", "mail"), fits, "{filter}");
+        }
+    }
+}
