@@ -43,6 +43,7 @@ pub mod format;
 pub mod insight;
 pub mod job;
 pub mod look;
+pub mod operation;
 pub mod page;
 pub mod position;
 pub mod queue;

@@ -37,7 +37,7 @@ use tokio::time::{sleep, timeout};
 const GAP: Duration = Duration::from_millis(8);
 
 /// The pause grows by this much for every hot stream, because a read costs the server time for each:
-/// a hundred streams are read every 8 ms, five hundred that all speak every 40 ms.
+/// eighty streams are read every 8 ms, five hundred that all speak every 50 ms.
 const GAP_PER_STREAM: Duration = Duration::from_micros(100);
 
 /// How long a hot read waits on the server for the next event. Also the longest a stream that has
