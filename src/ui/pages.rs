@@ -6,6 +6,8 @@ pub mod fleet;
 pub mod job;
 #[cfg(feature = "ssr")]
 pub mod notice;
+#[cfg(feature = "ssr")]
+pub mod operations;
 pub mod overview;
 pub mod queue;
 #[cfg(feature = "ssr")]
@@ -19,6 +21,8 @@ pub mod workers;
 pub use job::JobView;
 #[cfg(feature = "ssr")]
 pub use notice::NoticeView;
+#[cfg(feature = "ssr")]
+pub use operations::OperationsView;
 pub use overview::OverviewView;
 pub use queue::QueueView;
 #[cfg(feature = "ssr")]

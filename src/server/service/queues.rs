@@ -64,6 +64,7 @@ impl Service {
         let (queue, store, position) = self.queue(key)?;
         let page = QueuePage {
             aside: String::new(),
+            tools: String::new(),
             chart: chart?.to_string(),
             watched_since: self
                 .collector(&key.store)?
@@ -91,6 +92,7 @@ impl Service {
             insight: insight.map_err(|trouble| trouble.cause),
             dead_letters,
             dead_letters_of,
+            operations: vec![],
         })
     }
 

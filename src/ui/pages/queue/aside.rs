@@ -8,6 +8,7 @@ use crate::model::format;
 use crate::model::insight::{Insight, Keep, Limits, Percentiles, Share};
 use crate::model::page::QueueAside;
 use crate::model::{Millis, now};
+use crate::ui::pages::operations::tools;
 use leptos::prelude::*;
 
 /// Limits, times and retention in one line each; the queues of dead letters.
@@ -41,6 +42,11 @@ pub fn view(base: &BasePath, aside: QueueAside) -> AnyView {
             let href = base.href(&format!("/schedules?queue={of_queue}"));
             view! { <div><dt>"Schedules"</dt><dd><a href=href>{format::count(n)}</a></dd></div> }
         });
+    let under_way = aside
+        .operations
+        .iter()
+        .map(|operation| tools::line(base, operation))
+        .collect_view();
     let letters = aside
         .dead_letters
         .into_iter()
@@ -52,7 +58,7 @@ pub fn view(base: &BasePath, aside: QueueAside) -> AnyView {
     let of = aside.dead_letters_of.map(|of| {
         view! { <div><dt>"Dead letters of"</dt><dd><a href=base.queue(&of)>{format::visible(&of.queue)}</a></dd></div> }
     });
-    view! { <dl class="insight">{facts}{scheduled}{letters}{of}</dl> }.into_any()
+    view! { <dl class="insight">{under_way}{facts}{scheduled}{letters}{of}</dl> }.into_any()
 }
 
 struct Fact {
