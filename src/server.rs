@@ -13,6 +13,7 @@ pub mod config;
 pub mod cron;
 pub mod http;
 pub mod limits;
+pub mod operation;
 pub mod service;
 pub mod shared;
 pub mod state;
