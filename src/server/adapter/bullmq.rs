@@ -1,4 +1,4 @@
-//! Bull 4 and BullMQ 3 to 6 on Redis, read with plain commands only.
+//! Bull 4 and BullMQ 3 to 6 on Redis, read with plain commands, and changed only by their own scripts.
 //!
 //! The library's own read scripts write (they remove old markers), so none of them is used. What is
 //! read, with `P` = `prefix:name`, which is also the queue's id on the board, and `J` = `P:id`; in the
@@ -39,8 +39,10 @@
 //! - [`schedules`]: what creates jobs on a timetable
 //! - [`insight`]: limits, retention, and how long jobs wait and run
 //! - [`weigh`]: how much memory a queue takes, from a sample of its jobs
+//! - [`act`]: changing any of it, by the libraries' own scripts
 //! - [`events`]: following all queues over two blocking connections; [`channels`]: Bull's over a third
 
+pub mod act;
 pub mod channels;
 pub mod counts;
 pub mod discover;
@@ -67,6 +69,7 @@ use super::{
     QueueId, QueueWeight, ReadError, Reading, Search, Trouble,
 };
 use crate::model::Millis;
+use crate::model::action::{Effect, JobAction, QueueAction, Seen};
 use crate::model::counts::Counts;
 use crate::model::exact::bytes_of;
 use crate::model::flow::Flow;
@@ -100,6 +103,7 @@ pub struct BullMq {
     layouts: Arc<layout::Layouts>,
     rejected: discover::Rejected,
     large: values::Large,
+    scripts: act::Scripts,
 }
 
 impl BullMq {
@@ -114,6 +118,7 @@ impl BullMq {
             layouts: Arc::default(),
             rejected: discover::Rejected::default(),
             large: values::Large::default(),
+            scripts: act::Scripts::default(),
         }
     }
 }
@@ -215,6 +220,14 @@ impl Adapter for BullMq {
                 .filter(|(_, jobs)| *jobs > 0),
             sample,
         )
+    }
+
+    async fn act(&self, queue: &QueueId, jobs: &[(String, Seen)], action: &JobAction) -> Result<Vec<Effect>, Trouble> {
+        self.act_on_jobs(queue, jobs, action).await
+    }
+
+    async fn act_on_queue(&self, queue: &QueueId, action: &QueueAction) -> Result<Effect, Trouble> {
+        self.act_on_whole(queue, action).await
     }
 
     fn follow(&self, queues: &[QueueId]) {

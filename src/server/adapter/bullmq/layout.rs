@@ -57,6 +57,21 @@ pub enum Blocking {
 pub struct Layouts {
     known: Mutex<HashMap<QueueId, Known>>,
     blocking: Mutex<HashMap<QueueId, Blocking>>,
+    /// When `blocking` was read.
+    noted: Mutex<Option<Instant>>,
+}
+
+/// A queue looked at just now, for whoever is about to change it.
+#[derive(Clone, Copy, Debug)]
+pub struct Look {
+    /// Which generation laid out its keys.
+    pub family: Family,
+    /// Whether it is paused.
+    pub paused: bool,
+    /// On what its workers block, as far as that is known.
+    pub blocking: Option<Blocking>,
+    /// Whether anything of it is there.
+    pub exists: bool,
 }
 
 impl Layouts {
@@ -67,6 +82,34 @@ impl Layouts {
     /// Takes in on what the workers of each queue block, as the list of clients tells it.
     pub fn note_blocking(&self, blocking: HashMap<QueueId, Blocking>) {
         *self.blocking.lock().unwrap_or_else(std::sync::PoisonError::into_inner) = blocking;
+        *self.noted.lock().unwrap_or_else(std::sync::PoisonError::into_inner) = Some(Instant::now());
+    }
+
+    /// Whether it is known on what workers block, and not for too long.
+    pub fn knows_blocking(&self, within: Duration) -> bool {
+        let noted = *self.noted.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
+        noted.is_some_and(|at| at.elapsed() <= within)
+    }
+
+    /// Looks at one queue now, whatever is remembered of it.
+    pub async fn look(&self, link: &Link, queue: &QueueId) -> Result<Look, Trouble> {
+        let replies = link.run(&mut question(std::slice::from_ref(queue))).await?;
+        let blocking = {
+            let all = self.blocking.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
+            all.get(queue).copied()
+        };
+        let signs = Signs::read(&replies, blocking);
+        let family = signs.decide();
+        Ok(Look {
+            family,
+            paused: if family.layout == Layout::Bull4 {
+                signs.meta_paused
+            } else {
+                signs.paused
+            },
+            blocking,
+            exists: signs.counter || signs.events || signs.marked || signs.paused,
+        })
     }
 
     /// The family of a queue, if it has been looked for.

@@ -33,6 +33,9 @@ use tokio_util::sync::CancellationToken;
 /// How long a read may take before the store counts as not answering.
 pub const DEADLINE: Duration = Duration::from_secs(1);
 
+/// How long a write may take before nobody knows what became of it: longer than a read, for it is not asked again.
+const WRITE_DEADLINE: Duration = Duration::from_secs(3);
+
 /// How long making a connection may take, greeting and password included.
 const CONNECT_DEADLINE: Duration = Duration::from_secs(2);
 
@@ -53,6 +56,15 @@ const RETRY: [Duration; 4] = [
 
 /// Pause between two questions to a server that said why it does not answer.
 const ASK_AGAIN: Duration = Duration::from_millis(500);
+
+/// No answer.
+#[derive(Clone, Debug)]
+pub struct Silence {
+    /// Why.
+    pub trouble: Trouble,
+    /// Whether it may have been sent, and so done.
+    pub sent: bool,
+}
 
 /// Whether the store answers, as [`Link::health`] tells it.
 pub type Health = Result<(), Trouble>;
@@ -190,8 +202,33 @@ impl Link {
     ///
     /// When there is no working connection, no answer in time, or the server refuses everything.
     pub async fn run(&self, pipe: &mut redis::Pipeline) -> Result<Vec<RedisResult<Value>>, Trouble> {
+        let replies = self.send(pipe, DEADLINE).await.map_err(|silence| silence.trouble)?;
+        // A server that loads its data or waits for a script refuses every command alike.
+        match replies.first() {
+            Some(Err(error)) if refuses_everything(error) => {
+                self.suspect.notify_one();
+                Err(classify(error, &self.address))
+            }
+            _ => Ok(replies),
+        }
+    }
+
+    /// Runs a pipeline that changes something, within [`WRITE_DEADLINE`]; every command has an answer or an error of
+    /// its own, also where the server refuses all of them. Nothing is ever sent a second time.
+    ///
+    /// # Errors
+    ///
+    /// When there is no working connection, or no answer in time: [`Silence::sent`] tells which.
+    pub async fn write(&self, pipe: &mut redis::Pipeline) -> Result<Vec<RedisResult<Value>>, Silence> {
+        self.send(pipe, WRITE_DEADLINE).await
+    }
+
+    async fn send(&self, pipe: &mut redis::Pipeline, deadline: Duration) -> Result<Vec<RedisResult<Value>>, Silence> {
         let Some(connection) = self.current.load_full() else {
-            return Err(self.trouble());
+            return Err(Silence {
+                trouble: self.trouble(),
+                sent: false,
+            });
         };
         let commands = pipe.len() as u64;
         if commands == 0 {
@@ -201,34 +238,23 @@ impl Link {
         let mut connection = MultiplexedConnection::clone(&connection);
         let asked = Instant::now();
         let answer = timeout(
-            DEADLINE,
+            deadline,
             pipe.ignore_errors()
                 .query_async::<Vec<RedisResult<Value>>>(&mut connection),
         )
         .await;
-        match answer {
+        let trouble = match answer {
             Ok(Ok(replies)) => {
                 self.heard();
                 self.timed(asked);
                 self.look_for_refusals(pipe, &replies);
-                // A server that loads its data or waits for a script refuses every command alike.
-                match replies.first() {
-                    Some(Err(error)) if refuses_everything(error) => {
-                        self.suspect.notify_one();
-                        Err(classify(error, &self.address))
-                    }
-                    _ => Ok(replies),
-                }
+                return Ok(replies);
             }
-            Ok(Err(error)) => {
-                self.suspect.notify_one();
-                Err(classify(&error, &self.address))
-            }
-            Err(_) => {
-                self.suspect.notify_one();
-                Err(self.frozen())
-            }
-        }
+            Ok(Err(error)) => classify(&error, &self.address),
+            Err(_) => self.frozen(),
+        };
+        self.suspect.notify_one();
+        Err(Silence { trouble, sent: true })
     }
 
     fn look_for_refusals(&self, pipe: &redis::Pipeline, replies: &[RedisResult<Value>]) {

@@ -1,0 +1,256 @@
+//! Changing things: every action is one script that checks first and then runs the library's own text.
+//!
+//! Who reads this module first should know three things. A wrong guess about a queue's generation loses jobs, so
+//! [`choose`] looks at the queue for every action and the guard inside the script looks once more. A script that breaks
+//! off keeps what it has written, so the guard looks at every type and number before the library's text begins. And an
+//! answer that does not come says nothing, so [`confirm`] reads back what became of it.
+//!
+//! - [`library`]: the libraries' scripts, embedded by the build; [`script`]: one action as one script
+//! - `lua/guard.lua`: what each begins with; `lua/*.lua`: one step for each action
+//! - [`jobs`], [`queue`]: the actions
+//! - [`answer`]: what was answered, in sentences; [`pack`]: MessagePack
+
+use super::super::redis::link::{Link, Silence};
+use super::super::redis::reply;
+use super::super::{QueueId, Trouble};
+use super::{BullMq, key};
+use crate::model::action::{Effect, JobAction, QueueAction, Seen};
+use crate::model::exact::bytes_of;
+use crate::model::state::JobState;
+use answer::Answer;
+use choose::{Choice, Purpose};
+use library::Generation;
+use pack::Pack;
+use script::{Composed, Frame};
+
+mod answer;
+mod choose;
+mod confirm;
+mod jobs;
+mod library;
+mod pack;
+mod queue;
+mod script;
+
+pub use library::LICENCES;
+pub use script::Scripts;
+
+/// How often a queue is looked at again when it turns out to be laid out differently.
+const TRIES: usize = 3;
+
+/// Scripts sent in one round trip.
+const ROUND: usize = 40;
+
+impl BullMq {
+    /// [`Adapter::act`](super::super::Adapter::act).
+    pub(super) async fn act_on_jobs(
+        &self,
+        queue: &QueueId,
+        jobs: &[(String, Seen)],
+        action: &JobAction,
+    ) -> Result<Vec<Effect>, Trouble> {
+        let mut effects: Vec<Option<Effect>> = vec![None; jobs.len()];
+        for attempt in 0..TRIES {
+            let open: Vec<usize> = (0..jobs.len()).filter(|i| effects[*i].is_none()).collect();
+            if open.is_empty() {
+                break;
+            }
+            let looked = choose::look(&self.link, &self.layouts, queue).await;
+            let look = match looked {
+                Ok(look) => look,
+                Err(trouble) if attempt == 0 => return Err(trouble),
+                Err(_) => break,
+            };
+            let choice = choose::choose(&look, Purpose::Enqueue);
+            self.try_jobs(queue, jobs, &open, action, &choice, &mut effects).await?;
+        }
+        Ok(effects
+            .into_iter()
+            .map(|effect| effect.unwrap_or_else(unsettled))
+            .collect())
+    }
+
+    /// Acts on the jobs at `open`, and leaves those open for which the choice was wrong.
+    async fn try_jobs(
+        &self,
+        queue: &QueueId,
+        jobs: &[(String, Seen)],
+        open: &[usize],
+        action: &JobAction,
+        choice: &Choice,
+        effects: &mut [Option<Effect>],
+    ) -> Result<(), Trouble> {
+        let generation = choice.generation;
+        let plan = jobs::plan(action, generation == Generation::Bull4, generation == Generation::V3);
+        let ready = plan.and_then(|plan| Some((self.scripts.get(generation, plan.recipe)?, plan)));
+        let Some((script, plan)) = ready else {
+            for i in open {
+                effects[*i] = Some(answer::refused("This generation of the library has no way to do that."));
+            }
+            return Ok(());
+        };
+        let batches: Vec<&[usize]> = open.chunks(plan.batch).collect();
+        for (sent, round) in batches.chunks(ROUND).enumerate() {
+            let orders: Vec<_> = round
+                .iter()
+                .map(|batch| {
+                    let batch: Vec<_> = batch.iter().map(|i| &jobs[*i]).collect();
+                    order(&script, queue, &batch, choice, &plan.order)
+                })
+                .collect();
+            match script.run(&self.link, &orders).await {
+                Ok(answers) => {
+                    for (batch, answer) in round.iter().zip(answers) {
+                        self.take(queue, jobs, batch, action, answer, effects).await;
+                    }
+                }
+                // Nothing at all was sent: the caller may know a better time.
+                Err(silence) if !silence.sent && sent == 0 && effects.iter().all(Option::is_none) => {
+                    return Err(silence.trouble);
+                }
+                Err(silence) => {
+                    let of_round: Vec<usize> = round.iter().flat_map(|batch| batch.iter().copied()).collect();
+                    let rest = batches[sent * ROUND..].iter().flat_map(|batch| batch.iter().copied());
+                    for i in rest.filter(|i| !silence.sent || !of_round.contains(i)) {
+                        effects[i] = Some(answer::refused(format!("It was not sent: {}", silence.trouble)));
+                    }
+                    if silence.sent {
+                        for i in of_round {
+                            let (id, seen) = &jobs[i];
+                            let why = silence.trouble.to_string();
+                            effects[i] = Some(self.confirm(queue, id, seen, action, &why).await);
+                        }
+                    }
+                    return Ok(());
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// Takes in the answers to one script.
+    async fn take(
+        &self,
+        queue: &QueueId,
+        jobs: &[(String, Seen)],
+        batch: &[usize],
+        action: &JobAction,
+        answer: redis::RedisResult<redis::Value>,
+        effects: &mut [Option<Effect>],
+    ) {
+        let answers = match answer {
+            Ok(answers) => answers,
+            Err(error) => {
+                for i in batch {
+                    effects[*i] = Some(answer::error(&error));
+                }
+                return;
+            }
+        };
+        let answers = reply::items(&answers);
+        for (n, i) in batch.iter().enumerate() {
+            let (id, seen) = &jobs[*i];
+            effects[*i] = match answers.get(n).map(answer::read) {
+                Some(Answer::Effect(effect)) => Some(effect),
+                Some(Answer::Done(_)) => Some(answer::done(None)),
+                Some(Answer::OtherFamily) => None,
+                Some(Answer::Broke(says)) => {
+                    let why = format!("The library's script broke off: {says}.");
+                    Some(self.confirm(queue, id, seen, action, &why).await)
+                }
+                None => Some(answer::refused("The script did not answer for this job.")),
+            };
+        }
+    }
+
+    /// [`Adapter::act_on_queue`](super::super::Adapter::act_on_queue).
+    pub(super) async fn act_on_whole(&self, queue: &QueueId, action: &QueueAction) -> Result<Effect, Trouble> {
+        queue::act(&self.link, &self.layouts, &self.scripts, queue, action).await
+    }
+}
+
+/// The keys and the order of one script.
+fn order(
+    script: &Composed,
+    queue: &QueueId,
+    jobs: &[&(String, Seen)],
+    choice: &Choice,
+    plan: &[(&'static str, Pack)],
+) -> (Vec<Vec<u8>>, Pack) {
+    let frame = Frame {
+        job: jobs.first().map(|(id, _)| key(queue, id)),
+        ..Frame::default()
+    };
+    let mut keys = script.keys(queue, &frame);
+    keys.extend(jobs.iter().skip(1).map(|(id, _)| key(queue, id)));
+    let mut order = choice.order();
+    order.extend(plan.iter().cloned());
+    order.push(("p", Pack::text(bytes_of(queue))));
+    order.push((
+        "jobs",
+        Pack::List(jobs.iter().map(|(id, seen)| target(queue, id, seen)).collect()),
+    ));
+    (keys, Pack::Map(order))
+}
+
+/// A job as the guard takes it.
+fn target(queue: &QueueId, id: &str, seen: &Seen) -> Pack {
+    let mut job = vec![("id", Pack::text(bytes_of(id))), ("key", Pack::Text(key(queue, id)))];
+    if let Some(state) = seen.state {
+        job.push(("state", Pack::text(word(state))));
+    }
+    if let Some(finished) = seen.finished_on {
+        job.push(("finished", Pack::Int(finished)));
+    }
+    if let Some(attempts) = seen.attempts {
+        job.push(("attempts", Pack::Int(i64::try_from(attempts).unwrap_or(i64::MAX))));
+    }
+    Pack::Map(job)
+}
+
+/// What the guard calls a state: what its set is called, where it has one.
+const fn word(state: JobState) -> &'static str {
+    match state {
+        JobState::WaitingChildren => "waiting-children",
+        other => other.as_str(),
+    }
+}
+
+/// Runs a script that is about no job in particular.
+async fn one(
+    link: &Link,
+    script: &Composed,
+    queue: &QueueId,
+    frame: &Frame,
+    mut order: Vec<(&'static str, Pack)>,
+) -> Result<Answer, Trouble> {
+    order.push(("p", Pack::text(bytes_of(queue))));
+    if !order.iter().any(|(name, _)| *name == "jobs") {
+        order.push((
+            "jobs",
+            Pack::List(vec![Pack::Map(vec![("key", Pack::text("")), ("id", Pack::text(""))])]),
+        ));
+    }
+    let orders = [(script.keys(queue, frame), Pack::Map(order))];
+    match script.run(link, &orders).await {
+        Ok(answers) => Ok(match answers.first() {
+            Some(Ok(answers)) => reply::items(answers)
+                .first()
+                .map_or_else(|| Answer::Broke("no answer".into()), answer::read),
+            Some(Err(error)) => Answer::Effect(answer::error(error)),
+            None => Answer::Broke("no answer".into()),
+        }),
+        Err(Silence { trouble, sent: false }) => Err(trouble),
+        Err(Silence { trouble, .. }) => Ok(Answer::Effect(Effect::Unconfirmed {
+            reason: format!("It was sent, and no answer came: {trouble} Look at the queue before you try again."),
+        })),
+    }
+}
+
+/// When a queue's layout does not hold still.
+fn unsettled() -> Effect {
+    answer::refused(
+        "What lies in the store speaks for another generation of the library each time it is looked at; a wrong guess could \
+         lose jobs. Do it with the library itself.",
+    )
+}

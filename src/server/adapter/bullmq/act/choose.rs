@@ -1,0 +1,94 @@
+//! Whose scripts may touch a queue: decided anew for every action, and checked once more inside it.
+//!
+//! Up to version 5 a pause renames the waiting list to `paused` and a resume renames it back, over whatever is there; from
+//! 6 on a pause is a flag. The wrong script on a paused queue therefore loses jobs. Where 5 cannot be told from 6:
+//!
+//! | what | script | why |
+//! |---|---|---|
+//! | brings a job into a queue that is not paused | 6 | both put it in the same place |
+//! | … that is paused | 5 | into `paused`, which a resume of either version brings back |
+//! | pause | 5 | a resume of either version undoes it; a flag alone would not stop what 5 renames back |
+//! | resume | 6, for 5 as well | it merges both lists; that of 5 renames one over the other |
+//! | obliterate | 6, for 5 as well | it knows the lists of both |
+
+use super::super::super::redis::link::Link;
+use super::super::super::{QueueId, Trouble};
+use super::super::layout::{Blocking, Layouts, Look};
+use super::super::workers;
+use super::library::{Generation, letter};
+use super::pack::Pack;
+use crate::model::family::Layout;
+use std::time::Duration;
+
+/// How old the list of workers may be.
+const WORKERS_WITHIN: Duration = Duration::from_secs(5);
+
+/// What the choice is for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Purpose {
+    /// May put a job into a waiting list, be it a parent.
+    Enqueue,
+    Pause,
+    /// Resume or obliterate.
+    Undo,
+}
+
+/// Whose scripts, and under which conditions.
+#[derive(Clone, Debug)]
+pub(super) struct Choice {
+    pub(super) generation: Generation,
+    /// The layouts for which they are right.
+    letters: String,
+    /// Whether the queue must be paused, or not, for them to be right.
+    paused: Option<bool>,
+    blocking: Option<Blocking>,
+}
+
+/// Looks at a queue now.
+pub(super) async fn look(link: &Link, layouts: &Layouts, queue: &QueueId) -> Result<Look, Trouble> {
+    if !layouts.knows_blocking(WORKERS_WITHIN) {
+        // A server that refuses the list tells nothing; the rest of the evidence has to do.
+        workers::read(link, layouts).await?;
+    }
+    layouts.look(link, queue).await
+}
+
+/// Decides.
+pub(super) fn choose(look: &Look, purpose: Purpose) -> Choice {
+    let (generation, letters, paused) = match (look.family.layout, purpose) {
+        (Layout::Bull4, _) => (Generation::Bull4, "B", None),
+        (Layout::BullMq3, _) => (Generation::V3, "3", None),
+        (Layout::BullMq4, _) => (Generation::V4, "4", None),
+        (Layout::BullMq5 | Layout::BullMq6 | Layout::BullMq5Or6, Purpose::Undo) => (Generation::V6, "56u", None),
+        (Layout::BullMq5, _) => (Generation::V5, "5", Some(look.paused)),
+        (Layout::BullMq6, _) => (Generation::V6, "6", Some(look.paused)),
+        (Layout::BullMq5Or6, Purpose::Pause) => (Generation::V5, "u", Some(look.paused)),
+        (Layout::BullMq5Or6, Purpose::Enqueue) if look.paused => (Generation::V5, "u", Some(true)),
+        (Layout::BullMq5Or6, Purpose::Enqueue) => (Generation::V6, "u", Some(false)),
+    };
+    debug_assert!(letters.contains(letter(look.family.layout)));
+    Choice {
+        generation,
+        letters: letters.to_owned(),
+        paused,
+        blocking: look.blocking,
+    }
+}
+
+impl Choice {
+    /// The part of an order that the guard checks the choice by.
+    pub(super) fn order(&self) -> Vec<(&'static str, Pack)> {
+        let mut order = vec![("letters", Pack::text(&self.letters))];
+        if let Some(paused) = self.paused {
+            order.push(("paused", Pack::Int(i64::from(paused))));
+        }
+        if let Some(blocking) = self.blocking {
+            let word = match blocking {
+                Blocking::List => "l",
+                Blocking::Marker => "m",
+            };
+            order.push(("blocking", Pack::text(word)));
+        }
+        order
+    }
+}

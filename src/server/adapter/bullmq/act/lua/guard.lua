@@ -1,0 +1,270 @@
+-- What every action begins with. Nothing here writes: whatever it raises or refuses, nothing was done.
+--
+-- The order, in MessagePack: p (what the queue's keys begin with), letters (the layouts for which the library's scripts
+-- behind this were chosen), paused (1 or 0 where that mattered to the choice), blocking (on what its workers block), jobs,
+-- and what the action itself needs.
+local order = cmsgpack.unpack(ARGV[1])
+local P = order.p .. ":"
+local call = redis.call
+local lib = {}
+
+local function kind(key)
+  local answer = call("TYPE", key)
+  return type(answer) == "table" and answer.ok or answer
+end
+
+local function is_marker(id)
+  if not id or string.sub(id, 1, 2) ~= "0:" then
+    return false
+  end
+  local due = string.sub(id, 3)
+  return due == "0" or (#due >= 13 and not string.find(due, "[^0-9.]"))
+end
+
+-- The major version that the last client wrote, where it means one of ours.
+local function major(version)
+  local package, number = string.match(version or "", "^([^:]*):(.*)$")
+  if (package ~= "bullmq" and package ~= "bullmq-pro") or number == "5.65.1" then
+    return nil
+  end
+  local first = string.match(number, "^[^.]*")
+  if first == "1" then
+    return 6
+  end
+  return string.match(first, "^[3-6]$") and tonumber(first)
+end
+
+-- The layout of a queue's keys now, and whether it is paused: layout.rs once more, in the same order.
+local function layout(p, blocking)
+  local meta = call("HMGET", p .. "meta", "paused", "version", "opts.maxLenEvents")
+  local paused = meta[1] and true or false
+  local set_apart = call("EXISTS", p .. "meta-paused") == 1
+  if not meta[3] and kind(p .. "events") ~= "stream" and (set_apart or paused or call("EXISTS", p .. "id") == 1) then
+    return "B", set_apart
+  end
+  if kind(p .. "priority") == "zset" then
+    return "3", paused
+  end
+  local version = major(meta[2])
+  local before_five = version == 3 and "3" or "4"
+  for _, list in ipairs({"wait", "paused"}) do
+    if is_marker(call("LINDEX", p .. list, 0)) or is_marker(call("LINDEX", p .. list, -1)) then
+      return before_five, paused
+    end
+  end
+  if blocking == "l" then
+    return before_five, paused
+  end
+  local older = (version == 3 or version == 4) and not blocking and call("EXISTS", p .. "marker") == 0
+  if paused and not older then
+    local waiting, aside = call("LLEN", p .. "wait"), call("LLEN", p .. "paused")
+    if aside > 0 and waiting == 0 then
+      return "5", paused
+    elseif waiting > 0 and aside == 0 then
+      return "6", paused
+    end
+  end
+  return version and tostring(version) or "u", paused
+end
+
+-- Whether the scripts that were chosen are still the right ones. Within one run nobody else can change that.
+local settled, undecided
+local function as_chosen()
+  if settled == nil then
+    local letter, paused = layout(P, order.blocking)
+    undecided = letter == "u"
+    settled = string.find(order.letters, letter, 1, true) ~= nil
+      and (order.paused == nil or (order.paused == 1) == paused)
+  end
+  return settled
+end
+
+local SCORED = {"completed", "failed", "delayed", "prioritized", "waiting-children"}
+local NEAR = 10000
+
+-- Whether an id is in a list: near either end, or, in a list too long to search, perhaps.
+local function listed(list, id)
+  if call("LPOS", list, id, "MAXLEN", NEAR) or call("LPOS", list, id, "RANK", -1, "MAXLEN", NEAR) then
+    return true
+  end
+  return call("LLEN", list) > 2 * NEAR and "perhaps"
+end
+
+-- In which state a job is, by the sets and lists and not by what its record says.
+local function place(id)
+  for _, set in ipairs(SCORED) do
+    if call("ZSCORE", P .. set, id) then
+      return set
+    end
+  end
+  if call("LPOS", P .. "active", id) then
+    return "active"
+  end
+  return (listed(P .. "wait", id) or listed(P .. "paused", id)) and "waiting" or "nowhere"
+end
+
+local function is_in(id, state)
+  if state == "active" then
+    return call("LPOS", P .. "active", id)
+  elseif state == "waiting" then
+    return place(id) == "waiting"
+  end
+  return call("ZSCORE", P .. state, id)
+end
+
+-- Whether a job is as it was shown, and in a state that the action is for. Gives an answer if not, else nil and its state.
+local function as_seen(job, fit, already)
+  if not as_chosen() then
+    return {"family"}
+  end
+  local is = kind(job.key)
+  if is ~= "hash" then
+    return is == "none" and {"gone"} or {"refused", "type", job.key}
+  end
+  -- Releases of before the versions were written leave nothing but their jobs to tell them by.
+  if undecided and call("HEXISTS", job.key, "attemptsMade") == 1 and call("HEXISTS", job.key, "atm") == 0 then
+    return {"refused", "undecided"}
+  end
+  local state = job.state
+  if not state or not is_in(job.id, state) then
+    state = place(job.id)
+    if already and already[state] then
+      return {"already", state}
+    elseif job.state then
+      return {"changed", state}
+    end
+  end
+  if already and already[state] then
+    return {"already", state}
+  elseif not fit[state] then
+    return {"changed", state, "unfit"}
+  end
+  if job.finished and tonumber(call("HGET", job.key, "finishedOn") or "") ~= job.finished then
+    return {"changed", state, "finished"}
+  end
+  if job.attempts then
+    local made = call("HMGET", job.key, "attemptsMade", "atm")
+    if (tonumber(made[1] or made[2] or "0") or 0) ~= job.attempts then
+      return {"changed", state, "attempts"}
+    end
+  end
+  return nil, state
+end
+
+local LETTERS = {string = "s", list = "l", set = "e", zset = "z", hash = "h", stream = "x"}
+local known = {}
+
+-- Whether a key has the type that the library takes for granted: half-way through a script it is too late to find out.
+local function typed(key, letter)
+  if letter == "-" then
+    return true
+  end
+  local is = known[key]
+  if not is then
+    is = kind(key)
+    known[key] = is
+  end
+  return is == "none" or LETTERS[is] == letter
+end
+
+-- A library script's keys, for this job.
+local function keys_of(script, job)
+  local keys = {}
+  for i = 1, script.n do
+    keys[i] = KEYS[script.at + i]
+  end
+  for i, suffix in pairs(script.job) do
+    keys[i] = job.key .. suffix
+  end
+  if script.state and job.from then
+    keys[script.state] = P .. job.from
+  end
+  return keys
+end
+
+-- What the library reads in the middle of its work and does not expect to be anything but a number.
+local numbers
+local function plain_meta(p)
+  local meta = call("HMGET", p .. "meta", "opts.maxLenEvents", "concurrency")
+  return (not meta[1] or string.find(meta[1], "^%d+$")) and (not meta[2] or tonumber(meta[2]))
+end
+
+-- Looks at everything that these scripts will touch for this job. Gives an answer if one of them would break off.
+local function prepared(job, ...)
+  for _, name in ipairs({...}) do
+    local script = lib[name]
+    for i, key in ipairs(keys_of(script, job)) do
+      if not typed(key, string.sub(script.kinds, i, i)) then
+        return {"refused", "type", key}
+      end
+    end
+  end
+  if numbers == nil then
+    numbers = plain_meta(P) and true or false
+    local counter = call("GET", P .. "pc")
+    if counter and not string.find(counter, "^%-?%d+$") then
+      numbers = false
+    end
+  end
+  if not numbers then
+    return {"refused", "meta"}
+  end
+end
+
+-- Runs one of the library's scripts. What it raises may have come after a write.
+local function run(name, job, args)
+  local script = lib[name]
+  local fine, answer = pcall(script.run, keys_of(script, job), args)
+  if fine then
+    return answer
+  end
+  return nil, {"broke", type(answer) == "table" and answer.err or tostring(answer)}
+end
+
+-- A key of a job taken apart as the library does it: at the last colon.
+local function apart(key)
+  local p, id = string.match(key, "^(.*:)([^:]*)$")
+  return p, id
+end
+
+-- Whether the library can find the parent of a job, and can let it go on. Gives an answer if not.
+local function parent_fits(job)
+  local parent = call("HGET", job.key, "parentKey")
+  if not parent or parent == "" or call("EXISTS", parent) == 0 then
+    return nil
+  end
+  for suffix, letter in pairs({[""] = "h", [":dependencies"] = "e", [":processed"] = "h", [":failed"] = "h", [":unsuccessful"] = "z"}) do
+    if not typed(parent .. suffix, letter) then
+      return {"refused", "type", parent .. suffix}
+    end
+  end
+  local p = apart(parent)
+  if not p or (p ~= P and call("EXISTS", p .. "id") == 0) then
+    return {"refused", "parent_id", parent}
+  end
+  if p ~= P then
+    if not plain_meta(p) then
+      return {"refused", "meta"}
+    end
+    for suffix, letter in pairs({wait = "l", paused = "l", active = "l", marker = "z", events = "x", ["waiting-children"] = "z", prioritized = "z", delayed = "z"}) do
+      if not typed(p .. suffix, letter) then
+        return {"refused", "type", p .. suffix}
+      end
+    end
+    -- A parent that goes on in a paused queue of another generation would be put where that one does not look.
+    local letter, paused = layout(p)
+    if paused and not string.find(order.letters, letter, 1, true) then
+      return {"refused", "parent_family", parent}
+    end
+  end
+end
+
+-- The store's clock, in milliseconds, as text.
+local function now_ms()
+  local time = call("TIME")
+  return string.format("%.0f", tonumber(time[1]) * 1000 + math.floor(tonumber(time[2]) / 1000))
+end
+
+local function text_of(value)
+  return value and tostring(value) or ""
+end

@@ -1,0 +1,202 @@
+//! One action as one script: the guard, the library's own text, and the step that runs it, sent by its SHA-1.
+//!
+//! The library's scripts stand in it unchanged, each in a function of its own that is given exactly the keys and
+//! arguments that the library gives it. `KEYS` holds theirs first, in their order, then those of further jobs.
+
+use super::super::super::Trouble;
+use super::super::super::redis::link::{Link, Silence};
+use super::super::super::redis::reply;
+use super::super::{below, key};
+use super::library::{Generation, Library, Role};
+use super::pack::Pack;
+use redis::{RedisError, RedisResult, Value};
+use std::collections::HashMap;
+use std::fmt::Write as _;
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
+
+const GUARD: &str = include_str!("lua/guard.lua");
+
+const LOOP: &str = "
+local answers = {}
+for i, job in ipairs(order.jobs) do
+  answers[i] = step(job)
+end
+return answers
+";
+
+/// What an action is made of: names of the library's scripts, and our own step in Lua.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Recipe {
+    /// Its name, for [`Scripts`].
+    pub(super) name: &'static str,
+    /// The library's scripts that it must have.
+    pub(super) needs: &'static [&'static str],
+    /// Those that it takes where the generation has them.
+    pub(super) likes: &'static [&'static str],
+    /// The step, after whatever it stands on.
+    pub(super) steps: &'static [&'static str],
+}
+
+/// A script ready to be sent.
+#[derive(Debug)]
+pub(super) struct Composed {
+    text: String,
+    scripts: Vec<&'static Library>,
+    sha: OnceLock<String>,
+}
+
+/// All scripts that were composed so far.
+#[derive(Debug, Default)]
+pub struct Scripts(Mutex<HashMap<(Generation, &'static str), Arc<Composed>>>);
+
+/// What the keys of a script that depend on the action are.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Frame {
+    pub(super) job: Option<Vec<u8>>,
+    pub(super) state: Option<&'static str>,
+    pub(super) source: Option<&'static str>,
+    pub(super) target: Option<&'static str>,
+    pub(super) channel: Option<&'static str>,
+    pub(super) dedup: Option<Vec<u8>>,
+}
+
+impl Scripts {
+    /// The script of an action for a generation; `None` if that lacks what it needs.
+    pub(super) fn get(&self, generation: Generation, recipe: &Recipe) -> Option<Arc<Composed>> {
+        let mut all = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(composed) = all.get(&(generation, recipe.name)) {
+            return Some(Arc::clone(composed));
+        }
+        let needed: Option<Vec<_>> = recipe.needs.iter().map(|name| generation.script(name)).collect();
+        let liked = recipe.likes.iter().filter_map(|name| generation.script(name));
+        let composed = Arc::new(compose(needed?.into_iter().chain(liked).collect(), recipe.steps));
+        all.insert((generation, recipe.name), Arc::clone(&composed));
+        Some(composed)
+    }
+}
+
+fn compose(scripts: Vec<&'static Library>, steps: &[&str]) -> Composed {
+    let mut text = String::from(GUARD);
+    let mut at = 0;
+    for script in &scripts {
+        let kinds: String = script.roles.iter().map(|role| role.kind()).collect();
+        let mut jobs = String::new();
+        let mut state = "nil".to_owned();
+        for (i, role) in (1..).zip(script.roles) {
+            match role {
+                Role::Job => _ = write!(jobs, "[{i}] = '', "),
+                Role::Lock => _ = write!(jobs, "[{i}] = ':lock', "),
+                Role::Logs => _ = write!(jobs, "[{i}] = ':logs', "),
+                Role::State => state = i.to_string(),
+                _ => {}
+            }
+        }
+        let _ = write!(
+            text,
+            "\nlib.{name} = {{n = {n}, at = {at}, kinds = '{kinds}', job = {{{jobs}}}, state = {state}}}\n\
+             lib.{name}.run = function(KEYS, ARGV)\n{body}\nend\n",
+            name = script.name,
+            n = script.roles.len(),
+            body = script.text,
+        );
+        at += script.roles.len();
+    }
+    for step in steps {
+        text.push('\n');
+        text.push_str(step);
+    }
+    text.push_str(LOOP);
+    Composed {
+        text,
+        scripts,
+        sha: OnceLock::new(),
+    }
+}
+
+impl Composed {
+    /// The keys of its scripts, in their order.
+    pub(super) fn keys(&self, queue: &str, frame: &Frame) -> Vec<Vec<u8>> {
+        let roles = self.scripts.iter().flat_map(|script| script.roles);
+        roles.map(|role| frame.key(queue, *role)).collect()
+    }
+
+    /// Sends one order after the other in one round trip. Each has its answers, or an error of its own; an error means
+    /// that the server did nothing of that order.
+    pub(super) async fn run(
+        &self,
+        link: &Link,
+        orders: &[(Vec<Vec<u8>>, Pack)],
+    ) -> Result<Vec<RedisResult<Value>>, Silence> {
+        let mut answers: Vec<Option<RedisResult<Value>>> = vec![None; orders.len()];
+        // Once for a script that the server has not seen, or has forgotten meanwhile.
+        for load in [self.sha.get().is_none(), true] {
+            if load {
+                let unsent = |trouble: Trouble| Silence { trouble, sent: false };
+                if let Err(error) = self.load(link).await.map_err(unsent)? {
+                    answers
+                        .iter_mut()
+                        .filter(|answer| answer.is_none())
+                        .for_each(|answer| *answer = Some(Err(error.clone())));
+                    break;
+                }
+            }
+            let open: Vec<usize> = (0..orders.len()).filter(|i| answers[*i].is_none()).collect();
+            let mut pipe = redis::pipe();
+            for i in &open {
+                let (keys, order) = &orders[*i];
+                pipe.cmd("EVALSHA")
+                    .arg(self.sha.get())
+                    .arg(keys.len())
+                    .arg(keys)
+                    .arg(order.bytes());
+            }
+            for (i, answer) in open.into_iter().zip(link.write(&mut pipe).await?) {
+                if !matches!(&answer, Err(error) if error.code() == Some("NOSCRIPT")) {
+                    answers[i] = Some(answer);
+                }
+            }
+            if answers.iter().all(Option::is_some) {
+                break;
+            }
+        }
+        let lost = || {
+            Err(RedisError::from(std::io::Error::other(
+                "the server forgets its scripts at once",
+            )))
+        };
+        Ok(answers.into_iter().map(|answer| answer.unwrap_or_else(lost)).collect())
+    }
+
+    /// Has the server remember the script. Loading and not `EVAL`: Redis forgets what came by `EVAL` sooner.
+    async fn load(&self, link: &Link) -> Result<RedisResult<()>, Trouble> {
+        let mut pipe = redis::pipe();
+        pipe.cmd("SCRIPT").arg("LOAD").arg(&self.text);
+        let answer = link.run(&mut pipe).await?.pop();
+        Ok(match answer {
+            Some(Ok(sha)) => {
+                let _ = self.sha.set(reply::text(&sha).unwrap_or_default());
+                Ok(())
+            }
+            Some(Err(error)) => Err(error),
+            None => Err(RedisError::from(std::io::Error::other("SCRIPT LOAD was not answered"))),
+        })
+    }
+}
+
+impl Frame {
+    fn key(&self, queue: &str, role: Role) -> Vec<u8> {
+        let job = || self.job.as_deref().unwrap_or_default();
+        let of = |suffix: Option<&str>| key(queue, suffix.unwrap_or_default());
+        match role {
+            Role::Job => job().to_vec(),
+            Role::Lock => below(job(), "lock"),
+            Role::Logs => below(job(), "logs"),
+            Role::State => of(self.state.or(Some("failed"))),
+            Role::Source => of(self.source),
+            Role::Target => of(self.target),
+            Role::Channel => of(self.channel),
+            Role::Dedup => self.dedup.clone().unwrap_or_else(|| of(Some("de:"))),
+            other => of(other.suffix()),
+        }
+    }
+}

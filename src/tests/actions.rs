@@ -1,0 +1,27 @@
+//! Actions: what was done through Drover is what the library itself would have done, and its own worker agrees.
+//!
+//! Each subject is one function over a generation of the library, and one test for each generation that has it. The
+//! library's own word on state, counts and order is asked after every action; a worker of that version then runs what
+//! should run, and nothing else.
+
+/// One test in each of these modules, for the generation of that name.
+macro_rules! on {
+    ($test:ident: $($family:ident)+) => {
+        mod $test {
+            $(#[tokio::test]
+            async fn $family() {
+                super::$test(crate::actions::bench::$family).await;
+            })+
+        }
+    };
+    ($test:ident) => {
+        on!($test: bull bullmq_3 bullmq_4 bullmq_5 bullmq_6);
+    };
+}
+
+mod bench;
+mod pause;
+mod promote;
+mod race;
+mod remove;
+mod retry;

@@ -1,0 +1,66 @@
+//! Two who do the same at once, and a worker that will not wait for either.
+
+use super::bench::{Bench, Of, done, remove, retry};
+use drover::model::action::{Effect, Seen};
+use drover::model::state::JobState;
+use drover::server::adapter::{Adapter as _, QueueId};
+use serde_json::json;
+
+const ROUNDS: usize = 1000;
+
+on!(exactly_one_of_two_wins: bull bullmq_4 bullmq_5 bullmq_6);
+async fn exactly_one_of_two_wins(family: Of) {
+    let mut bench = Bench::of(family).await;
+    let other = bench.another().await;
+    let jobs = json!({"count": ROUNDS, "data": family.failing_once()});
+    bench.oracle.ask("addMany", "q", jobs).await;
+    bench
+        .oracle
+        .ask("startWorker", "q", json!({"workerId": "w", "concurrency": 20}))
+        .await;
+    bench
+        .oracle
+        .ask(
+            "waitUntil",
+            "q",
+            json!({"state": "failed", "count": ROUNDS, "timeoutMs": 60000}),
+        )
+        .await;
+    let queue = QueueId::from("bull:q");
+    let (mut retried, mut removed) = (0, 0);
+    for id in bench.oracle.ids("q", "failed", true).await {
+        let seen = Seen {
+            state: Some(JobState::Failed),
+            ..Seen::default()
+        };
+        let jobs = [(id, seen)];
+        let (retry, remove) = (retry(), remove());
+        let (a, b) = tokio::join!(
+            bench.adapter.act(&queue, &jobs, &retry),
+            other.act(&queue, &jobs, &remove)
+        );
+        let (a, b) = (a.unwrap().remove(0), b.unwrap().remove(0));
+        match (a == done(), b == done()) {
+            (true, false) => {
+                retried += 1;
+                assert!(matches!(b, Effect::Changed { .. } | Effect::Locked { .. }), "{b:?}");
+            }
+            (false, true) => {
+                removed += 1;
+                assert_eq!(a, Effect::Gone);
+            }
+            both => panic!("{both:?}: {a:?} and {b:?}"),
+        }
+    }
+    bench
+        .oracle
+        .ask(
+            "waitUntil",
+            "q",
+            json!({"state": "completed", "count": retried, "timeoutMs": 60000}),
+        )
+        .await;
+    bench.counts_are(json!({"completed": retried})).await;
+    assert_eq!(retried + removed, ROUNDS);
+    bench.is_whole();
+}
