@@ -6,6 +6,7 @@
 
 pub mod adapter;
 pub mod args;
+pub mod audit;
 pub mod boot;
 pub mod chart;
 pub mod collect;

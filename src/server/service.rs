@@ -7,6 +7,7 @@
 //! - [`queues`]: a queue's jobs and throughput
 //! - [`jobs`]: one job, its log, its relatives, and its values as they are stored
 //! - [`fleet`]: who works, and what runs when
+//! - [`act`]: what changes something
 //! - [`stores`]: one store in full; [`weights`]: the memory its queues take
 
 use super::adapter::{FlowQuery, JobQuery, LogQuery, ReadError, Trouble};
@@ -24,6 +25,7 @@ use crate::model::store::StoreSummary;
 use std::sync::Arc;
 use std::time::Duration;
 
+pub mod act;
 pub mod fleet;
 pub mod jobs;
 pub mod queues;
@@ -56,6 +58,8 @@ pub enum Refusal {
     Busy,
     /// It could not be read.
     Unreadable(ReadError),
+    /// An action was not tried.
+    NotActed(act::NotActed),
 }
 
 impl Refusal {
@@ -106,6 +110,7 @@ impl Refusal {
                 503,
                 "Another large value of this store is being handed over. Ask again in a few seconds.".into(),
             ),
+            Self::NotActed(why) => why.parts(),
             Self::Unreadable(ReadError::BadCursor) => {
                 ("bad-cursor", "Damaged address", 400, ReadError::BadCursor.to_string())
             }
@@ -119,13 +124,7 @@ impl Refusal {
                 ("unreadable", "The store's data cannot be read", 502, what.clone())
             }
         };
-        Problem {
-            kind: format!("urn:drover:problem:{kind}"),
-            title: title.into(),
-            status,
-            detail,
-            outcome: Outcome::None,
-        }
+        Problem::new(kind, title, status, detail, Outcome::None)
     }
 }
 
@@ -147,12 +146,13 @@ pub struct Service {
     insights: Shared<QueueRef, Result<Insight, Trouble>>,
     fleet: fleet::Fleet,
     stores: stores::Stores,
+    desk: act::Desk,
 }
 
 impl Service {
     /// The use cases over a board and its collectors.
     #[must_use]
-    pub fn new(board: Arc<Board>, collectors: Vec<(String, Arc<Collector>)>) -> Self {
+    pub fn new(board: Arc<Board>, collectors: Vec<(String, Arc<Collector>)>, desk: act::Desk) -> Self {
         Self {
             board,
             collectors,
@@ -164,6 +164,7 @@ impl Service {
             insights: Shared::new(CHART),
             fleet: fleet::Fleet::default(),
             stores: stores::Stores::default(),
+            desk,
         }
     }
 

@@ -6,9 +6,11 @@ use super::config::Config;
 use super::http::assets::Assets;
 use super::http::pages::Rendered;
 use super::service::Service;
+use super::service::act::Desk;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
 
 /// The running server. Cheap to clone.
 #[derive(Clone, Debug)]
@@ -36,8 +38,10 @@ impl App {
         board: Arc<Board>,
         collectors: Vec<(String, Arc<Collector>)>,
         stop: CancellationToken,
+        tasks: TaskTracker,
     ) -> Self {
-        let service = Service::new(board.clone(), collectors.clone());
+        let desk = Desk::new(&config, tasks);
+        let service = Service::new(board.clone(), collectors.clone(), desk);
         Self(Arc::new(Parts {
             config,
             board,
