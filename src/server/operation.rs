@@ -5,7 +5,11 @@
 //! first if so asked ([`canary`]), with everything it is about to do and did in a [`journal`], so that the next process
 //! goes on where this one was killed. One operation works in a store at a time; the others queue.
 
+use crate::model::action::Effect;
+use crate::model::audit::Became;
 use crate::model::operation::{Bounds, Operation, OperationState};
+use crate::server::audit::Audit;
+use crate::server::audit::record::Record;
 use crate::server::collect::collector::Collector;
 use journal::Folder;
 use run::Run;
@@ -37,12 +41,16 @@ const KEPT: usize = 200;
 pub struct Order {
     /// The frozen selection.
     pub selection: Arc<Selection>,
+    /// What it does, in a sentence.
+    pub sentence: String,
     /// The bounds.
     pub bounds: Bounds,
     /// Who.
     pub who: String,
     /// Why.
     pub reason: String,
+    /// What was recorded of it; each is concluded when it ends.
+    pub records: Vec<Record>,
 }
 
 /// What somebody wants of an operation that is under way.
@@ -56,6 +64,18 @@ pub enum Control {
     Cancel,
 }
 
+impl Control {
+    /// The word for it.
+    #[must_use]
+    pub const fn word(self) -> &'static str {
+        match self {
+            Self::Pause => "Pause",
+            Self::Resume => "Resume",
+            Self::Cancel => "Cancel",
+        }
+    }
+}
+
 /// See the module.
 #[derive(Debug)]
 pub struct Operations {
@@ -63,7 +83,10 @@ pub struct Operations {
     /// Who has the turn in each store.
     turns: HashMap<String, Arc<tokio::sync::Mutex<()>>>,
     folder: Folder,
+    audit: Arc<Audit>,
     previews: Mutex<HashMap<String, (Instant, Arc<Selection>)>>,
+    /// Which operation came of which token.
+    started: Mutex<HashMap<String, String>>,
     /// Newest last.
     runs: Mutex<Vec<Arc<Run>>>,
     stop: CancellationToken,
@@ -79,6 +102,7 @@ impl Operations {
     pub fn open(
         folder: &Path,
         stores: impl Iterator<Item = (String, Arc<Collector>)>,
+        audit: Arc<Audit>,
         tasks: &TaskTracker,
         stop: &CancellationToken,
     ) -> std::io::Result<Arc<Self>> {
@@ -87,13 +111,17 @@ impl Operations {
         let all = Arc::new(Self {
             turns: stores.keys().map(|id| (id.clone(), Arc::default())).collect(),
             stores,
+            audit,
             previews: Mutex::default(),
+            started: Mutex::default(),
             runs: Mutex::new(folder.load(KEPT)?),
             folder,
             stop: stop.clone(),
             tasks: tasks.clone(),
         });
-        for run in all.runs().iter().filter(|run| run.is_open()) {
+        let open: Vec<_> = all.runs().iter().filter(|run| run.is_open()).cloned().collect();
+        for run in &open {
+            tracing::info!(operation = run.id(), "an operation of the process before goes on");
             all.spawn(run);
         }
         Ok(all)
@@ -127,6 +155,19 @@ impl Operations {
         token
     }
 
+    /// Its stores.
+    pub const fn stores(&self) -> &HashMap<String, Arc<Collector>> {
+        &self.stores
+    }
+
+    /// The operation that came of a token.
+    pub fn started_by(&self, token: &str) -> Option<Arc<Run>> {
+        let started = self.started.lock().unwrap_or_else(PoisonError::into_inner);
+        let id = started.get(token)?.clone();
+        drop(started);
+        self.get(&id)
+    }
+
     /// The selection behind a token, which stays usable.
     pub fn kept(&self, token: &str) -> Option<Arc<Selection>> {
         self.previews().get(token).map(|(_, selection)| selection.clone())
@@ -145,6 +186,13 @@ impl Operations {
         let run = tokio::task::spawn_blocking(move || folder.create(order))
             .await
             .map_err(std::io::Error::other)??;
+        {
+            let mut started = self.started.lock().unwrap_or_else(PoisonError::into_inner);
+            if started.len() >= KEPT {
+                started.clear();
+            }
+            started.insert(token.to_owned(), run.id().to_owned());
+        }
         self.runs().push(run.clone());
         self.spawn(&run);
         Ok(Some(run.told()))
@@ -165,16 +213,34 @@ impl Operations {
                 held
             };
             let work = async {
-                let held = tokio::select! {
-                    held = mine => held,
-                    () = run.ended_before_its_turn() => return,
-                };
-                run.work(&all.stores).await;
-                drop(held);
+                tokio::select! {
+                    held = mine => {
+                        run.work(&all.stores).await;
+                        drop(held);
+                    }
+                    () = run.ended_before_its_turn() => {}
+                }
+                all.conclude(&run).await;
             };
             // What is under way when the server ends goes on with the next process.
             all.stop.run_until_cancelled(work).await;
         });
+    }
+
+    /// Adds to the record what became of it.
+    async fn conclude(&self, run: &Run) {
+        let told = run.told();
+        for record in &run.meta().records {
+            let totals = serde_json::to_value(told.totals).unwrap_or_default();
+            let mut record = record.clone();
+            if let Some(details) = record.details.as_object_mut() {
+                details.insert("operation".into(), run.id().into());
+                details.insert("state".into(), told.state.word().into());
+                details.insert("totals".into(), totals);
+            }
+            let done = Became::Known(Effect::Done { job: None });
+            self.audit.conclude(&Arc::new(record), done).await;
+        }
     }
 
     /// All operations, the newest first.

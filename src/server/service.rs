@@ -7,12 +7,13 @@
 //! - [`queues`]: a queue's jobs and throughput
 //! - [`jobs`]: one job, its log, its relatives, and its values as they are stored
 //! - [`fleet`]: who works, and what runs when
-//! - [`act`]: what changes something
+//! - [`act`]: what changes something; [`operations`]: what changes many things
 //! - [`stores`]: one store in full; [`weights`]: the memory its queues take
 
 use super::adapter::{FlowQuery, JobQuery, LogQuery, ReadError, Trouble};
 use super::collect::board::{Board, Position};
 use super::collect::collector::Collector;
+use super::operation::Operations;
 use super::shared::Shared;
 use crate::model::error::{Outcome, Problem};
 use crate::model::flow::Flow;
@@ -28,6 +29,7 @@ use std::time::Duration;
 pub mod act;
 pub mod fleet;
 pub mod jobs;
+pub mod operations;
 pub mod queues;
 pub mod stores;
 pub mod weights;
@@ -58,6 +60,8 @@ pub enum Refusal {
     Busy,
     /// It could not be read.
     Unreadable(ReadError),
+    /// There is no such operation, or not any more.
+    NoOperation(String),
     /// An action was not tried.
     NotActed(act::NotActed),
 }
@@ -110,6 +114,12 @@ impl Refusal {
                 503,
                 "Another large value of this store is being handed over. Ask again in a few seconds.".into(),
             ),
+            Self::NoOperation(id) => (
+                "no-such-operation",
+                "No such operation",
+                404,
+                format!("No operation has the id {id:?}: the newest 200 are kept. GET /api/v1/operations lists them."),
+            ),
             Self::NotActed(why) => why.parts(),
             Self::Unreadable(ReadError::BadCursor) => {
                 ("bad-cursor", "Damaged address", 400, ReadError::BadCursor.to_string())
@@ -147,12 +157,19 @@ pub struct Service {
     fleet: fleet::Fleet,
     stores: stores::Stores,
     desk: act::Desk,
+    /// Or why there can be none.
+    operations: Result<Arc<Operations>, String>,
 }
 
 impl Service {
     /// The use cases over a board and its collectors.
     #[must_use]
-    pub fn new(board: Arc<Board>, collectors: Vec<(String, Arc<Collector>)>, desk: act::Desk) -> Self {
+    pub fn new(
+        board: Arc<Board>,
+        collectors: Vec<(String, Arc<Collector>)>,
+        desk: act::Desk,
+        operations: Result<Arc<Operations>, String>,
+    ) -> Self {
         Self {
             board,
             collectors,
@@ -165,6 +182,7 @@ impl Service {
             fleet: fleet::Fleet::default(),
             stores: stores::Stores::default(),
             desk,
+            operations,
         }
     }
 

@@ -18,6 +18,7 @@ use crate::model::action::{JobAction, Seen};
 use crate::model::filter::JobFilter;
 use crate::model::operation::Bounds;
 use crate::model::queue::QueueRef;
+use crate::server::audit::record::Record;
 use serde::{Deserialize, Serialize};
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, BufRead as _, BufReader, BufWriter, Write as _};
@@ -47,6 +48,9 @@ pub struct Meta {
     pub created: Millis,
     /// Jobs in its selection.
     pub selected: u64,
+    /// What was recorded of it.
+    #[serde(default)]
+    pub records: Vec<Record>,
 }
 
 /// What a log tells of a past process.
@@ -101,12 +105,13 @@ impl Folder {
             action: selection.action.clone(),
             filter: selection.filter.clone(),
             queues: selection.queues.iter().map(|(queue, _)| queue.clone()).collect(),
-            sentence: selection.sentence(),
+            sentence: order.sentence,
             who: order.who,
             reason: order.reason,
             bounds: order.bounds,
             created,
             selected: selection.items.len() as u64,
+            records: order.records,
         };
         let log = self.log(&id)?;
         // Last, whole and at once: with it there is an operation.

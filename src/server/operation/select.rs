@@ -115,6 +115,59 @@ impl Selection {
         }
     }
 
+    /// Exactly these jobs.
+    #[must_use]
+    pub fn of(
+        action: JobAction,
+        jobs: Vec<(QueueRef, String, Seen)>,
+        name: impl Fn(&QueueRef) -> String,
+        at: Millis,
+    ) -> Self {
+        let mut selection = Self::empty(action, JobFilter::default(), at);
+        let mut known = HashSet::new();
+        for (queue, id, seen) in jobs {
+            if !known.insert((queue.clone(), id.clone())) {
+                continue;
+            }
+            let index = match selection.queues.iter().position(|(known, _)| *known == queue) {
+                Some(index) => index,
+                None => {
+                    selection.queues.push((queue.clone(), name(&queue)));
+                    selection.queues.len() - 1
+                }
+            };
+            if selection.samples.len() < SAMPLES {
+                selection.samples.push(Sample {
+                    queue,
+                    id: id.clone(),
+                    name: String::new(),
+                    error: None,
+                    since: seen.finished_on,
+                });
+            }
+            selection.items.push(Item {
+                queue: u32::try_from(index).unwrap_or(u32::MAX),
+                id: id.into(),
+                seen,
+            });
+        }
+        selection.looked_at = selection.items.len() as u64;
+        selection.items.sort_by_key(|item| item.queue);
+        selection
+    }
+
+    /// The word of the action, as in the record.
+    #[must_use]
+    pub const fn action_word(&self) -> &'static str {
+        match self.action {
+            JobAction::Retry { .. } => "retry_many",
+            JobAction::Remove { .. } => "remove_many",
+            JobAction::Promote => "promote_many",
+            JobAction::Delay { .. } => "delay_many",
+            _ => "change_many",
+        }
+    }
+
     /// What it would do, in a sentence without an end: "Retry 41,212 failed jobs of emails in redis".
     #[must_use]
     pub fn sentence(&self) -> String {
@@ -166,37 +219,7 @@ pub fn ticked(
             "Between 1 and {TICKED_MAX} jobs can be named; for more there is a filter."
         )));
     }
-    let mut selection = Selection::empty(action, JobFilter::default(), at);
-    let mut known = HashSet::new();
-    for (queue, id, seen) in jobs {
-        if !known.insert((queue.clone(), id.clone())) {
-            continue;
-        }
-        let index = match selection.queues.iter().position(|(known, _)| *known == queue) {
-            Some(index) => index,
-            None => {
-                selection.queues.push((queue.clone(), name(&queue)));
-                selection.queues.len() - 1
-            }
-        };
-        if selection.samples.len() < SAMPLES {
-            selection.samples.push(Sample {
-                queue,
-                id: id.clone(),
-                name: String::new(),
-                error: None,
-                since: seen.finished_on,
-            });
-        }
-        selection.items.push(Item {
-            queue: u32::try_from(index).unwrap_or(u32::MAX),
-            id: id.into(),
-            seen,
-        });
-    }
-    selection.looked_at = selection.items.len() as u64;
-    selection.items.sort_by_key(|item| item.queue);
-    Ok(selection)
+    Ok(Selection::of(action, jobs, name, at))
 }
 
 /// Everything that fits a filter.

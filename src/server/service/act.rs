@@ -164,6 +164,18 @@ impl Desk {
         }
     }
 
+    /// The record.
+    #[must_use]
+    pub const fn audit(&self) -> &Arc<Audit> {
+        &self.audit
+    }
+
+    /// What a store is, such as `production`.
+    #[must_use]
+    pub fn environment(&self, store: &str) -> Option<&str> {
+        self.environments.get(store).map(String::as_str)
+    }
+
     /// Whether somebody may do something. Everything that is asked for is asked for here.
     ///
     /// # Errors
