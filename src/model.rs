@@ -15,6 +15,9 @@
 //! | [`vitals`] | one store in full: its report, what was watched and asked, what to think of it |
 //! | [`weights`] | the memory that its queues take, estimated |
 //! | [`vitals`] | one store in full: its report, what was watched and asked, memory by queue |
+//! | [`action`] | what an operator can ask for, and what became of it |
+//! | `audit` | who asked for what (on the server alone) |
+//! | `answer` | what the API answers to an action (on the server alone) |
 //! | [`condition`] | what is the matter with a store that answers |
 //! | [`job`] | a job as a row and in full |
 //! | [`look`] | what a reader wants to see of the overview: filter, order, groups, pins |
@@ -34,6 +37,10 @@
 //! | [`error`] | what a browser may know of a failure |
 
 pub mod action;
+#[cfg(feature = "ssr")]
+pub mod answer;
+#[cfg(feature = "ssr")]
+pub mod audit;
 pub mod condition;
 pub mod counts;
 pub mod error;

@@ -6,6 +6,7 @@
 
 pub mod adapter;
 pub mod args;
+pub mod audit;
 pub mod boot;
 pub mod chart;
 pub mod collect;
@@ -13,6 +14,7 @@ pub mod config;
 pub mod cron;
 pub mod http;
 pub mod limits;
+pub mod operation;
 pub mod service;
 pub mod shared;
 pub mod state;

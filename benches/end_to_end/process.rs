@@ -145,6 +145,7 @@ impl Drover {
             .env("DROVER_REDIS_URL", redis.url())
             .env("DROVER_LISTEN", format!("127.0.0.1:{port}"))
             .env("DROVER_LOG", "warn")
+            .env("DROVER_AUDIT_FILE", dir.path().join("audit.ndjson"))
             .current_dir(dir.path())
             .stdin(Stdio::null())
             .stdout(log.try_clone()?)

@@ -19,6 +19,7 @@ export class Drover {
       DROVER_LISTEN: `127.0.0.1:${drover.port}`,
       DROVER_BASE_PATH: base,
       DROVER_BEHIND_PROXY: String(behindProxy),
+      DROVER_AUDIT_FILE: join(drover.#folder, "audit.ndjson"),
       NO_COLOR: "1",
     };
     if (stores.url) drover.#env.DROVER_REDIS_URL = stores.url;

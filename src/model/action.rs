@@ -13,6 +13,7 @@ use serde::{Deserialize, Serialize};
 
 /// A job as the operator was shown it. What is not given is not checked.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[cfg_attr(feature = "ssr", derive(schemars::JsonSchema))]
 #[serde(deny_unknown_fields, default)]
 pub struct Seen {
     /// The state it was in.
@@ -28,6 +29,7 @@ pub struct Seen {
 
 /// An action on one job. The word is the last segment of its path in the API.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "ssr", derive(schemars::JsonSchema))]
 #[serde(tag = "action", rename_all = "snake_case")]
 pub enum JobAction {
     /// Has a failed or completed job run again.
@@ -93,6 +95,7 @@ pub enum JobAction {
 
 /// A job to be added.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "ssr", derive(schemars::JsonSchema))]
 #[serde(deny_unknown_fields)]
 pub struct NewJob {
     /// Its name.
@@ -118,6 +121,7 @@ pub struct NewJob {
 
 /// An action on a whole queue.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "ssr", derive(schemars::JsonSchema))]
 #[serde(tag = "action", rename_all = "snake_case")]
 pub enum QueueAction {
     /// No worker takes a new job; running ones go on.
@@ -147,6 +151,7 @@ pub enum QueueAction {
 
 /// A rate limit.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "ssr", derive(schemars::JsonSchema))]
 pub struct Rate {
     /// Jobs, at least 1.
     pub max: u32,
@@ -156,6 +161,7 @@ pub struct Rate {
 
 /// An action on one schedule.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "ssr", derive(schemars::JsonSchema))]
 #[serde(tag = "action", rename_all = "snake_case")]
 pub enum ScheduleAction {
     /// Adds a job from its template now; the plan stays as it is.
@@ -168,6 +174,7 @@ pub enum ScheduleAction {
 
 /// What a schedule does and when.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "ssr", derive(schemars::JsonSchema))]
 #[serde(deny_unknown_fields)]
 pub struct Plan {
     /// A cron pattern; this or `every_ms`.
@@ -193,6 +200,7 @@ pub struct Plan {
 
 /// The library's own script over a whole state, a batch at a time, the oldest first.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "ssr", derive(schemars::JsonSchema))]
 #[serde(tag = "sweep", rename_all = "snake_case")]
 pub enum Sweep {
     /// Retries failed or completed jobs that finished no later than `until`.
@@ -220,6 +228,7 @@ pub enum Sweep {
 
 /// What a batch of a sweep did.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "ssr", derive(schemars::JsonSchema))]
 pub struct Swept {
     /// Jobs it moved or removed.
     pub done: u64,
@@ -229,6 +238,7 @@ pub struct Swept {
 
 /// What became of an action on one target. Exactly one of these; they add up in an operation.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "ssr", derive(schemars::JsonSchema))]
 #[serde(tag = "result", rename_all = "snake_case")]
 pub enum Effect {
     /// It was done.

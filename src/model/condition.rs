@@ -10,6 +10,7 @@ use serde::{Deserialize, Serialize};
 
 /// The kinds of bad day, in the order in which they are shown.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[cfg_attr(feature = "ssr", derive(schemars::JsonSchema))]
 #[serde(rename_all = "snake_case")]
 pub enum ConditionKind {
     /// A node of a cluster, given as a single Redis.
@@ -89,6 +90,7 @@ impl ConditionKind {
 
 /// One thing that is the matter.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "ssr", derive(schemars::JsonSchema))]
 pub struct Condition {
     /// What.
     pub kind: ConditionKind,
@@ -102,6 +104,7 @@ pub struct Condition {
 
 /// Whether jobs in a store may be acted on.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "ssr", derive(schemars::JsonSchema))]
 pub struct Actions {
     /// Whether an action would be tried.
     pub allowed: bool,

@@ -69,6 +69,25 @@ impl Counts {
     }
 }
 
+#[cfg(feature = "ssr")]
+impl schemars::JsonSchema for Counts {
+    fn schema_name() -> std::borrow::Cow<'static, str> {
+        "Counts".into()
+    }
+
+    fn json_schema(_: &mut schemars::SchemaGenerator) -> schemars::Schema {
+        let number = serde_json::json!({"type": ["integer", "null"], "minimum": 0});
+        let states = JobState::ALL.map(|state| (state.as_str().to_owned(), number.clone()));
+        schemars::json_schema!({
+            "type": "object",
+            "description": "Jobs by state; null where the number is not known.",
+            "properties": serde_json::Map::from_iter(states),
+            "required": JobState::ALL.map(JobState::as_str),
+            "additionalProperties": false,
+        })
+    }
+}
+
 impl Serialize for Counts {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         let mut map = serializer.serialize_map(Some(JobState::ALL.len()))?;

@@ -4,6 +4,7 @@ use serde::{Deserialize, Serialize};
 
 /// What became of a request that failed (RFC 9457 extension member `outcome`).
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "ssr", derive(schemars::JsonSchema))]
 #[serde(rename_all = "snake_case")]
 pub enum Outcome {
     /// Nothing was done.
@@ -18,6 +19,7 @@ pub enum Outcome {
 
 /// An error as `application/problem+json` (RFC 9457).
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "ssr", derive(schemars::JsonSchema))]
 pub struct Problem {
     /// A stable name for the kind of problem.
     #[serde(rename = "type")]
@@ -30,4 +32,27 @@ pub struct Problem {
     pub detail: String,
     /// What became of the request.
     pub outcome: Outcome,
+    /// What the target of an action is now, where it is not as it was shown.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub now: Option<String>,
+    /// The id of the action in the record, where it was tried.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub audit: Option<String>,
+}
+
+#[cfg(feature = "ssr")]
+impl Problem {
+    /// A problem of a kind.
+    #[must_use]
+    pub fn new(kind: &str, title: &str, status: u16, detail: impl Into<String>, outcome: Outcome) -> Self {
+        Self {
+            kind: format!("urn:drover:problem:{kind}"),
+            title: title.into(),
+            status,
+            detail: detail.into(),
+            outcome,
+            now: None,
+            audit: None,
+        }
+    }
 }

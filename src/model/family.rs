@@ -10,6 +10,7 @@ use serde::{Deserialize, Serialize};
 
 /// A generation of the key layout.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[cfg_attr(feature = "ssr", derive(schemars::JsonSchema))]
 #[serde(rename_all = "lowercase")]
 pub enum Layout {
     /// Bull 3 and 4: Pub/Sub instead of a stream, priorities inside the waiting list.
@@ -29,6 +30,7 @@ pub enum Layout {
 
 /// What a layout was decided by.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[cfg_attr(feature = "ssr", derive(schemars::JsonSchema))]
 #[serde(rename_all = "snake_case")]
 pub enum Evidence {
     /// No event stream, and the keys that only Bull writes.
@@ -68,6 +70,7 @@ impl Evidence {
 
 /// A layout with its evidence.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[cfg_attr(feature = "ssr", derive(schemars::JsonSchema))]
 pub struct Family {
     /// The generation.
     pub layout: Layout,
@@ -77,6 +80,7 @@ pub struct Family {
 
 /// What a generation of the library may or may not have.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[cfg_attr(feature = "ssr", derive(schemars::JsonSchema))]
 #[serde(rename_all = "snake_case")]
 pub enum Feature {
     /// Prioritized jobs as a state of their own.
@@ -175,6 +179,7 @@ impl Feature {
 /// What a queue can show, as the API tells it: the states its jobs can be in, and for each feature
 /// `null` when it has it or the reason why not.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "ssr", derive(schemars::JsonSchema))]
 pub struct Capabilities {
     /// The states its jobs can be in.
     pub states: Vec<JobState>,
@@ -184,6 +189,7 @@ pub struct Capabilities {
 
 /// A feature that is missing.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "ssr", derive(schemars::JsonSchema))]
 pub struct Lack {
     /// Which.
     pub feature: Feature,

@@ -12,6 +12,7 @@ pub const BRANCH: usize = 20;
 
 /// What became of a child, as its parent has it on record.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[cfg_attr(feature = "ssr", derive(schemars::JsonSchema))]
 #[serde(rename_all = "snake_case")]
 pub enum ChildKind {
     /// Not finished, or failed without telling the parent.
@@ -67,6 +68,7 @@ impl FromStr for ChildKind {
 
 /// A job of a flow, in a line.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "ssr", derive(schemars::JsonSchema))]
 pub struct FlowNode {
     /// Its key in the store, as its relative has it on record.
     pub key: String,
@@ -96,6 +98,7 @@ pub struct FlowNode {
 
 /// A page of children of one kind.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "ssr", derive(schemars::JsonSchema))]
 pub struct Branch {
     /// Their kind.
     pub kind: ChildKind,
@@ -112,6 +115,7 @@ pub struct Branch {
 
 /// A job with its relatives.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "ssr", derive(schemars::JsonSchema))]
 pub struct Flow {
     /// From the root down to the job's parent. Empty for a root, and when only children were asked for.
     pub ancestors: Vec<FlowNode>,

@@ -7,6 +7,7 @@ use serde::{Deserialize, Serialize};
 
 /// See the module. Read when somebody looks, shared for a few seconds.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "ssr", derive(schemars::JsonSchema))]
 pub struct Insight {
     /// What holds the queue's workers back.
     pub limits: Limits,
@@ -37,6 +38,7 @@ pub struct Insight {
 
 /// What holds a queue's workers back.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "ssr", derive(schemars::JsonSchema))]
 pub struct Limits {
     /// Active jobs at once over all workers, where set (BullMQ from 5.9 on).
     pub concurrency: Option<u64>,
@@ -50,6 +52,7 @@ pub struct Limits {
 
 /// So many jobs in so much time.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "ssr", derive(schemars::JsonSchema))]
 pub struct RateLimit {
     /// Jobs.
     pub max: u64,
@@ -59,6 +62,7 @@ pub struct RateLimit {
 
 /// The event stream's size.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "ssr", derive(schemars::JsonSchema))]
 pub struct EventLog {
     /// Entries now.
     pub length: u64,
@@ -68,6 +72,7 @@ pub struct EventLog {
 
 /// What becomes of a job that has finished.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[cfg_attr(feature = "ssr", derive(schemars::JsonSchema))]
 #[serde(rename_all = "snake_case")]
 pub enum Keep {
     /// It stays.
@@ -85,6 +90,7 @@ pub enum Keep {
 
 /// A rule and how many jobs of the sample ask for it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "ssr", derive(schemars::JsonSchema))]
 pub struct Share {
     /// The rule.
     pub keep: Keep,
@@ -94,6 +100,7 @@ pub struct Share {
 
 /// How long the newest finished jobs waited and ran, in milliseconds.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "ssr", derive(schemars::JsonSchema))]
 pub struct Times {
     /// From the moment a job was ready (delay over) to its start; only jobs of a single attempt, because
     /// only the last attempt's start is kept. `None` without any.
@@ -110,6 +117,7 @@ pub struct Times {
 
 /// Half, 95 % and 99 % were at most this; the longest was `max`. Milliseconds.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "ssr", derive(schemars::JsonSchema))]
 #[expect(missing_docs, reason = "the type says it")]
 pub struct Percentiles {
     pub p50: Millis,
@@ -139,6 +147,7 @@ impl Percentiles {
 
 /// What workers that record metrics have counted.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "ssr", derive(schemars::JsonSchema))]
 pub struct Metrics {
     /// Jobs completed since recording began, kept or not.
     pub completed: u64,
@@ -150,6 +159,7 @@ pub struct Metrics {
 
 /// Active jobs whose worker is gone.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "ssr", derive(schemars::JsonSchema))]
 pub struct Lost {
     /// Active jobs that no worker holds a lock on.
     pub without_lock: u64,

@@ -8,6 +8,7 @@ use serde::{Deserialize, Serialize};
 
 /// How far a job says it is. BullMQ lets it be any JSON.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "ssr", derive(schemars::JsonSchema))]
 #[serde(rename_all = "snake_case")]
 pub enum Progress {
     /// A number, by convention 0 to 100.
@@ -47,6 +48,7 @@ pub fn cut(text: &str, max: usize) -> String {
 
 /// One line of a job list. Never holds a payload: lists are read without fetching any.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "ssr", derive(schemars::JsonSchema))]
 pub struct JobRow {
     /// The job's id, exactly.
     pub id: String,
@@ -88,6 +90,7 @@ pub struct JobRow {
 
 /// How the bytes of a value are shown.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "ssr", derive(schemars::JsonSchema))]
 #[serde(rename_all = "snake_case")]
 pub enum Form {
     /// JSON text, every digit as stored.
@@ -101,6 +104,7 @@ pub enum Form {
 
 /// A value of unknown size: as much as is shown, and how much there is.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "ssr", derive(schemars::JsonSchema))]
 pub struct Payload {
     /// Bytes in the store.
     pub size: u64,
@@ -117,6 +121,7 @@ pub struct Payload {
 
 /// A field of the job's record, as stored.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "ssr", derive(schemars::JsonSchema))]
 pub struct Field {
     /// The field's own name.
     pub name: String,
@@ -128,6 +133,7 @@ pub struct Field {
 
 /// The stack of one failed attempt.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "ssr", derive(schemars::JsonSchema))]
 pub struct Trace {
     /// The attempt it belongs to, counted from 1; `None` where the record no longer tells.
     pub attempt: Option<u32>,
@@ -143,6 +149,7 @@ pub struct Trace {
 
 /// A line of a job's log.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "ssr", derive(schemars::JsonSchema))]
 pub struct LogLine {
     /// Its number, from 1, as the log stands now.
     pub n: u64,
@@ -155,6 +162,7 @@ pub struct LogLine {
 
 /// A search through a log, from its newest line to older ones.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "ssr", derive(schemars::JsonSchema))]
 pub struct LogSearch {
     /// What was searched for; letters of either case match.
     pub q: String,
@@ -168,6 +176,7 @@ pub struct LogSearch {
 
 /// A part of a job's log.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "ssr", derive(schemars::JsonSchema))]
 pub struct LogPage {
     /// How many lines there are.
     pub total: u64,
@@ -180,6 +189,7 @@ pub struct LogPage {
 
 /// Where a job stands in the order of its state.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "ssr", derive(schemars::JsonSchema))]
 pub struct Place {
     /// Its position in the order a list of that state is shown in, counted from 1.
     pub at: u64,
@@ -189,6 +199,7 @@ pub struct Place {
 
 /// The jobs before and after this one in its state.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "ssr", derive(schemars::JsonSchema))]
 pub struct Neighbours {
     /// The one above it in the list.
     pub previous: Option<String>,
@@ -201,6 +212,7 @@ pub struct Neighbours {
 
 /// A worker's lock on a job.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "ssr", derive(schemars::JsonSchema))]
 pub struct Lock {
     /// The worker instance: the token without its counter.
     pub holder: String,
@@ -210,6 +222,7 @@ pub struct Lock {
 
 /// A job's part in deduplication.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "ssr", derive(schemars::JsonSchema))]
 pub struct Dedup {
     /// The deduplication id.
     pub id: String,
@@ -221,6 +234,7 @@ pub struct Dedup {
 
 /// Where the value of an option comes from.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "ssr", derive(schemars::JsonSchema))]
 #[serde(rename_all = "snake_case")]
 pub enum Origin {
     /// The job's own options.
@@ -233,6 +247,7 @@ pub enum Origin {
 
 /// An option as it is in force.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "ssr", derive(schemars::JsonSchema))]
 pub struct EffectiveOption {
     /// The library's name for it, in full.
     pub name: String,
@@ -244,6 +259,7 @@ pub struct EffectiveOption {
 
 /// Everything about a job.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "ssr", derive(schemars::JsonSchema))]
 pub struct JobDetail {
     /// The same facts as in a list.
     pub row: JobRow,
@@ -314,6 +330,7 @@ pub struct JobDetail {
 
 /// Children of a job, by what became of them.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "ssr", derive(schemars::JsonSchema))]
 pub struct Children {
     /// Not finished, or failed without telling the parent, which then waits for ever.
     pub pending: u64,

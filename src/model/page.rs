@@ -194,6 +194,7 @@ pub struct DeadLetters {
 
 /// In which order jobs are listed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[cfg_attr(feature = "ssr", derive(schemars::JsonSchema))]
 #[serde(rename_all = "snake_case")]
 pub enum Order {
     /// What happens next comes first: next to run, first due, begun longest ago.
@@ -235,6 +236,7 @@ impl std::str::FromStr for Order {
 
 /// One page of a job list.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "ssr", derive(schemars::JsonSchema))]
 pub struct JobPageRows {
     /// The rows, in order.
     pub rows: Vec<JobRow>,

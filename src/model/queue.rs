@@ -9,6 +9,7 @@ use std::fmt;
 
 /// The library a queue belongs to.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+#[cfg_attr(feature = "ssr", derive(schemars::JsonSchema))]
 #[serde(rename_all = "lowercase")]
 pub enum System {
     /// BullMQ on Redis.
@@ -38,6 +39,7 @@ impl fmt::Display for System {
 ///
 /// For BullMQ the id is `prefix:name`. Both parts are opaque text: either may contain `:`.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+#[cfg_attr(feature = "ssr", derive(schemars::JsonSchema))]
 pub struct QueueRef {
     /// The store's id from the configuration.
     pub store: String,
@@ -53,6 +55,7 @@ impl fmt::Display for QueueRef {
 
 /// Jobs per minute, counted from the queue's own events.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "ssr", derive(schemars::JsonSchema))]
 pub struct Rates {
     /// Jobs added per minute.
     #[serde(rename = "in")]
@@ -68,6 +71,7 @@ pub struct Rates {
 
 /// One queue, as much as the overview shows.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "ssr", derive(schemars::JsonSchema))]
 pub struct QueueSummary {
     /// The store it lives in.
     pub store: String,

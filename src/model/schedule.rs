@@ -11,6 +11,7 @@ use serde::{Deserialize, Serialize};
 
 /// Which of the library's two inventions it is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "ssr", derive(schemars::JsonSchema))]
 #[serde(rename_all = "snake_case")]
 pub enum ScheduleKind {
     /// A job scheduler of BullMQ 5 and 6, with an id and a template of its own.
@@ -32,6 +33,7 @@ impl ScheduleKind {
 
 /// One job that a schedule made.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "ssr", derive(schemars::JsonSchema))]
 pub struct Iteration {
     /// The job's id.
     pub id: String,
@@ -47,6 +49,7 @@ pub struct Iteration {
 
 /// What is known of the run before the next.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "ssr", derive(schemars::JsonSchema))]
 #[serde(rename_all = "snake_case")]
 pub enum LastRun {
     /// There has been none.
@@ -62,6 +65,7 @@ pub enum LastRun {
 
 /// One schedule.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "ssr", derive(schemars::JsonSchema))]
 pub struct Schedule {
     /// The queue its jobs go to.
     pub queue: QueueRef,
@@ -105,6 +109,7 @@ pub struct Schedule {
 
 /// A store as far as schedules are concerned.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "ssr", derive(schemars::JsonSchema))]
 pub struct Timetable {
     /// The store.
     pub store: String,
@@ -118,6 +123,7 @@ pub struct Timetable {
 
 /// A queue with more schedules than were read.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "ssr", derive(schemars::JsonSchema))]
 pub struct MoreSchedules {
     /// The queue.
     pub queue: QueueRef,
@@ -129,6 +135,7 @@ pub struct MoreSchedules {
 
 /// What runs when.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "ssr", derive(schemars::JsonSchema))]
 pub struct SchedulesPage {
     /// Each store, in the order of the configuration.
     pub stores: Vec<Timetable>,

@@ -7,6 +7,7 @@ use serde::{Deserialize, Serialize};
 
 /// Whether a store answers, and if not, what kind of silence it is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[cfg_attr(feature = "ssr", derive(schemars::JsonSchema))]
 #[serde(rename_all = "snake_case")]
 pub enum Reach {
     /// No answer yet since Drover started.
@@ -84,6 +85,7 @@ impl Reach {
 
 /// Memory as the store itself reports it, in bytes.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "ssr", derive(schemars::JsonSchema))]
 pub struct Memory {
     /// In use by data and buffers.
     pub used: u64,
@@ -95,6 +97,7 @@ pub struct Memory {
 
 /// What a store says about itself.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "ssr", derive(schemars::JsonSchema))]
 pub struct Vitals {
     /// Product and version, such as `Redis 7.0.15`.
     pub version: String,
@@ -118,6 +121,7 @@ pub struct Vitals {
 
 /// One store, as the board knows it.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "ssr", derive(schemars::JsonSchema))]
 pub struct StoreSummary {
     /// Its id from the configuration.
     pub id: String,

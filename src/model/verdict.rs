@@ -5,6 +5,7 @@ use serde::{Deserialize, Serialize};
 
 /// How much attention something deserves. Ordered: the worst comes first.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[cfg_attr(feature = "ssr", derive(schemars::JsonSchema))]
 #[serde(rename_all = "snake_case")]
 pub enum Level {
     /// Somebody should act now.
@@ -35,6 +36,7 @@ impl Level {
 
 /// A level, the rule that gave it, and one sentence for a person.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "ssr", derive(schemars::JsonSchema))]
 pub struct Verdict {
     /// How bad.
     pub level: Level,

@@ -12,6 +12,7 @@ use serde::{Deserialize, Serialize};
 
 /// An answer, or why there is none.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "ssr", derive(schemars::JsonSchema))]
 #[serde(rename_all = "snake_case")]
 pub enum Answered<T> {
     /// The answer.
@@ -43,6 +44,7 @@ impl<T> Answered<T> {
 
 /// A store as its page and the API show it.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "ssr", derive(schemars::JsonSchema))]
 pub struct StoreDetail {
     /// Its line, as everywhere.
     #[serde(flatten)]
@@ -79,6 +81,7 @@ impl StoreDetail {
 
 /// What a judgement is about.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[cfg_attr(feature = "ssr", derive(schemars::JsonSchema))]
 #[serde(rename_all = "snake_case")]
 pub enum About {
     /// Memory against its limit, and where it is going.
@@ -99,6 +102,7 @@ pub enum About {
 
 /// What to think of one part of a store.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "ssr", derive(schemars::JsonSchema))]
 pub struct Judged {
     /// Which part.
     pub about: About,
@@ -110,6 +114,7 @@ pub struct Judged {
 
 /// What `INFO` says.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "ssr", derive(schemars::JsonSchema))]
 pub struct Report {
     /// When it was read.
     pub at: Millis,
@@ -135,6 +140,7 @@ pub struct Report {
 
 /// Memory, in bytes.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "ssr", derive(schemars::JsonSchema))]
 pub struct MemoryReport {
     /// In use by data and buffers.
     pub used: Option<u64>,
@@ -154,6 +160,7 @@ pub struct MemoryReport {
 
 /// What is written to disk.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "ssr", derive(schemars::JsonSchema))]
 pub struct PersistenceReport {
     /// Whether there is an append-only file.
     pub aof: Option<bool>,
@@ -175,6 +182,7 @@ pub struct PersistenceReport {
 
 /// Copies of a store, or what it is a copy of.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "ssr", derive(schemars::JsonSchema))]
 pub struct ReplicationReport {
     /// `master` or `replica`.
     pub role: Option<String>,
@@ -188,6 +196,7 @@ pub struct ReplicationReport {
 
 /// A replica as its master sees it.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "ssr", derive(schemars::JsonSchema))]
 pub struct Replica {
     /// Host and port.
     pub address: String,
@@ -199,6 +208,7 @@ pub struct Replica {
 
 /// A master as its replica sees it.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "ssr", derive(schemars::JsonSchema))]
 pub struct MasterLink {
     /// Host and port.
     pub address: String,
@@ -214,6 +224,7 @@ pub struct MasterLink {
 
 /// Connections.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "ssr", derive(schemars::JsonSchema))]
 pub struct ClientsReport {
     /// Now.
     pub connected: Option<u64>,
@@ -227,6 +238,7 @@ pub struct ClientsReport {
 
 /// What a store has done since it started.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "ssr", derive(schemars::JsonSchema))]
 pub struct TrafficReport {
     /// Commands.
     pub commands: Option<u64>,
@@ -248,6 +260,7 @@ pub struct TrafficReport {
 
 /// One database.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "ssr", derive(schemars::JsonSchema))]
 pub struct Database {
     /// Its number.
     pub index: u32,
@@ -262,6 +275,7 @@ pub struct Database {
 /// What was measured since the board began to watch, at most an hour, and since the store's last
 /// start at most.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "ssr", derive(schemars::JsonSchema))]
 pub struct Watched {
     /// How long the figures cover, in milliseconds; 0 before there are two reports.
     pub span_ms: Millis,
@@ -285,6 +299,7 @@ pub struct Watched {
 
 /// Round trips, in microseconds.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "ssr", derive(schemars::JsonSchema))]
 pub struct Ping {
     /// Half of them took at most this.
     pub median_us: u32,
@@ -296,6 +311,7 @@ pub struct Ping {
 
 /// What was asked of a store for its page.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "ssr", derive(schemars::JsonSchema))]
 pub struct Asked {
     /// When it answered; `None` if it never has.
     pub at: Option<Millis>,
@@ -325,6 +341,7 @@ impl Asked {
 
 /// Settings of a store, as `CONFIG GET` gives them; one that a server does not know is `None`.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "ssr", derive(schemars::JsonSchema))]
 pub struct Settings {
     /// `appendfsync`: `always`, `everysec` or `no`.
     pub fsync: Option<String>,
@@ -340,6 +357,7 @@ pub struct Settings {
 
 /// An entry of the slow log.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "ssr", derive(schemars::JsonSchema))]
 pub struct SlowCommand {
     /// Its number in the log.
     pub id: i64,
@@ -355,6 +373,7 @@ pub struct SlowCommand {
 
 /// A kind of delay that the latency monitor saw.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "ssr", derive(schemars::JsonSchema))]
 pub struct LatencyEvent {
     /// Its name, such as `fork`.
     pub event: String,
@@ -368,6 +387,7 @@ pub struct LatencyEvent {
 
 /// A Pub/Sub channel.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "ssr", derive(schemars::JsonSchema))]
 pub struct Channel {
     /// Its name.
     pub name: String,
@@ -377,6 +397,7 @@ pub struct Channel {
 
 /// A drawing of the last hour.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "ssr", derive(schemars::JsonSchema))]
 pub struct Drawing {
     /// What it is of.
     pub of: Series,
@@ -386,6 +407,7 @@ pub struct Drawing {
 
 /// What is drawn.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[cfg_attr(feature = "ssr", derive(schemars::JsonSchema))]
 #[serde(rename_all = "snake_case")]
 pub enum Series {
     /// Memory in use.
@@ -434,6 +456,7 @@ impl std::str::FromStr for Series {
 
 /// A store's page.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "ssr", derive(schemars::JsonSchema))]
 pub struct StorePage {
     /// The store.
     pub detail: StoreDetail,

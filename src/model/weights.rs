@@ -16,6 +16,7 @@ pub const SAMPLE_MAX: u32 = 500;
 
 /// Memory by queue, from a sample of jobs.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "ssr", derive(schemars::JsonSchema))]
 pub struct MemoryByQueue {
     /// When the jobs were weighed.
     pub at: Millis,
@@ -53,6 +54,7 @@ pub const PAYLOADS_SHOWN: usize = 10;
 
 /// What one queue takes, in bytes.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "ssr", derive(schemars::JsonSchema))]
 pub struct QueueMemory {
     /// Which queue.
     pub queue: QueueRef,
@@ -74,6 +76,7 @@ pub struct QueueMemory {
 
 /// What the jobs of one state take.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "ssr", derive(schemars::JsonSchema))]
 pub struct StateMemory {
     /// The state.
     pub state: JobState,
@@ -87,6 +90,7 @@ pub struct StateMemory {
 
 /// A job with a large payload.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "ssr", derive(schemars::JsonSchema))]
 pub struct LargePayload {
     /// Its queue.
     pub queue: QueueRef,

@@ -12,6 +12,7 @@ use serde::{Deserialize, Serialize};
 
 /// What the command a worker blocks in tells of its library.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[cfg_attr(feature = "ssr", derive(schemars::JsonSchema))]
 #[serde(rename_all = "snake_case")]
 pub enum Generation {
     /// It takes jobs off the waiting list with `BRPOPLPUSH` or `BLMOVE`: Bull, or BullMQ up to 4.
@@ -33,6 +34,7 @@ impl Generation {
 
 /// One connected worker.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "ssr", derive(schemars::JsonSchema))]
 pub struct Worker {
     /// The number of its connection, which the store gives out once.
     pub id: u64,
@@ -52,6 +54,7 @@ pub struct Worker {
 
 /// Whether a queue has somebody to do its work.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[cfg_attr(feature = "ssr", derive(schemars::JsonSchema))]
 #[serde(rename_all = "snake_case")]
 pub enum Standing {
     /// Work waits, and nobody is there to do it.
@@ -70,6 +73,7 @@ pub enum Standing {
 
 /// One queue and who serves it.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "ssr", derive(schemars::JsonSchema))]
 pub struct Crew {
     /// The queue.
     pub queue: QueueRef,
@@ -135,6 +139,7 @@ impl Crew {
 
 /// What a store says of its connections.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "ssr", derive(schemars::JsonSchema))]
 pub struct Roster {
     /// The store.
     pub store: String,
@@ -148,6 +153,7 @@ pub struct Roster {
 
 /// How many workers carry a name, over all queues shown.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "ssr", derive(schemars::JsonSchema))]
 pub struct NameCount {
     /// The name; `None` for workers without one.
     pub name: Option<String>,
@@ -159,6 +165,7 @@ pub struct NameCount {
 
 /// Who serves what.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "ssr", derive(schemars::JsonSchema))]
 pub struct WorkersPage {
     /// Each store, in the order of the configuration.
     pub stores: Vec<Roster>,
@@ -178,6 +185,7 @@ pub struct WorkersPage {
 
 /// Which part of the fleet, as it stands in an address.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[cfg_attr(feature = "ssr", derive(schemars::JsonSchema))]
 pub struct FleetFilter {
     /// Only what has this text in a name, an id or an address, in any case of letters; empty for all.
     pub q: String,

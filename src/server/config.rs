@@ -31,6 +31,12 @@ pub struct Config {
     pub behind_proxy: bool,
     /// Event streams served at once; more are refused with 503.
     pub max_streams: usize,
+    /// Whether nothing may be changed: the one switch, whoever asks.
+    pub read_only: bool,
+    /// What this installation is, such as `production`; part of every sentence about an action.
+    pub environment: Option<String>,
+    /// The record of everything that was asked for.
+    pub audit_file: PathBuf,
     /// The stores, at least one.
     pub stores: Vec<Store>,
     /// Which log lines are written, as `tracing` filter directives.
@@ -63,6 +69,8 @@ pub struct Store {
     pub prefixes: Vec<String>,
     /// Exactly these queues, as `prefix:name`; empty to search.
     pub queues: Vec<String>,
+    /// What it is, where that differs from the whole installation.
+    pub environment: Option<String>,
 }
 
 impl fmt::Debug for Store {
@@ -230,6 +238,15 @@ fn check(raw: file::Raw, path: Option<PathBuf>, env: Env<'_>, problems: Vec<Stri
     let behind_proxy = r.read("behind_proxy: true or false", proxy_raw, false);
     let streams_raw = r.pick("DROVER_MAX_STREAMS", server.max_streams.map(|n| n.to_string()), "10000");
     let max_streams = r.read("max_streams: a number", streams_raw, 10_000);
+    let read_only_raw = r.pick("DROVER_READ_ONLY", server.read_only.map(|b| b.to_string()), "false");
+    let read_only = r.read("read_only: true or false", read_only_raw, false);
+    let (environment, environment_source) = r.pick("DROVER_ENVIRONMENT", server.environment, "");
+    let environment = label(&mut r, &environment_source.to_string(), environment);
+    let (audit_file, _) = r.pick("DROVER_AUDIT_FILE", raw.audit.unwrap_or_default().file, "");
+    let audit_file = match audit_file.as_str() {
+        "" => default_audit_file(env),
+        file => PathBuf::from(file),
+    };
     let (log, _) = r.pick("DROVER_LOG", server.log, "info");
     let format_raw = r.pick("DROVER_LOG_FORMAT", server.log_format, "text");
     let log_format = match format_raw.0.as_str() {
@@ -271,6 +288,9 @@ fn check(raw: file::Raw, path: Option<PathBuf>, env: Env<'_>, problems: Vec<Stri
             base_path,
             behind_proxy,
             max_streams,
+            read_only,
+            environment,
+            audit_file,
             stores,
             log,
             log_format,
@@ -280,6 +300,30 @@ fn check(raw: file::Raw, path: Option<PathBuf>, env: Env<'_>, problems: Vec<Stri
     } else {
         Err(Problems(r.problems))
     }
+}
+
+/// A word or two for people: it stands in sentences.
+fn label(r: &mut Reader<'_>, at: &str, text: String) -> Option<String> {
+    if text.chars().count() > 40 || text.chars().any(char::is_control) {
+        r.problems.push(format!(
+            "{at}: environment: at most 40 characters on one line, such as production"
+        ));
+    }
+    Some(text).filter(|text| !text.is_empty())
+}
+
+/// Where state is kept: as the service manager says, else as the user's desktop does, else where services do.
+fn default_audit_file(env: Env<'_>) -> PathBuf {
+    let set = |name: &str| env(name).filter(|value| value.starts_with('/')).map(PathBuf::from);
+    let folder = set("STATE_DIRECTORY")
+        .or_else(|| set("XDG_STATE_HOME").map(|home| home.join("drover")))
+        .or_else(|| {
+            let home = set("HOME").filter(|home| home.parent().is_some())?;
+            Some(home.join(".local/state/drover"))
+        });
+    folder
+        .unwrap_or_else(|| PathBuf::from("/var/lib/drover"))
+        .join("audit.ndjson")
 }
 
 fn stores(r: &mut Reader<'_>, raw: Vec<file::Store>, warnings: &mut Vec<String>) -> Vec<Store> {
@@ -313,6 +357,7 @@ fn stores(r: &mut Reader<'_>, raw: Vec<file::Store>, warnings: &mut Vec<String>)
             r.problems.push(format!("{at}: has no id: write id = \"a-short-name\""));
             continue;
         };
+        let environment = label(r, &at, store.environment.unwrap_or_default());
         if let Some(url) = url {
             stores.push((
                 at,
@@ -321,6 +366,7 @@ fn stores(r: &mut Reader<'_>, raw: Vec<file::Store>, warnings: &mut Vec<String>)
                     url,
                     prefixes: store.prefixes.unwrap_or_default(),
                     queues: store.queues.unwrap_or_default(),
+                    environment,
                 },
             ));
         }
@@ -333,6 +379,7 @@ fn stores(r: &mut Reader<'_>, raw: Vec<file::Store>, warnings: &mut Vec<String>)
             url,
             prefixes: vec![],
             queues: vec![],
+            environment: None,
         };
         stores.push(("DROVER_REDIS_URL".into(), store));
     }

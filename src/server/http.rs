@@ -7,8 +7,10 @@
 pub mod api;
 pub mod assets;
 pub mod base_path;
+pub mod caller;
 pub mod events;
 pub mod health;
+pub mod openapi;
 pub mod pages;
 pub mod problem;
 pub mod router;
@@ -18,6 +20,7 @@ use super::state::App;
 use axum::ServiceExt;
 use axum::extract::Request;
 use axum::serve::ListenerExt as _;
+use std::net::SocketAddr;
 use std::time::Duration;
 use tokio::net::{TcpListener, TcpStream};
 use tokio_util::sync::CancellationToken;
@@ -34,7 +37,8 @@ const STALLED: Duration = Duration::from_secs(30);
 pub async fn serve(app: App, listener: TcpListener, stop: CancellationToken) -> std::io::Result<()> {
     let listener = listener.tap_io(tune);
     let service = base_path::Strip::new(app.config().base_path.clone(), router::router(app));
-    axum::serve(listener, ServiceExt::<Request>::into_make_service(service))
+    let service = ServiceExt::<Request>::into_make_service_with_connect_info::<SocketAddr>(service);
+    axum::serve(listener, service)
         .with_graceful_shutdown(stop.cancelled_owned())
         .await
 }

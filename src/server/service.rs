@@ -7,11 +7,13 @@
 //! - [`queues`]: a queue's jobs and throughput
 //! - [`jobs`]: one job, its log, its relatives, and its values as they are stored
 //! - [`fleet`]: who works, and what runs when
+//! - [`act`]: what changes something; [`operations`]: what changes many things
 //! - [`stores`]: one store in full; [`weights`]: the memory its queues take
 
 use super::adapter::{FlowQuery, JobQuery, LogQuery, ReadError, Trouble};
 use super::collect::board::{Board, Position};
 use super::collect::collector::Collector;
+use super::operation::Operations;
 use super::shared::Shared;
 use crate::model::error::{Outcome, Problem};
 use crate::model::flow::Flow;
@@ -24,8 +26,10 @@ use crate::model::store::StoreSummary;
 use std::sync::Arc;
 use std::time::Duration;
 
+pub mod act;
 pub mod fleet;
 pub mod jobs;
+pub mod operations;
 pub mod queues;
 pub mod stores;
 pub mod weights;
@@ -56,6 +60,10 @@ pub enum Refusal {
     Busy,
     /// It could not be read.
     Unreadable(ReadError),
+    /// There is no such operation, or not any more.
+    NoOperation(String),
+    /// An action was not tried.
+    NotActed(act::NotActed),
 }
 
 impl Refusal {
@@ -106,6 +114,13 @@ impl Refusal {
                 503,
                 "Another large value of this store is being handed over. Ask again in a few seconds.".into(),
             ),
+            Self::NoOperation(id) => (
+                "no-such-operation",
+                "No such operation",
+                404,
+                format!("No operation has the id {id:?}: the newest 200 are kept. GET /api/v1/operations lists them."),
+            ),
+            Self::NotActed(why) => why.parts(),
             Self::Unreadable(ReadError::BadCursor) => {
                 ("bad-cursor", "Damaged address", 400, ReadError::BadCursor.to_string())
             }
@@ -119,13 +134,7 @@ impl Refusal {
                 ("unreadable", "The store's data cannot be read", 502, what.clone())
             }
         };
-        Problem {
-            kind: format!("urn:drover:problem:{kind}"),
-            title: title.into(),
-            status,
-            detail,
-            outcome: Outcome::None,
-        }
+        Problem::new(kind, title, status, detail, Outcome::None)
     }
 }
 
@@ -147,12 +156,20 @@ pub struct Service {
     insights: Shared<QueueRef, Result<Insight, Trouble>>,
     fleet: fleet::Fleet,
     stores: stores::Stores,
+    desk: act::Desk,
+    /// Or why there can be none.
+    operations: Result<Arc<Operations>, String>,
 }
 
 impl Service {
     /// The use cases over a board and its collectors.
     #[must_use]
-    pub fn new(board: Arc<Board>, collectors: Vec<(String, Arc<Collector>)>) -> Self {
+    pub fn new(
+        board: Arc<Board>,
+        collectors: Vec<(String, Arc<Collector>)>,
+        desk: act::Desk,
+        operations: Result<Arc<Operations>, String>,
+    ) -> Self {
         Self {
             board,
             collectors,
@@ -164,6 +181,8 @@ impl Service {
             insights: Shared::new(CHART),
             fleet: fleet::Fleet::default(),
             stores: stores::Stores::default(),
+            desk,
+            operations,
         }
     }
 

@@ -32,6 +32,12 @@ impl<K: Eq + Hash + Clone, V: Clone> Shared<K, V> {
         }
     }
 
+    /// Forgets answers: what they were about has changed.
+    pub fn forget(&self, of: impl Fn(&K) -> bool) {
+        let mut answers = self.answers.lock().unwrap_or_else(PoisonError::into_inner);
+        answers.retain(|question, _| !of(question));
+    }
+
     /// The answer to `question`: a remembered one, the one that is on its way, or a new one.
     pub async fn get<F: Future<Output = V>>(&self, question: K, ask: impl FnOnce() -> F) -> V {
         let cell = {

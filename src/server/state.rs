@@ -5,10 +5,13 @@ use super::collect::collector::Collector;
 use super::config::Config;
 use super::http::assets::Assets;
 use super::http::pages::Rendered;
+use super::operation::Operations;
 use super::service::Service;
+use super::service::act::Desk;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
 
 /// The running server. Cheap to clone.
 #[derive(Clone, Debug)]
@@ -36,8 +39,17 @@ impl App {
         board: Arc<Board>,
         collectors: Vec<(String, Arc<Collector>)>,
         stop: CancellationToken,
+        tasks: TaskTracker,
     ) -> Self {
-        let service = Service::new(board.clone(), collectors.clone());
+        let folder = config.audit_file.with_file_name("operations");
+        let desk = Desk::new(&config, tasks.clone());
+        let operations = Operations::open(&folder, collectors.iter().cloned(), desk.audit().clone(), &tasks, &stop);
+        let operations = operations.map_err(|error| {
+            let why = format!("operations cannot be kept in {}: {error}", folder.display());
+            tracing::error!("{why}");
+            why
+        });
+        let service = Service::new(board.clone(), collectors.clone(), desk, operations);
         Self(Arc::new(Parts {
             config,
             board,

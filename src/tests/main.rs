@@ -5,6 +5,7 @@
 
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
 
+mod act_api;
 mod actions;
 mod bad_data;
 mod bad_days;

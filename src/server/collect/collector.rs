@@ -134,6 +134,23 @@ impl Collector {
         &self.link
     }
 
+    /// How far the store's clock is ahead of ours, in milliseconds; 0 while that is not known.
+    pub fn ahead(&self) -> Millis {
+        self.state().offset.ahead().unwrap_or(0)
+    }
+
+    /// Whether the store may be changed now, and why not.
+    pub fn actions(&self) -> Actions {
+        self.state().summary.actions.clone()
+    }
+
+    /// Has a queue counted with the next poll: something was done to it that its events may not tell.
+    pub fn doubt(&self, queue: &str) {
+        if let Some(track) = self.state().tracks.get_mut(queue) {
+            track.doubt();
+        }
+    }
+
     /// Every queue that is known now.
     pub fn queues(&self) -> Vec<QueueId> {
         self.state().tracks.keys().cloned().collect()

@@ -12,6 +12,7 @@ use serde::Deserialize;
 pub struct Raw {
     pub server: Option<Server>,
     pub auth: Option<Auth>,
+    pub audit: Option<Audit>,
     pub store: Option<Vec<Store>>,
     /// Names of the built assets, shared with the build; last in the file, where its readers look.
     pub package: Option<toml::Table>,
@@ -29,6 +30,8 @@ pub struct Server {
     pub base_path: Option<String>,
     pub behind_proxy: Option<bool>,
     pub max_streams: Option<u32>,
+    pub read_only: Option<bool>,
+    pub environment: Option<String>,
     pub log: Option<String>,
     pub log_format: Option<String>,
 }
@@ -44,6 +47,17 @@ pub struct Auth {
     pub mode: Option<String>,
 }
 
+/// `[audit]`
+#[derive(Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields)]
+#[expect(
+    missing_docs,
+    reason = "each field is a key of the file; `Config` says what they mean"
+)]
+pub struct Audit {
+    pub file: Option<String>,
+}
+
 /// `[[store]]`
 #[derive(Debug, Default, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -57,6 +71,7 @@ pub struct Store {
     pub url_file: Option<String>,
     pub prefixes: Option<Vec<String>>,
     pub queues: Option<Vec<String>>,
+    pub environment: Option<String>,
 }
 
 /// Reads the text of the file.

@@ -24,6 +24,10 @@ pub fn print(config: &Config) -> String {
     let _ = writeln!(out, "base_path = {}", text(base));
     let _ = writeln!(out, "behind_proxy = {}", config.behind_proxy);
     let _ = writeln!(out, "max_streams = {}", config.max_streams);
+    let _ = writeln!(out, "read_only = {}", config.read_only);
+    if let Some(environment) = &config.environment {
+        let _ = writeln!(out, "environment = {}", text(environment));
+    }
     let _ = writeln!(out, "log = {}", text(&config.log));
     let format = match config.log_format {
         LogFormat::Text => "text",
@@ -31,12 +35,17 @@ pub fn print(config: &Config) -> String {
     };
     let _ = writeln!(out, "log_format = {}", text(format));
     let _ = writeln!(out, "\n[auth]\nmode = \"none\"");
+    let _ = writeln!(out, "\n[audit]");
+    let _ = writeln!(out, "file = {}", text(&config.audit_file.to_string_lossy()));
     for store in &config.stores {
         let _ = writeln!(out, "\n[[store]]");
         let _ = writeln!(out, "id = {}", text(&store.id));
         let _ = writeln!(out, "url = {}", text(&mask_url(&store.url)));
         let _ = writeln!(out, "prefixes = {}", list(&store.prefixes));
         let _ = writeln!(out, "queues = {}", list(&store.queues));
+        if let Some(environment) = &store.environment {
+            let _ = writeln!(out, "environment = {}", text(environment));
+        }
     }
     out
 }

@@ -87,8 +87,30 @@ fn secrets_come_from_files_too_and_are_never_printed() {
 }
 
 #[test]
+fn actions_are_recorded_where_state_is_kept() {
+    let redis = ("DROVER_REDIS_URL", "redis://h");
+    for (vars, file) in [
+        (vec![], "/var/lib/drover/audit.ndjson"),
+        (vec![("HOME", "/home/a")], "/home/a/.local/state/drover/audit.ndjson"),
+        (vec![("HOME", "/")], "/var/lib/drover/audit.ndjson"),
+        (
+            vec![("HOME", "/home/a"), ("XDG_STATE_HOME", "/s")],
+            "/s/drover/audit.ndjson",
+        ),
+        (
+            vec![("XDG_STATE_HOME", "/s"), ("STATE_DIRECTORY", "/t")],
+            "/t/audit.ndjson",
+        ),
+        (vec![("DROVER_AUDIT_FILE", "a.log"), ("HOME", "/home/a")], "a.log"),
+    ] {
+        let config = load_with("", &[&[redis], vars.as_slice()].concat()).unwrap();
+        assert_eq!(config.audit_file, Path::new(file), "{vars:?}");
+    }
+}
+
+#[test]
 fn what_is_printed_can_be_read_again() {
-    let file = "[[store]]\nid = \"a\"\nurl = \"redis://h:1\"\nprefixes = [\"bull\"]\nqueues = [\"bull:x\"]\n";
+    let file = "[server]\nread_only = true\nenvironment = \"production\"\n[[store]]\nid = \"a\"\nurl = \"redis://h:1\"\nprefixes = [\"bull\"]\nqueues = [\"bull:x\"]\nenvironment = \"eu\"\n";
     let config = load_with(file, &[]).unwrap();
     let again = load_with(&print::print(&config), &[]).unwrap();
     assert_eq!(

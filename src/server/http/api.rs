@@ -1,5 +1,6 @@
 //! The API, `/api/v1`: the same answers as the pages, as JSON.
 //!
+//! - [`act`]: what changes something, and the record of it
 //! - [`mod@job`]: what hangs on a job
 
 use super::problem::refuse;
@@ -19,12 +20,14 @@ use axum::Json;
 use axum::extract::{Path, Query, State};
 use axum::http::StatusCode;
 use axum::response::{IntoResponse, Response};
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
+pub mod act;
 pub mod job;
 
 /// A list with the moment it is true for.
-#[derive(Debug, Serialize)]
+#[derive(Debug, JsonSchema, Serialize)]
 pub struct Listing<T> {
     items: Vec<T>,
     /// The position in the event stream that the items belong to.
@@ -70,7 +73,7 @@ pub async fn store_memory(
 }
 
 /// A queue with what its library's generation can do.
-#[derive(Debug, Serialize)]
+#[derive(Debug, JsonSchema, Serialize)]
 pub struct QueueAnswer {
     #[serde(flatten)]
     queue: QueueSummary,
@@ -95,7 +98,7 @@ pub async fn queues(State(app): State<App>) -> Json<Listing<QueueAnswer>> {
 }
 
 /// One queue in full.
-#[derive(Debug, Serialize)]
+#[derive(Debug, JsonSchema, Serialize)]
 pub struct QueueInFull {
     #[serde(flatten)]
     queue: QueueAnswer,

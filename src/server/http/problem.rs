@@ -2,8 +2,9 @@
 
 use crate::model::error::{Outcome, Problem};
 use crate::server::service::Refusal;
+use crate::server::service::act::NotActed;
 use axum::Json;
-use axum::http::{HeaderValue, StatusCode, header};
+use axum::http::{HeaderValue, Method, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 
 impl IntoResponse for Problem {
@@ -21,10 +22,15 @@ impl IntoResponse for Problem {
 impl IntoResponse for Refusal {
     fn into_response(self) -> Response {
         let mut response = self.problem().into_response();
-        if self == Self::Busy {
-            response
-                .headers_mut()
-                .insert(header::RETRY_AFTER, HeaderValue::from_static("3"));
+        let again = match &self {
+            Self::Busy => Some("3"),
+            Self::NotActed(NotActed::KeyRunning) => Some("1"),
+            Self::NotActed(NotActed::NotNow(_) | NotActed::NoAudit(_)) => Some("5"),
+            _ => None,
+        };
+        if let Some(seconds) = again {
+            let value = HeaderValue::from_static(seconds);
+            response.headers_mut().insert(header::RETRY_AFTER, value);
         }
         response
     }
@@ -33,13 +39,7 @@ impl IntoResponse for Refusal {
 /// A problem of the request itself.
 #[must_use]
 pub fn refuse(status: StatusCode, kind: &str, title: &str, detail: impl Into<String>) -> Problem {
-    Problem {
-        kind: format!("urn:drover:problem:{kind}"),
-        title: title.into(),
-        status: status.as_u16(),
-        detail: detail.into(),
-        outcome: Outcome::None,
-    }
+    Problem::new(kind, title, status.as_u16(), detail, Outcome::None)
 }
 
 /// For addresses below `/api` that mean nothing.
@@ -49,5 +49,17 @@ pub async fn no_such_route() -> Problem {
         "no-such-route",
         "No such route",
         "The API has stores, queues and jobs below /api/v1; the README lists the routes.",
+    )
+}
+
+/// For an address that is there, and another method.
+pub async fn no_such_method(method: Method) -> Problem {
+    refuse(
+        StatusCode::METHOD_NOT_ALLOWED,
+        "no-such-method",
+        "No such method",
+        format!(
+            "This address does not take {method}. GET reads, POST acts; openapi.json below /api/v1 lists what there is."
+        ),
     )
 }

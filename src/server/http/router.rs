@@ -1,10 +1,11 @@
 //! Every route on one screen. All of them also answer below the base path.
 
-use super::{api, assets, events, health, pages, problem, security};
+use super::{api, assets, events, health, openapi, pages, problem, security};
 use crate::server::state::App;
 use axum::Router;
+use axum::extract::DefaultBodyLimit;
 use axum::middleware::{from_fn_with_state, map_response};
-use axum::routing::{get, post};
+use axum::routing::{any, get, post};
 
 /// The board, rooted at `/`.
 pub fn router(app: App) -> Router {
@@ -32,7 +33,10 @@ pub fn router(app: App) -> Router {
         .route("/api/v1/stores/{store}/memory", get(api::store_memory))
         .route("/api/v1/queues", get(api::queues))
         .route("/api/v1/queues/{store}/{queue}", get(api::queue))
-        .route("/api/v1/queues/{store}/{queue}/jobs", get(api::jobs))
+        .route(
+            "/api/v1/queues/{store}/{queue}/jobs",
+            get(api::jobs).post(api::act::add),
+        )
         .route("/api/v1/queues/{store}/{queue}/jobs/{job}", get(api::job))
         .route("/api/v1/workers", get(pages::workers::workers_json))
         .route("/api/v1/schedules", get(pages::schedules::schedules_json))
@@ -42,7 +46,18 @@ pub fn router(app: App) -> Router {
             "/api/v1/queues/{store}/{queue}/jobs/{job}/fields/{field}",
             get(api::job::field),
         )
-        .route("/api/{*rest}", get(problem::no_such_route))
+        .route("/api/v1/queues/{store}/{queue}/{action}", post(api::act::queue))
+        .route(
+            "/api/v1/queues/{store}/{queue}/jobs/{job}/{action}",
+            post(api::act::job),
+        )
+        .route(
+            "/api/v1/schedules/{store}/{queue}/{key}/{action}",
+            post(api::act::schedule),
+        )
+        .route("/api/v1/audit", get(api::act::audit))
+        .route("/api/v1/openapi.json", get(openapi::document))
+        .route("/api/{*rest}", any(problem::no_such_route))
         // streams
         .route("/events", get(events::stream))
         // Drover itself
@@ -50,6 +65,8 @@ pub fn router(app: App) -> Router {
         .route("/readyz", get(health::ready))
         .route("/metrics", get(health::metrics))
         .fallback(pages::not_found)
+        .method_not_allowed_fallback(problem::no_such_method)
+        .layer(DefaultBodyLimit::max(api::act::REQUEST_MAX))
         .layer(map_response(security::cache_nothing_by_default))
         .layer(from_fn_with_state(app.clone(), security::guard))
         .with_state(app)

@@ -92,15 +92,27 @@ fn refusal(behind_proxy: bool, request: &Request) -> Option<Problem> {
             ));
         }
     }
-    (!matches!(*request.method(), Method::GET | Method::HEAD | Method::OPTIONS) && !same_origin(request.headers())).then(|| {
-        refuse(
+    if matches!(*request.method(), Method::GET | Method::HEAD | Method::OPTIONS) {
+        return None;
+    }
+    match origin_of(request) {
+        Origin::ThisBoard | Origin::Program => None,
+        Origin::Elsewhere => Some(refuse(
             StatusCode::FORBIDDEN,
             "cross-site",
             "Not from this page",
-            "The browser says that another site made this request, or does not say who did. If a proxy is in front, let it pass \
-             the Origin, Host and Sec-Fetch-Site headers on.",
-        )
-    })
+            "The browser says that another site made this request. If a proxy is in front, let it pass the Origin, Host and \
+             Sec-Fetch-Site headers on as they are.",
+        )),
+        Origin::Unsaid => Some(refuse(
+            StatusCode::FORBIDDEN,
+            "cross-site",
+            "Not from this page",
+            "The request does not say where it was made. A browser does: if a proxy is in front, let it pass the Origin, Host \
+             and Sec-Fetch-Site headers on. A program that calls the API sends the headers X-Drover: 1 and Content-Type: \
+             application/json.",
+        )),
+    }
 }
 
 fn names_this_machine(headers: &HeaderMap) -> bool {
@@ -115,17 +127,54 @@ fn names_this_machine(headers: &HeaderMap) -> bool {
     name.eq_ignore_ascii_case("localhost") || name.parse::<std::net::IpAddr>().is_ok_and(|ip| ip.is_loopback())
 }
 
-/// Whether an unsafe request was made by a page of this board. Browsers say so themselves; where
-/// they do not (plain HTTP to a name that is not localhost), the origin must be the host asked.
-fn same_origin(headers: &HeaderMap) -> bool {
-    let get = |name: header::HeaderName| headers.get(name).and_then(|value| value.to_str().ok());
-    if let Some(site) = headers.get("sec-fetch-site").and_then(|value| value.to_str().ok()) {
-        return site == "same-origin";
+/// Who made an unsafe request.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Origin {
+    /// A page of this board.
+    ThisBoard,
+    /// A program that calls the API.
+    Program,
+    /// A page of another site, or nobody's.
+    Elsewhere,
+    /// It does not tell.
+    Unsaid,
+}
+
+/// The header with which a program says that it is no browser.
+const PROGRAM: &str = "x-drover";
+
+/// Who made an unsafe request. Browsers say so themselves; where they do not (plain HTTP to a name that is
+/// not localhost), the origin must be the host asked. What says neither is no browser, or one so old that it
+/// could only send forms: a program therefore sends JSON with a header of its own, which a page of another
+/// site cannot do without asking first, and it is never told yes.
+fn origin_of(request: &Request) -> Origin {
+    let headers = request.headers();
+    let get = |name: &str| headers.get(name).map(|value| value.to_str().unwrap_or("?"));
+    if let Some(site) = get("sec-fetch-site") {
+        return match site {
+            "same-origin" => Origin::ThisBoard,
+            _ => Origin::Elsewhere,
+        };
     }
-    let origin = get(header::ORIGIN)
-        .and_then(|origin| origin.split_once("://"))
-        .map(|(_, host)| host);
-    origin.is_some() && origin == get(header::HOST)
+    if let Some(origin) = get("origin") {
+        let host = origin.split_once("://").map(|(_, host)| host);
+        return match host.is_some() && host == get("host") {
+            true => Origin::ThisBoard,
+            false => Origin::Elsewhere,
+        };
+    }
+    let api = request.uri().path().starts_with("/api/");
+    match api && get(PROGRAM) == Some("1") && is_json(headers) {
+        true => Origin::Program,
+        false => Origin::Unsaid,
+    }
+}
+
+/// Whether the body is said to be JSON.
+pub fn is_json(headers: &HeaderMap) -> bool {
+    let kind = headers.get(header::CONTENT_TYPE).and_then(|value| value.to_str().ok());
+    let kind = kind.and_then(|kind| kind.split(';').next()).unwrap_or_default();
+    kind.trim().eq_ignore_ascii_case("application/json")
 }
 
 fn add_headers(headers: &mut HeaderMap, nonce: &Nonce) {
@@ -210,25 +259,59 @@ mod tests {
 
     #[test]
     fn another_site_cannot_change_anything() {
-        let host = ("host", "localhost:3000");
-        let post = |headers: &[(&str, &str)]| kind(false, "POST", "/theme", &[&[host], headers].concat());
-        assert_eq!(post(&[("sec-fetch-site", "same-origin")]), None);
-        assert_eq!(post(&[("origin", "http://localhost:3000")]), None);
-        for bad in [
-            &[("sec-fetch-site", "cross-site")][..],
-            &[("sec-fetch-site", "same-site")],
-            &[("sec-fetch-site", "none")],
-            &[("origin", "http://localhost:4000")],
-            &[("origin", "null")],
-            &[],
-        ] {
-            assert_eq!(post(bad).as_deref(), Some("cross-site"), "{bad:?}");
-        }
-        assert_eq!(
-            kind(false, "GET", "/", &[host, ("sec-fetch-site", "cross-site")]),
+        const HOST: (&str, &str) = ("host", "localhost:3000");
+        const PROGRAM: [(&str, &str); 2] = [("x-drover", "1"), ("content-type", "application/json")];
+        let sites = [
             None,
-            "links may come from anywhere"
+            Some("same-origin"),
+            Some("same-site"),
+            Some("cross-site"),
+            Some("none"),
+        ];
+        let origins = [
+            None,
+            Some("http://localhost:3000"),
+            Some("http://localhost:4000"),
+            Some("null"),
+        ];
+        // What the browser says decides; then the origin; then whether it is a program that calls the API.
+        for site in sites {
+            for origin in origins {
+                for (path, extra, program) in [
+                    ("/theme", &[][..], false),
+                    ("/theme", &PROGRAM[..], false),
+                    ("/api/v1/queues/a/b/pause", &[], false),
+                    ("/api/v1/queues/a/b/pause", &PROGRAM[..1], false),
+                    (
+                        "/api/v1/queues/a/b/pause",
+                        &[PROGRAM[0], ("content-type", "text/plain")],
+                        false,
+                    ),
+                    ("/api/v1/queues/a/b/pause", &PROGRAM[..], true),
+                ] {
+                    let mut headers = vec![HOST];
+                    headers.extend(site.map(|site| ("sec-fetch-site", site)));
+                    headers.extend(origin.map(|origin| ("origin", origin)));
+                    headers.extend(extra);
+                    let passes = match (site, origin) {
+                        (Some(site), _) => site == "same-origin",
+                        (None, Some(origin)) => origin == "http://localhost:3000",
+                        (None, None) => program,
+                    };
+                    let refused = kind(false, "POST", path, &headers);
+                    let expected = (!passes).then_some("cross-site");
+                    assert_eq!(refused.as_deref(), expected, "POST {path} with {headers:?}");
+                }
+            }
+        }
+        let lan = [("host", "10.0.0.140:3000"), ("origin", "http://10.0.0.140:3000")];
+        assert_eq!(
+            kind(true, "POST", "/theme", &lan),
+            None,
+            "plain HTTP in a local network"
         );
+        let read = [HOST, ("sec-fetch-site", "cross-site")];
+        assert_eq!(kind(false, "GET", "/", &read), None, "links may come from anywhere");
     }
 
     #[test]

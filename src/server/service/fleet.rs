@@ -73,6 +73,14 @@ impl Default for Fleet {
     }
 }
 
+impl Fleet {
+    /// What was read of a store's schedules may not be true any more.
+    pub(super) fn forget(&self, store: &str) {
+        self.counts.forget(|of| of == store);
+        self.schedules.forget(|(of, _)| of == store);
+    }
+}
+
 impl Service {
     /// Who works for which queue.
     pub async fn workers(&self, filter: &FleetFilter) -> (Arc<WorkersPage>, Position) {

@@ -17,6 +17,8 @@ pub(crate) struct Drover {
     pub(crate) port: u16,
     pub(crate) stop: CancellationToken,
     pub(crate) serving: Option<JoinHandle<()>>,
+    /// Where it keeps the record of actions, unless the test said where.
+    pub(crate) state: tempfile::TempDir,
 }
 
 impl Drover {
@@ -40,8 +42,10 @@ impl Drover {
 
     /// Starts a board from environment variables and the text of a configuration file.
     pub(crate) async fn with(env: &[(&str, &str)], file: &str) -> Self {
-        let env: HashMap<String, String> = env.iter().map(|(n, v)| ((*n).to_owned(), (*v).to_owned())).collect();
+        let mut env: HashMap<String, String> = env.iter().map(|(n, v)| ((*n).to_owned(), (*v).to_owned())).collect();
         let dir = tempfile::tempdir().unwrap();
+        let audit = dir.path().join("audit.ndjson").display().to_string();
+        env.entry("DROVER_AUDIT_FILE".into()).or_insert(audit);
         let path = dir.path().join("Leptos.toml");
         std::fs::write(&path, file).unwrap();
         let config = config::load(Some(&path), &|name| env.get(name).cloned()).unwrap();
@@ -54,7 +58,34 @@ impl Drover {
             port,
             stop,
             serving: Some(serving),
+            state: dir,
         }
+    }
+
+    /// `POST` of JSON to the API, as a program does.
+    pub(crate) async fn post(&self, path: &str, body: &Value) -> Answer {
+        self.post_with(path, &[], body).await
+    }
+
+    /// The same with more headers.
+    pub(crate) async fn post_with(&self, path: &str, headers: &[(&str, &str)], body: &Value) -> Answer {
+        let program = [("X-Drover", "1"), ("Content-Type", "application/json")];
+        let path = format!("/admin/queues/api/v1{path}");
+        client::request(
+            self.port,
+            "POST",
+            &path,
+            &[&program, headers].concat(),
+            &body.to_string(),
+        )
+        .await
+    }
+
+    /// What is in the record, the newest first.
+    pub(crate) async fn audit(&self, query: &str) -> Vec<Value> {
+        let answer = self.get(&format!("/api/v1/audit?{query}")).await;
+        assert_eq!(answer.status, 200, "{}", answer.body);
+        answer.json()["items"].as_array().unwrap().clone()
     }
 
     /// `GET` below the default base path.

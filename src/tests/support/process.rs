@@ -12,6 +12,8 @@ pub(crate) struct Process {
     pub(crate) port: u16,
     pub(crate) began: Instant,
     log: tempfile::NamedTempFile,
+    /// Where it keeps the record of actions.
+    pub(crate) state: tempfile::TempDir,
 }
 
 impl Process {
@@ -24,12 +26,14 @@ impl Process {
     pub(crate) async fn at(port: u16, url: &str, files: Option<u32>) -> Self {
         let began = Instant::now();
         let log = tempfile::NamedTempFile::new().unwrap();
+        let state = tempfile::tempdir().unwrap();
         let limit = files.map_or_else(String::new, |n| format!("ulimit -n {n}; "));
         let child = Command::new("sh")
             .args(["-c", &format!("{limit}exec \"$0\" serve"), env!("CARGO_BIN_EXE_drover")])
             .env("DROVER_REDIS_URL", url)
             .env("DROVER_LISTEN", format!("127.0.0.1:{port}"))
             .env("DROVER_CONFIG", "/dev/null")
+            .env("DROVER_AUDIT_FILE", state.path().join("audit.ndjson"))
             .env("NO_COLOR", "1")
             .stdout(Stdio::null())
             .stderr(log.reopen().unwrap())
@@ -40,6 +44,7 @@ impl Process {
             port,
             began,
             log,
+            state,
         };
         eventually("the process serves", Duration::from_secs(10), || async {
             tokio::net::TcpStream::connect(("127.0.0.1", port))

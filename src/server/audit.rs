@@ -1,0 +1,164 @@
+//! Who asked for what, and what became of it.
+//!
+//! Each action is written down twice: the *intent* before it is sent, flushed to the disk, and the *result*
+//! after. What cannot be written down is not done. An intent without a result is told as "result unknown".
+//!
+//! The record is one file of JSON lines to which lines are only ever added ([`journal`]): a file that has
+//! grown large is renamed and a new one begun, and none is ever removed here. Its newest part is kept at hand
+//! ([`index`]) for the pages, and the idempotency keys of the last day with it. Payloads are never in it:
+//! of a value only its size and a hash ([`record`]).
+
+mod index;
+mod journal;
+pub mod record;
+
+use crate::model::action::Effect;
+use crate::model::audit::{AuditEntry, AuditPage, Became};
+use crate::model::queue::QueueRef;
+use crate::model::{Millis, now};
+use index::Index;
+use journal::Journal;
+use record::{Key, Phase, Record};
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+/// Entries on a page when nothing is said.
+pub const PAGE: usize = 50;
+
+/// Entries on a page at most.
+pub const PAGE_MAX: usize = 200;
+
+/// What is asked of the record.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct AuditFilter {
+    /// Only on this queue.
+    pub queue: Option<QueueRef>,
+    /// Only on this job of it.
+    pub job: Option<String>,
+}
+
+/// What an idempotency key stands for.
+#[derive(Debug)]
+pub enum Claim {
+    /// Nobody has used it: it is now ours.
+    New,
+    /// The same was asked before, and this became of it.
+    Again(Arc<Record>, Became),
+    /// The same was asked before, and is under way.
+    Running,
+    /// Something else was asked with it.
+    Other,
+}
+
+/// See the module.
+#[derive(Debug)]
+pub struct Audit {
+    file: PathBuf,
+    journal: Journal,
+    index: Arc<Mutex<Index>>,
+}
+
+fn lock(index: &Mutex<Index>) -> MutexGuard<'_, Index> {
+    index.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+impl Audit {
+    /// Opens the record. A file that cannot be written forbids actions and nothing else: it is tried again
+    /// with each of them.
+    #[must_use]
+    pub fn open(file: &Path) -> Self {
+        let index = Arc::<Mutex<Index>>::default();
+        Self {
+            file: file.to_path_buf(),
+            journal: Journal::open(file, index.clone()),
+            index,
+        }
+    }
+
+    /// Why nothing can be written down; `None` while it can.
+    #[must_use]
+    pub fn trouble(&self) -> Option<String> {
+        self.journal.trouble()
+    }
+
+    /// Claims an idempotency key, so that nobody else acts with it.
+    pub fn claim(&self, key: &Key) -> Claim {
+        lock(&self.index).claim(key, now())
+    }
+
+    /// Gives a claimed key back: nothing was done with it.
+    pub fn release(&self, key: &Key) {
+        lock(&self.index).release(key);
+    }
+
+    /// Writes down what is about to be done. When this returns, it is on the disk.
+    ///
+    /// # Errors
+    ///
+    /// A sentence that says why it could not be; then nothing may be done.
+    pub async fn intend(&self, record: &Arc<Record>) -> Result<(), String> {
+        self.journal.append(record, true).await?;
+        lock(&self.index).intend(record.clone());
+        Ok(())
+    }
+
+    /// Writes down what became of it. What cannot be written is kept at hand all the same.
+    pub async fn conclude(&self, record: &Arc<Record>, became: Became) {
+        let mut result = Record {
+            phase: Phase::Result,
+            ended: Some(now()),
+            ..Record::clone(record)
+        };
+        match &became {
+            Became::Known(effect) => result.effect = Some(effect.clone()),
+            Became::NotSent(why) => result.not_sent = Some(why.clone()),
+            Became::Asked | Became::Lost => {}
+        }
+        lock(&self.index).conclude(&record.id, &became);
+        if let Err(why) = self.journal.append(&Arc::new(result), false).await {
+            tracing::error!(
+                id = record.id,
+                action = record.action,
+                became = became.word(),
+                "the result of an action could not be recorded: {why}"
+            );
+        }
+    }
+
+    /// The newest entries, or those older than a cursor; `None` if the cursor is not known (any more).
+    #[must_use]
+    pub fn page(&self, filter: &AuditFilter, cursor: Option<&str>, limit: usize) -> Option<AuditPage> {
+        let (items, next) = lock(&self.index).page(filter, cursor, limit.clamp(1, PAGE_MAX))?;
+        Some(AuditPage {
+            items,
+            next,
+            file: self.file.display().to_string(),
+            trouble: self.trouble(),
+        })
+    }
+
+    /// One entry.
+    #[must_use]
+    pub fn entry(&self, id: &str) -> Option<AuditEntry> {
+        lock(&self.index).entry(id)
+    }
+
+    /// The last pause or resumption of a queue that was done.
+    #[must_use]
+    pub fn last_pause(&self, queue: &QueueRef) -> Option<AuditEntry> {
+        lock(&self.index).find(|record, became| {
+            let done = matches!(became, Became::Known(Effect::Done { .. }));
+            done && record.queue == *queue && record.is_on_queue() && matches!(&*record.action, "pause" | "resume")
+        })
+    }
+
+    /// The newest entry on a queue itself, or on one of its schedules, that is not older than `since`.
+    #[must_use]
+    pub fn last_on_queue(&self, queue: &QueueRef, since: Millis) -> Option<AuditEntry> {
+        lock(&self.index).find(|record, _| record.queue == *queue && record.job.is_none() && record.at >= since)
+    }
+}
+
+#[cfg(test)]
+#[path = "audit/tests.rs"]
+mod tests;

@@ -1,0 +1,175 @@
+//! The newest part of the record, and the idempotency keys of the last day.
+
+use super::record::{Key, Phase, Record};
+use super::{AuditFilter, Claim};
+use crate::model::Millis;
+use crate::model::audit::{AuditEntry, Became};
+use std::collections::{HashMap, VecDeque};
+use std::sync::Arc;
+
+/// Entries that are kept at hand.
+pub(super) const ENTRIES: usize = 5_000;
+
+/// How long a key stands for what was done with it.
+pub(super) const KEY_KEEP: Millis = 24 * 3_600_000;
+
+/// Keys that are remembered; the oldest give way.
+const KEYS: usize = 20_000;
+
+#[derive(Clone, Debug)]
+struct Entry {
+    record: Arc<Record>,
+    became: Became,
+}
+
+#[derive(Debug)]
+struct Used {
+    digest: String,
+    at: Millis,
+    /// `None` until the intent is on the disk.
+    entry: Option<Entry>,
+}
+
+/// See the module.
+#[derive(Debug, Default)]
+pub(super) struct Index {
+    /// The oldest first.
+    entries: VecDeque<Entry>,
+    keys: HashMap<String, Used>,
+    /// The keys in the order of their first use; some are gone already.
+    order: VecDeque<(Millis, String)>,
+}
+
+impl Index {
+    /// Takes a line that was read from the file. What has no result yet will not get one any more.
+    pub(super) fn read(&mut self, record: Record) {
+        match record.phase {
+            Phase::Intent => {
+                self.intend(Arc::new(record));
+                if let Some(last) = self.entries.back() {
+                    let (id, key) = (last.record.id.clone(), last.record.idempotency.clone());
+                    self.note(&id, key.as_ref(), &Became::Lost);
+                }
+            }
+            Phase::Result => {
+                let became = record.became();
+                self.note(&record.id, record.idempotency.as_ref(), &became);
+            }
+        }
+    }
+
+    pub(super) fn intend(&mut self, record: Arc<Record>) {
+        let entry = Entry {
+            record: record.clone(),
+            became: Became::Asked,
+        };
+        if let Some(key) = &record.idempotency {
+            self.remember(key, record.at);
+            if let Some(used) = self.keys.get_mut(&key.key) {
+                used.entry = Some(entry.clone());
+            }
+        }
+        if self.entries.len() >= ENTRIES {
+            self.entries.pop_front();
+        }
+        self.entries.push_back(entry);
+    }
+
+    pub(super) fn conclude(&mut self, id: &str, became: &Became) {
+        let found = self.entries.iter().rev().find(|entry| entry.record.id == id);
+        let key = found.and_then(|entry| entry.record.idempotency.clone());
+        self.note(id, key.as_ref(), became);
+    }
+
+    fn note(&mut self, id: &str, key: Option<&Key>, became: &Became) {
+        if let Some(entry) = self.entries.iter_mut().rev().find(|entry| entry.record.id == id) {
+            entry.became = became.clone();
+        }
+        let Some(key) = key else { return };
+        // Nothing was done: the same may be asked again.
+        if matches!(became, Became::NotSent(_)) {
+            self.keys.remove(&key.key);
+        } else if let Some(entry) = self.keys.get_mut(&key.key).and_then(|used| used.entry.as_mut())
+            && entry.record.id == id
+        {
+            entry.became = became.clone();
+        }
+    }
+
+    fn remember(&mut self, key: &Key, at: Millis) {
+        while let Some((then, oldest)) = self.order.front() {
+            if self.order.len() < KEYS && at - then < KEY_KEEP {
+                break;
+            }
+            if self.keys.get(oldest).is_some_and(|used| used.at == *then) {
+                self.keys.remove(oldest);
+            }
+            self.order.pop_front();
+        }
+        if !self.keys.contains_key(&key.key) {
+            self.order.push_back((at, key.key.clone()));
+            let used = Used {
+                digest: key.digest.clone(),
+                at,
+                entry: None,
+            };
+            self.keys.insert(key.key.clone(), used);
+        }
+    }
+
+    pub(super) fn claim(&mut self, key: &Key, now: Millis) -> Claim {
+        match self.keys.get(&key.key).filter(|used| now - used.at < KEY_KEEP) {
+            Some(used) if used.digest != key.digest => Claim::Other,
+            Some(Used { entry: Some(entry), .. }) if entry.became != Became::Asked => {
+                Claim::Again(entry.record.clone(), entry.became.clone())
+            }
+            Some(_) => Claim::Running,
+            None => {
+                self.keys.remove(&key.key);
+                self.remember(key, now);
+                Claim::New
+            }
+        }
+    }
+
+    pub(super) fn release(&mut self, key: &Key) {
+        self.keys.remove(&key.key);
+    }
+
+    pub(super) fn page(
+        &self,
+        filter: &AuditFilter,
+        cursor: Option<&str>,
+        limit: usize,
+    ) -> Option<(Vec<AuditEntry>, Option<String>)> {
+        let end = match cursor {
+            None => self.entries.len(),
+            Some(id) => self.entries.iter().rposition(|entry| entry.record.id == id)?,
+        };
+        let wanted = |entry: &&Entry| {
+            let record = &entry.record;
+            filter.queue.as_ref().is_none_or(|queue| record.queue == *queue)
+                && filter.job.as_ref().is_none_or(|job| record.job.as_ref() == Some(job))
+        };
+        let mut found: Vec<&Entry> = self.entries.range(..end).rev().filter(wanted).take(limit + 1).collect();
+        let more = found.len() > limit;
+        found.truncate(limit);
+        let next = found.last().filter(|_| more).map(|entry| entry.record.id.clone());
+        let items = found
+            .into_iter()
+            .map(|entry| entry.record.entry(&entry.became))
+            .collect();
+        Some((items, next))
+    }
+
+    pub(super) fn entry(&self, id: &str) -> Option<AuditEntry> {
+        self.find(|record, _| record.id == id)
+    }
+
+    /// The newest that fits.
+    pub(super) fn find(&self, fits: impl Fn(&Record, &Became) -> bool) -> Option<AuditEntry> {
+        let fits = |entry: &&Entry| fits(&entry.record, &entry.became);
+        let entry = self.entries.iter().rev().find(fits)?;
+        Some(entry.record.entry(&entry.became))
+    }
+}

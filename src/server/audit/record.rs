@@ -1,0 +1,181 @@
+//! One line of the record.
+
+use crate::model::action::{Effect, Seen};
+use crate::model::audit::{AuditEntry, Became};
+use crate::model::queue::QueueRef;
+use crate::model::{Millis, format};
+use serde::{Deserialize, Serialize};
+use serde_json::{Map, Value, json};
+use sha2::{Digest as _, Sha256};
+
+/// Which of the two lines of an action it is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Phase {
+    /// Before it was sent.
+    Intent,
+    /// After the answer.
+    Result,
+}
+
+/// An idempotency key, and what it was used for. Both hashed: the key with whoever used it, and method, path
+/// and body together.
+#[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+pub struct Key {
+    /// Of whom and which.
+    pub key: String,
+    /// For what.
+    pub digest: String,
+}
+
+impl Key {
+    /// The key `text` of `who`, used for this request.
+    #[must_use]
+    pub fn new(who: &str, text: &str, request: &[&[u8]]) -> Self {
+        Self {
+            key: digest(&[who.as_bytes(), text.as_bytes()]),
+            digest: digest(request),
+        }
+    }
+}
+
+/// SHA-256 of some parts, each told apart from the next by its length.
+fn digest(parts: &[&[u8]]) -> String {
+    let mut hash = Sha256::new();
+    for part in parts {
+        hash.update(part.len().to_be_bytes());
+        hash.update(part);
+    }
+    hex(&hash.finalize())
+}
+
+fn hex(bytes: &[u8]) -> String {
+    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
+}
+
+/// See the module. Both lines of an action carry everything, so that one line alone tells the story.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Record {
+    /// The id of the action: the same on both lines.
+    pub id: String,
+    /// Which line it is.
+    pub phase: Phase,
+    /// When it was asked for, for people.
+    pub time: String,
+    /// The same in milliseconds.
+    pub at: Millis,
+    /// When the answer came.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub ended: Option<Millis>,
+    /// Who asked.
+    pub who: String,
+    /// From which address.
+    pub address: String,
+    /// The word of the action.
+    pub action: String,
+    /// On which queue.
+    #[serde(flatten)]
+    pub queue: QueueRef,
+    /// On which job.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub job: Option<String>,
+    /// On which schedule.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub schedule: Option<String>,
+    /// What was asked for.
+    pub sentence: String,
+    /// The target as it was shown.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub seen: Option<Seen>,
+    /// Why.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub reason: Option<String>,
+    /// The id of the request.
+    pub request: String,
+    /// What else was given: of payloads only size and hash.
+    #[serde(default)]
+    pub details: Value,
+    /// The idempotency key.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub idempotency: Option<Key>,
+    /// What the store answered; on the second line.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub effect: Option<Effect>,
+    /// Why the store was not asked; on the second line.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub not_sent: Option<String>,
+}
+
+impl Record {
+    /// Whether it is about the queue itself.
+    #[must_use]
+    pub const fn is_on_queue(&self) -> bool {
+        self.job.is_none() && self.schedule.is_none()
+    }
+
+    /// What became of it, as the second line says.
+    #[must_use]
+    pub fn became(&self) -> Became {
+        match (&self.effect, &self.not_sent) {
+            (Some(effect), _) => Became::Known(effect.clone()),
+            (None, Some(why)) => Became::NotSent(why.clone()),
+            (None, None) => Became::Lost,
+        }
+    }
+
+    /// As pages and API tell it.
+    #[must_use]
+    pub fn entry(&self, became: &Became) -> AuditEntry {
+        AuditEntry {
+            id: self.id.clone(),
+            at: self.at,
+            who: self.who.clone(),
+            address: self.address.clone(),
+            action: self.action.clone(),
+            queue: self.queue.clone(),
+            job: self.job.clone(),
+            schedule: self.schedule.clone(),
+            sentence: self.sentence.clone(),
+            seen: self.seen.clone(),
+            reason: self.reason.clone(),
+            request: self.request.clone(),
+            result: became.word().into(),
+            detail: became.sentence(),
+            outcome: became.outcome(),
+        }
+    }
+}
+
+/// A new id: the moment, so that ids sort by time, then chance.
+#[must_use]
+pub fn mint_id(at: Millis) -> String {
+    format!("{at:012x}{:016x}", rand::random::<u64>())
+}
+
+/// A moment for people.
+#[must_use]
+pub fn time(at: Millis) -> String {
+    format::iso(at)
+}
+
+/// What was given with an action, without the action's word and without payloads.
+#[must_use]
+pub fn details(action: Value) -> Value {
+    let Value::Object(fields) = action else {
+        return Value::Null;
+    };
+    let mut kept = Map::new();
+    for (name, value) in fields {
+        match (name.as_str(), value) {
+            ("action", _) | (_, Value::Null) => {}
+            ("data" | "options", Value::String(text)) => {
+                let told = json!({"bytes": text.len(), "sha256": hex(&Sha256::digest(text.as_bytes()))});
+                kept.insert(name, told);
+            }
+            (_, value) => {
+                kept.insert(name, value);
+            }
+        }
+    }
+    Value::Object(kept)
+}

@@ -1,0 +1,219 @@
+use super::*;
+use crate::model::action::Effect;
+use serde_json::json;
+use std::fs;
+
+fn done() -> Became {
+    Became::Known(Effect::Done { job: None })
+}
+
+fn record(action: &str, queue: &str, job: Option<&str>, key: Option<Key>) -> Arc<Record> {
+    let at = now();
+    Arc::new(Record {
+        id: record::mint_id(at),
+        phase: Phase::Intent,
+        time: record::time(at),
+        at,
+        ended: None,
+        who: "anonymous".into(),
+        address: "127.0.0.1".into(),
+        action: action.into(),
+        queue: QueueRef {
+            store: "redis".into(),
+            queue: queue.into(),
+        },
+        job: job.map(Into::into),
+        schedule: None,
+        sentence: format!("{action} it."),
+        seen: None,
+        reason: None,
+        request: "r".into(),
+        details: json!({}),
+        idempotency: key,
+        effect: None,
+        not_sent: None,
+    })
+}
+
+fn words(audit: &Audit, filter: &AuditFilter) -> Vec<String> {
+    let page = audit.page(filter, None, 100).unwrap();
+    page.items
+        .iter()
+        .map(|e| format!("{} {}", e.action, e.result))
+        .collect()
+}
+
+#[tokio::test]
+async fn the_intent_is_on_the_disk_before_and_the_result_after() {
+    let dir = tempfile::tempdir().unwrap();
+    let file = dir.path().join("a/b/audit.ndjson");
+    let audit = Audit::open(&file);
+    assert_eq!(audit.trouble(), None);
+    let asked = record("retry", "bull:q", Some("1"), None);
+    audit.intend(&asked).await.unwrap();
+    let lines = || {
+        fs::read_to_string(&file)
+            .unwrap()
+            .lines()
+            .map(str::to_owned)
+            .collect::<Vec<_>>()
+    };
+    assert_eq!(lines().len(), 1);
+    assert_eq!(words(&audit, &AuditFilter::default()), ["retry asked"]);
+    audit.conclude(&asked, done()).await;
+    let last: serde_json::Value = serde_json::from_str(&lines()[1]).unwrap();
+    assert_eq!(
+        (&last["phase"], &last["effect"]["result"]),
+        (&json!("result"), &json!("done"))
+    );
+    assert_eq!(words(&audit, &AuditFilter::default()), ["retry done"]);
+    drop(audit);
+    let again = reopened(&file).await;
+    assert_eq!(words(&again, &AuditFilter::default()), ["retry done"]);
+}
+
+/// Opens a file that another instance in this process has just closed: its thread may still hold the lock.
+async fn reopened(file: &Path) -> Audit {
+    loop {
+        let audit = Audit::open(file);
+        if audit.trouble().is_none() {
+            return audit;
+        }
+        tokio::time::sleep(std::time::Duration::from_millis(5)).await;
+    }
+}
+
+#[tokio::test]
+async fn an_intent_without_a_result_is_told_as_unknown_and_a_torn_line_is_ended() {
+    let dir = tempfile::tempdir().unwrap();
+    let file = dir.path().join("audit.ndjson");
+    let audit = Audit::open(&file);
+    let key = Key::new("anonymous", "k", &[b"body"]);
+    audit.claim(&key);
+    let asked = record("retry", "bull:q", Some("1"), Some(key.clone()));
+    audit.intend(&asked).await.unwrap();
+    drop(audit);
+    let mut text = fs::read_to_string(&file).unwrap();
+    text.push_str("{\"id\":\"torn");
+    fs::write(&file, &text).unwrap();
+    let audit = reopened(&file).await;
+    assert_eq!(words(&audit, &AuditFilter::default()), ["retry unknown"]);
+    assert!(
+        matches!(audit.claim(&key), Claim::Again(_, Became::Lost)),
+        "the key stands for it"
+    );
+    audit.intend(&record("pause", "bull:q", None, None)).await.unwrap();
+    assert!(
+        fs::read_to_string(&file)
+            .unwrap()
+            .starts_with(&format!("{text}\n{{\"id\""))
+    );
+    assert_eq!(words(&audit, &AuditFilter::default()), ["pause asked", "retry unknown"]);
+}
+
+#[tokio::test]
+async fn what_cannot_be_written_is_refused_and_can_be_again_later() {
+    let dir = tempfile::tempdir().unwrap();
+    let folder = dir.path().join("not-a-folder");
+    fs::write(&folder, "").unwrap();
+    let audit = Audit::open(&folder.join("audit.ndjson"));
+    assert!(audit.trouble().unwrap().contains("DROVER_AUDIT_FILE"));
+    let why = audit.intend(&record("pause", "bull:q", None, None)).await.unwrap_err();
+    assert!(why.contains("cannot be written"), "{why}");
+    assert!(words(&audit, &AuditFilter::default()).is_empty());
+    fs::remove_file(&folder).unwrap();
+    audit.intend(&record("pause", "bull:q", None, None)).await.unwrap();
+    assert_eq!(audit.trouble(), None);
+}
+
+#[tokio::test]
+async fn only_one_process_writes() {
+    let dir = tempfile::tempdir().unwrap();
+    let file = dir.path().join("audit.ndjson");
+    let first = Audit::open(&file);
+    first.intend(&record("pause", "bull:q", None, None)).await.unwrap();
+    let second = Audit::open(&file);
+    assert!(second.trouble().unwrap().contains("another Drover"));
+    assert_eq!(words(&second, &AuditFilter::default()).len(), 1, "it can be read");
+    assert!(second.intend(&record("pause", "bull:q", None, None)).await.is_err());
+}
+
+#[tokio::test]
+async fn a_file_that_was_moved_away_is_begun_anew() {
+    let dir = tempfile::tempdir().unwrap();
+    let file = dir.path().join("audit.ndjson");
+    let audit = Audit::open(&file);
+    audit.intend(&record("pause", "bull:q", None, None)).await.unwrap();
+    fs::rename(&file, dir.path().join("elsewhere")).unwrap();
+    audit.intend(&record("resume", "bull:q", None, None)).await.unwrap();
+    assert_eq!(fs::read_to_string(&file).unwrap().lines().count(), 1);
+    assert_eq!(words(&audit, &AuditFilter::default()).len(), 2);
+}
+
+#[tokio::test]
+async fn a_key_stands_for_one_request() {
+    let dir = tempfile::tempdir().unwrap();
+    let audit = Audit::open(&dir.path().join("audit.ndjson"));
+    let key = |text: &str, body: &[u8]| Key::new("anonymous", text, &[b"POST", b"/p", body]);
+    assert!(matches!(audit.claim(&key("a", b"1")), Claim::New));
+    assert!(matches!(audit.claim(&key("a", b"1")), Claim::Running));
+    assert!(matches!(audit.claim(&key("a", b"2")), Claim::Other));
+    audit.release(&key("a", b"1"));
+    assert!(
+        matches!(audit.claim(&key("a", b"2")), Claim::New),
+        "nothing was done with it"
+    );
+    let asked = record("pause", "bull:q", None, Some(key("a", b"2")));
+    audit.intend(&asked).await.unwrap();
+    assert!(matches!(audit.claim(&key("a", b"2")), Claim::Running));
+    audit.conclude(&asked, done()).await;
+    assert!(matches!(audit.claim(&key("a", b"2")), Claim::Again(_, became) if became == done()));
+    let other = record("pause", "bull:q", None, Some(key("b", b"")));
+    audit.claim(&key("b", b""));
+    audit.intend(&other).await.unwrap();
+    audit.conclude(&other, Became::NotSent("no".into())).await;
+    assert!(
+        matches!(audit.claim(&key("b", b"")), Claim::New),
+        "the store was never asked"
+    );
+}
+
+#[tokio::test]
+async fn pages_go_back_in_time_and_can_be_of_one_queue_or_job() {
+    let dir = tempfile::tempdir().unwrap();
+    let audit = Audit::open(&dir.path().join("audit.ndjson"));
+    for n in 0..7 {
+        let job = n.to_string();
+        let queue = if n % 2 == 0 { "bull:even" } else { "bull:odd" };
+        audit.intend(&record("retry", queue, Some(&job), None)).await.unwrap();
+    }
+    let jobs = |page: &AuditPage| page.items.iter().map(|e| e.job.clone().unwrap()).collect::<Vec<_>>();
+    let all = AuditFilter::default();
+    let first = audit.page(&all, None, 3).unwrap();
+    assert_eq!(jobs(&first), ["6", "5", "4"]);
+    let second = audit.page(&all, first.next.as_deref(), 4).unwrap();
+    assert_eq!(
+        (jobs(&second), second.next),
+        (vec!["3".into(), "2".into(), "1".into(), "0".into()], None)
+    );
+    let odd = AuditFilter {
+        queue: Some(record("", "bull:odd", None, None).queue.clone()),
+        job: None,
+    };
+    assert_eq!(jobs(&audit.page(&odd, None, 9).unwrap()), ["5", "3", "1"]);
+    let one = AuditFilter {
+        job: Some("3".into()),
+        ..odd
+    };
+    assert_eq!(jobs(&audit.page(&one, None, 9).unwrap()), ["3"]);
+    assert_eq!(audit.page(&all, Some("nonsense"), 3), None);
+}
+
+#[test]
+fn of_a_payload_only_size_and_hash_are_kept() {
+    let details = record::details(json!({"action": "retry", "reset_attempts": true, "data": "{\"card\":\"4111\"}"}));
+    assert_eq!(details["reset_attempts"], true);
+    assert_eq!(details["data"]["bytes"], 15);
+    assert_eq!(details["data"]["sha256"].as_str().unwrap().len(), 64);
+    assert!(!details.to_string().contains("4111"));
+}

@@ -1,0 +1,269 @@
+//! Actions over many jobs, run by the server.
+//!
+//! A selection is frozen by [`select`], becomes a [`Preview`](crate::model::operation::Preview) with a token, and is
+//! started by that token. What runs is a [`run::Run`]: bounded batches that adapt to the store ([`pace`]), a few jobs
+//! first if so asked ([`canary`]), with everything it is about to do and did in a [`journal`], so that the next process
+//! goes on where this one was killed. One operation works in a store at a time; the others queue.
+
+use crate::model::action::Effect;
+use crate::model::audit::Became;
+use crate::model::operation::{Bounds, Operation, OperationState};
+use crate::server::audit::Audit;
+use crate::server::audit::record::Record;
+use crate::server::collect::collector::Collector;
+use journal::Folder;
+use run::Run;
+use select::Selection;
+use std::collections::HashMap;
+use std::path::Path;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant};
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
+
+pub mod canary;
+pub mod journal;
+pub mod pace;
+pub mod run;
+pub mod select;
+
+/// A preview can be started for this long.
+const PREVIEW_FOR: Duration = Duration::from_secs(600);
+
+/// Previews kept at most; the oldest go first.
+const PREVIEWS: usize = 32;
+
+/// Operations kept at most, open ones aside.
+const KEPT: usize = 200;
+
+/// What an operation is to do, and who wants it why.
+#[derive(Clone, Debug)]
+pub struct Order {
+    /// The frozen selection.
+    pub selection: Arc<Selection>,
+    /// What it does, in a sentence.
+    pub sentence: String,
+    /// The bounds.
+    pub bounds: Bounds,
+    /// Who.
+    pub who: String,
+    /// Why.
+    pub reason: String,
+    /// What was recorded of it; each is concluded when it ends.
+    pub records: Vec<Record>,
+}
+
+/// What somebody wants of an operation that is under way.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Control {
+    /// No further batch until it is resumed.
+    Pause,
+    /// Go on.
+    Resume,
+    /// No further batch at all.
+    Cancel,
+}
+
+impl Control {
+    /// The word for it.
+    #[must_use]
+    pub const fn word(self) -> &'static str {
+        match self {
+            Self::Pause => "Pause",
+            Self::Resume => "Resume",
+            Self::Cancel => "Cancel",
+        }
+    }
+}
+
+/// See the module.
+#[derive(Debug)]
+pub struct Operations {
+    stores: HashMap<String, Arc<Collector>>,
+    /// Who has the turn in each store.
+    turns: HashMap<String, Arc<tokio::sync::Mutex<()>>>,
+    folder: Folder,
+    audit: Arc<Audit>,
+    previews: Mutex<HashMap<String, (Instant, Arc<Selection>)>>,
+    /// Which operation came of which token.
+    started: Mutex<HashMap<String, String>>,
+    /// Newest last.
+    runs: Mutex<Vec<Arc<Run>>>,
+    stop: CancellationToken,
+    tasks: TaskTracker,
+}
+
+impl Operations {
+    /// Operations over these stores, kept in a folder. What a process before this one left open goes on.
+    ///
+    /// # Errors
+    ///
+    /// When the folder cannot be used.
+    pub fn open(
+        folder: &Path,
+        stores: impl Iterator<Item = (String, Arc<Collector>)>,
+        audit: Arc<Audit>,
+        tasks: &TaskTracker,
+        stop: &CancellationToken,
+    ) -> std::io::Result<Arc<Self>> {
+        let stores: HashMap<_, _> = stores.collect();
+        let folder = Folder::open(folder)?;
+        let all = Arc::new(Self {
+            turns: stores.keys().map(|id| (id.clone(), Arc::default())).collect(),
+            stores,
+            audit,
+            previews: Mutex::default(),
+            started: Mutex::default(),
+            runs: Mutex::new(folder.load(KEPT)?),
+            folder,
+            stop: stop.clone(),
+            tasks: tasks.clone(),
+        });
+        let open: Vec<_> = all.runs().iter().filter(|run| run.is_open()).cloned().collect();
+        for run in &open {
+            tracing::info!(operation = run.id(), "an operation of the process before goes on");
+            all.spawn(run);
+        }
+        Ok(all)
+    }
+
+    fn runs(&self) -> MutexGuard<'_, Vec<Arc<Run>>> {
+        self.runs.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn previews(&self) -> MutexGuard<'_, HashMap<String, (Instant, Arc<Selection>)>> {
+        let mut previews = self.previews.lock().unwrap_or_else(PoisonError::into_inner);
+        previews.retain(|_, (at, _)| at.elapsed() < PREVIEW_FOR);
+        previews
+    }
+
+    /// Keeps a selection for whoever starts it; the token.
+    pub fn keep(&self, selection: Arc<Selection>) -> String {
+        let token = format!("{:032x}", rand::random::<u128>());
+        let mut previews = self.previews();
+        while previews.len() >= PREVIEWS {
+            let Some(oldest) = previews
+                .iter()
+                .min_by_key(|(_, (at, _))| *at)
+                .map(|(token, _)| token.clone())
+            else {
+                break;
+            };
+            previews.remove(&oldest);
+        }
+        previews.insert(token.clone(), (Instant::now(), selection));
+        token
+    }
+
+    /// Its stores.
+    pub const fn stores(&self) -> &HashMap<String, Arc<Collector>> {
+        &self.stores
+    }
+
+    /// The operation that came of a token.
+    pub fn started_by(&self, token: &str) -> Option<Arc<Run>> {
+        let started = self.started.lock().unwrap_or_else(PoisonError::into_inner);
+        let id = started.get(token)?.clone();
+        drop(started);
+        self.get(&id)
+    }
+
+    /// The selection behind a token, which stays usable.
+    pub fn kept(&self, token: &str) -> Option<Arc<Selection>> {
+        self.previews().get(token).map(|(_, selection)| selection.clone())
+    }
+
+    /// Starts a selection; its token is used up.
+    ///
+    /// # Errors
+    ///
+    /// When it cannot be written down: then nothing is done.
+    pub async fn start(self: &Arc<Self>, token: &str, order: Order) -> std::io::Result<Option<Operation>> {
+        if self.previews().remove(token).is_none() {
+            return Ok(None);
+        }
+        let folder = self.folder.clone();
+        let run = tokio::task::spawn_blocking(move || folder.create(order))
+            .await
+            .map_err(std::io::Error::other)??;
+        {
+            let mut started = self.started.lock().unwrap_or_else(PoisonError::into_inner);
+            if started.len() >= KEPT {
+                started.clear();
+            }
+            started.insert(token.to_owned(), run.id().to_owned());
+        }
+        self.runs().push(run.clone());
+        self.spawn(&run);
+        Ok(Some(run.told()))
+    }
+
+    fn spawn(self: &Arc<Self>, run: &Arc<Run>) {
+        let (all, run) = (self.clone(), run.clone());
+        self.tasks.spawn(async move {
+            let turns = run.stores();
+            let turns = turns.iter().filter_map(|store| all.turns.get(store).cloned());
+            let turns: Vec<_> = turns.collect();
+            let mine = async {
+                // In the order of their names, so that no two wait for each other.
+                let mut held = Vec::new();
+                for turn in turns {
+                    held.push(turn.lock_owned().await);
+                }
+                held
+            };
+            let work = async {
+                tokio::select! {
+                    held = mine => {
+                        run.work(&all.stores).await;
+                        drop(held);
+                    }
+                    () = run.ended_before_its_turn() => {}
+                }
+                all.conclude(&run).await;
+            };
+            // What is under way when the server ends goes on with the next process.
+            all.stop.run_until_cancelled(work).await;
+        });
+    }
+
+    /// Adds to the record what became of it.
+    async fn conclude(&self, run: &Run) {
+        let told = run.told();
+        for record in &run.meta().records {
+            let totals = serde_json::to_value(told.totals).unwrap_or_default();
+            let mut record = record.clone();
+            if let Some(details) = record.details.as_object_mut() {
+                details.insert("operation".into(), run.id().into());
+                details.insert("state".into(), told.state.word().into());
+                details.insert("totals".into(), totals);
+            }
+            let done = Became::Known(Effect::Done { job: None });
+            self.audit.conclude(&Arc::new(record), done).await;
+        }
+    }
+
+    /// All operations, the newest first.
+    pub fn list(&self) -> Vec<Operation> {
+        self.runs().iter().rev().map(|run| run.told()).collect()
+    }
+
+    /// One of them.
+    pub fn get(&self, id: &str) -> Option<Arc<Run>> {
+        self.runs().iter().find(|run| run.id() == id).cloned()
+    }
+
+    /// Tells one of them what to do; `None` if there is none, and as it is then.
+    pub async fn control(self: &Arc<Self>, id: &str, control: Control) -> Option<Operation> {
+        let run = self.get(id)?;
+        run.control(control).await;
+        Some(run.told())
+    }
+
+    /// Whether one is under way for a store.
+    pub fn busy(&self, store: &str) -> bool {
+        let runs = self.runs();
+        runs.iter()
+            .any(|run| run.told().state == OperationState::Running && run.stores().iter().any(|id| id == store))
+    }
+}

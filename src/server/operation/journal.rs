@@ -1,0 +1,292 @@
+//! What is on disk about an operation, so that no kill loses count.
+//!
+//! | file | holds |
+//! |---|---|
+//! | `{id}.json` | what was asked for; written once |
+//! | `{id}.jobs` | the frozen selection, a JSON array for each job; written once, before the file above |
+//! | `{id}.log` | what happened, a line each; the last may be torn |
+//!
+//! A line of the log is `U n` (jobs before the n-th may be acted on from now on; on disk before any of them is),
+//! `R n letters` (results from the n-th on, a letter each), `W n text` (why the n-th has that result) or `S json`
+//! (a change of state). Jobs before the last `U` without a result were under way when the process died.
+
+use super::Order;
+use super::run::{Run, Standing};
+use super::select::Item;
+use crate::model::Millis;
+use crate::model::action::{JobAction, Seen};
+use crate::model::filter::JobFilter;
+use crate::model::operation::Bounds;
+use crate::model::queue::QueueRef;
+use crate::server::audit::record::Record;
+use serde::{Deserialize, Serialize};
+use std::fs::{self, File, OpenOptions};
+use std::io::{self, BufRead as _, BufReader, BufWriter, Write as _};
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex, PoisonError};
+
+/// What was asked for.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Meta {
+    /// Its id.
+    pub id: String,
+    /// The action.
+    pub action: JobAction,
+    /// How it was asked for.
+    pub filter: JobFilter,
+    /// Its queues.
+    pub queues: Vec<QueueRef>,
+    /// What it does.
+    pub sentence: String,
+    /// Who asked.
+    pub who: String,
+    /// Why.
+    pub reason: String,
+    /// Its bounds.
+    pub bounds: Bounds,
+    /// When it was asked for.
+    pub created: Millis,
+    /// Jobs in its selection.
+    pub selected: u64,
+    /// What was recorded of it.
+    #[serde(default)]
+    pub records: Vec<Record>,
+}
+
+/// What a log tells of a past process.
+#[derive(Clone, Debug, Default)]
+pub struct Past {
+    /// Jobs before this one may have been acted on.
+    pub upto: usize,
+    /// A letter for each job; 0 without a result.
+    pub results: Vec<u8>,
+    /// Why, for some.
+    pub whys: Vec<(u32, String)>,
+    /// The last state it was in.
+    pub standing: Option<Standing>,
+}
+
+/// Where operations are kept.
+#[derive(Clone, Debug)]
+pub struct Folder(PathBuf);
+
+impl Folder {
+    /// Makes the folder if need be.
+    ///
+    /// # Errors
+    ///
+    /// When it cannot be made.
+    pub fn open(path: &Path) -> io::Result<Self> {
+        fs::create_dir_all(path)?;
+        Ok(Self(path.to_owned()))
+    }
+
+    fn file(&self, id: &str, kind: &str) -> PathBuf {
+        self.0.join(format!("{id}.{kind}"))
+    }
+
+    /// Writes a new operation down.
+    ///
+    /// # Errors
+    ///
+    /// When the disk does not take it; then there is no operation.
+    pub fn create(&self, order: Order) -> io::Result<Arc<Run>> {
+        let created = crate::model::now();
+        let id = format!("{created:011x}{:05x}", rand::random::<u32>() & 0xf_ffff);
+        let selection = order.selection;
+        let mut jobs = BufWriter::new(File::create(self.file(&id, "jobs"))?);
+        for Item { queue, id, seen } in &selection.items {
+            serde_json::to_writer(&mut jobs, &(queue, id, seen))?;
+            jobs.write_all(b"\n")?;
+        }
+        jobs.into_inner()?.sync_all()?;
+        let meta = Meta {
+            id: id.clone(),
+            action: selection.action.clone(),
+            filter: selection.filter.clone(),
+            queues: selection.queues.iter().map(|(queue, _)| queue.clone()).collect(),
+            sentence: order.sentence,
+            who: order.who,
+            reason: order.reason,
+            bounds: order.bounds,
+            created,
+            selected: selection.items.len() as u64,
+            records: order.records,
+        };
+        let log = self.log(&id)?;
+        // Last, whole and at once: with it there is an operation.
+        let (draft, real) = (self.file(&id, "draft"), self.file(&id, "json"));
+        let mut file = File::create(&draft)?;
+        file.write_all(&serde_json::to_vec(&meta)?)?;
+        file.sync_all()?;
+        fs::rename(&draft, &real)?;
+        File::open(&self.0)?.sync_all()?;
+        Ok(Arc::new(Run::new(
+            meta,
+            selection.items.clone(),
+            Past::default(),
+            self.clone(),
+            Some(log),
+        )))
+    }
+
+    fn log(&self, id: &str) -> io::Result<Log> {
+        let path = self.file(id, "log");
+        let file = OpenOptions::new().create(true).append(true).open(path)?;
+        Ok(Log(Arc::new(Mutex::new(file))))
+    }
+
+    /// All operations, oldest first: open ones ready to go on, and `keep` others. Older ones are removed.
+    ///
+    /// # Errors
+    ///
+    /// When the folder cannot be read. An operation that cannot be is left out and said in the log of Drover.
+    pub fn load(&self, keep: usize) -> io::Result<Vec<Arc<Run>>> {
+        let mut ids: Vec<String> = fs::read_dir(&self.0)?
+            .filter_map(|entry| Some(entry.ok()?.file_name().to_str()?.strip_suffix(".json")?.to_owned()))
+            .collect();
+        ids.sort_unstable();
+        let mut runs = Vec::new();
+        let mut closed = 0;
+        for id in ids.iter().rev() {
+            match self.read(id) {
+                Ok(run) if run.is_open() => runs.push(Arc::new(run)),
+                Ok(run) => {
+                    closed += 1;
+                    if closed <= keep {
+                        runs.push(Arc::new(run));
+                    } else {
+                        self.remove(id);
+                    }
+                }
+                Err(error) => {
+                    tracing::error!(operation = id, %error, "an operation cannot be read and is left as it is")
+                }
+            }
+        }
+        runs.reverse();
+        Ok(runs)
+    }
+
+    fn remove(&self, id: &str) {
+        for kind in ["json", "jobs", "log"] {
+            if let Err(error) = fs::remove_file(self.file(id, kind)) {
+                tracing::debug!(operation = id, %error, "a file of an old operation stays");
+            }
+        }
+    }
+
+    fn read(&self, id: &str) -> io::Result<Run> {
+        let meta: Meta = serde_json::from_slice(&fs::read(self.file(id, "json"))?)?;
+        let past = self.past(id, usize::try_from(meta.selected).unwrap_or(usize::MAX))?;
+        let open = past.standing.as_ref().is_none_or(|standing| standing.state.is_open());
+        // Of what has ended the jobs are read when somebody looks.
+        let (items, log) = if open {
+            (self.items(id)?, Some(self.log(id)?))
+        } else {
+            (vec![], None)
+        };
+        Ok(Run::new(meta, items, past, self.clone(), log))
+    }
+
+    /// The frozen selection.
+    ///
+    /// # Errors
+    ///
+    /// When it cannot be read.
+    pub fn items(&self, id: &str) -> io::Result<Vec<Item>> {
+        let lines = BufReader::new(File::open(self.file(id, "jobs"))?).lines();
+        lines
+            .map(|line| {
+                let (queue, id, seen): (u32, Box<str>, Seen) = serde_json::from_str(&line?)?;
+                Ok(Item { queue, id, seen })
+            })
+            .collect()
+    }
+
+    fn past(&self, id: &str, selected: usize) -> io::Result<Past> {
+        let mut past = Past {
+            results: vec![0; selected],
+            ..Past::default()
+        };
+        let text = match fs::read(self.file(id, "log")) {
+            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(past),
+            read => read?,
+        };
+        for line in text.split_inclusive(|byte| *byte == b'\n') {
+            // A line without an end was being written when the process died.
+            let Some(line) = line.strip_suffix(b"\n").and_then(|line| std::str::from_utf8(line).ok()) else {
+                continue;
+            };
+            past.take(line);
+        }
+        Ok(past)
+    }
+}
+
+impl Past {
+    /// Takes in a line; what makes no sense is passed over.
+    fn take(&mut self, line: &str) -> Option<()> {
+        let (kind, rest) = line.split_once(' ')?;
+        match kind {
+            "U" => self.upto = self.upto.max(rest.parse().ok()?),
+            "S" => self.standing = Some(serde_json::from_str(rest).ok()?),
+            "R" => {
+                let (from, letters) = rest.split_once(' ')?;
+                let from: usize = from.parse().ok()?;
+                let known = self.results.get_mut(from..from.checked_add(letters.len())?)?;
+                known.copy_from_slice(letters.as_bytes());
+            }
+            "W" => {
+                let (index, why) = rest.split_once(' ')?;
+                self.whys.push((index.parse().ok()?, why.to_owned()));
+            }
+            _ => {}
+        }
+        Some(())
+    }
+}
+
+/// The log of one operation, being written.
+#[derive(Clone, Debug)]
+pub struct Log(Arc<Mutex<File>>);
+
+impl Log {
+    /// Writes lines; with `sync` they are on disk when this returns.
+    ///
+    /// # Errors
+    ///
+    /// When the disk does not take them.
+    pub async fn write(&self, lines: String, sync: bool) -> io::Result<()> {
+        let file = self.0.clone();
+        let write = move || {
+            let mut file = file.lock().unwrap_or_else(PoisonError::into_inner);
+            file.write_all(lines.as_bytes())?;
+            if sync { file.sync_data() } else { Ok(()) }
+        };
+        tokio::task::spawn_blocking(write).await.map_err(io::Error::other)?
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_torn_or_foreign_line_loses_nothing_else() {
+        let dir = tempfile::tempdir().unwrap();
+        let folder = Folder::open(dir.path()).unwrap();
+        fs::write(
+            folder.file("x", "log"),
+            b"U 4\nR 0 dd\nW 1 because of this\n\xff\nR 9 dddd\nR 1 x y z\nnonsense\nS {\"state\":\"paused\",\"note\":\"\"}\nR 2 c",
+        )
+        .unwrap();
+        let past = folder.past("x", 4).unwrap();
+        assert_eq!(past.upto, 4);
+        assert_eq!(past.results[0], b'd');
+        assert_eq!(past.results[2], 0, "the torn line is no result");
+        assert_eq!(past.whys, [(1, "because of this".to_owned())]);
+        assert!(past.standing.is_some_and(|standing| standing.state.is_open()));
+        assert_eq!(folder.past("none", 2).unwrap().results, [0, 0]);
+    }
+}

@@ -1,0 +1,632 @@
+//! One operation under way: batch by batch, each on disk before and after.
+
+use super::Control;
+use super::canary::Canary;
+use super::journal::{Folder, Log, Meta, Past};
+use super::pace::Pace;
+use super::select::Item;
+use crate::model::Millis;
+use crate::model::action::{Effect, JobAction, Seen};
+use crate::model::operation::{ItemResult, Operation, OperationState, Share, Totals};
+use crate::model::queue::QueueRef;
+use crate::server::collect::collector::Collector;
+use serde::{Deserialize, Serialize};
+use std::collections::{BTreeSet, HashMap};
+use std::fmt::Write as _;
+use std::io;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant};
+use tokio::sync::watch;
+use tokio::time::{sleep, timeout};
+
+/// Jobs that are marked as possibly under way at a time: one write that waits for the disk for each.
+const AHEAD: usize = 4_096;
+
+/// Reasons that are kept, for all jobs together and each with its job.
+const REASONS: usize = 20;
+const WHYS: usize = 10_000;
+
+/// A store that does not take a batch is asked again after this, and at most after that.
+const AGAIN: (Duration, Duration) = (Duration::from_secs(1), Duration::from_secs(30));
+
+/// The speed is that of the last seconds.
+const LATELY: Duration = Duration::from_secs(5);
+
+/// A state with what there is to say about it.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Standing {
+    /// The state.
+    pub state: OperationState,
+    /// A sentence, or nothing.
+    pub note: String,
+    /// When it began.
+    #[serde(default)]
+    pub started: Option<Millis>,
+    /// When it ended.
+    #[serde(default)]
+    pub ended: Option<Millis>,
+}
+
+/// What is wanted of it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Wanted {
+    Work,
+    Pause,
+    Cancel,
+}
+
+/// See the module.
+#[derive(Debug)]
+pub struct Run {
+    meta: Meta,
+    items: Vec<Item>,
+    /// Jobs before this one may have been acted on by a process that died.
+    uncertain: usize,
+    folder: Folder,
+    log: Option<Log>,
+    progress: Mutex<Progress>,
+    wanted: watch::Sender<Wanted>,
+}
+
+#[derive(Debug)]
+struct Progress {
+    standing: Standing,
+    /// A letter for each job; 0 without a result.
+    results: Vec<u8>,
+    totals: Totals,
+    reasons: HashMap<String, u64>,
+    whys: HashMap<u32, String>,
+    /// Moments with how many jobs had a result then.
+    lately: Vec<(Instant, u64)>,
+}
+
+/// The results with their letters.
+const LETTERS: [(u8, &str); 6] = [
+    (b'd', "done"),
+    (b'a', "already"),
+    (b'c', "changed"),
+    (b'g', "gone"),
+    (b'f', "failed"),
+    (b'u', "unconfirmed"),
+];
+
+fn word(letter: u8) -> Option<&'static str> {
+    LETTERS
+        .iter()
+        .find(|(known, _)| *known == letter)
+        .map(|(_, word)| *word)
+}
+
+fn add(totals: &mut Totals, letter: u8, jobs: u64) {
+    let count = match letter {
+        b'd' => &mut totals.done,
+        b'a' => &mut totals.already,
+        b'c' => &mut totals.changed,
+        b'g' => &mut totals.gone,
+        b'f' => &mut totals.failed,
+        b'u' => &mut totals.unconfirmed,
+        _ => return,
+    };
+    *count += jobs;
+}
+
+/// A result's letter, and why it is none of the good ones.
+fn letter(effect: &Effect, action: &JobAction, uncertain: bool) -> (u8, Option<String>) {
+    let under_way = |now: &str| format!("Drover ended while this was under way, and the job is not as it was: {now}");
+    match effect {
+        Effect::Done { .. } => (b'd', None),
+        // Whoever removed it: it is gone as was wanted.
+        Effect::Gone if uncertain && matches!(action, JobAction::Remove { .. }) => (b'a', None),
+        Effect::Gone if uncertain => (b'u', Some(under_way("it is not there any more."))),
+        Effect::Changed { now } if uncertain => (b'u', Some(under_way(now))),
+        Effect::Already { .. } => (b'a', None),
+        Effect::Changed { now } => (b'c', Some(now.clone())),
+        Effect::Gone => (b'g', None),
+        Effect::Locked { by } => (b'f', Some(by.clone())),
+        Effect::Refused { reason } => (b'f', Some(reason.clone())),
+        Effect::Unconfirmed { reason } => (b'u', Some(reason.clone())),
+    }
+}
+
+impl Run {
+    /// An operation as it was left.
+    #[must_use]
+    pub fn new(meta: Meta, items: Vec<Item>, past: Past, folder: Folder, log: Option<Log>) -> Self {
+        let mut results = past.results;
+        results.resize(usize::try_from(meta.selected).unwrap_or(0), 0);
+        let mut totals = Totals {
+            selected: meta.selected,
+            ..Totals::default()
+        };
+        for letter in &results {
+            add(&mut totals, *letter, 1);
+        }
+        let standing = past.standing.unwrap_or(Standing {
+            state: OperationState::Queued,
+            note: String::new(),
+            started: None,
+            ended: None,
+        });
+        let mut reasons: HashMap<String, u64> = HashMap::new();
+        for (_, why) in &past.whys {
+            *reasons.entry(why.clone()).or_default() += 1;
+        }
+        let wanted = match standing.state {
+            OperationState::Paused => Wanted::Pause,
+            _ => Wanted::Work,
+        };
+        Self {
+            meta,
+            items,
+            uncertain: past.upto,
+            folder,
+            log,
+            progress: Mutex::new(Progress {
+                standing,
+                results,
+                totals,
+                reasons,
+                whys: past.whys.into_iter().collect(),
+                lately: vec![],
+            }),
+            wanted: watch::Sender::new(wanted),
+        }
+    }
+
+    fn progress(&self) -> MutexGuard<'_, Progress> {
+        self.progress.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Its id.
+    pub fn id(&self) -> &str {
+        &self.meta.id
+    }
+
+    /// The stores of its queues, in the order of their names.
+    pub fn stores(&self) -> BTreeSet<String> {
+        self.meta.queues.iter().map(|queue| queue.store.clone()).collect()
+    }
+
+    /// What was asked for.
+    pub const fn meta(&self) -> &Meta {
+        &self.meta
+    }
+
+    /// Whether it may still do something.
+    pub fn is_open(&self) -> bool {
+        self.progress().standing.state.is_open()
+    }
+
+    /// As everybody sees it.
+    pub fn told(&self) -> Operation {
+        let progress = self.progress();
+        let per_second = progress.per_second();
+        let mut reasons: Vec<Share> = progress
+            .reasons
+            .iter()
+            .map(|(of, jobs)| Share {
+                of: of.clone(),
+                jobs: *jobs,
+            })
+            .collect();
+        reasons.sort_by(|a, b| b.jobs.cmp(&a.jobs).then_with(|| a.of.cmp(&b.of)));
+        reasons.truncate(REASONS);
+        let running = progress.standing.state == OperationState::Running;
+        let meta = self.meta.clone();
+        #[expect(
+            clippy::cast_precision_loss,
+            clippy::cast_possible_truncation,
+            clippy::cast_sign_loss,
+            reason = "an estimate"
+        )]
+        let left_ms = per_second
+            .filter(|speed| running && *speed > 0.0)
+            .map(|speed| (progress.totals.left() as f64 / speed * 1000.0) as u64);
+        Operation {
+            id: meta.id,
+            action: meta.action,
+            filter: meta.filter,
+            queues: meta.queues,
+            sentence: meta.sentence,
+            who: meta.who,
+            reason: meta.reason,
+            bounds: meta.bounds,
+            state: progress.standing.state,
+            note: progress.standing.note.clone(),
+            totals: progress.totals,
+            reasons,
+            created: meta.created,
+            started: progress.standing.started,
+            ended: progress.standing.ended,
+            per_second: per_second.filter(|_| running),
+            left_ms,
+        }
+    }
+
+    /// Its jobs with their results, those with `result` only, and how many of these there are.
+    ///
+    /// # Errors
+    ///
+    /// When the selection cannot be read.
+    pub fn results(&self, result: Option<&str>, offset: usize, limit: usize) -> io::Result<(Vec<ItemResult>, u64)> {
+        let loaded;
+        let items = if self.items.is_empty() {
+            loaded = self.folder.items(&self.meta.id)?;
+            &loaded
+        } else {
+            &self.items
+        };
+        let progress = self.progress();
+        let fitting: Vec<usize> = (0..items.len())
+            .filter(|i| {
+                let letter = progress.results.get(*i).copied().unwrap_or(0);
+                result.is_none_or(|wanted| word(letter).unwrap_or("left") == wanted)
+            })
+            .collect();
+        let rows = fitting.iter().skip(offset).take(limit).filter_map(|i| {
+            let item = items.get(*i)?;
+            Some(ItemResult {
+                queue: self.queue(item)?.clone(),
+                id: item.id.to_string(),
+                result: word(*progress.results.get(*i)?).map(str::to_owned),
+                reason: progress.whys.get(&u32::try_from(*i).ok()?).cloned(),
+            })
+        });
+        Ok((rows.collect(), fitting.len() as u64))
+    }
+
+    /// The jobs that were not done and may be tried again: those that changed, failed, were not confirmed or had no turn.
+    ///
+    /// # Errors
+    ///
+    /// When the selection cannot be read.
+    pub fn rest(&self) -> io::Result<Vec<(QueueRef, String, Seen)>> {
+        let loaded;
+        let items = if self.items.is_empty() {
+            loaded = self.folder.items(&self.meta.id)?;
+            &loaded
+        } else {
+            &self.items
+        };
+        let progress = self.progress();
+        let rest = items
+            .iter()
+            .zip(&progress.results)
+            .filter(|(_, letter)| matches!(letter, 0 | b'f' | b'u'))
+            .filter_map(|(item, _)| Some((self.queue(item)?.clone(), item.id.to_string(), item.seen.clone())));
+        Ok(rest.collect())
+    }
+
+    fn queue(&self, item: &Item) -> Option<&QueueRef> {
+        self.meta.queues.get(usize::try_from(item.queue).ok()?)
+    }
+
+    /// Tells it what to do. What has ended stays as it is.
+    pub async fn control(&self, control: Control) {
+        let wanted = match control {
+            Control::Pause => Wanted::Pause,
+            Control::Resume => Wanted::Work,
+            Control::Cancel => Wanted::Cancel,
+        };
+        let state = self.progress().standing.state;
+        if !state.is_open() {
+            return;
+        }
+        self.wanted.send_replace(wanted);
+        match (state, wanted) {
+            // Before its turn nobody else would say so.
+            (OperationState::Queued, Wanted::Cancel) => self.end(OperationState::Cancelled, String::new()).await,
+            (OperationState::Queued, Wanted::Pause) => self.stand(OperationState::Paused, String::new()).await,
+            (OperationState::Paused, Wanted::Work) if self.progress().standing.started.is_none() => {
+                self.stand(OperationState::Queued, String::new()).await;
+            }
+            (OperationState::Paused, Wanted::Cancel) => self.end(OperationState::Cancelled, String::new()).await,
+            _ => {}
+        }
+    }
+
+    /// Returns once it was cancelled while it waited.
+    pub async fn ended_before_its_turn(&self) {
+        let mut wanted = self.wanted.subscribe();
+        loop {
+            if !self.is_open() {
+                return;
+            }
+            if wanted.changed().await.is_err() {
+                std::future::pending::<()>().await;
+            }
+            // Whoever wanted it writes it down right after.
+            sleep(Duration::from_millis(20)).await;
+        }
+    }
+
+    async fn stand(&self, state: OperationState, note: String) {
+        let standing = {
+            let mut progress = self.progress();
+            if !progress.standing.state.is_open() {
+                return;
+            }
+            let now = crate::model::now();
+            let standing = &mut progress.standing;
+            if (standing.state, &standing.note) == (state, &note) {
+                return;
+            }
+            standing.state = state;
+            standing.note = note;
+            if state == OperationState::Running {
+                standing.started.get_or_insert(now);
+            }
+            if !state.is_open() {
+                standing.ended = Some(now);
+            }
+            standing.clone()
+        };
+        if let Ok(json) = serde_json::to_string(&standing)
+            && let Err(error) = self.write(format!("S {json}\n"), !state.is_open()).await
+        {
+            tracing::error!(operation = self.meta.id, %error, "the state of an operation cannot be written down");
+        }
+    }
+
+    async fn end(&self, state: OperationState, note: String) {
+        self.stand(state, note).await;
+        tracing::info!(operation = self.meta.id, state = state.word(), "an operation ended");
+    }
+
+    async fn write(&self, lines: String, sync: bool) -> io::Result<()> {
+        match &self.log {
+            Some(log) => log.write(lines, sync).await,
+            None => Ok(()),
+        }
+    }
+
+    /// Works until it is through, cancelled or stopped.
+    pub async fn work(&self, stores: &HashMap<String, Arc<Collector>>) {
+        if self.is_open() {
+            let (state, note) = self.batches(stores).await;
+            self.end(state, note).await;
+        }
+        for queue in &self.meta.queues {
+            if let Some(store) = stores.get(&queue.store) {
+                store.doubt(&queue.queue);
+            }
+        }
+    }
+
+    async fn batches(&self, stores: &HashMap<String, Arc<Collector>>) -> (OperationState, String) {
+        let mut pace = Pace::new(self.meta.bounds.rate);
+        let retries = matches!(self.meta.action, JobAction::Retry { .. });
+        let mut canary = self
+            .meta
+            .bounds
+            .canary
+            .filter(|_| retries)
+            .map(|c| Canary::new(c.stop_percent));
+        let first = self
+            .meta
+            .bounds
+            .canary
+            .map_or(0, |c| usize::try_from(c.jobs).unwrap_or(0));
+        let mut watched = false;
+        let mut marked = 0;
+        let mut again = AGAIN.0;
+        let mut at = 0;
+        loop {
+            if let Some(end) = self.wait_if_wanted().await {
+                return end;
+            }
+            at = self.next(at);
+            let Some(item) = self.items.get(at) else {
+                return (OperationState::Done, String::new());
+            };
+            if !watched && first > 0 && at >= first {
+                watched = true;
+                if let Some(canary) = &mut canary
+                    && let Some(end) = self.watch(canary, stores).await
+                {
+                    return end;
+                }
+            }
+            let Some((queue, store)) = self
+                .queue(item)
+                .and_then(|queue| Some((queue, stores.get(&queue.store)?)))
+            else {
+                return (
+                    OperationState::Stopped,
+                    "A store of this operation is not in the configuration any more.".into(),
+                );
+            };
+            let actions = store.actions();
+            if !actions.allowed {
+                let why = actions
+                    .reason
+                    .unwrap_or_else(|| "The store may not be changed now.".into());
+                self.stand(OperationState::Running, format!("Waiting: {why}")).await;
+                sleep(AGAIN.0).await;
+                continue;
+            }
+            let (size, pause) = pace.next(Instant::now());
+            if !pause.is_zero() {
+                // In steps, so that a cancel does not wait for it.
+                sleep(pause.min(Duration::from_millis(500))).await;
+                if pause > Duration::from_millis(500) {
+                    continue;
+                }
+            }
+            let limit = if watched || first == 0 { self.items.len() } else { first };
+            let end = self.batch_end(at, size, limit);
+            if end > marked {
+                marked = (end + AHEAD).min(limit).max(end);
+                if let Err(error) = self.write(format!("U {marked}\n"), true).await {
+                    return (
+                        OperationState::Stopped,
+                        format!("Its progress cannot be written down: {error}. Nothing more was done."),
+                    );
+                }
+            }
+            let jobs: Vec<(String, Seen)> = self.items[at..end]
+                .iter()
+                .map(|item| (item.id.to_string(), item.seen.clone()))
+                .collect();
+            let began = Instant::now();
+            match store
+                .adapter()
+                .act(&queue.queue.as_str().into(), &jobs, &self.meta.action)
+                .await
+            {
+                Err(trouble) => {
+                    self.stand(OperationState::Running, format!("Waiting: {}", trouble.cause))
+                        .await;
+                    sleep(again).await;
+                    again = (again * 2).min(AGAIN.1);
+                }
+                Ok(effects) => {
+                    let took = began.elapsed();
+                    again = AGAIN.0;
+                    if let Some(canary) = &mut canary {
+                        for (job, _) in jobs
+                            .iter()
+                            .zip(&effects)
+                            .filter(|(_, e)| matches!(e, Effect::Done { .. }))
+                        {
+                            canary.watch(queue, &job.0);
+                        }
+                    }
+                    let lines = self.settle(at, &effects);
+                    if let Err(error) = self.write(lines, false).await {
+                        return (
+                            OperationState::Stopped,
+                            format!("Its progress cannot be written down: {error}. Nothing more was done."),
+                        );
+                    }
+                    self.stand(OperationState::Running, String::new()).await;
+                    let rest = pace.took(jobs.len(), took, Instant::now());
+                    if let Some(canary) = &mut canary
+                        && watched
+                        && let Some(why) = canary.look(stores, false).await
+                    {
+                        return (OperationState::Stopped, why);
+                    }
+                    sleep(rest).await;
+                }
+            }
+        }
+    }
+
+    /// Holds while it is to pause; how it ends if it is to end.
+    async fn wait_if_wanted(&self) -> Option<(OperationState, String)> {
+        let mut wanted = self.wanted.subscribe();
+        loop {
+            let now = *wanted.borrow_and_update();
+            match now {
+                Wanted::Cancel => return Some((OperationState::Cancelled, String::new())),
+                Wanted::Work => {
+                    self.stand(OperationState::Running, self.note()).await;
+                    return None;
+                }
+                Wanted::Pause => {}
+            }
+            self.stand(OperationState::Paused, String::new()).await;
+            if wanted.changed().await.is_err() {
+                return Some((OperationState::Cancelled, String::new()));
+            }
+        }
+    }
+
+    fn note(&self) -> String {
+        self.progress().standing.note.clone()
+    }
+
+    /// Waits until the first jobs are through, or long enough.
+    async fn watch(
+        &self,
+        canary: &mut Canary,
+        stores: &HashMap<String, Arc<Collector>>,
+    ) -> Option<(OperationState, String)> {
+        let bound = self.meta.bounds.canary?;
+        let until = Instant::now() + Duration::from_secs(bound.watch_s.into());
+        let mut wanted = self.wanted.subscribe();
+        self.stand(
+            OperationState::Running,
+            format!(
+                "Watching the first {} jobs for {} s at most, before the rest.",
+                bound.jobs, bound.watch_s
+            ),
+        )
+        .await;
+        loop {
+            if let Some(why) = canary.look(stores, canary.settled()).await {
+                return Some((OperationState::Stopped, why));
+            }
+            if canary.settled() || Instant::now() >= until {
+                self.stand(OperationState::Running, String::new()).await;
+                return None;
+            }
+            if timeout(Duration::from_millis(500), wanted.changed()).await.is_ok()
+                && let Some(end) = self.wait_if_wanted().await
+            {
+                return Some(end);
+            }
+        }
+    }
+
+    /// The next job without a result, from `at` on.
+    fn next(&self, at: usize) -> usize {
+        let progress = self.progress();
+        let left = progress.results.get(at..).unwrap_or(&[]);
+        left.iter()
+            .position(|letter| *letter == 0)
+            .map_or(self.items.len(), |i| at + i)
+    }
+
+    /// Where a batch that begins at `at` ends: jobs of one queue, none with a result.
+    fn batch_end(&self, at: usize, size: usize, limit: usize) -> usize {
+        let progress = self.progress();
+        let queue = self.items[at].queue;
+        let fits = |i: &usize| self.items[*i].queue == queue && progress.results[*i] == 0;
+        let most = (at + size.max(1)).min(limit.max(at + 1)).min(self.items.len());
+        (at..most).take_while(fits).last().map_or(at + 1, |last| last + 1)
+    }
+
+    /// Takes in results; the lines that tell of them.
+    fn settle(&self, at: usize, effects: &[Effect]) -> String {
+        let mut progress = self.progress();
+        let mut letters = String::with_capacity(effects.len());
+        let mut lines = String::new();
+        for (i, effect) in (at..).zip(effects) {
+            let (letter, why) = letter(effect, &self.meta.action, i < self.uncertain);
+            letters.push(char::from(letter));
+            if let Some(known) = progress.results.get_mut(i) {
+                *known = letter;
+            }
+            add(&mut progress.totals, letter, 1);
+            if let (Some(why), Ok(i)) = (why, u32::try_from(i)) {
+                let why = why.replace('\n', " ");
+                let all = &mut progress.reasons;
+                if all.len() < 1_000 || all.contains_key(&why) {
+                    *all.entry(why.clone()).or_default() += 1;
+                }
+                if progress.whys.len() < WHYS {
+                    // Writing into a string does not fail.
+                    let _ = writeln!(lines, "W {i} {why}");
+                    progress.whys.insert(i, why);
+                }
+            }
+        }
+        let settled = progress.totals.settled();
+        let now = Instant::now();
+        progress.lately.retain(|(at, _)| now.duration_since(*at) < LATELY);
+        progress.lately.push((now, settled));
+        let _ = writeln!(lines, "R {at} {letters}");
+        lines
+    }
+}
+
+impl Progress {
+    #[expect(clippy::cast_precision_loss, reason = "a speed")]
+    fn per_second(&self) -> Option<f64> {
+        let (first, last) = (self.lately.first()?, self.lately.last()?);
+        let time = first.0.elapsed().as_secs_f64();
+        (time > 0.2 && last.1 > first.1).then(|| (last.1 - first.1) as f64 / time)
+    }
+}

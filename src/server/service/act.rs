@@ -1,0 +1,459 @@
+//! Actions: everything between whoever asks and the adapter.
+//!
+//! Who asks is told apart from what is asked ([`who`], [`intent`]); what would be done is one sentence
+//! ([`sentence`]). The order is always the same: may they, was it asked before (an idempotency key), can it
+//! be done now (read-only, a store that is silent, a generation that lacks it), written down, sent, written
+//! down again. Nothing is shown as done before the store has said so.
+//!
+//! An action that has begun goes on to its end although whoever asked has gone away.
+
+use super::{Answer, Refusal, Service};
+use crate::model::action::{Effect, Seen};
+use crate::model::answer::DryRunAnswer;
+use crate::model::audit::{AuditEntry, AuditPage, Became};
+use crate::model::format;
+use crate::model::now;
+use crate::model::queue::{QueueRef, QueueSummary};
+use crate::model::store::StoreSummary;
+use crate::server::adapter::{Adapter, Trouble};
+use crate::server::audit::record::{self, Key, Phase, Record};
+use crate::server::audit::{Audit, AuditFilter, Claim};
+use crate::server::config::Config;
+use intent::{Intent, Target};
+use sentence::Place;
+use std::collections::HashMap;
+use std::sync::Arc;
+use tokio_util::task::TaskTracker;
+use who::{Permission, Verb, Who};
+
+pub mod intent;
+pub mod sentence;
+pub mod who;
+
+/// Characters of a reason at most.
+pub const REASON_MAX: usize = 500;
+
+/// What is asked.
+#[derive(Clone, Debug)]
+pub struct Ask {
+    /// The action and its target.
+    pub intent: Intent,
+    /// The target as it was shown.
+    pub seen: Option<Seen>,
+    /// Why.
+    pub reason: Option<String>,
+    /// Whether only to tell what would be done.
+    pub dry_run: bool,
+    /// The idempotency key, with what it is used for.
+    pub key: Option<Key>,
+    /// The id of the request.
+    pub request: String,
+}
+
+/// What became of it.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Told {
+    /// Nothing was done, as asked.
+    WouldBe(DryRunAnswer),
+    /// It was tried.
+    Acted(Acted),
+}
+
+/// Something that was tried.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Acted {
+    /// As it is in the record.
+    pub entry: AuditEntry,
+    /// What became of it.
+    pub became: Became,
+    /// Whether this was asked, and done, before with the same key.
+    pub replayed: bool,
+}
+
+/// Why an action was not tried.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum NotActed {
+    /// Whoever asks may not.
+    Denied(String),
+    /// Nothing may be changed here.
+    ReadOnly,
+    /// The store cannot be acted on now.
+    NotNow(String),
+    /// The library, or its generation, cannot do it.
+    Impossible(String),
+    /// It could not be written down.
+    NoAudit(String),
+    /// What was given is wrong.
+    Wrong(String),
+    /// The idempotency key was used for something else.
+    KeyUsed,
+    /// The same is under way.
+    KeyRunning,
+    /// The cursor is not known.
+    NoCursor,
+}
+
+impl NotActed {
+    /// Its name, title, status and sentence.
+    #[must_use]
+    pub fn parts(&self) -> (&'static str, &'static str, u16, String) {
+        match self {
+            Self::Denied(what) => ("denied", "Not permitted", 403, what.clone()),
+            Self::ReadOnly => (
+                "read-only",
+                "Read-only",
+                403,
+                "This board is read-only: nothing can be changed from here. DROVER_READ_ONLY=false lets it act.".into(),
+            ),
+            Self::NotNow(why) => ("not-now", "Not now", 503, why.clone()),
+            Self::Impossible(why) => ("not-possible", "Not possible", 422, why.clone()),
+            Self::NoAudit(why) => (
+                "audit-unavailable",
+                "Nothing can be recorded",
+                503,
+                format!("Nothing was done, because what cannot be recorded is not done: {why}"),
+            ),
+            Self::Wrong(why) => ("bad-action", "Bad action", 400, why.clone()),
+            Self::KeyUsed => (
+                "key-used",
+                "Idempotency key used",
+                422,
+                "Something else was asked with this Idempotency-Key within the last day. Use a new one.".into(),
+            ),
+            Self::KeyRunning => (
+                "key-running",
+                "Under way",
+                409,
+                "The same was asked with this Idempotency-Key and is under way. Ask again in a moment for its result."
+                    .into(),
+            ),
+            Self::NoCursor => (
+                "bad-cursor",
+                "Damaged address",
+                400,
+                "The cursor is not known: it is damaged, or so old that it is only in the file.".into(),
+            ),
+        }
+    }
+}
+
+/// Where actions are taken in.
+#[derive(Debug)]
+pub struct Desk {
+    audit: Arc<Audit>,
+    read_only: bool,
+    /// What each store is.
+    environments: HashMap<String, String>,
+    /// Actions under way: the server ends after them.
+    tasks: TaskTracker,
+}
+
+impl Desk {
+    /// By the configuration.
+    #[must_use]
+    pub fn new(config: &Config, tasks: TaskTracker) -> Self {
+        let environment = |store: &crate::server::config::Store| {
+            let environment = store.environment.clone().or_else(|| config.environment.clone())?;
+            Some((store.id.clone(), environment))
+        };
+        Self {
+            audit: Arc::new(Audit::open(&config.audit_file)),
+            read_only: config.read_only,
+            environments: config.stores.iter().filter_map(environment).collect(),
+            tasks,
+        }
+    }
+
+    /// The record.
+    #[must_use]
+    pub const fn audit(&self) -> &Arc<Audit> {
+        &self.audit
+    }
+
+    /// What a store is, such as `production`.
+    #[must_use]
+    pub fn environment(&self, store: &str) -> Option<&str> {
+        self.environments.get(store).map(String::as_str)
+    }
+
+    /// Whether somebody may do something. Everything that is asked for is asked for here.
+    ///
+    /// # Errors
+    ///
+    /// Why not.
+    pub fn may(&self, who: &Who, permission: Permission<'_>) -> Result<(), NotActed> {
+        if !who.roles.iter().any(|role| role.holds(permission.verb)) {
+            let place = permission
+                .queue
+                .map_or_else(String::new, |queue| format!(" in {queue}"));
+            return Err(NotActed::Denied(format!(
+                "{} may not {}{place}.",
+                who.name,
+                permission.verb.label()
+            )));
+        }
+        if self.read_only && !permission.verb.only_reads() {
+            return Err(NotActed::ReadOnly);
+        }
+        Ok(())
+    }
+}
+
+/// An idempotency key that is given back unless something is done with it.
+struct Claimed<'a> {
+    audit: &'a Audit,
+    key: Option<Key>,
+}
+
+impl Drop for Claimed<'_> {
+    fn drop(&mut self) {
+        if let Some(key) = &self.key {
+            self.audit.release(key);
+        }
+    }
+}
+
+impl Service {
+    /// Does what is asked, or tells what would be done.
+    pub async fn act(&self, who: &Who, queue: &QueueRef, ask: Ask) -> Answer<Told> {
+        let (line, store, _) = self.queue(queue)?;
+        let ask = Ask {
+            reason: checked_reason(ask.reason)?,
+            ..ask
+        };
+        let sentence = self.sentence_of(&line, &ask.intent);
+        let refusal = match self.permitted(who, queue, &ask.intent) {
+            Err(NotActed::ReadOnly) if ask.dry_run => Some(NotActed::ReadOnly),
+            other => {
+                other?;
+                None
+            }
+        };
+        if ask.dry_run {
+            let refusal = match refusal.or_else(|| self.impossible(&line, &store, &ask.intent)) {
+                Some(refusal) => Some(refusal.parts().3),
+                None => self.foreseen(queue, &ask).await?,
+            };
+            return Ok(Told::WouldBe(DryRunAnswer {
+                dry_run: true,
+                sentence,
+                allowed: refusal.is_none(),
+                refusal,
+            }));
+        }
+        let audit = &self.desk.audit;
+        let mut claimed = Claimed { audit, key: None };
+        if let Some(key) = &ask.key {
+            match audit.claim(key) {
+                Claim::New => claimed.key = Some(key.clone()),
+                Claim::Running => return Err(NotActed::KeyRunning.into()),
+                Claim::Other => return Err(NotActed::KeyUsed.into()),
+                Claim::Again(record, became) => {
+                    return Ok(Told::Acted(Acted {
+                        entry: record.entry(&became),
+                        became,
+                        replayed: true,
+                    }));
+                }
+            }
+        }
+        if let Some(refusal) = self.impossible(&line, &store, &ask.intent) {
+            return Err(refusal.into());
+        }
+        let record = Arc::new(record_of(who, queue, &ask, sentence));
+        let (sent, audit) = (record.clone(), self.desk.audit.clone());
+        let adapter = self.collector(&queue.store)?.adapter().clone();
+        // From here on whoever asked may go away. The key is the record's now.
+        let claimed_key = claimed.key.take();
+        let task = self.desk.tasks.spawn(async move {
+            if let Err(why) = audit.intend(&sent).await {
+                if let Some(key) = &claimed_key {
+                    audit.release(key);
+                }
+                return Err(NotActed::NoAudit(why));
+            }
+            let acting = tokio::spawn(send(adapter, sent.queue.clone(), ask.intent, ask.seen));
+            let became = match acting.await {
+                Ok(Ok(effect)) => Became::Known(effect),
+                Ok(Err(trouble)) => Became::NotSent(trouble.cause),
+                Err(_) => Became::Known(Effect::Unconfirmed {
+                    reason: "Drover itself failed while it was acting. Look at the target before asking again.".into(),
+                }),
+            };
+            audit.conclude(&sent, became.clone()).await;
+            Ok(became)
+        });
+        let became = task.await.unwrap_or(Ok(Became::Lost))?;
+        self.forget(queue);
+        Ok(Told::Acted(Acted {
+            entry: record.entry(&became),
+            became,
+            replayed: false,
+        }))
+    }
+
+    /// What would be done, in a sentence.
+    #[must_use]
+    pub fn sentence_of(&self, line: &QueueSummary, intent: &Intent) -> String {
+        let place = Place {
+            queue: &line.key(),
+            name: &line.name,
+            environment: self.desk.environments.get(&line.store).map(String::as_str),
+        };
+        sentence::of(intent, place)
+    }
+
+    /// What was asked for and what became of it, the newest first.
+    pub fn audit(
+        &self,
+        who: &Who,
+        filter: &AuditFilter,
+        cursor: Option<&str>,
+        limit: Option<usize>,
+    ) -> Answer<AuditPage> {
+        let permission = Permission {
+            verb: Verb::AuditRead,
+            queue: filter.queue.as_ref(),
+        };
+        self.desk.may(who, permission)?;
+        let limit = limit.unwrap_or(crate::server::audit::PAGE).max(1);
+        let page = self.desk.audit.page(filter, cursor, limit);
+        page.ok_or_else(|| NotActed::NoCursor.into())
+    }
+
+    /// One thing that was asked for.
+    #[must_use]
+    pub fn audited(&self, id: &str) -> Option<AuditEntry> {
+        self.desk.audit.entry(id)
+    }
+
+    fn permitted(&self, who: &Who, queue: &QueueRef, intent: &Intent) -> Result<(), NotActed> {
+        intent.verbs().iter().try_for_each(|verb| {
+            let permission = Permission {
+                verb: *verb,
+                queue: Some(queue),
+            };
+            self.desk.may(who, permission)
+        })
+    }
+
+    /// Why it cannot be done now, as far as is known without asking the store.
+    fn impossible(&self, line: &QueueSummary, store: &StoreSummary, intent: &Intent) -> Option<NotActed> {
+        if !store.actions.allowed {
+            let why = store.actions.reason.clone();
+            return Some(NotActed::NotNow(
+                why.unwrap_or_else(|| "Nothing has been read from the store yet.".into()),
+            ));
+        }
+        let Some(family) = line.family else {
+            return Some(NotActed::NotNow(
+                "Which generation of its library laid out the queue is not known yet. Ask again in a few seconds."
+                    .into(),
+            ));
+        };
+        let adapter = self.collector(&line.store).ok()?.adapter();
+        let why = intent.refused_by(adapter.as_ref(), family)?;
+        Some(NotActed::Impossible(why.to_owned()))
+    }
+
+    /// What an action on a job would meet, as the job is now.
+    async fn foreseen(&self, queue: &QueueRef, ask: &Ask) -> Answer<Option<String>> {
+        let (Intent::Job { id, .. }, seen) = (&ask.intent, ask.seen.clone().unwrap_or_default()) else {
+            return Ok(None);
+        };
+        let row = self.job(queue, id).await?.row.clone();
+        let same = seen.state.is_none_or(|state| state == row.state)
+            && seen.finished_on.is_none_or(|at| row.finished == Some(at))
+            && seen.attempts.is_none_or(|n| n == u64::from(row.attempts));
+        Ok((!same).then(|| {
+            let finished = row
+                .finished
+                .map_or_else(String::new, |at| format!(", finished at {}", format::iso(at)));
+            format!(
+                "It is not as it was shown: it is {} now, with {} attempt(s) made{finished}.",
+                row.state.label(),
+                row.attempts
+            )
+        }))
+    }
+
+    /// What was read a moment ago may not be true any more.
+    fn forget(&self, queue: &QueueRef) {
+        self.lists
+            .forget(|(store, query)| *store == queue.store && *query.queue == *queue.queue);
+        self.jobs.forget(|(of, _)| of.store == queue.store);
+        self.logs
+            .forget(|(store, query)| *store == queue.store && *query.queue == *queue.queue);
+        self.flows.forget(|(store, _)| *store == queue.store);
+        self.insights.forget(|of| of == queue);
+        self.fleet.forget(&queue.store);
+    }
+}
+
+async fn send(
+    adapter: Arc<dyn Adapter>,
+    queue: QueueRef,
+    intent: Intent,
+    seen: Option<Seen>,
+) -> Result<Effect, Trouble> {
+    let queue = queue.queue.as_str().into();
+    match intent {
+        Intent::Job { id, action } => {
+            let effects = adapter.act(&queue, &[(id, seen.unwrap_or_default())], &action).await?;
+            // Always one for one job.
+            Ok(effects.into_iter().next().unwrap_or_else(|| Effect::Unconfirmed {
+                reason: "The adapter gave no answer. Look at the job before asking again.".into(),
+            }))
+        }
+        Intent::Queue(action) => adapter.act_on_queue(&queue, &action).await,
+        Intent::Schedule { key, action } => adapter.act_on_schedule(&queue, &key, &action).await,
+    }
+}
+
+fn record_of(who: &Who, queue: &QueueRef, ask: &Ask, sentence: String) -> Record {
+    let at = now();
+    let (job, schedule) = match &ask.intent {
+        Intent::Job { id, .. } => (Some(id.clone()), None),
+        Intent::Schedule { key, .. } => (None, Some(key.clone())),
+        Intent::Queue(_) => (None, None),
+    };
+    Record {
+        id: record::mint_id(at),
+        phase: Phase::Intent,
+        time: record::time(at),
+        at,
+        ended: None,
+        who: who.name.clone(),
+        address: who.address.clone(),
+        action: ask.intent.word(),
+        queue: queue.clone(),
+        job,
+        schedule,
+        sentence,
+        seen: ask.seen.clone().filter(|_| ask.intent.target() == Target::Job),
+        reason: ask.reason.clone(),
+        request: ask.request.clone(),
+        details: record::details(ask.intent.value()),
+        idempotency: ask.key.clone(),
+        effect: None,
+        not_sent: None,
+    }
+}
+
+fn checked_reason(reason: Option<String>) -> Result<Option<String>, NotActed> {
+    let reason = reason
+        .map(|reason| reason.trim().to_owned())
+        .filter(|reason| !reason.is_empty());
+    match &reason {
+        Some(text) if text.chars().count() > REASON_MAX => Err(NotActed::Wrong(format!(
+            "reason is longer than {REASON_MAX} characters."
+        ))),
+        _ => Ok(reason),
+    }
+}
+
+impl From<NotActed> for Refusal {
+    fn from(why: NotActed) -> Self {
+        Self::NotActed(why)
+    }
+}

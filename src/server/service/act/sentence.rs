@@ -1,0 +1,193 @@
+//! What would be done, in one sentence: the same for a confirmation, an answer of the API and the record.
+
+use super::intent::Intent;
+use crate::model::action::{JobAction, NewJob, Plan, QueueAction, ScheduleAction};
+use crate::model::format;
+use crate::model::job::cut;
+use crate::model::queue::QueueRef;
+
+/// Where it would be done.
+#[derive(Clone, Copy, Debug)]
+pub struct Place<'a> {
+    /// The queue.
+    pub queue: &'a QueueRef,
+    /// Its name, as its application says it.
+    pub name: &'a str,
+    /// What the store is, such as `production`.
+    pub environment: Option<&'a str>,
+}
+
+impl Place<'_> {
+    /// The queue and its store: "queue mail in redis (production)".
+    fn words(&self) -> String {
+        let environment = self.environment.map_or_else(String::new, |e| format!(" ({e})"));
+        format!(
+            "queue {} in {}{environment}",
+            shown(self.name),
+            shown(&self.queue.store)
+        )
+    }
+}
+
+/// The sentence.
+#[must_use]
+pub fn of(intent: &Intent, place: Place<'_>) -> String {
+    let there = place.words();
+    match intent {
+        Intent::Job { id, action } => on_job(&shown(id), action, &there),
+        Intent::Queue(action) => on_queue(action, &there),
+        Intent::Schedule { key, action } => on_schedule(&shown(key), action, &there),
+    }
+}
+
+fn shown(text: &str) -> String {
+    cut(&format::visible(text), 120)
+}
+
+fn on_job(id: &str, action: &JobAction, there: &str) -> String {
+    let job = format!("job {id} of {there}");
+    match action {
+        JobAction::Retry { reset_attempts, data } => {
+            let data = data.as_ref().map_or_else(String::new, |data| {
+                format!(" with other data ({})", format::bytes(data.len() as u64))
+            });
+            let attempts = if *reset_attempts {
+                ", its attempts counted from the beginning"
+            } else {
+                ""
+            };
+            format!("Run {job} again{data}{attempts}.")
+        }
+        JobAction::Remove { children: false } => format!("Remove {job} for ever."),
+        JobAction::Remove { children: true } => {
+            format!("Remove {job} and all its children for ever, those in other queues included.")
+        }
+        JobAction::Promote => format!("Have {job} run now instead of when it is due."),
+        JobAction::Delay { ms } => format!("Have {job} wait {} from now.", duration(*ms)),
+        JobAction::Priority { priority, lifo } => {
+            let first = if *lifo { ", before others of the same" } else { "" };
+            format!("Give {job} the priority {priority}{first} (0 goes before all others, then 1).")
+        }
+        JobAction::EditData { data } => {
+            format!(
+                "Replace the data of {job} ({}); the old data becomes a line of its log.",
+                format::bytes(data.len() as u64)
+            )
+        }
+        JobAction::Duplicate => format!("Add a new job with the name, data and options of {job}."),
+        JobAction::FailLost { error } => format!("Fail {job}, whose worker is lost, with {:?}.", shown(error)),
+        JobAction::PutBack => format!("Put {job}, whose worker is lost, back among the waiting ones."),
+        JobAction::Cancel { error } => {
+            format!(
+                "Have {job} fail with {:?}, without running, when a worker takes it.",
+                shown(error)
+            )
+        }
+        JobAction::RemoveDeduplication => {
+            format!("Remove the deduplication key of {job}: the next job like it is added.")
+        }
+        JobAction::ClearLogs { keep: 0 } => format!("Remove the log of {job} for ever."),
+        JobAction::ClearLogs { keep } => format!("Remove the log of {job} but for its {keep} newest lines."),
+        JobAction::RemoveChildren => format!("Remove the children of {job} that have not begun, for ever."),
+    }
+}
+
+fn on_queue(action: &QueueAction, there: &str) -> String {
+    match action {
+        QueueAction::Pause => format!("Pause {there}: workers take no new jobs from it, running ones go on."),
+        QueueAction::Resume => format!("Resume {there}: workers take jobs from it again."),
+        QueueAction::Add(NewJob {
+            name, data, id, delay, ..
+        }) => {
+            let id = id
+                .as_ref()
+                .map_or_else(String::new, |id| format!(" with the id {}", shown(id)));
+            let when = if *delay > 0 {
+                format!(", to run in {}", duration(*delay))
+            } else {
+                String::new()
+            };
+            let size = format::bytes(data.len() as u64);
+            format!("Add a job {}{id} ({size} of data) to {there}{when}.", shown(name))
+        }
+        QueueAction::Concurrency { limit: Some(n) } => format!("Let at most {n} job(s) of {there} run at once."),
+        QueueAction::Concurrency { limit: None } => {
+            format!("Take the limit of jobs that run at once away from {there}.")
+        }
+        QueueAction::RateLimit { limit: Some(rate) } => {
+            format!(
+                "Let at most {} job(s) of {there} begin per {}.",
+                rate.max,
+                duration(rate.per_ms)
+            )
+        }
+        QueueAction::RateLimit { limit: None } => format!("Take the rate limit away from {there}."),
+        QueueAction::ReleaseRateLimit => format!("Let {there} go on at once although it has reached its rate limit."),
+        QueueAction::TrimEvents { keep } => format!("Remove the events of {there} but for about the {keep} newest."),
+    }
+}
+
+fn on_schedule(key: &str, action: &ScheduleAction, there: &str) -> String {
+    let schedule = format!("schedule {key} of {there}");
+    match action {
+        ScheduleAction::Run => format!("Add a job from {schedule} now; its plan stays as it is."),
+        ScheduleAction::Remove => format!("Remove {schedule} for ever, with its next job."),
+        ScheduleAction::Upsert(plan) => format!("Save {schedule}: {}.", plan_words(plan)),
+    }
+}
+
+fn plan_words(plan: &Plan) -> String {
+    let when = match (&plan.pattern, plan.every_ms) {
+        (Some(pattern), _) => {
+            let zone = plan
+                .tz
+                .as_ref()
+                .map_or_else(String::new, |tz| format!(" in {}", shown(tz)));
+            format!("at {}{zone}", shown(pattern))
+        }
+        (None, every) => format!("every {}", duration(every.unwrap_or_default())),
+    };
+    let limit = plan
+        .limit
+        .map_or_else(String::new, |n| format!(", {n} time(s) at most"));
+    format!("a job {} {when}{limit}", shown(&plan.name))
+}
+
+fn duration(ms: u64) -> String {
+    format::duration(i64::try_from(ms).unwrap_or(i64::MAX))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_sentence_names_the_queue_the_store_and_what_it_is() {
+        let queue = QueueRef {
+            store: "redis".into(),
+            queue: "bull:mail".into(),
+        };
+        let place = Place {
+            queue: &queue,
+            name: "mail",
+            environment: Some("production"),
+        };
+        let remove = Intent::Job {
+            id: "7\u{202e}".into(),
+            action: JobAction::Remove { children: false },
+        };
+        assert_eq!(
+            of(&remove, place),
+            "Remove job 7\\u{202e} of queue mail in redis (production) for ever."
+        );
+        let limit = Intent::Queue(QueueAction::Concurrency { limit: Some(3) });
+        let place = Place {
+            environment: None,
+            ..place
+        };
+        assert_eq!(
+            of(&limit, place),
+            "Let at most 3 job(s) of queue mail in redis run at once."
+        );
+    }
+}

@@ -1,0 +1,368 @@
+//! Actions over many jobs: previewed, started, watched and told what to do.
+//!
+//! Permission is asked for every queue of a selection, not for the first; each queue's record says what was asked for
+//! before anything is done, and how many jobs had which result after.
+
+use super::act::intent::Intent;
+use super::act::who::{Permission, Who};
+use super::act::{NotActed, REASON_MAX};
+use super::{Answer, Refusal, Service};
+use crate::model::action::{JobAction, Seen};
+use crate::model::filter::JobFilter;
+use crate::model::now;
+use crate::model::operation::{Bounds, ItemResult, Operation, Preview, TYPED_ABOVE};
+use crate::model::queue::QueueRef;
+use crate::server::adapter::ReadError;
+use crate::server::audit::record::{self, Phase, Record};
+use crate::server::operation::run::Run;
+use crate::server::operation::select::{self, SelectError, Selection};
+use crate::server::operation::{Operations, Order};
+use serde_json::json;
+use std::sync::Arc;
+
+pub use crate::server::operation::Control;
+
+/// Queues of an operation that each get a record of their own; the others stand in the operation.
+const RECORDED: usize = 20;
+
+/// Jobs that may be selected and started without a preview.
+pub const UNSEEN_MAX: u64 = 100;
+
+/// What is asked for.
+#[derive(Clone, Debug)]
+pub struct Asked {
+    /// The action.
+    pub action: JobAction,
+    /// Which jobs.
+    pub filter: JobFilter,
+    /// Or these, as they were shown.
+    pub jobs: Vec<(QueueRef, String, Seen)>,
+}
+
+impl Service {
+    fn engine(&self) -> Answer<&Arc<Operations>> {
+        let engine = self.operations.as_ref();
+        engine.map_err(|why| Refusal::NotActed(NotActed::NoAudit(why.clone())))
+    }
+
+    /// Freezes a selection and tells what would be done with it.
+    pub async fn preview(&self, who: &Who, asked: Asked) -> Answer<Preview> {
+        let engine = self.engine()?;
+        check(&asked.action)?;
+        let (board, _) = self.board.overview();
+        let selection = if asked.jobs.is_empty() {
+            let read = select::filtered(asked.action, asked.filter, &board.queues, engine.stores(), now());
+            read.await.map_err(refusal)?
+        } else {
+            for (queue, ..) in &asked.jobs {
+                self.queue(queue)?;
+            }
+            let name = |queue: &QueueRef| {
+                let line = board.queues.iter().find(|line| line.key() == *queue);
+                line.map_or_else(|| queue.queue.clone(), |line| line.name.clone())
+            };
+            select::ticked(asked.action, asked.jobs, name, now()).map_err(refusal)?
+        };
+        self.permitted_everywhere(who, &selection)?;
+        let selection = Arc::new(selection);
+        let token = engine.keep(selection.clone());
+        Ok(Preview {
+            token,
+            action: selection.action.clone(),
+            filter: selection.filter.clone(),
+            sentence: self.of_places(&selection),
+            at: selection.at,
+            selected: selection.items.len() as u64,
+            capped: selection.capped,
+            looked_at: selection.looked_at,
+            samples: selection.samples.clone(),
+            by_name: selection.by_name.clone(),
+            by_queue: selection.by_queue().into_iter().take(100).collect(),
+            skipped: selection.skipped.clone(),
+            typed: typed(&selection),
+        })
+    }
+
+    /// Starts what was previewed: exactly that. The same token again is answered with the same operation.
+    pub async fn start(
+        &self,
+        who: &Who,
+        token: &str,
+        bounds: Bounds,
+        reason: String,
+        typed_in: Option<String>,
+    ) -> Answer<Operation> {
+        let engine = self.engine()?;
+        if let Some(known) = engine.started_by(token) {
+            return Ok(known.told());
+        }
+        let wrong = |why: String| Refusal::NotActed(NotActed::Wrong(why));
+        let Some(selection) = engine.kept(token) else {
+            return Err(wrong(
+                "This preview is not known any more: it is older than ten minutes, or of a Drover that was restarted. Preview again."
+                    .into(),
+            ));
+        };
+        if selection.items.is_empty() {
+            return Err(wrong("No job is selected, so there is nothing to start.".into()));
+        }
+        if reason.chars().count() > REASON_MAX {
+            return Err(wrong(format!("reason is longer than {REASON_MAX} characters.")));
+        }
+        if let Some(canary) = bounds.canary
+            && !(1..=1_000).contains(&canary.jobs)
+        {
+            return Err(wrong("canary.jobs is a number from 1 to 1,000.".into()));
+        }
+        if let Some(canary) = bounds.canary
+            && (!(1..=3_600).contains(&canary.watch_s) || canary.stop_percent > 100)
+        {
+            return Err(wrong(
+                "canary.watch_s is a number from 1 to 3,600, canary.stop_percent one up to 100.".into(),
+            ));
+        }
+        if bounds.rate == Some(0) {
+            return Err(wrong("rate is at least 1 job a second.".into()));
+        }
+        if let Some(wanted) = typed(&selection)
+            && typed_in.as_deref().map(str::trim) != Some(wanted.as_str())
+        {
+            return Err(wrong(format!("Type {wanted:?} to confirm: this cannot be undone.")));
+        }
+        self.permitted_everywhere(who, &selection)?;
+        let sentence = self.of_places(&selection);
+        let records: Vec<Record> = selection
+            .by_queue()
+            .into_iter()
+            .take(RECORDED)
+            .map(|(queue, jobs)| {
+                let details = json!({"filter": selection.filter, "jobs": jobs, "bounds": bounds});
+                note(who, queue, selection.action_word(), sentence.clone(), &reason, details)
+            })
+            .collect();
+        for record in &records {
+            let written = self.desk.audit().intend(&Arc::new(record.clone())).await;
+            written.map_err(NotActed::NoAudit)?;
+        }
+        let order = Order {
+            selection,
+            sentence,
+            bounds,
+            who: who.name.clone(),
+            reason,
+            records,
+        };
+        let started = engine.start(token, order).await;
+        let started =
+            started.map_err(|error| NotActed::NoAudit(format!("the operation cannot be written down: {error}")))?;
+        started.ok_or_else(|| wrong("Somebody else has just started this preview.".into()))
+    }
+
+    /// All operations that are kept, the newest first.
+    #[must_use]
+    pub fn operations(&self) -> Vec<Operation> {
+        self.operations.as_ref().map_or_else(|_| vec![], |engine| engine.list())
+    }
+
+    /// The open operation that works on a queue, if there is one.
+    #[must_use]
+    pub fn operation_on(&self, queue: &QueueRef) -> Option<Operation> {
+        self.operations()
+            .into_iter()
+            .find(|operation| operation.state.is_open() && operation.queues.contains(queue))
+    }
+
+    /// One operation.
+    pub fn operation(&self, id: &str) -> Answer<Operation> {
+        Ok(self.run(id)?.told())
+    }
+
+    fn run(&self, id: &str) -> Answer<Arc<Run>> {
+        self.engine()?
+            .get(id)
+            .ok_or_else(|| Refusal::NoOperation(id.to_owned()))
+    }
+
+    /// Jobs of an operation with their results, those with `result` only (`left` for those that have none), and how
+    /// many of these there are.
+    pub fn results(
+        &self,
+        id: &str,
+        result: Option<&str>,
+        offset: usize,
+        limit: usize,
+    ) -> Answer<(Vec<ItemResult>, u64)> {
+        let read = self.run(id)?.results(result, offset, limit);
+        read.map_err(|error| {
+            Refusal::Unreadable(ReadError::Corrupt(format!(
+                "The operation's own file cannot be read: {error}."
+            )))
+        })
+    }
+
+    /// Pauses, resumes or cancels one.
+    pub async fn control(&self, who: &Who, id: &str, control: Control) -> Answer<Operation> {
+        let run = self.run(id)?;
+        let meta = run.meta();
+        for queue in &meta.queues {
+            self.may_act(who, queue, &meta.action)?;
+        }
+        let word = match control {
+            Control::Pause => "pause_operation",
+            Control::Resume => "resume_operation",
+            Control::Cancel => "cancel_operation",
+        };
+        if let Some(queue) = meta.queues.first() {
+            let sentence = format!("{}: {}.", control.word(), meta.sentence.trim_end_matches('.'));
+            let record = Arc::new(note(who, queue.clone(), word, sentence, "", json!({"operation": id})));
+            let written = self.desk.audit().intend(&record).await;
+            written.map_err(NotActed::NoAudit)?;
+            run.control(control).await;
+            let done = crate::model::action::Effect::Done { job: None };
+            self.desk
+                .audit()
+                .conclude(&record, crate::model::audit::Became::Known(done))
+                .await;
+        }
+        Ok(run.told())
+    }
+
+    /// Freezes what an operation that has ended left over: what it had no turn for, what failed, what is not known.
+    pub async fn again(&self, who: &Who, id: &str) -> Answer<Preview> {
+        let run = self.run(id)?;
+        if run.is_open() {
+            return Err(NotActed::Wrong("It is still open. Cancel it first, or let it end.".into()).into());
+        }
+        let rest = run.rest().map_err(|error| {
+            Refusal::Unreadable(ReadError::Corrupt(format!(
+                "The operation's own file cannot be read: {error}."
+            )))
+        })?;
+        if rest.is_empty() {
+            return Err(NotActed::Wrong("Nothing is left of it: every job has its result.".into()).into());
+        }
+        let engine = self.engine()?;
+        let meta = run.meta();
+        let (board, _) = self.board.overview();
+        let name = |queue: &QueueRef| {
+            let line = board.queues.iter().find(|line| line.key() == *queue);
+            line.map_or_else(|| queue.queue.clone(), |line| line.name.clone())
+        };
+        let selection = Arc::new(Selection::of(meta.action.clone(), rest, name, now()));
+        self.permitted_everywhere(who, &selection)?;
+        let token = engine.keep(selection.clone());
+        Ok(Preview {
+            token,
+            action: selection.action.clone(),
+            filter: selection.filter.clone(),
+            sentence: self.of_places(&selection),
+            at: selection.at,
+            selected: selection.items.len() as u64,
+            capped: false,
+            looked_at: selection.looked_at,
+            samples: selection.samples.clone(),
+            by_name: vec![],
+            by_queue: selection.by_queue().into_iter().take(100).collect(),
+            skipped: vec![],
+            typed: typed(&selection),
+        })
+    }
+
+    fn may_act(&self, who: &Who, queue: &QueueRef, action: &JobAction) -> Answer<()> {
+        let intent = Intent::Job {
+            id: String::new(),
+            action: action.clone(),
+        };
+        for verb in intent.verbs() {
+            let permission = Permission {
+                verb: *verb,
+                queue: Some(queue),
+            };
+            self.desk.may(who, permission)?;
+        }
+        Ok(())
+    }
+
+    fn permitted_everywhere(&self, who: &Who, selection: &Selection) -> Answer<()> {
+        selection
+            .queues
+            .iter()
+            .try_for_each(|(queue, _)| self.may_act(who, queue, &selection.action))
+    }
+
+    /// The sentence with what the stores are.
+    fn of_places(&self, selection: &Selection) -> String {
+        let mut environments: Vec<&str> = selection
+            .queues
+            .iter()
+            .filter_map(|(queue, _)| self.desk.environment(&queue.store))
+            .collect();
+        environments.sort_unstable();
+        environments.dedup();
+        if environments.is_empty() {
+            format!("{}.", selection.sentence())
+        } else {
+            format!("{} ({}).", selection.sentence(), environments.join(", "))
+        }
+    }
+}
+
+/// Only what makes sense for many jobs at once.
+fn check(action: &JobAction) -> Result<(), NotActed> {
+    let many = !select::states(action).is_empty() && !matches!(action, JobAction::Retry { data: Some(_), .. });
+    if many {
+        Ok(())
+    } else {
+        Err(NotActed::Wrong(
+            "Many jobs at once can be retried, removed, promoted or delayed; anything else is for one job.".into(),
+        ))
+    }
+}
+
+fn refusal(error: SelectError) -> Refusal {
+    match error {
+        SelectError::Asked(why) => NotActed::Wrong(why).into(),
+        SelectError::Unreadable(why) => Refusal::Unreadable(why),
+    }
+}
+
+/// What has to be typed before something is destroyed.
+fn typed(selection: &Selection) -> Option<String> {
+    let destroys = matches!(selection.action, JobAction::Remove { .. });
+    (destroys && selection.items.len() as u64 > TYPED_ABOVE).then(|| match selection.queues.as_slice() {
+        [(_, name)] => name.trim().to_owned(),
+        _ => selection.items.len().to_string(),
+    })
+}
+
+fn note(
+    who: &Who,
+    queue: QueueRef,
+    action: &str,
+    sentence: String,
+    reason: &str,
+    details: serde_json::Value,
+) -> Record {
+    let at = now();
+    Record {
+        id: record::mint_id(at),
+        phase: Phase::Intent,
+        time: record::time(at),
+        at,
+        ended: None,
+        who: who.name.clone(),
+        address: who.address.clone(),
+        action: action.to_owned(),
+        queue,
+        job: None,
+        schedule: None,
+        sentence,
+        seen: None,
+        reason: Some(reason.trim().to_owned()).filter(|reason| !reason.is_empty()),
+        request: record::mint_id(at),
+        details,
+        idempotency: None,
+        effect: None,
+        not_sent: None,
+    }
+}
