@@ -17,6 +17,7 @@ use std::str::FromStr;
 
 /// See the module.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[cfg_attr(feature = "ssr", derive(schemars::JsonSchema))]
 #[serde(try_from = "String", into = "String")]
 pub struct JobFilter {
     /// Globs over `store/queue-id`, a queue's id or its name; all queues when there is none.

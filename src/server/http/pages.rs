@@ -18,6 +18,7 @@ use axum::http::{HeaderMap, HeaderValue, StatusCode, Uri, header};
 use axum::response::{Html, IntoResponse, Response};
 
 pub mod job;
+pub mod operations;
 pub mod overview;
 pub mod pins;
 pub mod queue;

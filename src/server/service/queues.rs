@@ -92,7 +92,7 @@ impl Service {
             insight: insight.map_err(|trouble| trouble.cause),
             dead_letters,
             dead_letters_of,
-            operations: vec![],
+            operations: self.operation_on(key).into_iter().collect(),
         })
     }
 

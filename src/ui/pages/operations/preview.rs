@@ -61,7 +61,7 @@ fn way_back(base: &BasePath, preview: &Preview) -> AnyView {
     let change = (!ticked)
         .then(|| Wanted::of(&preview.action))
         .flatten()
-        .map(|wanted| view! { <a href=new_of(base, wanted, &preview.filter)>"Change the filter"</a> });
+        .map(|wanted| view! { <a href=base.href(&new_of(wanted, &preview.filter))>"Change the filter"</a> });
     let list = list_of(base, &preview.filter).or_else(|| match preview.by_queue.as_slice() {
         [(queue, _)] => {
             let state = preview.filter.state.map(|state| format!("?state={state}"));
@@ -212,7 +212,7 @@ fn start(base: &BasePath, page: &PreviewPage, danger: bool) -> AnyView {
     let watches = matches!(preview.action, crate::model::action::JobAction::Retry { .. });
     let again = Wanted::of(&preview.action)
         .filter(|_| preview.filter.state.is_some())
-        .map(|wanted| new_of(base, wanted, &preview.filter));
+        .map(|wanted| new_of(wanted, &preview.filter));
     view! {
         <form class=class method="post" action=base.href("/operations/start") aria-label="Start">
             <input type="hidden" name="token" value=preview.token.clone()/>

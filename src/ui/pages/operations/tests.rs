@@ -261,7 +261,7 @@ fn a_paused_operation_can_go_on_and_an_ended_one_can_be_taken_up_again() {
             "It stopped by itself.",
             "8 of 10 retried jobs failed again.",
             "15,212 not touched",
-            "Again for the rest… 15,252 jobs were not done.",
+            "Again for the rest… 15,222 jobs were not done.",
         ],
     );
     assert!(!html.contains("/cancel\""));
