@@ -20,6 +20,7 @@ mod http;
 mod insight;
 mod job;
 mod layers;
+mod operations;
 mod reading;
 mod schedules;
 mod stores;
