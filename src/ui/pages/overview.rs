@@ -398,7 +398,7 @@ fn Row(line: Line, lines: Lines, clocks: Memo<HashMap<String, StoreClock>>) -> i
             </th>
             <td class="n backlog" data-l="waiting" title=why class:zero=zero(JobState::Waiting)>{count(JobState::Waiting)}</td>
             <td class="n backlog wide" class:zero=zero(JobState::Prioritized)>{count(JobState::Prioritized)}</td>
-            <td class="n backlog" data-l="oldest">
+            <td class="n backlog" data-l="oldest" class:zero=move || queue.with(|q| q.counts.backlog() == Some(0))>
                 {move || queue.with(|q| match (q.counts.backlog(), q.oldest_waiting) {
                     (Some(0), _) => String::new(),
                     (_, Some(at)) => format::age(now(), at),
