@@ -9,7 +9,7 @@
 //! touched lately.
 
 use super::attention::idle_ms;
-use super::browser::{document, fetch_text, pointer_inside, set_interval, set_timeout, window};
+use super::browser::{document, fetch_page, pointer_inside, set_interval, set_timeout, window};
 use super::{LinkState, Live, follow};
 use crate::model::Millis;
 use crate::model::event::Frame;
@@ -147,10 +147,11 @@ fn ask(page: &Rc<Page>) {
     }
     let page = page.clone();
     let address = window().location().href().unwrap_or_default();
-    fetch_text(address, move |html| {
+    fetch_page(address, move |answer| {
         page.asking.set(false);
-        let found = html.as_deref().and_then(parse);
-        if let Some(found) = &found {
+        // A notice has the status of what it says. It takes no page's place, but it is an answer of ours.
+        let found = answer.and_then(|(good, html)| Some((good, parse(&html)?)));
+        if let Some((true, found)) = &found {
             exchange(found);
             tick(page.live);
         }
@@ -168,7 +169,7 @@ fn ask(page: &Rc<Page>) {
     });
 }
 
-/// A page of the same kind; a notice that the job is gone is none.
+/// A page of ours; what a proxy says while the server is away is none.
 fn parse(html: &str) -> Option<Document> {
     let page = DomParser::new()
         .ok()?
