@@ -1,6 +1,6 @@
 //! What runs when: what does not run as it should comes first, then what runs next.
 
-use super::fleet::{address, filter_box, store_trouble};
+use super::fleet::{address, crumbs, filter_box, store_trouble};
 use crate::base_path::BasePath;
 use crate::model::Millis;
 use crate::model::format;
@@ -68,6 +68,7 @@ pub fn SchedulesView(page: SchedulesPage) -> impl IntoView {
     };
     let filtered = !filter.is_empty();
     view! {
+        {crumbs(&base, "Schedules", &filter)}
         <header class="head">
             <h1>"Schedules"</h1>
             <p class="sums">{move || board.sums()}</p>
@@ -184,8 +185,10 @@ fn Rows(line: Line) -> impl IntoView {
     let reason = move || schedule.with(|s| s.verdict.reason.clone());
     let jobs = (base.clone(), queue.clone());
     let past = jobs.clone();
+    let row = format!("{} {}", line.key.0, line.key.1);
+    let why = format!("{row} why");
     view! {
-        <tr class="crew" class:loud=move || schedule.with(|s| s.verdict.level == Level::Bad)>
+        <tr class="crew" data-id=row class:loud=move || schedule.with(|s| s.verdict.level == Level::Bad)>
             <td class="v">
                 <span class=move || level_class(schedule.with(|s| s.verdict.level))>
                     {move || schedule.with(|s| s.verdict.level.word())}
@@ -212,7 +215,7 @@ fn Rows(line: Line) -> impl IntoView {
             (!reason.is_empty())
                 .then(|| {
                     let loud = schedule.with(|s| matches!(s.verdict.level, Level::Bad | Level::Watch));
-                    view! { <tr class="why"><td></td><td colspan="7" class:sentence=loud>{reason}</td></tr> }
+                    view! { <tr class="why" data-id=why.clone()><td></td><td colspan="7" class:sentence=loud>{reason}</td></tr> }
                 })
         }}
     }
