@@ -24,9 +24,13 @@ impl Process {
 
     /// The same, on a port where somebody waits for it already.
     pub(crate) async fn at(port: u16, url: &str, files: Option<u32>) -> Self {
+        Self::again(port, url, files, tempfile::tempdir().unwrap()).await
+    }
+
+    /// The same, with the state that another one left behind.
+    pub(crate) async fn again(port: u16, url: &str, files: Option<u32>, state: tempfile::TempDir) -> Self {
         let began = Instant::now();
         let log = tempfile::NamedTempFile::new().unwrap();
-        let state = tempfile::tempdir().unwrap();
         let limit = files.map_or_else(String::new, |n| format!("ulimit -n {n}; "));
         let child = Command::new("sh")
             .args(["-c", &format!("{limit}exec \"$0\" serve"), env!("CARGO_BIN_EXE_drover")])
@@ -54,6 +58,13 @@ impl Process {
         })
         .await;
         process
+    }
+
+    /// Ends it as a crash would, and gives its state.
+    pub(crate) fn crash(mut self) -> tempfile::TempDir {
+        self.child.kill().unwrap();
+        self.child.wait().unwrap();
+        std::mem::replace(&mut self.state, tempfile::tempdir().unwrap())
     }
 
     /// What it has written so far.
