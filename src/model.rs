@@ -30,6 +30,7 @@
 //! | [`position`] | a place in it |
 //! | [`verdict`] | Bad, Watch, OK, Paused, Unknown, each with its sentence |
 //! | [`exact`] | names and ids as text that loses no byte |
+//! | `form` | what a page offers to do, and asks before (on the server alone) |
 //! | [`mod@format`] | numbers, bytes and spans as people read them |
 //! | [`error`] | what a browser may know of a failure |
 
@@ -46,6 +47,8 @@ pub mod exact;
 pub mod family;
 pub mod filter;
 pub mod flow;
+#[cfg(feature = "ssr")]
+pub mod form;
 pub mod format;
 pub mod insight;
 pub mod job;

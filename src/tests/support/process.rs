@@ -25,9 +25,13 @@ impl Process {
 
     /// The same, on a port where somebody waits for it already.
     pub(crate) async fn at(port: u16, url: &str, files: Option<u32>) -> Self {
+        Self::again(port, url, files, tempfile::tempdir().unwrap()).await
+    }
+
+    /// The same, with the state that another one left behind.
+    pub(crate) async fn again(port: u16, url: &str, files: Option<u32>, state: tempfile::TempDir) -> Self {
         let began = Instant::now();
         let log = tempfile::NamedTempFile::new().unwrap();
-        let state = tempfile::tempdir().unwrap();
         let child = spawn(port, url, files, state.path(), &log);
         let process = Self {
             child,
@@ -55,6 +59,13 @@ impl Process {
         self.child.wait().unwrap();
         self.child = spawn(self.port, &self.url, None, self.state.path(), &self.log);
         self.serves().await;
+    }
+
+    /// Ends it as a crash would, and gives its state.
+    pub(crate) fn crash(mut self) -> tempfile::TempDir {
+        self.child.kill().unwrap();
+        self.child.wait().unwrap();
+        std::mem::replace(&mut self.state, tempfile::tempdir().unwrap())
     }
 
     /// What it has written so far.

@@ -48,6 +48,7 @@ fn press(key: &str, typing: bool) -> bool {
         "o" if was_going => click("[data-key=o]"),
         "w" if was_going => click("[data-key=w]"),
         "s" if was_going => click("[data-key=s]"),
+        "a" if was_going => click("[data-key=a]"),
         "j" => step(1),
         "k" => step(-1),
         "r" => click("[data-refresh]:not(.none)"),
