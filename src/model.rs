@@ -32,6 +32,9 @@
 //! | [`exact`] | names and ids as text that loses no byte |
 //! | `form` | what a page offers to do, and asks before (on the server alone) |
 //! | [`mod@format`] | numbers, bytes and spans as people read them |
+//! | [`filter`] | which jobs: one language for addresses, forms and the API |
+//! | [`tick`] | jobs ticked in a list |
+//! | [`operation`] | an action over many jobs |
 //! | [`error`] | what a browser may know of a failure |
 
 pub mod action;
@@ -60,6 +63,7 @@ pub mod queue;
 pub mod schedule;
 pub mod state;
 pub mod store;
+pub mod tick;
 pub mod timeline;
 pub mod verdict;
 pub mod vitals;

@@ -5,7 +5,7 @@
 //! one event stream per browser. A page never asks a store; it shows what the board knows.
 //!
 //! - [`app`]: picks the page and puts the frame around it
-//! - [`pages`]: overview, queue, job, workers, schedules, store, audit, a form before an action, notice
+//! - [`pages`]: overview, queue, job, workers, schedules, operations, store, audit, a form before an action, notice
 //! - [`components`]: what more than one page needs
 //! - [`live`]: the stream, its state, fetching, the keyboard. Does nothing on the server
 
@@ -66,6 +66,7 @@ pub fn title(page: &Page) -> String {
         Body::Store(page) => format!("{} · Drover", page.detail.summary.id),
         Body::Form(form) => format!("{} · Drover", form.title),
         Body::Audit(_) => "Audit · Drover".into(),
+        Body::Operations(page) => format!("{} · Drover", page.title()),
         Body::Notice(notice) => format!("{} · Drover", notice.title),
         // Never rendered: it stands for the others in what the browser gets.
         Body::Fresh(_) => "Drover".into(),
@@ -90,6 +91,15 @@ pub fn aside(base: &crate::base_path::BasePath, aside: crate::model::page::Queue
     use leptos::prelude::*;
     let owner = Owner::new_root(None);
     owner.with(|| pages::queue::aside::view(base, aside).to_html())
+}
+
+/// What can be done with the jobs that a queue's page lists, as markup.
+#[cfg(feature = "ssr")]
+#[must_use]
+pub fn tools(base: &crate::base_path::BasePath, page: &crate::model::page::QueuePage) -> String {
+    use leptos::prelude::*;
+    let owner = Owner::new_root(None);
+    owner.with(|| pages::operations::tools::view(base, page).to_html())
 }
 
 /// Takes up the page that the server rendered.

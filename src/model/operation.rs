@@ -9,6 +9,9 @@ use super::filter::JobFilter;
 use super::queue::QueueRef;
 use serde::{Deserialize, Serialize};
 
+#[cfg(feature = "ssr")]
+pub mod page;
+
 /// The most jobs one operation takes.
 pub const SELECTED_MAX: u64 = 100_000;
 

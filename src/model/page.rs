@@ -16,6 +16,10 @@ use super::insight::Insight;
 use super::job::JobDetail;
 use super::job::JobRow;
 use super::look::{Look, Sort};
+#[cfg(feature = "ssr")]
+use super::operation::Operation;
+#[cfg(feature = "ssr")]
+use super::operation::page::OperationsPage;
 use super::queue::{QueueRef, QueueSummary};
 #[cfg(feature = "ssr")]
 use super::schedule::SchedulesPage;
@@ -84,6 +88,10 @@ pub enum Body {
     /// Who asked for what.
     #[cfg(feature = "ssr")]
     Audit(AuditView),
+    /// Actions over many jobs. A browser never gets it.
+    #[cfg(feature = "ssr")]
+    #[serde(skip)]
+    Operations(OperationsPage),
     /// Something that could not be shown.
     #[cfg(feature = "ssr")]
     Notice(Notice),
@@ -113,6 +121,7 @@ impl Body {
                 let topic = Topic::Job(page.queue.key(), page.job.row.id.clone());
                 Some((topic.to_string(), every))
             }
+            Self::Operations(page) => Some((String::new(), page.every())),
             // The store may be back, the job may be there, at any moment.
             Self::Notice(_) => Some((String::new(), 15_000)),
             Self::Overview(_) | Self::Queue(_) | Self::Fresh(_) => None,
@@ -166,6 +175,9 @@ pub struct QueuePage {
     pub watched_since: Millis,
     /// Limits, retention and times as markup, written by the server (see `QueueAside`).
     pub aside: String,
+    /// What can be done with the listed jobs, written by the server; a browser leaves it as it is.
+    #[serde(skip)]
+    pub tools: String,
 }
 
 /// What stands beside a queue's facts. Only the server knows how to write it.
@@ -182,6 +194,8 @@ pub struct QueueAside {
     pub dead_letters_of: Option<QueueRef>,
     /// What can be done to it.
     pub offer: QueueOffer,
+    /// Operations over its jobs that are open.
+    pub operations: Vec<Operation>,
 }
 
 /// A queue that keeps another one's dead letters.

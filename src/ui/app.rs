@@ -3,7 +3,7 @@
 use super::components::{LinkBadge, SilenceBanner};
 use super::live::{self, Live, Zone};
 #[cfg(feature = "ssr")]
-use super::pages::{AuditTable, FormView, JobView, NoticeView, SchedulesView, StoreView, WorkersView};
+use super::pages::{AuditTable, FormView, JobView, NoticeView, OperationsView, SchedulesView, StoreView, WorkersView};
 use super::pages::{OverviewView, QueueView};
 use crate::base_path::BasePath;
 use crate::model::page::{Body, Page};
@@ -59,6 +59,7 @@ pub fn App(page: Page) -> impl IntoView {
                 Body::Form(form) => view! { <FormView form/> }.into_any(),
                 Body::Audit(view) => view! { <AuditTable shown=view/> }.into_any(),
                 Body::Store(page) => view! { <StoreView page/> }.into_any(),
+                Body::Operations(page) => view! { <OperationsView page/> }.into_any(),
                 _ => ().into_any(),
             };
             fresh(view.to_html(), every, beside)
@@ -79,6 +80,7 @@ pub fn App(page: Page) -> impl IntoView {
                 <a href=base.href("/workers") data-key="w">"Workers"</a>
                 <a href=base.href("/schedules") data-key="s">"Schedules"</a>
                 <a href=base.href("/audit") data-key="a">"Audit"</a>
+                <a href=base.href("/operations") data-key="p">"Operations"</a>
             </nav>
             <LinkBadge/>
             <form class="theme time" method="post" action=base.href("/time") aria-label="Times">
@@ -99,11 +101,13 @@ pub fn App(page: Page) -> impl IntoView {
                 <dt><kbd>"Enter"</kbd></dt><dd>"open the row, fold the group"</dd>
                 <dt><kbd>"["</kbd>" "<kbd>"]"</kbd></dt><dd>"previous and next job of the same state"</dd>
                 <dt><kbd>"/"</kbd></dt><dd>"search, filter"</dd>
+                <dt><kbd>"x"</kbd></dt><dd>"tick the row"</dd>
                 <dt><kbd>"r"</kbd></dt><dd>"show what is new in a list"</dd>
                 <dt><kbd>"g"</kbd>" "<kbd>"o"</kbd></dt><dd>"all queues"</dd>
                 <dt><kbd>"g"</kbd>" "<kbd>"w"</kbd></dt><dd>"workers"</dd>
                 <dt><kbd>"g"</kbd>" "<kbd>"s"</kbd></dt><dd>"schedules"</dd>
                 <dt><kbd>"g"</kbd>" "<kbd>"a"</kbd></dt><dd>"who asked for what"</dd>
+                <dt><kbd>"g"</kbd>" "<kbd>"p"</kbd></dt><dd>"operations"</dd>
                 <dt><kbd>"Esc"</kbd></dt><dd>"leave the field, show all, one level up"</dd>
                 <dt><kbd>"?"</kbd></dt><dd>"this help"</dd>
             </dl>

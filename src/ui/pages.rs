@@ -10,6 +10,8 @@ pub mod fleet;
 pub mod job;
 #[cfg(feature = "ssr")]
 pub mod notice;
+#[cfg(feature = "ssr")]
+pub mod operations;
 pub mod overview;
 pub mod queue;
 #[cfg(feature = "ssr")]
@@ -27,6 +29,8 @@ pub use audit::AuditTable;
 pub use job::JobView;
 #[cfg(feature = "ssr")]
 pub use notice::NoticeView;
+#[cfg(feature = "ssr")]
+pub use operations::OperationsView;
 pub use overview::OverviewView;
 pub use queue::QueueView;
 #[cfg(feature = "ssr")]

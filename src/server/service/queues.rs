@@ -65,6 +65,7 @@ impl Service {
         let (queue, store, position) = self.queue(key)?;
         let page = QueuePage {
             aside: String::new(),
+            tools: String::new(),
             chart: chart?.to_string(),
             watched_since: self
                 .collector(&key.store)?
@@ -97,6 +98,7 @@ impl Service {
             dead_letters,
             dead_letters_of,
             offer,
+            operations: self.operation_on(key).into_iter().collect(),
         })
     }
 

@@ -20,7 +20,10 @@ pub(super) fn listen() {
         let typing = event
             .target()
             .and_then(|target| target.dyn_into::<HtmlElement>().ok())
-            .is_some_and(|element| matches!(element.tag_name().as_str(), "INPUT" | "TEXTAREA" | "SELECT"));
+            .is_some_and(|element| {
+                matches!(element.tag_name().as_str(), "INPUT" | "TEXTAREA" | "SELECT")
+                    && element.get_attribute("type").as_deref() != Some("checkbox")
+            });
         if press(&event.key(), typing) {
             event.prevent_default();
         }
@@ -49,6 +52,8 @@ fn press(key: &str, typing: bool) -> bool {
         "w" if was_going => click("[data-key=w]"),
         "s" if was_going => click("[data-key=s]"),
         "a" if was_going => click("[data-key=a]"),
+        "p" if was_going => click("[data-key=p]"),
+        "x" => click("tr:focus-within [type=checkbox]"),
         "j" => step(1),
         "k" => step(-1),
         "r" => click("[data-refresh]:not(.none)"),

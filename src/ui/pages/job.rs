@@ -17,11 +17,13 @@ use crate::model::format;
 use crate::model::job::{Form, JobDetail, Payload, Progress};
 use crate::model::page::JobPage;
 use crate::model::queue::QueueRef;
+use crate::model::state::JobState;
 use crate::model::store::Reach;
 use crate::ui::app::base;
 use crate::ui::components::{ProgressView, StateMark, StoreBanner};
 use crate::ui::live::Live;
 use crate::ui::pages::act;
+use crate::ui::pages::operations::tools;
 use leptos::prelude::*;
 use log::LogSection;
 
@@ -142,6 +144,7 @@ pub fn JobView(page: JobPage) -> impl IntoView {
                     <StateMark state/>
                     {move || job.with(|j| j.state_note.clone()).map(|note| view! { <small>{note}</small> })}
                     <ProgressView progress=Signal::derive(move || progress.with(bar))/>
+                    {same_error(shown)}
                 </p>
             </div>
             {neighbours(shown)}
@@ -166,6 +169,15 @@ pub fn JobView(page: JobPage) -> impl IntoView {
         </div>
     }
     .into_any()
+}
+
+/// The way to all that failed like this one.
+fn same_error(shown: Shown) -> Option<AnyView> {
+    let error = shown
+        .job
+        .with(|j| j.row.error.clone().filter(|_| j.row.state == JobState::Failed))?;
+    let href = shown.place.with_value(|p| tools::same_error(&p.base, &p.key, &error));
+    Some(view! { <a class="same" href=href>"All failed in this queue with this error…"</a> }.into_any())
 }
 
 /// The number a job reported, 0 included; `None` for anything that is no number.

@@ -37,6 +37,7 @@ pub fn QueueView(page: QueuePage, after: String) -> impl IntoView {
     let store = RwSignal::new(page.store);
     let chart = RwSignal::new(page.chart);
     let aside = RwSignal::new(page.aside);
+    let tools = page.tools;
     let since = page.watched_since;
     let gone = RwSignal::new(false);
     let path = queue_path(&key);
@@ -103,7 +104,7 @@ pub fn QueueView(page: QueuePage, after: String) -> impl IntoView {
         </div>
         <div class:stale=move || store.with(|s| s.reach != Reach::Live)>
             <Tabs queue jobs/>
-            <List jobs store/>
+            <List jobs store tools/>
         </div>
     }
     .into_any()

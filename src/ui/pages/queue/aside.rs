@@ -9,6 +9,7 @@ use crate::model::insight::{Insight, Keep, Limits, Percentiles, Share};
 use crate::model::page::QueueAside;
 use crate::model::{Millis, now};
 use crate::ui::pages::act;
+use crate::ui::pages::operations::tools;
 use leptos::prelude::*;
 
 /// Limits, times and retention in one line each; the queues of dead letters.
@@ -42,6 +43,11 @@ pub fn view(base: &BasePath, aside: QueueAside) -> AnyView {
             let href = base.href(&format!("/schedules?queue={of_queue}"));
             view! { <div><dt>"Schedules"</dt><dd><a href=href>{format::count(n)}</a></dd></div> }
         });
+    let under_way = aside
+        .operations
+        .iter()
+        .map(|operation| tools::line(base, operation))
+        .collect_view();
     let letters = aside
         .dead_letters
         .into_iter()
@@ -58,7 +64,7 @@ pub fn view(base: &BasePath, aside: QueueAside) -> AnyView {
     let asked = format!("/audit?queue={}", encode_segment(&aside.queue.to_string()));
     view! {
         <dl class="insight">
-            {facts}{scheduled}{letters}{of}
+            {under_way}{facts}{scheduled}{letters}{of}
             <div><dt>"Asked of it"</dt><dd><a href=base.href(&asked)>"audit"</a></dd></div>
         </dl>
         {act}

@@ -8,12 +8,13 @@ use crate::model::job::JobRow;
 use crate::model::page::{JobPageRows, Order, PAGE_SIZE};
 use crate::model::state::JobState;
 use crate::model::store::{Reach, StoreSummary};
+use crate::model::tick;
 use crate::ui::components::{Ago, Due, ProgressView, state_class, state_mark};
 use crate::ui::live::Live;
 use leptos::prelude::*;
 
 #[component]
-pub fn List(jobs: Jobs, store: RwSignal<StoreSummary>) -> impl IntoView {
+pub fn List(jobs: Jobs, store: RwSignal<StoreSummary>, tools: String) -> impl IntoView {
     let live = expect_context::<Live>();
     let state = jobs.state;
     let refresh = jobs.href(&jobs.query(jobs.order, None));
@@ -95,6 +96,8 @@ pub fn List(jobs: Jobs, store: RwSignal<StoreSummary>) -> impl IntoView {
                 {next}
             </p>
         </div>
+        // The browser leaves what the server wrote there.
+        <div inner_html=tools></div>
         {move || jobs.page.with(|page| match page {
             Err(why) => Some(view! { <p class="empty">{format!("The jobs cannot be shown: {why}")}</p> }.into_any()),
             Ok(page) if page.rows.is_empty() => Some(view! { <p class="empty">{empty_text(state, page)}</p> }.into_any()),
@@ -254,7 +257,17 @@ fn Row(jobs: Jobs, line: Line, store: RwSignal<StoreSummary>) -> impl IntoView {
     let moved = move || row.with(|row| row.problem.is_some() || row.state != list);
     view! {
         <tr class:moved=moved class:stale=move || store.with(|s| s.reach != Reach::Live)>
-            <th scope="row" class="id"><a href=href data-row="" title=id.clone()>{id.clone()}</a></th>
+            <th scope="row" class="id">
+                <input
+                    type="checkbox"
+                    name=tick::FIELD
+                    form=tick::FORM
+                    value=move || row.with(tick::write)
+                    hidden=list == JobState::Active
+                    aria-label=format!("Tick {id}")
+                />
+                <a href=href data-row="" title=id.clone()>{id.clone()}</a>
+            </th>
             <td class="name">{move || row.with(|r| format::visible(&r.name))}</td>
             <td class="n" data-l=when_title(list)>{when()}</td>
             <td class="n" data-l=duration_title(list)>{duration}</td>

@@ -1,0 +1,343 @@
+//! What the pages of operations are made of. Only the server writes them.
+
+use super::{Bounds, Canary, ItemResult, Operation, OperationState, Preview};
+use crate::model::action::JobAction;
+use crate::model::event::encode_segment;
+use crate::model::filter::JobFilter;
+use crate::model::queue::QueueRef;
+use crate::model::state::JobState;
+
+/// Above this many jobs a retry begins with a few unless somebody says otherwise.
+pub const CANARY_ABOVE: u64 = 100;
+
+/// Results on a page.
+pub const RESULTS: usize = 100;
+
+/// The words for what became of a job, in the order of the totals.
+pub const RESULT_WORDS: [&str; 6] = ["done", "already", "changed", "gone", "failed", "unconfirmed"];
+
+/// Which of the pages.
+#[derive(Clone, Debug, PartialEq)]
+pub enum OperationsPage {
+    /// All operations, the newest first.
+    All(Vec<Operation>),
+    /// One, with some of its results.
+    One(Box<OperationPage>),
+    /// What one would do.
+    Preview(Box<PreviewPage>),
+    /// Where one begins: an action and a filter.
+    New(NewPage),
+}
+
+impl OperationsPage {
+    /// The milliseconds after which it is asked for again.
+    #[must_use]
+    pub fn every(&self) -> i32 {
+        let open = match self {
+            Self::All(all) => all.iter().any(|operation| operation.state.is_open()),
+            Self::One(page) => page.operation.state.is_open(),
+            // These are being filled in, and a preview is not there a second time: as late as a browser can wait.
+            Self::Preview(_) | Self::New(_) => return i32::MAX,
+        };
+        if open { 500 } else { 5_000 }
+    }
+
+    /// The title of the document.
+    #[must_use]
+    pub fn title(&self) -> String {
+        match self {
+            Self::All(all) => match all.iter().filter(|operation| operation.state.is_open()).count() {
+                0 => "Operations".into(),
+                n => format!("{n} under way · Operations"),
+            },
+            Self::One(page) => {
+                let operation = &page.operation;
+                let state = if operation.state == OperationState::Running {
+                    format!("{} %", percent(operation))
+                } else {
+                    operation.state.word().to_owned()
+                };
+                format!("{state} · {}", operation.sentence)
+            }
+            Self::Preview(page) => format!("Preview · {}", page.preview.sentence),
+            Self::New(_) => "New operation".into(),
+        }
+    }
+}
+
+/// An operation with a page of its results.
+#[derive(Clone, Debug, PartialEq)]
+pub struct OperationPage {
+    /// The operation.
+    pub operation: Operation,
+    /// Jobs with what became of them, or why they cannot be shown.
+    pub results: Result<Vec<ItemResult>, String>,
+    /// How many there are of this result.
+    pub of: u64,
+    /// Only those with this result.
+    pub result: Option<String>,
+    /// How many come before.
+    pub offset: usize,
+}
+
+/// A preview with what can be said before it is started.
+#[derive(Clone, Debug, PartialEq)]
+pub struct PreviewPage {
+    /// The preview.
+    pub preview: Preview,
+    /// How it is bounded unless somebody says otherwise.
+    pub bounds: Bounds,
+    /// Why: kept from the operation that this one goes on with.
+    pub reason: String,
+}
+
+impl PreviewPage {
+    /// With the bounds that are careful enough for so many jobs.
+    #[must_use]
+    pub fn new(preview: Preview) -> Self {
+        let careful = matches!(preview.action, JobAction::Retry { .. }) && preview.selected > CANARY_ABOVE;
+        Self {
+            bounds: Bounds {
+                rate: None,
+                canary: careful.then(Canary::default),
+            },
+            preview,
+            reason: String::new(),
+        }
+    }
+}
+
+/// The beginning of an operation, as far as it is filled in.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct NewPage {
+    /// What is to be done.
+    pub wanted: Wanted,
+    /// The filter as it was written.
+    pub filter: String,
+    /// What is the matter with it.
+    pub trouble: Option<String>,
+}
+
+impl NewPage {
+    /// What stands behind `?` for it.
+    #[must_use]
+    pub fn query(&self) -> String {
+        let mut query = format!("action={}", self.wanted.word());
+        if self.wanted.is_more() {
+            query += "&more=1";
+        }
+        if !self.filter.is_empty() {
+            query += &format!("&filter={}", encode_segment(&self.filter));
+        }
+        query
+    }
+}
+
+/// The actions over many jobs that forms offer; the API takes every one.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Wanted {
+    /// Has failed or completed jobs run again; perhaps with attempts counted from the beginning.
+    Retry(bool),
+    /// Has delayed jobs run now.
+    Promote,
+    /// Removes jobs; perhaps with their children.
+    Remove(bool),
+}
+
+impl Default for Wanted {
+    fn default() -> Self {
+        Self::Retry(false)
+    }
+}
+
+impl Wanted {
+    /// Reads the fields of a form.
+    #[must_use]
+    pub fn read(word: &str, more: bool) -> Option<Self> {
+        match word {
+            "retry" => Some(Self::Retry(more)),
+            "promote" => Some(Self::Promote),
+            "remove" => Some(Self::Remove(more)),
+            _ => None,
+        }
+    }
+
+    /// Its word in addresses.
+    #[must_use]
+    pub const fn word(self) -> &'static str {
+        match self {
+            Self::Retry(_) => "retry",
+            Self::Promote => "promote",
+            Self::Remove(_) => "remove",
+        }
+    }
+
+    /// Whether its one option is on.
+    #[must_use]
+    pub const fn is_more(self) -> bool {
+        matches!(self, Self::Retry(true) | Self::Remove(true))
+    }
+
+    /// The action; `None` for one that forms do not offer.
+    #[must_use]
+    pub const fn of(action: &JobAction) -> Option<Self> {
+        match action {
+            JobAction::Retry {
+                reset_attempts,
+                data: None,
+            } => Some(Self::Retry(*reset_attempts)),
+            JobAction::Promote => Some(Self::Promote),
+            JobAction::Remove { children } => Some(Self::Remove(*children)),
+            _ => None,
+        }
+    }
+
+    /// The action that makes sense for most jobs of a state.
+    #[must_use]
+    pub const fn in_state(state: Option<JobState>) -> Self {
+        match state {
+            Some(JobState::Delayed) => Self::Promote,
+            Some(JobState::Waiting | JobState::Prioritized | JobState::WaitingChildren) => Self::Remove(false),
+            _ => Self::Retry(false),
+        }
+    }
+}
+
+impl From<Wanted> for JobAction {
+    fn from(wanted: Wanted) -> Self {
+        match wanted {
+            Wanted::Retry(reset_attempts) => Self::Retry {
+                reset_attempts,
+                data: None,
+            },
+            Wanted::Promote => Self::Promote,
+            Wanted::Remove(children) => Self::Remove { children },
+        }
+    }
+}
+
+/// What an action is called: on a button, and while it is being done.
+#[must_use]
+pub const fn words(action: &JobAction) -> (&'static str, &'static str) {
+    match action {
+        JobAction::Retry { .. } => ("Retry", "Retrying"),
+        JobAction::Remove { .. } => ("Remove", "Removing"),
+        JobAction::Promote => ("Promote", "Promoting"),
+        JobAction::Delay { .. } => ("Delay", "Delaying"),
+        JobAction::Priority { .. } => ("Change the priority of", "Changing the priority of"),
+        JobAction::EditData { .. } => ("Edit", "Editing"),
+        JobAction::Duplicate => ("Duplicate", "Duplicating"),
+        JobAction::FailLost { .. } => ("Fail", "Failing"),
+        JobAction::PutBack => ("Put back", "Putting back"),
+        JobAction::Cancel { .. } => ("Cancel", "Cancelling"),
+        JobAction::RemoveDeduplication => ("Remove the deduplication of", "Removing the deduplication of"),
+        JobAction::ClearLogs { .. } => ("Clear the logs of", "Clearing the logs of"),
+        JobAction::RemoveChildren => ("Remove the children of", "Removing the children of"),
+    }
+}
+
+/// Whether something is gone for good afterwards: such an action looks different from others.
+#[must_use]
+pub const fn destroys(action: &JobAction) -> bool {
+    matches!(
+        action,
+        JobAction::Remove { .. } | JobAction::RemoveChildren | JobAction::ClearLogs { .. } | JobAction::Cancel { .. }
+    )
+}
+
+/// Jobs with a result in a hundred, rounded down: all is all.
+#[must_use]
+pub const fn percent(operation: &Operation) -> u64 {
+    let totals = &operation.totals;
+    match totals.settled().saturating_mul(100).checked_div(totals.selected) {
+        Some(percent) => percent,
+        None => 100,
+    }
+}
+
+/// Jobs that are not as they were meant to be: those that a further operation could take.
+#[must_use]
+pub const fn rest(operation: &Operation) -> u64 {
+    let totals = &operation.totals;
+    totals
+        .selected
+        .saturating_sub(totals.done)
+        .saturating_sub(totals.already)
+        .saturating_sub(totals.gone)
+}
+
+/// The only queue that a filter means, where it means one by its whole name.
+#[must_use]
+pub fn only_queue(filter: &JobFilter) -> Option<QueueRef> {
+    let [queue] = filter.queues.as_slice() else {
+        return None;
+    };
+    let (store, id) = queue.split_once('/')?;
+    (!queue.contains(['*', '?']) && !store.is_empty() && !id.is_empty()).then(|| QueueRef {
+        store: store.to_owned(),
+        queue: id.to_owned(),
+    })
+}
+
+/// A filter for jobs of a state of one queue, and perhaps with an error.
+#[must_use]
+pub fn filter_of(queue: &QueueRef, state: JobState, error: Option<&str>) -> JobFilter {
+    // What was cut off is not a part of the error.
+    let error = error.map(|error| error.trim_end_matches('…').trim());
+    let error = error.map(|error| error.chars().take(ERROR_CHARS).collect::<String>());
+    JobFilter {
+        queues: vec![queue.to_string()],
+        state: Some(state),
+        error: error.filter(|error| !error.is_empty()),
+        ..JobFilter::default()
+    }
+}
+
+/// As much of an error as tells it from others and leaves room in a filter.
+const ERROR_CHARS: usize = 150;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_filter_made_from_an_error_is_read_again() {
+        let queue = QueueRef {
+            store: "redis".into(),
+            queue: "bull:emails".into(),
+        };
+        for error in [
+            "",
+            "card \"declined\": no funds",
+            "cut at the end…",
+            "€".repeat(900).as_str(),
+            "back\\slash",
+        ] {
+            let filter = filter_of(&queue, JobState::Failed, Some(error));
+            let read: JobFilter = filter.to_string().parse().unwrap();
+            assert_eq!(read, filter, "{filter}");
+            assert_eq!(only_queue(&read), Some(queue.clone()));
+            let part = filter.error.unwrap_or_default();
+            assert!(error.contains(&part) && !part.ends_with('…'));
+        }
+        for text in ["", "queue:emails", "queue:redis/bull:*", "queue:a/b queue:a/c"] {
+            assert_eq!(only_queue(&text.parse().unwrap()), None, "{text}");
+        }
+    }
+
+    #[test]
+    fn what_forms_offer_is_an_action_and_back() {
+        for wanted in [
+            Wanted::Retry(false),
+            Wanted::Retry(true),
+            Wanted::Promote,
+            Wanted::Remove(false),
+            Wanted::Remove(true),
+        ] {
+            assert_eq!(Wanted::of(&wanted.into()), Some(wanted));
+            assert_eq!(Wanted::read(wanted.word(), wanted.is_more()), Some(wanted));
+        }
+        assert_eq!(Wanted::read("pause", false), None);
+        assert_eq!(Wanted::of(&JobAction::Duplicate), None);
+    }
+}

@@ -1,0 +1,109 @@
+//! Where an operation begins: an action and a filter, in three lines of explanation.
+
+use super::crumbs;
+use crate::model::filter::FILTER_MAX;
+use crate::model::operation::page::{NewPage, Wanted};
+use crate::ui::app::base;
+use leptos::prelude::*;
+
+pub fn view(page: &NewPage) -> AnyView {
+    let base = base();
+    let trouble = page.trouble.clone().map(|trouble| {
+        view! {
+            <div class="banner" role="alert" id="filter-trouble">
+                <strong>"This filter cannot be used."</strong>
+                <p>{trouble}</p>
+            </div>
+        }
+    });
+    let wrong = page.trouble.is_some();
+    let described = if wrong {
+        "filter-trouble filter-help"
+    } else {
+        "filter-help"
+    };
+    view! {
+        {crumbs(&base)}
+        <header class="head"><h1>"New operation"</h1></header>
+        {trouble}
+        <form class="order" method="post" action=base.href("/operations/preview")>
+            <fieldset>
+                <legend>"What"</legend>
+                {choice(page, "retry", "Retry", "failed or completed jobs run again")}
+                {choice(page, "promote", "Promote", "delayed jobs run now")}
+                {choice(page, "remove", "Remove", "jobs that are not running, for good")}
+                <label class="more">
+                    <input type="checkbox" name="more" value="1" checked=page.wanted.is_more()/>
+                    " Retry: count attempts from the beginning. Remove: their children too."
+                </label>
+            </fieldset>
+            <fieldset>
+                <legend>"Which jobs"</legend>
+                <label class="sr-only" for="filter">"Filter"</label>
+                <input
+                    id="filter"
+                    name="filter"
+                    type="search"
+                    class="language"
+                    value=page.filter.clone()
+                    maxlength=FILTER_MAX.to_string()
+                    required
+                    spellcheck="false"
+                    autocapitalize="off"
+                    autocomplete="off"
+                    placeholder="state:failed queue:emails error:\"timed out\""
+                    aria-invalid=wrong.to_string()
+                    aria-describedby=described
+                    data-search=""
+                />
+                {language()}
+            </fieldset>
+            <p class="go">
+                <button class="main">"Preview"</button>
+                " "
+                <small>"Counts the jobs and shows some of them. Nothing is done yet."</small>
+            </p>
+        </form>
+    }
+    .into_any()
+}
+
+fn choice(page: &NewPage, word: &'static str, label: &'static str, about: &'static str) -> AnyView {
+    let checked = page.wanted.word() == word;
+    let class = if matches!(Wanted::read(word, false), Some(Wanted::Remove(_))) {
+        "what danger"
+    } else {
+        "what"
+    };
+    view! {
+        <label class=class>
+            <input type="radio" name="action" value=word checked=checked/>
+            " "
+            <b>{label}</b>
+            " "
+            <small>{about}</small>
+        </label>
+    }
+    .into_any()
+}
+
+/// The filter's language in three lines.
+pub fn language() -> AnyView {
+    view! {
+        <ul class="help" id="filter-help">
+            <li>
+                <code>"state:failed"</code>" and where: "<code>"queue:emails"</code>", "<code>"queue:redis/bull:mail.*"</code>
+                ". A state is needed; without a queue it means all queues."
+            </li>
+            <li>
+                "Which of them: "<code>"name:charge*"</code>" "<code>"id:order-?"</code>" "<code>"error:\"timed out\""</code>" "
+                <code>"age:>2h"</code>" "<code>"attempts:>=3"</code>". A word alone is a part of the name or id."
+            </li>
+            <li>
+                "All words must fit. "<code>"*"</code>" stands for anything, "<code>"?"</code>
+                " for one character; put quotes around spaces and colons."
+            </li>
+        </ul>
+    }
+    .into_any()
+}

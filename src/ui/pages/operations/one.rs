@@ -1,0 +1,333 @@
+//! One operation: what, which, who and why, how far it is, what can be done about it, what became of its jobs.
+
+use super::{bounds, crumbs, jobs, left, list_of, path, progress, queue_link, rate, state_mark};
+use crate::base_path::BasePath;
+use crate::model::format;
+use crate::model::operation::page::{OperationPage, RESULT_WORDS, RESULTS, rest};
+use crate::model::operation::{ItemResult, Operation, OperationState, Totals};
+use crate::ui::app::base;
+use crate::ui::components::Ago;
+use leptos::prelude::*;
+
+pub fn view(page: &OperationPage) -> AnyView {
+    let base = base();
+    let operation = &page.operation;
+    view! {
+        {crumbs(&base)}
+        <header class="head">
+            <h1>{format::visible(&operation.sentence)}</h1>
+            {controls(&base, operation)}
+        </header>
+        {note(operation)}
+        <p class="op-line">
+            {state_mark(operation.state)}
+            {progress(operation)}
+            {running(operation)}
+        </p>
+        {sum(&base, page)}
+        {again(&base, operation)}
+        <dl class="facts op-facts">{facts(&base, operation)}</dl>
+        {reasons(operation)}
+        {results(&base, page)}
+    }
+    .into_any()
+}
+
+/// What the state alone does not say: loud where it ended by itself.
+fn note(operation: &Operation) -> Option<AnyView> {
+    let text = format::visible(&operation.note);
+    match operation.state {
+        OperationState::Stopped => Some(
+            view! {
+                <div class="banner" role="alert">
+                    <strong>"It stopped by itself."</strong>
+                    <p>{text}" What was done stays done; the rest was not touched."</p>
+                </div>
+            }
+            .into_any(),
+        ),
+        _ if text.is_empty() => None,
+        _ => Some(view! { <p class="op-note">{text}</p> }.into_any()),
+    }
+}
+
+fn running(operation: &Operation) -> Option<AnyView> {
+    if operation.state != OperationState::Running {
+        return None;
+    }
+    let parts: Vec<String> = [operation.per_second.map(rate), operation.left_ms.map(left)]
+        .into_iter()
+        .flatten()
+        .collect();
+    Some(view! { <span class="pace">{parts.join(", ")}</span> }.into_any())
+}
+
+/// Pause or resume, and apart from it the end.
+fn controls(base: &BasePath, operation: &Operation) -> Option<AnyView> {
+    if !operation.state.is_open() {
+        return None;
+    }
+    let button = |control: &'static str, label: &'static str, class: &'static str, title: &'static str| {
+        let action = base.href(&format!("{}/{control}", path(&operation.id)));
+        view! { <form method="post" action=action><button class=class title=title>{label}</button></form> }
+    };
+    let hold = if operation.state == OperationState::Paused {
+        button(
+            "resume",
+            "Resume",
+            "",
+            "Goes on with the jobs that have not had their turn",
+        )
+    } else {
+        button("pause", "Pause", "", "No further job until it is resumed")
+    };
+    Some(
+        view! {
+            <div class="controls">
+                {hold}
+                {button("cancel", "Cancel the operation", "danger", "No further job; what was done stays done")}
+            </div>
+        }
+        .into_any(),
+    )
+}
+
+/// What each result is called, what it means, and how many there are.
+fn parts(totals: &Totals) -> [(&'static str, &'static str, u64); 6] {
+    [
+        ("done", "It was done", totals.done),
+        ("already", "It had been done before", totals.already),
+        ("changed", "Not as at the preview; left alone", totals.changed),
+        ("gone", "Not there any more", totals.gone),
+        (
+            "failed",
+            "Held by a worker, or refused; nothing was done",
+            totals.failed,
+        ),
+        ("unconfirmed", "It is not known whether it was done", totals.unconfirmed),
+    ]
+}
+
+/// The totals as what they are: a sum.
+fn sum(base: &BasePath, page: &OperationPage) -> AnyView {
+    let totals = &page.operation.totals;
+    let here = path(&page.operation.id);
+    let terms = parts(totals)
+        .into_iter()
+        .enumerate()
+        .map(|(i, (word, about, n))| {
+            let sign = if i == 0 { "" } else { "+" };
+            let class = if n == 0 {
+                "zero"
+            } else if matches!(word, "failed" | "unconfirmed") {
+                "bad"
+            } else {
+                ""
+            };
+            let number = if n == 0 {
+                view! { <b>"0"</b> }.into_any()
+            } else {
+                let href = base.href(&format!("{here}?result={word}"));
+                view! { <a href=href><b>{format::count(n)}</b></a> }.into_any()
+            };
+            view! { <li class=class title=about><i>{sign}</i>{number}<span>{word}</span></li> }
+        })
+        .collect_view();
+    let left = totals.left();
+    view! {
+        <ul class="sum" aria-label="Jobs by what became of them">
+            {terms}
+            <li class=if left == 0 { "zero" } else { "" } title="They have not had their turn">
+                <i>"+"</i><b>{format::count(left)}</b>
+                <span>{if page.operation.state.is_open() { "to come" } else { "not touched" }}</span>
+            </li>
+            <li class="all" title="All jobs of the preview"><i>"="</i><b>{format::count(totals.selected)}</b><span>"selected"</span></li>
+        </ul>
+    }
+    .into_any()
+}
+
+/// What is left can be previewed again.
+fn again(base: &BasePath, operation: &Operation) -> Option<AnyView> {
+    let rest = rest(operation);
+    if operation.state.is_open() || rest == 0 {
+        return None;
+    }
+    let action = base.href(&format!("{}/again", path(&operation.id)));
+    Some(
+        view! {
+            <form class="again" method="post" action=action>
+                <button>"Again for the rest…"</button>
+                " "
+                <small>{format!("{} were not done. They are looked at anew, and you see what would happen first.", jobs(rest))}</small>
+            </form>
+        }
+        .into_any(),
+    )
+}
+
+fn facts(base: &BasePath, operation: &Operation) -> AnyView {
+    let filter = operation.filter.to_string();
+    let which = if filter.is_empty() {
+        "jobs that were ticked".into_any()
+    } else {
+        let text = format::visible(&filter);
+        match list_of(base, &operation.filter) {
+            Some(href) => view! { <a href=href><code>{text}</code></a> }.into_any(),
+            None => view! { <code>{text}</code> }.into_any(),
+        }
+    };
+    let shown = operation.queues.len().min(10);
+    let queues = operation.queues[..shown]
+        .iter()
+        .map(|queue| view! { <span class="queue">{queue_link(base, queue)}</span>" " })
+        .collect_view();
+    let more = operation.queues.len() - shown;
+    let moment = |label: &'static str, at: Option<i64>| {
+        at.map(|_| view! { <div><dt>{label}</dt><dd><Ago at=Signal::derive(move || at)/></dd></div> })
+    };
+    let why = if operation.reason.is_empty() {
+        "no reason was given".to_owned()
+    } else {
+        format::visible(&operation.reason)
+    };
+    let took = operation
+        .started
+        .zip(operation.ended)
+        .map(|(from, to)| view! { <div><dt>"Took"</dt><dd>{format::duration(to - from)}</dd></div> });
+    view! {
+        <div><dt>"Which jobs"</dt><dd>{which}</dd></div>
+        <div>
+            <dt>{if operation.queues.len() == 1 { "Queue" } else { "Queues" }}</dt>
+            <dd>{queues}{(more > 0).then(|| format!("and {more} more"))}</dd>
+        </div>
+        <div><dt>"Who"</dt><dd>{format::visible(&operation.who)}</dd></div>
+        <div><dt>"Why"</dt><dd>{why}</dd></div>
+        {moment("Asked for", Some(operation.created))}
+        {moment("Begun", operation.started)}
+        {moment("Ended", operation.ended)}
+        {took}
+        <div class="bounds"><dt>"Bounds"</dt><dd>{bounds(operation)}</dd></div>
+    }
+    .into_any()
+}
+
+/// Why jobs were not done.
+fn reasons(operation: &Operation) -> Option<AnyView> {
+    let lines = operation
+        .reasons
+        .iter()
+        .map(|share| view! { <li><b>{format::count(share.jobs)}</b>" "{format::visible(&share.of)}</li> })
+        .collect_view();
+    (!operation.reasons.is_empty()).then(|| {
+        view! {
+            <section class="op-reasons" aria-labelledby="t-why">
+                <h2 id="t-why">"Why jobs were not done"</h2>
+                <ul class="left-out">{lines}</ul>
+            </section>
+        }
+        .into_any()
+    })
+}
+
+/// What became of each job, a page at a time.
+fn results(base: &BasePath, page: &OperationPage) -> AnyView {
+    let here = path(&page.operation.id);
+    let all = page.operation.totals;
+    let tab = |word: Option<&'static str>, n: u64| {
+        let current = if page.result.as_deref() == word {
+            "page"
+        } else {
+            "false"
+        };
+        let href = match word {
+            None => base.href(&here),
+            Some(word) => base.href(&format!("{here}?result={word}")),
+        };
+        view! {
+            <a href=href aria-current=current class:zero=(n == 0)>
+                <span>{word.unwrap_or("all")}</span>" "<b>{format::count(n)}</b>
+            </a>
+        }
+    };
+    let counts = parts(&all);
+    let tabs = RESULT_WORDS
+        .iter()
+        .zip(counts)
+        .map(|(word, (_, _, n))| tab(Some(word), n))
+        .collect_view();
+    view! {
+        <section class="op-results" aria-labelledby="t-results">
+            <h2 id="t-results">"Jobs"</h2>
+            <nav class="tabs" aria-label="Jobs by result">{tab(None, all.selected)}{tabs}</nav>
+            {match &page.results {
+                Err(why) => view! { <p class="empty">{why.clone()}</p> }.into_any(),
+                Ok(items) if items.is_empty() => view! { <p class="empty">{nothing(page)}</p> }.into_any(),
+                Ok(items) => listed(base, page, items),
+            }}
+        </section>
+    }
+    .into_any()
+}
+
+const fn nothing(page: &OperationPage) -> &'static str {
+    if page.result.is_some() {
+        "No job has this result."
+    } else if page.offset > 0 {
+        "There are no more."
+    } else {
+        "The selection holds no job."
+    }
+}
+
+fn listed(base: &BasePath, page: &OperationPage, items: &[ItemResult]) -> AnyView {
+    let one_queue = page.operation.queues.len() == 1;
+    let rows = items.iter().map(|item| row(base, item, one_queue)).collect_view();
+    let (from, to) = (page.offset as u64 + 1, (page.offset + items.len()) as u64);
+    let link = |offset: usize, label: &'static str, rel: &'static str| {
+        let mut query = format!("offset={offset}");
+        if let Some(result) = &page.result {
+            query += &format!("&result={result}");
+        }
+        let href = base.href(&format!("{}?{query}", path(&page.operation.id)));
+        view! { <a class="button" rel=rel href=href>{label}</a> }
+    };
+    let previous = (page.offset > 0).then(|| link(page.offset.saturating_sub(RESULTS), "‹ Previous", "prev"));
+    let next = (to < page.of).then(|| link(page.offset + RESULTS, "Next ›", "next"));
+    view! {
+        <div class="list-head">
+            <p><b>{format!("{}–{} of {}", format::count(from), format::count(to), format::count(page.of.max(to)))}</b></p>
+            <p class="actions">{previous}{next}</p>
+        </div>
+        <table class="jobs-few results">
+            <thead>
+                <tr>
+                    <th scope="col">"Job"</th>
+                    {(!one_queue).then(|| view! { <th scope="col">"Queue"</th> })}
+                    <th scope="col">"Result"</th>
+                    <th scope="col">"Why"</th>
+                </tr>
+            </thead>
+            <tbody>{rows}</tbody>
+        </table>
+    }
+    .into_any()
+}
+
+fn row(base: &BasePath, item: &ItemResult, one_queue: bool) -> AnyView {
+    let class = match item.result.as_deref() {
+        Some("failed" | "unconfirmed") => "result bad",
+        Some("done") => "result done",
+        _ => "result",
+    };
+    let word = item.result.clone().unwrap_or_else(|| "not yet".into());
+    view! {
+        <tr>
+            <th scope="row" class="id"><a href=base.job(&item.queue, &item.id) data-row="">{format::visible(&item.id)}</a></th>
+            {(!one_queue).then(|| view! { <td>{queue_link(base, &item.queue)}</td> })}
+            <td class=class>{word}</td>
+            <td class="why">{item.reason.as_deref().map(format::visible)}</td>
+        </tr>
+    }
+    .into_any()
+}

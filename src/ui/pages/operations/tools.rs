@@ -1,0 +1,92 @@
+//! The way in from a list of jobs: what can be done with the ticked ones, and with all that fit a filter.
+//!
+//! Written by the server alone, as text that a browser leaves as it is. The boxes of the rows belong to the form
+//! here by its id.
+
+use super::path;
+use crate::base_path::BasePath;
+use crate::model::event::encode_segment;
+use crate::model::filter::FILTER_MAX;
+use crate::model::format;
+use crate::model::operation::Operation;
+use crate::model::operation::page::{Wanted, filter_of, percent, words};
+use crate::model::page::QueuePage;
+use crate::model::queue::QueueRef;
+use crate::model::state::JobState;
+use crate::model::tick::FORM;
+use leptos::prelude::*;
+
+/// What can be done with the jobs of a page.
+pub fn view(base: &BasePath, page: &QueuePage) -> AnyView {
+    let queue = page.queue.key();
+    let state = page.state;
+    // What runs is the worker's.
+    if state == JobState::Active {
+        return ().into_any();
+    }
+    let first = Wanted::in_state(Some(state));
+    let safe = match first {
+        Wanted::Remove(_) => None,
+        Wanted::Promote => Some(view! { <button name="action" value="promote">"Promote ticked…"</button> }),
+        Wanted::Retry(_) => Some(view! { <button name="action" value="retry">"Retry ticked…"</button> }),
+    };
+    let mut filter = filter_of(&queue, state, None);
+    filter.text.clone_from(&page.text);
+    view! {
+        <div class="tools">
+            <form id=FORM class="ticked" method="post" action=base.href("/operations/preview") aria-label="Ticked jobs">
+                <input type="hidden" name="ticked" value=queue.to_string()/>
+                <input type="hidden" name="state" value=state.as_str()/>
+                {safe}
+                <button class="danger" name="action" value="remove">"Remove ticked…"</button>
+            </form>
+            <form class="matching" method="get" action=base.href("/operations/new") aria-label="All jobs that match">
+                <input type="hidden" name="action" value=first.word()/>
+                <label class="sr-only" for="matching">"Filter"</label>
+                <input
+                    id="matching"
+                    name="filter"
+                    class="language"
+                    value=filter.to_string()
+                    maxlength=FILTER_MAX.to_string()
+                    spellcheck="false"
+                    autocapitalize="off"
+                    autocomplete="off"
+                    title="Such as error:\"timed out\" name:charge* age:>2h attempts:>=3"
+                />
+                <button>"Act on all that match…"</button>
+            </form>
+        </div>
+    }
+    .into_any()
+}
+
+/// Where all failed jobs of a queue with the same error can be acted on.
+pub fn same_error(base: &BasePath, queue: &QueueRef, error: &str) -> String {
+    let filter = filter_of(queue, JobState::Failed, Some(error)).to_string();
+    base.href(&format!(
+        "/operations/new?action=retry&filter={}",
+        encode_segment(&filter)
+    ))
+}
+
+/// A line for an operation that is open: `Retrying 41,212 jobs: 63 %`.
+pub fn line(base: &BasePath, operation: &Operation) -> AnyView {
+    let (_, doing) = words(&operation.action);
+    let n = super::jobs(operation.totals.selected);
+    let text = format!("{doing} {n}: {} %", percent(operation));
+    let who = format::visible(&operation.who);
+    view! {
+        <div class="under-way">
+            <dt>"Operation"</dt>
+            <dd>
+                <a href=base.href(&path(&operation.id))>{text}</a>
+                " "
+                {operation.state.word()}
+                ", by "
+                {who}
+            </dd>
+        </div>
+    }
+    .into_any()
+}
