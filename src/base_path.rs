@@ -171,6 +171,13 @@ pub fn job_path(queue: &QueueRef, job: &str) -> String {
     format!("{}/jobs/{}", queue_path(queue), encode_segment(job))
 }
 
+/// Where an action on a schedule is asked for.
+#[must_use]
+pub fn schedule_act_path(queue: &QueueRef, key: &str) -> String {
+    let (store, queue) = (encode_segment(&queue.store), encode_segment(&queue.queue));
+    format!("/schedules/{store}/{queue}/{}/act", encode_segment(key))
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

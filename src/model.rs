@@ -9,6 +9,7 @@
 //! | [`state`] | the job states every queue system shares |
 //! | [`counts`] | how many jobs are in each state, with "not known" kept apart from zero |
 //! | [`family`] | which generation of Bull or BullMQ laid out a queue, and what it can do |
+//! | [`refusal`] | what a generation cannot have done to it, and why |
 //! | [`queue`] | one line of the overview, and the patch that changes it |
 //! | [`store`] | one Redis: reachable or not, since when and why, and its vital signs |
 //! | [`insight`] | a queue's limits, retention, and how long its jobs wait and run |
@@ -30,6 +31,7 @@
 //! | [`position`] | a place in it |
 //! | [`verdict`] | Bad, Watch, OK, Paused, Unknown, each with its sentence |
 //! | [`exact`] | names and ids as text that loses no byte |
+//! | `form` | what a page offers to do, and asks before (on the server alone) |
 //! | [`mod@format`] | numbers, bytes and spans as people read them |
 //! | [`filter`] | which jobs: one language for addresses, forms and the API |
 //! | [`tick`] | jobs ticked in a list |
@@ -49,6 +51,8 @@ pub mod exact;
 pub mod family;
 pub mod filter;
 pub mod flow;
+#[cfg(feature = "ssr")]
+pub mod form;
 pub mod format;
 pub mod insight;
 pub mod job;
@@ -57,6 +61,7 @@ pub mod operation;
 pub mod page;
 pub mod position;
 pub mod queue;
+pub mod refusal;
 pub mod schedule;
 pub mod state;
 pub mod store;

@@ -5,7 +5,7 @@
 //! one event stream per browser. A page never asks a store; it shows what the board knows.
 //!
 //! - [`app`]: picks the page and puts the frame around it
-//! - [`pages`]: overview, queue, job, workers, schedules, operations, store, notice
+//! - [`pages`]: overview, queue, job, workers, schedules, operations, store, audit, a form before an action, notice
 //! - [`components`]: what more than one page needs
 //! - [`live`]: the stream, its state, fetching, the keyboard. Does nothing on the server
 
@@ -55,7 +55,7 @@ pub fn title(page: &Page) -> String {
                 format!("{deserted} without workers · Workers · Drover")
             }
         }
-        Body::Schedules(page) => {
+        Body::Schedules(page, _) => {
             let bad = page.schedules.iter().filter(|s| s.verdict.level == Level::Bad).count();
             if bad == 0 {
                 "Schedules · Drover".into()
@@ -64,6 +64,8 @@ pub fn title(page: &Page) -> String {
             }
         }
         Body::Store(page) => format!("{} · Drover", page.detail.summary.id),
+        Body::Form(form) => format!("{} · Drover", form.title),
+        Body::Audit(_) => "Audit · Drover".into(),
         Body::Operations(page) => format!("{} · Drover", page.title()),
         Body::Notice(notice) => format!("{} · Drover", notice.title),
         // Never rendered: it stands for the others in what the browser gets.

@@ -74,11 +74,31 @@ impl Client {
         }
     }
 
+    /// `POST` of JSON below the base path; anything but success is an error.
+    pub(crate) async fn post(&mut self, path: &str, body: &serde_json::Value) -> Outcome<Answer> {
+        let body = body.to_string();
+        let request = format!(
+            "POST {BASE}{path} HTTP/1.1\r\nHost: 127.0.0.1:{}\r\nX-Drover: 1\r\nContent-Type: application/json\r\n\
+             Content-Length: {}\r\n\r\n{body}",
+            self.port,
+            body.len()
+        );
+        let answer = timeout(PATIENCE, self.send(&request)).await??;
+        if (200..300).contains(&answer.status) {
+            return Ok(answer);
+        }
+        Err(format!("{path} answered {}: {}", answer.status, answer.text()).into())
+    }
+
     async fn exchange(&mut self, path: &str, headers: &str) -> Outcome<Answer> {
         let request = format!(
             "GET {BASE}{path} HTTP/1.1\r\nHost: 127.0.0.1:{}\r\n{headers}\r\n",
             self.port
         );
+        self.send(&request).await
+    }
+
+    async fn send(&mut self, request: &str) -> Outcome<Answer> {
         self.stream.write_all(request.as_bytes()).await?;
         self.read.clear();
         let (status, length, start) = loop {

@@ -24,7 +24,7 @@ mod rows;
 mod table;
 mod watchers;
 
-use rows::{Bench, commands, floors, footprint, freshness, jobs, many, pages};
+use rows::{Bench, act, commands, floors, footprint, freshness, jobs, many, pages};
 use std::path::PathBuf;
 use std::process::ExitCode;
 use std::time::Instant;
@@ -34,7 +34,7 @@ use tokio::signal::unix::{SignalKind, signal};
 pub(crate) type Outcome<T> = Result<T, Box<dyn std::error::Error + Send + Sync>>;
 
 /// What can be asked for, in the order in which it is measured: neighbours share their data where they can.
-const NAMES: [&str; 14] = [
+const NAMES: [&str; 15] = [
     "freshness",
     "overview",
     "commands",
@@ -49,6 +49,7 @@ const NAMES: [&str; 14] = [
     "million",
     "ten-million",
     "large",
+    "act",
 ];
 
 #[derive(Debug, Default)]
@@ -145,6 +146,7 @@ async fn run(args: &Args) -> Outcome<()> {
             "search" => many::search(&mut bench).await,
             "ten-million" => many::ten_million(&mut bench).await,
             "million" => pages::million(&mut bench).await,
+            "act" => act::act(&mut bench).await,
             _ => footprint::large(&mut bench).await,
         };
         if let Err(error) = outcome {

@@ -1,5 +1,6 @@
 //! What is measured, one module for each part of the board.
 
+pub(crate) mod act;
 pub(crate) mod commands;
 pub(crate) mod floors;
 pub(crate) mod footprint;

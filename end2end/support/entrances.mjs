@@ -22,6 +22,18 @@ export class Entrance {
     return `${this.queue(name, options)}/jobs/${encodeURIComponent(id)}`;
   }
 
+  store(id = "redis") {
+    return `${this.base}/stores/${id}`;
+  }
+
+  workers(query = "") {
+    return `${this.base}/workers${query}`;
+  }
+
+  schedules(query = "") {
+    return `${this.base}/schedules${query}`;
+  }
+
   /** Whether an address lies on the board. */
   owns(address) {
     const url = new URL(address, this.origin + this.overview);

@@ -17,6 +17,9 @@ before(async () => {
   const [redis, locked] = [await Redis.start(), await Redis.start({ password: "right-one" })];
   const oracle = await Oracle.start(redis);
   const names = await stock(oracle);
+  const repeat = { pattern: "30 6 * * 1-5", tz: "Europe/Berlin" };
+  await oracle.ask("upsertScheduler", "parts", { schedulerId: "weekdays", repeat, template: { name: "count", data: { shelf: "B" } } });
+  await oracle.ask("upsertScheduler", "stuck", { schedulerId: "at-once", repeat: { every: 3_600_000 } });
   at = await direct({ redis: redis.url, locked: locked.urlWith("wrong-one") });
   await at.drover.knows(...names);
 });
@@ -32,6 +35,13 @@ const PAGES = {
   "a queue in trouble": () => at.queue("stuck"),
   "a failed job": () => at.job("orders", "charge-1"),
   "an active job": () => at.job("orders", "held"),
+  "a job in a flow": () => at.job("orders", "parcel"),
+  "the workers": () => at.workers(),
+  "the workers of one queue": () => at.workers("?queue=redis%2Fbull:orders"),
+  "the workers that nobody finds": () => at.workers("?q=nobody+is+called+so"),
+  "the schedules": () => at.schedules(),
+  "a store": () => at.store(),
+  "a store in trouble": () => at.store("locked"),
   "a notice": () => at.job("orders", "nobody"),
 };
 
@@ -52,14 +62,9 @@ async function findings(page) {
 }
 
 async function atRest(page, watch, name) {
-  if (name === "a notice") {
-    watch.allow(/\b404\b/);
-    await page.goto(PAGES[name]());
-    await page.locator("html[data-alive]").waitFor({ state: "attached" });
-  } else {
-    await page.goto(PAGES[name]());
-    await alive(page);
-  }
+  if (name === "a notice") watch.allow(/\b404\b/);
+  await page.goto(PAGES[name]());
+  await alive(page);
 }
 
 for (const theme of ["light", "dark"]) {

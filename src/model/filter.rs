@@ -226,7 +226,7 @@ impl fmt::Display for JobFilter {
             }
         }
         // Quoted as one: two words would be found again as the same text.
-        parts.extend(self.text.as_ref().map(|text| quoted(text)));
+        parts.extend(self.text.as_ref().map(|text| quoted_word(text)));
         f.write_str(&parts.join(" "))
     }
 }
@@ -291,12 +291,26 @@ fn words(text: &str) -> Result<Vec<(String, String)>, BadFilter> {
     Ok(found)
 }
 
+/// A value behind its key, where a colon is one like any other character.
 fn quoted(text: &str) -> String {
-    if text.contains(|c: char| c.is_whitespace() || matches!(c, '"' | ':' | '\\')) {
-        format!("\"{}\"", text.replace('\\', "\\\\").replace('"', "\\\""))
+    if text.contains(|c: char| c.is_whitespace() || matches!(c, '"' | '\\')) {
+        in_quotes(text)
     } else {
         text.to_owned()
     }
+}
+
+/// A word without a key, where a colon would make a key of what is before it.
+fn quoted_word(text: &str) -> String {
+    if text.contains(':') {
+        in_quotes(text)
+    } else {
+        quoted(text)
+    }
+}
+
+fn in_quotes(text: &str) -> String {
+    format!("\"{}\"", text.replace('\\', "\\\\").replace('"', "\\\""))
 }
 
 /// The sign before a number, and what follows it.

@@ -6,9 +6,15 @@
 use super::Millis;
 #[cfg(feature = "ssr")]
 use super::event::Topic;
+#[cfg(feature = "ssr")]
 use super::flow::Flow;
+#[cfg(feature = "ssr")]
+use super::form::{AuditView, FormPage, Offer, QueueOffer};
+#[cfg(feature = "ssr")]
 use super::insight::Insight;
-use super::job::{JobDetail, JobRow};
+#[cfg(feature = "ssr")]
+use super::job::JobDetail;
+use super::job::JobRow;
 use super::look::{Look, Sort};
 #[cfg(feature = "ssr")]
 use super::operation::Operation;
@@ -70,12 +76,18 @@ pub enum Body {
     /// Who works for which queue.
     #[cfg(feature = "ssr")]
     Workers(WorkersPage),
-    /// What runs when.
+    /// What runs when, and what can be done to the schedules of each queue.
     #[cfg(feature = "ssr")]
-    Schedules(SchedulesPage),
+    Schedules(SchedulesPage, Vec<(QueueRef, Offer)>),
     /// One store.
     #[cfg(feature = "ssr")]
     Store(StorePage),
+    /// A form that asks for an action.
+    #[cfg(feature = "ssr")]
+    Form(FormPage),
+    /// Who asked for what.
+    #[cfg(feature = "ssr")]
+    Audit(AuditView),
     /// Actions over many jobs. A browser never gets it.
     #[cfg(feature = "ssr")]
     #[serde(skip)]
@@ -95,7 +107,9 @@ impl Body {
     #[must_use]
     pub fn fresh(&self) -> Option<(String, i32)> {
         match self {
-            Self::Workers(_) | Self::Schedules(_) => Some((String::new(), 3_000)),
+            Self::Workers(_) | Self::Schedules(..) | Self::Audit(_) => Some((String::new(), 3_000)),
+            // Somebody is filling it in: once a day is never.
+            Self::Form(_) => Some((String::new(), 86_400_000)),
             Self::Store(page) => Some((Topic::Store(page.detail.summary.id.clone()).to_string(), 5_000)),
             Self::Job(page) => {
                 let every = match page.job.row.state {
@@ -159,7 +173,7 @@ pub struct QueuePage {
     pub chart: String,
     /// Since when throughput has been watched without a gap.
     pub watched_since: Millis,
-    /// Limits, retention and times as markup, written by the server (see [`QueueAside`]).
+    /// Limits, retention and times as markup, written by the server (see `QueueAside`).
     pub aside: String,
     /// What can be done with the listed jobs, written by the server; a browser leaves it as it is.
     #[serde(skip)]
@@ -167,6 +181,7 @@ pub struct QueuePage {
 }
 
 /// What stands beside a queue's facts. Only the server knows how to write it.
+#[cfg(feature = "ssr")]
 #[derive(Clone, Debug, PartialEq)]
 pub struct QueueAside {
     /// The queue.
@@ -177,6 +192,8 @@ pub struct QueueAside {
     pub dead_letters: Vec<DeadLetters>,
     /// The queue whose dead letters this one keeps, by its name.
     pub dead_letters_of: Option<QueueRef>,
+    /// What can be done to it.
+    pub offer: QueueOffer,
     /// Operations over its jobs that are open.
     pub operations: Vec<Operation>,
 }
@@ -253,6 +270,7 @@ pub struct JobPageRows {
 }
 
 /// One job on its page.
+#[cfg(feature = "ssr")]
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct JobPage {
     /// The queue it belongs to.
@@ -263,6 +281,8 @@ pub struct JobPage {
     pub job: JobDetail,
     /// Its relatives, if it has any.
     pub flow: Option<Flow>,
+    /// What can be done to it.
+    pub offer: Offer,
 }
 
 /// A page that could not be shown, and what to do about it.

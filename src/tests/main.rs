@@ -6,6 +6,8 @@
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
 
 mod act_api;
+mod act_done;
+mod act_pages;
 mod actions;
 mod bad_data;
 mod bad_days;
@@ -20,6 +22,7 @@ mod http;
 mod insight;
 mod job;
 mod layers;
+mod operations;
 mod operations_api;
 mod reading;
 mod schedules;

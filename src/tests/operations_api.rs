@@ -234,7 +234,7 @@ async fn what_is_wrong_is_refused_with_what_would_be_right() {
             json!({"action": "retry", "filter": filter(), "rate": 0}),
             400,
             "bad-action",
-            "rate",
+            "rate is at least",
         ),
     ] {
         let answer = drover.post("/operations", &body).await;

@@ -3,7 +3,7 @@
 use super::components::{LinkBadge, SilenceBanner};
 use super::live::{self, Live, Zone};
 #[cfg(feature = "ssr")]
-use super::pages::{JobView, NoticeView, OperationsView, SchedulesView, StoreView, WorkersView};
+use super::pages::{AuditTable, FormView, JobView, NoticeView, OperationsView, SchedulesView, StoreView, WorkersView};
 use super::pages::{OverviewView, QueueView};
 use crate::base_path::BasePath;
 use crate::model::page::{Body, Page};
@@ -55,7 +55,9 @@ pub fn App(page: Page) -> impl IntoView {
                 Body::Notice(notice) => view! { <NoticeView notice/> }.into_any(),
                 Body::Job(page) => view! { <JobView page/> }.into_any(),
                 Body::Workers(page) => view! { <WorkersView page/> }.into_any(),
-                Body::Schedules(page) => view! { <SchedulesView page/> }.into_any(),
+                Body::Schedules(page, offers) => view! { <SchedulesView page offers/> }.into_any(),
+                Body::Form(form) => view! { <FormView form/> }.into_any(),
+                Body::Audit(view) => view! { <AuditTable shown=view/> }.into_any(),
                 Body::Store(page) => view! { <StoreView page/> }.into_any(),
                 Body::Operations(page) => view! { <OperationsView page/> }.into_any(),
                 _ => ().into_any(),
@@ -77,6 +79,7 @@ pub fn App(page: Page) -> impl IntoView {
                 <a href=base.href("/") data-key="o">"Queues"</a>
                 <a href=base.href("/workers") data-key="w">"Workers"</a>
                 <a href=base.href("/schedules") data-key="s">"Schedules"</a>
+                <a href=base.href("/audit") data-key="a">"Audit"</a>
                 <a href=base.href("/operations") data-key="p">"Operations"</a>
             </nav>
             <LinkBadge/>
@@ -103,6 +106,7 @@ pub fn App(page: Page) -> impl IntoView {
                 <dt><kbd>"g"</kbd>" "<kbd>"o"</kbd></dt><dd>"all queues"</dd>
                 <dt><kbd>"g"</kbd>" "<kbd>"w"</kbd></dt><dd>"workers"</dd>
                 <dt><kbd>"g"</kbd>" "<kbd>"s"</kbd></dt><dd>"schedules"</dd>
+                <dt><kbd>"g"</kbd>" "<kbd>"a"</kbd></dt><dd>"who asked for what"</dd>
                 <dt><kbd>"g"</kbd>" "<kbd>"p"</kbd></dt><dd>"operations"</dd>
                 <dt><kbd>"Esc"</kbd></dt><dd>"leave the field, show all, one level up"</dd>
                 <dt><kbd>"?"</kbd></dt><dd>"this help"</dd>

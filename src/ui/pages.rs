@@ -1,6 +1,10 @@
 //! One module per page.
 
 #[cfg(feature = "ssr")]
+pub mod act;
+#[cfg(feature = "ssr")]
+pub mod audit;
+#[cfg(feature = "ssr")]
 pub mod fleet;
 #[cfg(feature = "ssr")]
 pub mod job;
@@ -17,6 +21,10 @@ pub mod store;
 #[cfg(feature = "ssr")]
 pub mod workers;
 
+#[cfg(feature = "ssr")]
+pub use act::FormView;
+#[cfg(feature = "ssr")]
+pub use audit::AuditTable;
 #[cfg(feature = "ssr")]
 pub use job::JobView;
 #[cfg(feature = "ssr")]

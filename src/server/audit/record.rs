@@ -49,6 +49,12 @@ fn digest(parts: &[&[u8]]) -> String {
     hex(&hash.finalize())
 }
 
+/// SHA-256 of a value, in hexadecimal digits.
+#[must_use]
+pub fn fingerprint(bytes: &[u8]) -> String {
+    hex(&Sha256::digest(bytes))
+}
+
 fn hex(bytes: &[u8]) -> String {
     bytes.iter().map(|byte| format!("{byte:02x}")).collect()
 }
@@ -169,7 +175,7 @@ pub fn details(action: Value) -> Value {
         match (name.as_str(), value) {
             ("action", _) | (_, Value::Null) => {}
             ("data" | "options", Value::String(text)) => {
-                let told = json!({"bytes": text.len(), "sha256": hex(&Sha256::digest(text.as_bytes()))});
+                let told = json!({"bytes": text.len(), "sha256": fingerprint(text.as_bytes())});
                 kept.insert(name, told);
             }
             (_, value) => {

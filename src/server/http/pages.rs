@@ -17,6 +17,8 @@ use axum::extract::State;
 use axum::http::{HeaderMap, HeaderValue, StatusCode, Uri, header};
 use axum::response::{Html, IntoResponse, Response};
 
+pub mod act;
+pub mod audit;
 pub mod job;
 pub mod operations;
 pub mod overview;

@@ -17,6 +17,19 @@ pub fn router(app: App) -> Router {
         .route("/queues/{store}/{queue}/chart.svg", get(pages::queue::chart))
         .route("/queues/{store}/{queue}/aside", get(pages::queue::aside))
         .route("/queues/{store}/{queue}/jobs/{job}", get(pages::job::job))
+        .route(
+            "/queues/{store}/{queue}/act",
+            get(pages::act::queue_form).post(pages::act::queue),
+        )
+        .route(
+            "/queues/{store}/{queue}/jobs/{job}/act",
+            get(pages::act::job_form).post(pages::act::job),
+        )
+        .route(
+            "/schedules/{store}/{queue}/{key}/act",
+            get(pages::act::schedule_form).post(pages::act::schedule),
+        )
+        .route("/audit", get(pages::audit::audit))
         .route("/workers", get(pages::workers::workers))
         .route("/schedules", get(pages::schedules::schedules))
         .route("/stores/{store}", get(pages::store::store))
@@ -88,7 +101,7 @@ pub fn router(app: App) -> Router {
         .route("/metrics", get(health::metrics))
         .fallback(pages::not_found)
         .method_not_allowed_fallback(problem::no_such_method)
-        .layer(DefaultBodyLimit::max(api::act::REQUEST_MAX))
+        .layer(DefaultBodyLimit::max(api::act::FORM_MAX))
         .layer(map_response(security::cache_nothing_by_default))
         .layer(from_fn_with_state(app.clone(), security::guard))
         .with_state(app)

@@ -27,6 +27,7 @@ use tokio_util::task::TaskTracker;
 use who::{Permission, Verb, Who};
 
 pub mod intent;
+pub mod offer;
 pub mod sentence;
 pub mod who;
 
@@ -295,12 +296,21 @@ impl Service {
     /// What would be done, in a sentence.
     #[must_use]
     pub fn sentence_of(&self, line: &QueueSummary, intent: &Intent) -> String {
-        let place = Place {
+        self.at_place(line, |place| sentence::of(intent, place))
+    }
+
+    /// A queue with its store, in words.
+    #[must_use]
+    pub fn place_of(&self, line: &QueueSummary) -> String {
+        self.at_place(line, |place| place.words())
+    }
+
+    fn at_place(&self, line: &QueueSummary, say: impl Fn(Place<'_>) -> String) -> String {
+        say(Place {
             queue: &line.key(),
             name: &line.name,
             environment: self.desk.environments.get(&line.store).map(String::as_str),
-        };
-        sentence::of(intent, place)
+        })
     }
 
     /// What was asked for and what became of it, the newest first.

@@ -1,5 +1,6 @@
 //! One job: its record, its log, its relatives, and its values as they are stored.
 
+use super::act::who::Who;
 use super::{Answer, Refusal, Service};
 use crate::model::flow::{BRANCH, ChildKind, Flow};
 use crate::model::job::{JobDetail, LogPage};
@@ -51,6 +52,8 @@ pub struct JobRequest {
     pub log: LogRequest,
     /// The part of the children; the first of each kind if nothing is said.
     pub flow: FlowRequest,
+    /// The id of what was asked for a moment ago.
+    pub asked: Option<String>,
 }
 
 impl Service {
@@ -130,7 +133,13 @@ impl Service {
     }
 
     /// A job's page.
-    pub async fn job_page(&self, key: &QueueRef, id: &str, request: &JobRequest) -> Answer<(JobPage, Position)> {
+    pub async fn job_page(
+        &self,
+        who: &Who,
+        key: &QueueRef,
+        id: &str,
+        request: &JobRequest,
+    ) -> Answer<(JobPage, Position)> {
         // Before the job is read: an event that falls in between is then told again, not lost.
         let (.., position) = self.queue(key)?;
         let mut job = JobDetail::clone(&*self.job(key, id).await?);
@@ -170,7 +179,9 @@ impl Service {
             None => {}
         }
         let (queue, store, _) = self.queue(key)?;
+        let offer = self.offer_job(who, (&queue, &store), &job, request.asked.as_deref());
         let page = JobPage {
+            offer,
             queue,
             store,
             job,

@@ -1,5 +1,6 @@
 //! One queue: its jobs, page by page, and its throughput drawn.
 
+use super::act::who::Who;
 use super::{Answer, Refusal, Service};
 use crate::model::insight::{Insight, dead_letters_of};
 use crate::model::page::{DeadLetters, JobPageRows, Order, PAGE_SIZE, PAGE_SIZE_MAX, QueueAside, QueuePage};
@@ -83,15 +84,20 @@ impl Service {
     }
 
     /// What stands beside the queue's facts.
-    pub async fn queue_aside(&self, key: &QueueRef) -> Answer<QueueAside> {
+    pub async fn queue_aside(&self, who: &Who, key: &QueueRef) -> Answer<QueueAside> {
         let insight = self.insight(key).await?;
-        let (queue, ..) = self.queue(key)?;
+        let (queue, store, _) = self.queue(key)?;
+        let limited = insight
+            .as_ref()
+            .is_ok_and(|insight| insight.limits.limited_for.is_some());
+        let offer = self.offer_queue(who, &queue, &store, limited);
         let (dead_letters, dead_letters_of) = self.dead_letters(&queue);
         Ok(QueueAside {
             queue: key.clone(),
             insight: insight.map_err(|trouble| trouble.cause),
             dead_letters,
             dead_letters_of,
+            offer,
             operations: self.operation_on(key).into_iter().collect(),
         })
     }

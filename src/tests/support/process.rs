@@ -10,6 +10,7 @@ use std::time::{Duration, Instant};
 pub(crate) struct Process {
     child: Child,
     pub(crate) port: u16,
+    url: String,
     pub(crate) began: Instant,
     log: tempfile::NamedTempFile,
     /// Where it keeps the record of actions.
@@ -24,36 +25,47 @@ impl Process {
 
     /// The same, on a port where somebody waits for it already.
     pub(crate) async fn at(port: u16, url: &str, files: Option<u32>) -> Self {
+        Self::again(port, url, files, tempfile::tempdir().unwrap()).await
+    }
+
+    /// The same, with the state that another one left behind.
+    pub(crate) async fn again(port: u16, url: &str, files: Option<u32>, state: tempfile::TempDir) -> Self {
         let began = Instant::now();
         let log = tempfile::NamedTempFile::new().unwrap();
-        let state = tempfile::tempdir().unwrap();
-        let limit = files.map_or_else(String::new, |n| format!("ulimit -n {n}; "));
-        let child = Command::new("sh")
-            .args(["-c", &format!("{limit}exec \"$0\" serve"), env!("CARGO_BIN_EXE_drover")])
-            .env("DROVER_REDIS_URL", url)
-            .env("DROVER_LISTEN", format!("127.0.0.1:{port}"))
-            .env("DROVER_CONFIG", "/dev/null")
-            .env("DROVER_AUDIT_FILE", state.path().join("audit.ndjson"))
-            .env("NO_COLOR", "1")
-            .stdout(Stdio::null())
-            .stderr(log.reopen().unwrap())
-            .spawn()
-            .unwrap();
+        let child = spawn(port, url, files, state.path(), &log);
         let process = Self {
             child,
             port,
+            url: url.to_owned(),
             began,
             log,
             state,
         };
+        process.serves().await;
+        process
+    }
+
+    async fn serves(&self) {
         eventually("the process serves", Duration::from_secs(10), || async {
-            tokio::net::TcpStream::connect(("127.0.0.1", port))
-                .await
-                .ok()
-                .map(|_| ())
+            let connected = tokio::net::TcpStream::connect(("127.0.0.1", self.port)).await;
+            connected.ok().map(|_| ())
         })
         .await;
-        process
+    }
+
+    /// Ends it as a power cut does, and starts it again with what it kept.
+    pub(crate) async fn kill_and_restart(&mut self) {
+        self.child.kill().unwrap();
+        self.child.wait().unwrap();
+        self.child = spawn(self.port, &self.url, None, self.state.path(), &self.log);
+        self.serves().await;
+    }
+
+    /// Ends it as a crash would, and gives its state.
+    pub(crate) fn crash(mut self) -> tempfile::TempDir {
+        self.child.kill().unwrap();
+        self.child.wait().unwrap();
+        std::mem::replace(&mut self.state, tempfile::tempdir().unwrap())
     }
 
     /// What it has written so far.
@@ -94,4 +106,19 @@ impl Drop for Process {
         let _ = self.child.kill();
         let _ = self.child.wait();
     }
+}
+
+fn spawn(port: u16, url: &str, files: Option<u32>, state: &std::path::Path, log: &tempfile::NamedTempFile) -> Child {
+    let limit = files.map_or_else(String::new, |n| format!("ulimit -n {n}; "));
+    Command::new("sh")
+        .args(["-c", &format!("{limit}exec \"$0\" serve"), env!("CARGO_BIN_EXE_drover")])
+        .env("DROVER_REDIS_URL", url)
+        .env("DROVER_LISTEN", format!("127.0.0.1:{port}"))
+        .env("DROVER_CONFIG", "/dev/null")
+        .env("DROVER_AUDIT_FILE", state.join("audit.ndjson"))
+        .env("NO_COLOR", "1")
+        .stdout(Stdio::null())
+        .stderr(log.reopen().unwrap())
+        .spawn()
+        .unwrap()
 }

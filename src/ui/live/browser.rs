@@ -115,13 +115,22 @@ pub fn pointer_inside(id: &str) -> bool {
             .is_some()
 }
 
-async fn fetch(url: String) -> Option<web_sys::Response> {
-    let response: web_sys::Response = JsFuture::from(window().fetch_with_str(&url))
+async fn answer(url: String) -> Option<web_sys::Response> {
+    JsFuture::from(window().fetch_with_str(&url))
         .await
         .ok()?
         .dyn_into()
-        .ok()?;
-    response.ok().then_some(response)
+        .ok()
+}
+
+async fn fetch(url: String) -> Option<web_sys::Response> {
+    answer(url).await.filter(web_sys::Response::ok)
+}
+
+async fn page(url: String) -> Option<(bool, String)> {
+    let response = answer(url).await?;
+    let text = JsFuture::from(response.text().ok()?).await.ok()?.as_string()?;
+    Some((response.ok(), text))
 }
 
 async fn text(url: String) -> Option<String> {
@@ -139,6 +148,11 @@ pub fn fetch_json<T: DeserializeOwned + 'static>(url: String, then: impl FnOnce(
 /// Fetches text; `None` if it cannot be had.
 pub fn fetch_text(url: String, then: impl FnOnce(Option<String>) + 'static) {
     leptos::task::spawn_local(async move { then(text(url).await) });
+}
+
+/// Fetches a page whatever its status: whether that is a good one, and the text; `None` if nobody answers.
+pub(super) fn fetch_page(url: String, then: impl FnOnce(Option<(bool, String)>) + 'static) {
+    leptos::task::spawn_local(async move { then(page(url).await) });
 }
 
 /// What has to wait until the page has been taken up.

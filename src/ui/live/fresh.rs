@@ -3,12 +3,13 @@
 //! The components of jobs, workers, schedules and stores run on the server alone, which keeps them out of
 //! what a browser downloads. Here the same address is asked for again, soon after something has happened and
 //! every so often anyway, and what differs is exchanged, node by node: what did not change stays the element
-//! it was, with its scroll position, its selection and whatever was opened in it. Nothing is exchanged while
-//! a field is being filled in, and no row moves while the pointer or the focus is on the page and it has been
+//! it was, with its scroll position, its selection and whatever was opened in it. A row is told by its
+//! `data-id`, so that one that comes or goes leaves the others what they were. Nothing is exchanged while a
+//! field is being filled in, and no row moves while the pointer or the focus is on the page and it has been
 //! touched lately.
 
 use super::attention::idle_ms;
-use super::browser::{document, fetch_text, pointer_inside, set_interval, set_timeout, window};
+use super::browser::{document, fetch_page, pointer_inside, set_interval, set_timeout, window};
 use super::{LinkState, Live, follow};
 use crate::model::Millis;
 use crate::model::event::Frame;
@@ -17,12 +18,16 @@ use crate::ui::app::Beside;
 use crate::ui::components::{ago, due};
 use leptos::prelude::*;
 use std::cell::Cell;
+use std::collections::{HashMap, HashSet};
 use std::rc::Rc;
 use wasm_bindgen::JsCast as _;
 use web_sys::{Document, DomParser, Element, Node, SupportedType};
 
 /// The element whose content is exchanged.
 const ID: &str = "fresh";
+
+/// What a row is told by among its neighbours, wherever it stands.
+const KEY: &str = "data-id";
 
 /// After news the page is asked for this soon: several events are often one change.
 const SOON_MS: i32 = 120;
@@ -66,7 +71,8 @@ pub fn keep_fresh(live: Live, topics: &str, after: String, beside: Beside) {
         };
         follow(live, topics, after, Box::new(on_frame));
     } else {
-        live.link.set(LinkState::Live);
+        // After the page has been taken up as it was rendered: what is set before stays unseen.
+        set_timeout(0, move || live.link.set(LinkState::Live));
     }
     for end in all(&document(), "[data-end]") {
         end.set_scroll_top(end.scroll_height());
@@ -141,10 +147,11 @@ fn ask(page: &Rc<Page>) {
     }
     let page = page.clone();
     let address = window().location().href().unwrap_or_default();
-    fetch_text(address, move |html| {
+    fetch_page(address, move |answer| {
         page.asking.set(false);
-        let found = html.as_deref().and_then(parse);
-        if let Some(found) = &found {
+        // A notice has the status of what it says. It takes no page's place, but it is an answer of ours.
+        let found = answer.and_then(|(good, html)| Some((good, parse(&html)?)));
+        if let Some((true, found)) = &found {
             exchange(found);
             tick(page.live);
         }
@@ -162,7 +169,7 @@ fn ask(page: &Rc<Page>) {
     });
 }
 
-/// A page of the same kind; a notice that the job is gone is none.
+/// A page of ours; what a proxy says while the server is away is none.
 fn parse(html: &str) -> Option<Document> {
     let page = DomParser::new()
         .ok()?
@@ -179,9 +186,9 @@ fn exchange(page: &Document) {
         old.contains(Some(&element)) && matches!(element.tag_name().as_str(), "INPUT" | "SELECT" | "TEXTAREA")
     });
     let rows = |root: &Element| -> Vec<Option<String>> {
-        all(root, "[data-row]")
+        all(root, "[data-row], [data-id]")
             .iter()
-            .map(|row| row.get_attribute("href"))
+            .map(|row| row.get_attribute("href").or_else(|| row.get_attribute(KEY)))
             .collect()
     };
     let read = pointer_inside(ID) && idle_ms() < IDLE_MS;
@@ -221,8 +228,57 @@ fn morph(old: &Element, new: &Element) {
 }
 
 fn morph_children(old: &Element, new: &Element) {
-    let (have, want) = (nodes(old), nodes(new));
-    for (have, want) in have.iter().zip(&want) {
+    let want = nodes(new);
+    let keys: HashSet<String> = want.iter().filter_map(key).collect();
+    if keys.is_empty() {
+        morph_in_place(old, &want);
+    } else {
+        morph_rows(old, &want, &keys);
+    }
+}
+
+fn key(node: &Node) -> Option<String> {
+    node.dyn_ref::<Element>()?.get_attribute(KEY)
+}
+
+/// Rows that stay are the elements they were. Moving one would take the focus from it, so those that are gone
+/// make room first, and only a change of order moves any.
+fn morph_rows(old: &Element, want: &[Node], keys: &HashSet<String>) {
+    let have: HashMap<String, Node> = nodes(old)
+        .into_iter()
+        .filter_map(|node| Some((key(&node)?, node)))
+        .collect();
+    let mut at = old.first_child();
+    for want in want {
+        while let Some(gone) = at.take_if(|at| key(at).is_none_or(|key| !keys.contains(&key))) {
+            at = gone.next_sibling();
+            let _ = old.remove_child(&gone);
+        }
+        let Some(known) = key(want).and_then(|key| have.get(&key)) else {
+            let _ = old.insert_before(want, at.as_ref());
+            continue;
+        };
+        if at.as_ref().is_some_and(|at| at.is_same_node(Some(known))) {
+            at = known.next_sibling();
+        } else {
+            let _ = old.insert_before(known, at.as_ref());
+        }
+        if let (Some(known), Some(want)) = (known.dyn_ref::<Element>(), want.dyn_ref::<Element>())
+            && !known.is_equal_node(Some(want))
+        {
+            morph(known, want);
+        }
+    }
+    while let Some(surplus) = at {
+        at = surplus.next_sibling();
+        let _ = old.remove_child(&surplus);
+    }
+}
+
+/// What has no name is told by its place.
+fn morph_in_place(old: &Element, want: &[Node]) {
+    let have = nodes(old);
+    for (have, want) in have.iter().zip(want) {
         match (have.dyn_ref::<Element>(), want.dyn_ref::<Element>()) {
             (Some(have), Some(want)) if have.tag_name() == want.tag_name() => {
                 if !have.is_equal_node(Some(want)) {

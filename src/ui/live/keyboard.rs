@@ -51,6 +51,7 @@ fn press(key: &str, typing: bool) -> bool {
         "o" if was_going => click("[data-key=o]"),
         "w" if was_going => click("[data-key=w]"),
         "s" if was_going => click("[data-key=s]"),
+        "a" if was_going => click("[data-key=a]"),
         "p" if was_going => click("[data-key=p]"),
         "x" => click("tr:focus-within [type=checkbox]"),
         "j" => step(1),

@@ -14,6 +14,18 @@ pub fn address(base: &BasePath, path: &str, filter: &FleetFilter) -> String {
     }
 }
 
+/// Where the page stands. One level up is all of it, as long as a filter hides some.
+pub fn crumbs(base: &BasePath, here: &'static str, filter: &FleetFilter) -> AnyView {
+    let up = filter.is_empty().then_some("");
+    view! {
+        <nav class="crumbs" aria-label="Breadcrumbs">
+            <a href=base.href("/") data-up=up>"All queues"</a>
+            <span>{here}</span>
+        </nav>
+    }
+    .into_any()
+}
+
 /// Text to look for, and the queue the page is about. An ordinary form: it needs no JavaScript.
 pub fn filter_box(base: &BasePath, path: &'static str, filter: &FleetFilter, hint: &'static str) -> AnyView {
     let queue = filter.queue.as_ref().map(ToString::to_string);
@@ -21,7 +33,7 @@ pub fn filter_box(base: &BasePath, path: &'static str, filter: &FleetFilter, hin
         view! {
             <span class="only">
                 "Only the queue "<b>{format::visible(&queue)}</b>" "
-                <a href=base.href(path)>"show all"</a>
+                <a href=base.href(path) data-up="">"show all"</a>
             </span>
         }
     });
@@ -30,7 +42,7 @@ pub fn filter_box(base: &BasePath, path: &'static str, filter: &FleetFilter, hin
             q: String::new(),
             ..filter.clone()
         };
-        view! { <a href=address(base, path, &without)>"clear"</a> }
+        view! { <a href=address(base, path, &without) data-up="">"clear"</a> }
     });
     view! {
         <form class="fleet-filter" method="get" action=base.href(path) role="search">

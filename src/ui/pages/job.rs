@@ -22,6 +22,7 @@ use crate::model::store::Reach;
 use crate::ui::app::base;
 use crate::ui::components::{ProgressView, StateMark, StoreBanner};
 use crate::ui::live::Live;
+use crate::ui::pages::act;
 use crate::ui::pages::operations::tools;
 use leptos::prelude::*;
 use log::LogSection;
@@ -116,6 +117,12 @@ pub fn JobView(page: JobPage) -> impl IntoView {
     };
     let job = shown.job;
     let state = part(job, |j| j.row.state);
+    let offer = page.offer;
+    let asked = offer.last.as_ref().map(|entry| {
+        let read = job.with(|j| format!("Read since: it is {}.", j.row.state.label()));
+        act::result(entry, Some(read))
+    });
+    let act = act::buttons(&offer, &base.href(&format!("{}/act", job_path(&key, &id))), "");
     let (up, up_path) = (base.clone(), queue_path(&key));
     let (data, result, error, options) = (
         part(job, |j| j.data.clone()),
@@ -143,6 +150,8 @@ pub fn JobView(page: JobPage) -> impl IntoView {
             {neighbours(shown)}
         </header>
         <StoreBanner store/>
+        {asked}
+        {act}
         {facts::warnings(job)}
         <div class="job" class:stale=move || store.with(|s| s.reach != Reach::Live)>
             <section aria-labelledby="t-time"><h2 id="t-time">"Timeline"</h2>{timeline::timeline(job)}</section>

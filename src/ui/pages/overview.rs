@@ -404,7 +404,7 @@ fn Row(line: Line, lines: Lines, clocks: Memo<HashMap<String, StoreClock>>) -> i
                     <td class="n backlog wide" class:zero=zero(q, JobState::Prioritized)>{count(q, JobState::Prioritized)}</td>
                 }
             })}
-            <td class="n backlog" data-l="oldest">
+            <td class="n backlog" data-l="oldest" class:zero=move || queue.with(|q| q.counts.backlog() == Some(0))>
                 {move || queue.with(|q| match (q.counts.backlog(), q.oldest_waiting) {
                     (Some(0), _) => String::new(),
                     (_, Some(at)) => format::age(now(), at),

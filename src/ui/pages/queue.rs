@@ -160,7 +160,8 @@ fn redraw(shown: RwSignal<String>, url: String) {
     live::set_timeout(REDRAW_MS, move || {
         let again = url.clone();
         live::fetch_text(url, move |fresh| {
-            if let Some(fresh) = fresh {
+            // A button must not be exchanged under the hand that is about to press it.
+            if let Some(fresh) = fresh.filter(|_| !live::pointer_inside("act")) {
                 shown.set(fresh);
             }
             redraw(shown, again);

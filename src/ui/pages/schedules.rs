@@ -1,8 +1,10 @@
 //! What runs when: what does not run as it should comes first, then what runs next.
 
-use super::fleet::{address, filter_box, store_trouble};
-use crate::base_path::BasePath;
+use super::act;
+use super::fleet::{address, crumbs, filter_box, store_trouble};
+use crate::base_path::{BasePath, schedule_act_path};
 use crate::model::Millis;
+use crate::model::form::Offer;
 use crate::model::format;
 use crate::model::job::cut;
 use crate::model::queue::QueueRef;
@@ -25,6 +27,7 @@ type Key = (QueueRef, String);
 #[derive(Clone)]
 struct Line {
     key: Key,
+    offer: Offer,
     schedule: RwSignal<Schedule>,
 }
 
@@ -58,16 +61,33 @@ impl Rest {
 }
 
 #[component]
-pub fn SchedulesView(page: SchedulesPage) -> impl IntoView {
+pub fn SchedulesView(page: SchedulesPage, offers: Vec<(QueueRef, Offer)>) -> impl IntoView {
     let base = base();
     let filter = page.filter.clone();
     let board = Board {
         rest: RwSignal::new(Rest::of(&page)),
-        lines: RwSignal::new(page.schedules.into_iter().map(line).collect()),
+        lines: RwSignal::new(
+            page.schedules
+                .into_iter()
+                .map(|schedule| line(schedule, &offers))
+                .collect(),
+        ),
         stores: RwSignal::new(page.stores),
     };
     let filtered = !filter.is_empty();
+    let mut refused: Vec<String> = offers.iter().flat_map(|(_, offer)| offer.refused.clone()).collect();
+    refused.sort();
+    refused.dedup();
+    let last = offers
+        .iter()
+        .filter_map(|(_, offer)| offer.last.as_ref())
+        .max_by_key(|entry| entry.at);
+    let said = view! {
+        {last.map(|entry| act::result(entry, None))}
+        {refused.into_iter().map(|why| view! { <p class="not-now">{why}</p> }).collect_view()}
+    };
     view! {
+        {crumbs(&base, "Schedules", &filter)}
         <header class="head">
             <h1>"Schedules"</h1>
             <p class="sums">{move || board.sums()}</p>
@@ -83,6 +103,7 @@ pub fn SchedulesView(page: SchedulesPage) -> impl IntoView {
         <div class="fleet-bar">
             {filter_box(&base, "/schedules", &filter, "Schedule, job name or queue")}
         </div>
+        {said}
         {move || {
             board.lines.with(Vec::is_empty).then(|| view! { <p class="empty">{nothing(filtered)}</p> })
         }}
@@ -99,6 +120,7 @@ pub fn SchedulesView(page: SchedulesPage) -> impl IntoView {
                         <th scope="col">"Last run"</th>
                         <th scope="col" class="n" title="Jobs made so far, the next one included">"Made"</th>
                         <th scope="col">"Template"</th>
+                        <th scope="col">"Actions"</th>
                     </tr>
                 </thead>
                 <tbody>
@@ -113,8 +135,10 @@ pub fn SchedulesView(page: SchedulesPage) -> impl IntoView {
     .into_any()
 }
 
-fn line(schedule: Schedule) -> Line {
+fn line(schedule: Schedule, offers: &[(QueueRef, Offer)]) -> Line {
+    let offer = offers.iter().find(|(queue, _)| *queue == schedule.queue);
     Line {
+        offer: offer.map(|(_, offer)| offer.clone()).unwrap_or_default(),
         key: (schedule.queue.clone(), schedule.id.clone()),
         schedule: RwSignal::new(schedule),
     }
@@ -160,6 +184,7 @@ fn Rows(line: Line) -> impl IntoView {
     let schedule = line.schedule;
     let first = schedule.get_untracked();
     let queue = line.key.0.clone();
+    let act = actions(&base, &line);
     let (id, kind) = (format::visible(&first.id), first.kind.label());
     let whole = format!("{kind} {id}");
     // A repeatable's id is all its options in a row: the name of its jobs says more. A scheduler's job name
@@ -184,8 +209,10 @@ fn Rows(line: Line) -> impl IntoView {
     let reason = move || schedule.with(|s| s.verdict.reason.clone());
     let jobs = (base.clone(), queue.clone());
     let past = jobs.clone();
+    let row = format!("{} {}", line.key.0, line.key.1);
+    let why = format!("{row} why");
     view! {
-        <tr class="crew" class:loud=move || schedule.with(|s| s.verdict.level == Level::Bad)>
+        <tr class="crew" data-id=row class:loud=move || schedule.with(|s| s.verdict.level == Level::Bad)>
             <td class="v">
                 <span class=move || level_class(schedule.with(|s| s.verdict.level))>
                     {move || schedule.with(|s| s.verdict.level.word())}
@@ -206,17 +233,26 @@ fn Rows(line: Line) -> impl IntoView {
             <td class="template">
                 {move || schedule.with(template)}
             </td>
+            <td class="can">{act}</td>
         </tr>
         {move || {
             let reason = reason();
             (!reason.is_empty())
                 .then(|| {
                     let loud = schedule.with(|s| matches!(s.verdict.level, Level::Bad | Level::Watch));
-                    view! { <tr class="why"><td></td><td colspan="7" class:sentence=loud>{reason}</td></tr> }
+                    view! { <tr class="why" data-id=why.clone()><td></td><td colspan="8" class:sentence=loud>{reason}</td></tr> }
                 })
         }}
     }
     .into_any()
+}
+
+/// What can be done to it; why nothing can is said once, above the table.
+fn actions(base: &BasePath, line: &Line) -> AnyView {
+    let (queue, id) = &line.key;
+    let mut offer = line.offer.clone();
+    offer.refused.clear();
+    act::buttons(&offer, &base.href(&schedule_act_path(queue, id)), id)
 }
 
 fn ends(schedule: &Schedule) -> String {

@@ -44,6 +44,12 @@ pub fn StoreView(page: StorePage) -> impl IntoView {
             }
         })
         .collect_view();
+    // The banner has said it, or the reasons say otherwise.
+    let said = move || {
+        detail.with(|d| {
+            d.summary.reach != Reach::Live || (d.summary.verdict.level == Level::Ok && !d.reasons().is_empty())
+        })
+    };
     view! {
         <nav class="crumbs" aria-label="Breadcrumbs">
             <a href=base.href("/") data-up="">"All queues"</a>
@@ -55,7 +61,9 @@ pub fn StoreView(page: StorePage) -> impl IntoView {
         </header>
         <StoreBanner store=Signal::derive(move || detail.with(|d| d.summary.clone()))/>
         <div class="store-page" class:stale=move || detail.with(|d| d.summary.reach != Reach::Live)>
-            <VerdictLine verdict=Signal::derive(move || detail.with(|d| d.summary.verdict.clone()))/>
+            <div class:none=said>
+                <VerdictLine verdict=Signal::derive(move || detail.with(|d| d.summary.verdict.clone()))/>
+            </div>
             <Reasons detail/>
             <section class="vitals" aria-label="The last hour">{drawings}</section>
             <Health detail/>
@@ -83,13 +91,15 @@ fn Facts(detail: RwSignal<StoreDetail>) -> impl IntoView {
             )
         })
     };
+    // Before the first answer nobody has counted them.
+    let queues = move || detail.with(|d| d.summary.as_of.map(|_| u64::from(d.summary.queues)));
     view! {
         <dl class="facts">
             <div><dt>"Server"</dt><dd>{version}</dd></div>
             <div><dt>"Mode"</dt><dd>{mode}</dd></div>
             <div><dt>"Address"</dt><dd>{move || detail.with(|d| format::visible(&d.summary.address))}</dd></div>
             <div><dt>"Up for"</dt><dd>{uptime}</dd></div>
-            <div><dt>"Queues"</dt><dd>{move || detail.with(|d| format::count(d.summary.queues.into()))}</dd></div>
+            <div><dt>"Queues"</dt><dd>{move || format::count_or_unknown(queues())}</dd></div>
             <div><dt>"Report"</dt><dd><Ago at=Signal::derive(move || detail.with(|d| part(d, |r| Some(r.at))))/></dd></div>
         </dl>
     }

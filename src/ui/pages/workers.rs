@@ -1,6 +1,6 @@
 //! Who works for which queue: nobody where somebody should comes first.
 
-use super::fleet::{address, filter_box, store_trouble};
+use super::fleet::{address, crumbs, filter_box, store_trouble};
 use crate::base_path::queue_path;
 use crate::model::format;
 use crate::model::queue::QueueRef;
@@ -42,6 +42,7 @@ pub fn WorkersView(page: WorkersPage) -> impl IntoView {
     };
     let filtered = !filter.is_empty();
     view! {
+        {crumbs(&base, "Workers", &filter)}
         <header class="head">
             <h1>"Workers"</h1>
             <p class="sums">{move || board.sums()}</p>
@@ -185,8 +186,11 @@ fn Rows(line: Line) -> impl IntoView {
     let number = move |f: fn(&Crew) -> Option<u64>| move || crew.with(|c| format::count_or_unknown(f(c)));
     let zero = move |f: fn(&Crew) -> Option<u64>| move || crew.with(|c| f(c) == Some(0));
     let loud = move || crew.with(|c| c.level == Level::Bad);
+    // Whether there is nothing to say does not depend on the time.
+    let silent = move || crew.with(|c| c.sentence(0).is_empty() && summary(c).is_empty());
+    let (row, rest) = (line.key.to_string(), format!("{} more", line.key));
     view! {
-        <tr class="crew" class:loud=loud>
+        <tr class="crew" data-id=row class:loud=loud>
             <td class="v">
                 <span class=move || level_class(crew.with(|c| c.level))>{move || crew.with(|c| c.level.word())}</span>
             </td>
@@ -203,7 +207,7 @@ fn Rows(line: Line) -> impl IntoView {
             <td class="n count" data-l="workers" class:zero=zero(|c| c.count.map(u64::from))>
                 <a href=alone title="Only this queue, with all its workers">{number(|c| c.count.map(u64::from))}</a>
             </td>
-            <td class="crew-about" colspan="4">
+            <td class="crew-about" class:blank=silent colspan="4">
                 <span class="sentence">{move || crew.with(|c| c.sentence(live.now.get()))}</span>
                 <span class="dim">{move || crew.with(summary)}</span>
             </td>
@@ -214,7 +218,7 @@ fn Rows(line: Line) -> impl IntoView {
         {move || {
             let more = crew.with(|c| u64::from(c.count.unwrap_or(0)).saturating_sub(c.workers.len() as u64));
             (more > 0 && crew.with(|c| !c.workers.is_empty()))
-                .then(|| view! { <tr class="one"><td></td><td colspan="8">{format!("and {} more", format::count(more))}</td></tr> })
+                .then(|| view! { <tr class="one" data-id=rest.clone()><td></td><td colspan="8">{format!("and {} more", format::count(more))}</td></tr> })
         }}
     }
     .into_any()
@@ -256,6 +260,7 @@ fn Row(crew: RwSignal<Crew>, worker: Worker) -> impl IntoView {
     let (id, since, named) = (worker.id, worker.since, worker.name.is_some());
     let client = worker.client.as_deref().map(format::visible);
     let number = format!("connection {id}");
+    let row = crew.with_untracked(|c| format!("{} {id}", c.queue));
     let first = (worker.idle_s, worker.generation);
     // These two change while it works.
     let lately = Memo::new(move |_| {
@@ -274,7 +279,7 @@ fn Row(crew: RwSignal<Crew>, worker: Worker) -> impl IntoView {
     };
     let library = move || lately.get().1.map_or("not known yet", |generation| generation.label());
     view! {
-        <tr class="one">
+        <tr class="one" data-id=row>
             <td></td>
             <th scope="row" colspan="4" title=number class:dim=!named>{label(worker.name.as_deref())}</th>
             <td class="address" data-l="from">{format::visible(&worker.address)}</td>

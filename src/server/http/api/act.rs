@@ -29,6 +29,9 @@ use serde_json::{Map, Value};
 /// The largest request of all: the largest data, with every second character escaped, and the rest.
 pub const REQUEST_MAX: usize = 2 * DATA_MAX + BODY_MAX;
 
+/// The largest form: the largest data, with every character escaped, and the rest.
+pub const FORM_MAX: usize = 3 * DATA_MAX + BODY_MAX;
+
 /// The longest idempotency key.
 const KEY_MAX: usize = 255;
 

@@ -100,6 +100,7 @@ pub struct JobQuery {
     from: Option<String>,
     line: Option<u64>,
     find: Option<String>,
+    asked: Option<String>,
 }
 
 impl JobQuery {
@@ -121,6 +122,7 @@ impl JobQuery {
                 limit: None,
                 find: self.find.filter(|find| !find.is_empty()),
             },
+            asked: self.asked,
         })
     }
 }

@@ -1,6 +1,7 @@
 //! One job.
 
 use super::super::api::job::JobQuery;
+use super::super::caller::Caller;
 use super::super::security::Nonce;
 use super::{notice, refused, show};
 use crate::base_path::job_path;
@@ -15,6 +16,7 @@ use axum::response::Response;
 /// One job, with a part of its log and of its children.
 pub async fn job(
     State(app): State<App>,
+    caller: Caller,
     Extension(nonce): Extension<Nonce>,
     Path((store, queue, job)): Path<(String, String, String)>,
     Query(query): Query<JobQuery>,
@@ -29,7 +31,7 @@ pub async fn job(
             return notice(&app, &nonce, &headers, StatusCode::BAD_REQUEST, title, detail, links);
         }
     };
-    match app.service().job_page(&key, &job, &request).await {
+    match app.service().job_page(&caller.who, &key, &job, &request).await {
         Ok((page, position)) => show(&app, &nonce, &headers, position, Body::Job(page)),
         Err(refusal) => refused(&app, &nonce, &headers, &refusal),
     }

@@ -1,6 +1,7 @@
 //! A queue, its chart, and its jobs.
 
 use super::super::api::JobsQuery;
+use super::super::caller::Caller;
 use super::super::security::Nonce;
 use super::{notice, refused, see_other, show};
 use crate::base_path::{job_path, queue_path};
@@ -17,6 +18,7 @@ use serde::Deserialize;
 /// One queue.
 pub async fn queue(
     State(app): State<App>,
+    caller: Caller,
     Extension(nonce): Extension<Nonce>,
     Path((store, queue)): Path<(String, String)>,
     Query(query): Query<JobsQuery>,
@@ -40,7 +42,7 @@ pub async fn queue(
     };
     let (page, aside) = tokio::join!(
         app.service().queue_page(&key, &request),
-        app.service().queue_aside(&key)
+        app.service().queue_aside(&caller.who, &key)
     );
     match page {
         Ok((mut page, position)) => {
@@ -74,8 +76,8 @@ pub async fn find_job(
 }
 
 /// Limits, retention and times alone, for a page that keeps them fresh.
-pub async fn aside(State(app): State<App>, Path((store, queue)): Path<(String, String)>) -> Response {
-    match app.service().queue_aside(&QueueRef { store, queue }).await {
+pub async fn aside(State(app): State<App>, caller: Caller, Path((store, queue)): Path<(String, String)>) -> Response {
+    match app.service().queue_aside(&caller.who, &QueueRef { store, queue }).await {
         Ok(aside) => Html(ui::aside(&app.config().base_path, aside)).into_response(),
         Err(refusal) => refusal.into_response(),
     }

@@ -1,9 +1,11 @@
 //! What runs when.
 
+use super::super::caller::Caller;
 use super::super::security::Nonce;
 use super::workers::FleetQuery;
 use super::{refused, show};
 use crate::model::page::Body;
+use crate::model::queue::QueueRef;
 use crate::model::schedule::SchedulesPage;
 use crate::server::service::Refusal;
 use crate::server::state::App;
@@ -15,6 +17,7 @@ use axum::{Extension, Json};
 /// The page.
 pub async fn schedules(
     State(app): State<App>,
+    caller: Caller,
     Extension(nonce): Extension<Nonce>,
     Query(query): Query<FleetQuery>,
     headers: HeaderMap,
@@ -24,7 +27,11 @@ pub async fn schedules(
         Err(refusal) => Err(refusal),
     };
     match answer {
-        Ok((page, position)) => show(&app, &nonce, &headers, position, Body::Schedules(page)),
+        Ok((page, position)) => {
+            let queues: Vec<QueueRef> = page.schedules.iter().map(|schedule| schedule.queue.clone()).collect();
+            let offers = app.service().offer_schedules(&caller.who, &queues);
+            show(&app, &nonce, &headers, position, Body::Schedules(page, offers))
+        }
         Err(refusal) => refused(&app, &nonce, &headers, &refusal),
     }
 }

@@ -230,6 +230,22 @@ impl Intent {
         }
     }
 
+    /// Whether doing it twice is not the same as doing it once.
+    #[must_use]
+    pub const fn makes_something(&self) -> bool {
+        matches!(
+            self,
+            Self::Job {
+                action: JobAction::Duplicate,
+                ..
+            } | Self::Queue(QueueAction::Add(_))
+                | Self::Schedule {
+                    action: ScheduleAction::Run,
+                    ..
+                }
+        )
+    }
+
     /// Why a queue of this generation cannot do it; `None` if it can.
     #[must_use]
     pub fn refused_by(&self, adapter: &dyn Adapter, family: Family) -> Option<&'static str> {

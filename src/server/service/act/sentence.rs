@@ -19,7 +19,8 @@ pub struct Place<'a> {
 
 impl Place<'_> {
     /// The queue and its store: "queue mail in redis (production)".
-    fn words(&self) -> String {
+    #[must_use]
+    pub fn words(&self) -> String {
         let environment = self.environment.map_or_else(String::new, |e| format!(" ({e})"));
         format!(
             "queue {} in {}{environment}",

@@ -19,7 +19,7 @@ pub fn view(page: &PreviewPage) -> AnyView {
     view! {
         {crumbs(&base)}
         <header class="head">
-            <h1>{format::visible(&preview.sentence)}</h1>
+            <h1>{if preview.selected == 0 { "Nothing to do".into() } else { format::visible(&preview.sentence) }}</h1>
         </header>
         <p class="lead">
             <b class="count">{count(preview)}</b>
@@ -45,7 +45,8 @@ pub fn view(page: &PreviewPage) -> AnyView {
 /// How many: exactly, or at least.
 fn count(preview: &Preview) -> String {
     match (preview.selected, preview.capped) {
-        (0, _) => "No job fits.".into(),
+        (0, _) if preview.skipped.is_empty() => "No job fits.".into(),
+        (0, _) => "No job that fits can be taken.".into(),
         (n, false) => format!("Exactly {}.", jobs(n)),
         (n, true) => format!(
             "At least {}: more fit than the {} that one operation takes. Another one can take the rest.",

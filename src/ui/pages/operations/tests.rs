@@ -207,6 +207,7 @@ fn more_jobs_than_one_operation_takes_are_said_and_none_has_no_button() {
         by_name: vec![],
         by_queue: vec![],
         samples: vec![],
+        skipped: vec![],
         ..preview()
     };
     let html = written(OperationsPage::Preview(Box::new(PreviewPage::new(none))));

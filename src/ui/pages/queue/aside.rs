@@ -2,12 +2,13 @@
 //!
 //! Written by the server alone; the page asks for it again every few seconds.
 
-use crate::base_path::BasePath;
+use crate::base_path::{BasePath, queue_path};
 use crate::model::event::encode_segment;
 use crate::model::format;
 use crate::model::insight::{Insight, Keep, Limits, Percentiles, Share};
 use crate::model::page::QueueAside;
 use crate::model::{Millis, now};
+use crate::ui::pages::act;
 use crate::ui::pages::operations::tools;
 use leptos::prelude::*;
 
@@ -58,7 +59,17 @@ pub fn view(base: &BasePath, aside: QueueAside) -> AnyView {
     let of = aside.dead_letters_of.map(|of| {
         view! { <div><dt>"Dead letters of"</dt><dd><a href=base.queue(&of)>{format::visible(&of.queue)}</a></dd></div> }
     });
-    view! { <dl class="insight">{under_way}{facts}{scheduled}{letters}{of}</dl> }.into_any()
+    let send = base.href(&format!("{}/act", queue_path(&aside.queue)));
+    let act = act::of_queue(&aside.offer, &send);
+    let asked = format!("/audit?queue={}", encode_segment(&aside.queue.to_string()));
+    view! {
+        <dl class="insight">
+            {under_way}{facts}{scheduled}{letters}{of}
+            <div><dt>"Asked of it"</dt><dd><a href=base.href(&asked)>"audit"</a></dd></div>
+        </dl>
+        {act}
+    }
+    .into_any()
 }
 
 struct Fact {

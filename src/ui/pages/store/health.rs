@@ -193,6 +193,9 @@ fn removed(detail: &StoreDetail) -> Option<String> {
 }
 
 fn removed_note(detail: &StoreDetail) -> String {
+    if removed(detail).is_none() {
+        return String::new();
+    }
     let traffic = part(detail, |r| Some(r.traffic.clone())).unwrap_or_default();
     format!(
         "Within the last {}; since it started {} expired, {} evicted.",

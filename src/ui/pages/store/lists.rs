@@ -196,7 +196,7 @@ fn PubSub(detail: Detail) -> impl IntoView {
     view! {
         <section aria-labelledby="t-pubsub">
             <h2 id="t-pubsub">"Pub/Sub"</h2>
-            <p>{totals}"Keyspace notifications: "{move || settings.with(notifications)}"."</p>
+            <p class:none=move || counts.get().is_none()>{totals}"Keyspace notifications: "{move || settings.with(notifications)}"."</p>
             {move || channels.with(|channels| match channels {
                 Answered::Known(channels) if channels.is_empty() => ().into_any(),
                 Answered::Known(channels) => channel_table(channels),

@@ -37,7 +37,7 @@ fn Weighed(memory: MemoryByQueue, used: Memo<Option<u64>>, store: String, sample
     let empty = memory.queues.is_empty();
     let others = (memory.others.0 > 0).then(|| {
         view! {
-            <tr class="others">
+            <tr class="others" data-id="others">
                 <th scope="row">{format!("{} more queues", format::count(memory.others.0.into()))}</th>
                 <td class="n">{approximately(memory.others.1)}</td>
                 <td colspan="6"></td>
@@ -125,6 +125,7 @@ fn more(memory: &MemoryByQueue, store: &str, sample: u32) -> Option<AnyView> {
 fn Row(queue: QueueMemory, used: Memo<Option<u64>>) -> impl IntoView {
     let href = base().queue(&queue.queue);
     let bytes = queue.bytes;
+    let row = queue.queue.to_string();
     let mut states = queue.states;
     states.sort_by_key(|of| std::cmp::Reverse(of.bytes));
     let states = states
@@ -145,7 +146,7 @@ fn Row(queue: QueueMemory, used: Memo<Option<u64>>) -> impl IntoView {
         })
         .collect_view();
     view! {
-        <tr>
+        <tr data-id=row>
             <th scope="row" class="name"><a href=href data-row="">{format::visible(&queue.name)}</a></th>
             <td class="n" data-l="memory"><b>{approximately(bytes)}</b></td>
             <td class="share">

@@ -1,0 +1,14 @@
+// How the usual boards act on many jobs: fetch them with the library and call each one's own method.
+// Prints the seconds it took.
+import { Queue } from "bullmq";
+
+const [url, name, action] = process.argv.slice(2);
+const { hostname, port } = new URL(url);
+const queue = new Queue(name, { connection: { host: hostname, port: Number(port) } });
+await queue.waitUntilReady();
+
+const began = performance.now();
+const jobs = await queue.getJobs(["failed"]);
+await Promise.all(jobs.map((job) => (action === "retry" ? job.retry("failed") : job.remove())));
+console.log((performance.now() - began) / 1000);
+await queue.close();

@@ -1,0 +1,212 @@
+//! Actions from pages: a form that asks before, and what is sent by a button.
+//!
+//! Everything works without JavaScript: a form is sent, the answer leads back (303) to the page it was about,
+//! which tells what became of it. A form whose contents are wrong comes back as it was filled in.
+
+use super::super::caller::Caller;
+use super::super::security::Nonce;
+use super::{notice, refused, see_other, show};
+use crate::base_path::{job_path, queue_path, schedule_act_path};
+use crate::model::audit::Became;
+use crate::model::event::encode_segment;
+use crate::model::form::FormPage;
+use crate::model::page::Body;
+use crate::model::queue::QueueRef;
+use crate::server::audit::record::Key;
+use crate::server::service::Refusal;
+use crate::server::service::act::intent::{BadIntent, Intent, Target};
+use crate::server::service::act::{Acted, Ask, NotActed, Told};
+use crate::server::state::App;
+use axum::extract::{Path, Query, State};
+use axum::http::{HeaderMap, StatusCode};
+use axum::response::{IntoResponse, Response};
+use axum::{Extension, Form};
+use form::Filled;
+use serde::Deserialize;
+
+mod form;
+
+/// What an action from a page is on.
+#[derive(Clone, Debug)]
+struct On {
+    queue: QueueRef,
+    of: Target,
+    /// The job's id, the schedule's key; empty for a queue.
+    target: String,
+}
+
+impl On {
+    /// Where its forms are and where they are sent, inside the board.
+    fn path(&self) -> String {
+        match self.of {
+            Target::Job => format!("{}/act", job_path(&self.queue, &self.target)),
+            Target::Queue => format!("{}/act", queue_path(&self.queue)),
+            Target::Schedule => schedule_act_path(&self.queue, &self.target),
+        }
+    }
+
+    /// The page that it is shown on.
+    fn page(&self) -> String {
+        match self.of {
+            Target::Job => job_path(&self.queue, &self.target),
+            Target::Queue => queue_path(&self.queue),
+            Target::Schedule => {
+                let of = encode_segment(&self.queue.to_string());
+                format!("/schedules?queue={of}")
+            }
+        }
+    }
+}
+
+/// What stands behind `?` where a form is asked for.
+#[derive(Debug, Default, Deserialize)]
+pub struct Which {
+    #[serde(default)]
+    action: String,
+}
+
+/// Everything else that comes with a request for a page.
+type Frame = (State<App>, Caller, Extension<Nonce>, HeaderMap);
+
+/// The form for an action on a job.
+pub async fn job_form(
+    frame: Frame,
+    Path((store, queue, target)): Path<(String, String, String)>,
+    Query(which): Query<Which>,
+) -> Response {
+    ask_first(frame, on(store, queue, Target::Job, target), &which.action).await
+}
+
+/// An action on a job.
+pub async fn job(
+    frame: Frame,
+    Path((store, queue, target)): Path<(String, String, String)>,
+    Form(fields): Form<Vec<(String, String)>>,
+) -> Response {
+    act(frame, on(store, queue, Target::Job, target), fields).await
+}
+
+/// The form for an action on a queue.
+pub async fn queue_form(
+    frame: Frame,
+    Path((store, queue)): Path<(String, String)>,
+    Query(which): Query<Which>,
+) -> Response {
+    ask_first(frame, on(store, queue, Target::Queue, String::new()), &which.action).await
+}
+
+/// An action on a queue.
+pub async fn queue(
+    frame: Frame,
+    Path((store, queue)): Path<(String, String)>,
+    Form(fields): Form<Vec<(String, String)>>,
+) -> Response {
+    act(frame, on(store, queue, Target::Queue, String::new()), fields).await
+}
+
+/// The form for an action on a schedule.
+pub async fn schedule_form(
+    frame: Frame,
+    Path((store, queue, target)): Path<(String, String, String)>,
+    Query(which): Query<Which>,
+) -> Response {
+    ask_first(frame, on(store, queue, Target::Schedule, target), &which.action).await
+}
+
+/// An action on a schedule.
+pub async fn schedule(
+    frame: Frame,
+    Path((store, queue, target)): Path<(String, String, String)>,
+    Form(fields): Form<Vec<(String, String)>>,
+) -> Response {
+    act(frame, on(store, queue, Target::Schedule, target), fields).await
+}
+
+const fn on(store: String, queue: String, of: Target, target: String) -> On {
+    On {
+        queue: QueueRef { store, queue },
+        of,
+        target,
+    }
+}
+
+async fn ask_first((State(app), caller, Extension(nonce), headers): Frame, on: On, word: &str) -> Response {
+    match form::page(&app, &caller.who, &on, word).await {
+        Ok(page) => shown(&app, &nonce, &headers, StatusCode::OK, page),
+        Err(refusal) => refused(&app, &nonce, &headers, &refusal),
+    }
+}
+
+fn shown(app: &App, nonce: &Nonce, headers: &HeaderMap, status: StatusCode, page: FormPage) -> Response {
+    let position = app.board().position();
+    (status, show(app, nonce, headers, position, Body::Form(page))).into_response()
+}
+
+async fn act(
+    (State(app), caller, Extension(nonce), headers): Frame,
+    on: On,
+    fields: Vec<(String, String)>,
+) -> Response {
+    let filled = Filled::new(fields);
+    let word = filled.text("action").to_owned();
+    let wrong = async |why: String| match form::page(&app, &caller.who, &on, &word).await {
+        Ok(page) => {
+            let page = filled.back_into(page, why);
+            shown(&app, &nonce, &headers, StatusCode::UNPROCESSABLE_ENTITY, page)
+        }
+        Err(refusal) => refused(&app, &nonce, &headers, &refusal),
+    };
+    let given = filled.fields(on.of, &word).map_err(BadIntent::Wrong);
+    let intent = given.and_then(|given| Intent::read(on.of, &on.target, &word, given));
+    let intent = match intent {
+        Ok(intent) => intent,
+        Err(BadIntent::Wrong(why)) => return wrong(why).await,
+        Err(BadIntent::NoSuchAction(why)) => {
+            let refusal = NotActed::Wrong(why).into();
+            return refused(&app, &nonce, &headers, &refusal);
+        }
+    };
+    // A form that is sent twice does its work once: the key was made with the form.
+    let key = Some(filled.text("key")).filter(|key| !key.is_empty());
+    let path = on.path();
+    let what = intent.value().to_string();
+    let ask = Ask {
+        seen: filled.seen(),
+        reason: Some(filled.text("reason").to_owned()),
+        dry_run: false,
+        key: key.map(|key| Key::new(&caller.who.name, key, &[b"FORM", path.as_bytes(), what.as_bytes()])),
+        request: caller.request.clone(),
+        intent,
+    };
+    match app.service().act(&caller.who, &on.queue, ask).await {
+        Ok(Told::Acted(acted)) => see_other(&app.config().base_path.href(&after(&on, &word, &acted))),
+        Ok(Told::WouldBe(_)) => see_other(&app.config().base_path.href(&on.page())),
+        Err(Refusal::NotActed(NotActed::Wrong(why))) => wrong(why).await,
+        Err(refusal @ Refusal::NotActed(_)) => {
+            let problem = refusal.problem();
+            let status = StatusCode::from_u16(problem.status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
+            let links = vec![("Back".into(), on.page())];
+            notice(&app, &nonce, &headers, status, problem.title, problem.detail, links)
+        }
+        Err(refusal) => refused(&app, &nonce, &headers, &refusal),
+    }
+}
+
+/// Where the answer leads: a job that is no more has no page, a new one has one.
+fn after(on: &On, word: &str, acted: &Acted) -> String {
+    use crate::model::action::Effect;
+    let asked = &acted.entry.id;
+    match (on.of, &acted.became) {
+        (Target::Job, Became::Known(Effect::Gone)) => queue_path(&on.queue),
+        (Target::Job, Became::Known(Effect::Done { .. } | Effect::Already { .. })) if word == "remove" => {
+            format!(
+                "/audit?queue={}&job={}",
+                encode_segment(&on.queue.to_string()),
+                encode_segment(&on.target)
+            )
+        }
+        (Target::Job, _) => format!("{}?asked={asked}", on.page()),
+        (Target::Queue, Became::Known(Effect::Done { job: Some(job) })) if word == "add" => job_path(&on.queue, job),
+        _ => on.page(),
+    }
+}

@@ -1,0 +1,448 @@
+//! The forms: what each action asks for, and how what was filled in becomes the fields of the action.
+
+use super::On;
+use crate::base_path::{job_path, queue_path};
+use crate::model::action::Seen;
+use crate::model::form::{Field, FieldKind, FormPage};
+use crate::model::format;
+use crate::model::job::{Form as Written, JobDetail, Payload};
+use crate::model::schedule::Schedule;
+use crate::model::worker::FleetFilter;
+use crate::server::audit::record::{fingerprint, mint_id};
+use crate::server::service::Refusal;
+use crate::server::service::act::NotActed;
+use crate::server::service::act::intent::Target;
+use crate::server::service::act::offer::{example, seen_fields};
+use crate::server::service::act::who::Who;
+use crate::server::state::App;
+use serde_json::{Map, Value, json};
+
+/// The form for an action.
+pub(super) async fn page(app: &App, who: &Who, on: &On, word: &str) -> Result<FormPage, Refusal> {
+    let service = app.service();
+    let (line, ..) = service.queue(&on.queue)?;
+    let Some(intent) = example(on.of, &on.target, word) else {
+        return Err(NotActed::Wrong(format!("There is no action {word:?} here.")).into());
+    };
+    let job = match on.of {
+        Target::Job => Some(service.job(&on.queue, &on.target).await?),
+        _ => None,
+    };
+    let schedule = match on.of {
+        Target::Schedule => schedule(app, on).await,
+        _ => None,
+    };
+    let mut form = FormPage {
+        title: title(on.of, word).into(),
+        sentence: service.sentence_of(&line, &intent),
+        refusal: service.refusal_of(who, &on.queue, &intent),
+        action: on.path(),
+        hidden: vec![("action".into(), word.into())],
+        fields: fields(word, job.as_deref(), schedule.as_ref()),
+        submit: title(on.of, word).into(),
+        danger: danger(word),
+        crumbs: crumbs(on, &line.name),
+        ..FormPage::default()
+    };
+    // What the example would do is not what is going to be filled in.
+    if form.fields.iter().any(|field| field.kind != FieldKind::Tick) {
+        form.sentence = about(on, &service.place_of(&line));
+    }
+    form.fields.push(Field {
+        name: "reason".into(),
+        label: "Reason".into(),
+        hint: "Optional; whoever reads the record sees it.".into(),
+        ..Field::default()
+    });
+    if let Some(job) = &job {
+        form.hidden.extend(seen_fields(job));
+        form.notes.push(format!("It is {} now.", job.row.state.label()));
+        if let (Some(why), "edit_data" | "retry") = (unwritable(job.data.as_ref()), word) {
+            form.fields.retain(|field| field.name != "data");
+            form.notes.push(why.clone());
+            if word == "edit_data" {
+                form.refusal.get_or_insert(why);
+            }
+        }
+    }
+    if let Some(data) = form
+        .fields
+        .iter()
+        .find(|field| field.name == "data")
+        .filter(|_| word == "retry")
+    {
+        let fingerprint = untouched(&data.value);
+        form.hidden.push(("seen_data".into(), fingerprint));
+    }
+    if intent.makes_something() {
+        form.hidden.push(("key".into(), mint_id(crate::model::now())));
+    }
+    Ok(form)
+}
+
+/// What a form is about, where what it does is yet to be filled in.
+fn about(on: &On, place: &str) -> String {
+    match on.of {
+        Target::Job => format!("Job {} of {place}.", format::visible(&on.target)),
+        Target::Queue => format!("This is about {place}."),
+        Target::Schedule => format!("Schedule {} of {place}.", format::visible(&on.target)),
+    }
+}
+
+fn crumbs(on: &On, name: &str) -> Vec<(String, String)> {
+    let mut crumbs = vec![
+        ("All queues".into(), "/".into()),
+        (format::visible(name), queue_path(&on.queue)),
+    ];
+    match on.of {
+        Target::Job => crumbs.push((format::visible(&on.target), job_path(&on.queue, &on.target))),
+        Target::Schedule => crumbs.push(("Schedules".into(), on.page())),
+        Target::Queue => {}
+    }
+    crumbs
+}
+
+const fn title(of: Target, word: &str) -> &'static str {
+    match (of, word.as_bytes()) {
+        (_, b"retry") => "Retry the job",
+        (Target::Schedule, b"remove") => "Remove the schedule",
+        (_, b"remove") => "Remove the job",
+        (_, b"promote") => "Run the job now",
+        (_, b"delay") => "Change the delay",
+        (_, b"priority") => "Change the priority",
+        (_, b"edit_data") => "Edit the data",
+        (_, b"duplicate") => "Duplicate the job",
+        (_, b"fail_lost") => "Fail the job",
+        (_, b"put_back") => "Put the job back",
+        (_, b"cancel") => "Have the job fail",
+        (_, b"remove_deduplication") => "Remove the deduplication key",
+        (_, b"clear_logs") => "Clear the log",
+        (_, b"remove_children") => "Remove children",
+        (_, b"pause") => "Pause the queue",
+        (_, b"resume") => "Resume the queue",
+        (_, b"add") => "Add a job",
+        (_, b"concurrency") => "Set the concurrency",
+        (_, b"rate_limit") => "Set the rate limit",
+        (_, b"release_rate_limit") => "Release the rate limit",
+        (_, b"trim_events") => "Trim the events",
+        (_, b"run") => "Run the schedule now",
+        (_, b"upsert") => "Save the schedule",
+        _ => "Act",
+    }
+}
+
+fn danger(word: &str) -> bool {
+    matches!(
+        word,
+        "remove" | "fail_lost" | "cancel" | "remove_deduplication" | "clear_logs" | "remove_children" | "trim_events"
+    )
+}
+
+fn field(name: &str, label: &str, kind: FieldKind, value: impl Into<String>, hint: &str, required: bool) -> Field {
+    Field {
+        name: name.into(),
+        label: label.into(),
+        kind,
+        value: value.into(),
+        hint: hint.into(),
+        required,
+    }
+}
+
+/// What each action asks for, filled in with what is known.
+fn fields(word: &str, job: Option<&JobDetail>, schedule: Option<&Schedule>) -> Vec<Field> {
+    use FieldKind::{Area, Line, Number, Tick};
+    let data = |payload: Option<&Payload>| payload.and_then(|p| p.text.clone()).unwrap_or_else(|| "{}".into());
+    match word {
+        "retry" => vec![
+            field(
+                "data",
+                "Data",
+                Area,
+                data(job.and_then(|j| j.data.as_ref())),
+                "JSON. Left as it is, it is not touched.",
+                false,
+            ),
+            field(
+                "reset_attempts",
+                "Count its attempts from the beginning",
+                Tick,
+                "",
+                "",
+                false,
+            ),
+        ],
+        "edit_data" => vec![field(
+            "data",
+            "Data",
+            Area,
+            data(job.and_then(|j| j.data.as_ref())),
+            "JSON, up to 1 MiB. The old data becomes a line of its log.",
+            true,
+        )],
+        "remove" if job.is_some() => vec![field(
+            "children",
+            "Its children too, finished ones and those in other queues included",
+            Tick,
+            "",
+            "",
+            false,
+        )],
+        "delay" => vec![field("ms_s", "Seconds from now", Number, "60", "", true)],
+        "priority" => {
+            let now = job.map_or(0, |job| job.row.priority).to_string();
+            vec![
+                field(
+                    "priority",
+                    "Priority",
+                    Number,
+                    now,
+                    "0 goes before all others, then 1.",
+                    true,
+                ),
+                field("lifo", "Before others of the same priority", Tick, "", "", false),
+            ]
+        }
+        "fail_lost" | "cancel" => vec![field(
+            "error",
+            "Error",
+            Line,
+            "",
+            "Becomes the reason that it failed.",
+            true,
+        )],
+        "clear_logs" => vec![field("keep", "Newest lines that stay", Number, "0", "", true)],
+        "trim_events" => vec![field(
+            "keep",
+            "Newest events that stay, about",
+            Number,
+            "10000",
+            "",
+            true,
+        )],
+        "concurrency" => vec![field(
+            "limit",
+            "Jobs at once in the whole queue",
+            Number,
+            "",
+            "Empty takes the limit away.",
+            false,
+        )],
+        "rate_limit" => vec![
+            field("max", "Jobs", Number, "", "Empty takes the limit away.", false),
+            field("per_s", "in so many seconds", Number, "1", "", false),
+        ],
+        "add" => vec![
+            field("name", "Name", Line, "", "", true),
+            field("data", "Data", Area, "{}", "JSON, up to 1 MiB.", true),
+            field("id", "Id", Line, "", "Empty to have one counted up.", false),
+            field("delay_s", "Runs in so many seconds", Number, "0", "", false),
+            field(
+                "priority",
+                "Priority",
+                Number,
+                "0",
+                "0 for none; then 1 goes before 2.",
+                false,
+            ),
+            field(
+                "attempts",
+                "Attempts",
+                Number,
+                "",
+                "Empty for the library's own default.",
+                false,
+            ),
+            field(
+                "options",
+                "Other options",
+                Area,
+                "",
+                "A JSON object with the library's own names. Optional.",
+                false,
+            ),
+        ],
+        "upsert" => {
+            let of = |text: Option<&String>| text.cloned().unwrap_or_default();
+            let every = schedule.and_then(|s| s.every).map_or_else(String::new, seconds);
+            let limit = schedule
+                .and_then(|s| s.limit)
+                .map_or_else(String::new, |n| n.to_string());
+            vec![
+                field(
+                    "name",
+                    "Name of its jobs",
+                    Line,
+                    of(schedule.and_then(|s| s.name.as_ref())),
+                    "",
+                    true,
+                ),
+                field(
+                    "pattern",
+                    "Cron pattern",
+                    Line,
+                    of(schedule.and_then(|s| s.pattern.as_ref())),
+                    "This, or an interval.",
+                    false,
+                ),
+                field(
+                    "tz",
+                    "Time zone of the pattern",
+                    Line,
+                    of(schedule.and_then(|s| s.tz.as_ref())),
+                    "Such as Europe/Berlin.",
+                    false,
+                ),
+                field("every_s", "Interval in seconds", Number, every, "", false),
+                field("limit", "Runs at most", Number, limit, "Empty for no end.", false),
+                field(
+                    "data",
+                    "Data of its jobs",
+                    Area,
+                    data(schedule.and_then(|s| s.data.as_ref())),
+                    "JSON, up to 1 MiB.",
+                    true,
+                ),
+            ]
+        }
+        _ => vec![],
+    }
+}
+
+fn seconds(ms: i64) -> String {
+    match (ms / 1000, ms % 1000) {
+        (s, 0) => s.to_string(),
+        (s, ms) => format!("{s}.{ms:03}"),
+    }
+}
+
+/// Why data cannot be edited in a form: what is not shown whole would be lost.
+fn unwritable(data: Option<&Payload>) -> Option<String> {
+    let data = data?;
+    if data.form == Written::Binary || data.text.is_none() || data.shown < data.size {
+        return Some(format!(
+            "Its data ({}) is too large, or no text: it cannot be edited in a form. The API takes up to 1 MiB.",
+            format::bytes(data.size)
+        ));
+    }
+    None
+}
+
+async fn schedule(app: &App, on: &On) -> Option<Schedule> {
+    let filter = FleetFilter {
+        q: String::new(),
+        queue: Some(on.queue.clone()),
+    };
+    let (page, _) = app.service().schedules(&filter).await.ok()?;
+    page.schedules
+        .into_iter()
+        .find(|s| s.queue == on.queue && s.id == on.target)
+}
+
+/// What was filled in.
+#[derive(Debug)]
+pub(super) struct Filled(Vec<(String, String)>);
+
+impl Filled {
+    pub(super) const fn new(fields: Vec<(String, String)>) -> Self {
+        Self(fields)
+    }
+
+    pub(super) fn text(&self, name: &str) -> &str {
+        self.0
+            .iter()
+            .find(|(n, _)| n == name)
+            .map_or("", |(_, value)| value.as_str())
+    }
+
+    /// The target as it was shown.
+    pub(super) fn seen(&self) -> Option<Seen> {
+        let state = self.text("seen_state").parse().ok();
+        state.map(|state| Seen {
+            state: Some(state),
+            finished_on: self.text("seen_finished_on").parse().ok(),
+            attempts: self.text("seen_attempts").parse().ok(),
+        })
+    }
+
+    /// As the fields of an action. What is empty is left out.
+    pub(super) fn fields(&self, of: Target, word: &str) -> Result<Map<String, Value>, String> {
+        let mut given = Map::new();
+        for (name, value) in &self.0 {
+            let value = value.trim();
+            if value.is_empty() || matches!(name.as_str(), "action" | "key" | "reason") || name.starts_with("seen_") {
+                continue;
+            }
+            let (name, value) = match name.as_str() {
+                "reset_attempts" | "lifo" | "children" => (name.as_str(), json!(value == "true")),
+                "ms_s" | "delay_s" | "every_s" | "per_s" => {
+                    let ms = milliseconds(value).ok_or_else(|| format!("{value:?} is no number of seconds."))?;
+                    (to_ms(name), json!(ms))
+                }
+                "priority" | "keep" | "attempts" | "limit" | "max" => {
+                    let n = value
+                        .parse::<u32>()
+                        .map_err(|_| format!("{name}: {value:?} is no whole number from 0 on."))?;
+                    (name.as_str(), json!(n))
+                }
+                // Browsers end lines in their own way.
+                "data" | "options" => (name.as_str(), json!(value.replace("\r\n", "\n"))),
+                _ => (name.as_str(), json!(value)),
+            };
+            given.insert(name.to_owned(), value);
+        }
+        match (of, word) {
+            (Target::Queue, "concurrency") => {
+                given.entry("limit").or_insert(Value::Null);
+            }
+            (Target::Queue, "rate_limit") => {
+                let (max, per_ms) = (given.remove("max"), given.remove("per_ms"));
+                let limit = match (max, per_ms) {
+                    (Some(max), Some(per_ms)) => json!({"max": max, "per_ms": per_ms}),
+                    (None, _) => Value::Null,
+                    (Some(_), None) => return Err("In so many seconds: say in how many.".into()),
+                };
+                given.insert("limit".into(), limit);
+            }
+            // Data that was not touched is not given again: another retry must not undo an edit.
+            (Target::Job, "retry") if untouched(self.text("data")) == self.text("seen_data") => {
+                given.remove("data");
+            }
+            _ => {}
+        }
+        Ok(given)
+    }
+
+    /// The form again as it was filled in, with what was wrong.
+    pub(super) fn back_into(&self, mut page: FormPage, why: String) -> FormPage {
+        for field in &mut page.fields {
+            self.text(&field.name).clone_into(&mut field.value);
+        }
+        page.error = Some(why);
+        page
+    }
+}
+
+/// What stays the same while a text goes through a form: browsers end its lines in their own way.
+fn untouched(text: &str) -> String {
+    fingerprint(text.replace("\r\n", "\n").trim().as_bytes())
+}
+
+fn to_ms(name: &str) -> &'static str {
+    match name {
+        "delay_s" => "delay",
+        "every_s" => "every_ms",
+        "per_s" => "per_ms",
+        _ => "ms",
+    }
+}
+
+fn milliseconds(seconds: &str) -> Option<u64> {
+    let seconds: f64 = seconds.parse().ok()?;
+    if !(0.0..=1e12).contains(&seconds) {
+        return None;
+    }
+    #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "checked above")]
+    let ms = (seconds * 1000.0).round() as u64;
+    Some(ms)
+}

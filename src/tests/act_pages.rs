@@ -1,0 +1,234 @@
+//! Actions from pages, as a browser without JavaScript sends them.
+
+use crate::support::app::Drover;
+use crate::support::client::{self, Answer};
+use crate::support::oracle::Oracle;
+use crate::support::redis::Redis;
+use crate::support::{SOON, eventually};
+use drover::model::event::encode_segment;
+use serde_json::json;
+
+async fn board(env: &[(&str, &str)]) -> (Redis, Oracle, Drover, String) {
+    let redis = Redis::start();
+    let mut oracle = Oracle::start(&redis.url(), 6).await;
+    oracle.ask("startWorker", "q", json!({"workerId": "w"})).await;
+    let id = oracle.add("q", "n", json!({"fail": "no"}), json!({})).await;
+    oracle.wait("q", "failed", 1).await;
+    oracle.ask("stopWorker", "q", json!({"workerId": "w"})).await;
+    let url = redis.url();
+    let env: Vec<(&str, &str)> = [("DROVER_REDIS_URL", url.as_str())]
+        .iter()
+        .chain(env)
+        .copied()
+        .collect();
+    let drover = Drover::with(&env, "").await;
+    drover.knows("bull:q").await;
+    (redis, oracle, drover, id)
+}
+
+/// What a form of a page would send: its unseen fields, and these.
+fn filled(page: &str, word: &str, more: &[(&str, &str)]) -> String {
+    let start = page
+        .find(&format!("name=\"action\" value=\"{word}\""))
+        .unwrap_or_else(|| panic!("no form for {word} in {page}"));
+    let form = page[start..].split("</form>").next().unwrap();
+    let mut fields = vec![("action".to_owned(), word.to_owned())];
+    for input in form.split("<input type=\"hidden\"").skip(1) {
+        let of = |name: &str| {
+            input
+                .split(&format!("{name}=\""))
+                .nth(1)
+                .and_then(|rest| rest.split('"').next())
+                .unwrap_or("")
+                .to_owned()
+        };
+        fields.push((of("name"), of("value")));
+    }
+    fields.extend(
+        more.iter()
+            .map(|(name, value)| ((*name).to_owned(), (*value).to_owned())),
+    );
+    let pairs: Vec<String> = fields
+        .iter()
+        .map(|(n, v)| {
+            format!(
+                "{n}={}",
+                encode_segment(v)
+                    .replace('+', "%2B")
+                    .replace('&', "%26")
+                    .replace('=', "%3D")
+            )
+        })
+        .collect();
+    pairs.join("&")
+}
+
+async fn send(drover: &Drover, path: &str, body: &str) -> Answer {
+    let headers = [
+        ("Sec-Fetch-Site", "same-origin"),
+        ("Content-Type", "application/x-www-form-urlencoded"),
+    ];
+    client::request(drover.port, "POST", &format!("/admin/queues{path}"), &headers, body).await
+}
+
+/// The page that an answer leads to.
+async fn follow(drover: &Drover, answer: &Answer) -> Answer {
+    assert_eq!(answer.status, 303, "{}", answer.body);
+    client::get(drover.port, answer.header("location").unwrap()).await
+}
+
+#[tokio::test]
+async fn a_retry_asks_nothing_and_its_page_tells_what_became_of_it() {
+    let (_redis, mut oracle, drover, id) = board(&[]).await;
+    let path = format!("/queues/redis/bull:q/jobs/{id}");
+    let page = drover.get(&path).await.body;
+    assert!(page.contains(">Retry</button>"), "{page}");
+    let retry = filled(&page, "retry", &[]);
+    let told = follow(&drover, &send(&drover, &format!("{path}/act"), &retry).await).await;
+    assert_eq!(told.status, 200);
+    assert!(told.body.contains("class=\"asked done\""), "{}", told.body);
+    assert!(told.body.contains("Read since: it is waiting."), "{}", told.body);
+    assert!(!told.body.contains(">Retry</button>"), "a waiting job is not retried");
+    assert_eq!(oracle.ids("q", "wait", true).await, [id.clone()]);
+    // The old page again, from another tab: the job is not as it was shown.
+    let told = follow(&drover, &send(&drover, &format!("{path}/act"), &retry).await).await;
+    assert!(
+        told.body.contains("class=\"asked none\"") && told.body.contains("not as it was shown"),
+        "{}",
+        told.body
+    );
+    // Somebody else's id of an action shows nothing.
+    let other = drover.get(&format!("{path}?asked=nonsense")).await;
+    assert!(!other.body.contains("class=\"asked"));
+}
+
+#[tokio::test]
+async fn a_removal_asks_first_in_one_sentence_and_leads_to_the_record() {
+    let (_redis, _oracle, drover, id) = board(&[("DROVER_ENVIRONMENT", "staging")]).await;
+    let path = format!("/queues/redis/bull:q/jobs/{id}");
+    let page = drover.get(&path).await.body;
+    let danger = page.split("<details class=\"danger\">").nth(1).unwrap();
+    assert!(danger.contains("act?action=remove"), "{danger}");
+    let form = drover.get(&format!("{path}/act?action=remove")).await;
+    assert!(
+        form.body
+            .contains(&format!("Remove job {id} of queue q in redis (staging) for ever.")),
+        "{}",
+        form.body
+    );
+    let remove = filled(&form.body, "remove", &[("reason", "test data")]);
+    let told = follow(&drover, &send(&drover, &format!("{path}/act"), &remove).await).await;
+    assert!(
+        told.body.contains("<h1>Audit</h1>") && told.body.contains("“test data”"),
+        "{}",
+        told.body
+    );
+    assert_eq!(drover.get(&path).await.status, 404);
+}
+
+#[tokio::test]
+async fn a_form_with_a_mistake_comes_back_as_it_was_filled_in() {
+    let (_redis, _oracle, drover, id) = board(&[]).await;
+    let path = format!("/queues/redis/bull:q/jobs/{id}/act");
+    let form = drover.get(&format!("{path}?action=edit_data")).await.body;
+    assert!(
+        form.contains("{&quot;fail&quot;:&quot;no&quot;}") || form.contains(r#"{"fail":"no"}"#),
+        "{form}"
+    );
+    let wrong = send(&drover, &path, &filled(&form, "edit_data", &[("data", "{<b>")])).await;
+    assert_eq!(wrong.status, 422, "{}", wrong.body);
+    assert!(
+        wrong.body.contains("is not JSON") && wrong.body.contains("{&lt;b&gt;"),
+        "{}",
+        wrong.body
+    );
+    assert!(drover.audit("").await.is_empty());
+    let right = send(&drover, &path, &filled(&form, "edit_data", &[("data", r#"{"a": 1}"#)])).await;
+    follow(&drover, &right).await;
+    assert_eq!(drover.job("bull:q", &id).await["data"]["text"], r#"{"a": 1}"#);
+    let retry = drover.get(&format!("{path}?action=retry")).await.body;
+    let untouched = filled(&retry, "retry", &[("data", r#"{"a": 1}"#), ("reset_attempts", "true")]);
+    follow(&drover, &send(&drover, &path, &untouched).await).await;
+    let entry = &drover.audit("").await[0];
+    assert_eq!(
+        (&entry["action"], &entry["result"]),
+        (&json!("retry"), &json!("done")),
+        "{entry}"
+    );
+    assert!(!entry["sentence"].as_str().unwrap().contains("other data"), "{entry}");
+}
+
+#[tokio::test]
+async fn a_queue_is_paused_with_a_reason_and_resumed() {
+    let (_redis, mut oracle, drover, _) = board(&[]).await;
+    let form = drover.get("/queues/redis/bull:q/act?action=pause").await.body;
+    let answer = send(
+        &drover,
+        "/queues/redis/bull:q/act",
+        &filled(&form, "pause", &[("reason", "deploy")]),
+    )
+    .await;
+    assert_eq!(answer.header("location"), Some("/admin/queues/queues/redis/bull:q"));
+    assert_eq!(oracle.ask("isPaused", "q", json!({})).await, true);
+    let page = eventually("the pause on the page", SOON, || async {
+        let page = drover.get("/queues/redis/bull:q").await.body;
+        page.contains("): deploy").then_some(page)
+    })
+    .await;
+    let resume = filled(&page, "resume", &[]);
+    follow(&drover, &send(&drover, "/queues/redis/bull:q/act", &resume).await).await;
+    assert_eq!(oracle.ask("isPaused", "q", json!({})).await, false);
+}
+
+#[tokio::test]
+async fn what_cannot_be_done_is_no_button_but_a_sentence() {
+    let (_redis, _oracle, drover, id) = board(&[("DROVER_READ_ONLY", "true")]).await;
+    let job = format!("/queues/redis/bull:q/jobs/{id}");
+    for path in [
+        job.clone(),
+        "/queues/redis/bull:q".into(),
+        format!("{job}/act?action=remove"),
+    ] {
+        let page = drover.get(&path).await.body;
+        let main = page.split("<main").nth(1).unwrap();
+        assert!(main.contains("read-only"), "{path}: {main}");
+        assert!(
+            !main.contains("method=\"post\"") || main.contains("class=\"refusal\""),
+            "{path}: {main}"
+        );
+        assert!(!main.contains("class=\"go\""), "{path}");
+    }
+    let forced = send(&drover, &format!("{job}/act"), "action=remove").await;
+    assert_eq!(forced.status, 403);
+    assert!(forced.body.contains("Read-only"), "{}", forced.body);
+}
+
+#[tokio::test]
+async fn the_record_has_a_page_with_filters_and_a_way_to_older_entries() {
+    let (_redis, _oracle, drover, id) = board(&[]).await;
+    assert!(drover.get("/audit").await.body.contains("Nothing was asked for yet"));
+    for n in 0..53 {
+        let path = format!("/queues/redis/bull:q/jobs/{}/retry", if n == 0 { &id } else { "nope" });
+        drover.post(&path, &json!({"reason": format!("try {n}.")})).await;
+    }
+    let page = drover.get("/audit").await.body;
+    assert!(page.contains("“try 52.”") && !page.contains("“try 0.”"));
+    let older = page
+        .split("href=\"/admin/queues/audit?cursor=")
+        .nth(1)
+        .unwrap()
+        .split('"')
+        .next()
+        .unwrap();
+    assert!(
+        drover
+            .get(&format!("/audit?cursor={older}"))
+            .await
+            .body
+            .contains("“try 0.”")
+    );
+    let of_job = format!("/audit?queue={}&job={id}", encode_segment("redis/bull:q"));
+    let page = drover.get(&of_job).await.body;
+    assert!(page.contains("“try 0.”") && !page.contains("“try 52.”"), "{page}");
+    assert_eq!(drover.get("/audit?queue=nothing").await.status, 400);
+}

@@ -1,0 +1,165 @@
+//! What a selection takes, and what has to be said before it may be used.
+
+use super::{becomes, board, failed, operation, preview, start};
+use crate::support::{SOON, eventually};
+use serde_json::{Value, json};
+
+#[tokio::test]
+async fn exactly_the_jobs_of_the_preview_are_retried_and_a_worker_does_them() {
+    let (_redis, mut oracle, drover) = board().await;
+    failed(&mut oracle, "mail", "send", 30, "timed out after 5 s").await;
+    failed(&mut oracle, "mail", "send", 20, "no such address").await;
+    failed(&mut oracle, "mail", "digest", 7, "timed out after 9 s").await;
+    failed(&mut oracle, "video", "send", 3, "timed out after 5 s").await;
+    drover.knows("bull:mail").await;
+    drover.knows("bull:video").await;
+    drover.counts_become("bull:mail", &oracle.counts("mail").await).await;
+    let wanted = "state:failed queue:mail name:send error:\"Timed out\"";
+    let seen = preview(&drover, "retry", wanted).await;
+    assert_eq!(seen["selected"], 30, "{seen}");
+    assert_eq!(seen["sentence"], "Retry 30 failed jobs of mail in redis.");
+    assert_eq!(seen["by_name"], json!([{"of": "send", "jobs": 30}]));
+    assert_eq!(seen["samples"].as_array().unwrap().len(), 20);
+    assert_eq!(seen["typed"], Value::Null);
+    // What fails after the preview is not touched.
+    failed(&mut oracle, "mail", "send", 5, "timed out after 5 s").await;
+    let before = oracle.counts("mail").await;
+    let id = start(&drover, &seen, json!({"reason": "the relay is back"})).await;
+    let done = becomes(&drover, &id, "done").await;
+    assert_eq!(done["totals"]["done"], 30, "{done}");
+    assert_eq!(
+        (&done["who"], &done["reason"]),
+        (&json!("anonymous"), &json!("the relay is back"))
+    );
+    let after = oracle.counts("mail").await;
+    assert_eq!(after["waiting"], 30);
+    assert_eq!(after["failed"].as_u64(), before["failed"].as_u64().map(|n| n - 30));
+    assert_eq!(oracle.counts("video").await["failed"], 3);
+    oracle.ask("startWorker", "mail", json!({"workerId": "live"})).await;
+    eventually("the worker to take them", SOON, || async {
+        let queue = drover.queue("redis", "bull:mail").await?;
+        (queue["counts"]["waiting"] == 0 && queue["counts"]["active"] == 0).then_some(())
+    })
+    .await;
+    assert_eq!(
+        oracle.counts("mail").await["failed"],
+        before["failed"],
+        "they fail again, and nothing is lost"
+    );
+    // Both lines of the record, with the counts.
+    let record = drover.audit("queue=redis/bull:mail").await;
+    assert_eq!(
+        (&record[0]["action"], &record[0]["result"]),
+        (&json!("retry_many"), &json!("done")),
+        "{record:?}"
+    );
+    // The same token again is the same operation.
+    assert_eq!(start(&drover, &seen, json!({})).await, id);
+}
+
+#[tokio::test]
+async fn what_destroys_many_asks_for_the_queues_name() {
+    let (_redis, mut oracle, drover) = board().await;
+    failed(&mut oracle, "mail", "send", 101, "no").await;
+    drover.knows("bull:mail").await;
+    drover.counts_become("bull:mail", &oracle.counts("mail").await).await;
+    let seen = preview(&drover, "remove", "state:failed queue:mail").await;
+    assert_eq!((&seen["selected"], &seen["typed"]), (&json!(101), &json!("mail")));
+    for typed in [json!({}), json!({"typed": "male"})] {
+        let mut body = json!({"token": seen["token"]});
+        body.as_object_mut().unwrap().extend(typed.as_object().unwrap().clone());
+        let answer = drover.post("/operations", &body).await;
+        assert_eq!(answer.status, 400, "{}", answer.body);
+        assert!(answer.body.contains("Type \\\"mail\\\""), "{}", answer.body);
+    }
+    assert_eq!(oracle.counts("mail").await["failed"], 101);
+    let id = start(&drover, &seen, json!({"typed": "mail"})).await;
+    let done = becomes(&drover, &id, "done").await;
+    assert_eq!(done["totals"]["done"], 101);
+    assert_eq!(oracle.counts("mail").await["failed"], 0);
+}
+
+#[tokio::test]
+async fn what_changed_since_the_preview_is_left_alone_and_told() {
+    let (_redis, mut oracle, drover) = board().await;
+    failed(&mut oracle, "mail", "send", 4, "no").await;
+    drover.knows("bull:mail").await;
+    drover.counts_become("bull:mail", &oracle.counts("mail").await).await;
+    let ids = oracle.ids("mail", "failed", true).await;
+    let seen = preview(&drover, "retry", "state:failed queue:mail").await;
+    let by_hand = |method: &str, id: &str| json!({"jobId": id, "method": method});
+    oracle.ask("callJob", "mail", by_hand("retry", &ids[0])).await;
+    oracle.ask("callJob", "mail", by_hand("remove", &ids[1])).await;
+    let id = start(&drover, &seen, json!({})).await;
+    let done = becomes(&drover, &id, "done").await;
+    let totals = &done["totals"];
+    assert_eq!((&totals["done"], &totals["gone"]), (&json!(2), &json!(1)), "{done}");
+    assert_eq!(
+        totals["already"].as_u64().unwrap() + totals["changed"].as_u64().unwrap(),
+        1,
+        "{done}"
+    );
+    let gone = drover
+        .get(&format!("/api/v1/operations/{id}/results?result=gone"))
+        .await
+        .json();
+    assert_eq!(gone["items"][0]["id"], ids[1].as_str(), "{gone}");
+    assert_eq!(oracle.counts("mail").await["waiting"], 3);
+}
+
+#[tokio::test]
+async fn a_filter_that_makes_no_sense_says_what_would() {
+    let (_redis, mut oracle, drover) = board().await;
+    oracle.add("mail", "n", json!({}), json!({})).await;
+    drover.knows("bull:mail").await;
+    for (action, filter, part) in [
+        ("retry", "queue:mail", "needs a state"),
+        ("retry", "state:waiting", "failed or completed"),
+        ("promote", "state:failed", "delayed"),
+        ("retry", "colour:red", "there are state, queue"),
+        ("duplicate", "state:failed", "for one job"),
+    ] {
+        let body = json!({"action": action, "filter": filter, "dry_run": true});
+        let answer = drover.post("/operations", &body).await;
+        assert_eq!(answer.status, 400, "{filter}: {}", answer.body);
+        assert!(answer.body.contains(part), "{filter}: {}", answer.body);
+    }
+    let none = preview(&drover, "retry", "state:failed queue:mail").await;
+    assert_eq!(none["selected"], 0);
+    let answer = drover.post("/operations", &json!({"token": none["token"]})).await;
+    assert_eq!(answer.status, 400, "{}", answer.body);
+    assert_eq!(
+        drover.post("/operations", &json!({"token": "made up"})).await.status,
+        400
+    );
+    assert_eq!(drover.get("/api/v1/operations/none").await.status, 404);
+}
+
+#[tokio::test]
+async fn ticked_jobs_of_several_queues_are_one_operation() {
+    let (_redis, mut oracle, drover) = board().await;
+    failed(&mut oracle, "a", "n", 2, "no").await;
+    failed(&mut oracle, "b", "n", 2, "no").await;
+    drover.knows("bull:a").await;
+    drover.knows("bull:b").await;
+    let (of_a, of_b) = (
+        oracle.ids("a", "failed", true).await,
+        oracle.ids("b", "failed", true).await,
+    );
+    let job = |queue: &str, id: &str| json!({"store": "redis", "queue": format!("bull:{queue}"), "id": id, "seen": {"state": "failed"}});
+    let body = json!({"action": "retry", "jobs": [job("a", &of_a[0]), job("b", &of_b[1])]});
+    let answer = drover.post("/operations", &body).await;
+    assert_eq!(answer.status, 202, "few ticked jobs need no preview: {}", answer.body);
+    let id = answer.json()["id"].as_str().unwrap().to_owned();
+    let done = becomes(&drover, &id, "done").await;
+    assert_eq!(
+        (&done["totals"]["done"], done["queues"].as_array().unwrap().len()),
+        (&json!(2), 2)
+    );
+    assert_eq!(oracle.ids("a", "waiting", true).await, [of_a[0].clone()]);
+    assert_eq!(oracle.ids("b", "waiting", true).await, [of_b[1].clone()]);
+    assert_eq!(
+        operation(&drover, &id).await["sentence"],
+        "Retry 2 jobs of 2 queues in redis."
+    );
+}

@@ -1,0 +1,167 @@
+//! What can be done: the buttons of a page, and the form that asks before.
+//!
+//! Plain forms. What does no harm stands together; what cannot be undone is folded away below it and looks
+//! different. What cannot be done now is no button but a sentence.
+
+use crate::model::audit::AuditEntry;
+use crate::model::error::Outcome;
+use crate::model::form::{Field, FieldKind, FormPage, Offer, Offered, QueueOffer};
+use crate::model::format;
+use crate::ui::app::base;
+use leptos::prelude::*;
+
+/// The buttons of an offer. `send` is the complete address of its forms; `of` tells targets of one page apart.
+pub fn buttons(offer: &Offer, send: &str, of: &str) -> AnyView {
+    let one = |offered: &Offered| {
+        let (word, label) = (offered.word.clone(), offered.label.clone());
+        if !offered.at_once {
+            let joint = if send.contains('?') { '&' } else { '?' };
+            return view! { <a class="button" href=format!("{send}{joint}action={word}")>{label}</a> }.into_any();
+        }
+        let unseen = |(name, value): (String, String)| view! { <input type="hidden" name=name value=value/> };
+        let key = offered.key.as_ref().map(|key| ("key".into(), format!("{key}{of}")));
+        let hidden = offer.hidden.iter().cloned().chain(key).map(unseen).collect_view();
+        view! {
+            <form method="post" action=send.to_owned()>
+                <input type="hidden" name="action" value=word/>
+                {hidden}
+                <button>{label}</button>
+            </form>
+        }
+        .into_any()
+    };
+    let safe: Vec<AnyView> = offer.safe.iter().map(one).collect();
+    let danger: Vec<AnyView> = offer.danger.iter().map(one).collect();
+    let safe = (!safe.is_empty()).then(|| view! { <div class="acts">{safe}</div> });
+    let danger = (!danger.is_empty()).then(|| {
+        view! { <details class="danger"><summary>"Remove or end…"</summary><div class="acts">{danger}</div></details> }
+    });
+    let refused = (!offer.refused.is_empty()).then(|| {
+        let lines = offer
+            .refused
+            .iter()
+            .map(|why| view! { <li>{why.clone()}</li> })
+            .collect_view();
+        view! { <ul class="not-now">{lines}</ul> }
+    });
+    view! { <div class="act">{safe}{danger}{refused}</div> }.into_any()
+}
+
+/// What was asked for, and what became of it; `read` is what is known since.
+pub fn result(entry: &AuditEntry, read: Option<String>) -> AnyView {
+    let class = match entry.outcome {
+        Outcome::Done => "asked done",
+        Outcome::None => "asked none",
+        Outcome::Partial | Outcome::Unknown => "asked unknown",
+    };
+    view! {
+        <p class=class role="status">
+            <time datetime=format::iso(entry.at) title=format::moment(entry.at)>{format::clock(entry.at)}</time>
+            " Asked: "{entry.sentence.clone()}" "<strong>{entry.detail.clone()}</strong>" "{read}
+        </p>
+    }
+    .into_any()
+}
+
+/// What can be done to a queue, who paused it, and what was asked of it last.
+pub fn of_queue(offer: &QueueOffer, send: &str) -> AnyView {
+    let paused = offer.paused.as_ref().map(|entry| {
+        let ago = format::span(offer.now.saturating_sub(entry.at));
+        let why = entry
+            .reason
+            .as_ref()
+            .map_or_else(String::new, |why| format!(": {}", format::visible(why)));
+        let words = format!("Paused {ago} ago by {} ({}){why}", entry.who, entry.address);
+        view! { <p class="paused-by" title=format::moment(entry.at)>{words}</p> }
+    });
+    let last = offer.offer.last.as_ref().map(|entry| result(entry, None));
+    view! {
+        <section id="act" class="queue-act" aria-label="Actions">{paused}{buttons(&offer.offer, send, "")}{last}</section>
+    }
+    .into_any()
+}
+
+#[component]
+pub fn FormView(form: FormPage) -> impl IntoView {
+    let base = base();
+    let back = form.crumbs.last().map(|(_, path)| base.href(path)).unwrap_or_default();
+    let last = form.crumbs.len().saturating_sub(1);
+    let crumbs = form
+        .crumbs
+        .iter()
+        .enumerate()
+        .map(|(i, (label, path))| {
+            let up = (i == last).then_some("");
+            view! { <a href=base.href(path) data-up=up>{label.clone()}</a> }
+        })
+        .collect_view();
+    let notes = form
+        .notes
+        .into_iter()
+        .map(|note| view! { <p class="note">{note}</p> })
+        .collect_view();
+    let hidden = form
+        .hidden
+        .into_iter()
+        .map(|(name, value)| view! { <input type="hidden" name=name value=value/> })
+        .collect_view();
+    let class = if form.danger { "form danger" } else { "form" };
+    let below = match form.refusal {
+        Some(why) => {
+            view! { <p class="refusal" role="status">{format!("This cannot be done now: {why}")}</p> }.into_any()
+        }
+        None => {
+            let fields = form.fields.into_iter().map(input).collect_view();
+            view! {
+                {hidden}
+                {fields}
+                <p class="acts"><button class="go">{form.submit}</button><a class="button" href=back>"Back"</a></p>
+            }
+            .into_any()
+        }
+    };
+    view! {
+        <nav class="crumbs" aria-label="Breadcrumbs">{crumbs}</nav>
+        <form class=class method="post" action=base.href(&form.action)>
+            <h1>{form.title}</h1>
+            <p class="sentence">{form.sentence}</p>
+            {notes}
+            {form.error.map(|why| view! { <p class="error" role="alert">{format!("Nothing was done. {why}")}</p> })}
+            {below}
+        </form>
+    }
+    .into_any()
+}
+
+/// A field with its label and a few words.
+fn input(field: Field) -> AnyView {
+    let id = format!("f-{}", field.name);
+    let hint_id = format!("h-{}", field.name);
+    let hint = (!field.hint.is_empty()).then(|| view! { <small id=hint_id.clone()>{field.hint.clone()}</small> });
+    let described = hint.is_some().then(|| hint_id.clone());
+    let required = field.required;
+    let (name, value) = (field.name, field.value);
+    if field.kind == FieldKind::Tick {
+        let ticked = value == "true";
+        return view! {
+            <p class="tick"><input id=id.clone() type="checkbox" name=name value="true" checked=ticked/>" "<label for=id>{field.label}</label></p>
+        }
+        .into_any();
+    }
+    let control = match field.kind {
+        FieldKind::Area => view! {
+            // A browser takes the first line break of what stands in it for none.
+            <textarea id=id.clone() name=name rows="14" spellcheck="false" required=required aria-describedby=described>{format!("\n{value}")}</textarea>
+        }
+        .into_any(),
+        FieldKind::Number => view! {
+            <input id=id.clone() type="number" min="0" step="any" inputmode="decimal" name=name value=value required=required aria-describedby=described/>
+        }
+        .into_any(),
+        FieldKind::Line | FieldKind::Tick => view! {
+            <input id=id.clone() type="text" autocomplete="off" maxlength="4096" name=name value=value required=required aria-describedby=described/>
+        }
+        .into_any(),
+    };
+    view! { <p class="field"><label for=id>{field.label}</label>{control}{hint}</p> }.into_any()
+}
