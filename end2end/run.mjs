@@ -3,8 +3,9 @@
 //   node end2end/run.mjs [filter]
 //
 // The filter names a file of end2end/tests (`live`), or else tests whose name contains it. DROVER_BIN names the binary
-// (target/release/drover), CHROMIUM the browser (/usr/bin/chromium), E2E_JOBS how many files run at once. Screenshots
-// and the pages of failed tests are left in end2end/results.
+// (target/release/drover), CHROMIUM the browser (/usr/bin/chromium), E2E_JOBS how many files run at once, and
+// E2E_REFERENCES=renew has the reference pictures written instead of compared. Screenshots and the pages of failed tests
+// are left in end2end/results.
 import { mkdirSync, readdirSync, rmSync } from "node:fs";
 import { basename, join } from "node:path";
 import { run } from "node:test";
@@ -32,7 +33,7 @@ const began = performance.now();
 const events = run({
   files: files.map((file) => join(TESTS, file)),
   concurrency: Number(process.env.E2E_JOBS ?? 2),
-  timeout: 180_000,
+  timeout: 300_000,
   ...(sentence && { testNamePatterns: [sentence] }),
 });
 let failed = false;
