@@ -67,10 +67,14 @@ impl Audit {
     /// with each of them.
     #[must_use]
     pub fn open(file: &Path) -> Self {
+        Self::open_with(file, journal::ROTATE)
+    }
+
+    fn open_with(file: &Path, rotate: u64) -> Self {
         let index = Arc::<Mutex<Index>>::default();
         Self {
             file: file.to_path_buf(),
-            journal: Journal::open(file, index.clone()),
+            journal: Journal::open(file, index.clone(), rotate),
             index,
         }
     }

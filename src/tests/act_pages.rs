@@ -84,14 +84,19 @@ async fn a_retry_asks_nothing_and_its_page_tells_what_became_of_it() {
     let page = drover.get(&path).await.body;
     assert!(page.contains(">Retry</button>"), "{page}");
     let retry = filled(&page, "retry", &[]);
+    let removal = drover.get(&format!("{path}/act?action=remove")).await.body;
     let told = follow(&drover, &send(&drover, &format!("{path}/act"), &retry).await).await;
     assert_eq!(told.status, 200);
     assert!(told.body.contains("class=\"asked done\""), "{}", told.body);
     assert!(told.body.contains("Read since: it is waiting."), "{}", told.body);
     assert!(!told.body.contains(">Retry</button>"), "a waiting job is not retried");
-    assert_eq!(oracle.ids("q", "wait", true).await, [id.clone()]);
-    // The old page again, from another tab: the job is not as it was shown.
+    assert_eq!(oracle.ids("q", "waiting", true).await, [id.clone()]);
+    // The same again, from another tab: it had been done.
     let told = follow(&drover, &send(&drover, &format!("{path}/act"), &retry).await).await;
+    assert!(told.body.contains("It had been done before"), "{}", told.body);
+    // And a form that was opened before: the job is not as it was shown.
+    let remove = filled(&removal, "remove", &[]);
+    let told = follow(&drover, &send(&drover, &format!("{path}/act"), &remove).await).await;
     assert!(
         told.body.contains("class=\"asked none\"") && told.body.contains("not as it was shown"),
         "{}",
@@ -156,6 +161,33 @@ async fn a_form_with_a_mistake_comes_back_as_it_was_filled_in() {
         "{entry}"
     );
     assert!(!entry["sentence"].as_str().unwrap().contains("other data"), "{entry}");
+}
+
+#[tokio::test]
+async fn what_stands_in_a_text_area_stays_in_it() {
+    let (_redis, mut oracle, drover, _) = board(&[]).await;
+    let evil = "</textarea><img src=x onerror=alert(1)>&lt;";
+    let id = oracle
+        .add("q", evil, json!({"a": evil}), json!({"delay": 1_000_000}))
+        .await;
+    let path = format!("/queues/redis/bull:q/jobs/{id}");
+    for page in [
+        format!("{path}/act?action=edit_data"),
+        format!("{path}/act?action=remove"),
+        path,
+    ] {
+        let page = drover.get(&page).await;
+        assert_eq!(page.status, 200);
+        assert!(!page.body.contains("<img"), "{}", page.body);
+    }
+    let form = drover
+        .get(&format!("/queues/redis/bull:q/jobs/{id}/act?action=edit_data"))
+        .await
+        .body;
+    assert!(
+        form.contains("&lt;/textarea&gt;&lt;img src=x onerror=alert(1)&gt;&amp;lt;"),
+        "{form}"
+    );
 }
 
 #[tokio::test]

@@ -18,7 +18,7 @@ use std::time::Duration;
 use tokio::sync::oneshot;
 
 /// A file of this size is put aside.
-const ROTATE: u64 = 8 * 1024 * 1024;
+pub(super) const ROTATE: u64 = 8 * 1024 * 1024;
 
 /// How much of older files is read at the start.
 const READ_BACK: u64 = 16 * 1024 * 1024;
@@ -46,15 +46,16 @@ pub(super) struct Journal {
 }
 
 impl Journal {
-    /// Opens the file, reads its newest part into the index, and starts the thread that writes.
-    pub(super) fn open(file: &Path, index: Arc<Mutex<Index>>) -> Self {
+    /// Opens the file, reads its newest part into the index, and starts the thread that writes. A file of `rotate`
+    /// bytes is put aside.
+    pub(super) fn open(file: &Path, index: Arc<Mutex<Index>>, rotate: u64) -> Self {
         let (lines, inbox) = mpsc::channel();
         let trouble = Trouble::default();
         let mut writer = Writer {
             path: file.to_path_buf(),
             index,
             open: None,
-            rotate: ROTATE,
+            rotate,
             trouble: trouble.clone(),
         };
         if let Err(why) = writer.ready() {

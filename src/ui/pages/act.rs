@@ -34,7 +34,7 @@ pub fn buttons(offer: &Offer, send: &str, of: &str) -> AnyView {
     let danger: Vec<AnyView> = offer.danger.iter().map(one).collect();
     let safe = (!safe.is_empty()).then(|| view! { <div class="acts">{safe}</div> });
     let danger = (!danger.is_empty()).then(|| {
-        view! { <details class="danger"><summary>"Remove or end…"</summary><div class="acts">{danger}</div></details> }
+        view! { <details class="danger"><summary>"What cannot be undone…"</summary><div class="acts">{danger}</div></details> }
     });
     let refused = (!offer.refused.is_empty()).then(|| {
         let lines = offer
@@ -150,8 +150,15 @@ fn input(field: Field) -> AnyView {
     }
     let control = match field.kind {
         FieldKind::Area => view! {
-            // A browser takes the first line break of what stands in it for none.
-            <textarea id=id.clone() name=name rows="14" spellcheck="false" required=required aria-describedby=described>{format!("\n{value}")}</textarea>
+            <textarea
+                id=id.clone()
+                name=name
+                rows="14"
+                spellcheck="false"
+                required=required
+                aria-describedby=described
+                inner_html=area_text(&value)
+            ></textarea>
         }
         .into_any(),
         FieldKind::Number => view! {
@@ -164,4 +171,13 @@ fn input(field: Field) -> AnyView {
         .into_any(),
     };
     view! { <p class="field"><label for=id>{field.label}</label>{control}{hint}</p> }.into_any()
+}
+
+/// What stands in a text area, as markup: Leptos leaves its children as they are. A browser drops the first line
+/// break, so there is one too many.
+fn area_text(text: &str) -> String {
+    format!(
+        "\n{}",
+        text.replace('&', "&amp;").replace('<', "&lt;").replace('>', "&gt;")
+    )
 }
