@@ -9,6 +9,7 @@
 //! | [`state`] | the job states every queue system shares |
 //! | [`counts`] | how many jobs are in each state, with "not known" kept apart from zero |
 //! | [`family`] | which generation of Bull or BullMQ laid out a queue, and what it can do |
+//! | [`refusal`] | what a generation cannot have done to it, and why |
 //! | [`queue`] | one line of the overview, and the patch that changes it |
 //! | [`store`] | one Redis: reachable or not, since when and why, and its vital signs |
 //! | [`insight`] | a queue's limits, retention, and how long its jobs wait and run |
@@ -55,6 +56,7 @@ pub mod look;
 pub mod page;
 pub mod position;
 pub mod queue;
+pub mod refusal;
 pub mod schedule;
 pub mod state;
 pub mod store;

@@ -7,6 +7,7 @@
 use super::queue::System;
 use super::state::JobState;
 use serde::{Deserialize, Serialize};
+use std::collections::BTreeMap;
 
 /// A generation of the key layout.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
@@ -185,6 +186,9 @@ pub struct Capabilities {
     pub states: Vec<JobState>,
     /// Features it lacks, each with its reason.
     pub lacks: Vec<Lack>,
+    /// Actions by their words in the API, each `null` where it can be done, or why not.
+    #[serde(default)]
+    pub actions: BTreeMap<String, Option<String>>,
 }
 
 /// A feature that is missing.
@@ -206,6 +210,7 @@ impl From<Layout> for Capabilities {
         Self {
             states: layout.states().collect(),
             lacks: Feature::ALL.into_iter().filter_map(lack).collect(),
+            actions: super::refusal::all(layout),
         }
     }
 }

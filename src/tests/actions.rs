@@ -19,9 +19,16 @@ macro_rules! on {
     };
 }
 
+mod add;
 mod bench;
+mod guard;
+mod lost;
 mod pause;
+mod plans;
 mod promote;
 mod race;
 mod remove;
 mod retry;
+mod settings;
+mod small;
+mod sweeps;

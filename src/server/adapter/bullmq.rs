@@ -66,16 +66,18 @@ pub mod workers;
 use super::redis::link::Link;
 use super::{
     Adapter, Bounds, Change, Connections, FieldBytes, FieldError, FlowQuery, FoundQueue, JobQuery, Kept, LogQuery,
-    QueueId, QueueWeight, ReadError, Reading, Search, Trouble,
+    QueueId, QueueWeight, ReadError, Reading, Search, SweepError, Trouble,
 };
 use crate::model::Millis;
-use crate::model::action::{Effect, JobAction, QueueAction, Seen};
+use crate::model::action::{Effect, JobAction, QueueAction, ScheduleAction, Seen, Sweep, Swept};
 use crate::model::counts::Counts;
 use crate::model::exact::bytes_of;
+use crate::model::family::Family;
 use crate::model::flow::Flow;
 use crate::model::insight::Insight;
 use crate::model::job::{JobDetail, LogPage};
 use crate::model::page::JobPageRows;
+use crate::model::refusal;
 use crate::model::schedule::Schedule;
 use crate::model::state::JobState;
 use crate::model::vitals::Answered;
@@ -228,6 +230,30 @@ impl Adapter for BullMq {
 
     async fn act_on_queue(&self, queue: &QueueId, action: &QueueAction) -> Result<Effect, Trouble> {
         self.act_on_whole(queue, action).await
+    }
+
+    async fn act_on_schedule(&self, queue: &QueueId, key: &str, action: &ScheduleAction) -> Result<Effect, Trouble> {
+        self.act_on_plan(queue, key, action).await
+    }
+
+    async fn sweep(&self, queue: &QueueId, sweep: &Sweep, limit: usize) -> Result<Swept, SweepError> {
+        self.sweep_batch(queue, sweep, limit).await
+    }
+
+    fn refuses(&self, family: Family, action: &JobAction) -> Option<&'static str> {
+        refusal::job(family.layout, action)
+    }
+
+    fn refuses_queue(&self, family: Family, action: &QueueAction) -> Option<&'static str> {
+        refusal::queue(family.layout, action)
+    }
+
+    fn refuses_schedule(&self, family: Family, action: &ScheduleAction) -> Option<&'static str> {
+        refusal::schedule(family.layout, action)
+    }
+
+    fn refuses_sweep(&self, family: Family, sweep: &Sweep) -> Option<&'static str> {
+        refusal::sweep(family.layout, sweep)
     }
 
     fn follow(&self, queues: &[QueueId]) {

@@ -2,7 +2,7 @@
 
 use crate::support::oracle::Oracle;
 use crate::support::redis::Redis;
-use crate::support::{SOON, eventually};
+use crate::support::{LATER, SOON, eventually};
 use drover::model::action::{Effect, JobAction, QueueAction, Seen};
 use drover::model::state::JobState;
 use drover::server::adapter::bullmq::{BullMq, Scope};
@@ -51,6 +51,7 @@ impl Of {
 
 /// Everything that a test of an action needs.
 pub(crate) struct Bench {
+    pub(crate) family: Of,
     pub(crate) redis: Redis,
     pub(crate) oracle: Oracle,
     pub(crate) adapter: Arc<BullMq>,
@@ -70,6 +71,7 @@ impl Bench {
         let stop = CancellationToken::new();
         let adapter = adapter(&redis.url(), &stop).await;
         Self {
+            family,
             redis,
             oracle,
             adapter,
@@ -80,6 +82,11 @@ impl Bench {
     /// Another adapter over the same Redis, with a connection of its own.
     pub(crate) async fn another(&self) -> Arc<BullMq> {
         adapter(&self.redis.url(), &self.stop).await
+    }
+
+    /// An adapter that connects with another URL.
+    pub(crate) async fn over(&self, url: &str) -> Arc<BullMq> {
+        adapter(url, &self.stop).await
     }
 
     /// Does something to one job of the queue `q`, whatever it is like.
@@ -161,7 +168,7 @@ impl Bench {
                 return;
             }
             assert!(
-                began.elapsed() < SOON,
+                began.elapsed() < LATER,
                 "{id} is {now} and never {state}: {}",
                 self.job(id).await
             );

@@ -26,12 +26,18 @@ async fn a_delayed_job_runs_now(family: Of) {
 on!(its_priority_counts);
 async fn its_priority_counts(family: Of) {
     let mut bench = Bench::of(family).await;
-    let first = bench.oracle.add("q", "job", json!({}), json!({"priority": 1})).await;
+    let first = bench
+        .oracle
+        .add("q", "job", json!({"ms": 4}), json!({"priority": 1}))
+        .await;
     let id = bench
         .oracle
-        .add("q", "job", json!({}), json!({"delay": 600_000, "priority": 5}))
+        .add("q", "job", json!({"ms": 4}), json!({"delay": 600_000, "priority": 5}))
         .await;
-    let last = bench.oracle.add("q", "job", json!({}), json!({"priority": 9})).await;
+    let last = bench
+        .oracle
+        .add("q", "job", json!({"ms": 4}), json!({"priority": 9}))
+        .await;
     assert_eq!(bench.act(&id, JobAction::Promote).await, done());
     let state = if family.prioritizes_apart() {
         "prioritized"

@@ -16,13 +16,14 @@ use super::super::{QueueId, Trouble};
 use super::{BullMq, key};
 use crate::model::action::{Effect, JobAction, QueueAction, Seen};
 use crate::model::exact::bytes_of;
+use crate::model::refusal;
 use crate::model::state::JobState;
 use answer::Answer;
 use choose::{Choice, Purpose};
-use library::Generation;
 use pack::Pack;
 use script::{Composed, Frame};
 
+mod add;
 mod answer;
 mod choose;
 mod confirm;
@@ -30,7 +31,9 @@ mod jobs;
 mod library;
 mod pack;
 mod queue;
+mod schedule;
 mod script;
+mod sweep;
 
 pub use library::LICENCES;
 pub use script::Scripts;
@@ -61,7 +64,16 @@ impl BullMq {
                 Err(trouble) if attempt == 0 => return Err(trouble),
                 Err(_) => break,
             };
+            if let Some(reason) = refusal::job(look.family.layout, action) {
+                return Ok(vec![answer::refused(reason); jobs.len()]);
+            }
             let choice = choose::choose(&look, Purpose::Enqueue);
+            if *action == JobAction::Duplicate {
+                for i in open {
+                    effects[i] = self.duplicate(queue, &jobs[i], &choice).await?;
+                }
+                continue;
+            }
             self.try_jobs(queue, jobs, &open, action, &choice, &mut effects).await?;
         }
         Ok(effects
@@ -81,7 +93,7 @@ impl BullMq {
         effects: &mut [Option<Effect>],
     ) -> Result<(), Trouble> {
         let generation = choice.generation;
-        let plan = jobs::plan(action, generation == Generation::Bull4, generation == Generation::V3);
+        let plan = jobs::plan(action, generation, choice.looked_paused);
         let ready = plan.and_then(|plan| Some((self.scripts.get(generation, plan.recipe)?, plan)));
         let Some((script, plan)) = ready else {
             for i in open {
@@ -152,7 +164,7 @@ impl BullMq {
             let (id, seen) = &jobs[*i];
             effects[*i] = match answers.get(n).map(answer::read) {
                 Some(Answer::Effect(effect)) => Some(effect),
-                Some(Answer::Done(_)) => Some(answer::done(None)),
+                Some(Answer::Done(_) | Answer::Swept(..)) => Some(answer::done(None)),
                 Some(Answer::OtherFamily) => None,
                 Some(Answer::Broke(says)) => {
                     let why = format!("The library's script broke off: {says}.");
@@ -165,6 +177,16 @@ impl BullMq {
 
     /// [`Adapter::act_on_queue`](super::super::Adapter::act_on_queue).
     pub(super) async fn act_on_whole(&self, queue: &QueueId, action: &QueueAction) -> Result<Effect, Trouble> {
+        if let Some(new) = match action {
+            QueueAction::Add(new) => Some(new),
+            _ => None,
+        } {
+            return self.add(queue, new).await;
+        }
+        let look = choose::look(&self.link, &self.layouts, queue).await?;
+        if let Some(reason) = refusal::queue(look.family.layout, action) {
+            return Ok(answer::refused(reason));
+        }
         queue::act(&self.link, &self.layouts, &self.scripts, queue, action).await
     }
 }
@@ -216,30 +238,40 @@ const fn word(state: JobState) -> &'static str {
     }
 }
 
-/// Runs a script that is about no job in particular.
-async fn one(
+/// Runs a script that is about no job in particular, or about one.
+async fn ask(
     link: &Link,
     script: &Composed,
     queue: &QueueId,
     frame: &Frame,
     mut order: Vec<(&'static str, Pack)>,
-) -> Result<Answer, Trouble> {
+) -> Result<Answer, Silence> {
     order.push(("p", Pack::text(bytes_of(queue))));
     if !order.iter().any(|(name, _)| *name == "jobs") {
-        order.push((
-            "jobs",
-            Pack::List(vec![Pack::Map(vec![("key", Pack::text("")), ("id", Pack::text(""))])]),
-        ));
+        let nobody = Pack::Map(vec![("key", Pack::Text(key(queue, ""))), ("id", Pack::text(""))]);
+        order.push(("jobs", Pack::List(vec![nobody])));
     }
     let orders = [(script.keys(queue, frame), Pack::Map(order))];
-    match script.run(link, &orders).await {
-        Ok(answers) => Ok(match answers.first() {
-            Some(Ok(answers)) => reply::items(answers)
-                .first()
-                .map_or_else(|| Answer::Broke("no answer".into()), answer::read),
-            Some(Err(error)) => Answer::Effect(answer::error(error)),
-            None => Answer::Broke("no answer".into()),
-        }),
+    let answers = script.run(link, &orders).await?;
+    Ok(match answers.first() {
+        Some(Ok(answers)) => reply::items(answers)
+            .first()
+            .map_or_else(|| Answer::Broke("no answer".into()), answer::read),
+        Some(Err(error)) => Answer::Effect(answer::error(error)),
+        None => Answer::Broke("no answer".into()),
+    })
+}
+
+/// The same, where nobody can read back what became of it.
+async fn one(
+    link: &Link,
+    script: &Composed,
+    queue: &QueueId,
+    frame: &Frame,
+    order: Vec<(&'static str, Pack)>,
+) -> Result<Answer, Trouble> {
+    match ask(link, script, queue, frame, order).await {
+        Ok(answer) => Ok(answer),
         Err(Silence { trouble, sent: false }) => Err(trouble),
         Err(Silence { trouble, .. }) => Ok(Answer::Effect(Effect::Unconfirmed {
             reason: format!("It was sent, and no answer came: {trouble} Look at the queue before you try again."),
@@ -249,8 +281,8 @@ async fn one(
 
 /// When a queue's layout does not hold still.
 fn unsettled() -> Effect {
-    answer::refused(
-        "What lies in the store speaks for another generation of the library each time it is looked at; a wrong guess could \
-         lose jobs. Do it with the library itself.",
-    )
+    answer::refused(UNSETTLED)
 }
+
+const UNSETTLED: &str = "What lies in the store speaks for another generation of the library each time it is looked at; a \
+                         wrong guess could lose jobs. Do it with the library itself.";

@@ -27,7 +27,8 @@ use crate::model::state::JobState;
 use crate::model::verdict::Verdict;
 use crate::model::{Millis, now};
 use crate::server::cron;
-use definition::{Definition, FIELDS, job_prefixes};
+pub(super) use definition::job_prefixes;
+use definition::{Definition, FIELDS};
 use redis::{Pipeline, RedisResult, Value};
 use std::time::Duration;
 

@@ -15,6 +15,8 @@ pub(super) enum Answer {
     Effect(Effect),
     /// Done, with a number that the library gave.
     Done(i64),
+    /// What a batch of a sweep did, and whether there may be more.
+    Swept(u64, bool),
     /// The queue is not laid out as it was when the scripts were chosen: nothing was done.
     OtherFamily,
     /// The library's script broke off: some of it may be done.
@@ -27,9 +29,12 @@ pub(super) fn read(answer: &Value) -> Answer {
     let word = |i: usize| items.get(i).and_then(reply::exact).unwrap_or_default();
     let first = word(0);
     let effect = match first.as_str() {
+        "done" if items.len() > 3 => return Answer::Swept(word(2).parse().unwrap_or(0), word(3) == "1"),
         "done" if items.len() > 2 => return Answer::Done(word(2).parse().unwrap_or(0)),
         "done" => done(Some(word(1)).filter(|job| !job.is_empty())),
-        "already" => Effect::Already { now: now(&word(1)) },
+        "already" => Effect::Already {
+            now: already(&word(1), &word(2)),
+        },
         "changed" => Effect::Changed {
             now: changed(&word(1), &word(2)),
         },
@@ -66,8 +71,22 @@ fn now(state: &str) -> String {
     }
 }
 
+fn already(state: &str, detail: &str) -> String {
+    match state {
+        "free" => "No deduplication key is held any more.".into(),
+        "no_children" => "It waits for no children.".into(),
+        "id_taken" => "There is a job with this id already.".into(),
+        "dedup" => format!(
+            "The job {} stands for it: it has the same deduplication id.",
+            cut(detail, SHOWN)
+        ),
+        state => now(state),
+    }
+}
+
 fn changed(state: &str, why: &str) -> String {
     match why {
+        _ if state == "edited" => "Its options were changed a moment ago.".into(),
         "finished" => format!("It is {state} again, since another moment than the one shown."),
         "attempts" => format!("It is {state}, and was tried again since it was shown."),
         _ => now(state),
@@ -101,6 +120,17 @@ fn reason(code: &str, detail: &str) -> String {
         "parent_family" => format!("Its parent {detail} would go on in a paused queue of another generation, where it would be lost. Resume that queue first."),
         "pause_over" => format!("Its list of paused jobs still holds {detail}, over which this generation's pause would write. Move them first, for example by obliterating or resuming with the library that put them there."),
         "resume_over" => format!("{detail} jobs came into its waiting list while it was paused, over which this generation's resume would write. Remove or move them first."),
+        "other_list" => "It stands in a list where this generation does not look for it: jobs of another generation are mixed in. Resume the queue first.".into(),
+        "parent" => "What its record says of its parent cannot be read, and the library would break off in the middle.".into(),
+        "cancel_old" => format!("Workers heed a cancelled job since BullMQ 5.50; this queue was last opened by {detail}. Remove the job instead."),
+        "too_old" => format!("That came with a later release than the one that opened this queue last, {detail}."),
+        "no_dedup" => "The job was added without a deduplication id.".into(),
+        "dedup_of" => format!("The deduplication key belongs to the job {detail} by now."),
+        "id_taken" => format!("The next number, {detail}, is the id of another job already."),
+        "no_schedule" => "There is no such schedule any more.".into(),
+        "paused_iteration" => "The queue is paused, and the schedule's next job is not delayed any more: the library would add a second one beside it. Resume the queue first.".into(),
+        "not_paused" => "Pause the queue first.".into(),
+        "active" => "Jobs are running. Wait until they end, or ask for it although they run.".into(),
         "library" => format!("The library's script refused it with {detail}."),
         other => format!("It was refused: {}.", cut(other, SHOWN)),
     }

@@ -42,6 +42,8 @@ pub(super) struct Choice {
     /// Whether the queue must be paused, or not, for them to be right.
     paused: Option<bool>,
     blocking: Option<Blocking>,
+    /// Whether the queue was paused when it was looked at.
+    pub(super) looked_paused: bool,
 }
 
 /// Looks at a queue now.
@@ -57,6 +59,8 @@ pub(super) async fn look(link: &Link, layouts: &Layouts, queue: &QueueId) -> Res
 pub(super) fn choose(look: &Look, purpose: Purpose) -> Choice {
     let (generation, letters, paused) = match (look.family.layout, purpose) {
         (Layout::Bull4, _) => (Generation::Bull4, "B", None),
+        (Layout::BullMq3, Purpose::Enqueue) => (Generation::V3, "3", Some(look.paused)),
+        (Layout::BullMq4, Purpose::Enqueue) => (Generation::V4, "4", Some(look.paused)),
         (Layout::BullMq3, _) => (Generation::V3, "3", None),
         (Layout::BullMq4, _) => (Generation::V4, "4", None),
         (Layout::BullMq5 | Layout::BullMq6 | Layout::BullMq5Or6, Purpose::Undo) => (Generation::V6, "56u", None),
@@ -72,6 +76,7 @@ pub(super) fn choose(look: &Look, purpose: Purpose) -> Choice {
         letters: letters.to_owned(),
         paused,
         blocking: look.blocking,
+        looked_paused: look.paused,
     }
 }
 

@@ -1,5 +1,6 @@
 //! Actions on jobs: for each, its script, what the script is told, and in which batches it is sent.
 
+use super::library::Generation;
 use super::pack::Pack;
 use super::script::Recipe;
 use crate::model::action::JobAction;
@@ -8,10 +9,16 @@ use crate::model::action::JobAction;
 const OLD_DATA_MAX: i64 = 1024 * 1024;
 
 /// Jobs below one that are removed with it in one step, at most: tens of milliseconds of the store's time.
-const CHILDREN_MAX: i64 = 1000;
+pub(super) const CHILDREN_MAX: i64 = 1000;
 
 /// What the line of the log begins with that keeps the old data.
 const LINE: &str = "Data replaced from the dashboard. They were: ";
+
+/// Jobs in one script where each takes microseconds.
+const MANY: usize = 25;
+
+/// Jobs in one script where each may take a search through a list.
+const ONE: usize = 1;
 
 /// An action, ready to be told to the store.
 #[derive(Debug)]
@@ -19,39 +26,65 @@ pub(super) struct Plan {
     pub(super) recipe: &'static Recipe,
     /// What its step is told beside the jobs.
     pub(super) order: Vec<(&'static str, Pack)>,
-    /// Jobs in one script: many where a job takes microseconds, one where it may take a search through a list.
+    /// Jobs in one script.
     pub(super) batch: usize,
 }
 
+/// A recipe of one script of the library and one step.
+const fn recipe(name: &'static str, needs: &'static [&'static str], steps: &'static [&'static str]) -> Recipe {
+    Recipe {
+        name,
+        needs,
+        likes: &[],
+        steps,
+    }
+}
+
+pub(super) const BELOW: &str = include_str!("lua/below.lua");
+pub(super) const REMOVE_ONE: &str = include_str!("lua/remove.lua");
+pub(super) const PROMOTE_ONE: &str = include_str!("lua/promote.lua");
 const EDIT: &str = include_str!("lua/edit.lua");
+pub(super) const RETRY_ONE: &str = include_str!("lua/retry.lua");
 
 static RETRY: Recipe = Recipe {
     name: "retry",
     needs: &["reprocessJob", "updateData"],
     likes: &["addLog"],
-    steps: &[EDIT, include_str!("lua/retry.lua")],
+    steps: &[EDIT, RETRY_ONE, "local step = retry_one"],
 };
-
-static REMOVE: Recipe = Recipe {
-    name: "remove",
-    needs: &["removeJob"],
-    likes: &[],
-    steps: &[include_str!("lua/remove.lua")],
-};
-
-static PROMOTE: Recipe = Recipe {
-    name: "promote",
-    needs: &["promote"],
-    likes: &[],
-    steps: &[include_str!("lua/promote.lua")],
-};
-
 static EDIT_DATA: Recipe = Recipe {
     name: "edit data",
     needs: &["updateData"],
     likes: &["addLog"],
     steps: &[EDIT, include_str!("lua/edit_data.lua")],
 };
+static DEDUP: Recipe = Recipe {
+    name: "remove deduplication",
+    needs: &[],
+    likes: &["removeDeduplicationKey"],
+    steps: &[include_str!("lua/dedup.lua")],
+};
+static REMOVE: Recipe = recipe(
+    "remove",
+    &["removeJob"],
+    &[BELOW, REMOVE_ONE, "local step = remove_one"],
+);
+static PROMOTE: Recipe = recipe("promote", &["promote"], &[PROMOTE_ONE, "local step = promote_one"]);
+static DELAY: Recipe = recipe("delay", &["changeDelay"], &[include_str!("lua/delay.lua")]);
+static PRIORITY: Recipe = recipe("priority", &["changePriority"], &[include_str!("lua/priority.lua")]);
+static FAIL_LOST: Recipe = recipe("fail lost", &["moveToFinished"], &[include_str!("lua/fail_lost.lua")]);
+static PUT_BACK: Recipe = recipe(
+    "put back",
+    &["moveJobFromActiveToWait"],
+    &[include_str!("lua/put_back.lua")],
+);
+static CANCEL: Recipe = recipe("cancel", &[], &[include_str!("lua/cancel.lua")]);
+static CLEAR_LOGS: Recipe = recipe("clear logs", &[], &[include_str!("lua/clear_logs.lua")]);
+static REMOVE_CHILDREN: Recipe = recipe(
+    "remove children",
+    &["removeUnprocessedChildren"],
+    &[BELOW, include_str!("lua/remove_children.lua")],
+);
 
 fn states(words: &[&'static str]) -> Pack {
     Pack::Map(words.iter().map(|word| (*word, Pack::Bool(true))).collect())
@@ -65,35 +98,89 @@ fn editing(data: &str) -> Vec<(&'static str, Pack)> {
     ]
 }
 
-/// Plans an action. `None` for one that is not done by a script of this kind.
-pub(super) fn plan(action: &JobAction, bull: bool, always_children: bool) -> Option<Plan> {
-    let (recipe, mut order, batch) = match action {
-        JobAction::Retry { reset_attempts, data } => {
-            // Bull itself retries failed jobs only.
-            let fit = if bull {
-                states(&["failed"])
-            } else {
-                states(&["failed", "completed"])
-            };
-            let mut order = vec![("fit", fit), ("reset", Pack::flag(*reset_attempts))];
-            order.extend(data.iter().flat_map(|data| editing(data)));
-            (&RETRY, order, 25)
-        }
-        JobAction::Remove { children } => {
-            let mut order = vec![("children", Pack::flag(*children)), ("most", Pack::Int(CHILDREN_MAX))];
-            if always_children && !children {
-                order.push(("always_children", Pack::Bool(true)));
-            }
-            (&REMOVE, order, 1)
-        }
-        JobAction::Promote => (&PROMOTE, vec![], 25),
-        JobAction::EditData { data } => (&EDIT_DATA, editing(data), 1),
-        _ => return None,
+/// What a retry is told beside the jobs.
+pub(super) fn retrying(generation: Generation, reset: bool) -> Vec<(&'static str, Pack)> {
+    // Bull itself retries failed jobs only.
+    let fit: &[&str] = match generation {
+        Generation::Bull4 => &["failed"],
+        _ => &["failed", "completed"],
     };
-    if bull {
+    vec![("fit", states(fit)), ("reset", Pack::flag(reset))]
+}
+
+/// What a removal is told beside the jobs.
+pub(super) fn removing(generation: Generation, children: bool) -> Vec<(&'static str, Pack)> {
+    let mut order = vec![("children", Pack::flag(children)), ("most", Pack::Int(CHILDREN_MAX))];
+    if generation == Generation::V3 && !children {
+        order.push(("always_children", Pack::Bool(true)));
+    }
+    order
+}
+
+/// What every step of a generation is told.
+pub(super) fn common(generation: Generation) -> Vec<(&'static str, Pack)> {
+    // Bull and BullMQ put the token behind what they publish, and compare it with nothing.
+    let mut order = vec![("token", Pack::text("drover"))];
+    if generation == Generation::Bull4 {
         order.push(("bull", Pack::Bool(true)));
     }
-    // Bull and BullMQ put it behind what they publish, and compare it with nothing.
-    order.push(("token", Pack::text("drover")));
+    order
+}
+
+/// Plans an action on jobs. `None` for a copy, which is made elsewhere.
+pub(super) fn plan(action: &JobAction, generation: Generation, paused: bool) -> Option<Plan> {
+    let before_5 = generation < Generation::V5;
+    let (recipe, mut order, batch) = match action {
+        JobAction::Retry { reset_attempts, data } => {
+            let mut order = retrying(generation, *reset_attempts);
+            order.extend(data.iter().flat_map(|data| editing(data)));
+            (&RETRY, order, MANY)
+        }
+        JobAction::Remove { children } => (&REMOVE, removing(generation, *children), ONE),
+        JobAction::Promote => (&PROMOTE, vec![], MANY),
+        JobAction::EditData { data } => (&EDIT_DATA, editing(data), ONE),
+        JobAction::Delay { ms } => {
+            let mut order = vec![("delay", Pack::text(ms.to_string()))];
+            if before_5 {
+                order.push(("scored", Pack::Bool(true)));
+            }
+            (&DELAY, order, MANY)
+        }
+        JobAction::Priority { priority, lifo } => {
+            let mut order = vec![
+                ("priority", Pack::text(priority.to_string())),
+                ("lifo", Pack::flag(*lifo)),
+            ];
+            if before_5 {
+                order.push(("by_key", Pack::Bool(true)));
+            }
+            if generation != Generation::V6 && paused {
+                order.push(("looked_paused", Pack::Bool(true)));
+            }
+            (&PRIORITY, order, ONE)
+        }
+        JobAction::FailLost { error } => {
+            let form = match generation {
+                Generation::Bull4 => "bull",
+                Generation::V3 | Generation::V4 => "event",
+                Generation::V5 | Generation::V6 => "plain",
+            };
+            (
+                &FAIL_LOST,
+                vec![("error", Pack::text(error)), ("form", Pack::text(form))],
+                ONE,
+            )
+        }
+        JobAction::PutBack => (&PUT_BACK, vec![], ONE),
+        JobAction::Cancel { error } => (&CANCEL, vec![("error", Pack::text(error))], ONE),
+        JobAction::RemoveDeduplication => (&DEDUP, vec![], MANY),
+        JobAction::ClearLogs { keep } => {
+            let keep = i64::try_from(*keep).unwrap_or(i64::MAX);
+            (&CLEAR_LOGS, vec![("keep", Pack::Int(keep))], MANY)
+        }
+        JobAction::RemoveChildren => (&REMOVE_CHILDREN, removing(generation, true), ONE),
+        JobAction::Duplicate => return None,
+    };
+    order.extend(common(generation));
     Some(Plan { recipe, order, batch })
 }

@@ -18,6 +18,13 @@ static PAUSE: Recipe = Recipe {
     steps: &[include_str!("lua/pause.lua")],
 };
 
+static SETTINGS: Recipe = Recipe {
+    name: "settings",
+    needs: &[],
+    likes: &[],
+    steps: &[include_str!("lua/settings.lua")],
+};
+
 /// Calls of version 6's resume, 7,000 jobs each, before the rest is left for another time.
 const MERGES: usize = 1000;
 
@@ -32,8 +39,64 @@ pub(super) async fn act(
     match action {
         QueueAction::Pause => pause(link, layouts, scripts, queue).await,
         QueueAction::Resume => resume(link, layouts, scripts, queue).await,
-        _ => Ok(refused("This cannot be done to a queue yet.")),
+        QueueAction::Add(_) => Ok(refused("Jobs are added by their own way.")),
+        QueueAction::Concurrency { limit } => {
+            let values = limit.map(|limit| vec![limit.max(1).to_string()]);
+            set(link, layouts, scripts, queue, fields(&["concurrency"], values, 9)).await
+        }
+        QueueAction::RateLimit { limit } => {
+            let values = limit.map(|rate| vec![rate.max.max(1).to_string(), rate.per_ms.max(1).to_string()]);
+            set(link, layouts, scripts, queue, fields(&["max", "duration"], values, 60)).await
+        }
+        QueueAction::ReleaseRateLimit => {
+            set(link, layouts, scripts, queue, vec![("what", Pack::text("release"))]).await
+        }
+        QueueAction::TrimEvents { keep } => {
+            let keep = i64::try_from(*keep).unwrap_or(i64::MAX);
+            set(
+                link,
+                layouts,
+                scripts,
+                queue,
+                vec![("what", Pack::text("trim")), ("keep", Pack::Int(keep))],
+            )
+            .await
+        }
     }
+}
+
+/// Fields of the queue's settings with their new values, or to be taken away, and the minor release of BullMQ 5 that
+/// brought them.
+fn fields(names: &[&str], values: Option<Vec<String>>, since: i64) -> Vec<(&'static str, Pack)> {
+    let texts = |texts: Vec<String>| Pack::List(texts.into_iter().map(Pack::text).collect());
+    vec![
+        ("what", Pack::text("fields")),
+        ("fields", texts(names.iter().map(|name| (*name).to_owned()).collect())),
+        ("values", texts(values.unwrap_or_default())),
+        ("since", Pack::Int(since)),
+    ]
+}
+
+async fn set(
+    link: &Link,
+    layouts: &Layouts,
+    scripts: &Scripts,
+    queue: &QueueId,
+    said: Vec<(&'static str, Pack)>,
+) -> Result<Effect, Trouble> {
+    for _ in 0..TRIES {
+        let choice = choose(&look(link, layouts, queue).await?, Purpose::Undo);
+        let Some(script) = scripts.get(choice.generation, &SETTINGS) else {
+            return Ok(refused("This generation has no such setting."));
+        };
+        let mut order = choice.order();
+        order.extend(said.iter().cloned());
+        match one(link, &script, queue, &Frame::default(), order).await? {
+            Answer::OtherFamily => {}
+            answer => return Ok(effect(answer, "change")),
+        }
+    }
+    Ok(unsettled())
 }
 
 async fn pause(link: &Link, layouts: &Layouts, scripts: &Scripts, queue: &QueueId) -> Result<Effect, Trouble> {
@@ -103,7 +166,7 @@ async fn resume(link: &Link, layouts: &Layouts, scripts: &Scripts, queue: &Queue
 fn effect(answer: Answer, what: &str) -> Effect {
     match answer {
         Answer::Effect(effect) => effect,
-        Answer::Done(_) => done(None),
+        Answer::Done(_) | Answer::Swept(..) => done(None),
         Answer::OtherFamily => unsettled(),
         Answer::Broke(says) => Effect::Unconfirmed {
             reason: format!("The library's script broke off in the middle of the {what}: {says}. Look at the queue."),

@@ -81,19 +81,20 @@ fn compose(scripts: Vec<&'static Library>, steps: &[&str]) -> Composed {
     for script in &scripts {
         let kinds: String = script.roles.iter().map(|role| role.kind()).collect();
         let mut jobs = String::new();
-        let mut state = "nil".to_owned();
+        let (mut state, mut dedup) = ("nil".to_owned(), "nil".to_owned());
         for (i, role) in (1..).zip(script.roles) {
             match role {
                 Role::Job => _ = write!(jobs, "[{i}] = '', "),
                 Role::Lock => _ = write!(jobs, "[{i}] = ':lock', "),
                 Role::Logs => _ = write!(jobs, "[{i}] = ':logs', "),
                 Role::State => state = i.to_string(),
+                Role::Dedup => dedup = i.to_string(),
                 _ => {}
             }
         }
         let _ = write!(
             text,
-            "\nlib.{name} = {{n = {n}, at = {at}, kinds = '{kinds}', job = {{{jobs}}}, state = {state}}}\n\
+            "\nlib.{name} = {{n = {n}, at = {at}, kinds = '{kinds}', job = {{{jobs}}}, state = {state}, dedup = {dedup}}}\n\
              lib.{name}.run = function(KEYS, ARGV)\n{body}\nend\n",
             name = script.name,
             n = script.roles.len(),
@@ -185,7 +186,9 @@ impl Composed {
 
 impl Frame {
     fn key(&self, queue: &str, role: Role) -> Vec<u8> {
-        let job = || self.job.as_deref().unwrap_or_default();
+        // A script about no job is given the queue's own prefix for one: a key that its user may name, and nobody's.
+        let nobody = key(queue, "");
+        let job = || self.job.as_deref().unwrap_or(&nobody);
         let of = |suffix: Option<&str>| key(queue, suffix.unwrap_or_default());
         match role {
             Role::Job => job().to_vec(),

@@ -76,7 +76,7 @@ impl Definition {
 }
 
 /// What the ids of a schedule's jobs may begin with, the moment left out.
-pub(super) fn job_prefixes(member: &str) -> Vec<String> {
+pub(in super::super) fn job_prefixes(member: &str) -> Vec<String> {
     let mut prefixes = vec![format!("repeat:{member}:")];
     let parts: Vec<&str> = member.splitn(5, ':').collect();
     if parts.len() >= 4 {

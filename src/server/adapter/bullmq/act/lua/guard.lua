@@ -112,6 +112,9 @@ local function is_in(id, state)
   return call("ZSCORE", P .. state, id)
 end
 
+local ANY = {waiting = true, prioritized = true, delayed = true, ["waiting-children"] = true, active = true, completed = true,
+  failed = true, nowhere = true}
+
 -- Whether a job is as it was shown, and in a state that the action is for. Gives an answer if not, else nil and its state.
 local function as_seen(job, fit, already)
   if not as_chosen() then
@@ -178,6 +181,9 @@ local function keys_of(script, job)
   end
   if script.state and job.from then
     keys[script.state] = P .. job.from
+  end
+  if script.dedup and job.dedup then
+    keys[script.dedup] = job.dedup
   end
   return keys
 end

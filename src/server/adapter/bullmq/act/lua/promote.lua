@@ -1,5 +1,5 @@
 -- Has a delayed job run now.
-local function step(job)
+local function promote_one(job)
   local answer = as_seen(job, {delayed = true}, {waiting = true, prioritized = true, active = true})
   answer = answer or prepared(job, "promote")
   if answer then

@@ -1,5 +1,5 @@
 -- Has a failed or completed job run again, with other data if asked.
-local function step(job)
+local function retry_one(job)
   local answer, state = as_seen(job, order.fit, {waiting = true, prioritized = true, active = true})
   answer = answer or prepared(job, "reprocessJob", "updateData") or parent_fits(job)
   if answer then

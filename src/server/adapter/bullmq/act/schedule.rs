@@ -1,0 +1,310 @@
+//! Actions on schedules.
+
+use super::super::super::redis::reply;
+use super::super::super::{QueueId, Trouble};
+use super::super::schedules::job_prefixes;
+use super::super::{BullMq, key};
+use super::answer::{Answer, refused};
+use super::choose::{Choice, Purpose, choose, look};
+use super::jobs::common;
+use super::library::Generation;
+use super::pack::Pack;
+use super::script::{Frame, Recipe};
+use super::{TRIES, one, unsettled};
+use crate::model::action::{Effect, Plan, ScheduleAction, Seen};
+use crate::model::exact::bytes_of;
+use crate::model::now;
+use crate::model::refusal;
+use crate::server::cron;
+use redis::Value;
+use serde_json::{Map, json};
+
+/// A template above this many bytes is not run out of turn.
+const TEMPLATE_MAX: i64 = 1024 * 1024;
+
+const STEP: &str = include_str!("lua/schedule.lua");
+
+static REMOVE: Recipe = Recipe {
+    name: "remove schedule",
+    needs: &["removeJobScheduler"],
+    likes: &[],
+    steps: &[STEP],
+};
+
+static REMOVE_REPEATABLE: Recipe = Recipe {
+    name: "remove repeatable",
+    needs: &["removeRepeatable"],
+    likes: &[],
+    steps: &[STEP],
+};
+
+static UPSERT: Recipe = Recipe {
+    name: "plan schedule",
+    needs: &["addJobScheduler"],
+    likes: &[],
+    steps: &[STEP],
+};
+
+/// A schedule as it is stored.
+#[derive(Debug, Default)]
+struct Stored {
+    /// The moment of its next job, as the store writes it.
+    next: String,
+    /// It is a scheduler with a template of its own; otherwise the next job is all there is.
+    scheduler: bool,
+    /// It has a definition beside its member.
+    defined: bool,
+    name: Vec<u8>,
+    data: Vec<u8>,
+    options: Vec<u8>,
+    large: bool,
+    /// What its job ids begin with, for the next job that is there.
+    prefix: Option<String>,
+}
+
+impl BullMq {
+    /// [`Adapter::act_on_schedule`](super::super::super::Adapter::act_on_schedule).
+    pub(in super::super) async fn act_on_plan(
+        &self,
+        queue: &QueueId,
+        schedule: &str,
+        action: &ScheduleAction,
+    ) -> Result<Effect, Trouble> {
+        for _ in 0..TRIES {
+            let look = look(&self.link, &self.layouts, queue).await?;
+            if let Some(reason) = refusal::schedule(look.family.layout, action) {
+                return Ok(refused(reason));
+            }
+            let mut choice = choose(&look, Purpose::Enqueue);
+            let stored = self.stored(queue, schedule).await?;
+            let effect = match (action, stored) {
+                (ScheduleAction::Upsert(plan), _) => self.upsert(queue, schedule, plan, &choice).await?,
+                (_, None) => Some(Effect::Gone),
+                (ScheduleAction::Run, Some(stored)) => self.run(queue, stored, &choice).await?,
+                (ScheduleAction::Remove, Some(stored)) => {
+                    // Version 6 has no script for repeatable jobs; that of 5 knows the same keys.
+                    if !stored.scheduler && choice.generation == Generation::V6 {
+                        choice.generation = Generation::V5;
+                    }
+                    self.remove(queue, schedule, &stored, &choice).await?
+                }
+            };
+            if let Some(effect) = effect {
+                return Ok(effect);
+            }
+        }
+        Ok(unsettled())
+    }
+
+    async fn stored(&self, queue: &QueueId, schedule: &str) -> Result<Option<Stored>, Trouble> {
+        let definition = key(queue, &format!("repeat:{schedule}"));
+        let mut pipe = redis::pipe();
+        pipe.cmd("ZSCORE").arg(key(queue, "repeat")).arg(&*bytes_of(schedule));
+        pipe.cmd("HSTRLEN").arg(&definition).arg("data");
+        pipe.cmd("HEXISTS").arg(&definition).arg("ic");
+        pipe.cmd("EXISTS").arg(&definition);
+        let replies = self.link.run(&mut pipe).await?;
+        let Some(next) = replies[0].as_ref().ok().and_then(reply::text) else {
+            return Ok(None);
+        };
+        let yes = |i: usize| matches!(&replies[i], Ok(Value::Int(1)));
+        let mut stored = Stored {
+            next,
+            scheduler: yes(2),
+            defined: yes(3),
+            large: replies[1].as_ref().ok().and_then(reply::int).unwrap_or(0) > TEMPLATE_MAX,
+            ..Stored::default()
+        };
+        let prefixes = job_prefixes(schedule);
+        let mut pipe = redis::pipe();
+        for prefix in &prefixes {
+            pipe.cmd("EXISTS").arg(key(queue, &format!("{prefix}{}", stored.next)));
+        }
+        if stored.scheduler && !stored.large {
+            pipe.cmd("HMGET").arg(&definition).arg("name").arg("data").arg("opts");
+        }
+        let replies = self.link.run(&mut pipe).await?;
+        stored.prefix = prefixes
+            .iter()
+            .zip(&replies)
+            .find(|(_, reply)| matches!(reply, Ok(Value::Int(1))))
+            .map(|(prefix, _)| prefix.clone());
+        if let Some(Ok(Value::Array(fields))) = replies.get(prefixes.len()) {
+            let mut fields = fields.iter().map(|field| match field {
+                Value::BulkString(bytes) => bytes.clone(),
+                _ => vec![],
+            });
+            stored.name = fields.next().unwrap_or_default();
+            stored.data = fields.next().unwrap_or_default();
+            stored.options = fields.next().unwrap_or_default();
+        }
+        Ok(Some(stored))
+    }
+
+    /// Adds a job from the template; of what has none, a copy of the next one.
+    async fn run(&self, queue: &QueueId, stored: Stored, choice: &Choice) -> Result<Option<Effect>, Trouble> {
+        if stored.scheduler {
+            if stored.large {
+                return Ok(Some(refused("Its template is too large to be run from here.")));
+            }
+            return self
+                .add_template(queue, &stored.name, stored.data, &stored.options, choice)
+                .await;
+        }
+        let Some(prefix) = stored.prefix else {
+            return Ok(Some(refused(
+                "Its next job, which holds the only copy of its data, is not there.",
+            )));
+        };
+        let job = (format!("{prefix}{}", stored.next), Seen::default());
+        Ok(match self.duplicate(queue, &job, choice).await? {
+            Some(Effect::Gone) => Some(refused(
+                "Its next job, which holds the only copy of its data, is not there.",
+            )),
+            other => other,
+        })
+    }
+
+    async fn remove(
+        &self,
+        queue: &QueueId,
+        schedule: &str,
+        stored: &Stored,
+        choice: &Choice,
+    ) -> Result<Option<Effect>, Trouble> {
+        let base = [&*bytes_of(queue), b":"].concat();
+        let member = Pack::text(bytes_of(schedule));
+        let bull = choice.generation == Generation::Bull4;
+        let likely = job_prefixes(schedule).into_iter().nth(if bull { 2 } else { 1 });
+        let prefix = stored
+            .prefix
+            .clone()
+            .or(likely)
+            .unwrap_or_else(|| format!("repeat:{schedule}:"));
+        let prefix = Pack::text(bytes_of(&prefix));
+        let (recipe, args) = match choice.generation {
+            Generation::V5 | Generation::V6 if stored.scheduler => (&REMOVE, vec![member.clone(), Pack::Text(base)]),
+            Generation::V5 | Generation::V6 => {
+                // By its definition's key, or, written by an older library, by the member.
+                let old = if stored.defined { Pack::text("") } else { member.clone() };
+                (&REMOVE_REPEATABLE, vec![prefix, old, member.clone(), Pack::Text(base)])
+            }
+            _ => (&REMOVE_REPEATABLE, vec![prefix, member.clone(), Pack::Text(base)]),
+        };
+        let order = vec![("key", member), ("args", Pack::List(args))];
+        self.tell(queue, recipe, order, choice).await
+    }
+
+    async fn upsert(
+        &self,
+        queue: &QueueId,
+        schedule: &str,
+        plan: &Plan,
+        choice: &Choice,
+    ) -> Result<Option<Effect>, Trouble> {
+        let mut pipe = redis::pipe();
+        pipe.cmd("TIME");
+        let time = self.link.run(&mut pipe).await?;
+        let time = time
+            .first()
+            .and_then(|time| time.as_ref().ok())
+            .map(reply::items)
+            .unwrap_or_default();
+        let seconds = time.first().and_then(reply::int);
+        let now = seconds.map_or_else(now, |s| s * 1000 + time.get(1).and_then(reply::int).unwrap_or(0) / 1000);
+        let args = match arguments(queue, schedule, plan, now) {
+            Ok(args) => args,
+            Err(reason) => return Ok(Some(refused(reason))),
+        };
+        let order = vec![
+            ("plan", Pack::Bool(true)),
+            ("key", Pack::text(bytes_of(schedule))),
+            ("args", Pack::List(args)),
+        ];
+        self.tell(queue, &UPSERT, order, choice).await
+    }
+
+    async fn tell(
+        &self,
+        queue: &QueueId,
+        recipe: &Recipe,
+        said: Vec<(&'static str, Pack)>,
+        choice: &Choice,
+    ) -> Result<Option<Effect>, Trouble> {
+        let Some(script) = self.scripts.get(choice.generation, recipe) else {
+            return Ok(Some(refused("This generation of the library has no script for that.")));
+        };
+        let mut order = choice.order();
+        order.extend(said);
+        order.extend(common(choice.generation));
+        Ok(match one(&self.link, &script, queue, &Frame::default(), order).await? {
+            Answer::OtherFamily => None,
+            Answer::Effect(effect) => Some(effect),
+            Answer::Broke(says) => Some(Effect::Unconfirmed {
+                reason: format!("The library's script broke off: {says}. Look at the schedule."),
+            }),
+            Answer::Done(_) | Answer::Swept(..) => Some(super::answer::done(None)),
+        })
+    }
+}
+
+/// What the library's script for planning a schedule is given.
+fn arguments(queue: &QueueId, schedule: &str, plan: &Plan, now: i64) -> Result<Vec<Pack>, String> {
+    if schedule.is_empty() || schedule.chars().filter(|c| *c == ':').count() > 3 {
+        return Err("A schedule's id is not empty and has no more than three colons.".into());
+    }
+    if plan.name.is_empty() {
+        return Err("The jobs of a schedule need a name.".into());
+    }
+    if serde_json::from_str::<serde::de::IgnoredAny>(&plan.data).is_err() {
+        return Err("The data are no JSON.".into());
+    }
+    let next = match (&plan.pattern, plan.every_ms) {
+        (Some(_), Some(_)) | (None, None) => return Err("A schedule has either a pattern or an interval.".into()),
+        (None, Some(0)) => return Err("An interval is at least a millisecond.".into()),
+        (None, Some(_)) => None,
+        (Some(pattern), None) => Some(
+            cron::after(None, Some(pattern), plan.tz.as_deref(), now)
+                .ok_or("The pattern or its time zone cannot be read, or never falls due.")?,
+        ),
+    };
+    let options: Map<String, serde_json::Value> = match &plan.options {
+        None => Map::new(),
+        Some(text) => serde_json::from_str(text).map_err(|_| "The options are no JSON object.")?,
+    };
+    let options = super::add::stored_names(options)?;
+    let mut repeat = Map::new();
+    let mut put = |name: &str, value: Option<serde_json::Value>| {
+        if let Some(value) = value {
+            repeat.insert(name.into(), value);
+        }
+    };
+    put("pattern", plan.pattern.as_ref().map(|pattern| json!(pattern)));
+    put("every", plan.every_ms.map(|every| json!(every)));
+    put("tz", plan.tz.as_ref().map(|tz| json!(tz)));
+    put("limit", plan.limit.map(|limit| json!(limit)));
+    let mut definition = repeat.clone();
+    definition.insert("name".into(), json!(plan.name));
+    repeat.insert("count".into(), json!(1));
+    let mut job = options.clone();
+    job.insert("repeat".into(), serde_json::Value::Object(repeat));
+    job.insert("repeatJobKey".into(), json!(schedule));
+    job.insert("timestamp".into(), json!(now));
+    if let Some(next) = next {
+        job.insert("jobId".into(), json!(format!("repeat:{schedule}:{next}")));
+        job.insert("prevMillis".into(), json!(next));
+        job.insert("delay".into(), json!((next - now).max(0)));
+    }
+    let packed = |map: Map<String, serde_json::Value>| Pack::Text(Pack::from(&serde_json::Value::Object(map)).bytes());
+    Ok(vec![
+        Pack::text(next.map(|next| next.to_string()).unwrap_or_default()),
+        packed(definition),
+        Pack::text(bytes_of(schedule)),
+        Pack::text(&plan.data),
+        packed(options),
+        packed(job),
+        Pack::text(now.to_string()),
+        Pack::Text([&*bytes_of(queue), b":"].concat()),
+        Pack::text(""),
+    ])
+}

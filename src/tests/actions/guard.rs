@@ -1,0 +1,294 @@
+//! What stands in front of every action: the layout looked at twice, answers that do not come, and permissions.
+
+use super::bench::{Bench, Of, done, remove, retry};
+use crate::support::proxy::{Proxy, Weather};
+use drover::model::action::{Effect, JobAction, NewJob, Plan, QueueAction, Rate, ScheduleAction, Seen, Sweep};
+use drover::model::state::JobState;
+use drover::server::adapter::{Adapter as _, QueueId};
+use serde_json::{Value, json};
+use std::time::Duration;
+
+/// The permissions that the README asks for: a reader's, and what an operator needs beside them.
+fn permissions() -> Vec<String> {
+    let text = include_str!("../../../README.md");
+    let block = |from: &str| {
+        let from = &text[text.find(from).unwrap()..];
+        from[..from.find("```").unwrap()].to_owned()
+    };
+    let reader = block("ACL SETUSER drover on").replace("%R~bull:*", "~bull:*");
+    let operator = block("+evalsha +script|load");
+    reader
+        .split_whitespace()
+        .chain(operator.split_whitespace())
+        .map(str::to_owned)
+        .collect()
+}
+
+// Whatever lies in the store, the guard decides as the reader does: it never finds the choice to be wrong.
+on!(the_guard_sees_what_the_reader_sees: bullmq_6);
+async fn the_guard_sees_what_the_reader_sees(family: Of) {
+    let bench = Bench::of(family).await;
+    let versions = [
+        "",
+        "bullmq:3.16.2",
+        "bullmq:4.18.3",
+        "bullmq:5.81.5",
+        "bullmq:6.7.0",
+        "bullmq:1.1.0",
+        "bullmq:5.65.1",
+        "bullmq-pro:7.1.0",
+        "bullmq-pro:5.1.0",
+        "bullmq-official:0.1.0",
+        "nonsense",
+        "bullmq:",
+        "bullmq:x:6.1",
+    ];
+    let lists: [&[&str]; 4] = [&[], &["a"], &["0:0"], &["a", "0:1795254285345", "0:7"]];
+    let mut wrong = vec![];
+    for version in versions {
+        for marked in [false, true] {
+            for paused in [false, true] {
+                for (wait, aside) in [(0, 0), (1, 0), (0, 1), (1, 1), (2, 0), (0, 3)] {
+                    for extra in ["", "priority", "marker", "events", "meta-paused"] {
+                        let _: String = bench.redis.run(&["FLUSHALL"]);
+                        let _: i64 = bench.redis.run(&["INCR", "bull:q:id"]);
+                        if !version.is_empty() {
+                            let _: i64 = bench.redis.run(&["HSET", "bull:q:meta", "version", version]);
+                        }
+                        if marked {
+                            let _: i64 = bench.redis.run(&["HSET", "bull:q:meta", "opts.maxLenEvents", "10000"]);
+                        }
+                        if paused {
+                            let _: i64 = bench.redis.run(&["HSET", "bull:q:meta", "paused", "1"]);
+                        }
+                        for (list, ids) in [("wait", lists[wait]), ("paused", lists[aside])] {
+                            for id in ids {
+                                let _: i64 = bench.redis.run(&["LPUSH", &format!("bull:q:{list}"), id]);
+                            }
+                        }
+                        match extra {
+                            "priority" | "marker" => {
+                                let _: i64 = bench.redis.run(&["ZADD", &format!("bull:q:{extra}"), "1", "a"]);
+                            }
+                            "events" => {
+                                let _: String = bench.redis.run(&["XADD", "bull:q:events", "*", "event", "x"]);
+                            }
+                            "meta-paused" => {
+                                let _: String = bench.redis.run(&["SET", "bull:q:meta-paused", "1"]);
+                            }
+                            _ => {}
+                        }
+                        let effect = bench.act("missing", retry()).await;
+                        if effect != Effect::Gone {
+                            wrong.push(format!(
+                                "{version} {marked} {paused} {wait} {aside} {extra}: {effect:?}"
+                            ));
+                        }
+                    }
+                }
+            }
+        }
+    }
+    assert!(wrong.is_empty(), "{} of them: {wrong:#?}", wrong.len());
+}
+
+on!(a_script_that_the_server_forgot_is_sent_again: bullmq_6);
+async fn a_script_that_the_server_forgot_is_sent_again(family: Of) {
+    let mut bench = Bench::of(family).await;
+    let ids = [0; 2].map(|_| json!({}));
+    let mut jobs = vec![];
+    for data in ids {
+        jobs.push(bench.oracle.add("q", "job", data, json!({})).await);
+    }
+    assert_eq!(bench.act(&jobs[0], remove()).await, done());
+    let _: String = bench.redis.run(&["SCRIPT", "FLUSH"]);
+    assert_eq!(bench.act(&jobs[1], remove()).await, done());
+}
+
+on!(an_answer_that_does_not_come_is_read_back: bullmq_5 bullmq_6);
+async fn an_answer_that_does_not_come_is_read_back(family: Of) {
+    let mut bench = Bench::of(family).await;
+    let id = bench.failed(family.failing_once(), json!({})).await;
+    let proxy = Proxy::before(bench.redis.port).await;
+    let adapter = bench.over(&proxy.url()).await;
+    let queue = QueueId::from("bull:q");
+    let seen = Seen {
+        state: Some(JobState::Failed),
+        ..Seen::default()
+    };
+    let jobs = [(id.clone(), seen)];
+    let retry = retry();
+    adapter
+        .act(&queue, &[("nobody".into(), Seen::default())], &retry)
+        .await
+        .unwrap();
+    // The write is held back until the way back is gone; then it is done, and nobody hears of it.
+    let _: String = bench.redis.run(&["CLIENT", "PAUSE", "1200", "WRITE"]);
+    let weather = async {
+        tokio::time::sleep(Duration::from_millis(500)).await;
+        proxy.becomes(Weather::Blackhole);
+        tokio::time::sleep(Duration::from_millis(1500)).await;
+        proxy.becomes(Weather::Fair(Duration::ZERO));
+    };
+    let (effects, ()) = tokio::join!(adapter.act(&queue, &jobs, &retry), weather);
+    assert_eq!(effects.unwrap(), [done()], "it shows that it was done");
+    bench.counts_are(json!({"waiting": 1})).await;
+}
+
+on!(what_cannot_be_read_back_is_said: bullmq_6);
+async fn what_cannot_be_read_back_is_said(family: Of) {
+    let mut bench = Bench::of(family).await;
+    let id = bench.failed(family.failing_once(), json!({})).await;
+    bench.act("nobody", remove()).await;
+    bench.act_on_queue(QueueAction::Resume).await;
+    let _: String = bench.redis.run(&["CLIENT", "PAUSE", "60000", "WRITE"]);
+    let effect = bench.act_seen(&id, JobState::Failed, remove()).await;
+    assert!(
+        matches!(&effect, Effect::Unconfirmed { reason } if reason.contains("Look at it")),
+        "{effect:?}"
+    );
+    let _: String = bench.redis.run(&["CLIENT", "UNPAUSE"]);
+    assert_eq!(bench.state(&id).await, "failed", "what was never taken is never done");
+}
+
+on!(a_store_that_is_away_is_told_and_nothing_is_sent: bullmq_6);
+async fn a_store_that_is_away_is_told_and_nothing_is_sent(family: Of) {
+    let mut bench = Bench::of(family).await;
+    let id = bench.failed(family.failing_once(), json!({})).await;
+    bench.redis.freeze();
+    let jobs = [(id.clone(), Seen::default())];
+    let error = bench.adapter.act(&QueueId::from("bull:q"), &jobs, &retry()).await;
+    bench.redis.thaw();
+    assert!(error.is_err(), "{error:?}");
+    assert_eq!(bench.state(&id).await, "failed");
+}
+
+on!(an_operator_needs_these_permissions);
+async fn an_operator_needs_these_permissions(family: Of) {
+    let mut bench = Bench::of(family).await;
+    let permissions = permissions();
+    let words: Vec<&str> = permissions.iter().map(String::as_str).collect();
+    let _: String = bench.redis.run(&words);
+    let url = format!("redis://drover:password@127.0.0.1:{}", bench.redis.port);
+    let adapter = bench.over(&url).await;
+    let queue = QueueId::from("bull:q");
+    let said: Vec<Value> = everything(&mut bench, &adapter, &queue, family).await;
+    let denied: Vec<&Value> = said
+        .iter()
+        .filter(|line| line.to_string().contains("may not") || line.to_string().contains("ermission"))
+        .collect();
+    assert!(denied.is_empty(), "{denied:#?}");
+    let log: Vec<redis::Value> = bench.redis.run(&["ACL", "LOG"]);
+    assert!(log.is_empty(), "{log:?}");
+}
+
+/// Does everything once, and gives what was said.
+async fn everything(
+    bench: &mut Bench,
+    adapter: &drover::server::adapter::bullmq::BullMq,
+    queue: &QueueId,
+    family: Of,
+) -> Vec<Value> {
+    let mut said = vec![];
+    let flow = !family.is(&["bull"]);
+    for _ in 0..2 {
+        bench.failed(family.failing_once(), json!({"priority": 2})).await;
+    }
+    let failed = bench.oracle.ids("q", "failed", true).await;
+    let delayed = bench.oracle.add("q", "job", json!({}), json!({"delay": 900_000})).await;
+    let waiting = bench.oracle.add("q", "job", json!({}), json!({})).await;
+    let mut acts = vec![
+        (
+            &failed[0],
+            JobAction::Retry {
+                reset_attempts: true,
+                data: Some("{}".into()),
+            },
+        ),
+        (&delayed, JobAction::Delay { ms: 800_000 }),
+        (
+            &waiting,
+            JobAction::Priority {
+                priority: 3,
+                lifo: false,
+            },
+        ),
+        (&waiting, JobAction::EditData { data: "[1]".into() }),
+        (&waiting, JobAction::Duplicate),
+        (&waiting, JobAction::Cancel { error: "no".into() }),
+        (&waiting, JobAction::RemoveDeduplication),
+        (&waiting, JobAction::ClearLogs { keep: 0 }),
+        (&waiting, JobAction::PutBack),
+        (&waiting, JobAction::FailLost { error: "x".into() }),
+        (&delayed, JobAction::Promote),
+        (&waiting, JobAction::Remove { children: true }),
+    ];
+    if flow {
+        acts.push((&delayed, JobAction::RemoveChildren));
+    }
+    for (id, action) in acts {
+        let effects = adapter
+            .act(queue, &[(id.clone(), Seen::default())], &action)
+            .await
+            .unwrap();
+        said.push(json!({"action": action, "effects": effects}));
+    }
+    let actions = [
+        QueueAction::Pause,
+        QueueAction::Add(NewJob {
+            name: "n".into(),
+            data: "{}".into(),
+            delay: 5000,
+            ..NewJob::default()
+        }),
+        QueueAction::Add(NewJob {
+            name: "n".into(),
+            data: "{}".into(),
+            priority: 5,
+            ..NewJob::default()
+        }),
+        QueueAction::Resume,
+        QueueAction::Concurrency { limit: Some(3) },
+        QueueAction::RateLimit {
+            limit: Some(Rate { max: 1, per_ms: 5 }),
+        },
+        QueueAction::ReleaseRateLimit,
+        QueueAction::TrimEvents { keep: 0 },
+    ];
+    for action in actions {
+        said.push(json!({"action": action, "effect": adapter.act_on_queue(queue, &action).await.unwrap()}));
+    }
+    let plan = Plan {
+        pattern: Some("* * * * *".into()),
+        every_ms: None,
+        tz: None,
+        limit: None,
+        name: "n".into(),
+        data: "{}".into(),
+        options: None,
+    };
+    for action in [
+        ScheduleAction::Upsert(plan),
+        ScheduleAction::Run,
+        ScheduleAction::Remove,
+    ] {
+        said.push(json!({"action": action, "effect": adapter.act_on_schedule(queue, "s", &action).await.unwrap()}));
+    }
+    let until = 4_000_000_000_000;
+    let mut sweeps = vec![
+        Sweep::Retry {
+            state: JobState::Failed,
+            until,
+        },
+        Sweep::Promote,
+    ];
+    sweeps
+        .extend([JobState::Waiting, JobState::Delayed, JobState::Completed].map(|state| Sweep::Clean { state, until }));
+    sweeps.push(Sweep::Obliterate { force: true });
+    adapter.act_on_queue(queue, &QueueAction::Pause).await.unwrap();
+    for sweep in sweeps {
+        let swept = adapter.sweep(queue, &sweep, 100).await;
+        said.push(json!({"sweep": sweep, "swept": format!("{swept:?}")}));
+    }
+    said
+}
