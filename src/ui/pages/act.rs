@@ -10,8 +10,14 @@ use crate::model::format;
 use crate::ui::app::base;
 use leptos::prelude::*;
 
-/// The buttons of an offer. `send` is the complete address of its forms; `of` tells targets of one page apart.
+/// The buttons of an offer. `send` is the complete address of its forms; `of` tells targets of one page apart,
+/// and is empty where there is one.
 pub fn buttons(offer: &Offer, send: &str, of: &str) -> AnyView {
+    let fold = if of.is_empty() {
+        "What cannot be undone…"
+    } else {
+        "More…"
+    };
     let one = |offered: &Offered| {
         let (word, label) = (offered.word.clone(), offered.label.clone());
         if !offered.at_once {
@@ -34,7 +40,7 @@ pub fn buttons(offer: &Offer, send: &str, of: &str) -> AnyView {
     let danger: Vec<AnyView> = offer.danger.iter().map(one).collect();
     let safe = (!safe.is_empty()).then(|| view! { <div class="acts">{safe}</div> });
     let danger = (!danger.is_empty()).then(|| {
-        view! { <details class="danger"><summary>"What cannot be undone…"</summary><div class="acts">{danger}</div></details> }
+        view! { <details class="danger"><summary>{fold}</summary><div class="acts">{danger}</div></details> }
     });
     let refused = (!offer.refused.is_empty()).then(|| {
         let lines = offer
@@ -51,7 +57,7 @@ pub fn buttons(offer: &Offer, send: &str, of: &str) -> AnyView {
 pub fn result(entry: &AuditEntry, read: Option<String>) -> AnyView {
     let class = match entry.outcome {
         Outcome::Done => "asked done",
-        Outcome::None => "asked none",
+        Outcome::None => "asked not-done",
         Outcome::Partial | Outcome::Unknown => "asked unknown",
     };
     view! {
