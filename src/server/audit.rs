@@ -102,7 +102,7 @@ impl Audit {
     /// A sentence that says why it could not be; then nothing may be done.
     pub async fn intend(&self, record: &Arc<Record>) -> Result<(), String> {
         self.journal.append(record, true).await?;
-        lock(&self.index).intend(record.clone());
+        lock(&self.index).intend(record);
         Ok(())
     }
 

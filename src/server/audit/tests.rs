@@ -161,8 +161,6 @@ async fn a_large_file_is_put_aside_and_read_again_at_the_start() {
         let asked = record("retry", "bull:q", Some(&n.to_string()), key);
         audit.intend(&asked).await.unwrap();
         audit.conclude(&asked, done()).await;
-        // Files are named after the millisecond.
-        tokio::time::sleep(std::time::Duration::from_millis(2)).await;
     }
     drop(audit);
     let names: Vec<String> = fs::read_dir(dir.path())
