@@ -128,7 +128,7 @@ fn describe() -> Value {
             "operationId": name(&format!("get{path}")),
             "summary": summary,
             "parameters": parameters_of(path, parameters),
-            "responses": responses(content, &failure),
+            "responses": responses(&content, &failure),
         });
         add(&mut paths, path, "get", operation);
     }
@@ -144,6 +144,7 @@ fn describe() -> Value {
                 "add" => format!("{QUEUE}/jobs"),
                 word => format!("{base}/{word}"),
             };
+            let done = json!({"application/json": {"schema": acted}});
             let mut parameters = parameters_of(&path, &[]);
             parameters.extend(headers());
             let operation = json!({
@@ -151,7 +152,7 @@ fn describe() -> Value {
                 "summary": body["description"],
                 "parameters": parameters,
                 "requestBody": {"required": true, "content": {"application/json": {"schema": body}}},
-                "responses": responses(json!({"application/json": {"schema": acted}}), &failure),
+                "responses": responses(&done, &failure),
             });
             add(&mut paths, &path, "post", operation);
         }
@@ -210,7 +211,7 @@ fn headers() -> Vec<Value> {
     ]
 }
 
-fn responses(content: Value, failure: &Value) -> Value {
+fn responses(content: &Value, failure: &Value) -> Value {
     json!({
         "200": {"description": "Done, or what was asked for", "content": content},
         "default": {
