@@ -93,6 +93,9 @@ pub fn aside(base: &crate::base_path::BasePath, aside: crate::model::page::Queue
     owner.with(|| pages::queue::aside::view(base, aside).to_html())
 }
 
+#[cfg(feature = "ssr")]
+pub use pages::operations::path as operation_path;
+
 /// What can be done with the jobs that a queue's page lists, as markup.
 #[cfg(feature = "ssr")]
 #[must_use]

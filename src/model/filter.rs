@@ -17,6 +17,7 @@ use std::str::FromStr;
 
 /// See the module.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[cfg_attr(feature = "ssr", derive(schemars::JsonSchema))]
 #[serde(try_from = "String", into = "String")]
 pub struct JobFilter {
     /// Globs over `store/queue-id`, a queue's id or its name; all queues when there is none.
@@ -225,7 +226,7 @@ impl fmt::Display for JobFilter {
             }
         }
         // Quoted as one: two words would be found again as the same text.
-        parts.extend(self.text.as_ref().map(|text| quoted(text)));
+        parts.extend(self.text.as_ref().map(|text| quoted_word(text)));
         f.write_str(&parts.join(" "))
     }
 }
@@ -290,12 +291,26 @@ fn words(text: &str) -> Result<Vec<(String, String)>, BadFilter> {
     Ok(found)
 }
 
+/// A value behind its key, where a colon is one like any other character.
 fn quoted(text: &str) -> String {
-    if text.contains(|c: char| c.is_whitespace() || matches!(c, '"' | ':' | '\\')) {
-        format!("\"{}\"", text.replace('\\', "\\\\").replace('"', "\\\""))
+    if text.contains(|c: char| c.is_whitespace() || matches!(c, '"' | '\\')) {
+        in_quotes(text)
     } else {
         text.to_owned()
     }
+}
+
+/// A word without a key, where a colon would make a key of what is before it.
+fn quoted_word(text: &str) -> String {
+    if text.contains(':') {
+        in_quotes(text)
+    } else {
+        quoted(text)
+    }
+}
+
+fn in_quotes(text: &str) -> String {
+    format!("\"{}\"", text.replace('\\', "\\\\").replace('"', "\\\""))
 }
 
 /// The sign before a number, and what follows it.

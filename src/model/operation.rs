@@ -23,6 +23,7 @@ pub const TYPED_ABOVE: u64 = 100;
 
 /// What is asked for.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "ssr", derive(schemars::JsonSchema))]
 #[serde(deny_unknown_fields, default)]
 pub struct Bounds {
     /// Jobs a second at most; as many as the store bears without others waiting when left out.
@@ -33,6 +34,7 @@ pub struct Bounds {
 
 /// A few jobs that go first.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "ssr", derive(schemars::JsonSchema))]
 #[serde(deny_unknown_fields, default)]
 pub struct Canary {
     /// How many, 1 to 1,000.
@@ -55,6 +57,7 @@ impl Default for Canary {
 
 /// A job of a selection, to look at.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "ssr", derive(schemars::JsonSchema))]
 pub struct Sample {
     /// Its queue.
     pub queue: QueueRef,
@@ -70,6 +73,7 @@ pub struct Sample {
 
 /// How many jobs have something in common.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "ssr", derive(schemars::JsonSchema))]
 pub struct Share {
     /// What.
     pub of: String,
@@ -79,6 +83,7 @@ pub struct Share {
 
 /// What an operation would do.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "ssr", derive(schemars::JsonSchema))]
 pub struct Preview {
     /// Starts exactly this, within ten minutes.
     pub token: String,
@@ -110,6 +115,7 @@ pub struct Preview {
 
 /// Where an operation is in its life.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "ssr", derive(schemars::JsonSchema))]
 #[serde(rename_all = "snake_case")]
 pub enum OperationState {
     /// Another one of the same store is under way.
@@ -149,6 +155,7 @@ impl OperationState {
 
 /// Jobs by what became of them. `selected` is the sum of all others and of those that have not had their turn.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "ssr", derive(schemars::JsonSchema))]
 pub struct Totals {
     /// All jobs of the selection.
     pub selected: u64,
@@ -182,6 +189,7 @@ impl Totals {
 
 /// An operation as everybody sees it.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "ssr", derive(schemars::JsonSchema))]
 pub struct Operation {
     /// Its id: sorts by time.
     pub id: String,
@@ -221,6 +229,7 @@ pub struct Operation {
 
 /// A job of an operation with its result.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "ssr", derive(schemars::JsonSchema))]
 pub struct ItemResult {
     /// Its queue.
     pub queue: QueueRef,

@@ -23,6 +23,7 @@ mod insight;
 mod job;
 mod layers;
 mod operations;
+mod operations_api;
 mod reading;
 mod schedules;
 mod stores;

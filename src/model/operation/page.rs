@@ -4,6 +4,7 @@ use super::{Bounds, Canary, ItemResult, Operation, OperationState, Preview};
 use crate::model::action::JobAction;
 use crate::model::event::encode_segment;
 use crate::model::filter::JobFilter;
+use crate::model::page::Notice;
 use crate::model::queue::QueueRef;
 use crate::model::state::JobState;
 
@@ -27,6 +28,8 @@ pub enum OperationsPage {
     Preview(Box<PreviewPage>),
     /// Where one begins: an action and a filter.
     New(NewPage),
+    /// Why a form could not be done.
+    Refused(Notice),
 }
 
 impl OperationsPage {
@@ -36,8 +39,8 @@ impl OperationsPage {
         let open = match self {
             Self::All(all) => all.iter().any(|operation| operation.state.is_open()),
             Self::One(page) => page.operation.state.is_open(),
-            // These are being filled in, and a preview is not there a second time: as late as a browser can wait.
-            Self::Preview(_) | Self::New(_) => return i32::MAX,
+            // These are being filled in, and the answer to a form is not there a second time: as late as a browser can wait.
+            Self::Preview(_) | Self::New(_) | Self::Refused(_) => return i32::MAX,
         };
         if open { 500 } else { 5_000 }
     }
@@ -61,6 +64,7 @@ impl OperationsPage {
             }
             Self::Preview(page) => format!("Preview · {}", page.preview.sentence),
             Self::New(_) => "New operation".into(),
+            Self::Refused(notice) => notice.title.clone(),
         }
     }
 }
@@ -255,15 +259,11 @@ pub const fn percent(operation: &Operation) -> u64 {
     }
 }
 
-/// Jobs that are not as they were meant to be: those that a further operation could take.
+/// Jobs that another operation could take: those that had no turn, failed, or are not known to be done.
 #[must_use]
 pub const fn rest(operation: &Operation) -> u64 {
     let totals = &operation.totals;
-    totals
-        .selected
-        .saturating_sub(totals.done)
-        .saturating_sub(totals.already)
-        .saturating_sub(totals.gone)
+    totals.left() + totals.failed + totals.unconfirmed
 }
 
 /// The only queue that a filter means, where it means one by its whole name.

@@ -2,6 +2,7 @@
 //!
 //! - [`act`]: what changes something, and the record of it
 //! - [`mod@job`]: what hangs on a job
+//! - [`operations`]: actions over many jobs
 
 use super::problem::refuse;
 use crate::model::error::Problem;
@@ -25,6 +26,7 @@ use serde::{Deserialize, Serialize};
 
 pub mod act;
 pub mod job;
+pub mod operations;
 
 /// A list with the moment it is true for.
 #[derive(Debug, JsonSchema, Serialize)]

@@ -3,6 +3,7 @@
 //! [`ROUTES`] is the table of what is read; actions come from the words of the service. A test holds the
 //! table against the router, and real answers against the document.
 
+use super::api::operations;
 use super::api::{Listing, QueueAnswer, QueueInFull};
 use crate::model::action::{JobAction, QueueAction, ScheduleAction, Seen};
 use crate::model::answer::{ActAnswer, DryRunAnswer};
@@ -10,6 +11,7 @@ use crate::model::audit::AuditPage;
 use crate::model::error::Problem;
 use crate::model::flow::Flow;
 use crate::model::job::{JobDetail, LogPage};
+use crate::model::operation::{Operation, Preview};
 use crate::model::page::JobPageRows;
 use crate::model::schedule::SchedulesPage;
 use crate::model::store::StoreSummary;
@@ -41,7 +43,7 @@ const JOB: &str = "/queues/{store}/{queue}/jobs/{job}";
 const SCHEDULE: &str = "/schedules/{store}/{queue}/{key}";
 
 /// Every route that reads.
-const ROUTES: [Route; 14] = [
+const ROUTES: [Route; 17] = [
     ("/stores", "All stores", &[], Some(of::<Listing<StoreSummary>>)),
     ("/stores/{store}", "One store in full", &[], Some(of::<StoreDetail>)),
     (
@@ -100,6 +102,19 @@ const ROUTES: [Route; 14] = [
         &["queue", "job", "cursor", "limit"],
         Some(of::<AuditPage>),
     ),
+    (
+        "/operations",
+        "Actions over many jobs, the newest first",
+        &[],
+        Some(of::<operations::All>),
+    ),
+    ("/operations/{id}", "One of them", &[], Some(of::<Operation>)),
+    (
+        "/operations/{id}/results",
+        "Its jobs with what became of them",
+        &["result", "offset", "limit"],
+        Some(of::<operations::Results>),
+    ),
     ("/openapi.json", "This document", &[], Some(of::<Map<String, Value>>)),
 ];
 
@@ -157,6 +172,7 @@ fn describe() -> Value {
             add(&mut paths, &path, "post", operation);
         }
     }
+    describe_operations(&mut paths, &mut answers, &failure);
     json!({
         "openapi": "3.1.0",
         "info": {
@@ -170,6 +186,41 @@ fn describe() -> Value {
         "paths": paths,
         "components": {"schemas": answers.take_definitions(true)},
     })
+}
+
+/// What is sent to operations.
+fn describe_operations(paths: &mut Map<String, Value>, answers: &mut SchemaGenerator, failure: &Value) {
+    let of_preview = json!({"application/json": {"schema": of::<Preview>(answers)}});
+    let of_operation = json!({"application/json": {"schema": of::<Operation>(answers)}});
+    let mut order = of::<operations::Order>(answers).to_value();
+    // Beside what is described come the action's own fields.
+    order["description"] =
+        "The action with its own fields, and which jobs: `filter` or `jobs`; or the `token` of a preview.".into();
+    let mut told = responses(of_preview.clone(), failure);
+    told["202"] = json!({"description": "Started; Location is the operation", "content": of_operation});
+    let operation = json!({
+        "operationId": "post_operations",
+        "summary": "Previews an action over many jobs (dry_run), or starts it",
+        "parameters": headers().split_off(1),
+        "requestBody": {"required": true, "content": {"application/json": {"schema": order}}},
+        "responses": told,
+    });
+    add(paths, "/operations", "post", operation);
+    for (word, about, content) in [
+        ("pause", "No further job until it is resumed", &of_operation),
+        ("resume", "Goes on", &of_operation),
+        ("cancel", "Ends it; what was done stays done", &of_operation),
+        ("again", "Previews what one that has ended left over", &of_preview),
+    ] {
+        let path = format!("/operations/{{id}}/{word}");
+        let operation = json!({
+            "operationId": name(&format!("post{path}")),
+            "summary": about,
+            "parameters": parameters_of(&path, &[]),
+            "responses": responses(content.clone(), failure),
+        });
+        add(paths, &path, "post", operation);
+    }
 }
 
 fn add(paths: &mut Map<String, Value>, path: &str, method: &str, operation: Value) {
@@ -190,7 +241,7 @@ fn parameters_of(path: &str, query: &[&str]) -> Vec<Value> {
     let within = within.map(|name| json!({"name": name, "in": "path", "required": true, "schema": {"type": "string"}}));
     let behind = query.iter().map(|name| {
         let kind = match *name {
-            "limit" | "sample" => "integer",
+            "limit" | "offset" | "sample" => "integer",
             _ => "string",
         };
         json!({"name": name, "in": "query", "required": false, "schema": {"type": kind}})

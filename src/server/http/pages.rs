@@ -20,6 +20,7 @@ use axum::response::{Html, IntoResponse, Response};
 pub mod act;
 pub mod audit;
 pub mod job;
+pub mod operations;
 pub mod overview;
 pub mod pins;
 pub mod queue;

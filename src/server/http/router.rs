@@ -34,6 +34,21 @@ pub fn router(app: App) -> Router {
         .route("/schedules", get(pages::schedules::schedules))
         .route("/stores/{store}", get(pages::store::store))
         .route("/stores/{store}/charts/{series}", get(pages::store::chart))
+        .route("/operations", get(pages::operations::all))
+        .route("/operations/new", get(pages::operations::new))
+        .route(
+            "/operations/preview",
+            get(pages::operations::to_new).post(pages::operations::preview),
+        )
+        .route(
+            "/operations/start",
+            get(pages::operations::to_new).post(pages::operations::start),
+        )
+        .route("/operations/{id}", get(pages::operations::one))
+        .route(
+            "/operations/{id}/{control}",
+            get(pages::operations::to_one).post(pages::operations::control),
+        )
         .route("/theme", post(pages::theme::choose))
         .route("/time", post(pages::theme::choose_time))
         .route("/pins", post(pages::pins::change))
@@ -68,6 +83,13 @@ pub fn router(app: App) -> Router {
             "/api/v1/schedules/{store}/{queue}/{key}/{action}",
             post(api::act::schedule),
         )
+        .route(
+            "/api/v1/operations",
+            get(api::operations::all).post(api::operations::order),
+        )
+        .route("/api/v1/operations/{id}", get(api::operations::one))
+        .route("/api/v1/operations/{id}/results", get(api::operations::results))
+        .route("/api/v1/operations/{id}/{control}", post(api::operations::control))
         .route("/api/v1/audit", get(api::act::audit))
         .route("/api/v1/openapi.json", get(openapi::document))
         .route("/api/{*rest}", any(problem::no_such_route))

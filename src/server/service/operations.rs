@@ -83,6 +83,13 @@ impl Service {
         })
     }
 
+    /// What a preview that can still be started would do with which jobs.
+    #[must_use]
+    pub fn previewed(&self, token: &str) -> Option<(JobAction, JobFilter)> {
+        let selection = self.engine().ok()?.kept(token)?;
+        Some((selection.action.clone(), selection.filter.clone()))
+    }
+
     /// Starts what was previewed: exactly that. The same token again is answered with the same operation.
     pub async fn start(
         &self,

@@ -15,6 +15,7 @@ use crate::model::format;
 use crate::model::operation::page::{NewPage, OperationsPage, Wanted, only_queue, percent};
 use crate::model::operation::{Operation, OperationState};
 use crate::model::queue::QueueRef;
+use crate::ui::pages::NoticeView;
 use leptos::prelude::*;
 
 pub mod all;
@@ -30,6 +31,7 @@ pub fn OperationsView(page: OperationsPage) -> impl IntoView {
         OperationsPage::One(page) => one::view(&page),
         OperationsPage::Preview(page) => preview::view(&page),
         OperationsPage::New(page) => new::view(&page),
+        OperationsPage::Refused(notice) => view! { <NoticeView notice/> }.into_any(),
     }
 }
 
@@ -81,14 +83,14 @@ fn list_of(base: &BasePath, filter: &JobFilter) -> Option<String> {
     Some(base.href(&format!("{path}?state={state}{text}")))
 }
 
-/// Where the filter can be changed.
-fn new_of(base: &BasePath, wanted: Wanted, filter: &JobFilter) -> String {
+/// The path where the filter can be changed.
+fn new_of(wanted: Wanted, filter: &JobFilter) -> String {
     let page = NewPage {
         wanted,
         filter: filter.to_string(),
         trouble: None,
     };
-    base.href(&format!("/operations/new?{}", page.query()))
+    format!("/operations/new?{}", page.query())
 }
 
 /// A state as mark and word.

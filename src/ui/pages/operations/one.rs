@@ -259,7 +259,7 @@ fn results(base: &BasePath, page: &OperationPage) -> AnyView {
     view! {
         <section class="op-results" aria-labelledby="t-results">
             <h2 id="t-results">"Jobs"</h2>
-            <nav class="tabs" aria-label="Jobs by result">{tab(None, all.selected)}{tabs}</nav>
+            <nav class="tabs" aria-label="Jobs by result">{tab(None, all.selected)}{tabs}{tab(Some("left"), all.left())}</nav>
             {match &page.results {
                 Err(why) => view! { <p class="empty">{why.clone()}</p> }.into_any(),
                 Ok(items) if items.is_empty() => view! { <p class="empty">{nothing(page)}</p> }.into_any(),

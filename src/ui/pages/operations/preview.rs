@@ -19,7 +19,7 @@ pub fn view(page: &PreviewPage) -> AnyView {
     view! {
         {crumbs(&base)}
         <header class="head">
-            <h1>{format::visible(&preview.sentence)}</h1>
+            <h1>{if preview.selected == 0 { "Nothing to do".into() } else { format::visible(&preview.sentence) }}</h1>
         </header>
         <p class="lead">
             <b class="count">{count(preview)}</b>
@@ -45,7 +45,8 @@ pub fn view(page: &PreviewPage) -> AnyView {
 /// How many: exactly, or at least.
 fn count(preview: &Preview) -> String {
     match (preview.selected, preview.capped) {
-        (0, _) => "No job fits.".into(),
+        (0, _) if preview.skipped.is_empty() => "No job fits.".into(),
+        (0, _) => "No job that fits can be taken.".into(),
         (n, false) => format!("Exactly {}.", jobs(n)),
         (n, true) => format!(
             "At least {}: more fit than the {} that one operation takes. Another one can take the rest.",
@@ -61,7 +62,7 @@ fn way_back(base: &BasePath, preview: &Preview) -> AnyView {
     let change = (!ticked)
         .then(|| Wanted::of(&preview.action))
         .flatten()
-        .map(|wanted| view! { <a href=new_of(base, wanted, &preview.filter)>"Change the filter"</a> });
+        .map(|wanted| view! { <a href=base.href(&new_of(wanted, &preview.filter))>"Change the filter"</a> });
     let list = list_of(base, &preview.filter).or_else(|| match preview.by_queue.as_slice() {
         [(queue, _)] => {
             let state = preview.filter.state.map(|state| format!("?state={state}"));
@@ -212,7 +213,7 @@ fn start(base: &BasePath, page: &PreviewPage, danger: bool) -> AnyView {
     let watches = matches!(preview.action, crate::model::action::JobAction::Retry { .. });
     let again = Wanted::of(&preview.action)
         .filter(|_| preview.filter.state.is_some())
-        .map(|wanted| new_of(base, wanted, &preview.filter));
+        .map(|wanted| new_of(wanted, &preview.filter));
     view! {
         <form class=class method="post" action=base.href("/operations/start") aria-label="Start">
             <input type="hidden" name="token" value=preview.token.clone()/>

@@ -1,0 +1,346 @@
+//! Actions over many jobs: where they begin, what they would do, how far they are.
+//!
+//! A preview is the answer to a form and is there once: asked for by its address it leads to where a filter is written.
+
+use super::super::api::operations::{ResultsQuery, control_of, queue_of};
+use super::super::caller::Caller;
+use super::super::security::Nonce;
+use super::theme::Taste;
+use super::{document, refused, see_other};
+use crate::base_path::queue_path;
+use crate::model::action::JobAction;
+use crate::model::error::Problem;
+use crate::model::operation::page::{NewPage, OperationPage, OperationsPage, PreviewPage, RESULTS, Wanted};
+use crate::model::operation::{Bounds, Canary};
+use crate::model::page::{Body, Notice};
+use crate::model::state::JobState;
+use crate::model::tick;
+use crate::server::service::operations::Asked;
+use crate::server::service::{Refusal, Service};
+use crate::server::state::App;
+use crate::ui::operation_path;
+use axum::Extension;
+use axum::extract::{Path, Query, State};
+use axum::http::{HeaderMap, StatusCode};
+use axum::response::{Html, IntoResponse, Response};
+use serde::Deserialize;
+
+/// The fields of a form, in their order: one may be there many times.
+type Fields = Vec<(String, String)>;
+
+fn field<'a>(fields: &'a Fields, name: &str) -> Option<&'a str> {
+    let found = fields.iter().find(|(key, _)| key == name);
+    found.map(|(_, value)| value.trim()).filter(|value| !value.is_empty())
+}
+
+/// What every page here is written with.
+struct Desk<'a> {
+    app: &'a App,
+    nonce: &'a Nonce,
+    headers: &'a HeaderMap,
+}
+
+impl Desk<'_> {
+    fn show(&self, status: StatusCode, page: OperationsPage) -> Response {
+        let taste = Taste::of(self.headers);
+        let html = document(self.app, &taste, None, Body::Operations(page), &self.nonce.0);
+        (status, Html(html)).into_response()
+    }
+
+    /// The answer to a form that cannot be done. It stays until somebody goes on: its address has nothing to show.
+    fn refused(&self, problem: Problem, links: Vec<(String, String)>) -> Response {
+        let status = StatusCode::from_u16(problem.status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
+        let notice = Notice {
+            status: problem.status,
+            title: problem.title,
+            detail: problem.detail,
+            links,
+        };
+        self.show(status, OperationsPage::Refused(notice))
+    }
+
+    fn preview(&self, page: PreviewPage) -> Response {
+        self.show(StatusCode::OK, OperationsPage::Preview(Box::new(page)))
+    }
+}
+
+/// All operations.
+pub async fn all(State(app): State<App>, Extension(nonce): Extension<Nonce>, headers: HeaderMap) -> Response {
+    let desk = Desk {
+        app: &app,
+        nonce: &nonce,
+        headers: &headers,
+    };
+    desk.show(StatusCode::OK, OperationsPage::All(app.service().operations()))
+}
+
+/// One operation with a page of its results.
+pub async fn one(
+    State(app): State<App>,
+    Extension(nonce): Extension<Nonce>,
+    Path(id): Path<String>,
+    Query(query): Query<ResultsQuery>,
+    headers: HeaderMap,
+) -> Response {
+    let desk = Desk {
+        app: &app,
+        nonce: &nonce,
+        headers: &headers,
+    };
+    let here = vec![("The operation".into(), operation_path(&id))];
+    let (result, offset) = match query.read() {
+        Ok(read) => read,
+        Err(problem) => return desk.refused(problem, here),
+    };
+    match one_page(app.service(), &id, result, offset) {
+        Ok(page) => desk.show(StatusCode::OK, OperationsPage::One(Box::new(page))),
+        Err(refusal) => refused(&app, &nonce, &headers, &refusal),
+    }
+}
+
+fn one_page(service: &Service, id: &str, result: Option<String>, offset: usize) -> Result<OperationPage, Refusal> {
+    let operation = service.operation(id)?;
+    let (results, of) = match service.results(id, result.as_deref(), offset, RESULTS) {
+        Ok((items, of)) => (Ok(items), of),
+        Err(refusal) => (Err(refusal.problem().detail), 0),
+    };
+    Ok(OperationPage {
+        operation,
+        results,
+        of,
+        result,
+        offset,
+    })
+}
+
+/// What may stand behind `?` where an operation begins.
+#[derive(Debug, Default, Deserialize)]
+pub struct NewQuery {
+    action: Option<String>,
+    more: Option<String>,
+    filter: Option<String>,
+}
+
+impl NewQuery {
+    fn page(self) -> NewPage {
+        let filter = self.filter.unwrap_or_default().trim().to_owned();
+        let trouble = match filter.parse::<crate::model::filter::JobFilter>() {
+            Ok(_) => None,
+            Err(error) => Some(error.to_string()),
+        };
+        NewPage {
+            wanted: wanted(self.action.as_deref(), self.more.is_some()).unwrap_or_default(),
+            filter,
+            trouble,
+        }
+    }
+}
+
+fn wanted(word: Option<&str>, more: bool) -> Option<Wanted> {
+    Wanted::read(word?, more)
+}
+
+/// Where an operation begins.
+pub async fn new(
+    State(app): State<App>,
+    Extension(nonce): Extension<Nonce>,
+    Query(query): Query<NewQuery>,
+    headers: HeaderMap,
+) -> Response {
+    let desk = Desk {
+        app: &app,
+        nonce: &nonce,
+        headers: &headers,
+    };
+    desk.show(StatusCode::OK, OperationsPage::New(query.page()))
+}
+
+/// For whoever asks for the address of a form.
+pub async fn to_new(State(app): State<App>) -> Response {
+    see_other(&app.config().base_path.href("/operations/new"))
+}
+
+/// The same where the form belongs to an operation.
+pub async fn to_one(State(app): State<App>, Path((id, _)): Path<(String, String)>) -> Response {
+    see_other(&app.config().base_path.href(&operation_path(&id)))
+}
+
+/// What would be done with the jobs that were ticked, or that fit a filter.
+pub async fn preview(
+    State(app): State<App>,
+    caller: Caller,
+    Extension(nonce): Extension<Nonce>,
+    headers: HeaderMap,
+    axum::Form(fields): axum::Form<Fields>,
+) -> Response {
+    let desk = Desk {
+        app: &app,
+        nonce: &nonce,
+        headers: &headers,
+    };
+    let service = app.service();
+    if let Some(queue) = field(&fields, "ticked") {
+        let links = match queue_of(queue) {
+            Some(queue) => {
+                let state = field(&fields, "state").unwrap_or_default();
+                vec![("The list".into(), format!("{}?state={state}", queue_path(&queue)))]
+            }
+            None => vec![],
+        };
+        return match ticked(queue, &fields) {
+            Ok(asked) => match service.preview(&caller.who, asked).await {
+                Ok(preview) => desk.preview(PreviewPage::new(preview)),
+                Err(refusal) => desk.refused(refusal.problem(), links),
+            },
+            Err(what) => desk.refused(asked_wrongly(what), links),
+        };
+    }
+    let mut page = NewQuery {
+        action: field(&fields, "action").map(str::to_owned),
+        more: field(&fields, "more").map(str::to_owned),
+        filter: field(&fields, "filter").map(str::to_owned),
+    }
+    .page();
+    if page.trouble.is_none() {
+        let asked = Asked {
+            action: page.wanted.into(),
+            filter: page.filter.parse().unwrap_or_default(),
+            jobs: vec![],
+        };
+        match service.preview(&caller.who, asked).await {
+            Ok(preview) => return desk.preview(PreviewPage::new(preview)),
+            Err(refusal) => page.trouble = Some(refusal.problem().detail),
+        }
+    }
+    desk.show(StatusCode::UNPROCESSABLE_ENTITY, OperationsPage::New(page))
+}
+
+fn asked_wrongly(what: &str) -> Problem {
+    super::super::problem::refuse(StatusCode::UNPROCESSABLE_ENTITY, "bad-operation", "Nothing to do", what)
+}
+
+/// The jobs that were ticked.
+fn ticked(queue: &str, fields: &Fields) -> Result<Asked, &'static str> {
+    const DAMAGED: &str = "The form is damaged. Open the list again.";
+    let queue = queue_of(queue).ok_or(DAMAGED)?;
+    let state: JobState = field(fields, "state").and_then(|s| s.parse().ok()).ok_or(DAMAGED)?;
+    let action: JobAction = wanted(field(fields, "action"), false).ok_or(DAMAGED)?.into();
+    let jobs = fields.iter().filter(|(name, _)| name == tick::FIELD);
+    let jobs = jobs.map(|(_, value)| {
+        let (id, seen) = tick::read(value, state)?;
+        Some((queue.clone(), id, seen))
+    });
+    let jobs: Vec<_> = jobs.collect::<Option<_>>().ok_or(DAMAGED)?;
+    if jobs.is_empty() {
+        return Err("No job is ticked. Tick the boxes in front of the jobs, or act on all that match a filter.");
+    }
+    Ok(Asked {
+        action,
+        filter: crate::model::filter::JobFilter::default(),
+        jobs,
+    })
+}
+
+/// Starts what was previewed.
+pub async fn start(
+    State(app): State<App>,
+    caller: Caller,
+    Extension(nonce): Extension<Nonce>,
+    headers: HeaderMap,
+    axum::Form(fields): axum::Form<Fields>,
+) -> Response {
+    let desk = Desk {
+        app: &app,
+        nonce: &nonce,
+        headers: &headers,
+    };
+    // Only a page of ours.
+    let back = field(&fields, "back").filter(|back| back.starts_with("/operations/new"));
+    let links = vec![(
+        if back.is_some() {
+            "Preview again"
+        } else {
+            "New operation"
+        }
+        .to_owned(),
+        back.unwrap_or("/operations/new").to_owned(),
+    )];
+    let bounds = match bounds(&fields) {
+        Ok(bounds) => bounds,
+        Err(what) => return desk.refused(asked_wrongly(what), links),
+    };
+    let token = field(&fields, "token").unwrap_or_default();
+    let reason = field(&fields, "reason").unwrap_or_default().to_owned();
+    let typed = field(&fields, "typed").map(str::to_owned);
+    match app.service().start(&caller.who, token, bounds, reason, typed).await {
+        Ok(operation) => see_other(&app.config().base_path.href(&operation_path(&operation.id))),
+        Err(refusal) => desk.refused(refusal.problem(), links),
+    }
+}
+
+fn bounds(fields: &Fields) -> Result<Bounds, &'static str> {
+    let number = |name: &str, else_: &'static str| match field(fields, name) {
+        None => Ok(None),
+        Some(text) => text.parse::<u32>().map(Some).map_err(|_| else_),
+    };
+    let rate = number(
+        "rate",
+        "Jobs a second is a whole number, at least 1. Go back and write one, or none.",
+    )?;
+    let usual = Canary::default();
+    let canary = Canary {
+        jobs: number("canary_jobs", "How many jobs go first is a whole number up to 1,000.")?.unwrap_or(usual.jobs),
+        watch_s: number(
+            "canary_watch",
+            "How long they are watched is a whole number of seconds up to 3,600.",
+        )?
+        .unwrap_or(usual.watch_s),
+        stop_percent: number(
+            "canary_stop",
+            "The share at which it stops is a whole number up to 100.",
+        )?
+        .unwrap_or(usual.stop_percent),
+    };
+    Ok(Bounds {
+        rate,
+        canary: field(fields, "canary").map(|_| canary),
+    })
+}
+
+/// Pauses, resumes or cancels an operation, or previews the rest of it.
+pub async fn control(
+    State(app): State<App>,
+    caller: Caller,
+    Extension(nonce): Extension<Nonce>,
+    Path((id, word)): Path<(String, String)>,
+    headers: HeaderMap,
+) -> Response {
+    let desk = Desk {
+        app: &app,
+        nonce: &nonce,
+        headers: &headers,
+    };
+    let here = operation_path(&id);
+    let links = vec![("The operation".into(), here.clone())];
+    let service = app.service();
+    if word == "again" {
+        return match service.again(&caller.who, &id).await {
+            Ok(preview) => {
+                let mut page = PreviewPage::new(preview);
+                if let Ok(before) = service.operation(&id) {
+                    page.reason = before.reason;
+                    page.bounds = before.bounds;
+                }
+                desk.preview(page)
+            }
+            Err(refusal) => desk.refused(refusal.problem(), links),
+        };
+    }
+    let Some(control) = control_of(&word) else {
+        return see_other(&app.config().base_path.href(&here));
+    };
+    match service.control(&caller.who, &id, control).await {
+        Ok(_) => see_other(&app.config().base_path.href(&here)),
+        Err(refusal) => desk.refused(refusal.problem(), links),
+    }
+}
