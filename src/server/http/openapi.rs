@@ -196,7 +196,7 @@ fn describe_operations(paths: &mut Map<String, Value>, answers: &mut SchemaGener
     // Beside what is described come the action's own fields.
     order["description"] =
         "The action with its own fields, and which jobs: `filter` or `jobs`; or the `token` of a preview.".into();
-    let mut told = responses(of_preview.clone(), failure);
+    let mut told = responses(&of_preview, failure);
     told["202"] = json!({"description": "Started; Location is the operation", "content": of_operation});
     let operation = json!({
         "operationId": "post_operations",
@@ -217,7 +217,7 @@ fn describe_operations(paths: &mut Map<String, Value>, answers: &mut SchemaGener
             "operationId": name(&format!("post{path}")),
             "summary": about,
             "parameters": parameters_of(&path, &[]),
-            "responses": responses(content.clone(), failure),
+            "responses": responses(&content, failure),
         });
         add(paths, &path, "post", operation);
     }
