@@ -411,14 +411,14 @@ async fn a_failed_job_leads_to_all_that_failed_like_it() {
     let id = drover.ids("bull:mail", "failed", "newest", 10).await.pop().unwrap();
     let html = drover.get(&format!("/queues/redis/bull:mail/jobs/{id}")).await.body;
     let link = html
-        .split("class=\"same\" href=\"/admin/queues")
+        .split("href=\"/admin/queues/operations/new?")
         .nth(1)
         .unwrap()
         .split('"')
         .next()
         .unwrap()
         .replace("&amp;", "&");
-    let page = drover.get(&link).await;
+    let page = drover.get(&format!("/operations/new?{link}")).await;
     assert_eq!(page.status, 200);
     let text = filter().replace('"', "&quot;");
     assert!(page.body.contains(&format!("value=\"{text}\"")), "{}", page.body);
