@@ -29,9 +29,6 @@ const WHYS: usize = 10_000;
 /// A store that does not take a batch is asked again after this, and at most after that.
 const AGAIN: (Duration, Duration) = (Duration::from_secs(1), Duration::from_secs(30));
 
-/// Whoever tells an operation what to do waits this long at most until it does it.
-const EFFECT: Duration = Duration::from_secs(2);
-
 /// The speed is that of the last seconds.
 const LATELY: Duration = Duration::from_secs(5);
 
@@ -325,16 +322,6 @@ impl Run {
             }
             (OperationState::Paused, Wanted::Cancel) => self.end(OperationState::Cancelled, String::new()).await,
             _ => {}
-        }
-        // It takes effect within a batch, and whoever asked wants to see that.
-        let effect = |state: OperationState| match wanted {
-            Wanted::Work => state != OperationState::Paused,
-            Wanted::Pause => state != OperationState::Running,
-            Wanted::Cancel => !state.is_open(),
-        };
-        let until = Instant::now() + EFFECT;
-        while !effect(self.progress().standing.state) && Instant::now() < until {
-            sleep(Duration::from_millis(10)).await;
         }
     }
 
