@@ -51,7 +51,7 @@ async fn a_retry_is_done_once_written_down_twice_and_told_again() {
             &json!(format!("Run job {id} of queue q in redis again."))
         )
     );
-    assert_eq!(oracle.ids("q", "waiting", true).await, [id.clone()]);
+    assert_eq!(oracle.ids("q", "waiting", true).await, std::slice::from_ref(&id));
     // What the page shows next is not what was read before.
     assert_eq!(drover.job("bull:q", &id).await["row"]["state"], "waiting");
 

@@ -90,7 +90,7 @@ async fn a_retry_asks_nothing_and_its_page_tells_what_became_of_it() {
     assert!(told.body.contains("class=\"asked done\""), "{}", told.body);
     assert!(told.body.contains("Read since: it is waiting."), "{}", told.body);
     assert!(!told.body.contains(">Retry</button>"), "a waiting job is not retried");
-    assert_eq!(oracle.ids("q", "waiting", true).await, [id.clone()]);
+    assert_eq!(oracle.ids("q", "waiting", true).await, std::slice::from_ref(&id));
     // The same again, from another tab: it had been done.
     let told = follow(&drover, &send(&drover, &format!("{path}/act"), &retry).await).await;
     assert!(told.body.contains("It had been done before"), "{}", told.body);

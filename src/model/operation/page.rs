@@ -60,9 +60,9 @@ impl OperationsPage {
                 } else {
                     operation.state.word().to_owned()
                 };
-                format!("{state} · {}", operation.sentence)
+                format!("{state} · {}", operation.sentence.trim_end_matches('.'))
             }
-            Self::Preview(page) => format!("Preview · {}", page.preview.sentence),
+            Self::Preview(page) => format!("Preview · {}", page.preview.sentence.trim_end_matches('.')),
             Self::New(_) => "New operation".into(),
             Self::Refused(notice) => notice.title.clone(),
         }
@@ -128,7 +128,7 @@ impl NewPage {
     pub fn query(&self) -> String {
         let mut query = format!("action={}", self.wanted.word());
         if self.wanted.is_more() {
-            query += "&more=1";
+            query += &format!("&more={}", self.wanted.word());
         }
         if !self.filter.is_empty() {
             query += &format!("&filter={}", encode_segment(&self.filter));

@@ -217,7 +217,7 @@ fn describe_operations(paths: &mut Map<String, Value>, answers: &mut SchemaGener
             "operationId": name(&format!("post{path}")),
             "summary": about,
             "parameters": parameters_of(&path, &[]),
-            "responses": responses(&content, failure),
+            "responses": responses(content, failure),
         });
         add(paths, &path, "post", operation);
     }

@@ -40,6 +40,11 @@ pub fn path(id: &str) -> String {
     format!("/operations/{}", encode_segment(id))
 }
 
+/// A sentence as a heading.
+fn heading(sentence: &str) -> String {
+    format::visible(sentence.trim_end_matches('.'))
+}
+
 /// One, or many: `1 job`, `1,284 jobs`.
 fn jobs(n: u64) -> String {
     format!("{} job{}", format::count(n), if n == 1 { "" } else { "s" })

@@ -20,6 +20,7 @@ use leptos::prelude::*;
 const SHOWN: usize = 60;
 
 #[component]
+#[expect(clippy::needless_pass_by_value, reason = "a component owns what it shows")]
 pub fn SchedulesView(page: SchedulesPage, offers: Vec<(QueueRef, Offer)>) -> impl IntoView {
     let base = base();
     let filter = page.filter.clone();

@@ -19,11 +19,12 @@ use crate::server::service::operations::Asked;
 use crate::server::service::{Refusal, Service};
 use crate::server::state::App;
 use crate::ui::operation_path;
-use axum::Extension;
-use axum::extract::{Path, Query, State};
+use axum::extract::{FromRequestParts, Path, Query};
+use axum::http::request::Parts;
 use axum::http::{HeaderMap, StatusCode};
 use axum::response::{Html, IntoResponse, Response};
 use serde::Deserialize;
+use std::convert::Infallible;
 
 /// The fields of a form, in their order: one may be there many times.
 type Fields = Vec<(String, String)>;
@@ -34,16 +35,39 @@ fn field<'a>(fields: &'a Fields, name: &str) -> Option<&'a str> {
 }
 
 /// What every page here is written with.
-struct Desk<'a> {
-    app: &'a App,
-    nonce: &'a Nonce,
-    headers: &'a HeaderMap,
+#[derive(Debug)]
+pub struct Desk {
+    app: App,
+    nonce: Nonce,
+    headers: HeaderMap,
 }
 
-impl Desk<'_> {
+impl FromRequestParts<App> for Desk {
+    type Rejection = Infallible;
+
+    async fn from_request_parts(parts: &mut Parts, app: &App) -> Result<Self, Infallible> {
+        let nonce = parts.extensions.get::<Nonce>().cloned();
+        Ok(Self {
+            app: app.clone(),
+            nonce: nonce.unwrap_or_else(|| Nonce(String::new())),
+            headers: parts.headers.clone(),
+        })
+    }
+}
+
+impl Desk {
+    fn service(&self) -> &Service {
+        self.app.service()
+    }
+
+    /// Leads to another page of the board.
+    fn lead(&self, path: &str) -> Response {
+        see_other(&self.app.config().base_path.href(path))
+    }
+
     fn show(&self, status: StatusCode, page: OperationsPage) -> Response {
-        let taste = Taste::of(self.headers);
-        let html = document(self.app, &taste, None, Body::Operations(page), &self.nonce.0);
+        let taste = Taste::of(&self.headers);
+        let html = document(&self.app, &taste, None, Body::Operations(page), &self.nonce.0);
         (status, Html(html)).into_response()
     }
 
@@ -65,36 +89,20 @@ impl Desk<'_> {
 }
 
 /// All operations.
-pub async fn all(State(app): State<App>, Extension(nonce): Extension<Nonce>, headers: HeaderMap) -> Response {
-    let desk = Desk {
-        app: &app,
-        nonce: &nonce,
-        headers: &headers,
-    };
-    desk.show(StatusCode::OK, OperationsPage::All(app.service().operations()))
+pub async fn all(desk: Desk) -> Response {
+    desk.show(StatusCode::OK, OperationsPage::All(desk.service().operations()))
 }
 
 /// One operation with a page of its results.
-pub async fn one(
-    State(app): State<App>,
-    Extension(nonce): Extension<Nonce>,
-    Path(id): Path<String>,
-    Query(query): Query<ResultsQuery>,
-    headers: HeaderMap,
-) -> Response {
-    let desk = Desk {
-        app: &app,
-        nonce: &nonce,
-        headers: &headers,
-    };
+pub async fn one(desk: Desk, Path(id): Path<String>, Query(query): Query<ResultsQuery>) -> Response {
     let here = vec![("The operation".into(), operation_path(&id))];
     let (result, offset) = match query.read() {
         Ok(read) => read,
         Err(problem) => return desk.refused(problem, here),
     };
-    match one_page(app.service(), &id, result, offset) {
+    match one_page(desk.service(), &id, result, offset) {
         Ok(page) => desk.show(StatusCode::OK, OperationsPage::One(Box::new(page))),
-        Err(refusal) => refused(&app, &nonce, &headers, &refusal),
+        Err(refusal) => refused(&desk.app, &desk.nonce, &desk.headers, &refusal),
     }
 }
 
@@ -129,7 +137,7 @@ impl NewQuery {
             Err(error) => Some(error.to_string()),
         };
         NewPage {
-            wanted: wanted(self.action.as_deref(), self.more.is_some()).unwrap_or_default(),
+            wanted: wanted(self.action.as_deref(), self.more.is_some() && self.more == self.action).unwrap_or_default(),
             filter,
             trouble,
         }
@@ -141,44 +149,23 @@ fn wanted(word: Option<&str>, more: bool) -> Option<Wanted> {
 }
 
 /// Where an operation begins.
-pub async fn new(
-    State(app): State<App>,
-    Extension(nonce): Extension<Nonce>,
-    Query(query): Query<NewQuery>,
-    headers: HeaderMap,
-) -> Response {
-    let desk = Desk {
-        app: &app,
-        nonce: &nonce,
-        headers: &headers,
-    };
+pub async fn new(desk: Desk, Query(query): Query<NewQuery>) -> Response {
     desk.show(StatusCode::OK, OperationsPage::New(query.page()))
 }
 
 /// For whoever asks for the address of a form.
-pub async fn to_new(State(app): State<App>) -> Response {
-    see_other(&app.config().base_path.href("/operations/new"))
+pub async fn to_new(desk: Desk) -> Response {
+    desk.lead("/operations/new")
 }
 
 /// The same where the form belongs to an operation.
-pub async fn to_one(State(app): State<App>, Path((id, _)): Path<(String, String)>) -> Response {
-    see_other(&app.config().base_path.href(&operation_path(&id)))
+pub async fn to_one(desk: Desk, Path((id, _)): Path<(String, String)>) -> Response {
+    desk.lead(&operation_path(&id))
 }
 
 /// What would be done with the jobs that were ticked, or that fit a filter.
-pub async fn preview(
-    State(app): State<App>,
-    caller: Caller,
-    Extension(nonce): Extension<Nonce>,
-    headers: HeaderMap,
-    axum::Form(fields): axum::Form<Fields>,
-) -> Response {
-    let desk = Desk {
-        app: &app,
-        nonce: &nonce,
-        headers: &headers,
-    };
-    let service = app.service();
+pub async fn preview(desk: Desk, caller: Caller, axum::Form(fields): axum::Form<Fields>) -> Response {
+    let service = desk.service();
     if let Some(queue) = field(&fields, "ticked") {
         let links = match queue_of(queue) {
             Some(queue) => {
@@ -195,9 +182,12 @@ pub async fn preview(
             Err(what) => desk.refused(asked_wrongly(what), links),
         };
     }
+    let action = field(&fields, "action").map(str::to_owned);
+    // Each action has a box of its own; only that of the chosen one counts.
+    let ours = |(name, value): &&(String, String)| name == "more" && Some(value) == action.as_ref();
     let mut page = NewQuery {
-        action: field(&fields, "action").map(str::to_owned),
-        more: field(&fields, "more").map(str::to_owned),
+        more: fields.iter().find(ours).map(|(_, value)| value.clone()),
+        action,
         filter: field(&fields, "filter").map(str::to_owned),
     }
     .page();
@@ -242,18 +232,7 @@ fn ticked(queue: &str, fields: &Fields) -> Result<Asked, &'static str> {
 }
 
 /// Starts what was previewed.
-pub async fn start(
-    State(app): State<App>,
-    caller: Caller,
-    Extension(nonce): Extension<Nonce>,
-    headers: HeaderMap,
-    axum::Form(fields): axum::Form<Fields>,
-) -> Response {
-    let desk = Desk {
-        app: &app,
-        nonce: &nonce,
-        headers: &headers,
-    };
+pub async fn start(desk: Desk, caller: Caller, axum::Form(fields): axum::Form<Fields>) -> Response {
     // Only a page of ours.
     let back = field(&fields, "back").filter(|back| back.starts_with("/operations/new"));
     let links = vec![(
@@ -272,8 +251,8 @@ pub async fn start(
     let token = field(&fields, "token").unwrap_or_default();
     let reason = field(&fields, "reason").unwrap_or_default().to_owned();
     let typed = field(&fields, "typed").map(str::to_owned);
-    match app.service().start(&caller.who, token, bounds, reason, typed).await {
-        Ok(operation) => see_other(&app.config().base_path.href(&operation_path(&operation.id))),
+    match desk.service().start(&caller.who, token, bounds, reason, typed).await {
+        Ok(operation) => desk.lead(&operation_path(&operation.id)),
         Err(refusal) => desk.refused(refusal.problem(), links),
     }
 }
@@ -308,21 +287,10 @@ fn bounds(fields: &Fields) -> Result<Bounds, &'static str> {
 }
 
 /// Pauses, resumes or cancels an operation, or previews the rest of it.
-pub async fn control(
-    State(app): State<App>,
-    caller: Caller,
-    Extension(nonce): Extension<Nonce>,
-    Path((id, word)): Path<(String, String)>,
-    headers: HeaderMap,
-) -> Response {
-    let desk = Desk {
-        app: &app,
-        nonce: &nonce,
-        headers: &headers,
-    };
+pub async fn control(desk: Desk, caller: Caller, Path((id, word)): Path<(String, String)>) -> Response {
     let here = operation_path(&id);
     let links = vec![("The operation".into(), here.clone())];
-    let service = app.service();
+    let service = desk.service();
     if word == "again" {
         return match service.again(&caller.who, &id).await {
             Ok(preview) => {
@@ -337,10 +305,10 @@ pub async fn control(
         };
     }
     let Some(control) = control_of(&word) else {
-        return see_other(&app.config().base_path.href(&here));
+        return desk.lead(&here);
     };
     match tell(service, &caller.who, &id, control).await {
-        Ok(_) => see_other(&app.config().base_path.href(&here)),
+        Ok(_) => desk.lead(&here),
         Err(refusal) => desk.refused(refusal.problem(), links),
     }
 }

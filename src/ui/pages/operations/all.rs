@@ -1,6 +1,6 @@
 //! The operations: what is under way first, then what ended, the newest first.
 
-use super::{left, path, progress, rate, state_mark};
+use super::{heading, left, path, progress, state_mark};
 use crate::base_path::BasePath;
 use crate::model::format;
 use crate::model::operation::page::NewPage;
@@ -72,11 +72,7 @@ fn table(base: &BasePath, title: &'static str, operations: &[&Operation]) -> Opt
 fn row(base: &BasePath, operation: &Operation) -> AnyView {
     let created = operation.created;
     let about = match operation.state {
-        OperationState::Running => [operation.per_second.map(rate), operation.left_ms.map(left)]
-            .into_iter()
-            .flatten()
-            .collect::<Vec<_>>()
-            .join(", "),
+        OperationState::Running => operation.left_ms.map(left).unwrap_or_default(),
         _ => outcome(operation),
     };
     let why = (!operation.reason.is_empty()).then(|| view! { <small>{format::visible(&operation.reason)}</small> });
@@ -85,7 +81,7 @@ fn row(base: &BasePath, operation: &Operation) -> AnyView {
         <tr class:loud=loud>
             <td class="v">{state_mark(operation.state)}</td>
             <th scope="row" class="name">
-                <a href=base.href(&path(&operation.id)) data-row="">{format::visible(&operation.sentence)}</a>
+                <a href=base.href(&path(&operation.id)) data-row="">{heading(&operation.sentence)}</a>
                 " "
                 {why}
             </th>

@@ -30,12 +30,10 @@ pub fn view(page: &NewPage) -> AnyView {
             <fieldset>
                 <legend>"What"</legend>
                 {choice(page, "retry", "Retry", "failed or completed jobs run again")}
+                {more(page, "retry", "with attempts counted from the beginning")}
                 {choice(page, "promote", "Promote", "delayed jobs run now")}
                 {choice(page, "remove", "Remove", "jobs that are not running, for good")}
-                <label class="more">
-                    <input type="checkbox" name="more" value="1" checked=page.wanted.is_more()/>
-                    " Retry: count attempts from the beginning. Remove: their children too."
-                </label>
+                {more(page, "remove", "with their children, those in other queues too")}
             </fieldset>
             <fieldset>
                 <legend>"Which jobs"</legend>
@@ -85,6 +83,13 @@ fn choice(page: &NewPage, word: &'static str, label: &'static str, about: &'stat
         </label>
     }
     .into_any()
+}
+
+/// The one option of an action.
+fn more(page: &NewPage, word: &'static str, about: &'static str) -> AnyView {
+    let checked = page.wanted.word() == word && page.wanted.is_more();
+    view! { <label class="more"><input type="checkbox" name="more" value=word checked=checked/>" "{about}</label> }
+        .into_any()
 }
 
 /// The filter's language in three lines.

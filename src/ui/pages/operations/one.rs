@@ -1,6 +1,6 @@
 //! One operation: what, which, who and why, how far it is, what can be done about it, what became of its jobs.
 
-use super::{bounds, crumbs, jobs, left, list_of, path, progress, queue_link, rate, state_mark};
+use super::{bounds, crumbs, heading, jobs, left, list_of, path, progress, queue_link, rate, state_mark};
 use crate::base_path::BasePath;
 use crate::model::format;
 use crate::model::operation::page::{OperationPage, RESULT_WORDS, RESULTS, rest};
@@ -15,7 +15,7 @@ pub fn view(page: &OperationPage) -> AnyView {
     view! {
         {crumbs(&base)}
         <header class="head">
-            <h1>{format::visible(&operation.sentence)}</h1>
+            <h1>{heading(&operation.sentence)}</h1>
             {controls(&base, operation)}
         </header>
         {note(operation)}
@@ -304,7 +304,7 @@ fn listed(base: &BasePath, page: &OperationPage, items: &[ItemResult]) -> AnyVie
                 <tr>
                     <th scope="col">"Job"</th>
                     {(!one_queue).then(|| view! { <th scope="col">"Queue"</th> })}
-                    <th scope="col">"Result"</th>
+                    <th scope="col" class="result">"Result"</th>
                     <th scope="col">"Why"</th>
                 </tr>
             </thead>

@@ -1,6 +1,6 @@
 //! What an operation would do: how many, which, what not and why, within which bounds. One button.
 
-use super::{crumbs, jobs, list_of, new_of, queue_link};
+use super::{crumbs, heading, jobs, list_of, new_of, queue_link};
 use crate::base_path::BasePath;
 use crate::model::format;
 use crate::model::operation::page::{PreviewPage, Wanted, destroys, words};
@@ -19,13 +19,13 @@ pub fn view(page: &PreviewPage) -> AnyView {
     view! {
         {crumbs(&base)}
         <header class="head">
-            <h1>{if preview.selected == 0 { "Nothing to do".into() } else { format::visible(&preview.sentence) }}</h1>
+            <h1>{if preview.selected == 0 { "Nothing to do".into() } else { heading(&preview.sentence) }}</h1>
         </header>
         <p class="lead">
             <b class="count">{count(preview)}</b>
             " "
             {(preview.looked_at > preview.selected)
-                .then(|| format!("found among {} that were looked at. ", format::count(preview.looked_at)))}
+                .then(|| format!("{} were looked at. ", format::count(preview.looked_at)))}
             "Nothing has been done yet."
         </p>
         {way_back(&base, preview)}
@@ -98,7 +98,7 @@ fn shares<T>(title: &'static str, of: &[(T, u64)], all: u64, cell: impl Fn(&T) -
                 <tr>
                     <th scope="row">{cell(what)}</th>
                     <td class="n">{format::count(*n)}</td>
-                    <td class="share"><meter min="0" max=all.max(1).to_string() value=n.to_string() aria-hidden="true"></meter></td>
+                    <td class="share"><progress max=all.max(1).to_string() value=n.to_string() aria-hidden="true"></progress></td>
                 </tr>
             }
         })
@@ -162,7 +162,7 @@ fn samples(base: &BasePath, preview: &Preview) -> Option<AnyView> {
                             <th scope="col">"Job"</th>
                             <th scope="col">"Name"</th>
                             {(!one_queue).then(|| view! { <th scope="col">"Queue"</th> })}
-                            <th scope="col">"Since"</th>
+                            <th scope="col" class="when">"Since"</th>
                             <th scope="col">"Error"</th>
                         </tr>
                     </thead>
@@ -204,7 +204,7 @@ fn start(base: &BasePath, page: &PreviewPage, danger: bool) -> AnyView {
     let typed = preview.typed.as_ref().map(|word| {
         view! {
             <label class="typed">
-                "Type "<b>{format::visible(word)}</b>" to confirm"
+                <span>"Type "<b>{format::visible(word)}</b>" to confirm"</span>
                 <input name="typed" required autocomplete="off" autocapitalize="off" spellcheck="false" pattern=literal(word)/>
             </label>
         }
@@ -229,7 +229,7 @@ fn start(base: &BasePath, page: &PreviewPage, danger: bool) -> AnyView {
                 {watches.then(|| canary(page.bounds.canary))}
             </fieldset>
             <label class="reason">
-                "Why "<small>"is kept with the operation"</small>
+                <span>"Why "<small>"is kept with the operation"</small></span>
                 <input name="reason" maxlength="500" value=page.reason.clone() placeholder="the mail provider is back"/>
             </label>
             {typed}

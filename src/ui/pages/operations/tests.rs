@@ -140,9 +140,8 @@ fn a_preview_says_how_many_which_and_what_not() {
     says(
         &text(&html),
         &[
-            "Retry 41,212 failed jobs of emails in redis.",
-            "Exactly 41,212 jobs.",
-            "found among 60,000 that were looked at",
+            "Retry 41,212 failed jobs of emails in redis Exactly 41,212 jobs.",
+            "60,000 were looked at.",
             "Nothing has been done yet.",
             "send 41,000",
             "others 212",
