@@ -29,7 +29,7 @@ build: ## The release binary: target/release/drover, with the page's files insid
 
 ## Checking
 
-.PHONY: test check fmt fmt-check clippy doc deny advisories unit integration e2e wasm-size bench
+.PHONY: test check fmt fmt-check clippy doc deny advisories unit integration e2e references wasm-size bench
 # What fails soonest comes first; what needs the release build comes last.
 test: ## Everything that must hold: style, lints, docs, licences, all tests, the size budget
 	@exec scripts/steps test setup fmt-check deny clippy doc unit integration build wasm-size e2e
@@ -66,6 +66,10 @@ integration: ## The tests against real servers and the systems' own libraries
 e2e: ## The tests in a real browser; needs `make build`
 	@$(IN) test -x target/release/drover || { echo "e2e: no target/release/drover; run 'make build'" >&2; exit 1; }; \
 		node end2end/run.mjs $(ARGS)
+
+# The pictures depend on the browser and its fonts: end2end/references/about.json says which they were taken with.
+references: ## Take the reference pictures of all pages anew; look at what git says has changed
+	@$(IN) E2E_REFERENCES=renew node end2end/run.mjs screenshots
 
 wasm-size: ## What the browser fetches, against its budget; needs `make build`
 	@scripts/wasm-size

@@ -3,9 +3,9 @@
 //   node end2end/run.mjs [filter]
 //
 // The filter names a file of end2end/tests (`live`), or else tests whose name contains it. DROVER_BIN names the binary
-// (target/release/drover), CHROMIUM the browser (/usr/bin/chromium), E2E_JOBS how many files run at once. Files called
-// `….alone.test.mjs` measure time and run after the others, one by one. Screenshots and the pages of failed tests are left
-// in end2end/results.
+// (target/release/drover), CHROMIUM the browser (/usr/bin/chromium), E2E_JOBS how many files run at once, and
+// E2E_REFERENCES=renew has the reference pictures written instead of compared. Files called `….alone.test.mjs` measure
+// time and run after the others, one by one. Screenshots and the pages of failed tests are left in end2end/results.
 import { mkdirSync, readdirSync, rmSync } from "node:fs";
 import { basename, join } from "node:path";
 import { run } from "node:test";
@@ -38,7 +38,7 @@ async function round(files, concurrency) {
   const events = run({
     files: files.map((file) => join(TESTS, file)),
     concurrency,
-    timeout: 180_000,
+    timeout: 300_000,
     ...(sentence && { testNamePatterns: [sentence] }),
   });
   events.on("test:fail", ({ todo }) => (failed ||= todo === undefined));

@@ -35,6 +35,17 @@ export class Redis {
     await ready(this.#child, "redis-server", () => answers(this.port));
   }
 
+  /** Gives it commands as a person would type them, one after the other; throws what it refuses. */
+  async say(...lines) {
+    const socket = connect(this.port, "127.0.0.1");
+    const words = [...(this.password ? [`AUTH ${this.password}`] : []), ...lines, "QUIT"];
+    socket.end(words.map((line) => `${line}\r\n`).join(""));
+    const answers = (await socket.toArray()).join("");
+    const refused = answers.split("\r\n").find((line) => line.startsWith("-"));
+    if (refused) throw new Error(`${lines.join("; ")}: ${refused}`);
+    return answers;
+  }
+
   kill() {
     return this.#child.end("SIGKILL");
   }

@@ -34,10 +34,10 @@ pub struct Problem {
     pub outcome: Outcome,
     /// What the target of an action is now, where it is not as it was shown.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub now: Option<String>,
+    pub now: Option<Box<str>>,
     /// The id of the action in the record, where it was tried.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub audit: Option<String>,
+    pub audit: Option<Box<str>>,
 }
 
 #[cfg(feature = "ssr")]

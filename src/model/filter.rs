@@ -338,7 +338,10 @@ fn span(text: &str) -> Result<u64, BadFilter> {
 }
 
 fn told(ms: u64) -> String {
-    let (unit, size) = UNITS.into_iter().find(|(_, size)| ms % size == 0).unwrap_or(("ms", 1));
+    let (unit, size) = UNITS
+        .into_iter()
+        .find(|(_, size)| ms.is_multiple_of(*size))
+        .unwrap_or(("ms", 1));
     format!("{}{unit}", ms / size)
 }
 

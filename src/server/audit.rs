@@ -67,10 +67,14 @@ impl Audit {
     /// with each of them.
     #[must_use]
     pub fn open(file: &Path) -> Self {
+        Self::open_with(file, journal::ROTATE)
+    }
+
+    fn open_with(file: &Path, rotate: u64) -> Self {
         let index = Arc::<Mutex<Index>>::default();
         Self {
             file: file.to_path_buf(),
-            journal: Journal::open(file, index.clone()),
+            journal: Journal::open(file, index.clone(), rotate),
             index,
         }
     }
@@ -98,7 +102,7 @@ impl Audit {
     /// A sentence that says why it could not be; then nothing may be done.
     pub async fn intend(&self, record: &Arc<Record>) -> Result<(), String> {
         self.journal.append(record, true).await?;
-        lock(&self.index).intend(record.clone());
+        lock(&self.index).intend(record);
         Ok(())
     }
 

@@ -172,7 +172,7 @@ fn start(config: Config, tasks: &TaskTracker, stop: &CancellationToken) -> App {
         collector.start(tasks, stop);
         collectors.push((store.id.clone(), collector));
     }
-    App::new(config, board, collectors, stop.clone(), tasks.clone())
+    App::new(config, board, collectors, stop.clone(), tasks)
 }
 
 /// Asks `/readyz` of the server that this configuration would start.

@@ -39,11 +39,11 @@ impl App {
         board: Arc<Board>,
         collectors: Vec<(String, Arc<Collector>)>,
         stop: CancellationToken,
-        tasks: TaskTracker,
+        tasks: &TaskTracker,
     ) -> Self {
         let folder = config.audit_file.with_file_name("operations");
         let desk = Desk::new(&config, tasks.clone());
-        let operations = Operations::open(&folder, collectors.iter().cloned(), desk.audit().clone(), &tasks, &stop);
+        let operations = Operations::open(&folder, collectors.iter().cloned(), desk.audit().clone(), tasks, &stop);
         let operations = operations.map_err(|error| {
             let why = format!("operations cannot be kept in {}: {error}", folder.display());
             tracing::error!("{why}");

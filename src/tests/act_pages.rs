@@ -84,16 +84,21 @@ async fn a_retry_asks_nothing_and_its_page_tells_what_became_of_it() {
     let page = drover.get(&path).await.body;
     assert!(page.contains(">Retry</button>"), "{page}");
     let retry = filled(&page, "retry", &[]);
+    let removal = drover.get(&format!("{path}/act?action=remove")).await.body;
     let told = follow(&drover, &send(&drover, &format!("{path}/act"), &retry).await).await;
     assert_eq!(told.status, 200);
     assert!(told.body.contains("class=\"asked done\""), "{}", told.body);
     assert!(told.body.contains("Read since: it is waiting."), "{}", told.body);
     assert!(!told.body.contains(">Retry</button>"), "a waiting job is not retried");
-    assert_eq!(oracle.ids("q", "wait", true).await, [id.clone()]);
-    // The old page again, from another tab: the job is not as it was shown.
+    assert_eq!(oracle.ids("q", "waiting", true).await, std::slice::from_ref(&id));
+    // The same again, from another tab: it had been done.
     let told = follow(&drover, &send(&drover, &format!("{path}/act"), &retry).await).await;
+    assert!(told.body.contains("It had been done before"), "{}", told.body);
+    // And a form that was opened before: the job is not as it was shown.
+    let remove = filled(&removal, "remove", &[]);
+    let told = follow(&drover, &send(&drover, &format!("{path}/act"), &remove).await).await;
     assert!(
-        told.body.contains("class=\"asked none\"") && told.body.contains("not as it was shown"),
+        told.body.contains("class=\"asked not-done\"") && told.body.contains("not as it was shown"),
         "{}",
         told.body
     );
@@ -156,6 +161,33 @@ async fn a_form_with_a_mistake_comes_back_as_it_was_filled_in() {
         "{entry}"
     );
     assert!(!entry["sentence"].as_str().unwrap().contains("other data"), "{entry}");
+}
+
+#[tokio::test]
+async fn what_stands_in_a_text_area_stays_in_it() {
+    let (_redis, mut oracle, drover, _) = board(&[]).await;
+    let evil = "</textarea><img src=x onerror=alert(1)>&lt;";
+    let id = oracle
+        .add("q", evil, json!({"a": evil}), json!({"delay": 1_000_000}))
+        .await;
+    let path = format!("/queues/redis/bull:q/jobs/{id}");
+    for page in [
+        format!("{path}/act?action=edit_data"),
+        format!("{path}/act?action=remove"),
+        path,
+    ] {
+        let page = drover.get(&page).await;
+        assert_eq!(page.status, 200);
+        assert!(!page.body.contains("<img"), "{}", page.body);
+    }
+    let form = drover
+        .get(&format!("/queues/redis/bull:q/jobs/{id}/act?action=edit_data"))
+        .await
+        .body;
+    assert!(
+        form.contains("&lt;/textarea&gt;&lt;img src=x onerror=alert(1)&gt;&amp;lt;"),
+        "{form}"
+    );
 }
 
 #[tokio::test]
@@ -231,4 +263,100 @@ async fn the_record_has_a_page_with_filters_and_a_way_to_older_entries() {
     let page = drover.get(&of_job).await.body;
     assert!(page.contains("“try 0.”") && !page.contains("“try 52.”"), "{page}");
     assert_eq!(drover.get("/audit?queue=nothing").await.status, 400);
+}
+
+#[tokio::test]
+async fn a_form_that_is_sent_twice_adds_one_job() {
+    let (_redis, mut oracle, drover, _) = board(&[]).await;
+    let path = "/queues/redis/bull:q/act";
+    let form = drover.get(&format!("{path}?action=add")).await.body;
+    let typed = [
+        ("name", "mail"),
+        ("data", "{\r\n \"a\": 1 }"),
+        ("delay_s", "3600"),
+        ("priority", ""),
+        ("options", ""),
+    ];
+    let add = filled(&form, "add", &typed);
+    let first = send(&drover, path, &add).await;
+    let second = send(&drover, path, &add).await;
+    assert_eq!(first.status, 303, "{}", first.body);
+    assert_eq!(first.header("location"), second.header("location"));
+    let page = follow(&drover, &first).await;
+    assert!(
+        page.body.contains("delayed") && page.body.contains(">Run now</button>"),
+        "{}",
+        page.body
+    );
+    assert_eq!(oracle.ids("q", "delayed", true).await.len(), 1);
+    assert_eq!(drover.audit("").await.len(), 1);
+    let wrong = send(
+        &drover,
+        path,
+        &filled(&form, "add", &[("name", "mail"), ("data", "1"), ("attempts", "many")]),
+    )
+    .await;
+    assert_eq!(wrong.status, 422);
+    assert!(
+        wrong.body.contains("no whole number") && wrong.body.contains("value=\"many\""),
+        "{}",
+        wrong.body
+    );
+}
+
+#[tokio::test]
+async fn a_schedule_is_added_run_and_removed() {
+    let (_redis, mut oracle, drover, _) = board(&[]).await;
+    let path = "/queues/redis/bull:q/act";
+    let form = drover.get(&format!("{path}?action=schedule")).await.body;
+    let typed = [
+        ("schedule_key", "daily/1"),
+        ("name", "report"),
+        ("every_s", "3600"),
+        ("data", "{}"),
+    ];
+    let nameless = send(&drover, path, &filled(&form, "schedule", &typed[1..])).await;
+    assert_eq!(nameless.status, 422, "{}", nameless.body);
+    let page = follow(&drover, &send(&drover, path, &filled(&form, "schedule", &typed)).await).await;
+    assert!(
+        page.body.contains("Save schedule daily/1 of queue q in redis"),
+        "{}",
+        page.body
+    );
+    let run = filled(&page.body, "run", &[]);
+    let sent_to = page
+        .body
+        .split("action=\"")
+        .skip(1)
+        .map(|part| part.split('"').next().unwrap());
+    let act = sent_to.into_iter().find(|address| address.contains("daily")).unwrap();
+    let act = act
+        .replace("&amp;", "&")
+        .strip_prefix("/admin/queues")
+        .unwrap()
+        .to_owned();
+    let before = oracle.counts("q").await;
+    let page = follow(&drover, &send(&drover, &act, &run).await).await;
+    assert!(page.body.contains("Add a job from schedule daily/1"), "{}", page.body);
+    follow(&drover, &send(&drover, &act, &run).await).await;
+    let after = oracle.counts("q").await;
+    assert_eq!(
+        after["waiting"].as_u64().unwrap() - before["waiting"].as_u64().unwrap(),
+        1,
+        "run once: {before} {after}"
+    );
+    let joint = if act.contains('?') { '&' } else { '?' };
+    let form = drover.get(&format!("{act}{joint}action=remove")).await.body;
+    assert!(
+        form.contains("Remove schedule daily/1 of queue q in redis for ever, with its next job."),
+        "{form}"
+    );
+    follow(&drover, &send(&drover, &act, &filled(&form, "remove", &[])).await).await;
+    let words: Vec<_> = drover
+        .audit("")
+        .await
+        .iter()
+        .map(|e| format!("{} {}", e["action"], e["result"]).replace('"', ""))
+        .collect();
+    assert_eq!(words, ["remove done", "run done", "upsert done"]);
 }

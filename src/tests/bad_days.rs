@@ -113,7 +113,8 @@ async fn jobs_whose_records_were_evicted_are_rows_that_say_so() {
         .json();
     // The job of which nothing is left says so, and so does none that is there: what was evicted does not come back.
     let rows = answer["rows"].as_array().unwrap();
-    let row = rows.iter().find(|row| row["id"] == missing.to_string());
+    let missing_id = missing.to_string();
+    let row = rows.iter().find(|row| row["id"].as_str() == Some(missing_id.as_str()));
     assert!(row.is_some_and(|row| row["problem"].is_string()), "{row:?}");
     for row in rows.iter().filter(|row| row["problem"].is_string()) {
         let key = format!("bull:q:{}", row["id"].as_str().unwrap());

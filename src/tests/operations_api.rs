@@ -332,11 +332,7 @@ async fn a_form_leads_from_a_filter_to_an_operation_that_can_be_paused_and_ended
 async fn ticked_jobs_are_removed_and_those_that_have_changed_are_left_alone() {
     let (_redis, mut oracle, drover) = failed(3).await;
     let list = drover.get("/queues/redis/bull:mail?state=failed").await.body;
-    let boxes: Vec<&str> = list
-        .split("type=\"checkbox\"")
-        .skip(1)
-        .map(|rest| hidden_value(rest))
-        .collect();
+    let boxes: Vec<&str> = list.split("type=\"checkbox\"").skip(1).map(hidden_value).collect();
     assert_eq!(boxes.len(), 4, "{list}");
     let ids = oracle.ids(QUEUE, "failed", false).await;
     let form = [("ticked", "redis/bull:mail"), ("state", "failed"), ("action", "remove")];

@@ -45,7 +45,7 @@ impl Index {
     pub(super) fn read(&mut self, record: Record) {
         match record.phase {
             Phase::Intent => {
-                self.intend(Arc::new(record));
+                self.intend(&Arc::new(record));
                 if let Some(last) = self.entries.back() {
                     let (id, key) = (last.record.id.clone(), last.record.idempotency.clone());
                     self.note(&id, key.as_ref(), &Became::Lost);
@@ -58,7 +58,7 @@ impl Index {
         }
     }
 
-    pub(super) fn intend(&mut self, record: Arc<Record>) {
+    pub(super) fn intend(&mut self, record: &Arc<Record>) {
         let entry = Entry {
             record: record.clone(),
             became: Became::Asked,

@@ -18,7 +18,7 @@ use std::time::Duration;
 use tokio::sync::oneshot;
 
 /// A file of this size is put aside.
-const ROTATE: u64 = 8 * 1024 * 1024;
+pub(super) const ROTATE: u64 = 8 * 1024 * 1024;
 
 /// How much of older files is read at the start.
 const READ_BACK: u64 = 16 * 1024 * 1024;
@@ -46,15 +46,16 @@ pub(super) struct Journal {
 }
 
 impl Journal {
-    /// Opens the file, reads its newest part into the index, and starts the thread that writes.
-    pub(super) fn open(file: &Path, index: Arc<Mutex<Index>>) -> Self {
+    /// Opens the file, reads its newest part into the index, and starts the thread that writes. A file of `rotate`
+    /// bytes is put aside.
+    pub(super) fn open(file: &Path, index: Arc<Mutex<Index>>, rotate: u64) -> Self {
         let (lines, inbox) = mpsc::channel();
         let trouble = Trouble::default();
         let mut writer = Writer {
             path: file.to_path_buf(),
             index,
             open: None,
-            rotate: ROTATE,
+            rotate,
             trouble: trouble.clone(),
         };
         if let Err(why) = writer.ready() {
@@ -200,8 +201,13 @@ impl Writer {
     /// Renames the full file after the moment; the next one begins empty.
     fn put_aside(&self) -> io::Result<()> {
         let stem = self.path.file_stem().unwrap_or_default().to_string_lossy();
-        let name = format!("{stem}-{:013}.ndjson", now());
-        fs::rename(&self.path, self.path.with_file_name(name))
+        let named = |at: i64| self.path.with_file_name(format!("{stem}-{at:013}.ndjson"));
+        let mut at = now();
+        // A clock that was set back must not put one file in the place of another.
+        while named(at).exists() {
+            at += 1;
+        }
+        fs::rename(&self.path, named(at))
     }
 
     /// The files that were put aside, the newest first.
@@ -215,7 +221,7 @@ impl Writer {
             moment.is_some_and(|moment| moment.len() == 13 && moment.bytes().all(|b| b.is_ascii_digit()))
         };
         let folder = self.path.parent().filter(|folder| !folder.as_os_str().is_empty());
-        let Ok(entries) = fs::read_dir(folder.unwrap_or(Path::new("."))) else {
+        let Ok(entries) = fs::read_dir(folder.unwrap_or_else(|| Path::new("."))) else {
             return vec![];
         };
         let mut paths: Vec<PathBuf> = entries
@@ -292,7 +298,7 @@ fn open_file(path: &Path, lock: File) -> io::Result<Open> {
         // The name of a new file is part of its folder.
         file.sync_all()?;
         let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty());
-        File::open(folder.unwrap_or(Path::new(".")))?.sync_all()?;
+        File::open(folder.unwrap_or_else(|| Path::new(".")))?.sync_all()?;
     }
     Ok(Open {
         file,

@@ -151,6 +151,62 @@ async fn a_file_that_was_moved_away_is_begun_anew() {
 }
 
 #[tokio::test]
+async fn a_large_file_is_put_aside_and_read_again_at_the_start() {
+    let dir = tempfile::tempdir().unwrap();
+    let file = dir.path().join("audit.ndjson");
+    let audit = Audit::open_with(&file, 1_000);
+    let key = Key::new("anonymous", "k", &[]);
+    for n in 0..9 {
+        let key = (n == 0).then(|| key.clone());
+        let asked = record("retry", "bull:q", Some(&n.to_string()), key);
+        audit.intend(&asked).await.unwrap();
+        audit.conclude(&asked, done()).await;
+    }
+    drop(audit);
+    let names: Vec<String> = fs::read_dir(dir.path())
+        .unwrap()
+        .map(|entry| entry.unwrap().file_name().into_string().unwrap())
+        .collect();
+    assert!(
+        names.iter().filter(|name| name.starts_with("audit-")).count() > 2,
+        "{names:?}"
+    );
+    let lines: usize = names
+        .iter()
+        .map(|name| fs::read_to_string(dir.path().join(name)).unwrap().lines().count())
+        .sum();
+    assert_eq!(lines, 18, "no line is lost");
+    let audit = reopened(&file).await;
+    assert_eq!(words(&audit, &AuditFilter::default()), ["retry done"; 9]);
+    assert!(matches!(audit.claim(&key), Claim::Again(..)), "a key outlives its file");
+}
+
+#[tokio::test]
+async fn a_hundred_actions_at_once_are_all_on_the_disk() {
+    let dir = tempfile::tempdir().unwrap();
+    let file = dir.path().join("audit.ndjson");
+    let audit = Arc::new(Audit::open(&file));
+    let asking = (0..100).map(|n| {
+        let audit = audit.clone();
+        async move {
+            audit
+                .intend(&record("retry", "bull:q", Some(&n.to_string()), None))
+                .await
+        }
+    });
+    for written in futures::future::join_all(asking).await {
+        written.unwrap();
+    }
+    let text = fs::read_to_string(&file).unwrap();
+    assert_eq!(
+        text.lines()
+            .filter(|line| serde_json::from_str::<Record>(line).is_ok())
+            .count(),
+        100
+    );
+}
+
+#[tokio::test]
 async fn a_key_stands_for_one_request() {
     let dir = tempfile::tempdir().unwrap();
     let audit = Audit::open(&dir.path().join("audit.ndjson"));

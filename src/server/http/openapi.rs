@@ -143,7 +143,7 @@ fn describe() -> Value {
             "operationId": name(&format!("get{path}")),
             "summary": summary,
             "parameters": parameters_of(path, parameters),
-            "responses": responses(content, &failure),
+            "responses": responses(&content, &failure),
         });
         add(&mut paths, path, "get", operation);
     }
@@ -159,6 +159,7 @@ fn describe() -> Value {
                 "add" => format!("{QUEUE}/jobs"),
                 word => format!("{base}/{word}"),
             };
+            let done = json!({"application/json": {"schema": acted}});
             let mut parameters = parameters_of(&path, &[]);
             parameters.extend(headers());
             let operation = json!({
@@ -166,7 +167,7 @@ fn describe() -> Value {
                 "summary": body["description"],
                 "parameters": parameters,
                 "requestBody": {"required": true, "content": {"application/json": {"schema": body}}},
-                "responses": responses(json!({"application/json": {"schema": acted}}), &failure),
+                "responses": responses(&done, &failure),
             });
             add(&mut paths, &path, "post", operation);
         }
@@ -195,7 +196,7 @@ fn describe_operations(paths: &mut Map<String, Value>, answers: &mut SchemaGener
     // Beside what is described come the action's own fields.
     order["description"] =
         "The action with its own fields, and which jobs: `filter` or `jobs`; or the `token` of a preview.".into();
-    let mut told = responses(of_preview.clone(), failure);
+    let mut told = responses(&of_preview, failure);
     told["202"] = json!({"description": "Started; Location is the operation", "content": of_operation});
     let operation = json!({
         "operationId": "post_operations",
@@ -216,7 +217,7 @@ fn describe_operations(paths: &mut Map<String, Value>, answers: &mut SchemaGener
             "operationId": name(&format!("post{path}")),
             "summary": about,
             "parameters": parameters_of(&path, &[]),
-            "responses": responses(content.clone(), failure),
+            "responses": responses(content, failure),
         });
         add(paths, &path, "post", operation);
     }
@@ -261,7 +262,7 @@ fn headers() -> Vec<Value> {
     ]
 }
 
-fn responses(content: Value, failure: &Value) -> Value {
+fn responses(content: &Value, failure: &Value) -> Value {
     json!({
         "200": {"description": "Done, or what was asked for", "content": content},
         "default": {

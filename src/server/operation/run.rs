@@ -315,12 +315,13 @@ impl Run {
         self.wanted.send_replace(wanted);
         match (state, wanted) {
             // Before its turn nobody else would say so.
-            (OperationState::Queued, Wanted::Cancel) => self.end(OperationState::Cancelled, String::new()).await,
+            (OperationState::Queued | OperationState::Paused, Wanted::Cancel) => {
+                self.end(OperationState::Cancelled, String::new()).await;
+            }
             (OperationState::Queued, Wanted::Pause) => self.stand(OperationState::Paused, String::new()).await,
             (OperationState::Paused, Wanted::Work) if self.progress().standing.started.is_none() => {
                 self.stand(OperationState::Queued, String::new()).await;
             }
-            (OperationState::Paused, Wanted::Cancel) => self.end(OperationState::Cancelled, String::new()).await,
             _ => {}
         }
     }

@@ -53,6 +53,7 @@ pub struct Ask {
 
 /// What became of it.
 #[derive(Clone, Debug, PartialEq)]
+#[expect(clippy::large_enum_variant, reason = "one value per request")]
 pub enum Told {
     /// Nothing was done, as asked.
     WouldBe(DryRunAnswer),

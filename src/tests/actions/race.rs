@@ -64,3 +64,68 @@ async fn exactly_one_of_two_wins(family: Of) {
     assert_eq!(retried + removed, ROUNDS);
     bench.is_whole();
 }
+
+on!(nothing_is_lost_while_somebody_pauses_and_resumes: bull bullmq_3 bullmq_4 bullmq_5 bullmq_6);
+async fn nothing_is_lost_while_somebody_pauses_and_resumes(family: Of) {
+    const JOBS: usize = 400;
+    let mut bench = Bench::of(family).await;
+    let jobs = json!({"count": JOBS, "data": family.failing_once()});
+    bench.oracle.ask("addMany", "q", jobs).await;
+    bench
+        .oracle
+        .ask("startWorker", "q", json!({"workerId": "w", "concurrency": 20}))
+        .await;
+    bench
+        .oracle
+        .ask(
+            "waitUntil",
+            "q",
+            json!({"state": "failed", "count": JOBS, "timeoutMs": 60000}),
+        )
+        .await;
+    bench.rest().await;
+    let queue = QueueId::from("bull:q");
+    let ids = bench.oracle.ids("q", "failed", true).await;
+    let adapter = bench.another().await;
+    let (mut done_, mut refused) = (0, 0);
+    let acting = async {
+        for id in ids {
+            let effect = adapter
+                .act(&queue, &[(id.clone(), Seen::default())], &retry())
+                .await
+                .unwrap()
+                .remove(0);
+            match effect {
+                Effect::Done { .. } => done_ += 1,
+                Effect::Refused { .. } => refused += 1,
+                other => panic!("{id}: {other:?}"),
+            }
+        }
+    };
+    let oracle = &mut bench.oracle;
+    let toggling = async {
+        for _ in 0..10_000 {
+            oracle.ask("pause", "q", json!({})).await;
+            oracle.ask("resume", "q", json!({})).await;
+        }
+    };
+    tokio::select! {
+        () = acting => {}
+        () = toggling => panic!("ten thousand pauses, and not done"),
+    }
+    // The old one may be in the middle of an answer.
+    bench.oracle = crate::support::oracle::Oracle::of(&bench.redis.url(), family.0).await;
+    bench.oracle.ask("resume", "q", json!({})).await;
+    bench.counts_are(json!({"waiting": done_, "failed": refused})).await;
+    assert!(done_ > JOBS / 2, "{done_} done, {refused} refused");
+    bench.work().await;
+    bench
+        .oracle
+        .ask(
+            "waitUntil",
+            "q",
+            json!({"state": "completed", "count": done_, "timeoutMs": 60000}),
+        )
+        .await;
+    bench.is_whole();
+}

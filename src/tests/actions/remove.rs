@@ -207,3 +207,48 @@ async fn bytes_that_are_no_text_are_an_id_too(family: Of) {
     let there: bool = redis::cmd("EXISTS").arg(&key).query(&mut connection).unwrap();
     assert!(!there);
 }
+
+on!(children_that_have_not_begun_are_removed: bullmq_5 bullmq_6);
+async fn children_that_have_not_begun_are_removed(family: Of) {
+    let mut bench = Bench::of(family).await;
+    let children: Vec<Value> = (0..3)
+        .map(|_| json!({"name": "child", "queueName": "q", "data": {"hold": true}}))
+        .collect();
+    let tree = json!({"name": "parent", "queueName": "parents", "data": {}, "children": children});
+    let tree = bench.oracle.ask("flow", "parents", json!({"tree": tree})).await;
+    let parent = tree["jobId"].as_str().unwrap();
+    bench.work().await;
+    bench.oracle.wait("q", "active", 1).await;
+    let act = async |bench: &Bench| {
+        let seen = drover::model::action::Seen::default();
+        bench
+            .act_on("bull:parents", parent, seen, JobAction::RemoveChildren)
+            .await
+    };
+    assert_eq!(act(&bench).await, done());
+    bench.counts_are(json!({"active": 1})).await;
+    assert_eq!(bench.oracle.job("parents", parent).await["state"], "waiting-children");
+    bench.oracle.ask("release", "q", json!({"all": true})).await;
+    bench.oracle.wait("parents", "waiting", 1).await;
+    let again = act(&bench).await;
+    assert!(matches!(again, Effect::Already { .. }), "{again:?}");
+}
+
+on!(a_child_that_the_library_would_not_find_is_left_alone: bullmq_4);
+async fn a_child_that_the_library_would_not_find_is_left_alone(family: Of) {
+    let mut bench = Bench::of(family).await;
+    bench.counts_are(json!({})).await;
+    let child = json!({"name": "child", "queueName": "q", "data": {}, "opts": {"jobId": "a:b"}});
+    let tree = json!({"name": "parent", "queueName": "q", "data": {}, "children": [child]});
+    let tree = bench.oracle.ask("flow", "q", json!({"tree": tree})).await;
+    let parent = tree["jobId"].as_str().unwrap();
+    let effect = bench.act(parent, JobAction::Remove { children: true }).await;
+    assert!(
+        matches!(&effect, Effect::Refused { reason } if reason.contains("a:b")),
+        "{effect:?}"
+    );
+    bench.counts_are(json!({"waiting": 1, "waiting_children": 1})).await;
+    assert_eq!(bench.act("a:b", remove()).await, done());
+    bench.becomes(parent, "waiting").await;
+    bench.is_whole();
+}

@@ -146,7 +146,8 @@ async fn ticked_jobs_of_several_queues_are_one_operation() {
         oracle.ids("a", "failed", true).await,
         oracle.ids("b", "failed", true).await,
     );
-    let job = |queue: &str, id: &str| json!({"store": "redis", "queue": format!("bull:{queue}"), "id": id, "seen": {"state": "failed"}});
+    let job =
+        |queue: &str, id: &str| json!({"queue": format!("redis/bull:{queue}"), "id": id, "seen": {"state": "failed"}});
     let body = json!({"action": "retry", "jobs": [job("a", &of_a[0]), job("b", &of_b[1])]});
     let answer = drover.post("/operations", &body).await;
     assert_eq!(answer.status, 202, "few ticked jobs need no preview: {}", answer.body);

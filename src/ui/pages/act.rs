@@ -10,8 +10,14 @@ use crate::model::format;
 use crate::ui::app::base;
 use leptos::prelude::*;
 
-/// The buttons of an offer. `send` is the complete address of its forms; `of` tells targets of one page apart.
+/// The buttons of an offer. `send` is the complete address of its forms; `of` tells targets of one page apart,
+/// and is empty where there is one.
 pub fn buttons(offer: &Offer, send: &str, of: &str) -> AnyView {
+    let fold = if of.is_empty() {
+        "What cannot be undone…"
+    } else {
+        "More…"
+    };
     let one = |offered: &Offered| {
         let (word, label) = (offered.word.clone(), offered.label.clone());
         if !offered.at_once {
@@ -34,7 +40,7 @@ pub fn buttons(offer: &Offer, send: &str, of: &str) -> AnyView {
     let danger: Vec<AnyView> = offer.danger.iter().map(one).collect();
     let safe = (!safe.is_empty()).then(|| view! { <div class="acts">{safe}</div> });
     let danger = (!danger.is_empty()).then(|| {
-        view! { <details class="danger"><summary>"Remove or end…"</summary><div class="acts">{danger}</div></details> }
+        view! { <details class="danger"><summary>{fold}</summary><div class="acts">{danger}</div></details> }
     });
     let refused = (!offer.refused.is_empty()).then(|| {
         let lines = offer
@@ -51,7 +57,7 @@ pub fn buttons(offer: &Offer, send: &str, of: &str) -> AnyView {
 pub fn result(entry: &AuditEntry, read: Option<String>) -> AnyView {
     let class = match entry.outcome {
         Outcome::Done => "asked done",
-        Outcome::None => "asked none",
+        Outcome::None => "asked not-done",
         Outcome::Partial | Outcome::Unknown => "asked unknown",
     };
     view! {
@@ -150,8 +156,15 @@ fn input(field: Field) -> AnyView {
     }
     let control = match field.kind {
         FieldKind::Area => view! {
-            // A browser takes the first line break of what stands in it for none.
-            <textarea id=id.clone() name=name rows="14" spellcheck="false" required=required aria-describedby=described>{format!("\n{value}")}</textarea>
+            <textarea
+                id=id.clone()
+                name=name
+                rows="14"
+                spellcheck="false"
+                required=required
+                aria-describedby=described
+                inner_html=area_text(&value)
+            ></textarea>
         }
         .into_any(),
         FieldKind::Number => view! {
@@ -164,4 +177,13 @@ fn input(field: Field) -> AnyView {
         .into_any(),
     };
     view! { <p class="field"><label for=id>{field.label}</label>{control}{hint}</p> }.into_any()
+}
+
+/// What stands in a text area, as markup: Leptos leaves its children as they are. A browser drops the first line
+/// break, so there is one too many.
+fn area_text(text: &str) -> String {
+    format!(
+        "\n{}",
+        text.replace('&', "&amp;").replace('<', "&lt;").replace('>', "&gt;")
+    )
 }

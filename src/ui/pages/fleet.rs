@@ -26,6 +26,20 @@ pub fn crumbs(base: &BasePath, here: &'static str, filter: &FleetFilter) -> AnyV
     .into_any()
 }
 
+/// The table of the page.
+pub fn table(class: &'static str, caption: &'static str, head: AnyView, rows: AnyView) -> AnyView {
+    view! {
+        <div class="scroll">
+            <table class=format!("fleet {class}") id="fleet">
+                <caption class="sr-only">{caption}</caption>
+                <thead><tr>{head}</tr></thead>
+                <tbody>{rows}</tbody>
+            </table>
+        </div>
+    }
+    .into_any()
+}
+
 /// Text to look for, and the queue the page is about. An ordinary form: it needs no JavaScript.
 pub fn filter_box(base: &BasePath, path: &'static str, filter: &FleetFilter, hint: &'static str) -> AnyView {
     let queue = filter.queue.as_ref().map(ToString::to_string);

@@ -1,80 +1,33 @@
 //! What runs when: what does not run as it should comes first, then what runs next.
 
 use super::act;
-use super::fleet::{address, crumbs, filter_box, store_trouble};
+use super::fleet::{address, crumbs, filter_box, store_trouble, table};
 use crate::base_path::{BasePath, schedule_act_path};
 use crate::model::Millis;
 use crate::model::form::Offer;
 use crate::model::format;
 use crate::model::job::cut;
 use crate::model::queue::QueueRef;
-use crate::model::schedule::{Iteration, LastRun, MoreSchedules, Schedule, ScheduleKind, SchedulesPage, Timetable};
+use crate::model::schedule::{Iteration, LastRun, MoreSchedules, Schedule, ScheduleKind, SchedulesPage};
 use crate::model::state::JobState;
 use crate::model::verdict::Level;
 use crate::model::worker::FleetFilter;
 use crate::ui::app::base;
-use crate::ui::components::{Due, StateMark, level_class};
-use crate::ui::live::Live;
+use crate::ui::components::{Ago, Due, StateMark, level_class};
 use leptos::prelude::*;
 
 /// Characters of an id or a pattern in a row; the whole is one hover away.
 const SHOWN: usize = 60;
 
-/// Which schedule: the queue and its id there.
-type Key = (QueueRef, String);
-
-/// A schedule's lines, which change in place.
-#[derive(Clone)]
-struct Line {
-    key: Key,
-    offer: Offer,
-    schedule: RwSignal<Schedule>,
-}
-
-/// What is on the page.
-#[derive(Clone, Copy)]
-struct Board {
-    lines: RwSignal<Vec<Line>>,
-    stores: RwSignal<Vec<Timetable>>,
-    /// What there is beyond the lines.
-    rest: RwSignal<Rest>,
-}
-
-/// What there is beyond the lines.
-#[derive(Clone, Debug, Default, PartialEq)]
-struct Rest {
-    total: u64,
-    read: u64,
-    unlisted: u64,
-    more: Vec<MoreSchedules>,
-}
-
-impl Rest {
-    fn of(page: &SchedulesPage) -> Self {
-        Self {
-            total: page.total,
-            read: page.read,
-            unlisted: page.unlisted,
-            more: page.more.clone(),
-        }
-    }
-}
-
 #[component]
+#[expect(clippy::needless_pass_by_value, reason = "a component owns what it shows")]
 pub fn SchedulesView(page: SchedulesPage, offers: Vec<(QueueRef, Offer)>) -> impl IntoView {
     let base = base();
     let filter = page.filter.clone();
-    let board = Board {
-        rest: RwSignal::new(Rest::of(&page)),
-        lines: RwSignal::new(
-            page.schedules
-                .into_iter()
-                .map(|schedule| line(schedule, &offers))
-                .collect(),
-        ),
-        stores: RwSignal::new(page.stores),
-    };
-    let filtered = !filter.is_empty();
+    let stores = page.stores.iter();
+    let troubles: Vec<_> = stores
+        .map(|s| store_trouble(&s.store, s.reach, s.trouble.as_deref(), "schedules"))
+        .collect();
     let mut refused: Vec<String> = offers.iter().flat_map(|(_, offer)| offer.refused.clone()).collect();
     refused.sort();
     refused.dedup();
@@ -86,62 +39,41 @@ pub fn SchedulesView(page: SchedulesPage, offers: Vec<(QueueRef, Offer)>) -> imp
         {last.map(|entry| act::result(entry, None))}
         {refused.into_iter().map(|why| view! { <p class="not-now">{why}</p> }).collect_view()}
     };
+    let head = view! {
+        <th scope="col">"Verdict"</th>
+        <th scope="col">"Schedule"</th>
+        <th scope="col">"Queue"</th>
+        <th scope="col">"Runs"</th>
+        <th scope="col">"Next run"</th>
+        <th scope="col">"Last run"</th>
+        <th scope="col" class="n" title="Jobs made so far, the next one included">"Made"</th>
+        <th scope="col">"Template"</th>
+        <th scope="col">"Actions"</th>
+    };
+    let rows = page.schedules.iter().map(|schedule| {
+        let offer = offers.iter().find(|(queue, _)| *queue == schedule.queue);
+        rows(schedule, offer.map(|(_, offer)| offer.clone()).unwrap_or_default())
+    });
+    let rows = rows.collect_view();
     view! {
         {crumbs(&base, "Schedules", &filter)}
         <header class="head">
             <h1>"Schedules"</h1>
-            <p class="sums">{move || board.sums()}</p>
+            <p class="sums">{sums(&page)}</p>
         </header>
-        {move || {
-            board
-                .stores
-                .get()
-                .into_iter()
-                .map(|s| store_trouble(&s.store, s.reach, s.trouble.as_deref(), "schedules"))
-                .collect_view()
-        }}
+        {troubles}
         <div class="fleet-bar">
             {filter_box(&base, "/schedules", &filter, "Schedule, job name or queue")}
         </div>
         {said}
-        {move || {
-            board.lines.with(Vec::is_empty).then(|| view! { <p class="empty">{nothing(filtered)}</p> })
+        {if page.schedules.is_empty() {
+            view! { <p class="empty">{nothing(!filter.is_empty())}</p> }.into_any()
+        } else {
+            table("schedules", "Schedules, those in trouble first, then by next run", head.into_any(), rows.into_any())
         }}
-        <div class="scroll">
-            <table class="fleet schedules" id="fleet" class:none=move || board.lines.with(Vec::is_empty)>
-                <caption class="sr-only">"Schedules, those in trouble first, then by next run"</caption>
-                <thead>
-                    <tr>
-                        <th scope="col">"Verdict"</th>
-                        <th scope="col">"Schedule"</th>
-                        <th scope="col">"Queue"</th>
-                        <th scope="col">"Runs"</th>
-                        <th scope="col">"Next run"</th>
-                        <th scope="col">"Last run"</th>
-                        <th scope="col" class="n" title="Jobs made so far, the next one included">"Made"</th>
-                        <th scope="col">"Template"</th>
-                        <th scope="col">"Actions"</th>
-                    </tr>
-                </thead>
-                <tbody>
-                    <For each=move || board.lines.get() key=|line| line.key.clone() let:line>
-                        <Rows line/>
-                    </For>
-                </tbody>
-            </table>
-        </div>
-        <More rest=board.rest/>
+        {more(&base, &page)}
     }
     .into_any()
-}
-
-fn line(schedule: Schedule, offers: &[(QueueRef, Offer)]) -> Line {
-    let offer = offers.iter().find(|(queue, _)| *queue == schedule.queue);
-    Line {
-        offer: offer.map(|(_, offer)| offer.clone()).unwrap_or_default(),
-        key: (schedule.queue.clone(), schedule.id.clone()),
-        schedule: RwSignal::new(schedule),
-    }
 }
 
 const fn nothing(filtered: bool) -> &'static str {
@@ -152,107 +84,81 @@ const fn nothing(filtered: bool) -> &'static str {
     }
 }
 
-impl Board {
-    fn sums(self) -> String {
-        let total = self.rest.with(|rest| rest.total);
-        let (shown, bad) = self.lines.with(|lines| {
-            let bad = |line: &&Line| {
-                line.schedule
-                    .with(|s| matches!(s.verdict.level, Level::Bad | Level::Watch))
-            };
-            (lines.len() as u64, lines.iter().filter(bad).count())
-        });
-        let of = if shown == total {
-            String::new()
-        } else {
-            format!(" of {}", format::count(total))
-        };
-        let plural = if total == 1 { "" } else { "s" };
-        let trouble = match bad {
-            0 => String::new(),
-            1 => ", one needs somebody".to_owned(),
-            n => format!(", {n} need somebody"),
-        };
-        format!("{}{of} schedule{plural}{trouble}", format::count(shown))
-    }
+fn sums(page: &SchedulesPage) -> String {
+    let shown = page.schedules.len() as u64;
+    let of = if shown == page.total {
+        String::new()
+    } else {
+        format!(" of {}", format::count(page.total))
+    };
+    let plural = if page.total == 1 { "" } else { "s" };
+    let trouble = match page
+        .schedules
+        .iter()
+        .filter(|schedule| needs_somebody(schedule))
+        .count()
+    {
+        0 => String::new(),
+        1 => ", one needs somebody".to_owned(),
+        n => format!(", {n} need somebody"),
+    };
+    format!("{}{of} schedule{plural}{trouble}", format::count(shown))
+}
+
+const fn needs_somebody(schedule: &Schedule) -> bool {
+    matches!(schedule.verdict.level, Level::Bad | Level::Watch)
 }
 
 /// A schedule, and under it what is the matter.
-#[component]
-fn Rows(line: Line) -> impl IntoView {
+fn rows(schedule: &Schedule, offer: Offer) -> AnyView {
     let base = base();
-    let schedule = line.schedule;
-    let first = schedule.get_untracked();
-    let queue = line.key.0.clone();
-    let act = actions(&base, &line);
-    let (id, kind) = (format::visible(&first.id), first.kind.label());
+    let queue = &schedule.queue;
+    let (id, kind) = (format::visible(&schedule.id), schedule.kind.label());
     let whole = format!("{kind} {id}");
     // A repeatable's id is all its options in a row: the name of its jobs says more. A scheduler's job name
     // is news only where it is not the id.
-    let (shown, named) = match (first.kind, first.name.as_deref().map(format::visible)) {
+    let (shown, named) = match (schedule.kind, schedule.name.as_deref().map(format::visible)) {
         (ScheduleKind::Repeatable, Some(name)) => (name, None),
         (_, name) => {
             let named = name.filter(|name| *name != id).map(|name| cut(&name, SHOWN));
             (id, named)
         }
     };
-    let words = move || schedule.with(|s| format::visible(&s.words));
-    let pattern = move || {
-        schedule.with(|s| {
-            let pattern = s
-                .pattern
-                .as_deref()
-                .map(|pattern| format!("{} ", format::visible(pattern)));
-            pattern.unwrap_or_default() + kind
-        })
-    };
-    let reason = move || schedule.with(|s| s.verdict.reason.clone());
-    let jobs = (base.clone(), queue.clone());
-    let past = jobs.clone();
-    let row = format!("{} {}", line.key.0, line.key.1);
-    let why = format!("{row} why");
+    let pattern = schedule
+        .pattern
+        .as_deref()
+        .map(|pattern| format!("{} ", format::visible(pattern)));
+    let pattern = pattern.unwrap_or_default() + kind;
+    let (level, reason) = (schedule.verdict.level, schedule.verdict.reason.clone());
+    let row = format!("{queue} {}", schedule.id);
+    let why = (!reason.is_empty()).then(|| {
+        let why = format!("{row} why");
+        view! { <tr class="why" data-id=why><td></td><td colspan="8" class:sentence=needs_somebody(schedule)>{reason}</td></tr> }
+    });
     view! {
-        <tr class="crew" data-id=row class:loud=move || schedule.with(|s| s.verdict.level == Level::Bad)>
-            <td class="v">
-                <span class=move || level_class(schedule.with(|s| s.verdict.level))>
-                    {move || schedule.with(|s| s.verdict.level.word())}
-                </span>
-            </td>
+        <tr class="crew" data-id=row class:loud=level == Level::Bad>
+            <td class="v"><span class=level_class(level)>{level.word()}</span></td>
             <th scope="row" class="name" title=whole>{cut(&shown, SHOWN)}" "<small>{named}</small></th>
             <td class="of" data-l="queue">
-                <a href=base.queue(&queue) data-row="">{format::visible(&first.queue_name)}</a>" "<small>{queue.store.clone()}</small>
+                <a href=base.queue(queue) data-row="">{format::visible(&schedule.queue_name)}</a>" "<small>{queue.store.clone()}</small>
             </td>
-            <td class="when" title=pattern>{words}" "<small>{move || schedule.with(ends)}</small></td>
-            <td class="next" data-l="next">
-                {move || schedule.with(|s| next(s, &jobs.0, &jobs.1))}
-            </td>
-            <td class="last" data-l="last">
-                {move || schedule.with(|s| last(&s.last, &past.0, &past.1))}
-            </td>
-            <td class="n" data-l="made">{move || schedule.with(made)}</td>
-            <td class="template">
-                {move || schedule.with(template)}
-            </td>
-            <td class="can">{act}</td>
+            <td class="when" title=pattern>{format::visible(&schedule.words)}" "<small>{ends(schedule)}</small></td>
+            <td class="next" data-l="next">{next(schedule, &base, queue)}</td>
+            <td class="last" data-l="last">{last(&schedule.last, &base, queue)}</td>
+            <td class="n" data-l="made">{made(schedule)}</td>
+            <td class="template">{template(schedule)}</td>
+            <td class="can">{actions(&base, schedule, offer)}</td>
         </tr>
-        {move || {
-            let reason = reason();
-            (!reason.is_empty())
-                .then(|| {
-                    let loud = schedule.with(|s| matches!(s.verdict.level, Level::Bad | Level::Watch));
-                    view! { <tr class="why" data-id=why.clone()><td></td><td colspan="8" class:sentence=loud>{reason}</td></tr> }
-                })
-        }}
+        {why}
     }
     .into_any()
 }
 
 /// What can be done to it; why nothing can is said once, above the table.
-fn actions(base: &BasePath, line: &Line) -> AnyView {
-    let (queue, id) = &line.key;
-    let mut offer = line.offer.clone();
+fn actions(base: &BasePath, schedule: &Schedule, mut offer: Offer) -> AnyView {
     offer.refused.clear();
-    act::buttons(&offer, &base.href(&schedule_act_path(queue, id)), id)
+    let to = base.href(&schedule_act_path(&schedule.queue, &schedule.id));
+    act::buttons(&offer, &to, &schedule.id)
 }
 
 fn ends(schedule: &Schedule) -> String {
@@ -306,7 +212,6 @@ fn next(schedule: &Schedule, base: &BasePath, queue: &QueueRef) -> AnyView {
 }
 
 fn last(last: &LastRun, base: &BasePath, queue: &QueueRef) -> AnyView {
-    let live = expect_context::<Live>();
     match last {
         LastRun::None => view! { <span class="dim">"none yet"</span> }.into_any(),
         LastRun::Kept(Iteration {
@@ -317,27 +222,17 @@ fn last(last: &LastRun, base: &BasePath, queue: &QueueRef) -> AnyView {
             finished,
         }) => {
             let moment = finished.or(*begun).unwrap_or(*at);
-            let href = base.job(queue, id);
-            view! {
-                <a href=href title=move || live.both_moments(moment)>
-                    {match state {
-                        Some(state) => view! { <StateMark state=*state/> }.into_any(),
-                        None => view! { "not begun" }.into_any(),
-                    }}
-                </a>
-                " "
-                <small>{move || format!("{} ago", format::span(live.now.get() - moment))}</small>
-            }
-            .into_any()
+            let state = match state {
+                Some(state) => view! { <StateMark state=*state/> }.into_any(),
+                None => view! { "not begun" }.into_any(),
+            };
+            view! { <a href=base.job(queue, id)>{state}</a>" "<small><Ago at=Some(moment)/></small> }.into_any()
         }
         LastRun::Removed { about } => {
-            let about = *about;
+            let about = about.map(|at| view! { "about "<Ago at=Some(at)/>"; " });
             view! {
                 <span class="dim" title="Retention removed the job after it finished. The time is when the next job was made: when that run began, unless the schedule was saved again since.">
-                    {move || match about {
-                        Some(at) => format!("about {} ago; not known: removed by retention", format::span(live.now.get() - at)),
-                        None => "not known: removed by retention".to_owned(),
-                    }}
+                    {about}"not known: removed by retention"
                 </span>
             }
             .into_any()
@@ -360,36 +255,32 @@ fn template(schedule: &Schedule) -> AnyView {
 }
 
 /// What is not on the page.
-#[component]
-fn More(rest: RwSignal<Rest>) -> impl IntoView {
-    let base = base();
-    move || {
-        rest.with(|rest| {
-            let unlisted = (rest.unlisted > 0)
-                .then(|| view! { <p class="note">{format!("{} more match; they run later. Filter to see them.", format::count(rest.unlisted))}</p> });
-            let more = (!rest.more.is_empty()).then(|| {
-                let queues = rest
-                    .more
-                    .iter()
-                    .take(20)
-                    .map(|more| {
-                        let filter = FleetFilter { q: String::new(), queue: Some(more.queue.clone()) };
-                        view! {
-                            <li>
-                                <a href=address(&base, "/schedules", &filter)>{format::visible(&more.name)}</a>
-                                {format!(": {} more", format::count(more.unread))}
-                            </li>
-                        }
-                    })
-                    .collect_view();
-                view! {
-                    <div class="note">
-                        <p>{format!("Of {} schedules the {} that run next were read. Not read:", format::count(rest.total), format::count(rest.read))}</p>
-                        <ul>{queues}</ul>
-                    </div>
-                }
-            });
-            view! { {unlisted} {more} }.into_any()
-        })
-    }
+fn more(base: &BasePath, page: &SchedulesPage) -> AnyView {
+    let unlisted = (page.unlisted > 0).then(|| {
+        let count = format::count(page.unlisted);
+        view! { <p class="note">{format!("{count} more match; they run later. Filter to see them.")}</p> }
+    });
+    let unread = (!page.more.is_empty()).then(|| {
+        let queue = |more: &MoreSchedules| {
+            let filter = FleetFilter {
+                q: String::new(),
+                queue: Some(more.queue.clone()),
+            };
+            view! {
+                <li>
+                    <a href=address(base, "/schedules", &filter)>{format::visible(&more.name)}</a>
+                    {format!(": {} more", format::count(more.unread))}
+                </li>
+            }
+        };
+        let queues = page.more.iter().take(20).map(queue).collect_view();
+        let (total, read) = (format::count(page.total), format::count(page.read));
+        view! {
+            <div class="note">
+                <p>{format!("Of {total} schedules the {read} that run next were read. Not read:")}</p>
+                <ul>{queues}</ul>
+            </div>
+        }
+    });
+    view! { {unlisted} {unread} }.into_any()
 }

@@ -1,104 +1,59 @@
 //! Who works for which queue: nobody where somebody should comes first.
 
-use super::fleet::{address, crumbs, filter_box, store_trouble};
+use super::fleet::{address, crumbs, filter_box, store_trouble, table};
 use crate::base_path::queue_path;
 use crate::model::format;
 use crate::model::queue::QueueRef;
 use crate::model::verdict::Level;
-use crate::model::worker::{Crew, FleetFilter, NameCount, Roster, Standing, Worker, WorkersPage};
+use crate::model::worker::{Crew, FleetFilter, NameCount, Standing, Worker, WorkersPage};
 use crate::ui::app::base;
-use crate::ui::components::level_class;
+use crate::ui::components::{Ago, level_class};
 use crate::ui::live::Live;
 use leptos::prelude::*;
-
-/// A queue's lines, which change in place.
-#[derive(Clone)]
-struct Line {
-    key: QueueRef,
-    crew: RwSignal<Crew>,
-}
-
-/// What is on the page.
-#[derive(Clone, Copy)]
-struct Board {
-    lines: RwSignal<Vec<Line>>,
-    stores: RwSignal<Vec<Roster>>,
-    names: RwSignal<Vec<NameCount>>,
-    /// Workers shown, and all queues.
-    totals: RwSignal<(u32, u32)>,
-    detailed: RwSignal<bool>,
-}
 
 #[component]
 pub fn WorkersView(page: WorkersPage) -> impl IntoView {
     let base = base();
     let filter = page.filter.clone();
-    let board = Board {
-        lines: RwSignal::new(page.queues.into_iter().map(line).collect()),
-        stores: RwSignal::new(page.stores),
-        names: RwSignal::new(page.names),
-        totals: RwSignal::new((page.workers, page.queues_in_all)),
-        detailed: RwSignal::new(page.detailed),
+    let sums = sums(&page);
+    let nobody = page.queues.is_empty();
+    let stores = page.stores.iter();
+    let troubles: Vec<_> = stores
+        .map(|s| store_trouble(&s.store, s.reach, s.refused.as_deref(), "workers"))
+        .collect();
+    let head = view! {
+        <th scope="col">"Verdict"</th>
+        <th scope="col">"Queue and its workers"</th>
+        <th scope="col" class="n" title="Ready to be taken: waiting and prioritized">"Waiting"</th>
+        <th scope="col" class="n" title="By all workers of the queue together">"Active"</th>
+        <th scope="col" class="n">"Workers"</th>
+        <th scope="col">"Address"</th>
+        <th scope="col">"Connected"</th>
+        <th scope="col" title="A worker that is busy in every slot asks for nothing">"Last call"</th>
+        <th scope="col" title="What the command it blocks in tells">"Library"</th>
     };
-    let filtered = !filter.is_empty();
+    let rows = page.queues.iter().map(rows).collect_view();
     view! {
         {crumbs(&base, "Workers", &filter)}
         <header class="head">
             <h1>"Workers"</h1>
-            <p class="sums">{move || board.sums()}</p>
+            <p class="sums">{sums}</p>
         </header>
-        {move || {
-            board
-                .stores
-                .get()
-                .into_iter()
-                .map(|s| store_trouble(&s.store, s.reach, s.refused.as_deref(), "workers"))
-                .collect_view()
-        }}
+        {troubles}
         <div class="fleet-bar">
             {filter_box(&base, "/workers", &filter, "Queue, worker or address")}
-            <Names names=board.names/>
+            {names(page.names)}
         </div>
-        {move || {
-            board.lines.with(Vec::is_empty).then(|| view! { <p class="empty">{nothing(filtered)}</p> })
+        {if nobody {
+            view! { <p class="empty">{nothing(!filter.is_empty())}</p> }.into_any()
+        } else {
+            table("crews", "Queues and their workers, those with work and nobody to do it first", head.into_any(), rows.into_any())
         }}
-        <div class="scroll">
-            <table class="fleet crews" id="fleet" class:none=move || board.lines.with(Vec::is_empty)>
-                <caption class="sr-only">"Queues and their workers, those with work and nobody to do it first"</caption>
-                <thead>
-                    <tr>
-                        <th scope="col">"Verdict"</th>
-                        <th scope="col">"Queue and its workers"</th>
-                        <th scope="col" class="n" title="Ready to be taken: waiting and prioritized">"Waiting"</th>
-                        <th scope="col" class="n" title="By all workers of the queue together">"Active"</th>
-                        <th scope="col" class="n">"Workers"</th>
-                        <th scope="col">"Address"</th>
-                        <th scope="col">"Connected"</th>
-                        <th scope="col" title="A worker that is busy in every slot asks for nothing">"Last call"</th>
-                        <th scope="col" title="What the command it blocks in tells">"Library"</th>
-                    </tr>
-                </thead>
-                <tbody>
-                    <For each=move || board.lines.get() key=|line| line.key.clone() let:line>
-                        <Rows line/>
-                    </For>
-                </tbody>
-            </table>
-        </div>
-        {move || {
-            (!board.detailed.get())
-                .then(|| view! { <p class="note">"Hundreds of workers: each queue is one line. Open a queue's number of workers, or filter, to see them one by one."</p> })
-        }}
+        {(!page.detailed)
+            .then(|| view! { <p class="note">"Hundreds of workers: each queue is one line. Open a queue's number of workers, or filter, to see them one by one."</p> })}
         <Footnotes/>
     }
     .into_any()
-}
-
-fn line(crew: Crew) -> Line {
-    Line {
-        key: crew.queue.clone(),
-        crew: RwSignal::new(crew),
-    }
 }
 
 const fn nothing(filtered: bool) -> &'static str {
@@ -109,60 +64,46 @@ const fn nothing(filtered: bool) -> &'static str {
     }
 }
 
-impl Board {
-    fn sums(self) -> String {
-        let (workers, in_all) = self.totals.get();
-        let (shown, deserted) = self.lines.with(|lines| {
-            let bad = |line: &&Line| {
-                line.crew
-                    .with(|crew| matches!(crew.standing, Standing::Deserted | Standing::Lost))
-            };
-            (lines.len(), lines.iter().filter(bad).count())
-        });
-        let of = if shown as u64 == u64::from(in_all) {
-            String::new()
-        } else {
-            format!(" of {}", format::count(in_all.into()))
-        };
-        let trouble = match deserted {
-            0 => String::new(),
-            1 => ", one with work and nobody to do it".to_owned(),
-            n => format!(", {n} with work and nobody to do it"),
-        };
-        format!(
-            "{} connected, {}{of} queues{trouble}",
-            format::count(workers.into()),
-            format::count(shown as u64)
-        )
-    }
+fn sums(page: &WorkersPage) -> String {
+    let shown = page.queues.len() as u64;
+    let deserted = |crew: &&Crew| matches!(crew.standing, Standing::Deserted | Standing::Lost);
+    let of = if shown == u64::from(page.queues_in_all) {
+        String::new()
+    } else {
+        format!(" of {}", format::count(page.queues_in_all.into()))
+    };
+    let trouble = match page.queues.iter().filter(deserted).count() {
+        0 => String::new(),
+        1 => ", one with work and nobody to do it".to_owned(),
+        n => format!(", {n} with work and nobody to do it"),
+    };
+    format!(
+        "{} connected, {}{of} queues{trouble}",
+        format::count(page.workers.into()),
+        format::count(shown)
+    )
 }
 
 /// The most frequent names, each a filter.
-#[component]
-fn Names(names: RwSignal<Vec<NameCount>>) -> impl IntoView {
+fn names(names: Vec<NameCount>) -> AnyView {
     let base = base();
-    view! {
-        <ul class="names" aria-label="Workers by name">
-            {move || {
-                names
-                    .get()
-                    .into_iter()
-                    .map(|count| {
-                        let text = format!("{} × {}", format::count(count.workers.into()), label(count.name.as_deref()));
-                        let title = format!("on {} queues", format::count(count.queues.into()));
-                        match count.name {
-                            Some(name) => {
-                                let filter = FleetFilter { q: name, queue: None };
-                                view! { <li><a href=address(&base, "/workers", &filter) title=title>{text}</a></li> }.into_any()
-                            }
-                            None => view! { <li title=title>{text}</li> }.into_any(),
-                        }
-                    })
-                    .collect_view()
-            }}
-        </ul>
-    }
-    .into_any()
+    let name = |count: NameCount| {
+        let text = format!(
+            "{} × {}",
+            format::count(count.workers.into()),
+            label(count.name.as_deref())
+        );
+        let title = format!("on {} queues", format::count(count.queues.into()));
+        match count.name {
+            Some(name) => {
+                let filter = FleetFilter { q: name, queue: None };
+                view! { <li><a href=address(&base, "/workers", &filter) title=title>{text}</a></li> }.into_any()
+            }
+            None => view! { <li title=title>{text}</li> }.into_any(),
+        }
+    };
+    let names = names.into_iter().map(name).collect_view();
+    view! { <ul class="names" aria-label="Workers by name">{names}</ul> }.into_any()
 }
 
 fn label(name: Option<&str>) -> String {
@@ -170,56 +111,44 @@ fn label(name: Option<&str>) -> String {
 }
 
 /// A queue and its workers.
-#[component]
-fn Rows(line: Line) -> impl IntoView {
+fn rows(crew: &Crew) -> AnyView {
     let live = expect_context::<Live>();
     let base = base();
-    let crew = line.crew;
-    let (name, id, on_board) =
-        crew.with_untracked(|c| (format::visible(&c.name), format::visible(&c.queue.queue), c.on_board));
-    let href = base.href(&queue_path(&line.key));
+    let key = &crew.queue;
+    let (name, id) = (format::visible(&crew.name), format::visible(&key.queue));
     let alone = FleetFilter {
         q: String::new(),
-        queue: Some(line.key.clone()),
+        queue: Some(key.clone()),
     };
-    let alone = address(&base, "/workers", &alone);
-    let number = move |f: fn(&Crew) -> Option<u64>| move || crew.with(|c| format::count_or_unknown(f(c)));
-    let zero = move |f: fn(&Crew) -> Option<u64>| move || crew.with(|c| f(c) == Some(0));
-    let loud = move || crew.with(|c| c.level == Level::Bad);
-    // Whether there is nothing to say does not depend on the time.
-    let silent = move || crew.with(|c| c.sentence(0).is_empty() && summary(c).is_empty());
-    let (row, rest) = (line.key.to_string(), format!("{} more", line.key));
+    let zero = |n: Option<u64>| n == Some(0);
+    let count = crew.count.map(u64::from);
+    let (sentence, summary) = (crew.sentence(live.now.get_untracked()), summary(crew));
+    let silent = sentence.is_empty() && summary.is_empty();
+    let more = u64::from(crew.count.unwrap_or(0)).saturating_sub(crew.workers.len() as u64);
+    let more = (more > 0 && !crew.workers.is_empty()).then(|| {
+        view! { <tr class="one" data-id=format!("{key} more")><td></td><td colspan="8">{format!("and {} more", format::count(more))}</td></tr> }
+    });
+    let title = if crew.on_board {
+        view! { <a href=base.href(&queue_path(key)) data-row="" title=id>{name}</a> }.into_any()
+    } else {
+        view! { <span title=id>{name}" "<small>"not on the board"</small></span> }.into_any()
+    };
     view! {
-        <tr class="crew" data-id=row class:loud=loud>
-            <td class="v">
-                <span class=move || level_class(crew.with(|c| c.level))>{move || crew.with(|c| c.level.word())}</span>
-            </td>
-            <th scope="row" class="name">
-                {if on_board {
-                    view! { <a href=href data-row="" title=id>{name}</a> }.into_any()
-                } else {
-                    view! { <span title=id>{name}" "<small>"not on the board"</small></span> }.into_any()
-                }}
-                <small>{line.key.store.clone()}</small>
-            </th>
-            <td class="n backlog" data-l="waiting" class:zero=zero(|c| c.waiting)>{number(|c| c.waiting)}</td>
-            <td class="n flight" data-l="active" class:zero=zero(|c| c.active)>{number(|c| c.active)}</td>
-            <td class="n count" data-l="workers" class:zero=zero(|c| c.count.map(u64::from))>
-                <a href=alone title="Only this queue, with all its workers">{number(|c| c.count.map(u64::from))}</a>
+        <tr class="crew" data-id=key.to_string() class:loud=crew.level == Level::Bad>
+            <td class="v"><span class=level_class(crew.level)>{crew.level.word()}</span></td>
+            <th scope="row" class="name">{title}<small>{key.store.clone()}</small></th>
+            <td class="n backlog" data-l="waiting" class:zero=zero(crew.waiting)>{format::count_or_unknown(crew.waiting)}</td>
+            <td class="n flight" data-l="active" class:zero=zero(crew.active)>{format::count_or_unknown(crew.active)}</td>
+            <td class="n count" data-l="workers" class:zero=zero(count)>
+                <a href=address(&base, "/workers", &alone) title="Only this queue, with all its workers">{format::count_or_unknown(count)}</a>
             </td>
             <td class="crew-about" class:blank=silent colspan="4">
-                <span class="sentence">{move || crew.with(|c| c.sentence(live.now.get()))}</span>
-                <span class="dim">{move || crew.with(summary)}</span>
+                <span class="sentence">{sentence}</span>
+                <span class="dim">{summary}</span>
             </td>
         </tr>
-        <For each=move || crew.with(|c| c.workers.clone()) key=|worker| worker.id let:worker>
-            <Row crew worker/>
-        </For>
-        {move || {
-            let more = crew.with(|c| u64::from(c.count.unwrap_or(0)).saturating_sub(c.workers.len() as u64));
-            (more > 0 && crew.with(|c| !c.workers.is_empty()))
-                .then(|| view! { <tr class="one" data-id=rest.clone()><td></td><td colspan="8">{format!("and {} more", format::count(more))}</td></tr> })
-        }}
+        {crew.workers.iter().map(|worker| row(key, worker)).collect_view()}
+        {more}
     }
     .into_any()
 }
@@ -254,41 +183,20 @@ fn summary(crew: &Crew) -> String {
 }
 
 /// One worker.
-#[component]
-fn Row(crew: RwSignal<Crew>, worker: Worker) -> impl IntoView {
+fn row(queue: &QueueRef, worker: &Worker) -> AnyView {
     let live = expect_context::<Live>();
-    let (id, since, named) = (worker.id, worker.since, worker.name.is_some());
     let client = worker.client.as_deref().map(format::visible);
-    let number = format!("connection {id}");
-    let row = crew.with_untracked(|c| format!("{} {id}", c.queue));
-    let first = (worker.idle_s, worker.generation);
-    // These two change while it works.
-    let lately = Memo::new(move |_| {
-        crew.with(|c| {
-            c.workers
-                .iter()
-                .find(|w| w.id == id)
-                .map_or(first, |w| (w.idle_s, w.generation))
-        })
-    });
-    let idle = move || {
-        format!(
-            "{} ago",
-            format::span(i64::try_from(lately.get().0).unwrap_or(0) * 1000)
-        )
-    };
-    let library = move || lately.get().1.map_or("not known yet", |generation| generation.label());
+    let called = live.now.get_untracked() - i64::try_from(worker.idle_s).unwrap_or(0) * 1000;
+    let library = worker
+        .generation
+        .map_or("not known yet", |generation| generation.label());
     view! {
-        <tr class="one" data-id=row>
+        <tr class="one" data-id=format!("{queue} {}", worker.id)>
             <td></td>
-            <th scope="row" colspan="4" title=number class:dim=!named>{label(worker.name.as_deref())}</th>
+            <th scope="row" colspan="4" title=format!("connection {}", worker.id) class:dim=worker.name.is_none()>{label(worker.name.as_deref())}</th>
             <td class="address" data-l="from">{format::visible(&worker.address)}</td>
-            <td data-l="connected">
-                <time datetime=format::iso(since) title=move || live.both_moments(since)>
-                    {move || format!("{} ago", format::span(live.now.get() - since))}
-                </time>
-            </td>
-            <td data-l="last call">{idle}</td>
+            <td data-l="connected"><Ago at=Some(worker.since)/></td>
+            <td data-l="last call"><Ago at=Some(called)/></td>
             <td>{library}{client.map(|client| view! { " "<small>{client}</small> })}</td>
         </tr>
     }

@@ -70,7 +70,11 @@ impl BullMq {
             let choice = choose::choose(&look, Purpose::Enqueue);
             if *action == JobAction::Duplicate {
                 for i in open {
-                    effects[i] = self.duplicate(queue, &jobs[i], &choice).await?;
+                    effects[i] = match self.duplicate(queue, &jobs[i], &choice).await {
+                        Ok(effect) => effect,
+                        Err(trouble) if effects.iter().all(Option::is_none) => return Err(trouble),
+                        Err(trouble) => Some(answer::refused(format!("It was not sent: {trouble}"))),
+                    };
                 }
                 continue;
             }
@@ -127,10 +131,9 @@ impl BullMq {
                         effects[i] = Some(answer::refused(format!("It was not sent: {}", silence.trouble)));
                     }
                     if silence.sent {
+                        let (why, until) = (silence.trouble.to_string(), confirm::deadline());
                         for i in of_round {
-                            let (id, seen) = &jobs[i];
-                            let why = silence.trouble.to_string();
-                            effects[i] = Some(self.confirm(queue, id, seen, action, &why).await);
+                            effects[i] = Some(self.confirm(queue, &jobs[i], action, &why, until).await);
                         }
                     }
                     return Ok(());
@@ -160,15 +163,15 @@ impl BullMq {
             }
         };
         let answers = reply::items(&answers);
+        let until = confirm::deadline();
         for (n, i) in batch.iter().enumerate() {
-            let (id, seen) = &jobs[*i];
             effects[*i] = match answers.get(n).map(answer::read) {
                 Some(Answer::Effect(effect)) => Some(effect),
                 Some(Answer::Done(_) | Answer::Swept(..)) => Some(answer::done(None)),
                 Some(Answer::OtherFamily) => None,
                 Some(Answer::Broke(says)) => {
                     let why = format!("The library's script broke off: {says}.");
-                    Some(self.confirm(queue, id, seen, action, &why).await)
+                    Some(self.confirm(queue, &jobs[*i], action, &why, until).await)
                 }
                 None => Some(answer::refused("The script did not answer for this job.")),
             };

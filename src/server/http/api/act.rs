@@ -316,8 +316,8 @@ fn told(acted: &Acted, seen: bool) -> Response {
     };
     let problem = |kind: &str, title: &str, status: u16, outcome: Outcome, now: Option<String>| {
         let mut problem = Problem::new(kind, title, status, acted.became.sentence(), outcome);
-        problem.now = now;
-        problem.audit = Some(entry.id.clone());
+        problem.now = now.map(String::into_boxed_str);
+        problem.audit = Some(entry.id.as_str().into());
         problem.into_response()
     };
     let mut response = match &acted.became {

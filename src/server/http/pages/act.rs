@@ -15,6 +15,7 @@ use crate::model::queue::QueueRef;
 use crate::server::audit::record::Key;
 use crate::server::service::Refusal;
 use crate::server::service::act::intent::{BadIntent, Intent, Target};
+use crate::server::service::act::offer::NEW_SCHEDULE;
 use crate::server::service::act::{Acted, Ask, NotActed, Told};
 use crate::server::state::App;
 use axum::extract::{Path, Query, State};
@@ -148,14 +149,27 @@ async fn act(
     fields: Vec<(String, String)>,
 ) -> Response {
     let filled = Filled::new(fields);
-    let word = filled.text("action").to_owned();
-    let wrong = async |why: String| match form::page(&app, &caller.who, &on, &word).await {
+    let form = (on.clone(), filled.text("action").to_owned());
+    let (on, word) = match (on.of, form.1.as_str()) {
+        (Target::Queue, NEW_SCHEDULE) => {
+            let key = filled.text("schedule_key").trim().to_owned();
+            (
+                self::on(on.queue.store, on.queue.queue, Target::Schedule, key),
+                "upsert".to_owned(),
+            )
+        }
+        (_, word) => (on, word.to_owned()),
+    };
+    let wrong = async |why: String| match form::page(&app, &caller.who, &form.0, &form.1).await {
         Ok(page) => {
             let page = filled.back_into(page, why);
             shown(&app, &nonce, &headers, StatusCode::UNPROCESSABLE_ENTITY, page)
         }
         Err(refusal) => refused(&app, &nonce, &headers, &refusal),
     };
+    if on.of == Target::Schedule && on.target.is_empty() {
+        return wrong("A schedule has an id.".into()).await;
+    }
     let given = filled.fields(on.of, &word).map_err(BadIntent::Wrong);
     let intent = given.and_then(|given| Intent::read(on.of, &on.target, &word, given));
     let intent = match intent {
@@ -196,15 +210,13 @@ async fn act(
 fn after(on: &On, word: &str, acted: &Acted) -> String {
     use crate::model::action::Effect;
     let asked = &acted.entry.id;
+    let record = || {
+        let (queue, job) = (encode_segment(&on.queue.to_string()), encode_segment(&on.target));
+        format!("/audit?queue={queue}&job={job}")
+    };
     match (on.of, &acted.became) {
-        (Target::Job, Became::Known(Effect::Gone)) => queue_path(&on.queue),
-        (Target::Job, Became::Known(Effect::Done { .. } | Effect::Already { .. })) if word == "remove" => {
-            format!(
-                "/audit?queue={}&job={}",
-                encode_segment(&on.queue.to_string()),
-                encode_segment(&on.target)
-            )
-        }
+        (Target::Job, Became::Known(Effect::Gone)) => record(),
+        (Target::Job, Became::Known(Effect::Done { .. } | Effect::Already { .. })) if word == "remove" => record(),
         (Target::Job, _) => format!("{}?asked={asked}", on.page()),
         (Target::Queue, Became::Known(Effect::Done { job: Some(job) })) if word == "add" => job_path(&on.queue, job),
         _ => on.page(),

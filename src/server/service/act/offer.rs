@@ -15,6 +15,9 @@ use serde_json::{Map, Value, json};
 /// How long the last thing that was asked of a queue stands beside it, in milliseconds.
 const LAST_KEEP: i64 = 15 * 60_000;
 
+/// The word of a form for a schedule that is yet to be named.
+pub const NEW_SCHEDULE: &str = "schedule";
+
 /// A word, its label, whether a page asks first, and whether it cannot be undone.
 type Choice = (&'static str, &'static str, Asks, bool);
 
@@ -78,6 +81,13 @@ impl Service {
         ]);
         let key = line.key();
         let mut offer = self.offer(who, line, store, Target::Queue, "", &all);
+        // A schedule that is yet to be named is asked for beside its queue.
+        let plan = [("upsert", "Add a schedule…", First, false)];
+        let plan = self.offer(who, line, store, Target::Schedule, "", &plan).safe;
+        offer.safe.extend(plan.into_iter().map(|offered| Offered {
+            word: NEW_SCHEDULE.into(),
+            ..offered
+        }));
         let now = now();
         offer.last = self.desk.audit.last_on_queue(&key, now - LAST_KEEP);
         let paused = self.desk.audit.last_pause(&key);

@@ -6,13 +6,14 @@ use crate::model::action::Seen;
 use crate::model::form::{Field, FieldKind, FormPage};
 use crate::model::format;
 use crate::model::job::{Form as Written, JobDetail, Payload};
+use crate::model::queue::QueueSummary;
 use crate::model::schedule::Schedule;
 use crate::model::worker::FleetFilter;
 use crate::server::audit::record::{fingerprint, mint_id};
 use crate::server::service::Refusal;
 use crate::server::service::act::NotActed;
 use crate::server::service::act::intent::Target;
-use crate::server::service::act::offer::{example, seen_fields};
+use crate::server::service::act::offer::{NEW_SCHEDULE, example, seen_fields};
 use crate::server::service::act::who::Who;
 use crate::server::state::App;
 use serde_json::{Map, Value, json};
@@ -21,6 +22,9 @@ use serde_json::{Map, Value, json};
 pub(super) async fn page(app: &App, who: &Who, on: &On, word: &str) -> Result<FormPage, Refusal> {
     let service = app.service();
     let (line, ..) = service.queue(&on.queue)?;
+    if on.of == Target::Queue && word == NEW_SCHEDULE {
+        return Ok(new_schedule(app, who, on, &line));
+    }
     let Some(intent) = example(on.of, &on.target, word) else {
         return Err(NotActed::Wrong(format!("There is no action {word:?} here.")).into());
     };
@@ -48,15 +52,10 @@ pub(super) async fn page(app: &App, who: &Who, on: &On, word: &str) -> Result<Fo
     if form.fields.iter().any(|field| field.kind != FieldKind::Tick) {
         form.sentence = about(on, &service.place_of(&line));
     }
-    form.fields.push(Field {
-        name: "reason".into(),
-        label: "Reason".into(),
-        hint: "Optional; whoever reads the record sees it.".into(),
-        ..Field::default()
-    });
+    form.fields.push(reason());
     if let Some(job) = &job {
         form.hidden.extend(seen_fields(job));
-        form.notes.push(format!("It is {} now.", job.row.state.label()));
+        form.notes.push(format!("State now: {}.", job.row.state.label()));
         if let (Some(why), "edit_data" | "retry") = (unwritable(job.data.as_ref()), word) {
             form.fields.retain(|field| field.name != "data");
             form.notes.push(why.clone());
@@ -78,6 +77,46 @@ pub(super) async fn page(app: &App, who: &Who, on: &On, word: &str) -> Result<Fo
         form.hidden.push(("key".into(), mint_id(crate::model::now())));
     }
     Ok(form)
+}
+
+/// The form for a schedule that is yet to be named.
+fn new_schedule(app: &App, who: &Who, on: &On, line: &QueueSummary) -> FormPage {
+    let mut all = fields("upsert", None, None);
+    all.insert(
+        0,
+        field(
+            "schedule_key",
+            "Id of the schedule",
+            FieldKind::Line,
+            "",
+            "One that is there already is changed.",
+            true,
+        ),
+    );
+    all.push(reason());
+    let intent = example(Target::Schedule, "", "upsert");
+    FormPage {
+        title: "Add a schedule".into(),
+        sentence: about(on, &app.service().place_of(line)),
+        refusal: intent.and_then(|intent| app.service().refusal_of(who, &on.queue, &intent)),
+        action: on.path(),
+        hidden: vec![("action".into(), NEW_SCHEDULE.into())],
+        fields: all,
+        submit: "Save the schedule".into(),
+        crumbs: crumbs(on, &line.name),
+        ..FormPage::default()
+    }
+}
+
+fn reason() -> Field {
+    field(
+        "reason",
+        "Reason",
+        FieldKind::Line,
+        "",
+        "Optional; whoever reads the record sees it.",
+        false,
+    )
 }
 
 /// What a form is about, where what it does is yet to be filled in.
@@ -180,7 +219,7 @@ fn fields(word: &str, job: Option<&JobDetail>, schedule: Option<&Schedule>) -> V
             "JSON, up to 1 MiB. The old data becomes a line of its log.",
             true,
         )],
-        "remove" if job.is_some() => vec![field(
+        "remove" if job.is_some_and(|job| job.children.is_some()) => vec![field(
             "children",
             "Its children too, finished ones and those in other queues included",
             Tick,
@@ -370,7 +409,10 @@ impl Filled {
         let mut given = Map::new();
         for (name, value) in &self.0 {
             let value = value.trim();
-            if value.is_empty() || matches!(name.as_str(), "action" | "key" | "reason") || name.starts_with("seen_") {
+            if value.is_empty()
+                || matches!(name.as_str(), "action" | "key" | "reason" | "schedule_key")
+                || name.starts_with("seen_")
+            {
                 continue;
             }
             let (name, value) = match name.as_str() {
