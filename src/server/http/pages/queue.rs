@@ -47,7 +47,9 @@ pub async fn queue(
     match page {
         Ok((mut page, position)) => {
             page.aside = aside.map_or_else(|_| String::new(), |aside| ui::aside(&app.config().base_path, aside));
-            page.tools = ui::tools(&app.config().base_path, &page);
+            if !app.service().is_read_only() {
+                page.tools = ui::tools(&app.config().base_path, &page);
+            }
             show(&app, &nonce, &headers, position, Body::Queue(page))
         }
         Err(refusal) => refused(&app, &nonce, &headers, &refusal),
