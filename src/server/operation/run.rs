@@ -7,9 +7,10 @@ use super::pace::Pace;
 use super::select::Item;
 use crate::model::Millis;
 use crate::model::action::{Effect, JobAction, Seen};
-use crate::model::operation::{ItemResult, Operation, OperationState, Share, Totals};
+use crate::model::operation::{OperationState, Totals};
 use crate::model::queue::QueueRef;
 use crate::server::collect::collector::Collector;
+use progress::{Progress, add, letter};
 use serde::{Deserialize, Serialize};
 use std::collections::{BTreeSet, HashMap};
 use std::fmt::Write as _;
@@ -19,15 +20,19 @@ use std::time::{Duration, Instant};
 use tokio::sync::watch;
 use tokio::time::{sleep, timeout};
 
+mod progress;
+
 /// Jobs that are marked as possibly under way at a time: one write that waits for the disk for each.
 const AHEAD: usize = 4_096;
 
-/// Reasons that are kept, for all jobs together and each with its job.
-const REASONS: usize = 20;
+/// Reasons that are kept, each with its job.
 const WHYS: usize = 10_000;
 
 /// A store that does not take a batch is asked again after this, and at most after that.
 const AGAIN: (Duration, Duration) = (Duration::from_secs(1), Duration::from_secs(30));
+
+/// Whoever tells an operation what to do waits this long at most until it does it.
+const HEED: Duration = Duration::from_secs(2);
 
 /// The speed is that of the last seconds.
 const LATELY: Duration = Duration::from_secs(5);
@@ -66,66 +71,6 @@ pub struct Run {
     log: Option<Log>,
     progress: Mutex<Progress>,
     wanted: watch::Sender<Wanted>,
-}
-
-#[derive(Debug)]
-struct Progress {
-    standing: Standing,
-    /// A letter for each job; 0 without a result.
-    results: Vec<u8>,
-    totals: Totals,
-    reasons: HashMap<String, u64>,
-    whys: HashMap<u32, String>,
-    /// Moments with how many jobs had a result then.
-    lately: Vec<(Instant, u64)>,
-}
-
-/// The results with their letters.
-const LETTERS: [(u8, &str); 6] = [
-    (b'd', "done"),
-    (b'a', "already"),
-    (b'c', "changed"),
-    (b'g', "gone"),
-    (b'f', "failed"),
-    (b'u', "unconfirmed"),
-];
-
-fn word(letter: u8) -> Option<&'static str> {
-    LETTERS
-        .iter()
-        .find(|(known, _)| *known == letter)
-        .map(|(_, word)| *word)
-}
-
-fn add(totals: &mut Totals, letter: u8, jobs: u64) {
-    let count = match letter {
-        b'd' => &mut totals.done,
-        b'a' => &mut totals.already,
-        b'c' => &mut totals.changed,
-        b'g' => &mut totals.gone,
-        b'f' => &mut totals.failed,
-        b'u' => &mut totals.unconfirmed,
-        _ => return,
-    };
-    *count += jobs;
-}
-
-/// A result's letter, and why it is none of the good ones.
-fn letter(effect: &Effect, action: &JobAction, uncertain: bool) -> (u8, Option<String>) {
-    let under_way = |now: &str| format!("Drover ended while this was under way, and the job is not as it was: {now}");
-    match effect {
-        Effect::Done { .. } => (b'd', None),
-        // Whoever removed it: it is gone as was wanted.
-        Effect::Gone if uncertain && matches!(action, JobAction::Remove { .. }) => (b'a', None),
-        Effect::Gone if uncertain => (b'u', Some(under_way("it is not there any more."))),
-        Effect::Changed { now } if uncertain => (b'u', Some(under_way(now))),
-        Effect::Already { .. } => (b'a', None),
-        Effect::Changed { now } => (b'c', Some(now.clone())),
-        Effect::Gone => (b'g', None),
-        Effect::Locked { by } => (b'f', Some(by.clone())),
-        Effect::Refused { reason } => (b'f', Some(reason.clone())),
-        Effect::Unconfirmed { reason } => (b'u', Some(reason.clone())),
-    }
 }
 
 impl Run {
@@ -197,106 +142,6 @@ impl Run {
         self.progress().standing.state.is_open()
     }
 
-    /// As everybody sees it.
-    pub fn told(&self) -> Operation {
-        let progress = self.progress();
-        let per_second = progress.per_second();
-        let mut reasons: Vec<Share> = progress
-            .reasons
-            .iter()
-            .map(|(of, jobs)| Share {
-                of: of.clone(),
-                jobs: *jobs,
-            })
-            .collect();
-        reasons.sort_by(|a, b| b.jobs.cmp(&a.jobs).then_with(|| a.of.cmp(&b.of)));
-        reasons.truncate(REASONS);
-        let running = progress.standing.state == OperationState::Running;
-        let meta = self.meta.clone();
-        #[expect(
-            clippy::cast_precision_loss,
-            clippy::cast_possible_truncation,
-            clippy::cast_sign_loss,
-            reason = "an estimate"
-        )]
-        let left_ms = per_second
-            .filter(|speed| running && *speed > 0.0)
-            .map(|speed| (progress.totals.left() as f64 / speed * 1000.0) as u64);
-        Operation {
-            id: meta.id,
-            action: meta.action,
-            filter: meta.filter,
-            queues: meta.queues,
-            sentence: meta.sentence,
-            who: meta.who,
-            reason: meta.reason,
-            bounds: meta.bounds,
-            state: progress.standing.state,
-            note: progress.standing.note.clone(),
-            totals: progress.totals,
-            reasons,
-            created: meta.created,
-            started: progress.standing.started,
-            ended: progress.standing.ended,
-            per_second: per_second.filter(|_| running),
-            left_ms,
-        }
-    }
-
-    /// Its jobs with their results, those with `result` only, and how many of these there are.
-    ///
-    /// # Errors
-    ///
-    /// When the selection cannot be read.
-    pub fn results(&self, result: Option<&str>, offset: usize, limit: usize) -> io::Result<(Vec<ItemResult>, u64)> {
-        let loaded;
-        let items = if self.items.is_empty() {
-            loaded = self.folder.items(&self.meta.id)?;
-            &loaded
-        } else {
-            &self.items
-        };
-        let progress = self.progress();
-        let fitting: Vec<usize> = (0..items.len())
-            .filter(|i| {
-                let letter = progress.results.get(*i).copied().unwrap_or(0);
-                result.is_none_or(|wanted| word(letter).unwrap_or("left") == wanted)
-            })
-            .collect();
-        let rows = fitting.iter().skip(offset).take(limit).filter_map(|i| {
-            let item = items.get(*i)?;
-            Some(ItemResult {
-                queue: self.queue(item)?.clone(),
-                id: item.id.to_string(),
-                result: word(*progress.results.get(*i)?).map(str::to_owned),
-                reason: progress.whys.get(&u32::try_from(*i).ok()?).cloned(),
-            })
-        });
-        Ok((rows.collect(), fitting.len() as u64))
-    }
-
-    /// The jobs that were not done and may be tried again: those that changed, failed, were not confirmed or had no turn.
-    ///
-    /// # Errors
-    ///
-    /// When the selection cannot be read.
-    pub fn rest(&self) -> io::Result<Vec<(QueueRef, String, Seen)>> {
-        let loaded;
-        let items = if self.items.is_empty() {
-            loaded = self.folder.items(&self.meta.id)?;
-            &loaded
-        } else {
-            &self.items
-        };
-        let progress = self.progress();
-        let rest = items
-            .iter()
-            .zip(&progress.results)
-            .filter(|(_, letter)| matches!(letter, 0 | b'f' | b'u'))
-            .filter_map(|(item, _)| Some((self.queue(item)?.clone(), item.id.to_string(), item.seen.clone())));
-        Ok(rest.collect())
-    }
-
     fn queue(&self, item: &Item) -> Option<&QueueRef> {
         self.meta.queues.get(usize::try_from(item.queue).ok()?)
     }
@@ -323,6 +168,16 @@ impl Run {
                 self.stand(OperationState::Queued, String::new()).await;
             }
             _ => {}
+        }
+        // It takes effect within a batch, and whoever asked wants to see that.
+        let heeded = |state: OperationState| match wanted {
+            Wanted::Work => state != OperationState::Paused,
+            Wanted::Pause => state != OperationState::Running,
+            Wanted::Cancel => !state.is_open(),
+        };
+        let until = Instant::now() + HEED;
+        while !heeded(self.progress().standing.state) && Instant::now() < until {
+            sleep(Duration::from_millis(10)).await;
         }
     }
 
@@ -620,14 +475,5 @@ impl Run {
         progress.lately.push((now, settled));
         let _ = writeln!(lines, "R {at} {letters}");
         lines
-    }
-}
-
-impl Progress {
-    #[expect(clippy::cast_precision_loss, reason = "a speed")]
-    fn per_second(&self) -> Option<f64> {
-        let (first, last) = (self.lately.first()?, self.lately.last()?);
-        let time = first.0.elapsed().as_secs_f64();
-        (time > 0.2 && last.1 > first.1).then(|| (last.1 - first.1) as f64 / time)
     }
 }

@@ -216,6 +216,12 @@ impl Drop for Claimed<'_> {
 }
 
 impl Service {
+    /// Whether nothing may be changed from here, whoever asks.
+    #[must_use]
+    pub const fn is_read_only(&self) -> bool {
+        self.desk.read_only
+    }
+
     /// Does what is asked, or tells what would be done.
     pub async fn act(&self, who: &Who, queue: &QueueRef, ask: Ask) -> Answer<Told> {
         let (line, store, _) = self.queue(queue)?;

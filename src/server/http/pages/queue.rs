@@ -47,7 +47,7 @@ pub async fn queue(
     match page {
         Ok((mut page, position)) => {
             page.aside = aside.map_or_else(|_| String::new(), |aside| ui::aside(&app.config().base_path, aside));
-            if !app.config().read_only {
+            if !app.service().is_read_only() {
                 page.tools = ui::tools(&app.config().base_path, &page);
             }
             show(&app, &nonce, &headers, position, Body::Queue(page))

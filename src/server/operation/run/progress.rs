@@ -1,0 +1,183 @@
+//! How far an operation is: a result for each of its jobs, what they add up to, and what is told of it.
+
+use super::{Run, Standing};
+use crate::model::action::{Effect, JobAction, Seen};
+use crate::model::operation::{ItemResult, Operation, OperationState, Share, Totals};
+use crate::model::queue::QueueRef;
+use std::collections::HashMap;
+use std::io;
+use std::time::Instant;
+
+/// Reasons that are told, for all jobs together.
+const REASONS: usize = 20;
+
+#[derive(Debug)]
+pub(super) struct Progress {
+    pub(super) standing: Standing,
+    /// A letter for each job; 0 without a result.
+    pub(super) results: Vec<u8>,
+    pub(super) totals: Totals,
+    pub(super) reasons: HashMap<String, u64>,
+    pub(super) whys: HashMap<u32, String>,
+    /// Moments with how many jobs had a result then.
+    pub(super) lately: Vec<(Instant, u64)>,
+}
+
+/// The results with their letters.
+const LETTERS: [(u8, &str); 6] = [
+    (b'd', "done"),
+    (b'a', "already"),
+    (b'c', "changed"),
+    (b'g', "gone"),
+    (b'f', "failed"),
+    (b'u', "unconfirmed"),
+];
+
+fn word(letter: u8) -> Option<&'static str> {
+    LETTERS
+        .iter()
+        .find(|(known, _)| *known == letter)
+        .map(|(_, word)| *word)
+}
+
+pub(super) fn add(totals: &mut Totals, letter: u8, jobs: u64) {
+    let count = match letter {
+        b'd' => &mut totals.done,
+        b'a' => &mut totals.already,
+        b'c' => &mut totals.changed,
+        b'g' => &mut totals.gone,
+        b'f' => &mut totals.failed,
+        b'u' => &mut totals.unconfirmed,
+        _ => return,
+    };
+    *count += jobs;
+}
+
+/// A result's letter, and why it is none of the good ones.
+pub(super) fn letter(effect: &Effect, action: &JobAction, uncertain: bool) -> (u8, Option<String>) {
+    let under_way = |now: &str| format!("Drover ended while this was under way, and the job is not as it was: {now}");
+    match effect {
+        Effect::Done { .. } => (b'd', None),
+        // Whoever removed it: it is gone as was wanted.
+        Effect::Gone if uncertain && matches!(action, JobAction::Remove { .. }) => (b'a', None),
+        Effect::Gone if uncertain => (b'u', Some(under_way("it is not there any more."))),
+        Effect::Changed { now } if uncertain => (b'u', Some(under_way(now))),
+        Effect::Already { .. } => (b'a', None),
+        Effect::Changed { now } => (b'c', Some(now.clone())),
+        Effect::Gone => (b'g', None),
+        Effect::Locked { by } => (b'f', Some(by.clone())),
+        Effect::Refused { reason } => (b'f', Some(reason.clone())),
+        Effect::Unconfirmed { reason } => (b'u', Some(reason.clone())),
+    }
+}
+
+impl Run {
+    /// As everybody sees it.
+    pub fn told(&self) -> Operation {
+        let progress = self.progress();
+        let per_second = progress.per_second();
+        let mut reasons: Vec<Share> = progress
+            .reasons
+            .iter()
+            .map(|(of, jobs)| Share {
+                of: of.clone(),
+                jobs: *jobs,
+            })
+            .collect();
+        reasons.sort_by(|a, b| b.jobs.cmp(&a.jobs).then_with(|| a.of.cmp(&b.of)));
+        reasons.truncate(REASONS);
+        let running = progress.standing.state == OperationState::Running;
+        let meta = self.meta.clone();
+        #[expect(
+            clippy::cast_precision_loss,
+            clippy::cast_possible_truncation,
+            clippy::cast_sign_loss,
+            reason = "an estimate"
+        )]
+        let left_ms = per_second
+            .filter(|speed| running && *speed > 0.0)
+            .map(|speed| (progress.totals.left() as f64 / speed * 1000.0) as u64);
+        Operation {
+            id: meta.id,
+            action: meta.action,
+            filter: meta.filter,
+            queues: meta.queues,
+            sentence: meta.sentence,
+            who: meta.who,
+            reason: meta.reason,
+            bounds: meta.bounds,
+            state: progress.standing.state,
+            note: progress.standing.note.clone(),
+            totals: progress.totals,
+            reasons,
+            created: meta.created,
+            started: progress.standing.started,
+            ended: progress.standing.ended,
+            per_second: per_second.filter(|_| running),
+            left_ms,
+        }
+    }
+
+    /// Its jobs with their results, those with `result` only, and how many of these there are.
+    ///
+    /// # Errors
+    ///
+    /// When the selection cannot be read.
+    pub fn results(&self, result: Option<&str>, offset: usize, limit: usize) -> io::Result<(Vec<ItemResult>, u64)> {
+        let loaded;
+        let items = if self.items.is_empty() {
+            loaded = self.folder.items(&self.meta.id)?;
+            &loaded
+        } else {
+            &self.items
+        };
+        let progress = self.progress();
+        let fitting: Vec<usize> = (0..items.len())
+            .filter(|i| {
+                let letter = progress.results.get(*i).copied().unwrap_or(0);
+                result.is_none_or(|wanted| word(letter).unwrap_or("left") == wanted)
+            })
+            .collect();
+        let rows = fitting.iter().skip(offset).take(limit).filter_map(|i| {
+            let item = items.get(*i)?;
+            Some(ItemResult {
+                queue: self.queue(item)?.clone(),
+                id: item.id.to_string(),
+                result: word(*progress.results.get(*i)?).map(str::to_owned),
+                reason: progress.whys.get(&u32::try_from(*i).ok()?).cloned(),
+            })
+        });
+        Ok((rows.collect(), fitting.len() as u64))
+    }
+
+    /// The jobs that were not done and may be tried again: those that changed, failed, were not confirmed or had no turn.
+    ///
+    /// # Errors
+    ///
+    /// When the selection cannot be read.
+    pub fn rest(&self) -> io::Result<Vec<(QueueRef, String, Seen)>> {
+        let loaded;
+        let items = if self.items.is_empty() {
+            loaded = self.folder.items(&self.meta.id)?;
+            &loaded
+        } else {
+            &self.items
+        };
+        let progress = self.progress();
+        let rest = items
+            .iter()
+            .zip(&progress.results)
+            .filter(|(_, letter)| matches!(letter, 0 | b'f' | b'u'))
+            .filter_map(|(item, _)| Some((self.queue(item)?.clone(), item.id.to_string(), item.seen.clone())));
+        Ok(rest.collect())
+    }
+}
+
+impl Progress {
+    #[expect(clippy::cast_precision_loss, reason = "a speed")]
+    fn per_second(&self) -> Option<f64> {
+        let (first, last) = (self.lately.first()?, self.lately.last()?);
+        let time = first.0.elapsed().as_secs_f64();
+        (time > 0.2 && last.1 > first.1).then(|| (last.1 - first.1) as f64 / time)
+    }
+}
