@@ -11,10 +11,9 @@ use crate::model::action::Seen;
 use crate::model::error::Problem;
 use crate::model::filter::JobFilter;
 use crate::model::operation::page::{RESULT_WORDS, RESULTS};
-use crate::model::operation::{Bounds, Canary, ItemResult, Operation, OperationState, Preview};
+use crate::model::operation::{Bounds, Canary, ItemResult, Operation, Preview};
 use crate::model::queue::QueueRef;
 use crate::server::service::act::intent::{BadIntent, Intent, Target};
-use crate::server::service::act::who::Who;
 use crate::server::service::operations::{Asked, Control, UNSEEN_MAX};
 use crate::server::service::{Refusal, Service};
 use crate::server::state::App;
@@ -26,10 +25,6 @@ use axum::response::{IntoResponse, Response};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
-use std::time::{Duration, Instant};
-
-/// How long an answer waits for an operation to do what it was told.
-const HEED: Duration = Duration::from_secs(1);
 
 /// The most results on a page.
 const RESULTS_MAX: usize = 1_000;
@@ -347,28 +342,6 @@ pub fn control_of(word: &str) -> Option<Control> {
     }
 }
 
-/// Tells an operation what to do and waits a moment until it does: the batch under way ends first.
-///
-/// # Errors
-///
-/// When it cannot be told.
-pub async fn tell(service: &Service, who: &Who, id: &str, control: Control) -> Result<Operation, Refusal> {
-    let mut told = service.control(who, id, control).await?;
-    let until = Instant::now() + HEED;
-    loop {
-        let heeded = match control {
-            Control::Pause => told.state != OperationState::Running,
-            Control::Resume => told.state != OperationState::Paused,
-            Control::Cancel => !told.state.is_open(),
-        };
-        if heeded || Instant::now() >= until {
-            return Ok(told);
-        }
-        tokio::time::sleep(Duration::from_millis(20)).await;
-        told = service.operation(id)?;
-    }
-}
-
 /// Pauses, resumes or cancels an operation, or previews the rest of it.
 pub async fn control(
     State(app): State<App>,
@@ -391,7 +364,7 @@ pub async fn control(
         )
         .into_response());
     };
-    let told = tell(service, &caller.who, &id, control).await;
+    let told = service.control(&caller.who, &id, control).await;
     told.map(|operation| Json(operation).into_response())
         .map_err(IntoResponse::into_response)
 }

@@ -2,7 +2,7 @@
 //!
 //! A preview is the answer to a form and is there once: asked for by its address it leads to where a filter is written.
 
-use super::super::api::operations::{ResultsQuery, control_of, queue_of, tell};
+use super::super::api::operations::{ResultsQuery, control_of, queue_of};
 use super::super::caller::Caller;
 use super::super::security::Nonce;
 use super::theme::Taste;
@@ -307,7 +307,7 @@ pub async fn control(desk: Desk, caller: Caller, Path((id, word)): Path<(String,
     let Some(control) = control_of(&word) else {
         return desk.lead(&here);
     };
-    match tell(service, &caller.who, &id, control).await {
+    match service.control(&caller.who, &id, control).await {
         Ok(_) => desk.lead(&here),
         Err(refusal) => desk.refused(refusal.problem(), links),
     }
