@@ -51,7 +51,7 @@ impl Reach {
             Self::Frozen => "not answering",
             Self::Loading => "loading its data",
             Self::FailingOver => "failing over",
-            Self::WrongPassword => "wrong password",
+            Self::WrongPassword => "refusing our password",
             Self::NotAllowed => "not permitted",
             Self::Busy => "busy with a script",
             Self::Full => "no free connection",
