@@ -68,12 +68,14 @@ async function orders(oracle) {
   await oracle.ask("startWorker", queue, { workerId: "till", name: "till-eu-1", concurrency: 2 });
   const failing = { ...order, log: LOG, fail: ERROR };
   await oracle.add(queue, failing, { name: "charge", opts: { jobId: "charge-1", attempts: 2 } });
+  // One after the other: their worker has two hands, and what ends last stands first.
+  await oracle.ask("waitUntil", queue, { state: "failed", count: 1 });
   await oracle.add(queue, { ...order, unrecoverable: true, fail: "no such customer" }, { name: "refund", opts: { jobId: "refund-9" } });
   await oracle.ask("waitUntil", queue, { state: "failed", count: 2 });
-  for (const jobId of ["charge-2", "charge-3", "charge-4"]) {
+  for (const [before, jobId] of ["charge-2", "charge-3", "charge-4"].entries()) {
     await oracle.add(queue, { ...order, returns: { receipt: "R-77" } }, { name: "charge", opts: { jobId } });
+    await oracle.ask("waitUntil", queue, { state: "completed", count: before + 1 });
   }
-  await oracle.ask("waitUntil", queue, { state: "completed", count: 3 });
   await oracle.add(queue, { ...order, hold: true, progress: [40], log: ["asked the bank"] }, { name: "charge", opts: { jobId: "held" } });
   await oracle.ask("waitUntil", queue, { state: "active", count: 1 });
   await oracle.add(queue, { hold: true }, { name: "audit", opts: { jobId: "audit-of-before", removeOnComplete: true } });
