@@ -122,7 +122,9 @@ async fn a_wrong_password_is_said_and_healed_without_a_restart() {
     let store = drover.store_becomes("redis", "wrong_password").await;
     assert!(store["cause"].as_str().unwrap().contains("password"), "{store}");
     let page = drover.get("").await;
-    assert!(page.body.contains("redis is refusing our password") || page.body.contains("refuses our user name or password"));
+    assert!(
+        page.body.contains("redis is refusing our password") || page.body.contains("refuses our user name or password")
+    );
     assert!(!page.body.contains("secret-we-know"), "the password is on the page");
     let client = redis::Client::open(format!("redis://:right@127.0.0.1:{}", redis.port)).unwrap();
     let mut admin = client.get_connection().unwrap();
