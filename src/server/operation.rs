@@ -7,7 +7,7 @@
 
 use crate::model::action::Effect;
 use crate::model::audit::Became;
-use crate::model::operation::{Bounds, Operation, OperationState};
+use crate::model::operation::{Bounds, Operation};
 use crate::server::audit::Audit;
 use crate::server::audit::record::Record;
 use crate::server::collect::collector::Collector;
@@ -251,19 +251,5 @@ impl Operations {
     /// One of them.
     pub fn get(&self, id: &str) -> Option<Arc<Run>> {
         self.runs().iter().find(|run| run.id() == id).cloned()
-    }
-
-    /// Tells one of them what to do; `None` if there is none, and as it is then.
-    pub async fn control(self: &Arc<Self>, id: &str, control: Control) -> Option<Operation> {
-        let run = self.get(id)?;
-        run.control(control).await;
-        Some(run.told())
-    }
-
-    /// Whether one is under way for a store.
-    pub fn busy(&self, store: &str) -> bool {
-        let runs = self.runs();
-        runs.iter()
-            .any(|run| run.told().state == OperationState::Running && run.stores().iter().any(|id| id == store))
     }
 }

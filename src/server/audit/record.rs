@@ -113,6 +113,33 @@ pub struct Record {
 }
 
 impl Record {
+    /// The first line of something that is asked for now.
+    #[must_use]
+    pub fn intent(who: (&str, &str), action: &str, queue: QueueRef, sentence: String) -> Self {
+        let at = crate::model::now();
+        Self {
+            id: mint_id(at),
+            phase: Phase::Intent,
+            time: time(at),
+            at,
+            ended: None,
+            who: who.0.to_owned(),
+            address: who.1.to_owned(),
+            action: action.to_owned(),
+            queue,
+            job: None,
+            schedule: None,
+            sentence,
+            seen: None,
+            reason: None,
+            request: mint_id(at),
+            details: Value::Null,
+            idempotency: None,
+            effect: None,
+            not_sent: None,
+        }
+    }
+
     /// Whether it is about the queue itself.
     #[must_use]
     pub const fn is_on_queue(&self) -> bool {

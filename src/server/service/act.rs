@@ -12,11 +12,10 @@ use crate::model::action::{Effect, Seen};
 use crate::model::answer::DryRunAnswer;
 use crate::model::audit::{AuditEntry, AuditPage, Became};
 use crate::model::format;
-use crate::model::now;
 use crate::model::queue::{QueueRef, QueueSummary};
 use crate::model::store::StoreSummary;
 use crate::server::adapter::{Adapter, Trouble};
-use crate::server::audit::record::{self, Key, Phase, Record};
+use crate::server::audit::record::{self, Key, Record};
 use crate::server::audit::{Audit, AuditFilter, Claim};
 use crate::server::config::Config;
 use intent::{Intent, Target};
@@ -428,32 +427,20 @@ async fn send(
 }
 
 fn record_of(who: &Who, queue: &QueueRef, ask: &Ask, sentence: String) -> Record {
-    let at = now();
     let (job, schedule) = match &ask.intent {
         Intent::Job { id, .. } => (Some(id.clone()), None),
         Intent::Schedule { key, .. } => (None, Some(key.clone())),
         Intent::Queue(_) => (None, None),
     };
     Record {
-        id: record::mint_id(at),
-        phase: Phase::Intent,
-        time: record::time(at),
-        at,
-        ended: None,
-        who: who.name.clone(),
-        address: who.address.clone(),
-        action: ask.intent.word(),
-        queue: queue.clone(),
         job,
         schedule,
-        sentence,
         seen: ask.seen.clone().filter(|_| ask.intent.target() == Target::Job),
         reason: ask.reason.clone(),
         request: ask.request.clone(),
         details: record::details(ask.intent.value()),
         idempotency: ask.key.clone(),
-        effect: None,
-        not_sent: None,
+        ..Record::intent((&who.name, &who.address), &ask.intent.word(), queue.clone(), sentence)
     }
 }
 

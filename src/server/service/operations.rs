@@ -13,7 +13,7 @@ use crate::model::now;
 use crate::model::operation::{Bounds, ItemResult, Operation, Preview, TYPED_ABOVE};
 use crate::model::queue::QueueRef;
 use crate::server::adapter::ReadError;
-use crate::server::audit::record::{self, Phase, Record};
+use crate::server::audit::record::Record;
 use crate::server::operation::run::Run;
 use crate::server::operation::select::{self, SelectError, Selection};
 use crate::server::operation::{Operations, Order};
@@ -49,24 +49,25 @@ impl Service {
     pub async fn preview(&self, who: &Who, asked: Asked) -> Answer<Preview> {
         let engine = self.engine()?;
         check(&asked.action)?;
-        let (board, _) = self.board.overview();
         let selection = if asked.jobs.is_empty() {
+            let (board, _) = self.board.overview();
             let read = select::filtered(asked.action, asked.filter, &board.queues, engine.stores(), now());
             read.await.map_err(refusal)?
         } else {
             for (queue, ..) in &asked.jobs {
                 self.queue(queue)?;
             }
-            let name = |queue: &QueueRef| {
-                let line = board.queues.iter().find(|line| line.key() == *queue);
-                line.map_or_else(|| queue.queue.clone(), |line| line.name.clone())
-            };
-            select::ticked(asked.action, asked.jobs, name, now()).map_err(refusal)?
+            select::ticked(asked.action, asked.jobs, |queue| self.name_of(queue), now()).map_err(refusal)?
         };
         self.permitted_everywhere(who, &selection)?;
+        Ok(self.kept_preview(engine, selection))
+    }
+
+    /// Keeps a selection under a token, and tells what would be done with it.
+    fn kept_preview(&self, engine: &Operations, selection: Selection) -> Preview {
         let selection = Arc::new(selection);
         let token = engine.keep(selection.clone());
-        Ok(Preview {
+        Preview {
             token,
             action: selection.action.clone(),
             filter: selection.filter.clone(),
@@ -80,7 +81,13 @@ impl Service {
             by_queue: selection.by_queue().into_iter().take(100).collect(),
             skipped: selection.skipped.clone(),
             typed: typed(&selection),
-        })
+        }
+    }
+
+    /// The name that a queue's application gave it; its id where the queue is not known any more.
+    fn name_of(&self, queue: &QueueRef) -> String {
+        let known = self.board.queue(queue);
+        known.map_or_else(|| queue.queue.clone(), |(line, ..)| line.name.clone())
     }
 
     /// What a preview that can still be started would do with which jobs.
@@ -248,31 +255,10 @@ impl Service {
         if rest.is_empty() {
             return Err(NotActed::Wrong("Nothing is left of it: every job has its result.".into()).into());
         }
-        let engine = self.engine()?;
-        let meta = run.meta();
-        let (board, _) = self.board.overview();
-        let name = |queue: &QueueRef| {
-            let line = board.queues.iter().find(|line| line.key() == *queue);
-            line.map_or_else(|| queue.queue.clone(), |line| line.name.clone())
-        };
-        let selection = Arc::new(Selection::of(meta.action.clone(), rest, name, now()));
+        let action = run.meta().action.clone();
+        let selection = Selection::of(action, rest, |queue| self.name_of(queue), now());
         self.permitted_everywhere(who, &selection)?;
-        let token = engine.keep(selection.clone());
-        Ok(Preview {
-            token,
-            action: selection.action.clone(),
-            filter: selection.filter.clone(),
-            sentence: self.of_places(&selection),
-            at: selection.at,
-            selected: selection.items.len() as u64,
-            capped: false,
-            looked_at: selection.looked_at,
-            samples: selection.samples.clone(),
-            by_name: vec![],
-            by_queue: selection.by_queue().into_iter().take(100).collect(),
-            skipped: vec![],
-            typed: typed(&selection),
-        })
+        Ok(self.kept_preview(self.engine()?, selection))
     }
 
     fn may_act(&self, who: &Who, queue: &QueueRef, action: &JobAction) -> Answer<()> {
@@ -350,26 +336,9 @@ fn note(
     reason: &str,
     details: serde_json::Value,
 ) -> Record {
-    let at = now();
     Record {
-        id: record::mint_id(at),
-        phase: Phase::Intent,
-        time: record::time(at),
-        at,
-        ended: None,
-        who: who.name.clone(),
-        address: who.address.clone(),
-        action: action.to_owned(),
-        queue,
-        job: None,
-        schedule: None,
-        sentence,
-        seen: None,
         reason: Some(reason.trim().to_owned()).filter(|reason| !reason.is_empty()),
-        request: record::mint_id(at),
         details,
-        idempotency: None,
-        effect: None,
-        not_sent: None,
+        ..Record::intent((&who.name, &who.address), action, queue, sentence)
     }
 }
