@@ -29,6 +29,7 @@ const sentence = filter && named.length === 0 ? new RegExp(filter.replace(/[.*+?
 console.log(`${DROVER}\n${CHROMIUM}\n`);
 
 const totals = new Map();
+const failures = [];
 const began = performance.now();
 let failed = false;
 
@@ -41,7 +42,11 @@ async function round(files, concurrency) {
     timeout: 300_000,
     ...(sentence && { testNamePatterns: [sentence] }),
   });
-  events.on("test:fail", ({ todo }) => (failed ||= todo === undefined));
+  events.on("test:fail", ({ name, todo, details }) => {
+    failed ||= todo === undefined;
+    // A group fails with one of its tests, and says nothing more.
+    if (details.type !== "suite") failures.push(`${name}: ${details.error.cause?.message ?? details.error.message}`);
+  });
   events.on("test:diagnostic", ({ message, nesting }) => {
     const total = nesting === 0 && /^(tests|pass|fail|cancelled|skipped|todo) (\d+)$/.exec(message);
     if (total) totals.set(total[1], (totals.get(total[1]) ?? 0) + Number(total[2]));
@@ -52,6 +57,8 @@ async function round(files, concurrency) {
 const alone = (file) => file.endsWith(".alone.test.mjs");
 await round(files.filter((file) => !alone(file)), Number(process.env.E2E_JOBS ?? 2));
 await round(files.filter(alone), 1);
+// Last, where whoever reads the end of a long log finds them.
+for (const failure of failures) console.log(`\n# failed: ${failure}`);
 for (const [word, count] of totals) console.log(`# ${word} ${count}`);
 console.log(`# seconds ${Math.round((performance.now() - began) / 1000)}`);
 const nothing = !(totals.get("pass") > 0);

@@ -50,6 +50,9 @@ pub enum Refusal {
     NoStore(String),
     /// The store is, and no such queue is known in it.
     NoQueue(QueueRef),
+    /// The store has not been searched since Drover started, so nobody can say whether the queue is there; and
+    /// why, if the store does not answer.
+    NotSearched(QueueRef, Option<String>),
     /// The queue is, and holds no such job.
     NoJob(QueueRef, String),
     /// The job is, and has no such field, or nothing of the kind that was asked for.
@@ -85,6 +88,21 @@ impl Refusal {
                     "No queue {:?} is known in the store {:?}. A new one is found within seconds of its first worker, and otherwise with the next search of the key space.",
                     queue.queue, queue.store
                 ),
+            ),
+            Self::NotSearched(queue, cause) => (
+                "not-searched",
+                "Not searched yet",
+                503,
+                match cause {
+                    None => format!(
+                        "Drover has just started and is still searching the store {:?} for its queues. Ask again in a moment.",
+                        queue.store
+                    ),
+                    Some(cause) => format!(
+                        "The store {:?} has not answered since Drover started, so nobody can say which queues it holds: {cause}",
+                        queue.store
+                    ),
+                },
             ),
             Self::NoJob(_, job) => (
                 "no-such-job",
@@ -213,7 +231,15 @@ impl Service {
     pub fn queue(&self, key: &QueueRef) -> Answer<(QueueSummary, StoreSummary, Position)> {
         self.collector(&key.store)?;
         self.board.note_viewer();
-        let (queue, store, position) = self.board.queue(key).ok_or_else(|| Refusal::NoQueue(key.clone()))?;
+        let (queue, store, position) = self.board.queue(key).ok_or_else(|| self.no_queue(key))?;
         Ok((QueueSummary::clone(&queue), store, position))
+    }
+
+    /// Why a queue is not on the board.
+    fn no_queue(&self, key: &QueueRef) -> Refusal {
+        match self.board.store(&key.store) {
+            Some(store) if !store.searched => Refusal::NotSearched(key.clone(), store.cause),
+            _ => Refusal::NoQueue(key.clone()),
+        }
     }
 }

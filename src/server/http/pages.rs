@@ -96,7 +96,14 @@ fn refused(app: &App, nonce: &Nonce, headers: &HeaderMap, refusal: &Refusal) -> 
     };
     let problem = refusal.problem();
     let status = StatusCode::from_u16(problem.status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
-    notice(app, nonce, headers, status, problem.title, problem.detail, links)
+    let mut page = notice(app, nonce, headers, status, problem.title, problem.detail, links);
+    if let Refusal::NotSearched(..) = refusal
+        && let Some(seconds) = super::problem::again(refusal)
+    {
+        // The address is right as far as anybody knows: the browser asks again by itself.
+        page.headers_mut().insert("refresh", HeaderValue::from_static(seconds));
+    }
+    page
 }
 
 fn notice(

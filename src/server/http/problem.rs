@@ -22,17 +22,22 @@ impl IntoResponse for Problem {
 impl IntoResponse for Refusal {
     fn into_response(self) -> Response {
         let mut response = self.problem().into_response();
-        let again = match &self {
-            Self::Busy => Some("3"),
-            Self::NotActed(NotActed::KeyRunning) => Some("1"),
-            Self::NotActed(NotActed::NotNow(_) | NotActed::NoAudit(_)) => Some("5"),
-            _ => None,
-        };
-        if let Some(seconds) = again {
+        if let Some(seconds) = again(&self) {
             let value = HeaderValue::from_static(seconds);
             response.headers_mut().insert(header::RETRY_AFTER, value);
         }
         response
+    }
+}
+
+/// In how many seconds it is worth asking again.
+pub const fn again(refusal: &Refusal) -> Option<&'static str> {
+    match refusal {
+        Refusal::NotSearched(..) => Some("2"),
+        Refusal::Busy => Some("3"),
+        Refusal::NotActed(NotActed::KeyRunning) => Some("1"),
+        Refusal::NotActed(NotActed::NotNow(_) | NotActed::NoAudit(_)) => Some("5"),
+        _ => None,
     }
 }
 

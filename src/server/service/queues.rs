@@ -136,7 +136,7 @@ impl Service {
     pub async fn chart(&self, key: &QueueRef) -> Answer<Arc<str>> {
         let collector = self.collector(&key.store)?;
         let Some((slices, newest, since)) = collector.hour(&key.queue) else {
-            return Err(Refusal::NoQueue(key.clone()));
+            return Err(self.no_queue(key));
         };
         let adapter = collector.adapter().clone();
         let queue = key.queue.as_str().into();

@@ -21,16 +21,14 @@ impl Collector {
             let known = self.state().tracks.keys().cloned().collect();
             match self.adapter.discover(&known).await {
                 Ok(search) => {
-                    {
-                        let mut state = self.state();
-                        state.summary.searched = true;
-                        for queue in &search.missing {
-                            if let Some(track) = state.tracks.get_mut(queue) {
-                                track.doubt();
-                            }
+                    for queue in &search.missing {
+                        if let Some(track) = self.state().tracks.get_mut(queue) {
+                            track.doubt();
                         }
                     }
                     self.take_up(&search.found).await;
+                    // Only now: who does not find a queue on a searched board takes it for gone.
+                    self.state().summary.searched = true;
                 }
                 Err(trouble) => tracing::debug!(store.id = %self.store, %trouble, "search for queues ended early"),
             }
