@@ -58,6 +58,32 @@ impl fmt::Display for BadFilter {
 impl std::error::Error for BadFilter {}
 
 impl JobFilter {
+    /// As it is written above a list, which has its queue and state already. Text with a colon that is none of ours
+    /// (`mail:send`) is what to look for.
+    ///
+    /// # Errors
+    ///
+    /// When a word of ours is written wrongly, or asks for what the list decides.
+    pub fn in_list(text: &str) -> Result<Self, BadFilter> {
+        let ours = |key: &str| key.is_empty() || KEYS.split([',', ' ']).any(|known| known == key && key != "and");
+        let plain = words(text).is_ok_and(|words| !words.iter().all(|(key, _)| ours(key)));
+        let lone_quote = !text.contains(':') && words(text).is_err();
+        if plain || lone_quote {
+            return Ok(Self {
+                text: Some(text.to_owned()),
+                ..Self::default()
+            });
+        }
+        let filter: Self = text.parse()?;
+        if filter.state.is_some() || !filter.queues.is_empty() {
+            return Err(BadFilter(
+                "This list is of one queue and one state: choose another by its tab, and leave state: and queue: out."
+                    .into(),
+            ));
+        }
+        Ok(filter)
+    }
+
     /// Whether it asks for more than a state and queues: then every job has to be looked at.
     #[must_use]
     pub const fn looks_at_jobs(&self) -> bool {
@@ -374,6 +400,27 @@ mod tests {
             ["bull:emails"],
             "a colon in a value needs no quotes"
         );
+    }
+
+    #[test]
+    fn above_a_list_text_with_a_colon_is_text() {
+        for (text, found) in [
+            ("mail:send", Some("mail:send")),
+            ("two words", Some("two words")),
+            ("12\" pipe", Some("12\" pipe")),
+            ("error:timeout", None),
+        ] {
+            assert_eq!(JobFilter::in_list(text).unwrap().text.as_deref(), found, "{text}");
+        }
+        assert_eq!(JobFilter::in_list("age:>2h mail").unwrap(), read("age:>2h mail"));
+        for (text, part) in [
+            ("state:failed", "its tab"),
+            ("age:2h", "age:>2h"),
+            ("error:\"no end", "missing"),
+        ] {
+            let error = JobFilter::in_list(text).unwrap_err().to_string();
+            assert!(error.contains(part), "{text}: {error}");
+        }
     }
 
     #[test]

@@ -14,9 +14,10 @@ use crate::model::Millis;
 use crate::model::action::{Effect, JobAction, QueueAction, ScheduleAction, Seen, Sweep, Swept};
 use crate::model::counts::Counts;
 use crate::model::family::Family;
+use crate::model::filter::JobFilter;
 use crate::model::flow::{ChildKind, Flow};
 use crate::model::insight::Insight;
-use crate::model::job::{JobDetail, LogPage, Progress};
+use crate::model::job::{JobDetail, JobRow, LogPage, Progress};
 use crate::model::page::{JobPageRows, Order};
 use crate::model::schedule::Schedule;
 use crate::model::state::JobState;
@@ -166,6 +167,9 @@ pub enum What {
     Queue,
 }
 
+/// Jobs of one [`Adapter::scan`], at most.
+pub const SCAN: usize = 1_000;
+
 /// Which page of jobs.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct JobQuery {
@@ -173,8 +177,10 @@ pub struct JobQuery {
     pub queue: QueueId,
     /// The state whose jobs are wanted.
     pub state: JobState,
-    /// Only jobs whose name or id contains this.
-    pub text: Option<String>,
+    /// Only jobs that fit this, its ages counted to `at`.
+    pub filter: Option<JobFilter>,
+    /// A moment of the store's clock.
+    pub at: Millis,
     /// In which order.
     pub order: Order,
     /// Where to go on; `None` for the first page.
@@ -339,6 +345,10 @@ pub trait Adapter: Send + Sync + fmt::Debug {
 
     /// One page of jobs.
     async fn jobs(&self, query: &JobQuery) -> Result<JobPageRows, ReadError>;
+
+    /// Jobs in brief, whatever the filter: id, name, state, times, attempts and, where asked for, the first line of
+    /// the error; and where to go on. For choosing among very many, with a limit of up to [`SCAN`].
+    async fn scan(&self, query: &JobQuery, errors: bool) -> Result<(Vec<JobRow>, Option<String>), ReadError>;
 
     /// One job, `None` if there is no such job.
     async fn job(&self, queue: &QueueId, id: &str) -> Result<Option<JobDetail>, ReadError>;

@@ -22,6 +22,7 @@ macro_rules! on {
 mod add;
 mod bench;
 mod guard;
+mod head;
 mod lost;
 mod pause;
 mod plans;

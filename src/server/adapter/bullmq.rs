@@ -32,7 +32,7 @@
 //! - [`layout`]: which generation a queue's keys belong to, by evidence
 //! - [`discover`]: which queues there are; [`workers`]: who is connected
 //! - [`counts`]: how many jobs, in one pipeline for any number of queues
-//! - [`list`]: a page of jobs; [`search`]: the ones whose name or id matches
+//! - [`list`]: a page of jobs; [`search`]: the ones that fit a filter; [`scan`]: many in brief
 //! - [`job`]: one job in full, from its [`record`], [`options`], [`logs`] and place ([`locate`]);
 //!   [`values`]: what is shown of large ones; [`flow`]: its relatives
 //! - [`metrics`]: minutes that workers record
@@ -57,6 +57,7 @@ pub mod logs;
 pub mod metrics;
 mod options;
 mod record;
+mod scan;
 pub mod schedules;
 pub mod search;
 pub mod values;
@@ -75,7 +76,7 @@ use crate::model::exact::bytes_of;
 use crate::model::family::Family;
 use crate::model::flow::Flow;
 use crate::model::insight::Insight;
-use crate::model::job::{JobDetail, LogPage};
+use crate::model::job::{JobDetail, JobRow, LogPage};
 use crate::model::page::JobPageRows;
 use crate::model::refusal;
 use crate::model::schedule::Schedule;
@@ -168,10 +169,14 @@ impl Adapter for BullMq {
     }
 
     async fn jobs(&self, query: &JobQuery) -> Result<JobPageRows, ReadError> {
-        match query.text.as_deref() {
+        match &query.filter {
             None => list::page(&self.link, query).await,
-            Some(text) => search::page(&self.link, query, text).await,
+            Some(filter) => search::page(&self.link, query, filter).await,
         }
+    }
+
+    async fn scan(&self, query: &JobQuery, errors: bool) -> Result<(Vec<JobRow>, Option<String>), ReadError> {
+        scan::page(&self.link, query, errors).await
     }
 
     async fn job(&self, queue: &QueueId, id: &str) -> Result<Option<JobDetail>, ReadError> {

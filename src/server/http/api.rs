@@ -7,6 +7,7 @@
 use super::problem::refuse;
 use crate::model::error::Problem;
 use crate::model::family::Capabilities;
+use crate::model::filter::JobFilter;
 use crate::model::insight::Insight;
 use crate::model::job::JobDetail;
 use crate::model::page::{JobPageRows, Order};
@@ -155,10 +156,15 @@ impl JobsQuery {
                         .map_err(|()| bad(format!("order={text}: neither next nor newest.")))
                 })
                 .transpose()?,
-            text: self
+            filter: self
                 .q
                 .map(|text| text.trim().to_owned())
-                .filter(|text| !text.is_empty()),
+                .filter(|text| !text.is_empty())
+                .map(|text| {
+                    let filter = JobFilter::in_list(&text).map_err(|error| bad(error.to_string()))?;
+                    Ok((text, filter))
+                })
+                .transpose()?,
             cursor: self.cursor.filter(|cursor| !cursor.is_empty()),
             limit: self.limit,
         })

@@ -10,10 +10,10 @@ use std::time::{Duration, Instant};
 const TARGET: Duration = Duration::from_millis(8);
 
 /// The fewest and the most jobs of a batch.
-const SIZES: (usize, usize) = (1, 500);
+const SIZES: (usize, usize) = (1, 1_000);
 
-/// A batch is followed by a rest of a quarter of its time: four fifths of one connection at most.
-const REST: u32 = 4;
+/// A batch is followed by a rest of an eighth of its time.
+const REST: u32 = 8;
 
 /// See the module.
 #[derive(Clone, Debug)]
@@ -76,11 +76,11 @@ mod tests {
         for _ in 0..10 {
             let (jobs, pause) = pace.next(now);
             assert_eq!(pause, Duration::ZERO);
-            pace.took(jobs, Duration::from_micros(10) * u32::try_from(jobs).unwrap(), now);
+            pace.took(jobs, Duration::from_micros(5) * u32::try_from(jobs).unwrap(), now);
         }
         assert_eq!(pace.next(now).0, SIZES.1);
         let rest = pace.took(SIZES.1, Duration::from_millis(400), now);
-        assert_eq!((pace.next(now).0, rest), (10, Duration::from_millis(100)));
+        assert_eq!((pace.next(now).0, rest), (20, Duration::from_millis(50)));
         pace.took(10, Duration::from_secs(9), now);
         assert_eq!(pace.next(now).0, 1, "a frozen store is asked for one");
     }

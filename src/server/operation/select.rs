@@ -8,12 +8,12 @@ use crate::model::Millis;
 use crate::model::action::{JobAction, Seen};
 use crate::model::filter::JobFilter;
 use crate::model::format;
-use crate::model::job::JobRow;
+use crate::model::job::{JobRow, cut};
 use crate::model::operation::{SAMPLES, SELECTED_MAX, Sample, Share};
-use crate::model::page::{Order, PAGE_SIZE_MAX};
+use crate::model::page::Order;
 use crate::model::queue::{QueueRef, QueueSummary};
 use crate::model::state::JobState;
-use crate::server::adapter::{JobQuery, ReadError};
+use crate::server::adapter::{JobQuery, ReadError, SCAN};
 use crate::server::collect::collector::Collector;
 use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
@@ -23,6 +23,9 @@ const LOOKED_AT_MAX: u64 = 1_000_000;
 
 /// Names that are counted; a selection with more tells of these.
 const NAMES: usize = 10_000;
+
+/// Characters of a name that are shown.
+const NAME_SHOWN: usize = 500;
 
 /// A job that was selected.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -306,14 +309,25 @@ async fn read(
         let query = JobQuery {
             queue: key.queue.as_str().into(),
             state,
-            text: None,
+            filter: None,
+            at,
             order: Order::of(state),
             cursor: cursor.take(),
-            limit: PAGE_SIZE_MAX,
+            limit: if selection.samples.len() < SAMPLES {
+                SAMPLES
+            } else {
+                SCAN
+            },
         };
-        let page = store.adapter().jobs(&query).await.map_err(SelectError::Unreadable)?;
-        selection.looked_at += page.rows.len() as u64;
-        for row in page.rows {
+        // Only what is shown of it needs the errors of all.
+        let errors = selection.filter.error.is_some() || selection.samples.len() < SAMPLES;
+        let (rows, next) = store
+            .adapter()
+            .scan(&query, errors)
+            .await
+            .map_err(SelectError::Unreadable)?;
+        selection.looked_at += rows.len() as u64;
+        for row in rows {
             if row.finished.is_some_and(|finished| finished > at) || !selection.filter.takes(&row, at) {
                 continue;
             }
@@ -324,8 +338,8 @@ async fn read(
             if selection.samples.len() < SAMPLES {
                 selection.samples.push(sample(&key, &row));
             }
-            if names.len() < NAMES || names.contains_key(&row.name) {
-                *names.entry(row.name.clone()).or_default() += 1;
+            if names.len() < NAMES || names.contains_key(row.name.as_str()) {
+                *names.entry(cut(&row.name, NAME_SHOWN)).or_default() += 1;
             }
             found.push(Item {
                 queue: index,
@@ -334,7 +348,7 @@ async fn read(
             });
         }
         selection.capped |= selection.looked_at >= LOOKED_AT_MAX;
-        cursor = page.next;
+        cursor = next;
         if cursor.is_none() || selection.capped {
             break;
         }
@@ -363,7 +377,7 @@ fn sample(queue: &QueueRef, row: &JobRow) -> Sample {
     Sample {
         queue: queue.clone(),
         id: row.id.clone(),
-        name: row.name.clone(),
+        name: cut(&row.name, NAME_SHOWN),
         error: row.error.clone(),
         since: row.finished.or(row.created),
     }

@@ -2,7 +2,9 @@
 
 use super::act::who::Who;
 use super::{Answer, Refusal, Service};
+use crate::model::filter::JobFilter;
 use crate::model::insight::{Insight, dead_letters_of};
+use crate::model::now;
 use crate::model::page::{DeadLetters, JobPageRows, Order, PAGE_SIZE, PAGE_SIZE_MAX, QueueAside, QueuePage};
 use crate::model::queue::{QueueRef, QueueSummary};
 use crate::model::state::JobState;
@@ -18,8 +20,8 @@ pub struct JobsRequest {
     pub state: Option<JobState>,
     /// The order; the one that helps in that state if left out.
     pub order: Option<Order>,
-    /// Only jobs whose name or id contains this.
-    pub text: Option<String>,
+    /// Only jobs that fit this; as it was written, and as it was understood.
+    pub filter: Option<(String, JobFilter)>,
     /// Where to go on.
     pub cursor: Option<String>,
     /// Rows; [`PAGE_SIZE`] if left out.
@@ -35,15 +37,22 @@ impl Service {
     ) -> Answer<(JobQuery, Result<JobPageRows, ReadError>)> {
         let (queue, ..) = self.queue(key)?;
         let state = request.state.unwrap_or_else(|| most_telling(&queue));
+        let collector = self.collector(&key.store)?;
+        let filter = request.filter.as_ref();
         let query = JobQuery {
             queue: key.queue.as_str().into(),
             state,
             order: request.order.unwrap_or_else(|| Order::of(state)),
-            text: request.text.clone(),
+            filter: filter.map(|(_, filter)| filter.clone()),
+            // Ages are as old as the second, so that whoever asks in one shares an answer.
+            at: match filter {
+                Some(_) => (now() + collector.ahead()).div_euclid(1_000) * 1_000,
+                None => 0,
+            },
             cursor: request.cursor.clone(),
             limit: request.limit.unwrap_or(PAGE_SIZE).clamp(1, PAGE_SIZE_MAX),
         };
-        let adapter = self.collector(&key.store)?.adapter().clone();
+        let adapter = collector.adapter().clone();
         let asked = query.clone();
         let rows = self
             .lists
@@ -76,7 +85,7 @@ impl Service {
             jobs: rows.map_err(|error| error.to_string()),
             state: query.state,
             order: query.order,
-            text: query.text,
+            text: request.filter.as_ref().map(|(text, _)| text.clone()),
             limit: query.limit,
             cursor: query.cursor,
         };

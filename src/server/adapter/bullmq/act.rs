@@ -7,7 +7,7 @@
 //!
 //! - [`library`]: the libraries' scripts, embedded by the build; [`script`]: one action as one script
 //! - `lua/guard.lua`: what each begins with; `lua/*.lua`: one step for each action
-//! - [`jobs`], [`queue`]: the actions
+//! - [`jobs`], [`queue`], [`schedule`], [`add`]: the actions; [`head`]: many finished jobs at once; [`sweep`]: whole states
 //! - [`answer`]: what was answered, in sentences; [`pack`]: MessagePack
 
 use super::super::redis::link::{Link, Silence};
@@ -27,6 +27,7 @@ mod add;
 mod answer;
 mod choose;
 mod confirm;
+mod head;
 mod jobs;
 mod library;
 mod pack;
@@ -78,7 +79,9 @@ impl BullMq {
                 }
                 continue;
             }
-            self.try_jobs(queue, jobs, &open, action, &choice, &mut effects).await?;
+            self.try_head(queue, jobs, &open, action, &choice, &mut effects).await?;
+            let rest: Vec<usize> = open.into_iter().filter(|i| effects[*i].is_none()).collect();
+            self.try_jobs(queue, jobs, &rest, action, &choice, &mut effects).await?;
         }
         Ok(effects
             .into_iter()
@@ -167,7 +170,7 @@ impl BullMq {
         for (n, i) in batch.iter().enumerate() {
             effects[*i] = match answers.get(n).map(answer::read) {
                 Some(Answer::Effect(effect)) => Some(effect),
-                Some(Answer::Done(_) | Answer::Swept(..)) => Some(answer::done(None)),
+                Some(Answer::Done(_) | Answer::Swept(..) | Answer::Head(_)) => Some(answer::done(None)),
                 Some(Answer::OtherFamily) => None,
                 Some(Answer::Broke(says)) => {
                     let why = format!("The library's script broke off: {says}.");

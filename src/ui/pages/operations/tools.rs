@@ -6,7 +6,7 @@
 use super::path;
 use crate::base_path::BasePath;
 use crate::model::event::encode_segment;
-use crate::model::filter::FILTER_MAX;
+use crate::model::filter::{FILTER_MAX, JobFilter};
 use crate::model::format;
 use crate::model::operation::Operation;
 use crate::model::operation::page::{Wanted, filter_of, percent, words};
@@ -30,8 +30,12 @@ pub fn view(base: &BasePath, page: &QueuePage) -> AnyView {
         Wanted::Promote => Some(view! { <button name="action" value="promote">"Promote ticked…"</button> }),
         Wanted::Retry(_) => Some(view! { <button name="action" value="retry">"Retry ticked…"</button> }),
     };
-    let mut filter = filter_of(&queue, state, None);
-    filter.text.clone_from(&page.text);
+    let listed = page.text.as_deref().and_then(|text| JobFilter::in_list(text).ok());
+    let filter = JobFilter {
+        state: Some(state),
+        queues: filter_of(&queue, state, None).queues,
+        ..listed.unwrap_or_default()
+    };
     view! {
         <div class="tools">
             <form id=FORM class="ticked" method="post" action=base.href("/operations/preview") aria-label="Ticked jobs">

@@ -128,7 +128,7 @@ pub fn List(jobs: Jobs, store: RwSignal<StoreSummary>, tools: String) -> impl In
     .into_any()
 }
 
-/// Only the jobs whose name or id contains something.
+/// Only the jobs that fit something.
 #[component]
 fn Filter(jobs: Jobs) -> impl IntoView {
     let path = jobs.key.with_value(queue_path);
@@ -154,8 +154,17 @@ fn Filter(jobs: Jobs) -> impl IntoView {
             {to.map(|to| view! { <input type="hidden" name=TO value=to/> })}
             <input type="hidden" name="state" value=jobs.state.as_str()/>
             {order.map(|order| view! { <input type="hidden" name="order" value=order/> })}
-            <label for="q">"Name or id contains"</label>
-            <input id="q" name="q" type="search" value=text maxlength="200" data-search=""/>
+            <label for="q">"Find"</label>
+            <input
+                id="q"
+                name="q"
+                type="search"
+                value=text
+                maxlength="1000"
+                placeholder="name, id, error:… age:>2h"
+                title="A part of a name or id; or name:charge* id:order-? error:\"timed out\" age:>2h attempts:>=3"
+                data-search=""
+            />
             <button>"Filter"</button>
             {clear}
         </form>

@@ -184,7 +184,7 @@ impl BullMq {
         Ok(match one(&self.link, &script, queue, &Frame::default(), order).await? {
             Answer::OtherFamily => None,
             Answer::Effect(effect) => Some(effect),
-            Answer::Done(_) | Answer::Swept(..) => Some(super::answer::done(None)),
+            Answer::Done(_) | Answer::Swept(..) | Answer::Head(_) => Some(super::answer::done(None)),
             Answer::Broke(says) => Some(Effect::Unconfirmed {
                 reason: format!(
                     "The library's script broke off: {says}. Look at the newest jobs before you try again."

@@ -17,6 +17,8 @@ pub(super) enum Answer {
     Done(i64),
     /// What a batch of a sweep did, and whether there may be more.
     Swept(u64, bool),
+    /// What became of many at once: a letter for each, "d" for done.
+    Head(String),
     /// The queue is not laid out as it was when the scripts were chosen: nothing was done.
     OtherFamily,
     /// The library's script broke off: some of it may be done.
@@ -38,6 +40,7 @@ pub(super) fn read(answer: &Value) -> Answer {
         "changed" => Effect::Changed {
             now: changed(&word(1), &word(2)),
         },
+        "head" => return Answer::Head(word(1)),
         "gone" => Effect::Gone,
         "locked" => Effect::Locked {
             by: held(&word(1), &word(2)),

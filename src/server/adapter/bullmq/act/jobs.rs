@@ -15,7 +15,7 @@ pub(super) const CHILDREN_MAX: i64 = 1000;
 const LINE: &str = "Data replaced from the dashboard. They were: ";
 
 /// Jobs in one script where each takes microseconds.
-const MANY: usize = 25;
+const MANY: usize = 100;
 
 /// Jobs in one script where each may take a search through a list.
 const ONE: usize = 1;
@@ -136,7 +136,7 @@ pub(super) fn plan(action: &JobAction, generation: Generation, paused: bool) -> 
             order.extend(data.iter().flat_map(|data| editing(data)));
             (&RETRY, order, MANY)
         }
-        JobAction::Remove { children } => (&REMOVE, removing(generation, *children), ONE),
+        JobAction::Remove { children } => (&REMOVE, removing(generation, *children), MANY),
         JobAction::Promote => (&PROMOTE, vec![], MANY),
         JobAction::EditData { data } => (&EDIT_DATA, editing(data), ONE),
         JobAction::Delay { ms } => {

@@ -166,7 +166,7 @@ async fn resume(link: &Link, layouts: &Layouts, scripts: &Scripts, queue: &Queue
 fn effect(answer: Answer, what: &str) -> Effect {
     match answer {
         Answer::Effect(effect) => effect,
-        Answer::Done(_) | Answer::Swept(..) => done(None),
+        Answer::Done(_) | Answer::Swept(..) | Answer::Head(_) => done(None),
         Answer::OtherFamily => unsettled(),
         Answer::Broke(says) => Effect::Unconfirmed {
             reason: format!("The library's script broke off in the middle of the {what}: {says}. Look at the queue."),

@@ -243,7 +243,7 @@ impl BullMq {
             Answer::Broke(says) => Some(Effect::Unconfirmed {
                 reason: format!("The library's script broke off: {says}. Look at the schedule."),
             }),
-            Answer::Done(_) | Answer::Swept(..) => Some(super::answer::done(None)),
+            Answer::Done(_) | Answer::Swept(..) | Answer::Head(_) => Some(super::answer::done(None)),
         })
     }
 }

@@ -115,17 +115,30 @@ end
 local ANY = {waiting = true, prioritized = true, delayed = true, ["waiting-children"] = true, active = true, completed = true,
   failed = true, nowhere = true}
 
+-- What most steps ask of a job's record, in one go. Nil and the type of its key if that is no record.
+local function record_of(job)
+  local values = redis.pcall("HMGET", job.key, "finishedOn", "attemptsMade", "atm", "parentKey", "opts", "name")
+  if values.err or not (values[1] or values[2] or values[3] or values[4] or values[5] or values[6]) then
+    local is = kind(job.key)
+    if is ~= "hash" then
+      return nil, is
+    end
+  end
+  return {finished = values[1], made = values[2], atm = values[3], parent = values[4], opts = values[5]}
+end
+
 -- Whether a job is as it was shown, and in a state that the action is for. Gives an answer if not, else nil and its state.
 local function as_seen(job, fit, already)
   if not as_chosen() then
     return {"family"}
   end
-  local is = kind(job.key)
-  if is ~= "hash" then
+  local record, is = record_of(job)
+  if not record then
     return is == "none" and {"gone"} or {"refused", "type", job.key}
   end
+  job.record = record
   -- Releases of before the versions were written leave nothing but their jobs to tell them by.
-  if undecided and call("HEXISTS", job.key, "attemptsMade") == 1 and call("HEXISTS", job.key, "atm") == 0 then
+  if undecided and record.made and not record.atm then
     return {"refused", "undecided"}
   end
   local state = job.state
@@ -142,14 +155,11 @@ local function as_seen(job, fit, already)
   elseif not fit[state] then
     return {"changed", state, "unfit"}
   end
-  if job.finished and tonumber(call("HGET", job.key, "finishedOn") or "") ~= job.finished then
+  if job.finished and tonumber(record.finished or "") ~= job.finished then
     return {"changed", state, "finished"}
   end
-  if job.attempts then
-    local made = call("HMGET", job.key, "attemptsMade", "atm")
-    if (tonumber(made[1] or made[2] or "0") or 0) ~= job.attempts then
-      return {"changed", state, "attempts"}
-    end
+  if job.attempts and (tonumber(record.made or record.atm or "0") or 0) ~= job.attempts then
+    return {"changed", state, "attempts"}
   end
   return nil, state
 end
@@ -235,7 +245,7 @@ end
 
 -- Whether the library can find the parent of a job, and can let it go on. Gives an answer if not.
 local function parent_fits(job)
-  local parent = call("HGET", job.key, "parentKey")
+  local parent = job.record.parent
   if not parent or parent == "" or call("EXISTS", parent) == 0 then
     return nil
   end

@@ -1,16 +1,24 @@
+-- Whether everything that a removal may touch beside the job is what the library takes it for. Gives an answer if not.
+local removable
+local function queue_fits()
+  if not removable then
+    local letters = {wait = "l", paused = "l", active = "l", delayed = "z", completed = "z", failed = "z", prioritized = "z",
+      priority = "z", events = "x", ["waiting-children"] = "z", marker = "z", meta = "h", ["repeat"] = "z"}
+    for suffix, letter in pairs(letters) do
+      if not typed(P .. suffix, letter) then
+        return {"refused", "type", P .. suffix}
+      end
+    end
+    removable = true
+  end
+end
+
 -- Removes a job, and what is below it if asked.
 local function remove_one(job)
   local answer = as_seen(job, ANY)
-  answer = answer or prepared(job, "removeJob")
+  answer = answer or prepared(job, "removeJob") or queue_fits()
   if answer then
     return answer
-  end
-  local letters = {wait = "l", paused = "l", active = "l", delayed = "z", completed = "z", failed = "z", prioritized = "z",
-    priority = "z", events = "x", ["waiting-children"] = "z", marker = "z", meta = "h", ["repeat"] = "z"}
-  for suffix, letter in pairs(letters) do
-    if not typed(P .. suffix, letter) then
-      return {"refused", "type", P .. suffix}
-    end
   end
   local lock = call("GET", job.key .. ":lock")
   if lock then

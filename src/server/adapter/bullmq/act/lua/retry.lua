@@ -1,7 +1,7 @@
 -- Has a failed or completed job run again, with other data if asked.
 local function retry_one(job)
   local answer, state = as_seen(job, order.fit, {waiting = true, prioritized = true, active = true})
-  answer = answer or prepared(job, "reprocessJob", "updateData") or parent_fits(job)
+  answer = answer or prepared(job, "reprocessJob", order.data and "updateData" or nil) or parent_fits(job)
   if answer then
     return answer
   end
@@ -16,7 +16,7 @@ local function retry_one(job)
     end
   end
   local push = "LPUSH"
-  local opts = call("HGET", job.key, "opts")
+  local opts = job.record.opts
   if opts and string.find(opts, '"lifo"', 1, true) then
     local fine, parsed = pcall(cjson.decode, opts)
     if fine and type(parsed) == "table" and parsed.lifo == true then
@@ -35,7 +35,7 @@ local function retry_one(job)
     return {"refused", "library", tostring(result)}
   end
   -- Generations before 5 have no word for this, and later ones leave the field of earlier ones.
-  if order.reset == "1" and call("HEXISTS", job.key, "attemptsMade") == 1 then
+  if order.reset == "1" and job.record.made then
     call("HSET", job.key, "attemptsMade", "0")
   end
   return {"done"}

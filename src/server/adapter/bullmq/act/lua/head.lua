@@ -1,0 +1,49 @@
+-- Many finished jobs at once, by the library's bulk script, where they are exactly those that it would take and it does the
+-- same as one by one. Answers with a letter for each: "d" done, "-" not looked at.
+local function plain(id, same_push)
+  local record = call("HMGET", P .. id, "name", "parentKey", "priority", "opts")
+  -- A job without a record, with a parent, or (where that matters) with a place of its own in the line goes by itself.
+  if not record[1] or (record[2] and record[2] ~= "") then
+    return false
+  end
+  if same_push and ((tonumber(record[3] or "0") or 0) > 0 or string.find(record[4] or "", '"lifo"', 1, true)) then
+    return false
+  end
+  return call("EXISTS", P .. id .. ":lock") == 0
+end
+
+local function step()
+  if not as_chosen() then
+    return {"family"}
+  end
+  local none = {"head", ""}
+  local n, set = #order.ids, P .. order.state
+  local script = order.sweep == "retry" and (lib.moveJobsToWait and "moveJobsToWait" or "retryJobs") or "cleanJobsInSet"
+  local nobody = {id = "", key = P, from = order.state}
+  local broke = order.sweep == "clean" and queue_fits() or prepared(nobody, script)
+  if broke or not typed(set, "z") then
+    return none
+  end
+  local last = string.format("%.0f", order.finished[n])
+  local there = call("ZRANGEBYSCORE", set, 0, last, "WITHSCORES", "LIMIT", 0, n)
+  for i = 1, n do
+    if there[2 * i - 1] ~= order.ids[i] or tonumber(there[2 * i]) ~= order.finished[i] or not plain(order.ids[i], order.sweep == "retry") then
+      return none
+    end
+  end
+  local _
+  if order.sweep == "retry" then
+    _, broke = run(script, nobody, {tostring(n), last, order.state})
+  else
+    _, broke = run(script, nobody, {P, last, tostring(n), order.state})
+  end
+  if broke then
+    return broke
+  end
+  -- What the library left out for a reason of its own has its turn by itself.
+  local letters = {}
+  for i, id in ipairs(order.ids) do
+    letters[i] = call("ZSCORE", set, id) and "-" or "d"
+  end
+  return {"head", table.concat(letters)}
+end
