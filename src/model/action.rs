@@ -147,7 +147,19 @@ pub enum QueueAction {
         /// About how many of the newest stay.
         keep: u64,
     },
+    /// Removes the paused queue with everything in it, as far as the library knows of it.
+    Obliterate {
+        /// The queue's name once more: a mistake cannot be undone.
+        name: String,
+        /// Although jobs are running.
+        #[serde(default)]
+        force: bool,
+    },
 }
+
+/// The most jobs that a queue which is obliterated may hold. More are removed by operations first, which show how far they
+/// are and can be stopped.
+pub const OBLITERATE_MAX: u64 = 100_000;
 
 /// A rate limit.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]

@@ -2,11 +2,13 @@
 //!
 //! ```text
 //! state:failed queue:emails.* name:charge* error:"timed out" age:>2h attempts:>=3 id:order-*
+//! state:waiting,delayed queue:redis/bull:emails first:1000
 //! ```
 //!
 //! Words are joined by *and*. `*` stands for anything and `?` for one character in `queue`, `name` and `id`; `error` is
 //! a part of the first line of the last error, whatever its case. Age is counted from when a job finished, or from when
-//! it was created if it has not; `age:>2h` is older, `age:<2h` younger. A word without a key is a part of the name or id.
+//! it was created if it has not; `age:>2h` is older, `age:<2h` younger. A word without a key is a part of the name or id. `first` takes no more than so
+//! many of what fits, from the front of each list: those that finished first, run next or are due first.
 
 use super::Millis;
 use super::job::JobRow;
@@ -22,8 +24,8 @@ use std::str::FromStr;
 pub struct JobFilter {
     /// Globs over `store/queue-id`, a queue's id or its name; all queues when there is none.
     pub queues: Vec<String>,
-    /// The state; a selection always has one.
-    pub state: Option<JobState>,
+    /// The states; a selection always has one or more.
+    pub states: Vec<JobState>,
     /// A glob.
     pub name: Option<String>,
     /// A glob.
@@ -40,6 +42,8 @@ pub struct JobFilter {
     pub attempts_max: Option<u32>,
     /// A part of the name or the id.
     pub text: Option<String>,
+    /// No more than so many, the first of each queue first.
+    pub first: Option<u64>,
 }
 
 /// Longer filters are refused.
@@ -75,9 +79,10 @@ impl JobFilter {
             });
         }
         let filter: Self = text.parse()?;
-        if filter.state.is_some() || !filter.queues.is_empty() {
+        if !filter.states.is_empty() || !filter.queues.is_empty() || filter.first.is_some() {
             return Err(BadFilter(
-                "This list is of one queue and one state: choose another by its tab, and leave state: and queue: out."
+                "This list is of one queue and one state, and has pages: choose another by its tab, and leave state:, queue: \
+                 and first: out."
                     .into(),
             ));
         }
@@ -112,7 +117,7 @@ impl JobFilter {
             .finished
             .or(row.created)
             .map(|since| u64::try_from(at - since).unwrap_or(0));
-        self.state.is_none_or(|state| state == row.state)
+        (self.states.is_empty() || self.states.contains(&row.state))
             && self.name.as_ref().is_none_or(|glob| matches(glob, &row.name))
             && self.id.as_ref().is_none_or(|glob| matches(glob, &row.id))
             && self.error.as_ref().is_none_or(|part| {
@@ -160,7 +165,7 @@ pub fn matches(glob: &str, text: &str) -> bool {
     glob[g..].iter().all(|c| *c == '*')
 }
 
-const KEYS: &str = "state, queue, name, id, error, age and attempts";
+const KEYS: &str = "state, queue, name, id, error, age, attempts and first";
 
 impl FromStr for JobFilter {
     type Err = BadFilter;
@@ -183,10 +188,20 @@ impl FromStr for JobFilter {
             };
             match key.as_str() {
                 "state" => {
-                    let state = value
-                        .parse()
-                        .map_err(|error| BadFilter(format!("state:{value}: {error}.")))?;
-                    filter.state = Some(state);
+                    for word in value.split(',') {
+                        let state = word
+                            .parse()
+                            .map_err(|error| BadFilter(format!("state:{word}: {error}.")))?;
+                        if !filter.states.contains(&state) {
+                            filter.states.push(state);
+                        }
+                    }
+                }
+                "first" => {
+                    let n = value.parse().ok().filter(|n| *n > 0);
+                    filter.first = Some(n.ok_or_else(|| {
+                        BadFilter(format!("first:{value}: write a number of jobs, such as first:1000."))
+                    })?);
                 }
                 "queue" => filter.queues.push(value),
                 "name" => once(&mut filter.name)?,
@@ -234,7 +249,10 @@ impl FromStr for JobFilter {
 impl fmt::Display for JobFilter {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let mut parts = Vec::new();
-        parts.extend(self.state.map(|state| format!("state:{}", state.as_str())));
+        if !self.states.is_empty() {
+            let states: Vec<_> = self.states.iter().map(|state| state.as_str()).collect();
+            parts.push(format!("state:{}", states.join(",")));
+        }
         parts.extend(self.queues.iter().map(|queue| format!("queue:{}", quoted(queue))));
         let texts = [("name:", &self.name), ("id:", &self.id), ("error:", &self.error)];
         parts.extend(
@@ -251,6 +269,7 @@ impl fmt::Display for JobFilter {
                 parts.extend(most.map(|n| format!("attempts:<={n}")));
             }
         }
+        parts.extend(self.first.map(|n| format!("first:{n}")));
         // Quoted as one: two words would be found again as the same text.
         parts.extend(self.text.as_ref().map(|text| quoted_word(text)));
         f.write_str(&parts.join(" "))
@@ -386,6 +405,7 @@ mod tests {
             "state:failed",
             "state:failed queue:redis/bull:emails queue:mail.* name:charge* id:o-? error:\"timed out: 5 \\\"s\\\"\" age:>2h attempts:>=3",
             "age:<90s attempts:2",
+            "state:waiting,prioritized,delayed queue:mail first:1000",
             "attempts:<=4 \"two words\"",
             "\"with:colon\"",
             "error:\"back\\\\slash\"",
@@ -428,6 +448,8 @@ mod tests {
         for (text, part) in [
             ("color:red", "there are state, queue"),
             ("state:lost", "state:lost"),
+            ("state:failed,lost", "state:lost"),
+            ("first:0", "first:1000"),
             ("age:2h", "age:>2h"),
             ("age:>2 weeks", "90s, 15m"),
             ("age:>99999999999999999999d", "no span"),

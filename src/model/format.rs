@@ -23,6 +23,17 @@ pub fn count(n: u64) -> String {
 /// What stands where a number is not known.
 pub const UNKNOWN: &str = "—";
 
+/// Words as a list: "waiting, prioritized and delayed".
+#[must_use]
+pub fn all<'a>(words: impl IntoIterator<Item = &'a str>) -> String {
+    let words: Vec<&str> = words.into_iter().collect();
+    match words.as_slice() {
+        [] => String::new(),
+        [one] => (*one).to_owned(),
+        [first @ .., last] => format!("{} and {last}", first.join(", ")),
+    }
+}
+
 /// A number that may be unknown.
 #[must_use]
 pub fn count_or_unknown(n: Option<u64>) -> String {

@@ -141,6 +141,13 @@ pub fn all(layout: Layout) -> BTreeMap<String, Option<String>> {
         ("rate_limit", QueueAction::RateLimit { limit: None }),
         ("release_rate_limit", QueueAction::ReleaseRateLimit),
         ("trim_events", QueueAction::TrimEvents { keep: 0 }),
+        (
+            "obliterate",
+            QueueAction::Obliterate {
+                name: text(),
+                force: false,
+            },
+        ),
     ];
     let plan = Plan {
         pattern: None,
@@ -161,7 +168,6 @@ pub fn all(layout: Layout) -> BTreeMap<String, Option<String>> {
         ("sweep_retry", Sweep::Retry { state, until }),
         ("sweep_promote", Sweep::Promote),
         ("sweep_clean", Sweep::Clean { state, until }),
-        ("obliterate", Sweep::Obliterate { force: false }),
     ];
     let jobs = jobs.iter().map(|(word, action)| (*word, job(layout, action)));
     let queues = queues.iter().map(|(word, action)| (*word, queue(layout, action)));

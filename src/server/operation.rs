@@ -9,7 +9,7 @@ use crate::model::action::Effect;
 use crate::model::audit::Became;
 use crate::model::operation::{Bounds, Operation};
 use crate::server::audit::Audit;
-use crate::server::audit::record::Record;
+use crate::server::audit::record::{Key, Record};
 use crate::server::collect::collector::Collector;
 use journal::Folder;
 use run::Run;
@@ -51,6 +51,8 @@ pub struct Order {
     pub reason: String,
     /// What was recorded of it; each is concluded when it ends.
     pub records: Vec<Record>,
+    /// The idempotency key that it was asked for with.
+    pub key: Option<Key>,
 }
 
 /// What somebody wants of an operation that is under way.
@@ -87,6 +89,8 @@ pub struct Operations {
     previews: Mutex<HashMap<String, (Instant, Arc<Selection>)>>,
     /// Which operation came of which token.
     started: Mutex<HashMap<String, String>>,
+    /// Held while something is ordered with an idempotency key.
+    ordering: tokio::sync::Mutex<()>,
     /// Newest last.
     runs: Mutex<Vec<Arc<Run>>>,
     stop: CancellationToken,
@@ -114,6 +118,7 @@ impl Operations {
             audit,
             previews: Mutex::default(),
             started: Mutex::default(),
+            ordering: tokio::sync::Mutex::default(),
             runs: Mutex::new(folder.load(KEPT)?),
             folder,
             stop: stop.clone(),
@@ -166,6 +171,17 @@ impl Operations {
         let id = started.get(token)?.clone();
         drop(started);
         self.get(&id)
+    }
+
+    /// Held while something is ordered with an idempotency key.
+    pub const fn ordering(&self) -> &tokio::sync::Mutex<()> {
+        &self.ordering
+    }
+
+    /// The operation that was asked for with this idempotency key, be it for the same or for something else.
+    pub fn started_with(&self, key: &Key) -> Option<Arc<Run>> {
+        let of = |run: &&Arc<Run>| run.meta().key.as_ref().is_some_and(|known| known.key == key.key);
+        self.runs().iter().find(of).cloned()
     }
 
     /// The selection behind a token, which stays usable.

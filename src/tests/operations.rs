@@ -3,6 +3,7 @@
 
 mod run;
 mod select;
+mod whole;
 
 use crate::support::app::Drover;
 use crate::support::oracle::Oracle;

@@ -85,6 +85,46 @@ fn hidden<'a>(html: &'a str, name: &str) -> &'a str {
 }
 
 #[tokio::test]
+async fn an_order_with_a_key_is_started_once_and_its_results_are_a_file() {
+    let (_redis, mut oracle, drover) = failed(30).await;
+    let body = json!({"action": "retry", "filter": filter(), "reason": "once"});
+    let key = [("Idempotency-Key", "night-7")];
+    let (first, second) = tokio::join!(
+        drover.post_with("/operations", &key, &body),
+        drover.post_with("/operations", &key, &body)
+    );
+    assert_eq!(
+        (first.status, second.status),
+        (202, 202),
+        "{} {}",
+        first.body,
+        second.body
+    );
+    let id = first.json()["id"].as_str().unwrap().to_owned();
+    assert_eq!(
+        second.json()["id"],
+        id.as_str(),
+        "sent twice at once it is one operation"
+    );
+    let replayed = [&first, &second].map(|answer| answer.header("idempotency-replayed").is_some());
+    assert!(replayed[0] ^ replayed[1], "and the later answer says so");
+    let other = json!({"action": "remove", "filter": filter()});
+    let other = drover.post_with("/operations", &key, &other).await;
+    assert_eq!(other.status, 422, "a key stands for one request: {}", other.body);
+    assert_eq!(ended(&drover, &id).await["totals"]["done"], 30);
+    assert_eq!(oracle.counts(QUEUE).await["waiting"], 30);
+    let file = drover.get(&format!("/api/v1/operations/{id}/results.ndjson")).await;
+    assert_eq!(file.header("content-type"), Some("application/x-ndjson"));
+    let lines: Vec<Value> = file
+        .body
+        .lines()
+        .map(|line| serde_json::from_str(line).unwrap())
+        .collect();
+    assert_eq!(lines.len(), 30);
+    assert!(lines.iter().all(|line| line["result"] == "done"), "{}", file.body);
+}
+
+#[tokio::test]
 async fn a_filter_is_previewed_started_and_done_and_the_library_agrees() {
     let (_redis, mut oracle, drover) = failed(150).await;
     let asked = json!({"action": "retry", "filter": filter(), "dry_run": true});

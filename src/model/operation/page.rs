@@ -287,7 +287,7 @@ pub fn filter_of(queue: &QueueRef, state: JobState, error: Option<&str>) -> JobF
     let error = error.map(|error| error.chars().take(ERROR_CHARS).collect::<String>());
     JobFilter {
         queues: vec![queue.to_string()],
-        state: Some(state),
+        states: vec![state],
         error: error.filter(|error| !error.is_empty()),
         ..JobFilter::default()
     }

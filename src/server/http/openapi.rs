@@ -43,7 +43,7 @@ const JOB: &str = "/queues/{store}/{queue}/jobs/{job}";
 const SCHEDULE: &str = "/schedules/{store}/{queue}/{key}";
 
 /// Every route that reads.
-const ROUTES: [Route; 17] = [
+const ROUTES: [Route; 18] = [
     ("/stores", "All stores", &[], Some(of::<Listing<StoreSummary>>)),
     ("/stores/{store}", "One store in full", &[], Some(of::<StoreDetail>)),
     (
@@ -114,6 +114,12 @@ const ROUTES: [Route; 17] = [
         "Its jobs with what became of them",
         &["result", "offset", "limit"],
         Some(of::<operations::Results>),
+    ),
+    (
+        "/operations/{id}/results.ndjson",
+        "The same as a file, a line for each job",
+        &[],
+        None,
     ),
     ("/openapi.json", "This document", &[], Some(of::<Map<String, Value>>)),
 ];

@@ -89,6 +89,7 @@ pub fn router(app: App) -> Router {
         )
         .route("/api/v1/operations/{id}", get(api::operations::one))
         .route("/api/v1/operations/{id}/results", get(api::operations::results))
+        .route("/api/v1/operations/{id}/results.ndjson", get(api::operations::download))
         .route("/api/v1/operations/{id}/{control}", post(api::operations::control))
         .route("/api/v1/audit", get(api::act::audit))
         .route("/api/v1/openapi.json", get(openapi::document))

@@ -18,7 +18,7 @@ use crate::model::action::{JobAction, Seen};
 use crate::model::filter::JobFilter;
 use crate::model::operation::Bounds;
 use crate::model::queue::QueueRef;
-use crate::server::audit::record::Record;
+use crate::server::audit::record::{Key, Record};
 use serde::{Deserialize, Serialize};
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, BufRead as _, BufReader, BufWriter, Write as _};
@@ -51,6 +51,9 @@ pub struct Meta {
     /// What was recorded of it.
     #[serde(default)]
     pub records: Vec<Record>,
+    /// The idempotency key that it was asked for with.
+    #[serde(default)]
+    pub key: Option<Key>,
 }
 
 /// What a log tells of a past process.
@@ -112,6 +115,7 @@ impl Folder {
             created,
             selected: selection.items.len() as u64,
             records: order.records,
+            key: order.key,
         };
         let log = self.log(&id)?;
         // Last, whole and at once: with it there is an operation.

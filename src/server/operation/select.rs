@@ -47,7 +47,7 @@ pub struct Selection {
     pub filter: JobFilter,
     /// Its queues, with their names.
     pub queues: Vec<(QueueRef, String)>,
-    /// Its jobs: queue by queue, those that finished first in front.
+    /// Its jobs: queue by queue and state by state, each in the order of its list, those that finished first in front.
     pub items: Vec<Item>,
     /// When, by Drover's clock.
     pub at: Millis,
@@ -159,6 +159,12 @@ impl Selection {
         selection
     }
 
+    /// Whether it takes no further job.
+    fn is_full(&self) -> bool {
+        let first = self.filter.first;
+        self.capped || first.is_some_and(|first| self.items.len() as u64 >= first)
+    }
+
     /// The word of the action, as in the record.
     #[must_use]
     pub const fn action_word(&self) -> &'static str {
@@ -175,7 +181,7 @@ impl Selection {
     #[must_use]
     pub fn sentence(&self) -> String {
         let count = self.items.len() as u64;
-        let state = self.filter.state.map_or("", JobState::label);
+        let state = format::all(self.filter.states.iter().map(|state| state.label()));
         let jobs = if count == 1 { "job" } else { "jobs" };
         let stores: HashSet<&str> = self.queues.iter().map(|(queue, _)| queue.store.as_str()).collect();
         let mut stores: Vec<&str> = stores.into_iter().collect();
@@ -186,7 +192,7 @@ impl Selection {
             many => format!("{} queues", format::count(many.len() as u64)),
         };
         let (count, stores) = (format::count(count), stores.join(", "));
-        let words = [verb(&self.action), &count, state, jobs, "of", &of, "in", &stores];
+        let words = [verb(&self.action), &count, &state, jobs, "of", &of, "in", &stores];
         let words: Vec<&str> = words.into_iter().filter(|word| !word.is_empty()).collect();
         words.join(" ")
     }
@@ -237,10 +243,12 @@ pub async fn filtered(
     stores: &HashMap<String, Arc<Collector>>,
     at: Millis,
 ) -> Result<Selection, SelectError> {
-    let state = filter.state.ok_or_else(|| {
-        SelectError::Asked("Say which jobs: a filter needs a state, such as state:failed.".to_owned())
-    })?;
-    if !states(&action).contains(&state) {
+    if filter.states.is_empty() {
+        return Err(SelectError::Asked(
+            "Say which jobs: a filter needs a state, such as state:failed.".to_owned(),
+        ));
+    }
+    if let Some(unfit) = filter.states.iter().find(|state| !states(&action).contains(state)) {
         let fitting: Vec<_> = states(&action).iter().map(|state| state.as_str()).collect();
         return Err(SelectError::Asked(format!(
             "{} is for jobs that are {}; the filter asks for {}.",
@@ -250,7 +258,7 @@ pub async fn filtered(
             } else {
                 fitting.join(" or ")
             },
-            state.as_str(),
+            unfit.as_str(),
         )));
     }
     let mut selection = Selection::empty(action, filter, at);
@@ -260,11 +268,7 @@ pub async fn filtered(
         .iter()
         .filter(|queue| selection.filter.takes_queue(&queue.store, &queue.id, &queue.name));
     let meant: Vec<&QueueSummary> = meant.collect();
-    for queue in meant {
-        // What is known to be empty need not be asked.
-        if queue.counts.get(state) == Some(0) {
-            continue;
-        }
+    'all: for queue in meant {
         let Some(store) = stores.get(&queue.store) else {
             continue;
         };
@@ -272,13 +276,19 @@ pub async fn filtered(
             Some(family) => store.adapter().refuses(family, &selection.action),
             None => Some("Which library keeps this queue is not known yet."),
         };
-        if let Some(reason) = refusal {
-            *skipped.entry(reason.to_owned()).or_default() += queue.counts.get(state).unwrap_or(0);
-            continue;
-        }
-        read(&mut selection, queue, state, store, &mut names).await?;
-        if selection.capped {
-            break;
+        for state in selection.filter.states.clone() {
+            // What is known to be empty need not be asked.
+            if queue.counts.get(state) == Some(0) {
+                continue;
+            }
+            if let Some(reason) = refusal {
+                *skipped.entry(reason.to_owned()).or_default() += queue.counts.get(state).unwrap_or(0);
+                continue;
+            }
+            read(&mut selection, queue, state, store, &mut names).await?;
+            if selection.is_full() {
+                break 'all;
+            }
         }
     }
     let ranked = |counts: HashMap<String, u64>| {
@@ -302,16 +312,19 @@ async fn read(
 ) -> Result<(), SelectError> {
     let key = queue.key();
     let at = selection.at + store.ahead();
-    let index = u32::try_from(selection.queues.len()).unwrap_or(u32::MAX);
+    // A queue with jobs in several states stands there once.
+    let known = selection.queues.last().is_some_and(|(last, _)| *last == key);
+    let index = u32::try_from(selection.queues.len() - usize::from(known)).unwrap_or(u32::MAX);
+    let finished = matches!(state, JobState::Completed | JobState::Failed);
     let mut found: Vec<Item> = Vec::new();
     let mut cursor = None;
-    loop {
+    'list: loop {
         let query = JobQuery {
             queue: key.queue.as_str().into(),
             state,
             filter: None,
             at,
-            order: Order::of(state),
+            order: Order::Next,
             cursor: cursor.take(),
             limit: if selection.samples.len() < SAMPLES {
                 SAMPLES
@@ -328,10 +341,20 @@ async fn read(
             .map_err(SelectError::Unreadable)?;
         selection.looked_at += rows.len() as u64;
         for row in rows {
-            if row.finished.is_some_and(|finished| finished > at) || !selection.filter.takes(&row, at) {
+            if row.finished.is_some_and(|finished| finished > at) {
+                if finished {
+                    break 'list;
+                }
                 continue;
             }
-            if (selection.items.len() + found.len()) as u64 >= SELECTED_MAX {
+            if !selection.filter.takes(&row, at) {
+                continue;
+            }
+            let count = (selection.items.len() + found.len()) as u64;
+            if selection.filter.first.is_some_and(|first| count >= first) {
+                break 'list;
+            }
+            if count >= SELECTED_MAX {
                 selection.capped = true;
                 break;
             }
@@ -354,10 +377,9 @@ async fn read(
         }
     }
     if !found.is_empty() {
-        if Order::of(state) == Order::Newest {
-            found.reverse();
+        if !known {
+            selection.queues.push((key, queue.name.clone()));
         }
-        selection.queues.push((key, queue.name.clone()));
         selection.items.append(&mut found);
     }
     Ok(())

@@ -8,11 +8,12 @@
 //! An action that has begun goes on to its end although whoever asked has gone away.
 
 use super::{Answer, Refusal, Service};
-use crate::model::action::{Effect, Seen};
+use crate::model::action::{Effect, OBLITERATE_MAX, QueueAction, Seen};
 use crate::model::answer::DryRunAnswer;
 use crate::model::audit::{AuditEntry, AuditPage, Became};
 use crate::model::format;
 use crate::model::queue::{QueueRef, QueueSummary};
+use crate::model::state::JobState;
 use crate::model::store::StoreSummary;
 use crate::server::adapter::{Adapter, Trouble};
 use crate::server::audit::record::{self, Key, Record};
@@ -248,6 +249,15 @@ impl Service {
                 refusal,
             }));
         }
+        if let Intent::Queue(QueueAction::Obliterate { name, .. }) = &ask.intent
+            && *name != line.name
+        {
+            let why = format!(
+                "Type the queue's name, {:?}, to confirm: this cannot be undone.",
+                line.name
+            );
+            return Err(NotActed::Wrong(why).into());
+        }
         let audit = &self.desk.audit;
         let mut claimed = Claimed { audit, key: None };
         if let Some(key) = &ask.key {
@@ -368,8 +378,19 @@ impl Service {
             ));
         };
         let adapter = self.collector(&line.store).ok()?.adapter();
-        let why = intent.refused_by(adapter.as_ref(), family)?;
-        Some(NotActed::Impossible(why.to_owned()))
+        if let Some(why) = intent.refused_by(adapter.as_ref(), family) {
+            return Some(NotActed::Impossible(why.to_owned()));
+        }
+        let jobs = JobState::ALL.iter().filter_map(|state| line.counts.get(*state)).sum();
+        match intent {
+            Intent::Queue(QueueAction::Obliterate { .. }) if jobs > OBLITERATE_MAX => {
+                Some(NotActed::Impossible(format!(
+                    "It holds {} jobs. Remove them first: an operation shows how far it is and can be stopped.",
+                    format::count(jobs)
+                )))
+            }
+            _ => None,
+        }
     }
 
     /// What an action on a job would meet, as the job is now.

@@ -13,7 +13,7 @@ use crate::model::now;
 use crate::model::operation::{Bounds, ItemResult, Operation, Preview, TYPED_ABOVE};
 use crate::model::queue::QueueRef;
 use crate::server::adapter::ReadError;
-use crate::server::audit::record::Record;
+use crate::server::audit::record::{Key, Record};
 use crate::server::operation::run::Run;
 use crate::server::operation::select::{self, SelectError, Selection};
 use crate::server::operation::{Operations, Order};
@@ -37,6 +37,21 @@ pub struct Asked {
     pub filter: JobFilter,
     /// Or these, as they were shown.
     pub jobs: Vec<(QueueRef, String, Seen)>,
+}
+
+/// What starts a preview.
+#[derive(Clone, Debug, Default)]
+pub struct Start {
+    /// The preview's.
+    pub token: String,
+    /// The bounds.
+    pub bounds: Bounds,
+    /// Why.
+    pub reason: String,
+    /// What the preview asked to be typed.
+    pub typed: Option<String>,
+    /// Makes it the same start however often it is sent.
+    pub key: Option<Key>,
 }
 
 impl Service {
@@ -97,15 +112,35 @@ impl Service {
         Some((selection.action.clone(), selection.filter.clone()))
     }
 
+    /// Waits until nobody else orders with an idempotency key, if this is with one.
+    pub async fn one_order_at_a_time(&self, with_key: bool) -> Option<tokio::sync::MutexGuard<'_, ()>> {
+        match (&self.operations, with_key) {
+            (Ok(engine), true) => Some(engine.ordering().lock().await),
+            _ => None,
+        }
+    }
+
+    /// What was started with this idempotency key before.
+    pub fn ordered(&self, key: &Key) -> Answer<Option<Operation>> {
+        let Some(run) = self.engine()?.started_with(key) else {
+            return Ok(None);
+        };
+        if run.meta().key.as_ref() != Some(key) {
+            return Err(NotActed::KeyUsed.into());
+        }
+        Ok(Some(run.told()))
+    }
+
     /// Starts what was previewed: exactly that. The same token again is answered with the same operation.
-    pub async fn start(
-        &self,
-        who: &Who,
-        token: &str,
-        bounds: Bounds,
-        reason: String,
-        typed_in: Option<String>,
-    ) -> Answer<Operation> {
+    pub async fn start(&self, who: &Who, start: Start) -> Answer<Operation> {
+        let Start {
+            token,
+            bounds,
+            reason,
+            typed: typed_in,
+            key,
+        } = start;
+        let token = token.as_str();
         let engine = self.engine()?;
         if let Some(known) = engine.started_by(token) {
             return Ok(known.told());
@@ -165,6 +200,7 @@ impl Service {
             who: who.name.clone(),
             reason,
             records,
+            key,
         };
         let started = engine.start(token, order).await;
         let started =

@@ -24,7 +24,10 @@ async fn exactly_the_jobs_of_the_preview_are_retried_and_a_worker_does_them() {
     assert_eq!(seen["typed"], Value::Null);
     // The list above which it is written finds the same jobs.
     let list = "/api/v1/queues/redis/bull:mail/jobs?state=failed&limit=200&q=";
-    let found = drover.json(&format!("{list}name:send%20error:%22Timed%20out%22")).await;
+    let found = drover
+        .get(&format!("{list}name:send%20error:%22Timed%20out%22"))
+        .await
+        .json();
     assert_eq!(found["rows"].as_array().unwrap().len(), 30, "{found}");
     assert!(
         found["rows"][0]["error"].as_str().unwrap().contains("timed out"),

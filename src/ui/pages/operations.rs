@@ -79,7 +79,9 @@ fn queue_link(base: &BasePath, queue: &QueueRef) -> AnyView {
 /// Where the jobs of a filter are listed: in their queue's own list where that can show them, else nowhere.
 fn list_of(base: &BasePath, filter: &JobFilter) -> Option<String> {
     let queue = only_queue(filter)?;
-    let state = filter.state?;
+    let [state] = filter.states.as_slice() else {
+        return None;
+    };
     let text = match &filter.text {
         Some(text) => format!("&q={}", encode_segment(text)),
         None => String::new(),

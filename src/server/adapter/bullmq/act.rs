@@ -189,6 +189,9 @@ impl BullMq {
         } {
             return self.add(queue, new).await;
         }
+        if let QueueAction::Obliterate { force, .. } = action {
+            return self.obliterate(queue, *force).await;
+        }
         let look = choose::look(&self.link, &self.layouts, queue).await?;
         if let Some(reason) = refusal::queue(look.family.layout, action) {
             return Ok(answer::refused(reason));

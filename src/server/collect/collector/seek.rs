@@ -1,7 +1,9 @@
 //! Finding queues by searching.
 
 use super::{Collector, Track};
+use crate::model::store::StoreSummary;
 use crate::server::adapter::{FoundQueue, QueueId};
+use crate::server::collect::board::Update;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 use tokio::time::sleep;
@@ -27,12 +29,27 @@ impl Collector {
                         }
                     }
                     self.take_up(&search.found).await;
-                    // Only now: who does not find a queue on a searched board takes it for gone.
-                    self.state().summary.searched = true;
+                    self.searched();
                 }
                 Err(trouble) => tracing::debug!(store.id = %self.store, %trouble, "search for queues ended early"),
             }
             sleep(SEARCH_EVERY.max(began.elapsed() * SEARCH_SHARE)).await;
+        }
+    }
+
+    /// Says that whoever does not find a queue from now on may take it for gone.
+    fn searched(&self) {
+        let mut state = self.state();
+        if !std::mem::replace(&mut state.summary.searched, true)
+            && let Some(known) = self.board.store(&self.store)
+        {
+            self.board.publish(Update {
+                store: Some(StoreSummary {
+                    searched: true,
+                    ..known
+                }),
+                ..Update::default()
+            });
         }
     }
 

@@ -255,19 +255,7 @@ impl Request {
                 format!("The request is not a JSON object: {error}. Send {{}} where there is nothing to say."),
             )
         })?;
-        let key = self.headers.get("idempotency-key");
-        let key = key.map(|key| {
-            let text = key.to_str().ok().filter(|key| !key.is_empty() && key.len() <= KEY_MAX);
-            let text = text.ok_or_else(|| {
-                bad(
-                    "bad-key",
-                    format!("An Idempotency-Key is 1 to {KEY_MAX} visible characters."),
-                )
-            })?;
-            let path = self.uri.path().as_bytes();
-            Ok(Key::new(&self.caller.who.name, text, &[b"POST", path, &body]))
-        });
-        let key = key.transpose()?;
+        let key = key_of(&self.headers, &self.caller, self.uri.path(), &body)?;
         let wrong = |what: String| bad("bad-action", what);
         let seen = take::<Seen>(&mut fields, "seen").map_err(wrong)?;
         let reason = take(&mut fields, "reason").map_err(wrong)?;
@@ -285,6 +273,23 @@ impl Request {
             request: self.caller.request,
         })
     }
+}
+
+/// The idempotency key of a request, if it has one, bound to whoever sends it and to what it asks for.
+pub(super) fn key_of(headers: &HeaderMap, caller: &Caller, path: &str, body: &[u8]) -> Result<Option<Key>, Problem> {
+    let Some(key) = headers.get("idempotency-key") else {
+        return Ok(None);
+    };
+    let text = key.to_str().ok().filter(|key| !key.is_empty() && key.len() <= KEY_MAX);
+    let text = text.ok_or_else(|| {
+        let what = format!("An Idempotency-Key is 1 to {KEY_MAX} visible characters.");
+        refuse(StatusCode::BAD_REQUEST, "bad-key", "Bad request", what)
+    })?;
+    Ok(Some(Key::new(
+        &caller.who.name,
+        text,
+        &[b"POST", path.as_bytes(), body],
+    )))
 }
 
 /// A field that every action takes; `null` is as good as left out.

@@ -6,25 +6,27 @@
 use super::super::caller::Caller;
 use super::super::problem::refuse;
 use super::super::security::is_json;
-use super::act::take;
+use super::act::{key_of, take};
 use crate::model::action::Seen;
 use crate::model::error::Problem;
 use crate::model::filter::JobFilter;
 use crate::model::operation::page::{RESULT_WORDS, RESULTS};
 use crate::model::operation::{Bounds, Canary, ItemResult, Operation, Preview};
 use crate::model::queue::QueueRef;
+use crate::server::audit::record::Key;
 use crate::server::service::act::intent::{BadIntent, Intent, Target};
-use crate::server::service::operations::{Asked, Control, UNSEEN_MAX};
+use crate::server::service::operations::{Asked, Control, Start, UNSEEN_MAX};
 use crate::server::service::{Refusal, Service};
 use crate::server::state::App;
 use axum::Json;
-use axum::body::Bytes;
+use axum::body::{Body, Bytes};
 use axum::extract::{Path, Query, State};
-use axum::http::{HeaderMap, HeaderValue, StatusCode, header};
+use axum::http::{HeaderMap, HeaderName, HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
+use std::convert::Infallible;
 
 /// The most results on a page.
 const RESULTS_MAX: usize = 1_000;
@@ -112,9 +114,18 @@ pub async fn order(
     }
     let wanted = Wanted::read(&body).map_err(IntoResponse::into_response)?;
     let service = app.service();
+    let key = key_of(&headers, &caller, "/api/v1/operations", &body).map_err(IntoResponse::into_response)?;
+    let key = key.filter(|_| !wanted.dry_run);
+    // Two requests with the same key wait for each other: the second finds what the first began.
+    let _alone = service.one_order_at_a_time(key.is_some()).await;
+    if let Some(key) = &key
+        && let Some(known) = service.ordered(key).map_err(IntoResponse::into_response)?
+    {
+        return Ok(accepted(&app, known, true));
+    }
     if let Some(token) = wanted.token.clone().filter(|_| !wanted.dry_run) {
         wanted.is_of(service, &token).map_err(IntoResponse::into_response)?;
-        return begin(&app, &caller, &token, wanted).await;
+        return begin(&app, &caller, &token, wanted, key).await;
     }
     let asked = wanted.asked().map_err(IntoResponse::into_response)?;
     let preview = service
@@ -138,21 +149,38 @@ pub async fn order(
         .into_response());
     }
     let token = preview.token.clone();
-    begin(&app, &caller, &token, wanted).await
+    begin(&app, &caller, &token, wanted, key).await
 }
 
-async fn begin(app: &App, caller: &Caller, token: &str, wanted: Wanted) -> Result<Response, Response> {
-    let started = app
-        .service()
-        .start(&caller.who, token, wanted.bounds, wanted.reason, wanted.typed)
-        .await
-        .map_err(IntoResponse::into_response)?;
+async fn begin(
+    app: &App,
+    caller: &Caller,
+    token: &str,
+    wanted: Wanted,
+    key: Option<Key>,
+) -> Result<Response, Response> {
+    let start = Start {
+        token: token.to_owned(),
+        bounds: wanted.bounds,
+        reason: wanted.reason,
+        typed: wanted.typed,
+        key,
+    };
+    let started = app.service().start(&caller.who, start).await;
+    Ok(accepted(app, started.map_err(IntoResponse::into_response)?, false))
+}
+
+fn accepted(app: &App, started: Operation, replayed: bool) -> Response {
     let path = format!("/api/v1/operations/{}", started.id);
     let mut response = (StatusCode::ACCEPTED, Json(started)).into_response();
     if let Ok(path) = HeaderValue::from_str(&app.config().base_path.href(&path)) {
         response.headers_mut().insert(header::LOCATION, path);
     }
-    Ok(response)
+    if replayed {
+        let name = HeaderName::from_static("idempotency-replayed");
+        response.headers_mut().insert(name, HeaderValue::from_static("true"));
+    }
+    response
 }
 
 /// Everything a request says.
@@ -330,6 +358,25 @@ pub async fn results(
     let read = app.service().results(&id, result.as_deref(), offset, limit);
     let (items, total) = read.map_err(IntoResponse::into_response)?;
     Ok(Json(Results { items, total, offset }))
+}
+
+/// Every job of an operation with what became of it, a JSON object on each line, as a file.
+pub async fn download(State(app): State<App>, Path(id): Path<String>) -> Result<Response, Refusal> {
+    let (items, _) = app.service().results(&id, None, 0, usize::MAX)?;
+    // Line by line: a hundred thousand are not put together first.
+    let lines = items.into_iter().map(|item| {
+        let mut line = serde_json::to_vec(&item).unwrap_or_default();
+        line.push(b'\n');
+        Ok::<_, Infallible>(Bytes::from(line))
+    });
+    let mut response = Body::from_stream(futures::stream::iter(lines)).into_response();
+    let headers = response.headers_mut();
+    headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("application/x-ndjson"));
+    let name = format!("attachment; filename=\"operation-{id}.ndjson\"");
+    if let Ok(name) = HeaderValue::from_str(&name) {
+        headers.insert(header::CONTENT_DISPOSITION, name);
+    }
+    Ok(response)
 }
 
 /// The control that a word stands for.

@@ -15,7 +15,7 @@ use crate::model::operation::{Bounds, Canary};
 use crate::model::page::{Body, Notice};
 use crate::model::state::JobState;
 use crate::model::tick;
-use crate::server::service::operations::Asked;
+use crate::server::service::operations::{Asked, Start};
 use crate::server::service::{Refusal, Service};
 use crate::server::state::App;
 use crate::ui::operation_path;
@@ -251,7 +251,14 @@ pub async fn start(desk: Desk, caller: Caller, axum::Form(fields): axum::Form<Fi
     let token = field(&fields, "token").unwrap_or_default();
     let reason = field(&fields, "reason").unwrap_or_default().to_owned();
     let typed = field(&fields, "typed").map(str::to_owned);
-    match desk.service().start(&caller.who, token, bounds, reason, typed).await {
+    let start = Start {
+        token: token.to_owned(),
+        bounds,
+        reason,
+        typed,
+        key: None,
+    };
+    match desk.service().start(&caller.who, start).await {
         Ok(operation) => desk.lead(&operation_path(&operation.id)),
         Err(refusal) => desk.refused(refusal.problem(), links),
     }

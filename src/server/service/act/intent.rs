@@ -63,6 +63,7 @@ const QUEUE: &[Word] = &[
     ("rate_limit", &["limit"]),
     ("release_rate_limit", &[]),
     ("trim_events", &["keep"]),
+    ("obliterate", &["name", "force"]),
 ];
 
 const SCHEDULE: &[Word] = &[
@@ -220,7 +221,7 @@ impl Intent {
                 QueueAction::Concurrency { .. } | QueueAction::RateLimit { .. } | QueueAction::ReleaseRateLimit => {
                     &[Verb::Limit]
                 }
-                QueueAction::TrimEvents { .. } => &[Verb::Remove],
+                QueueAction::TrimEvents { .. } | QueueAction::Obliterate { .. } => &[Verb::Remove],
             },
             Self::Schedule { action, .. } => match action {
                 ScheduleAction::Run => &[Verb::Add],

@@ -104,6 +104,7 @@ fn each_action_asks_for_a_permission_that_is_not_to_look() {
                 "add" => json!({"name": "a", "data": "1"}),
                 "concurrency" | "rate_limit" => json!({"limit": null}),
                 "trim_events" => json!({"keep": 5}),
+                "obliterate" => json!({"name": "mail"}),
                 "upsert" => json!({"name": "a", "data": "1", "every_ms": 5}),
                 _ => json!({}),
             };

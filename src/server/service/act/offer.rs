@@ -78,6 +78,7 @@ impl Service {
             ("concurrency", "Concurrency…", First, false),
             ("rate_limit", "Rate limit…", First, false),
             ("trim_events", "Trim events…", First, true),
+            ("obliterate", "Obliterate…", First, true),
         ]);
         let key = line.key();
         let mut offer = self.offer(who, line, store, Target::Queue, "", &all);
@@ -239,6 +240,7 @@ pub fn example(of: Target, target: &str, word: &str) -> Option<Intent> {
         (_, "add") => json!({"name": "?", "data": "{}"}),
         (_, "concurrency" | "rate_limit") => json!({"limit": null}),
         (_, "trim_events") => json!({"keep": 0}),
+        (_, "obliterate") => json!({"name": ""}),
         (_, "upsert") => json!({"name": "?", "data": "{}", "every_ms": 1000}),
         _ => Value::Object(Map::new()),
     };

@@ -125,6 +125,10 @@ fn on_queue(action: &QueueAction, there: &str) -> String {
         QueueAction::RateLimit { limit: None } => format!("Take the rate limit away from {there}."),
         QueueAction::ReleaseRateLimit => format!("Let {there} go on at once although it has reached its rate limit."),
         QueueAction::TrimEvents { keep } => format!("Remove the events of {there} but for about the {keep} newest."),
+        QueueAction::Obliterate { force, .. } => {
+            let force = if *force { ", those that are running too" } else { "" };
+            format!("Remove {there} for ever: all its jobs in every state{force}, its schedules, settings and events.")
+        }
     }
 }
 

@@ -105,6 +105,10 @@ pub fn language() -> AnyView {
                 <code>"age:>2h"</code>" "<code>"attempts:>=3"</code>". A word alone is a part of the name or id."
             </li>
             <li>
+                "Several states: "<code>"state:waiting,delayed"</code>". No more than so many, from the front of each list: "
+                <code>"first:1000"</code>"."
+            </li>
+            <li>
                 "All words must fit. "<code>"*"</code>" stands for anything, "<code>"?"</code>
                 " for one character; put quotes around spaces and colons."
             </li>

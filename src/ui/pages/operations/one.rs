@@ -250,6 +250,7 @@ fn results(base: &BasePath, page: &OperationPage) -> AnyView {
             </a>
         }
     };
+    let file = base.href(&format!("/api/v1{here}/results.ndjson"));
     let counts = parts(&all);
     let tabs = RESULT_WORDS
         .iter()
@@ -260,6 +261,7 @@ fn results(base: &BasePath, page: &OperationPage) -> AnyView {
         <section class="op-results" aria-labelledby="t-results">
             <h2 id="t-results">"Jobs"</h2>
             <nav class="tabs" aria-label="Jobs by result">{tab(None, all.selected)}{tabs}{tab(Some("left"), all.left())}</nav>
+            <p class="actions"><a href=file download="">"Download all as NDJSON"</a></p>
             {match &page.results {
                 Err(why) => view! { <p class="empty">{why.clone()}</p> }.into_any(),
                 Ok(items) if items.is_empty() => view! { <p class="empty">{nothing(page)}</p> }.into_any(),

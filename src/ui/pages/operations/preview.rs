@@ -57,7 +57,7 @@ fn count(preview: &Preview) -> String {
 }
 
 fn way_back(base: &BasePath, preview: &Preview) -> AnyView {
-    let ticked = preview.filter.state.is_none() && preview.filter.queues.is_empty();
+    let ticked = preview.filter.states.is_empty() && preview.filter.queues.is_empty();
     let filter = preview.filter.to_string();
     let change = (!ticked)
         .then(|| Wanted::of(&preview.action))
@@ -65,7 +65,7 @@ fn way_back(base: &BasePath, preview: &Preview) -> AnyView {
         .map(|wanted| view! { <a href=base.href(&new_of(wanted, &preview.filter))>"Change the filter"</a> });
     let list = list_of(base, &preview.filter).or_else(|| match preview.by_queue.as_slice() {
         [(queue, _)] => {
-            let state = preview.filter.state.map(|state| format!("?state={state}"));
+            let state = preview.filter.states.first().map(|state| format!("?state={state}"));
             let path = crate::base_path::queue_path(queue);
             Some(base.href(&format!("{path}{}", state.unwrap_or_default())))
         }
@@ -212,7 +212,7 @@ fn start(base: &BasePath, page: &PreviewPage, danger: bool) -> AnyView {
     let rate = page.bounds.rate.map(|rate| rate.to_string());
     let watches = matches!(preview.action, crate::model::action::JobAction::Retry { .. });
     let again = Wanted::of(&preview.action)
-        .filter(|_| preview.filter.state.is_some())
+        .filter(|_| !preview.filter.states.is_empty())
         .map(|wanted| new_of(wanted, &preview.filter));
     view! {
         <form class=class method="post" action=base.href("/operations/start") aria-label="Start">

@@ -20,9 +20,10 @@ use leptos::prelude::*;
 pub fn view(base: &BasePath, page: &QueuePage) -> AnyView {
     let queue = page.queue.key();
     let state = page.state;
+    let whole = whole(base, &queue);
     // What runs is the worker's.
     if state == JobState::Active {
-        return ().into_any();
+        return view! { <div class="tools">{whole}</div> }.into_any();
     }
     let first = Wanted::in_state(Some(state));
     let safe = match first {
@@ -32,7 +33,7 @@ pub fn view(base: &BasePath, page: &QueuePage) -> AnyView {
     };
     let listed = page.text.as_deref().and_then(|text| JobFilter::in_list(text).ok());
     let filter = JobFilter {
-        state: Some(state),
+        states: vec![state],
         queues: filter_of(&queue, state, None).queues,
         ..listed.unwrap_or_default()
     };
@@ -60,10 +61,61 @@ pub fn view(base: &BasePath, page: &QueuePage) -> AnyView {
                 />
                 <button>"Act on all that match…"</button>
             </form>
+            {whole}
         </div>
     }
     .into_any()
 }
+
+/// What is done to whole states of a queue: each leads to a preview, and nothing is done before that.
+fn whole(base: &BasePath, queue: &QueueRef) -> AnyView {
+    let button = |label: &'static str, action: &'static str, states: &[JobState]| {
+        let filter = JobFilter {
+            states: states.to_vec(),
+            queues: vec![queue.to_string()],
+            ..JobFilter::default()
+        };
+        let class = (action == "remove").then_some("danger");
+        view! {
+            <form method="post" action=base.href("/operations/preview")>
+                <input type="hidden" name="action" value=action/>
+                <input type="hidden" name="filter" value=filter.to_string()/>
+                <button class=class>{label}</button>
+            </form>
+        }
+        .into_any()
+    };
+    let old = JobFilter {
+        states: vec![JobState::Completed],
+        queues: vec![queue.to_string()],
+        older: Some(DAY_MS),
+        ..JobFilter::default()
+    };
+    let clean = base.href(&format!(
+        "/operations/new?action=remove&filter={}",
+        encode_segment(&old.to_string())
+    ));
+    let (waiting, delayed) = ([JobState::Waiting, JobState::Prioritized], JobState::Delayed);
+    view! {
+        <details class="whole">
+            <summary>"Whole queue…"</summary>
+            <div class="acts">
+                {button("Retry all failed…", "retry", &[JobState::Failed])}
+                {button("Promote all delayed…", "promote", &[delayed])}
+            </div>
+            <div class="acts">
+                <a class="button danger" href=clean>"Clean by state, age and count…"</a>
+                {button("Drain: remove all that wait…", "remove", &waiting)}
+                {button("Drain with delayed…", "remove", &[waiting[0], waiting[1], delayed])}
+            </div>
+            <p><small>"Each counts and shows its jobs first; nothing is done before that. Obliterate is beside the queue's facts."</small></p>
+        </details>
+    }
+    .into_any()
+}
+
+/// A day, in milliseconds.
+const DAY_MS: u64 = 86_400_000;
 
 /// Where all failed jobs of a queue with the same error can be acted on.
 pub fn same_error(base: &BasePath, queue: &QueueRef, error: &str) -> String {

@@ -39,7 +39,7 @@ pub(super) async fn act(
     match action {
         QueueAction::Pause => pause(link, layouts, scripts, queue).await,
         QueueAction::Resume => resume(link, layouts, scripts, queue).await,
-        QueueAction::Add(_) => Ok(refused("Jobs are added by their own way.")),
+        QueueAction::Add(_) | QueueAction::Obliterate { .. } => Ok(refused("That has a way of its own.")),
         QueueAction::Concurrency { limit } => {
             let values = limit.map(|limit| vec![limit.max(1).to_string()]);
             set(link, layouts, scripts, queue, fields(&["concurrency"], values, 9)).await

@@ -1,8 +1,8 @@
 //! Whole states, a batch at a time.
 
-use super::super::super::{QueueId, SweepError};
+use super::super::super::{QueueId, SweepError, Trouble};
 use super::super::BullMq;
-use super::answer::Answer;
+use super::answer::{Answer, done, refused};
 use super::choose::{Purpose, choose, look};
 use super::jobs::{BELOW, PROMOTE_ONE, REMOVE_ONE, RETRY_ONE, common, removing, retrying};
 use super::library::Generation;
@@ -11,6 +11,8 @@ use super::script::{Frame, Recipe};
 use super::{TRIES, ask, word};
 use crate::model::action::{Effect, Sweep, Swept};
 use crate::model::refusal;
+use std::time::Instant;
+use tokio::time::sleep;
 
 /// Jobs in one batch, at most: about ten milliseconds of the store's time.
 const LIMIT: usize = 1000;
@@ -93,6 +95,36 @@ impl BullMq {
             }
         }
         Err(SweepError::Refused(super::UNSETTLED.into()))
+    }
+}
+
+impl BullMq {
+    /// Everything of a queue, batch after batch. Each batch is whole, and asking again goes on.
+    pub(super) async fn obliterate(&self, queue: &QueueId, force: bool) -> Result<Effect, Trouble> {
+        let mut removed = 0;
+        loop {
+            let began = Instant::now();
+            let why = match self.sweep_batch(queue, &Sweep::Obliterate { force }, LIMIT).await {
+                Ok(swept) => {
+                    removed += swept.done;
+                    if !swept.more {
+                        return Ok(done(None));
+                    }
+                    // The store's other clients have their turn.
+                    sleep(began.elapsed() / 4).await;
+                    continue;
+                }
+                Err(SweepError::Refused(reason)) if removed == 0 => return Ok(refused(reason)),
+                Err(SweepError::NotSent(trouble)) if removed == 0 => return Err(trouble),
+                Err(SweepError::Refused(reason)) => reason,
+                Err(SweepError::NotSent(trouble) | SweepError::Unknown(trouble)) => trouble.to_string(),
+            };
+            return Ok(Effect::Unconfirmed {
+                reason: format!(
+                    "{removed} jobs are removed for certain, and then: {why} Asking again goes on with the rest."
+                ),
+            });
+        }
     }
 }
 

@@ -164,6 +164,7 @@ const fn title(of: Target, word: &str) -> &'static str {
         (_, b"rate_limit") => "Set the rate limit",
         (_, b"release_rate_limit") => "Release the rate limit",
         (_, b"trim_events") => "Trim the events",
+        (_, b"obliterate") => "Obliterate the queue",
         (_, b"run") => "Run the schedule now",
         (_, b"upsert") => "Save the schedule",
         _ => "Act",
@@ -173,7 +174,14 @@ const fn title(of: Target, word: &str) -> &'static str {
 fn danger(word: &str) -> bool {
     matches!(
         word,
-        "remove" | "fail_lost" | "cancel" | "remove_deduplication" | "clear_logs" | "remove_children" | "trim_events"
+        "remove"
+            | "fail_lost"
+            | "cancel"
+            | "remove_deduplication"
+            | "clear_logs"
+            | "remove_children"
+            | "trim_events"
+            | "obliterate"
     )
 }
 
@@ -259,6 +267,24 @@ fn fields(word: &str, job: Option<&JobDetail>, schedule: Option<&Schedule>) -> V
             "",
             true,
         )],
+        "obliterate" => vec![
+            field(
+                "name",
+                "The queue's name",
+                Line,
+                "",
+                "To confirm: there is no way back.",
+                true,
+            ),
+            field(
+                "force",
+                "Although jobs are running: their workers will find them gone",
+                Tick,
+                "",
+                "",
+                false,
+            ),
+        ],
         "concurrency" => vec![field(
             "limit",
             "Jobs at once in the whole queue",
@@ -416,7 +442,7 @@ impl Filled {
                 continue;
             }
             let (name, value) = match name.as_str() {
-                "reset_attempts" | "lifo" | "children" => (name.as_str(), json!(value == "true")),
+                "reset_attempts" | "lifo" | "children" | "force" => (name.as_str(), json!(value == "true")),
                 "ms_s" | "delay_s" | "every_s" | "per_s" => {
                     let ms = milliseconds(value).ok_or_else(|| format!("{value:?} is no number of seconds."))?;
                     (to_ms(name), json!(ms))
