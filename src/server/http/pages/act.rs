@@ -7,6 +7,7 @@ use super::super::caller::Caller;
 use super::super::security::Nonce;
 use super::{notice, refused, see_other, show};
 use crate::base_path::{job_path, queue_path, schedule_act_path};
+use crate::model::action::Effect;
 use crate::model::audit::Became;
 use crate::model::event::encode_segment;
 use crate::model::form::FormPage;
@@ -193,7 +194,14 @@ async fn act(
         intent,
     };
     match app.service().act(&caller.who, &on.queue, ask).await {
-        Ok(Told::Acted(acted)) => see_other(&app.config().base_path.href(&after(&on, &word, &acted))),
+        Ok(Told::Acted(acted)) => {
+            if let (Target::Queue, "pause" | "resume", Became::Known(Effect::Done { .. } | Effect::Already { .. })) =
+                (on.of, word.as_str(), &acted.became)
+            {
+                app.service().see_paused(&on.queue, word == "pause").await;
+            }
+            see_other(&app.config().base_path.href(&after(&on, &word, &acted)))
+        }
         Ok(Told::WouldBe(_)) => see_other(&app.config().base_path.href(&on.page())),
         Err(Refusal::NotActed(NotActed::Wrong(why))) => wrong(why).await,
         Err(refusal @ Refusal::NotActed(_)) => {
@@ -208,7 +216,6 @@ async fn act(
 
 /// Where the answer leads: a job that is no more has no page, a new one has one.
 fn after(on: &On, word: &str, acted: &Acted) -> String {
-    use crate::model::action::Effect;
     let asked = &acted.entry.id;
     let record = || {
         let (queue, job) = (encode_segment(&on.queue.to_string()), encode_segment(&on.target));
