@@ -200,7 +200,8 @@ async fn act(
             {
                 app.service().see_paused(&on.queue, word == "pause").await;
             }
-            see_other(&app.config().base_path.href(&after(&on, &word, &acted)))
+            let (path, part) = after(&on, &word, &acted);
+            see_other(&format!("{}{part}", app.config().base_path.href(&path)))
         }
         Ok(Told::WouldBe(_)) => see_other(&app.config().base_path.href(&on.page())),
         Err(Refusal::NotActed(NotActed::Wrong(why))) => wrong(why).await,
@@ -214,18 +215,22 @@ async fn act(
     }
 }
 
-/// Where the answer leads: a job that is no more has no page, a new one has one.
-fn after(on: &On, word: &str, acted: &Acted) -> String {
+/// Where the answer leads, and to which part of the page: the next Tab begins at the outcome, before the buttons. A
+/// job that is no more has no page, a new one has one.
+fn after(on: &On, word: &str, acted: &Acted) -> (String, &'static str) {
     let asked = &acted.entry.id;
     let record = || {
         let (queue, job) = (encode_segment(&on.queue.to_string()), encode_segment(&on.target));
-        format!("/audit?queue={queue}&job={job}")
+        (format!("/audit?queue={queue}&job={job}"), "")
     };
     match (on.of, &acted.became) {
         (Target::Job, Became::Known(Effect::Gone)) => record(),
         (Target::Job, Became::Known(Effect::Done { .. } | Effect::Already { .. })) if word == "remove" => record(),
-        (Target::Job, _) => format!("{}?asked={asked}", on.page()),
-        (Target::Queue, Became::Known(Effect::Done { job: Some(job) })) if word == "add" => job_path(&on.queue, job),
-        _ => on.page(),
+        (Target::Job, _) => (format!("{}?asked={asked}", on.page()), "#asked"),
+        (Target::Queue, Became::Known(Effect::Done { job: Some(job) })) if word == "add" => {
+            (job_path(&on.queue, job), "")
+        }
+        (Target::Queue, _) => (on.page(), "#act"),
+        (Target::Schedule, _) => (on.page(), ""),
     }
 }
