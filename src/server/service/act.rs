@@ -337,6 +337,7 @@ impl Service {
             queue: &line.key(),
             name: &line.name,
             environment: self.desk.environments.get(&line.store).map(String::as_str),
+            layout: line.family.map(|family| family.layout),
         })
     }
 
