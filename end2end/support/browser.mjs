@@ -178,3 +178,16 @@ export function untouched(page) {
 export async function text(page, selector) {
   return (await page.locator(selector).first().innerText()).replace(/\s+/g, " ").trim();
 }
+
+/** Moves the focus with Tab to the element whose text or name fits. */
+export async function tabTo(page, pattern) {
+  for (let i = 0; i < 120; i++) {
+    await page.keyboard.press("Tab");
+    const name = await page.evaluate(() => {
+      const element = document.activeElement;
+      return element.name || element.innerText || element.getAttribute("aria-label") || "";
+    });
+    if (pattern.test(name)) return;
+  }
+  throw new Error(`Tab never comes to ${pattern}`);
+}

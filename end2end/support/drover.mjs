@@ -9,8 +9,8 @@ export class Drover {
   #env;
   #folder = folder();
 
-  /** `stores` is one Redis, or an object of id to URL. */
-  static async start({ stores, base = "/admin/queues", behindProxy = false }) {
+  /** `stores` is one Redis, or an object of id to URL; `env` holds further settings. */
+  static async start({ stores, base = "/admin/queues", behindProxy = false, env = {} }) {
     const drover = new Drover();
     drover.port = await freePort();
     drover.base = base;
@@ -21,6 +21,7 @@ export class Drover {
       DROVER_BEHIND_PROXY: String(behindProxy),
       DROVER_AUDIT_FILE: join(drover.#folder, "audit.ndjson"),
       NO_COLOR: "1",
+      ...env,
     };
     if (stores.url) drover.#env.DROVER_REDIS_URL = stores.url;
     else drover.#env.DROVER_CONFIG = drover.#write(stores);

@@ -44,8 +44,8 @@ export class Entrance {
 }
 
 /** A Drover that is asked directly. */
-export async function direct(stores, base = "/admin/queues") {
-  const drover = await Drover.start({ stores, base });
+export async function direct(stores, base = "/admin/queues", env = {}) {
+  const drover = await Drover.start({ stores, base, env });
   const entrance = new Entrance(base === "/" ? "at the root of its host" : "directly", drover.origin, base === "/" ? "" : base);
   return Object.assign(entrance, { drover });
 }

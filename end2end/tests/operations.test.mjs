@@ -4,7 +4,7 @@ import { readFileSync } from "node:fs";
 import { createRequire } from "node:module";
 import { join } from "node:path";
 import { after, before, test } from "node:test";
-import { NARROW, WIDE, alive, mark, shows, text, untouched, visit } from "../support/browser.mjs";
+import { NARROW, WIDE, alive, mark, shows, tabTo, text, untouched, visit } from "../support/browser.mjs";
 import { direct } from "../support/entrances.mjs";
 import { Oracle } from "../support/oracle.mjs";
 import { RESULTS } from "../support/places.mjs";
@@ -34,19 +34,6 @@ async function failed(queue, count) {
 
 const list = (queue) => at.queue(queue, { query: "?state=failed" });
 const count = async (queue, state) => (await oracle.ask("counts", queue))[state];
-
-/** Moves the focus with Tab to the element whose text or name fits. */
-async function tabTo(page, pattern) {
-  for (let i = 0; i < 120; i++) {
-    await page.keyboard.press("Tab");
-    const name = await page.evaluate(() => {
-      const element = document.activeElement;
-      return element.name || element.innerText || element.getAttribute("aria-label") || "";
-    });
-    if (pattern.test(name)) return;
-  }
-  throw new Error(`Tab never comes to ${pattern}`);
-}
 
 async function noSideways(page, what) {
   const { scroll, inner } = await page.evaluate(() => ({ scroll: document.documentElement.scrollWidth, inner: innerWidth }));

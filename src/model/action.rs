@@ -56,7 +56,7 @@ pub enum JobAction {
     },
     /// Gives a job that has not begun another priority.
     Priority {
-        /// 0 runs before all others, 1 is the highest of the others.
+        /// 0 is none; 1 is the highest. Jobs without one run before the others, up to BullMQ 3 after them.
         priority: u32,
         /// Whether it runs before others of the same priority.
         #[serde(default)]

@@ -134,6 +134,16 @@ impl Layout {
         })
     }
 
+    /// Where 0, which is no priority, stands. Measured with each of the libraries: since prioritized jobs have a list of
+    /// their own they are taken after all others, before that they pushed in front.
+    #[must_use]
+    pub const fn priority_order(self) -> &'static str {
+        match self {
+            Self::Bull4 | Self::BullMq3 => "1 goes before all others, 0 behind all that have one",
+            _ => "0 goes before all others, then 1",
+        }
+    }
+
     /// Why this generation does not have a feature; `None` if it has it.
     #[must_use]
     pub const fn lacks(self, feature: Feature) -> Option<&'static str> {

@@ -64,7 +64,7 @@ pub struct JobRow {
     pub finished: Option<Millis>,
     /// When a delayed job is due.
     pub due: Option<Millis>,
-    /// 0 is none and goes first; then 1 before 2.
+    /// 0 is none; 1 goes before 2.
     pub priority: u64,
     /// Attempts made so far.
     pub attempts: u32,

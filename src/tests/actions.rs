@@ -20,6 +20,7 @@ macro_rules! on {
 }
 
 mod add;
+mod api;
 mod bench;
 mod guard;
 mod head;

@@ -11,6 +11,7 @@ use super::{Answer, Refusal, Service};
 use crate::model::action::{Effect, OBLITERATE_MAX, QueueAction, Seen};
 use crate::model::answer::DryRunAnswer;
 use crate::model::audit::{AuditEntry, AuditPage, Became};
+use crate::model::event::Topic;
 use crate::model::format;
 use crate::model::queue::{QueueRef, QueueSummary};
 use crate::model::state::JobState;
@@ -23,6 +24,7 @@ use intent::{Intent, Target};
 use sentence::Place;
 use std::collections::HashMap;
 use std::sync::Arc;
+use std::time::Duration;
 use tokio_util::task::TaskTracker;
 use who::{Permission, Verb, Who};
 
@@ -33,6 +35,9 @@ pub mod who;
 
 /// Characters of a reason at most.
 pub const REASON_MAX: usize = 500;
+
+/// A page waits this long for what an action did to be seen in the store.
+const SEEN_SOON: Duration = Duration::from_secs(1);
 
 /// What is asked.
 #[derive(Clone, Debug)]
@@ -309,6 +314,22 @@ impl Service {
         }))
     }
 
+    /// Waits until a queue is seen to be paused, or not to be, but not for long: a page that comes right after
+    /// the action would otherwise offer what has just been done.
+    pub async fn see_paused(&self, key: &QueueRef, paused: bool) {
+        let mut following = self.board.subscribe(vec![Topic::Queue(key.clone())], None);
+        let seen = async {
+            while self
+                .board
+                .queue(key)
+                .is_some_and(|(line, ..)| line.paused != Some(paused))
+            {
+                following.changed().await;
+            }
+        };
+        let _ = tokio::time::timeout(SEEN_SOON, seen).await;
+    }
+
     /// What would be done, in a sentence.
     #[must_use]
     pub fn sentence_of(&self, line: &QueueSummary, intent: &Intent) -> String {
@@ -326,6 +347,7 @@ impl Service {
             queue: &line.key(),
             name: &line.name,
             environment: self.desk.environments.get(&line.store).map(String::as_str),
+            layout: line.family.map(|family| family.layout),
         })
     }
 

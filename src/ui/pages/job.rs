@@ -120,7 +120,7 @@ pub fn JobView(page: JobPage) -> impl IntoView {
     let offer = page.offer;
     let asked = offer.last.as_ref().map(|entry| {
         let read = job.with(|j| format!("Read since: it is {}.", j.row.state.label()));
-        act::result(entry, Some(read))
+        view! { <div id="asked">{act::result(entry, Some(read))}</div> }
     });
     let act = act::buttons(&offer, &base.href(&format!("{}/act", job_path(&key, &id))), "");
     let (up, up_path) = (base.clone(), queue_path(&key));

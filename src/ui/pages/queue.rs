@@ -75,6 +75,16 @@ pub fn QueueView(page: QueuePage, after: String) -> impl IntoView {
     );
     redraw(chart, base.href(&format!("{path}/chart.svg")));
     redraw(aside, base.href(&format!("{path}/aside")));
+    let of_aside = base.href(&format!("{path}/aside"));
+    let paused = Memo::new(move |_| queue.with(|q| q.paused));
+    // Who paused it and why, and the button that resumes it, stand there.
+    Effect::new(move |before: Option<Option<bool>>| {
+        let now = paused.get();
+        if before.is_some_and(|before| before != now) {
+            live::fetch_text(of_aside.clone(), move |fresh| take_drawn(aside, fresh));
+        }
+        now
+    });
     let (name, id) = queue.with_untracked(|q| (format::visible(&q.name), format::visible(&q.id)));
     view! {
         <nav class="crumbs" aria-label="Breadcrumbs">
@@ -160,13 +170,17 @@ fn redraw(shown: RwSignal<String>, url: String) {
     live::set_timeout(REDRAW_MS, move || {
         let again = url.clone();
         live::fetch_text(url, move |fresh| {
-            // A button must not be exchanged under the hand that is about to press it.
-            if let Some(fresh) = fresh.filter(|_| !live::pointer_inside("act")) {
-                shown.set(fresh);
-            }
+            take_drawn(shown, fresh);
             redraw(shown, again);
         });
     });
+}
+
+/// Shows what the server drew or wrote. A button must not be exchanged under the hand that is about to press it.
+fn take_drawn(shown: RwSignal<String>, fresh: Option<String>) {
+    if let Some(fresh) = fresh.filter(|_| !live::pointer_inside("act")) {
+        shown.set(fresh);
+    }
 }
 
 /// One tab per state, each a link with its count.

@@ -7,6 +7,7 @@ use super::super::caller::Caller;
 use super::super::security::Nonce;
 use super::{notice, refused, see_other, show};
 use crate::base_path::{job_path, queue_path, schedule_act_path};
+use crate::model::action::Effect;
 use crate::model::audit::Became;
 use crate::model::event::encode_segment;
 use crate::model::form::FormPage;
@@ -193,7 +194,15 @@ async fn act(
         intent,
     };
     match app.service().act(&caller.who, &on.queue, ask).await {
-        Ok(Told::Acted(acted)) => see_other(&app.config().base_path.href(&after(&on, &word, &acted))),
+        Ok(Told::Acted(acted)) => {
+            if let (Target::Queue, "pause" | "resume", Became::Known(Effect::Done { .. } | Effect::Already { .. })) =
+                (on.of, word.as_str(), &acted.became)
+            {
+                app.service().see_paused(&on.queue, word == "pause").await;
+            }
+            let (path, part) = after(&on, &word, &acted);
+            see_other(&format!("{}{part}", app.config().base_path.href(&path)))
+        }
         Ok(Told::WouldBe(_)) => see_other(&app.config().base_path.href(&on.page())),
         Err(Refusal::NotActed(NotActed::Wrong(why))) => wrong(why).await,
         Err(refusal @ Refusal::NotActed(_)) => {
@@ -206,19 +215,22 @@ async fn act(
     }
 }
 
-/// Where the answer leads: a job that is no more has no page, a new one has one.
-fn after(on: &On, word: &str, acted: &Acted) -> String {
-    use crate::model::action::Effect;
+/// Where the answer leads, and to which part of the page: the next Tab begins at the outcome, before the buttons. A
+/// job that is no more has no page, a new one has one.
+fn after(on: &On, word: &str, acted: &Acted) -> (String, &'static str) {
     let asked = &acted.entry.id;
     let record = || {
         let (queue, job) = (encode_segment(&on.queue.to_string()), encode_segment(&on.target));
-        format!("/audit?queue={queue}&job={job}")
+        (format!("/audit?queue={queue}&job={job}"), "")
     };
     match (on.of, &acted.became) {
         (Target::Job, Became::Known(Effect::Gone)) => record(),
         (Target::Job, Became::Known(Effect::Done { .. } | Effect::Already { .. })) if word == "remove" => record(),
-        (Target::Job, _) => format!("{}?asked={asked}", on.page()),
-        (Target::Queue, Became::Known(Effect::Done { job: Some(job) })) if word == "add" => job_path(&on.queue, job),
-        _ => on.page(),
+        (Target::Job, _) => (format!("{}?asked={asked}", on.page()), "#asked"),
+        (Target::Queue, Became::Known(Effect::Done { job: Some(job) })) if word == "add" => {
+            (job_path(&on.queue, job), "")
+        }
+        (Target::Queue, _) => (on.page(), "#act"),
+        (Target::Schedule, _) => (on.page(), ""),
     }
 }

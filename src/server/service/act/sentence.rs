@@ -2,6 +2,7 @@
 
 use super::intent::Intent;
 use crate::model::action::{JobAction, NewJob, Plan, QueueAction, ScheduleAction};
+use crate::model::family::Layout;
 use crate::model::format;
 use crate::model::job::cut;
 use crate::model::queue::QueueRef;
@@ -15,6 +16,8 @@ pub struct Place<'a> {
     pub name: &'a str,
     /// What the store is, such as `production`.
     pub environment: Option<&'a str>,
+    /// Which generation of its library laid it out, where that is known.
+    pub layout: Option<Layout>,
 }
 
 impl Place<'_> {
@@ -35,7 +38,7 @@ impl Place<'_> {
 pub fn of(intent: &Intent, place: Place<'_>) -> String {
     let there = place.words();
     match intent {
-        Intent::Job { id, action } => on_job(&shown(id), action, &there),
+        Intent::Job { id, action } => on_job(&shown(id), action, &there, place.layout),
         Intent::Queue(action) => on_queue(action, &there),
         Intent::Schedule { key, action } => on_schedule(&shown(key), action, &there),
     }
@@ -45,7 +48,7 @@ fn shown(text: &str) -> String {
     cut(&format::visible(text), 120)
 }
 
-fn on_job(id: &str, action: &JobAction, there: &str) -> String {
+fn on_job(id: &str, action: &JobAction, there: &str, layout: Option<Layout>) -> String {
     let job = format!("job {id} of {there}");
     match action {
         JobAction::Retry { reset_attempts, data } => {
@@ -67,7 +70,8 @@ fn on_job(id: &str, action: &JobAction, there: &str) -> String {
         JobAction::Delay { ms } => format!("Have {job} wait {} from now.", duration(*ms)),
         JobAction::Priority { priority, lifo } => {
             let first = if *lifo { ", before others of the same" } else { "" };
-            format!("Give {job} the priority {priority}{first} (0 goes before all others, then 1).")
+            let order = layout.map_or_else(String::new, |layout| format!(" ({})", layout.priority_order()));
+            format!("Give {job} the priority {priority}{first}{order}.")
         }
         JobAction::EditData { data } => {
             format!(
@@ -176,6 +180,7 @@ mod tests {
             queue: &queue,
             name: "mail",
             environment: Some("production"),
+            layout: None,
         };
         let remove = Intent::Job {
             id: "7\u{202e}".into(),
@@ -194,5 +199,25 @@ mod tests {
             of(&limit, place),
             "Let at most 3 job(s) of queue mail in redis run at once."
         );
+        let priority = Intent::Job {
+            id: "7".into(),
+            action: JobAction::Priority {
+                priority: 2,
+                lifo: false,
+            },
+        };
+        for (layout, order) in [
+            (None, ""),
+            (
+                Some(Layout::BullMq3),
+                " (1 goes before all others, 0 behind all that have one)",
+            ),
+            (Some(Layout::BullMq6), " (0 goes before all others, then 1)"),
+        ] {
+            assert_eq!(
+                of(&priority, Place { layout, ..place }),
+                format!("Give job 7 of queue mail in redis the priority 2{order}.")
+            );
+        }
     }
 }

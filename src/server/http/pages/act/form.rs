@@ -3,6 +3,7 @@
 use super::On;
 use crate::base_path::{job_path, queue_path};
 use crate::model::action::Seen;
+use crate::model::family::Family;
 use crate::model::form::{Field, FieldKind, FormPage};
 use crate::model::format;
 use crate::model::job::{Form as Written, JobDetail, Payload};
@@ -42,7 +43,7 @@ pub(super) async fn page(app: &App, who: &Who, on: &On, word: &str) -> Result<Fo
         refusal: service.refusal_of(who, &on.queue, &intent),
         action: on.path(),
         hidden: vec![("action".into(), word.into())],
-        fields: fields(word, job.as_deref(), schedule.as_ref()),
+        fields: fields(word, line.family, job.as_deref(), schedule.as_ref()),
         submit: title(on.of, word).into(),
         danger: danger(word),
         crumbs: crumbs(on, &line.name),
@@ -81,7 +82,7 @@ pub(super) async fn page(app: &App, who: &Who, on: &On, word: &str) -> Result<Fo
 
 /// The form for a schedule that is yet to be named.
 fn new_schedule(app: &App, who: &Who, on: &On, line: &QueueSummary) -> FormPage {
-    let mut all = fields("upsert", None, None);
+    let mut all = fields("upsert", None, None, None);
     all.insert(
         0,
         field(
@@ -197,7 +198,7 @@ fn field(name: &str, label: &str, kind: FieldKind, value: impl Into<String>, hin
 }
 
 /// What each action asks for, filled in with what is known.
-fn fields(word: &str, job: Option<&JobDetail>, schedule: Option<&Schedule>) -> Vec<Field> {
+fn fields(word: &str, family: Option<Family>, job: Option<&JobDetail>, schedule: Option<&Schedule>) -> Vec<Field> {
     use FieldKind::{Area, Line, Number, Tick};
     let data = |payload: Option<&Payload>| payload.and_then(|p| p.text.clone()).unwrap_or_else(|| "{}".into());
     match word {
@@ -238,15 +239,9 @@ fn fields(word: &str, job: Option<&JobDetail>, schedule: Option<&Schedule>) -> V
         "delay" => vec![field("ms_s", "Seconds from now", Number, "60", "", true)],
         "priority" => {
             let now = job.map_or(0, |job| job.row.priority).to_string();
+            let order = family.map_or_else(String::new, |family| format!("{}.", family.layout.priority_order()));
             vec![
-                field(
-                    "priority",
-                    "Priority",
-                    Number,
-                    now,
-                    "0 goes before all others, then 1.",
-                    true,
-                ),
+                field("priority", "Priority", Number, now, &order, true),
                 field("lifo", "Before others of the same priority", Tick, "", "", false),
             ]
         }
