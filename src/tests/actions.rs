@@ -20,7 +20,7 @@ macro_rules! on {
 }
 
 mod add;
-mod bench;
+pub(crate) mod bench;
 mod guard;
 mod lost;
 mod pause;

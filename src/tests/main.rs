@@ -8,7 +8,10 @@
 mod act_api;
 mod act_done;
 mod act_pages;
+#[macro_use]
 mod actions;
+
+mod act_flow;
 mod bad_data;
 mod bad_days;
 mod bad_records;

@@ -10,6 +10,7 @@
 //! - [`jobs`], [`queue`]: the actions
 //! - [`answer`]: what was answered, in sentences; [`pack`]: MessagePack
 
+use super::super::flow::InFlow;
 use super::super::redis::link::{Link, Silence};
 use super::super::redis::reply;
 use super::super::{QueueId, Trouble};
@@ -52,6 +53,30 @@ impl BullMq {
         jobs: &[(String, Seen)],
         action: &JobAction,
     ) -> Result<Vec<Effect>, Trouble> {
+        self.act_at(queue, jobs, action, None).await
+    }
+
+    /// [`Adapter::retry_in_flow`](super::super::Adapter::retry_in_flow).
+    pub(super) async fn retry_at(
+        &self,
+        queue: &QueueId,
+        jobs: &[(String, Seen)],
+        place: InFlow,
+    ) -> Result<Vec<Effect>, Trouble> {
+        let retry = JobAction::Retry {
+            reset_attempts: false,
+            data: None,
+        };
+        self.act_at(queue, jobs, &retry, Some(place)).await
+    }
+
+    async fn act_at(
+        &self,
+        queue: &QueueId,
+        jobs: &[(String, Seen)],
+        action: &JobAction,
+        place: Option<InFlow>,
+    ) -> Result<Vec<Effect>, Trouble> {
         let mut effects: Vec<Option<Effect>> = vec![None; jobs.len()];
         for attempt in 0..TRIES {
             let open: Vec<usize> = (0..jobs.len()).filter(|i| effects[*i].is_none()).collect();
@@ -64,7 +89,8 @@ impl BullMq {
                 Err(trouble) if attempt == 0 => return Err(trouble),
                 Err(_) => break,
             };
-            if let Some(reason) = refusal::job(look.family.layout, action) {
+            let refusal = place.and_then(|_| refusal::flow(look.family.layout));
+            if let Some(reason) = refusal.or_else(|| refusal::job(look.family.layout, action)) {
                 return Ok(vec![answer::refused(reason); jobs.len()]);
             }
             let choice = choose::choose(&look, Purpose::Enqueue);
@@ -78,7 +104,8 @@ impl BullMq {
                 }
                 continue;
             }
-            self.try_jobs(queue, jobs, &open, action, &choice, &mut effects).await?;
+            self.try_jobs(queue, jobs, &open, (action, place), &choice, &mut effects)
+                .await?;
         }
         Ok(effects
             .into_iter()
@@ -92,12 +119,15 @@ impl BullMq {
         queue: &QueueId,
         jobs: &[(String, Seen)],
         open: &[usize],
-        action: &JobAction,
+        (action, place): (&JobAction, Option<InFlow>),
         choice: &Choice,
         effects: &mut [Option<Effect>],
     ) -> Result<(), Trouble> {
         let generation = choice.generation;
-        let plan = jobs::plan(action, generation, choice.looked_paused);
+        let plan = match place {
+            Some(place) => Some(jobs::plan_in_flow(place, generation)),
+            None => jobs::plan(action, generation, choice.looked_paused),
+        };
         let ready = plan.and_then(|plan| Some((self.scripts.get(generation, plan.recipe)?, plan)));
         let Some((script, plan)) = ready else {
             for i in open {

@@ -105,7 +105,9 @@ fn moved(action: &JobAction, seen: &Seen, job: &JobDetail) -> bool {
     match action {
         JobAction::Retry { data: None, .. } => {
             let later = seen.finished_on.is_some() && job.row.finished != seen.finished_on;
-            before(&[JobState::Failed, JobState::Completed]) && (begun_again || later)
+            // Of a flow, it may wait for its children first.
+            let waits = state == Some(JobState::WaitingChildren);
+            before(&[JobState::Failed, JobState::Completed]) && (begun_again || later || waits)
         }
         JobAction::Promote => before(&[JobState::Delayed]) && begun_again,
         JobAction::PutBack => {

@@ -73,6 +73,13 @@ pub(super) async fn page(app: &App, who: &Who, on: &On, word: &str) -> Result<Fo
         let fingerprint = untouched(&data.value);
         form.hidden.push(("seen_data".into(), fingerprint));
     }
+    if word == "retry_children" && form.refusal.is_none() {
+        match service.flow_preview(who, &on.queue, &on.target).await {
+            Ok(notes) => form.notes.extend(notes),
+            Err(Refusal::NotActed(why)) => form.refusal = Some(why.parts().3),
+            Err(refusal) => return Err(refusal),
+        }
+    }
     if intent.makes_something() {
         form.hidden.push(("key".into(), mint_id(crate::model::now())));
     }
@@ -157,6 +164,7 @@ const fn title(of: Target, word: &str) -> &'static str {
         (_, b"remove_deduplication") => "Remove the deduplication key",
         (_, b"clear_logs") => "Clear the log",
         (_, b"remove_children") => "Remove children",
+        (_, b"retry_children") => "Retry failed children first",
         (_, b"pause") => "Pause the queue",
         (_, b"resume") => "Resume the queue",
         (_, b"add") => "Add a job",
