@@ -201,9 +201,10 @@ pub struct Plan {
     pub limit: Option<u64>,
     /// The name of its jobs.
     pub name: String,
-    /// Their data, JSON text.
+    /// Their data, JSON text; what is stored stays if it is left out.
+    #[serde(default)]
     pub data: String,
-    /// Their options, as the library names them, as a JSON object.
+    /// Their options, as the library names them, as a JSON object; what is stored stays if they are left out.
     #[serde(default)]
     pub options: Option<String>,
 }

@@ -30,5 +30,6 @@ mod race;
 mod remove;
 mod retry;
 mod settings;
+mod silence;
 mod small;
 mod sweeps;

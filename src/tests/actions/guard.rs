@@ -186,10 +186,14 @@ async fn an_operator_needs_these_permissions(family: Of) {
 /// Retries a child, and a parent that then waits for it: one that goes before others, so that it comes from the other
 /// end of the list.
 async fn a_flow(bench: &mut Bench, adapter: &drover::server::adapter::bullmq::BullMq, family: Of) -> Vec<Value> {
-    let child = json!({"name": "c", "queueName": "q", "data": family.failing_once(), "opts": {"failParentOnFailure": true}});
+    let child =
+        json!({"name": "c", "queueName": "q", "data": family.failing_once(), "opts": {"failParentOnFailure": true}});
     let tree = json!({"name": "p", "queueName": "q", "data": {}, "opts": {"lifo": true}, "children": [child]});
     let made = bench.oracle.ask("flow", "q", json!({"tree": tree})).await;
-    let (parent, child) = (made["jobId"].as_str().unwrap(), made["children"][0]["jobId"].as_str().unwrap());
+    let (parent, child) = (
+        made["jobId"].as_str().unwrap(),
+        made["children"][0]["jobId"].as_str().unwrap(),
+    );
     bench.work().await;
     bench.becomes(child, "failed").await;
     bench.becomes(parent, "failed").await;

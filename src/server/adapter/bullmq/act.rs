@@ -7,7 +7,8 @@
 //!
 //! - [`library`]: the libraries' scripts, embedded by the build; [`script`]: one action as one script
 //! - `lua/guard.lua`: what each begins with; `lua/*.lua`: one step for each action
-//! - [`jobs`], [`queue`]: the actions
+//! - [`jobs`], [`queue`], [`schedule`], [`add`]: the actions
+//! - [`confirm`], [`sign`]: what became of one whose answer did not come
 //! - [`answer`]: what was answered, in sentences; [`pack`]: MessagePack
 
 use super::super::flow::InFlow;
@@ -23,6 +24,8 @@ use answer::Answer;
 use choose::{Choice, Purpose};
 use pack::Pack;
 use script::{Composed, Frame};
+use sign::Sign;
+use tokio::time::Instant;
 
 mod add;
 mod answer;
@@ -34,6 +37,7 @@ mod pack;
 mod queue;
 mod schedule;
 mod script;
+mod sign;
 mod sweep;
 
 pub use library::LICENCES;
@@ -144,10 +148,11 @@ impl BullMq {
                     order(&script, queue, &batch, choice, &plan.order)
                 })
                 .collect();
+            let began = Instant::now();
             match script.run(&self.link, &orders).await {
                 Ok(answers) => {
                     for (batch, answer) in round.iter().zip(answers) {
-                        self.take(queue, jobs, batch, action, answer, effects).await;
+                        self.take(queue, jobs, batch, (action, began), answer, effects).await;
                     }
                 }
                 // Nothing at all was sent: the caller may know a better time.
@@ -163,7 +168,7 @@ impl BullMq {
                     if silence.sent {
                         let (why, until) = (silence.trouble.to_string(), confirm::deadline());
                         for i in of_round {
-                            effects[i] = Some(self.confirm(queue, &jobs[i], action, &why, until).await);
+                            effects[i] = Some(self.confirm(queue, &jobs[i], (action, began), &why, until).await);
                         }
                     }
                     return Ok(());
@@ -179,7 +184,7 @@ impl BullMq {
         queue: &QueueId,
         jobs: &[(String, Seen)],
         batch: &[usize],
-        action: &JobAction,
+        asked: (&JobAction, Instant),
         answer: redis::RedisResult<redis::Value>,
         effects: &mut [Option<Effect>],
     ) {
@@ -201,7 +206,7 @@ impl BullMq {
                 Some(Answer::OtherFamily) => None,
                 Some(Answer::Broke(says)) => {
                     let why = format!("The library's script broke off: {says}.");
-                    Some(self.confirm(queue, &jobs[*i], action, &why, until).await)
+                    Some(self.confirm(queue, &jobs[*i], asked, &why, until).await)
                 }
                 None => Some(answer::refused("The script did not answer for this job.")),
             };
@@ -295,21 +300,22 @@ async fn ask(
     })
 }
 
-/// The same, where nobody can read back what became of it.
+/// The same; where no answer comes, or the library's script breaks off, it is read back what became of it.
 async fn one(
     link: &Link,
     script: &Composed,
     queue: &QueueId,
     frame: &Frame,
     order: Vec<(&'static str, Pack)>,
+    sign: &Sign,
 ) -> Result<Answer, Trouble> {
-    match ask(link, script, queue, frame, order).await {
-        Ok(answer) => Ok(answer),
-        Err(Silence { trouble, sent: false }) => Err(trouble),
-        Err(Silence { trouble, .. }) => Ok(Answer::Effect(Effect::Unconfirmed {
-            reason: format!("It was sent, and no answer came: {trouble} Look at the queue before you try again."),
-        })),
-    }
+    let why = match ask(link, script, queue, frame, order).await {
+        Ok(Answer::Broke(says)) => format!("The library's script broke off: {says}."),
+        Ok(answer) => return Ok(answer),
+        Err(Silence { trouble, sent: false }) => return Err(trouble),
+        Err(Silence { trouble, .. }) => trouble.to_string(),
+    };
+    Ok(Answer::Effect(sign::settle(link, queue, sign, &why).await))
 }
 
 /// When a queue's layout does not hold still.

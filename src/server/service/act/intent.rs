@@ -320,7 +320,9 @@ impl Intent {
                 };
                 no_longer("name", &plan.name, NAME_MAX)?;
                 no_longer("pattern", plan.pattern.as_deref().unwrap_or_default(), NAME_MAX)?;
-                json("data", &plan.data, DATA_MAX)?;
+                if !plan.data.is_empty() {
+                    json("data", &plan.data, DATA_MAX)?;
+                }
                 plan.options.as_deref().map_or(Ok(()), options)?;
                 match (plan.pattern.as_deref(), plan.every_ms) {
                     (Some(pattern), None) if !pattern.trim().is_empty() => Ok(()),

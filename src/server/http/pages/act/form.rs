@@ -64,6 +64,22 @@ pub(super) async fn page(app: &App, who: &Who, on: &On, word: &str) -> Result<Fo
             }
         }
     }
+    if let Some(why) = schedule
+        .as_ref()
+        .and_then(|schedule| unwritable(schedule.data.as_ref()))
+    {
+        form.fields.retain(|field| field.name != "data");
+        form.notes
+            .push(why.replace("it cannot be edited in a form", "it stays as it is"));
+    }
+    if let Some(schedule) = &schedule
+        && word == "upsert"
+    {
+        let date = |word: &str, at: Option<i64>| at.map(|at| format!("It {word} at {}; that stays.", format::iso(at)));
+        form.notes.extend(date("begins", schedule.start));
+        form.notes.extend(date("ends", schedule.end));
+        form.notes.push("The options of its jobs stay as they are.".into());
+    }
     if let Some(data) = form
         .fields
         .iter()
@@ -347,8 +363,8 @@ fn fields(word: &str, job: Option<&JobDetail>, schedule: Option<&Schedule>) -> V
                     "Data of its jobs",
                     Area,
                     data(schedule.and_then(|s| s.data.as_ref())),
-                    "JSON, up to 1 MiB.",
-                    true,
+                    "JSON, up to 1 MiB. Empty leaves it as it is.",
+                    false,
                 ),
             ]
         }
