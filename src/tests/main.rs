@@ -35,4 +35,5 @@ mod stores_memory;
 mod support;
 mod values;
 mod weather;
+mod wording;
 mod workers;
