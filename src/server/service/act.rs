@@ -223,6 +223,15 @@ impl Service {
         self.desk.read_only
     }
 
+    /// Whether somebody may do something, with a queue or everywhere.
+    ///
+    /// # Errors
+    ///
+    /// Why not.
+    pub fn may(&self, who: &Who, verb: Verb, queue: Option<&QueueRef>) -> Answer<()> {
+        Ok(self.desk.may(who, Permission { verb, queue })?)
+    }
+
     /// Does what is asked, or tells what would be done.
     pub async fn act(&self, who: &Who, queue: &QueueRef, ask: Ask) -> Answer<Told> {
         let (line, store, _) = self.queue(queue)?;
@@ -305,7 +314,7 @@ impl Service {
                     reason: "Drover itself failed while it was acting. Look at the target before asking again.".into(),
                 }),
             };
-            audit.conclude(&sent, kept(&became)).await;
+            audit.conclude(&sent, flow::kept(&became)).await;
             Ok(became)
         });
         let became = task.await.unwrap_or(Ok(Became::Lost))?;
@@ -445,14 +454,6 @@ async fn send(adapter: Arc<dyn Adapter>, queue: QueueRef, intent: Intent, seen: 
 fn unanswered() -> Effect {
     Effect::Unconfirmed {
         reason: "The adapter gave no answer. Look at the job before asking again.".into(),
-    }
-}
-
-/// What the record keeps.
-fn kept(became: &Became) -> Became {
-    match became {
-        Became::Flow(flow) => Became::Flow(flow.kept()),
-        other => other.clone(),
     }
 }
 

@@ -259,3 +259,11 @@ fn unlike(seen: &Seen, job: &FlowJob) -> Option<String> {
         FlowState::Gone => "It is no longer there.".into(),
     })
 }
+
+/// What the record keeps.
+pub(super) fn kept(became: &Became) -> Became {
+    match became {
+        Became::Flow(flow) => Became::Flow(flow.kept()),
+        other => other.clone(),
+    }
+}
