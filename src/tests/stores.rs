@@ -179,10 +179,24 @@ async fn a_board_that_starts_before_its_store_waits_for_it() {
     );
     // Nobody knows yet whether the queue is there: no "not found", and the page asks again by itself.
     let asked = drover.get("/queues/redis/bull:mail").await;
-    assert_eq!((asked.status, asked.header("refresh")), (503, Some("2")), "{}", asked.body);
-    assert!(asked.body.contains("nobody can say which queues it holds"), "{}", asked.body);
+    assert_eq!(
+        (asked.status, asked.header("refresh")),
+        (503, Some("2")),
+        "{}",
+        asked.body
+    );
+    assert!(
+        asked.body.contains("nobody can say which queues it holds"),
+        "{}",
+        asked.body
+    );
     let asked = drover.get("/api/v1/queues/redis/bull:mail").await;
-    assert_eq!((asked.status, asked.header("retry-after")), (503, Some("2")), "{}", asked.body);
+    assert_eq!(
+        (asked.status, asked.header("retry-after")),
+        (503, Some("2")),
+        "{}",
+        asked.body
+    );
     assert!(asked.body.contains("not-searched"), "{}", asked.body);
     redis.restart(&[]);
     drover.store_becomes("redis", "live").await;
