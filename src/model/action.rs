@@ -93,6 +93,16 @@ pub enum JobAction {
     RemoveChildren,
 }
 
+/// An action on a job and those below it. The word is the last segment of its path in the API.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "ssr", derive(schemars::JsonSchema))]
+#[serde(tag = "action", rename_all = "snake_case")]
+pub enum FlowAction {
+    /// Has the failed jobs below it run again, those of other queues included and the deepest first, and then the job
+    /// itself if it failed: each as soon as what is below it has ended.
+    RetryChildren,
+}
+
 /// A job to be added.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[cfg_attr(feature = "ssr", derive(schemars::JsonSchema))]
@@ -203,9 +213,10 @@ pub struct Plan {
     pub limit: Option<u64>,
     /// The name of its jobs.
     pub name: String,
-    /// Their data, JSON text.
+    /// Their data, JSON text; what is stored stays if it is left out.
+    #[serde(default)]
     pub data: String,
-    /// Their options, as the library names them, as a JSON object.
+    /// Their options, as the library names them, as a JSON object; what is stored stays if they are left out.
     #[serde(default)]
     pub options: Option<String>,
 }

@@ -1,13 +1,23 @@
 //! What the API answers to an action.
 
 use super::Millis;
+use super::format;
 use serde::{Deserialize, Serialize};
+
+/// Failed jobs of a flow that are retried with one request, at most.
+pub const FLOW_MAX: usize = 1_000;
+
+/// Jobs of a flow that are named in a sentence.
+const NAMED: usize = 3;
+
+/// Jobs of a flow that the record keeps.
+const KEPT: usize = 50;
 
 /// It was done, now or before.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[cfg_attr(feature = "ssr", derive(schemars::JsonSchema))]
 pub struct ActAnswer {
-    /// `done`, or `already` where it had been done before.
+    /// `done`, or `already` where it had been done before; `partial` where some jobs of a flow were not retried.
     pub result: String,
     /// What was asked for, in a sentence.
     pub sentence: String,
@@ -21,6 +31,115 @@ pub struct ActAnswer {
     pub at: Millis,
     /// Its id in the record.
     pub audit: String,
+    /// Each job, where it was about a flow.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub flow: Option<FlowRetried>,
+}
+
+/// What became of the failed jobs of a flow that were to run again.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "ssr", derive(schemars::JsonSchema))]
+pub struct FlowRetried {
+    /// How many run again, now or when what is below them has ended.
+    pub retried: u64,
+    /// How many had been retried before.
+    pub already: u64,
+    /// How many do not, and why is said with each.
+    pub skipped: u64,
+    /// Of how many nobody knows.
+    pub unconfirmed: u64,
+    /// The jobs in the order in which they are retried, the deepest first. The record keeps the first of those that
+    /// were not.
+    pub jobs: Vec<FlowJobAnswer>,
+    /// What was left out, in a sentence.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub note: Option<String>,
+}
+
+/// One job of a flow.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "ssr", derive(schemars::JsonSchema))]
+pub struct FlowJobAnswer {
+    /// Its queue.
+    pub queue: String,
+    /// Its id.
+    pub job: String,
+    /// How far below the job that was asked for; 0 is that job.
+    pub depth: u32,
+    /// `done`, `already`, `changed`, `gone`, `locked`, `refused`, `unconfirmed`; `would_retry` where nothing was done.
+    pub result: String,
+    /// Why, where it was not done.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub detail: Option<String>,
+}
+
+impl FlowRetried {
+    /// Takes in what became of one more.
+    pub fn push(&mut self, job: FlowJobAnswer) {
+        let count = match job.result.as_str() {
+            "done" | "would_retry" => &mut self.retried,
+            "already" => &mut self.already,
+            "unconfirmed" => &mut self.unconfirmed,
+            _ => &mut self.skipped,
+        };
+        *count += 1;
+        self.jobs.push(job);
+    }
+
+    /// One word for all of it.
+    #[must_use]
+    pub const fn word(&self) -> &'static str {
+        match (self.retried + self.already, self.skipped, self.unconfirmed) {
+            (1.., 0, 0) => "done",
+            (1.., ..) => "partial",
+            (0, _, 1..) => "unconfirmed",
+            (0, _, 0) => "refused",
+        }
+    }
+
+    /// It in a sentence, for people.
+    #[must_use]
+    pub fn sentence(&self) -> String {
+        let jobs = |n: u64| match n {
+            1 => "1 job".to_owned(),
+            n => format!("{} jobs", format::count(n)),
+        };
+        let mut says = match self.retried {
+            0 => "No job runs again.".to_owned(),
+            1 => "1 job runs again, as soon as what is below it has ended.".to_owned(),
+            n => format!("{} run again, each as soon as what is below it has ended.", jobs(n)),
+        };
+        if self.already > 0 {
+            says += &format!(" {} had been retried before.", jobs(self.already));
+        }
+        if self.skipped > 0 {
+            says += &format!(" Not retried: {}.", jobs(self.skipped));
+        }
+        if self.unconfirmed > 0 {
+            says += &format!(" Result unknown: {}.", jobs(self.unconfirmed));
+        }
+        let mut told = self.jobs.iter().filter_map(|job| Some((job, job.detail.as_ref()?)));
+        for (job, why) in told.by_ref().take(NAMED) {
+            let (id, queue) = (format::visible(&job.job), format::visible(&job.queue));
+            says += &format!(" {id} of {queue}: {why}");
+        }
+        if let left @ 1.. = told.count() {
+            says += &format!(" And {left} more.");
+        }
+        self.note.iter().for_each(|note| says += &format!(" {note}"));
+        says
+    }
+
+    /// What the record keeps of it: every number, and the first of those that were not retried.
+    #[must_use]
+    pub fn kept(&self) -> Self {
+        let jobs = self.jobs.iter().filter(|job| job.detail.is_some());
+        Self {
+            jobs: jobs.take(KEPT).cloned().collect(),
+            note: self.note.clone(),
+            ..*self
+        }
+    }
 }
 
 /// What would be done, and whether it would be tried. Nothing was.
@@ -36,4 +155,7 @@ pub struct DryRunAnswer {
     /// Why not.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub refusal: Option<String>,
+    /// Each job, where it is about a flow.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub flow: Option<FlowRetried>,
 }

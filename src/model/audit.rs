@@ -2,6 +2,7 @@
 
 use super::Millis;
 use super::action::{Effect, Seen};
+use super::answer::FlowRetried;
 use super::error::Outcome;
 use super::queue::QueueRef;
 use serde::{Deserialize, Serialize};
@@ -17,6 +18,8 @@ pub enum Became {
     NotSent(String),
     /// What the store answered.
     Known(Effect),
+    /// What it answered for each job of a flow.
+    Flow(FlowRetried),
 }
 
 impl Became {
@@ -28,13 +31,20 @@ impl Became {
             Self::Lost => "unknown",
             Self::NotSent(_) => "not_sent",
             Self::Known(effect) => effect.word(),
+            Self::Flow(flow) => flow.word(),
         }
     }
 
     /// Whether anything was done.
     #[must_use]
-    pub const fn outcome(&self) -> Outcome {
+    pub fn outcome(&self) -> Outcome {
         match self {
+            Self::Flow(flow) => match flow.word() {
+                "done" => Outcome::Done,
+                "partial" => Outcome::Partial,
+                "unconfirmed" => Outcome::Unknown,
+                _ => Outcome::None,
+            },
             Self::Asked | Self::Lost | Self::Known(Effect::Unconfirmed { .. }) => Outcome::Unknown,
             Self::Known(Effect::Done { .. } | Effect::Already { .. }) => Outcome::Done,
             _ => Outcome::None,
@@ -50,6 +60,7 @@ impl Became {
                 "Result unknown: Drover ended before the store's answer was noted. Look at the target.".into()
             }
             Self::NotSent(why) => format!("Nothing was done: the store could not be asked: {why}"),
+            Self::Flow(flow) => flow.sentence(),
             Self::Known(Effect::Done { job: None }) => "Done.".into(),
             Self::Known(Effect::Done { job: Some(job) }) => format!("Done: job {}.", super::format::visible(job)),
             Self::Known(Effect::Already { now }) => format!("It had been done before: {now}"),

@@ -48,6 +48,8 @@ pub enum Evidence {
     PausedByFlag,
     /// The version that the last client wrote.
     Version,
+    /// Clients of 5 and of 6 have opened it lately.
+    BothVersions,
     /// Only what all of them share.
     Nothing,
 }
@@ -64,6 +66,7 @@ impl Evidence {
             Self::PausedByRename => "It is paused, and its waiting jobs were moved aside, as up to version 5.",
             Self::PausedByFlag => "It is paused, and its waiting jobs stayed in place, as from version 6 on.",
             Self::Version => "The client that opened it last wrote this version.",
+            Self::BothVersions => "Clients of versions 5 and 6 have opened it within a day: either may work on it.",
             Self::Nothing => "Nothing that lies in the store tells 5 from 6.",
         }
     }

@@ -52,6 +52,22 @@ impl ChildKind {
     }
 }
 
+impl Flow {
+    /// Whether the job failed or waits, and jobs below it are known to have failed: those that its parent's record says
+    /// so of, and those among the shown that are pending and failed.
+    #[must_use]
+    pub fn failed_below(&self) -> bool {
+        let held = matches!(self.job.state, Some(JobState::Failed | JobState::WaitingChildren));
+        held && self.branches.iter().any(|branch| match branch.kind {
+            ChildKind::Failed | ChildKind::Ignored => branch.total > 0,
+            ChildKind::Pending => branch.nodes.iter().any(|node| {
+                node.state == Some(JobState::Failed) || node.children.is_some_and(|below| below.failed > 0)
+            }),
+            ChildKind::Completed => false,
+        })
+    }
+}
+
 impl fmt::Display for ChildKind {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(self.as_str())

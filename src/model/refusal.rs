@@ -24,10 +24,19 @@ pub const fn job(layout: Layout, action: &JobAction) -> Option<&'static str> {
         (Layout::BullMq3 | Layout::BullMq4, JobAction::RemoveDeduplication) => {
             Some("Deduplication came with BullMQ 5.11.")
         }
-        (Layout::Bull4, JobAction::RemoveChildren) => Some("Bull has no parents and children; BullMQ has."),
+        (Layout::Bull4, JobAction::RemoveChildren) => flow(layout),
         (Layout::BullMq3 | Layout::BullMq4, JobAction::RemoveChildren) => {
             Some("Removing children that have not begun came with BullMQ 5.48. Remove them one by one.")
         }
+        _ => None,
+    }
+}
+
+/// Why jobs of this layout cannot have those below them retried.
+#[must_use]
+pub const fn flow(layout: Layout) -> Option<&'static str> {
+    match layout {
+        Layout::Bull4 => Some("Bull has no parents and children; BullMQ has."),
         _ => None,
     }
 }
@@ -173,7 +182,8 @@ pub fn all(layout: Layout) -> BTreeMap<String, Option<String>> {
     let queues = queues.iter().map(|(word, action)| (*word, queue(layout, action)));
     let schedules = schedules.iter().map(|(word, action)| (*word, schedule(layout, action)));
     let sweeps = sweeps.iter().map(|(word, action)| (*word, sweep(layout, action)));
-    let all = jobs.chain(queues).chain(schedules).chain(sweeps);
+    let flows = [("retry_children", flow(layout))];
+    let all = jobs.chain(flows).chain(queues).chain(schedules).chain(sweeps);
     all.map(|(word, reason)| (word.to_owned(), reason.map(str::to_owned)))
         .collect()
 }

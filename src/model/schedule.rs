@@ -115,6 +115,12 @@ pub struct Timetable {
     pub store: String,
     /// Whether it answers.
     pub reach: Reach,
+    /// Since when that is so.
+    #[serde(default)]
+    pub since: Option<Millis>,
+    /// Why it does not, in a sentence.
+    #[serde(default)]
+    pub cause: Option<String>,
     /// Why its schedules could not be read.
     pub trouble: Option<String>,
     /// When they were read.

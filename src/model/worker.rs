@@ -145,6 +145,12 @@ pub struct Roster {
     pub store: String,
     /// Whether it answers.
     pub reach: Reach,
+    /// Since when that is so.
+    #[serde(default)]
+    pub since: Option<Millis>,
+    /// Why it does not, in a sentence.
+    #[serde(default)]
+    pub cause: Option<String>,
     /// When its connections were listed; `None` if they never were.
     pub as_of: Option<Millis>,
     /// Why it does not list them, with what to do about it.

@@ -26,12 +26,14 @@ use crate::model::vitals::Answered;
 use crate::model::worker::Worker;
 use async_trait::async_trait;
 use bytes::Bytes;
+use flow::{FailedBelow, InFlow};
 use std::collections::HashSet;
 use std::fmt;
 use std::sync::Arc;
 use tokio::sync::{OwnedSemaphorePermit, mpsc};
 
 pub mod bullmq;
+pub mod flow;
 pub mod redis;
 
 /// A queue's id within its store. Cheap to clone: it travels with every event.
@@ -405,6 +407,24 @@ pub trait Adapter: Send + Sync + fmt::Debug {
         Err(Trouble::new(Reach::Live, "jobs of this kind cannot be changed"))
     }
 
+    /// The failed jobs below a job, over all the queues in `known`, up to `most` of them. `None` if there is no such
+    /// job.
+    async fn failed_below(
+        &self,
+        _: &QueueId,
+        _job: &str,
+        _known: &[QueueId],
+        _most: usize,
+    ) -> Result<Option<FailedBelow>, ReadError> {
+        Err(ReadError::Corrupt("jobs of this kind have no others below them".into()))
+    }
+
+    /// Has failed jobs of a flow run again, each as soon as nothing below it is pending. An error means that nothing
+    /// was sent.
+    async fn retry_in_flow(&self, _: &QueueId, _jobs: &[(String, Seen)], _: InFlow) -> Result<Vec<Effect>, Trouble> {
+        Err(Trouble::new(Reach::Live, "jobs of this kind cannot be changed"))
+    }
+
     /// Acts on a queue. An error means that nothing was sent.
     async fn act_on_queue(&self, _: &QueueId, _: &QueueAction) -> Result<Effect, Trouble> {
         Err(Trouble::new(Reach::Live, "queues of this kind cannot be changed"))
@@ -418,6 +438,11 @@ pub trait Adapter: Send + Sync + fmt::Debug {
     /// One batch of a sweep: at most `limit` jobs.
     async fn sweep(&self, _: &QueueId, _: &Sweep, _limit: usize) -> Result<Swept, SweepError> {
         Err(SweepError::Refused("queues of this kind cannot be swept".into()))
+    }
+
+    /// Why jobs of this generation have no others below them; `None` if they may.
+    fn refuses_flow(&self, _: Family) -> Option<&'static str> {
+        Some("Jobs of this kind have no others below them.")
     }
 
     /// Why this queue cannot do something to a job now; `None` if it can. From its generation alone, without

@@ -115,6 +115,7 @@ impl Audit {
         };
         match &became {
             Became::Known(effect) => result.effect = Some(effect.clone()),
+            Became::Flow(flow) => result.flow = Some(flow.clone()),
             Became::NotSent(why) => result.not_sent = Some(why.clone()),
             Became::Asked | Became::Lost => {}
         }

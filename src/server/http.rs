@@ -13,6 +13,7 @@ pub mod health;
 pub mod openapi;
 pub mod pages;
 pub mod problem;
+pub mod route;
 pub mod router;
 pub mod security;
 

@@ -21,7 +21,7 @@ macro_rules! on {
 
 mod add;
 mod api;
-mod bench;
+pub(crate) mod bench;
 mod guard;
 mod head;
 mod lost;
@@ -32,5 +32,6 @@ mod race;
 mod remove;
 mod retry;
 mod settings;
+mod silence;
 mod small;
 mod sweeps;

@@ -8,7 +8,10 @@
 mod act_api;
 mod act_done;
 mod act_pages;
+#[macro_use]
 mod actions;
+
+mod act_flow;
 mod bad_data;
 mod bad_days;
 mod bad_records;
@@ -32,4 +35,5 @@ mod stores_memory;
 mod support;
 mod values;
 mod weather;
+mod wording;
 mod workers;

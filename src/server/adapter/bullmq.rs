@@ -64,6 +64,7 @@ pub mod values;
 pub mod weigh;
 pub mod workers;
 
+use super::flow::{FailedBelow, InFlow};
 use super::redis::link::Link;
 use super::{
     Adapter, Bounds, Change, Connections, FieldBytes, FieldError, FlowQuery, FoundQueue, JobQuery, Kept, LogQuery,
@@ -233,6 +234,25 @@ impl Adapter for BullMq {
         self.act_on_jobs(queue, jobs, action).await
     }
 
+    async fn failed_below(
+        &self,
+        queue: &QueueId,
+        job: &str,
+        known: &[QueueId],
+        most: usize,
+    ) -> Result<Option<FailedBelow>, ReadError> {
+        flow::failed::below(&self.link, queue, job, known, most).await
+    }
+
+    async fn retry_in_flow(
+        &self,
+        queue: &QueueId,
+        jobs: &[(String, Seen)],
+        place: InFlow,
+    ) -> Result<Vec<Effect>, Trouble> {
+        self.retry_at(queue, jobs, place).await
+    }
+
     async fn act_on_queue(&self, queue: &QueueId, action: &QueueAction) -> Result<Effect, Trouble> {
         self.act_on_whole(queue, action).await
     }
@@ -247,6 +267,10 @@ impl Adapter for BullMq {
 
     fn refuses(&self, family: Family, action: &JobAction) -> Option<&'static str> {
         refusal::job(family.layout, action)
+    }
+
+    fn refuses_flow(&self, family: Family) -> Option<&'static str> {
+        refusal::flow(family.layout)
     }
 
     fn refuses_queue(&self, family: Family, action: &QueueAction) -> Option<&'static str> {

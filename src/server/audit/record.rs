@@ -1,6 +1,7 @@
 //! One line of the record.
 
 use crate::model::action::{Effect, Seen};
+use crate::model::answer::FlowRetried;
 use crate::model::audit::{AuditEntry, Became};
 use crate::model::queue::QueueRef;
 use crate::model::{Millis, format};
@@ -107,6 +108,9 @@ pub struct Record {
     /// What the store answered; on the second line.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub effect: Option<Effect>,
+    /// What it answered for the jobs of a flow; on the second line.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub flow: Option<FlowRetried>,
     /// Why the store was not asked; on the second line.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub not_sent: Option<String>,
@@ -136,6 +140,7 @@ impl Record {
             details: Value::Null,
             idempotency: None,
             effect: None,
+            flow: None,
             not_sent: None,
         }
     }
@@ -149,10 +154,11 @@ impl Record {
     /// What became of it, as the second line says.
     #[must_use]
     pub fn became(&self) -> Became {
-        match (&self.effect, &self.not_sent) {
-            (Some(effect), _) => Became::Known(effect.clone()),
-            (None, Some(why)) => Became::NotSent(why.clone()),
-            (None, None) => Became::Lost,
+        match (&self.effect, &self.flow, &self.not_sent) {
+            (Some(effect), ..) => Became::Known(effect.clone()),
+            (None, Some(flow), _) => Became::Flow(flow.clone()),
+            (None, None, Some(why)) => Became::NotSent(why.clone()),
+            (None, None, None) => Became::Lost,
         }
     }
 

@@ -31,6 +31,7 @@ fn record(action: &str, queue: &str, job: Option<&str>, key: Option<Key>) -> Arc
         details: json!({}),
         idempotency: key,
         effect: None,
+        flow: None,
         not_sent: None,
     })
 }

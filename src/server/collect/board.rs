@@ -15,7 +15,7 @@ use crate::model::queue::{QueueRef, QueueSummary};
 use crate::model::store::StoreSummary;
 use crate::model::{Millis, now};
 use bytes::Bytes;
-use std::collections::{BTreeMap, HashMap, VecDeque};
+use std::collections::{BTreeMap, HashMap, HashSet, VecDeque};
 use std::sync::{Arc, Mutex, MutexGuard};
 use std::time::{Duration, Instant};
 use tokio::sync::watch;
@@ -143,6 +143,18 @@ impl Board {
         let inner = self.inner();
         inner.asked.is_some_and(|at| at.elapsed() < LOOKS_ON)
             || inner.topics.values().any(|topic| topic.wake.receiver_count() > 0)
+    }
+
+    /// Queues of a store that somebody has open: their page, or the page of one of their jobs.
+    pub fn open_queues(&self, store: &str) -> HashSet<String> {
+        let inner = self.inner();
+        let followed = inner.topics.iter().filter(|(_, topic)| topic.wake.receiver_count() > 0);
+        let queues = followed.filter_map(|(topic, _)| match topic {
+            Topic::Queue(key) | Topic::Job(key, _) => Some(key),
+            _ => None,
+        });
+        let here = queues.filter(|key| key.store == store);
+        here.map(|key| key.queue.clone()).collect()
     }
 
     /// The current position: what a page made now is true for.

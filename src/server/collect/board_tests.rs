@@ -205,3 +205,20 @@ async fn a_follower_is_woken_by_its_topics_and_by_no_other() {
         .unwrap();
     assert_eq!(follower.take().len(), 1);
 }
+
+#[test]
+fn a_queue_is_open_as_long_as_somebody_follows_it_or_one_of_its_jobs() {
+    let board = board();
+    let key = |queue: &str| QueueRef {
+        store: "s".into(),
+        queue: queue.into(),
+    };
+    let first = board.subscribe(vec![Topic::Queue(key("a")), Topic::Overview], None);
+    let second = board.subscribe(vec![Topic::Job(key("b"), "7".into())], None);
+    assert_eq!(board.open_queues("s"), HashSet::from(["a".to_owned(), "b".to_owned()]));
+    assert!(board.open_queues("another").is_empty());
+    drop(first);
+    assert_eq!(board.open_queues("s"), HashSet::from(["b".to_owned()]));
+    drop(second);
+    assert!(board.open_queues("s").is_empty());
+}

@@ -181,6 +181,17 @@ impl Track {
         now - self.counted >= every
     }
 
+    /// Whether a queue that somebody has open should be counted again: what is drained or obliterated by others says
+    /// nothing.
+    pub(super) const fn wants_a_recount(&self, now: Millis) -> bool {
+        now - self.counted >= RECOUNT_BUSY
+    }
+
+    /// When it was counted.
+    pub(super) const fn counted_at(&self) -> Millis {
+        self.counted
+    }
+
     /// Has it counted at the next occasion.
     pub(super) const fn doubt(&mut self) {
         self.counted = 0;

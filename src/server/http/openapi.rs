@@ -5,7 +5,7 @@
 
 use super::api::operations;
 use super::api::{Listing, QueueAnswer, QueueInFull};
-use crate::model::action::{JobAction, QueueAction, ScheduleAction, Seen};
+use crate::model::action::{FlowAction, JobAction, QueueAction, ScheduleAction, Seen};
 use crate::model::answer::{ActAnswer, DryRunAnswer};
 use crate::model::audit::AuditPage;
 use crate::model::error::Problem;
@@ -156,6 +156,7 @@ fn describe() -> Value {
     let acted = json!({"anyOf": [of::<ActAnswer>(&mut answers), of::<DryRunAnswer>(&mut answers)]});
     for (base, schema) in [
         (JOB, bodies::<JobAction>()),
+        (JOB, bodies::<FlowAction>()),
         (QUEUE, bodies::<QueueAction>()),
         (SCHEDULE, bodies::<ScheduleAction>()),
     ] {

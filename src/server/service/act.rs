@@ -16,10 +16,11 @@ use crate::model::format;
 use crate::model::queue::{QueueRef, QueueSummary};
 use crate::model::state::JobState;
 use crate::model::store::StoreSummary;
-use crate::server::adapter::{Adapter, Trouble};
+use crate::server::adapter::Adapter;
 use crate::server::audit::record::{self, Key, Record};
 use crate::server::audit::{Audit, AuditFilter, Claim};
 use crate::server::config::Config;
+use flow::FlowPlan;
 use intent::{Intent, Target};
 use sentence::Place;
 use std::collections::HashMap;
@@ -28,6 +29,7 @@ use std::time::Duration;
 use tokio_util::task::TaskTracker;
 use who::{Permission, Verb, Who};
 
+mod flow;
 pub mod intent;
 pub mod offer;
 pub mod sentence;
@@ -227,6 +229,15 @@ impl Service {
         self.desk.read_only
     }
 
+    /// Whether somebody may do something, with a queue or everywhere.
+    ///
+    /// # Errors
+    ///
+    /// Why not.
+    pub fn may(&self, who: &Who, verb: Verb, queue: Option<&QueueRef>) -> Answer<()> {
+        Ok(self.desk.may(who, Permission { verb, queue })?)
+    }
+
     /// Does what is asked, or tells what would be done.
     pub async fn act(&self, who: &Who, queue: &QueueRef, ask: Ask) -> Answer<Told> {
         let (line, store, _) = self.queue(queue)?;
@@ -247,11 +258,16 @@ impl Service {
                 Some(refusal) => Some(refusal.parts().3),
                 None => self.foreseen(queue, &ask).await?,
             };
+            let (flow, refusal) = match refusal {
+                None => self.flow_foreseen(who, queue, &ask).await?,
+                refusal => (None, refusal),
+            };
             return Ok(Told::WouldBe(DryRunAnswer {
                 dry_run: true,
                 sentence,
                 allowed: refusal.is_none(),
                 refusal,
+                flow,
             }));
         }
         if let Intent::Queue(QueueAction::Obliterate { name, .. }) = &ask.intent
@@ -282,7 +298,16 @@ impl Service {
         if let Some(refusal) = self.impossible(&line, &store, &ask.intent) {
             return Err(refusal.into());
         }
-        let record = Arc::new(record_of(who, queue, &ask, sentence));
+        let flow = match &ask.intent {
+            Intent::Flow { id, .. } => Some(self.flow_plan(who, queue, id).await?),
+            _ => None,
+        };
+        let touched = flow.as_ref().map_or_else(Vec::new, FlowPlan::queues);
+        let mut record = record_of(who, queue, &ask, sentence);
+        if let Some(flow) = &flow {
+            record.details = flow.details();
+        }
+        let record = Arc::new(record);
         let (sent, audit) = (record.clone(), self.desk.audit.clone());
         let adapter = self.collector(&queue.store)?.adapter().clone();
         // From here on whoever asked may go away. The key is the record's now.
@@ -294,19 +319,23 @@ impl Service {
                 }
                 return Err(NotActed::NoAudit(why));
             }
-            let acting = tokio::spawn(send(adapter, sent.queue.clone(), ask.intent, ask.seen));
+            let acting = match flow {
+                Some(flow) => tokio::spawn(async move { flow.carry_out(Some(adapter), ask.seen.as_ref()).await }),
+                None => tokio::spawn(send(adapter, sent.queue.clone(), ask.intent, ask.seen)),
+            };
             let became = match acting.await {
-                Ok(Ok(effect)) => Became::Known(effect),
-                Ok(Err(trouble)) => Became::NotSent(trouble.cause),
+                Ok(became) => became,
                 Err(_) => Became::Known(Effect::Unconfirmed {
                     reason: "Drover itself failed while it was acting. Look at the target before asking again.".into(),
                 }),
             };
-            audit.conclude(&sent, became.clone()).await;
+            audit.conclude(&sent, flow::kept(&became)).await;
             Ok(became)
         });
         let became = task.await.unwrap_or(Ok(Became::Lost))?;
-        self.forget(queue);
+        for queue in touched.iter().chain([queue]) {
+            self.forget(queue);
+        }
         Ok(Told::Acted(Acted {
             entry: record.entry(&became),
             became,
@@ -449,29 +478,31 @@ impl Service {
     }
 }
 
-async fn send(
-    adapter: Arc<dyn Adapter>,
-    queue: QueueRef,
-    intent: Intent,
-    seen: Option<Seen>,
-) -> Result<Effect, Trouble> {
+async fn send(adapter: Arc<dyn Adapter>, queue: QueueRef, intent: Intent, seen: Option<Seen>) -> Became {
     let queue = queue.queue.as_str().into();
-    match intent {
+    let effect = match intent {
         Intent::Job { id, action } => {
-            let effects = adapter.act(&queue, &[(id, seen.unwrap_or_default())], &action).await?;
+            let effects = adapter.act(&queue, &[(id, seen.unwrap_or_default())], &action).await;
             // Always one for one job.
-            Ok(effects.into_iter().next().unwrap_or_else(|| Effect::Unconfirmed {
-                reason: "The adapter gave no answer. Look at the job before asking again.".into(),
-            }))
+            effects.map(|effects| effects.into_iter().next().unwrap_or_else(unanswered))
         }
+        // Carried out job by job.
+        Intent::Flow { .. } => Ok(unanswered()),
         Intent::Queue(action) => adapter.act_on_queue(&queue, &action).await,
         Intent::Schedule { key, action } => adapter.act_on_schedule(&queue, &key, &action).await,
+    };
+    effect.map_or_else(|trouble| Became::NotSent(trouble.cause), Became::Known)
+}
+
+fn unanswered() -> Effect {
+    Effect::Unconfirmed {
+        reason: "The adapter gave no answer. Look at the job before asking again.".into(),
     }
 }
 
 fn record_of(who: &Who, queue: &QueueRef, ask: &Ask, sentence: String) -> Record {
     let (job, schedule) = match &ask.intent {
-        Intent::Job { id, .. } => (Some(id.clone()), None),
+        Intent::Job { id, .. } | Intent::Flow { id, .. } => (Some(id.clone()), None),
         Intent::Schedule { key, .. } => (None, Some(key.clone())),
         Intent::Queue(_) => (None, None),
     };

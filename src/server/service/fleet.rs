@@ -115,6 +115,8 @@ impl Service {
             page.stores.push(Roster {
                 store: id.clone(),
                 reach: store.reach,
+                since: Some(store.since),
+                cause: store.cause.clone(),
                 as_of: workforce.as_of,
                 refused: workforce.refused,
             });
@@ -165,7 +167,10 @@ impl Service {
             page.stores.push(Timetable {
                 store: id.clone(),
                 reach: store.map_or(Reach::Connecting, |store| store.reach),
-                as_of: read.is_ok().then(now),
+                since: store.map(|store| store.since),
+                cause: store.and_then(|store| store.cause.clone()),
+                // Where no queue is known nothing was asked, and nothing said.
+                as_of: (read.is_ok() && store.is_some_and(|store| store.reach == Reach::Live)).then(now),
                 trouble,
             });
             let (counts, read) = (counts.unwrap_or_default(), read.unwrap_or_default());

@@ -179,7 +179,7 @@ impl Service {
             None => {}
         }
         let (queue, store, _) = self.queue(key)?;
-        let offer = self.offer_job(who, (&queue, &store), &job, request.asked.as_deref());
+        let offer = self.offer_job(who, (&queue, &store), (&job, flow.as_ref()), request.asked.as_deref());
         let page = JobPage {
             offer,
             queue,

@@ -4,6 +4,7 @@ use super::bench::{Bench, Of, done, remove, retry};
 use crate::support::proxy::{Proxy, Weather};
 use drover::model::action::{Effect, JobAction, NewJob, Plan, QueueAction, Rate, ScheduleAction, Seen, Sweep};
 use drover::model::state::JobState;
+use drover::server::adapter::flow::InFlow;
 use drover::server::adapter::{Adapter as _, QueueId};
 use serde_json::{Value, json};
 use std::time::Duration;
@@ -182,6 +183,34 @@ async fn an_operator_needs_these_permissions(family: Of) {
     assert!(log.is_empty(), "{log:?}");
 }
 
+/// Retries a child, and a parent that then waits for it: one that goes before others, so that it comes from the other
+/// end of the list.
+async fn a_flow(bench: &mut Bench, adapter: &drover::server::adapter::bullmq::BullMq, family: Of) -> Vec<Value> {
+    let child =
+        json!({"name": "c", "queueName": "q", "data": family.failing_once(), "opts": {"failParentOnFailure": true}});
+    let tree = json!({"name": "p", "queueName": "q", "data": {}, "opts": {"lifo": true}, "children": [child]});
+    let made = bench.oracle.ask("flow", "q", json!({"tree": tree})).await;
+    let (parent, child) = (
+        made["jobId"].as_str().unwrap(),
+        made["children"][0]["jobId"].as_str().unwrap(),
+    );
+    bench.work().await;
+    bench.becomes(child, "failed").await;
+    bench.becomes(parent, "failed").await;
+    bench.rest().await;
+    bench.oracle.add("q", "before", json!({}), json!({})).await;
+    let mut said = vec![];
+    for (id, place) in [(child, InFlow::Below), (parent, InFlow::Top)] {
+        let jobs = [(id.to_owned(), Seen::default())];
+        let effects = adapter.retry_in_flow(&QueueId::from("bull:q"), &jobs, place).await;
+        assert_eq!(effects.as_deref(), Ok(&[done()][..]));
+        said.push(json!({"flow": format!("{effects:?}")}));
+    }
+    assert_eq!(bench.state(parent).await, "waiting-children");
+    bench.is_whole();
+    said
+}
+
 /// Does everything once, and gives what was said.
 async fn everything(
     bench: &mut Bench,
@@ -232,6 +261,9 @@ async fn everything(
             .await
             .unwrap();
         said.push(json!({"action": action, "effects": effects}));
+    }
+    if flow {
+        said.extend(a_flow(bench, adapter, family).await);
     }
     let actions = [
         QueueAction::Pause,

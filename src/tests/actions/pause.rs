@@ -114,6 +114,29 @@ async fn a_pause_that_would_write_over_jobs_is_refused(family: Of) {
     }
 }
 
+// A board of version 6 has opened a queue of 5, and is the last that wrote its version: a flag alone would have the next
+// resume of 5 write over what waits.
+on!(a_queue_that_both_5_and_6_open_is_paused_so_that_either_can_resume_it: bullmq_5 bullmq_6);
+async fn a_queue_that_both_5_and_6_open_is_paused_so_that_either_can_resume_it(family: Of) {
+    let mut bench = Bench::of(family).await;
+    for _ in 0..3 {
+        bench.oracle.add("q", "job", json!({}), json!({})).await;
+    }
+    for version in ["bullmq:5.81.5", "bullmq:6.7.0"] {
+        let _: i64 = bench.redis.run(&["HSET", "bull:q:meta", "version", version]);
+        assert_eq!(bench.act("nobody", super::bench::retry()).await, Effect::Gone);
+    }
+    assert_eq!(bench.act_on_queue(QueueAction::Pause).await, done());
+    let lengths: [i64; 2] = ["wait", "paused"].map(|list| bench.redis.run(&["LLEN", &format!("bull:q:{list}")]));
+    assert_eq!(lengths, [0, 3]);
+    bench.oracle.add("q", "late", json!({}), json!({})).await;
+    bench.oracle.ask("resume", "q", json!({})).await;
+    bench.counts_are(json!({"waiting": 4})).await;
+    bench.work().await;
+    bench.oracle.wait("q", "completed", 4).await;
+    bench.is_whole();
+}
+
 // Nothing tells 5 from 6: pausing renames, which a resume of either undoes; resuming merges.
 on!(a_queue_of_5_or_6_is_paused_so_that_either_can_resume_it: bullmq_5 bullmq_6);
 async fn a_queue_of_5_or_6_is_paused_so_that_either_can_resume_it(family: Of) {

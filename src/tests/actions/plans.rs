@@ -157,6 +157,87 @@ async fn a_schedule_is_planned_as_the_library_plans_it(family: Of) {
     assert!(matches!(refused, Effect::Refused { .. }), "{refused:?}");
 }
 
+on!(what_a_change_does_not_say_stays_as_it_was: bullmq_5 bullmq_6);
+async fn what_a_change_does_not_say_stays_as_it_was(family: Of) {
+    let mut bench = Bench::of(family).await;
+    let (start, end) = (4_000_000_000_000_u64, 4_100_000_000_000_u64);
+    let template = json!({"name": "tick", "data": {"a": 1}, "opts": {
+        "attempts": 3, "backoff": {"type": "exponential", "delay": 500}, "removeOnComplete": {"count": 5}, "priority": 4,
+    }});
+    for (id, pattern) in [("changed", "30 2 * * *"), ("theirs", "45 3 * * *")] {
+        let repeat = json!({"pattern": pattern, "tz": "Europe/Paris", "startDate": start, "endDate": end, "limit": 9});
+        let request = json!({"schedulerId": id, "repeat": repeat, "template": template});
+        bench.oracle.ask("upsertScheduler", "q", request).await;
+    }
+    let plan = Plan {
+        pattern: Some("45 3 * * *".into()),
+        every_ms: None,
+        tz: Some("Europe/Paris".into()),
+        limit: Some(9),
+        name: "tick".into(),
+        data: String::new(),
+        options: None,
+    };
+    let changed = act(&bench, "changed", ScheduleAction::Upsert(plan.clone())).await;
+    assert!(matches!(changed, Effect::Done { job: Some(_) }), "{changed:?}");
+    let all = bench.oracle.ask("schedulers", "q", json!({})).await;
+    let of = |key: &str| {
+        let mut one = all
+            .as_array()
+            .unwrap()
+            .iter()
+            .find(|one| one["key"] == key)
+            .unwrap()
+            .clone();
+        one.as_object_mut().unwrap().remove("key");
+        one
+    };
+    assert_eq!(of("changed"), of("theirs"), "as if the library had changed it");
+    assert_eq!(
+        (&of("changed")["startDate"], &of("changed")["endDate"]),
+        (&json!(start), &json!(end))
+    );
+    assert!(of("changed")["next"].as_u64().unwrap() > start);
+    let ids = bench.oracle.ids("q", "delayed", true).await;
+    assert_eq!(ids.len(), 2, "one next job each: {ids:?}");
+    let mut next = vec![];
+    for id in &ids {
+        let job = bench.job(id).await;
+        let (mut opts, name) = (job["opts"].clone(), job["name"].clone());
+        for own in ["jobId", "repeatJobKey", "timestamp", "delay"] {
+            opts.as_object_mut().unwrap().remove(own);
+        }
+        opts["repeat"].as_object_mut().unwrap().remove("offset");
+        next.push((opts, name, job["data"].clone(), job["priority"].clone()));
+    }
+    assert_eq!(next[0], next[1]);
+    // Options that are given take the place of those that were stored.
+    let other = Plan {
+        options: Some(r#"{"attempts": 2}"#.into()),
+        data: "[2]".into(),
+        ..plan.clone()
+    };
+    let changed = act(&bench, "changed", ScheduleAction::Upsert(other)).await;
+    assert!(matches!(changed, Effect::Done { .. }), "{changed:?}");
+    let all = bench.oracle.ask("schedulers", "q", json!({})).await;
+    let changed = all
+        .as_array()
+        .unwrap()
+        .iter()
+        .find(|one| one["key"] == "changed")
+        .unwrap();
+    assert_eq!(changed["template"], json!({"data": [2], "opts": {"attempts": 2}}));
+    // One whose end is past would never run again.
+    let _: i64 = bench
+        .redis
+        .run(&["HSET", "bull:q:repeat:changed", "endDate", "1700000000000"]);
+    let refused = act(&bench, "changed", ScheduleAction::Upsert(plan)).await;
+    assert!(
+        matches!(&refused, Effect::Refused { reason } if reason.contains("It ends at 2023-")),
+        "{refused:?}"
+    );
+}
+
 on!(a_schedule_of_a_paused_queue_does_not_get_a_second_job: bullmq_6);
 async fn a_schedule_of_a_paused_queue_does_not_get_a_second_job(family: Of) {
     let mut bench = Bench::of(family).await;

@@ -1,9 +1,11 @@
 //! What the pages of workers and of schedules share.
 
 use crate::base_path::BasePath;
+use crate::model::Millis;
 use crate::model::format;
 use crate::model::store::Reach;
 use crate::model::worker::FleetFilter;
+use crate::ui::live::Live;
 use leptos::prelude::*;
 
 /// A path with a filter behind it.
@@ -71,15 +73,57 @@ pub fn filter_box(base: &BasePath, path: &'static str, filter: &FleetFilter, hin
     .into_any()
 }
 
-/// Why a store's part of the page is missing or old.
-pub fn store_trouble(store: &str, reach: Reach, trouble: Option<&str>, what: &'static str) -> AnyView {
-    let words = match (reach, trouble) {
-        (Reach::Live, None) => return ().into_any(),
-        (Reach::Live, Some(trouble)) => format!("The {what} of {store} are not known. {trouble}"),
-        (reach, _) => format!(
-            "{store} is {}: its {what} are shown as they were last read, or not at all. Drover keeps trying.",
-            reach.word()
-        ),
+/// A store of the page, as far as its part may be missing or old.
+#[derive(Debug)]
+pub struct Part<'a> {
+    pub store: &'a str,
+    pub reach: Reach,
+    /// Since when that is so, and why.
+    pub since: Option<Millis>,
+    pub cause: Option<&'a str>,
+    /// When its part was read.
+    pub as_of: Option<Millis>,
+    /// Why it could not be read although the store answers.
+    pub trouble: Option<&'a str>,
+    /// What of it the page is about.
+    pub what: &'static str,
+}
+
+/// Why a store's part of the page is missing or old: since when, why, what is shown all the same, and where to look.
+pub fn store_trouble(base: &BasePath, part: &Part<'_>) -> AnyView {
+    let live = expect_context::<Live>();
+    let (store, what) = (format::visible(part.store), part.what);
+    if part.reach == Reach::Live {
+        let Some(trouble) = part.trouble else {
+            return ().into_any();
+        };
+        let words = format!("The {what} of {store} are not known. {trouble}");
+        return view! { <div class="banner" role="alert"><p>{words}</p></div> }.into_any();
+    }
+    let (word, effect) = (part.reach.word(), part.reach.effect());
+    let since = part.since;
+    let how_long = move || since.map_or_else(String::new, |at| format!(" for {}", format::span(live.now.get() - at)));
+    let cause = part
+        .cause
+        .map_or_else(|| "Connecting for the first time.".to_owned(), str::to_owned);
+    let shown = match part.as_of {
+        Some(at) => view! {
+            {format!("Its {what} are shown as they were at ")}
+            {move || live.clock(at)}
+            ". "
+        }
+        .into_any(),
+        None => format!("Its {what} are not known: they have not been read. ").into_any(),
     };
-    view! { <div class="banner" role="alert"><p>{words}</p></div> }.into_any()
+    view! {
+        <div class="banner" role="alert">
+            <strong>{format!("{store} is {word}")}{how_long}</strong>
+            <p>
+                {cause}" "{shown}"Drover keeps trying; nothing needs to be restarted or reloaded. "
+                <a href=base.store(part.store)>"Look at the store"</a>
+            </p>
+            <p class="effect">{effect}</p>
+        </div>
+    }
+    .into_any()
 }

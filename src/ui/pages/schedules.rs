@@ -1,7 +1,7 @@
 //! What runs when: what does not run as it should comes first, then what runs next.
 
 use super::act;
-use super::fleet::{address, crumbs, filter_box, store_trouble, table};
+use super::fleet::{Part, address, crumbs, filter_box, store_trouble, table};
 use crate::base_path::{BasePath, schedule_act_path};
 use crate::model::Millis;
 use crate::model::form::Offer;
@@ -26,7 +26,18 @@ pub fn SchedulesView(page: SchedulesPage, offers: Vec<(QueueRef, Offer)>) -> imp
     let filter = page.filter.clone();
     let stores = page.stores.iter();
     let troubles: Vec<_> = stores
-        .map(|s| store_trouble(&s.store, s.reach, s.trouble.as_deref(), "schedules"))
+        .map(|s| {
+            let part = Part {
+                store: &s.store,
+                reach: s.reach,
+                since: s.since,
+                cause: s.cause.as_deref(),
+                as_of: s.as_of,
+                trouble: s.trouble.as_deref(),
+                what: "schedules",
+            };
+            store_trouble(&base, &part)
+        })
         .collect();
     let mut refused: Vec<String> = offers.iter().flat_map(|(_, offer)| offer.refused.clone()).collect();
     refused.sort();

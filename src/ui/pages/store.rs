@@ -27,11 +27,14 @@ const LISTS: &str = "store-lists";
 const MEMORY: &str = "store-memory";
 
 #[component]
-pub fn StoreView(page: StorePage) -> impl IntoView {
+pub fn StoreView(mut page: StorePage) -> impl IntoView {
     let base = base();
     let id = page.detail.summary.id.clone();
-    let detail = RwSignal::new(page.detail);
-    let memory = RwSignal::new(page.memory);
+    // Empty charts would say that nothing happened.
+    let unread = page.detail.summary.as_of.is_none().then(|| {
+        view! { <p class="empty">"Not read yet: nothing has come from this store since Drover started, so there is nothing to draw."</p> }
+    });
+    page.drawings.retain(|_| unread.is_none());
     let drawings = page
         .drawings
         .into_iter()
@@ -44,6 +47,8 @@ pub fn StoreView(page: StorePage) -> impl IntoView {
             }
         })
         .collect_view();
+    let detail = RwSignal::new(page.detail);
+    let memory = RwSignal::new(page.memory);
     // The banner has said it, or the reasons say otherwise.
     let said = move || {
         detail.with(|d| {
@@ -65,7 +70,7 @@ pub fn StoreView(page: StorePage) -> impl IntoView {
                 <VerdictLine verdict=Signal::derive(move || detail.with(|d| d.summary.verdict.clone()))/>
             </div>
             <Reasons detail/>
-            <section class="vitals" aria-label="The last hour">{drawings}</section>
+            <section class="vitals" aria-label="The last hour">{unread}{drawings}</section>
             <Health detail/>
             <MemoryView detail memory store=id sample=page.sample/>
             <Lists detail/>

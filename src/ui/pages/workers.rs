@@ -1,6 +1,6 @@
 //! Who works for which queue: nobody where somebody should comes first.
 
-use super::fleet::{address, crumbs, filter_box, store_trouble, table};
+use super::fleet::{Part, address, crumbs, filter_box, store_trouble, table};
 use crate::base_path::queue_path;
 use crate::model::format;
 use crate::model::queue::QueueRef;
@@ -19,7 +19,18 @@ pub fn WorkersView(page: WorkersPage) -> impl IntoView {
     let nobody = page.queues.is_empty();
     let stores = page.stores.iter();
     let troubles: Vec<_> = stores
-        .map(|s| store_trouble(&s.store, s.reach, s.refused.as_deref(), "workers"))
+        .map(|s| {
+            let part = Part {
+                store: &s.store,
+                reach: s.reach,
+                since: s.since,
+                cause: s.cause.as_deref(),
+                as_of: s.as_of,
+                trouble: s.refused.as_deref(),
+                what: "workers",
+            };
+            store_trouble(&base, &part)
+        })
         .collect();
     let head = view! {
         <th scope="col">"Verdict"</th>

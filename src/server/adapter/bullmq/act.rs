@@ -8,8 +8,10 @@
 //! - [`library`]: the libraries' scripts, embedded by the build; [`script`]: one action as one script
 //! - `lua/guard.lua`: what each begins with; `lua/*.lua`: one step for each action
 //! - [`jobs`], [`queue`], [`schedule`], [`add`]: the actions; [`head`]: many finished jobs at once; [`sweep`]: whole states
+//! - [`confirm`], [`sign`]: what became of one whose answer did not come
 //! - [`answer`]: what was answered, in sentences; [`pack`]: MessagePack
 
+use super::super::flow::InFlow;
 use super::super::redis::link::{Link, Silence};
 use super::super::redis::reply;
 use super::super::{QueueId, Trouble};
@@ -22,6 +24,8 @@ use answer::Answer;
 use choose::{Choice, Purpose};
 use pack::Pack;
 use script::{Composed, Frame};
+use sign::Sign;
+use tokio::time::Instant;
 
 mod add;
 mod answer;
@@ -34,6 +38,7 @@ mod pack;
 mod queue;
 mod schedule;
 mod script;
+mod sign;
 mod sweep;
 
 pub use library::LICENCES;
@@ -53,6 +58,30 @@ impl BullMq {
         jobs: &[(String, Seen)],
         action: &JobAction,
     ) -> Result<Vec<Effect>, Trouble> {
+        self.act_at(queue, jobs, action, None).await
+    }
+
+    /// [`Adapter::retry_in_flow`](super::super::Adapter::retry_in_flow).
+    pub(super) async fn retry_at(
+        &self,
+        queue: &QueueId,
+        jobs: &[(String, Seen)],
+        place: InFlow,
+    ) -> Result<Vec<Effect>, Trouble> {
+        let retry = JobAction::Retry {
+            reset_attempts: false,
+            data: None,
+        };
+        self.act_at(queue, jobs, &retry, Some(place)).await
+    }
+
+    async fn act_at(
+        &self,
+        queue: &QueueId,
+        jobs: &[(String, Seen)],
+        action: &JobAction,
+        place: Option<InFlow>,
+    ) -> Result<Vec<Effect>, Trouble> {
         let mut effects: Vec<Option<Effect>> = vec![None; jobs.len()];
         for attempt in 0..TRIES {
             let open: Vec<usize> = (0..jobs.len()).filter(|i| effects[*i].is_none()).collect();
@@ -65,7 +94,8 @@ impl BullMq {
                 Err(trouble) if attempt == 0 => return Err(trouble),
                 Err(_) => break,
             };
-            if let Some(reason) = refusal::job(look.family.layout, action) {
+            let refusal = place.and_then(|_| refusal::flow(look.family.layout));
+            if let Some(reason) = refusal.or_else(|| refusal::job(look.family.layout, action)) {
                 return Ok(vec![answer::refused(reason); jobs.len()]);
             }
             let choice = choose::choose(&look, Purpose::Enqueue);
@@ -79,9 +109,12 @@ impl BullMq {
                 }
                 continue;
             }
-            self.try_head(queue, jobs, &open, action, &choice, &mut effects).await?;
+            if place.is_none() {
+                self.try_head(queue, jobs, &open, action, &choice, &mut effects).await?;
+            }
             let rest: Vec<usize> = open.into_iter().filter(|i| effects[*i].is_none()).collect();
-            self.try_jobs(queue, jobs, &rest, action, &choice, &mut effects).await?;
+            self.try_jobs(queue, jobs, &rest, (action, place), &choice, &mut effects)
+                .await?;
         }
         Ok(effects
             .into_iter()
@@ -95,12 +128,15 @@ impl BullMq {
         queue: &QueueId,
         jobs: &[(String, Seen)],
         open: &[usize],
-        action: &JobAction,
+        (action, place): (&JobAction, Option<InFlow>),
         choice: &Choice,
         effects: &mut [Option<Effect>],
     ) -> Result<(), Trouble> {
         let generation = choice.generation;
-        let plan = jobs::plan(action, generation, choice.looked_paused);
+        let plan = match place {
+            Some(place) => Some(jobs::plan_in_flow(place, generation)),
+            None => jobs::plan(action, generation, choice.looked_paused),
+        };
         let ready = plan.and_then(|plan| Some((self.scripts.get(generation, plan.recipe)?, plan)));
         let Some((script, plan)) = ready else {
             for i in open {
@@ -117,10 +153,11 @@ impl BullMq {
                     order(&script, queue, &batch, choice, &plan.order)
                 })
                 .collect();
+            let began = Instant::now();
             match script.run(&self.link, &orders).await {
                 Ok(answers) => {
                     for (batch, answer) in round.iter().zip(answers) {
-                        self.take(queue, jobs, batch, action, answer, effects).await;
+                        self.take(queue, jobs, batch, (action, began), answer, effects).await;
                     }
                 }
                 // Nothing at all was sent: the caller may know a better time.
@@ -136,7 +173,7 @@ impl BullMq {
                     if silence.sent {
                         let (why, until) = (silence.trouble.to_string(), confirm::deadline());
                         for i in of_round {
-                            effects[i] = Some(self.confirm(queue, &jobs[i], action, &why, until).await);
+                            effects[i] = Some(self.confirm(queue, &jobs[i], (action, began), &why, until).await);
                         }
                     }
                     return Ok(());
@@ -152,7 +189,7 @@ impl BullMq {
         queue: &QueueId,
         jobs: &[(String, Seen)],
         batch: &[usize],
-        action: &JobAction,
+        asked: (&JobAction, Instant),
         answer: redis::RedisResult<redis::Value>,
         effects: &mut [Option<Effect>],
     ) {
@@ -174,7 +211,7 @@ impl BullMq {
                 Some(Answer::OtherFamily) => None,
                 Some(Answer::Broke(says)) => {
                     let why = format!("The library's script broke off: {says}.");
-                    Some(self.confirm(queue, &jobs[*i], action, &why, until).await)
+                    Some(self.confirm(queue, &jobs[*i], asked, &why, until).await)
                 }
                 None => Some(answer::refused("The script did not answer for this job.")),
             };
@@ -271,21 +308,22 @@ async fn ask(
     })
 }
 
-/// The same, where nobody can read back what became of it.
+/// The same; where no answer comes, or the library's script breaks off, it is read back what became of it.
 async fn one(
     link: &Link,
     script: &Composed,
     queue: &QueueId,
     frame: &Frame,
     order: Vec<(&'static str, Pack)>,
+    sign: &Sign,
 ) -> Result<Answer, Trouble> {
-    match ask(link, script, queue, frame, order).await {
-        Ok(answer) => Ok(answer),
-        Err(Silence { trouble, sent: false }) => Err(trouble),
-        Err(Silence { trouble, .. }) => Ok(Answer::Effect(Effect::Unconfirmed {
-            reason: format!("It was sent, and no answer came: {trouble} Look at the queue before you try again."),
-        })),
-    }
+    let why = match ask(link, script, queue, frame, order).await {
+        Ok(Answer::Broke(says)) => format!("The library's script broke off: {says}."),
+        Ok(answer) => return Ok(answer),
+        Err(Silence { trouble, sent: false }) => return Err(trouble),
+        Err(Silence { trouble, .. }) => trouble.to_string(),
+    };
+    Ok(Answer::Effect(sign::settle(link, queue, sign, &why).await))
 }
 
 /// When a queue's layout does not hold still.

@@ -30,6 +30,8 @@ use crate::model::timeline::is_moment;
 use redis::{RedisResult, Value};
 use std::collections::HashSet;
 
+pub mod failed;
+
 /// How far up parents are followed.
 const DEPTH_MAX: usize = 20;
 

@@ -9,7 +9,7 @@
 //! 3. markers (`0:…`) in the waiting list: BullMQ 4
 //! 4. workers that block on `BRPOPLPUSH` or `BLMOVE` (3 and 4) or `BZPOPMIN` (5 and 6)
 //! 5. paused with the waiting jobs renamed to `paused` (up to 5), or left in `wait` (6)
-//! 6. the version, where it is a plausible one
+//! 6. the version, where it is a plausible one; of 5 and 6 both, where both were seen within a day
 //!
 //! A wrong guess between 5 and 6 changes nothing that is read. It matters to actions.
 
@@ -27,6 +27,9 @@ use std::time::{Duration, Instant};
 /// Evidence is looked at again this often: libraries are upgraded while the board watches. Sooner when
 /// a count shows another version or another state of the pause.
 const KEEP: Duration = Duration::from_secs(900);
+
+/// How long a version that was seen counts against another one: whoever wrote it may still be at work.
+const BOTH: Duration = Duration::from_secs(24 * 3600);
 
 /// Commands sent for each queue whose layout is looked for.
 const COMMANDS: usize = 12;
@@ -57,6 +60,8 @@ pub enum Blocking {
 pub struct Layouts {
     known: Mutex<HashMap<QueueId, Known>>,
     blocking: Mutex<HashMap<QueueId, Blocking>>,
+    /// When a client of 5, and one of 6, was seen to have opened a queue.
+    opened: Mutex<HashMap<QueueId, [Option<Instant>; 2]>>,
     /// When `blocking` was read.
     noted: Mutex<Option<Instant>>,
 }
@@ -72,6 +77,8 @@ pub struct Look {
     pub blocking: Option<Blocking>,
     /// Whether anything of it is there.
     pub exists: bool,
+    /// Whether its version does not tell 5 from 6, because both have opened it.
+    pub both: bool,
 }
 
 impl Layouts {
@@ -91,6 +98,22 @@ impl Layouts {
         noted.is_some_and(|at| at.elapsed() <= within)
     }
 
+    /// Takes in which version a client has written, and tells whether both 5 and 6 did within a day.
+    fn opened_by_both(&self, queue: &str, versions: &[Option<&str>]) -> bool {
+        let mut opened = self.opened.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
+        let majors = versions.iter().filter_map(|version| major(*version));
+        for major in majors.filter(|major| matches!(major, 5 | 6)) {
+            if !opened.contains_key(queue) {
+                opened.insert(queue.into(), [None; 2]);
+            }
+            if let Some(at) = opened.get_mut(queue) {
+                at[usize::from(major - 5)] = Some(Instant::now());
+            }
+        }
+        let lately = |at: &Option<Instant>| at.is_some_and(|at| at.elapsed() <= BOTH);
+        opened.get(queue).is_some_and(|at| at.iter().all(lately))
+    }
+
     /// Looks at one queue now, whatever is remembered of it.
     pub async fn look(&self, link: &Link, queue: &QueueId) -> Result<Look, Trouble> {
         let replies = link.run(&mut question(std::slice::from_ref(queue))).await?;
@@ -98,7 +121,8 @@ impl Layouts {
             let all = self.blocking.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
             all.get(queue).copied()
         };
-        let signs = Signs::read(&replies, blocking);
+        let mut signs = Signs::read(&replies, blocking);
+        signs.both = self.opened_by_both(queue, &[signs.version.as_deref()]);
         let family = signs.decide();
         Ok(Look {
             family,
@@ -109,6 +133,7 @@ impl Layouts {
             },
             blocking,
             exists: signs.counter || signs.events || signs.marked || signs.paused,
+            both: signs.both,
         })
     }
 
@@ -128,6 +153,7 @@ impl Layouts {
         if let Some(entry) = known.get(queue)
             && (entry.version.as_deref() != version || paused.is_some_and(|paused| paused != entry.paused))
         {
+            self.opened_by_both(queue, &[entry.version.as_deref(), version]);
             known.remove(queue);
         }
     }
@@ -148,7 +174,8 @@ impl Layouts {
                 .clone();
             let mut known = self.known();
             for (queue, replies) in batch.iter().zip(replies.chunks_exact(COMMANDS)) {
-                let signs = Signs::read(replies, blocking.get(queue).copied());
+                let mut signs = Signs::read(replies, blocking.get(queue).copied());
+                signs.both = self.opened_by_both(queue, &[signs.version.as_deref()]);
                 let entry = Known {
                     family: signs.decide(),
                     at: Instant::now(),
@@ -169,6 +196,8 @@ impl Layouts {
     pub fn keep_only(&self, queues: &[QueueId]) {
         let wanted: std::collections::HashSet<&QueueId> = queues.iter().collect();
         self.known().retain(|queue, _| wanted.contains(queue));
+        let mut opened = self.opened.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
+        opened.retain(|queue, _| wanted.contains(queue));
     }
 }
 
@@ -215,6 +244,22 @@ struct Signs {
     list_markers: bool,
     counter: bool,
     blocking: Option<Blocking>,
+    /// Clients of 5 and of 6 have opened it lately.
+    both: bool,
+}
+
+/// The major version that a client wrote, where it means one of ours.
+fn major(version: Option<&str>) -> Option<u8> {
+    let (package, version) = version?.split_once(':')?;
+    // Elixir's port writes this one whatever it is; the Rust crate's number says nothing.
+    if !matches!(package, "bullmq" | "bullmq-pro") || version == "5.65.1" {
+        return None;
+    }
+    match version.split('.').next()? {
+        // .NET's port counts from one and lays out as version 6.
+        "1" => Some(6),
+        major => major.parse().ok().filter(|major| (3..=6).contains(major)),
+    }
 }
 
 /// Whether an element of a waiting list is a marker of BullMQ 3 or 4 and no job: `0:0`, or `0:` and the
@@ -251,6 +296,7 @@ impl Signs {
             list_markers: [6, 7, 9, 10].into_iter().any(marker),
             counter: yes(11),
             blocking,
+            both: false,
         }
     }
 
@@ -293,22 +339,13 @@ impl Signs {
         None
     }
 
-    /// The major version that the last client wrote, where it means one of ours.
     fn major(&self) -> Option<u8> {
-        let (package, version) = self.version.as_deref()?.split_once(':')?;
-        // Elixir's port writes this one whatever it is; the Rust crate's number says nothing.
-        if !matches!(package, "bullmq" | "bullmq-pro") || version == "5.65.1" {
-            return None;
-        }
-        match version.split('.').next()? {
-            // .NET's port counts from one and lays out as version 6.
-            "1" => Some(6),
-            major => major.parse().ok().filter(|major| (3..=6).contains(major)),
-        }
+        major(self.version.as_deref())
     }
 
     fn by_version(&self) -> Option<(Layout, Evidence)> {
         let layout = match self.major()? {
+            5 | 6 if self.both => return Some((Layout::BullMq5Or6, Evidence::BothVersions)),
             3 => Layout::BullMq3,
             4 => Layout::BullMq4,
             5 => Layout::BullMq5,
@@ -368,6 +405,24 @@ mod tests {
             ..Signs::default()
         };
         assert_eq!(flow_only.decide(), UNDECIDED, "a flow's queue may have no meta at all");
+    }
+
+    #[test]
+    fn a_version_does_not_tell_where_both_have_opened_the_queue() {
+        let layouts = Layouts::default();
+        assert!(!layouts.opened_by_both("bull:q", &[Some("bullmq:5.81.5")]));
+        assert!(!layouts.opened_by_both("bull:other", &[Some("bullmq:6.7.0"), Some("bullmq:4.18.3")]));
+        assert!(layouts.opened_by_both("bull:q", &[Some("bullmq:6.7.0")]));
+        let mut signs = bullmq("bullmq:6.7.0");
+        signs.both = true;
+        let family = signs.decide();
+        assert_eq!(
+            (family.layout, family.evidence),
+            (Layout::BullMq5Or6, Evidence::BothVersions)
+        );
+        // What lies in the store still does.
+        (signs.paused, signs.waiting) = (true, 2);
+        assert_eq!(signs.decide().layout, Layout::BullMq6);
     }
 
     #[test]

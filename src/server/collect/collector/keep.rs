@@ -194,7 +194,17 @@ impl Collector {
                 .tracks
                 .iter()
                 .filter(|(_, track)| all || track.is_due(at, circumstances));
-            due.map(|(queue, _)| queue.clone()).collect()
+            let due: Vec<QueueId> = due.map(|(queue, _)| queue.clone()).collect();
+            // However many are open, one more at a time: watchers cost the store nothing worth counting.
+            let open = self.board.open_queues(&self.store);
+            let open = open
+                .iter()
+                .filter_map(|queue| state.tracks.get_key_value(queue.as_str()));
+            let next = open
+                .filter(|(queue, track)| track.wants_a_recount(at) && !due.contains(queue))
+                .min_by_key(|(_, track)| track.counted_at());
+            let next = next.map(|(queue, _)| queue.clone());
+            next.into_iter().chain(due).collect()
         };
         if !all {
             due.truncate(RECOUNTS);

@@ -308,8 +308,13 @@ pub(super) fn take<T: serde::de::DeserializeOwned>(
 /// The answer to something that was tried.
 fn told(acted: &Acted, seen: bool) -> Response {
     let entry = &acted.entry;
+    let flow = match &acted.became {
+        Became::Flow(flow) => Some(flow),
+        _ => None,
+    };
     let answer = |result: &str, now: Option<String>, job: Option<String>| {
         Json(ActAnswer {
+            flow: flow.cloned(),
             result: result.into(),
             sentence: entry.sentence.clone(),
             now,
@@ -344,6 +349,11 @@ fn told(acted: &Acted, seen: bool) -> Response {
             Effect::Locked { by } => problem("locked", "Being worked on", 409, Outcome::None, Some(by.clone())),
             Effect::Refused { .. } => problem("refused", "Refused", 422, Outcome::None, None),
             Effect::Unconfirmed { .. } => problem("unconfirmed", "Result unknown", 504, Outcome::Unknown, None),
+        },
+        Became::Flow(flow) => match acted.became.outcome() {
+            Outcome::Done | Outcome::Partial => answer(flow.word(), None, None),
+            Outcome::Unknown => problem("unconfirmed", "Result unknown", 504, Outcome::Unknown, None),
+            Outcome::None => problem("refused", "Refused", 422, Outcome::None, None),
         },
         Became::NotSent(_) => {
             let mut response = problem("not-sent", "The store could not be asked", 503, Outcome::None, None);

@@ -1,7 +1,7 @@
 //! What is asked for: one action on one target, read from words and checked.
 
 use super::who::Verb;
-use crate::model::action::{JobAction, QueueAction, ScheduleAction};
+use crate::model::action::{FlowAction, JobAction, QueueAction, ScheduleAction};
 use crate::model::family::Family;
 use crate::server::adapter::Adapter;
 use serde::de::DeserializeOwned;
@@ -50,6 +50,7 @@ const JOB: &[Word] = &[
     ("remove_deduplication", &[]),
     ("clear_logs", &["keep"]),
     ("remove_children", &[]),
+    ("retry_children", &[]),
 ];
 
 const QUEUE: &[Word] = &[
@@ -105,6 +106,13 @@ pub enum Intent {
         /// What.
         action: JobAction,
     },
+    /// On a job and those below it.
+    Flow {
+        /// Which job.
+        id: String,
+        /// What.
+        action: FlowAction,
+    },
     /// On the queue itself.
     Queue(QueueAction),
     /// On a schedule.
@@ -157,6 +165,10 @@ impl Intent {
         }
         fields.insert("action".into(), word.into());
         let intent = match of {
+            Target::Job if word == "retry_children" => Self::Flow {
+                id: target.to_owned(),
+                action: read(word, fields)?,
+            },
             Target::Job => Self::Job {
                 id: target.to_owned(),
                 action: read(word, fields)?,
@@ -175,7 +187,7 @@ impl Intent {
     #[must_use]
     pub const fn target(&self) -> Target {
         match self {
-            Self::Job { .. } => Target::Job,
+            Self::Job { .. } | Self::Flow { .. } => Target::Job,
             Self::Queue(_) => Target::Queue,
             Self::Schedule { .. } => Target::Schedule,
         }
@@ -186,6 +198,7 @@ impl Intent {
     pub fn value(&self) -> Value {
         let value = match self {
             Self::Job { action, .. } => serde_json::to_value(action),
+            Self::Flow { action, .. } => serde_json::to_value(action),
             Self::Queue(action) => serde_json::to_value(action),
             Self::Schedule { action, .. } => serde_json::to_value(action),
         };
@@ -215,6 +228,10 @@ impl Intent {
                 | JobAction::ClearLogs { .. }
                 | JobAction::RemoveChildren => &[Verb::Remove],
             },
+            Self::Flow {
+                action: FlowAction::RetryChildren,
+                ..
+            } => &[Verb::Retry],
             Self::Queue(action) => match action {
                 QueueAction::Pause | QueueAction::Resume => &[Verb::Pause],
                 QueueAction::Add(_) => &[Verb::Add],
@@ -252,6 +269,7 @@ impl Intent {
     pub fn refused_by(&self, adapter: &dyn Adapter, family: Family) -> Option<&'static str> {
         match self {
             Self::Job { action, .. } => adapter.refuses(family, action),
+            Self::Flow { .. } => adapter.refuses_flow(family),
             Self::Queue(action) => adapter.refuses_queue(family, action),
             Self::Schedule { action, .. } => adapter.refuses_schedule(family, action),
         }
@@ -276,6 +294,7 @@ impl Intent {
                     _ => Ok(()),
                 }
             }
+            Self::Flow { id, .. } => no_longer("the id of the job", id, NAME_MAX),
             Self::Queue(QueueAction::Add(job)) => {
                 no_longer("name", &job.name, NAME_MAX)?;
                 no_longer("id", job.id.as_deref().unwrap_or_default(), NAME_MAX)?;
@@ -302,7 +321,9 @@ impl Intent {
                 };
                 no_longer("name", &plan.name, NAME_MAX)?;
                 no_longer("pattern", plan.pattern.as_deref().unwrap_or_default(), NAME_MAX)?;
-                json("data", &plan.data, DATA_MAX)?;
+                if !plan.data.is_empty() {
+                    json("data", &plan.data, DATA_MAX)?;
+                }
                 plan.options.as_deref().map_or(Ok(()), options)?;
                 match (plan.pattern.as_deref(), plan.every_ms) {
                     (Some(pattern), None) if !pattern.trim().is_empty() => Ok(()),

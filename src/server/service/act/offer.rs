@@ -3,6 +3,7 @@
 use super::intent::{Intent, Target};
 use super::who::Who;
 use super::{NotActed, Service};
+use crate::model::flow::Flow;
 use crate::model::form::{Offer, Offered, QueueOffer};
 use crate::model::job::JobDetail;
 use crate::model::now;
@@ -36,11 +37,17 @@ impl Service {
         &self,
         who: &Who,
         (line, store): (&QueueSummary, &StoreSummary),
-        job: &JobDetail,
+        (job, flow): (&JobDetail, Option<&Flow>),
         asked: Option<&str>,
     ) -> Offer {
         let id = job.row.id.as_str();
-        let mut offer = self.offer(who, line, store, Target::Job, id, &choices(job));
+        let mut all = choices(job);
+        if flow.is_some_and(Flow::failed_below) {
+            // Beside the retry of the job alone, which would fail again.
+            let at = all.iter().take_while(|(word, ..)| *word == "retry").count().min(1);
+            all.insert(at, ("retry_children", "Retry failed children first…", First, false));
+        }
+        let mut offer = self.offer(who, line, store, Target::Job, id, &all);
         if job.row.state == JobState::Active && job.locked == Some(true) {
             offer.refused.push(
                 "A worker is at it: what is being worked on is not touched. What waits behind it can be paused.".into(),

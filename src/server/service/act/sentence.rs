@@ -2,6 +2,7 @@
 
 use super::intent::Intent;
 use crate::model::action::{JobAction, NewJob, Plan, QueueAction, ScheduleAction};
+use crate::model::answer::FLOW_MAX;
 use crate::model::family::Layout;
 use crate::model::format;
 use crate::model::job::cut;
@@ -39,6 +40,12 @@ pub fn of(intent: &Intent, place: Place<'_>) -> String {
     let there = place.words();
     match intent {
         Intent::Job { id, action } => on_job(&shown(id), action, &there, place.layout),
+        Intent::Flow { id, .. } => format!(
+            "Run the failed jobs below job {} of {there} again, up to {} and the deepest first, then the job itself if it \
+             failed: each as soon as what is below it has ended.",
+            shown(id),
+            format::count(FLOW_MAX as u64)
+        ),
         Intent::Queue(action) => on_queue(action, &there),
         Intent::Schedule { key, action } => on_schedule(&shown(key), action, &there),
     }

@@ -66,7 +66,7 @@ fn branch(shown: Shown, branch: Branch) -> AnyView {
     let heading = format!("{} {kind}", format::count(branch.total));
     let from_start = branch.from.map(|_| {
         let href = shown.place.with_value(|place| place.page(&format!("children={kind}"))) + "#flow";
-        view! { <a href=href>"From the first"</a> }
+        view! { <span class="sep" aria-hidden="true">" · "</span><a href=href>"From the first"</a> }
     });
     let more = branch.next.map(|cursor| {
         let query = format!("children={kind}&from={}", encode_segment(&cursor));
@@ -75,7 +75,7 @@ fn branch(shown: Shown, branch: Branch) -> AnyView {
     });
     view! {
         <div class="branch">
-            <h3>{heading}" "{from_start}</h3>
+            <h3>{heading}{from_start}</h3>
             <ul class="tree">
                 {branch.nodes.iter().map(|node| child(shown, node, kind)).collect_view()}
                 {more}
@@ -92,9 +92,9 @@ fn child(shown: Shown, node: &FlowNode, kind: ChildKind) -> AnyView {
         .zip(node.queue.as_ref().zip(node.id.as_ref()).filter(|_| node.known))
         .map(|(children, (queue, id))| {
             let href = shown.place.with_value(|p| p.job(queue, id)) + "#flow";
-            view! { <a class="open" href=href>{summary(children)}</a> }
+            view! { <span class="sep" aria-hidden="true">" · "</span><a class="open" href=href>{summary(children)}</a> }
         });
-    view! { <li>{line(shown, node, Some(kind))}" "{open}</li> }.into_any()
+    view! { <li>{line(shown, node, Some(kind))}{open}</li> }.into_any()
 }
 
 /// A relative in a line.
@@ -126,12 +126,17 @@ fn line(shown: Shown, node: &FlowNode, kind: Option<ChildKind>) -> AnyView {
     // A failed child that is still pending holds its parent up for ever.
     let stuck = (kind == Some(ChildKind::Pending) && node.state == Some(crate::model::state::JobState::Failed))
         .then_some("failed, and its parent waits for it: retry or remove it");
+    // One sentence after the other, whichever there are.
+    let parts = [queue, result, unknown.map(str::to_owned), stuck.map(str::to_owned)];
+    let said: Vec<String> = parts.into_iter().flatten().collect();
+    let between = (!said.is_empty() && at.is_some()).then_some(" · ");
     view! {
-        {state}" "{who}
+        {state}" "{who}" "
         <small>
-            {queue}" "{result}" "{unknown}" "{stuck}" "
+            {said.join(" · ")}{between}
             {at.map(|at| view! { <Ago at=Some(at)/> })}
         </small>
+        " "
         {node.error.as_ref().map(|error| view! { <span class="why">{format::visible(error)}</span> })}
     }
     .into_any()

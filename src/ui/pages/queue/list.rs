@@ -279,7 +279,7 @@ fn Row(jobs: Jobs, line: Line, store: RwSignal<StoreSummary>) -> impl IntoView {
             </th>
             <td class="name">{move || row.with(|r| format::visible(&r.name))}</td>
             <td class="n" data-l=when_title(list)>{when()}</td>
-            <td class="n" data-l=duration_title(list)>{duration}</td>
+            <td class="n" data-l=move || (!duration().is_empty()).then(|| duration_title(list))>{duration}</td>
             <td class="n" data-l="Attempts">{move || row.with(|r| attempts(r, list))}</td>
             <td class="detail">
                 {move || row.with(|r| (r.state != list).then(|| view! { <span class=state_class(r.state)><i aria-hidden="true">{state_mark(r.state)}</i>{r.state.label()}</span> }))}

@@ -8,6 +8,7 @@ use super::choose::{Choice, Purpose, choose, look};
 use super::library::Generation;
 use super::pack::Pack;
 use super::script::{Frame, Recipe};
+use super::sign::Sign;
 use super::{TRIES, jobs, one, target, unsettled};
 use crate::model::action::{Effect, NewJob, Seen};
 use crate::model::exact::bytes_of;
@@ -16,7 +17,7 @@ use serde_json::{Map, Value, json};
 const STEP: &str = include_str!("lua/add.lua");
 
 /// Options of a job above this many bytes are not copied.
-const OPTIONS_MAX: u64 = 64 * 1024;
+pub(super) const OPTIONS_MAX: u64 = 64 * 1024;
 
 /// The highest priority.
 const PRIORITY_MAX: u32 = 2_097_151;
@@ -62,6 +63,8 @@ recipes! { ADD "addJob", STANDARD "addStandardJob", PRIORITIZED "addPrioritizedJ
 struct Draft {
     recipe: &'static Recipe,
     order: Vec<(&'static str, Pack)>,
+    /// What shows that it was added.
+    sign: Sign,
 }
 
 impl BullMq {
@@ -181,16 +184,14 @@ impl BullMq {
         if let Some((id, seen)) = source {
             order.push(("jobs", Pack::List(vec![target(queue, id, seen)])));
         }
-        Ok(match one(&self.link, &script, queue, &Frame::default(), order).await? {
-            Answer::OtherFamily => None,
-            Answer::Effect(effect) => Some(effect),
-            Answer::Done(_) | Answer::Swept(..) | Answer::Head(_) => Some(super::answer::done(None)),
-            Answer::Broke(says) => Some(Effect::Unconfirmed {
-                reason: format!(
-                    "The library's script broke off: {says}. Look at the newest jobs before you try again."
-                ),
-            }),
-        })
+        Ok(
+            match one(&self.link, &script, queue, &Frame::default(), order, &draft.sign).await? {
+                Answer::OtherFamily => None,
+                Answer::Effect(effect) => Some(effect),
+                Answer::Done(_) | Answer::Swept(..) | Answer::Head(_) => Some(super::answer::done(None)),
+                Answer::Broke(reason) => Some(Effect::Unconfirmed { reason }),
+            },
+        )
     }
 }
 
@@ -272,6 +273,11 @@ fn draft(generation: Generation, new: &NewJob) -> Result<Draft, String> {
     draft.order.push(("data", Pack::text(&new.data)));
     if let Some(id) = &new.id {
         draft.order.push(("id", Pack::text(bytes_of(id))));
+        draft.sign = Sign::Job {
+            id: id.clone(),
+            name: bytes_of(&new.name).into_owned(),
+            data: new.data.clone().into_bytes(),
+        };
     }
     match dedup.as_ref().map(|dedup| dedup.get("id").and_then(Value::as_str)) {
         None => {}
@@ -313,5 +319,9 @@ fn shape(generation: Generation, mut options: Map<String, Value>, priority: u32,
     } else {
         order.push(("opts", Pack::Text(Pack::from(&Value::Object(options)).bytes())));
     }
-    Draft { recipe, order }
+    Draft {
+        recipe,
+        order,
+        sign: Sign::Nothing,
+    }
 }

@@ -125,6 +125,8 @@ fn reason(code: &str, detail: &str) -> String {
         "resume_over" => format!("{detail} jobs came into its waiting list while it was paused, over which this generation's resume would write. Remove or move them first."),
         "other_list" => "It stands in a list where this generation does not look for it: jobs of another generation are mixed in. Resume the queue first.".into(),
         "parent" => "What its record says of its parent cannot be read, and the library would break off in the middle.".into(),
+        "child_failed" => format!("The job {detail} below it is failed: without that one it would fail again, or wait for ever."),
+        "parent_runs" => format!("Its parent {detail} is neither failed nor waiting: it goes on without this one, and would fail if this one came back."),
         "cancel_old" => format!("Workers heed a cancelled job since BullMQ 5.50; this queue was last opened by {detail}. Remove the job instead."),
         "too_old" => format!("That came with a later release than the one that opened this queue last, {detail}."),
         "no_dedup" => "The job was added without a deduplication id.".into(),

@@ -1,7 +1,8 @@
 //! Whose scripts may touch a queue: decided anew for every action, and checked once more inside it.
 //!
 //! Up to version 5 a pause renames the waiting list to `paused` and a resume renames it back, over whatever is there; from
-//! 6 on a pause is a flag. The wrong script on a paused queue therefore loses jobs. Where 5 cannot be told from 6:
+//! 6 on a pause is a flag. The wrong script on a paused queue therefore loses jobs. Where 5 cannot be told from 6, by
+//! what lies in the store or by a version that only one of them has written lately:
 //!
 //! | what | script | why |
 //! |---|---|---|
@@ -42,6 +43,8 @@ pub(super) struct Choice {
     /// Whether the queue must be paused, or not, for them to be right.
     paused: Option<bool>,
     blocking: Option<Blocking>,
+    /// Whether its version does not tell 5 from 6.
+    both: bool,
     /// Whether the queue was paused when it was looked at.
     pub(super) looked_paused: bool,
 }
@@ -76,6 +79,7 @@ pub(super) fn choose(look: &Look, purpose: Purpose) -> Choice {
         letters: letters.to_owned(),
         paused,
         blocking: look.blocking,
+        both: look.both,
         looked_paused: look.paused,
     }
 }
@@ -86,6 +90,9 @@ impl Choice {
         let mut order = vec![("letters", Pack::text(&self.letters))];
         if let Some(paused) = self.paused {
             order.push(("paused", Pack::Int(i64::from(paused))));
+        }
+        if self.both {
+            order.push(("both", Pack::Bool(true)));
         }
         if let Some(blocking) = self.blocking {
             let word = match blocking {

@@ -16,6 +16,7 @@ use super::{answer, ask, confirm, word};
 use crate::model::action::{Effect, JobAction, Seen};
 use crate::model::exact::bytes_of;
 use crate::model::state::JobState;
+use tokio::time::Instant;
 
 /// Fewer jobs are not worth the look.
 const FEWEST: usize = 20;
@@ -94,6 +95,7 @@ impl BullMq {
         order.push(("ids", Pack::List(ids.collect())));
         let finished = mine.iter().map(|(_, seen)| Pack::Int(seen.finished_on.unwrap_or(0)));
         order.push(("finished", Pack::List(finished.collect())));
+        let began = Instant::now();
         let why = match ask(&self.link, &script, queue, &Frame::default(), order).await {
             Ok(Answer::Head(letters)) => {
                 for (i, letter) in open.iter().zip(letters.chars()) {
@@ -111,7 +113,7 @@ impl BullMq {
         };
         let until = confirm::deadline();
         for i in open {
-            effects[*i] = Some(self.confirm(queue, &jobs[*i], action, &why, until).await);
+            effects[*i] = Some(self.confirm(queue, &jobs[*i], (action, began), &why, until).await);
         }
         Ok(())
     }

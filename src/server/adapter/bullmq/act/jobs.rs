@@ -4,6 +4,7 @@ use super::library::Generation;
 use super::pack::Pack;
 use super::script::Recipe;
 use crate::model::action::JobAction;
+use crate::server::adapter::flow::InFlow;
 
 /// Below this many bytes old data are kept in a job's log when others take their place.
 const OLD_DATA_MAX: i64 = 1024 * 1024;
@@ -52,6 +53,11 @@ static RETRY: Recipe = Recipe {
     likes: &["addLog"],
     steps: &[EDIT, RETRY_ONE, "local step = retry_one"],
 };
+static RETRY_IN_FLOW: Recipe = recipe(
+    "retry in flow",
+    &["reprocessJob", "updateData", "moveToWaitingChildren"],
+    &[EDIT, RETRY_ONE, include_str!("lua/retry_in_flow.lua")],
+);
 static EDIT_DATA: Recipe = Recipe {
     name: "edit data",
     needs: &["updateData"],
@@ -125,6 +131,18 @@ pub(super) fn common(generation: Generation) -> Vec<(&'static str, Pack)> {
         order.push(("bull", Pack::Bool(true)));
     }
     order
+}
+
+/// Plans a retry of failed jobs of a flow: what waits for others is put where it waits for them.
+pub(super) fn plan_in_flow(place: InFlow, generation: Generation) -> Plan {
+    let mut order = vec![("fit", states(&["failed"])), ("reset", Pack::flag(false))];
+    order.push(("most", Pack::Int(CHILDREN_MAX)));
+    if place == InFlow::Below {
+        order.push(("below", Pack::Bool(true)));
+    }
+    order.extend(common(generation));
+    let (recipe, batch) = (&RETRY_IN_FLOW, ONE);
+    Plan { recipe, order, batch }
 }
 
 /// Plans an action on jobs. `None` for a copy, which is made elsewhere.

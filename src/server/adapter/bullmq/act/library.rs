@@ -8,6 +8,9 @@ pub(super) enum Role {
     Job,
     Lock,
     Logs,
+    /// The children of a job that are pending, and those that failed it.
+    Dependencies,
+    Unsuccessful,
     /// The set or list of a state: whichever the job, or the batch, is taken from.
     State,
     Wait,
@@ -23,6 +26,7 @@ pub(super) enum Role {
     Pc,
     Events,
     Delayed,
+    WaitingChildren,
     Priority,
     Completed,
     Failed,
@@ -95,6 +99,7 @@ impl Role {
             Self::Pc => "pc",
             Self::Events => "events",
             Self::Delayed => "delayed",
+            Self::WaitingChildren => "waiting-children",
             Self::Priority => "priority",
             Self::Completed => "completed",
             Self::Failed => "failed",
@@ -107,6 +112,8 @@ impl Role {
             Self::Job
             | Self::Lock
             | Self::Logs
+            | Self::Dependencies
+            | Self::Unsuccessful
             | Self::State
             | Self::Source
             | Self::Target
@@ -125,13 +132,15 @@ impl Role {
             Self::Marker
             | Self::Prioritized
             | Self::Delayed
+            | Self::WaitingChildren
+            | Self::Unsuccessful
             | Self::Priority
             | Self::Completed
             | Self::Failed
             | Self::Repeat => 'z',
             Self::Events => 'x',
             Self::Lock | Self::MetaPaused | Self::Pc | Self::Id | Self::Limiter | Self::Dedup => 's',
-            Self::Stalled => 'e',
+            Self::Stalled | Self::Dependencies => 'e',
             Self::State | Self::Channel | Self::Prefix => '-',
         }
     }

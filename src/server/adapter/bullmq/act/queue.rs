@@ -8,6 +8,7 @@ use super::choose::{Purpose, choose, look};
 use super::library::Generation;
 use super::pack::Pack;
 use super::script::{Frame, Recipe, Scripts};
+use super::sign::Sign;
 use super::{TRIES, one, unsettled};
 use crate::model::action::{Effect, QueueAction};
 
@@ -42,47 +43,52 @@ pub(super) async fn act(
         QueueAction::Add(_) | QueueAction::Obliterate { .. } => Ok(refused("That has a way of its own.")),
         QueueAction::Concurrency { limit } => {
             let values = limit.map(|limit| vec![limit.max(1).to_string()]);
-            set(link, layouts, scripts, queue, fields(&["concurrency"], values, 9)).await
+            set(link, layouts, scripts, queue, fields(["concurrency"], values, 9)).await
         }
         QueueAction::RateLimit { limit } => {
             let values = limit.map(|rate| vec![rate.max.max(1).to_string(), rate.per_ms.max(1).to_string()]);
-            set(link, layouts, scripts, queue, fields(&["max", "duration"], values, 60)).await
+            set(link, layouts, scripts, queue, fields(["max", "duration"], values, 60)).await
         }
         QueueAction::ReleaseRateLimit => {
-            set(link, layouts, scripts, queue, vec![("what", Pack::text("release"))]).await
+            let said = vec![("what", Pack::text("release"))];
+            set(link, layouts, scripts, queue, (said, Sign::Released)).await
         }
         QueueAction::TrimEvents { keep } => {
-            let keep = i64::try_from(*keep).unwrap_or(i64::MAX);
-            set(
-                link,
-                layouts,
-                scripts,
-                queue,
-                vec![("what", Pack::text("trim")), ("keep", Pack::Int(keep))],
-            )
-            .await
+            let at_most = i64::try_from(*keep).unwrap_or(i64::MAX);
+            let said = vec![("what", Pack::text("trim")), ("keep", Pack::Int(at_most))];
+            set(link, layouts, scripts, queue, (said, Sign::Events(*keep))).await
         }
     }
 }
 
 /// Fields of the queue's settings with their new values, or to be taken away, and the minor release of BullMQ 5 that
 /// brought them.
-fn fields(names: &[&str], values: Option<Vec<String>>, since: i64) -> Vec<(&'static str, Pack)> {
+fn fields<const N: usize>(names: [&'static str; N], values: Option<Vec<String>>, since: i64) -> Said {
     let texts = |texts: Vec<String>| Pack::List(texts.into_iter().map(Pack::text).collect());
-    vec![
+    let values = values.unwrap_or_default();
+    let wanted = names
+        .into_iter()
+        .enumerate()
+        .map(|(i, name)| (name, values.get(i).cloned()));
+    let sign = Sign::Settings(wanted.collect());
+    let said = vec![
         ("what", Pack::text("fields")),
-        ("fields", texts(names.iter().map(|name| (*name).to_owned()).collect())),
-        ("values", texts(values.unwrap_or_default())),
+        ("fields", texts(names.map(str::to_owned).to_vec())),
+        ("values", texts(values)),
         ("since", Pack::Int(since)),
-    ]
+    ];
+    (said, sign)
 }
+
+/// What a change of the settings is told, and what shows that it was done.
+type Said = (Vec<(&'static str, Pack)>, Sign);
 
 async fn set(
     link: &Link,
     layouts: &Layouts,
     scripts: &Scripts,
     queue: &QueueId,
-    said: Vec<(&'static str, Pack)>,
+    (said, sign): Said,
 ) -> Result<Effect, Trouble> {
     for _ in 0..TRIES {
         let choice = choose(&look(link, layouts, queue).await?, Purpose::Undo);
@@ -91,9 +97,9 @@ async fn set(
         };
         let mut order = choice.order();
         order.extend(said.iter().cloned());
-        match one(link, &script, queue, &Frame::default(), order).await? {
+        match one(link, &script, queue, &Frame::default(), order, &sign).await? {
             Answer::OtherFamily => {}
-            answer => return Ok(effect(answer, "change")),
+            answer => return Ok(effect(answer)),
         }
     }
     Ok(unsettled())
@@ -116,9 +122,9 @@ async fn pause(link: &Link, layouts: &Layouts, scripts: &Scripts, queue: &QueueI
             channel: Some("paused"),
             ..Frame::default()
         };
-        match one(link, &script, queue, &frame, order).await? {
+        match one(link, &script, queue, &frame, order, &Sign::Paused(true)).await? {
             Answer::OtherFamily => {}
-            answer => return Ok(effect(answer, "pause")),
+            answer => return Ok(effect(answer)),
         }
     }
     Ok(unsettled())
@@ -144,12 +150,13 @@ async fn resume(link: &Link, layouts: &Layouts, scripts: &Scripts, queue: &Queue
             order.push(("emit", Pack::flag(round == 0)));
             let kind = if merges { "merges" } else { "renames" };
             order.push((kind, Pack::Bool(true)));
-            let answer = one(link, &script, queue, &frame, order).await?;
+            let answer = one(link, &script, queue, &frame, order, &Sign::Paused(false)).await?;
             // Version 6 brings back what a pause of before 6 put aside 7,000 at a time.
             let goes_on = matches!(answer, Answer::Done(left) if left > 0);
             let said = first.get_or_insert_with(|| answer.clone());
             if !goes_on {
-                if round > 0 && matches!(answer, Answer::Broke(_)) {
+                // Of a later batch only what went wrong is worth a word.
+                if round > 0 && !matches!(answer, Answer::Done(_) | Answer::Effect(Effect::Already { .. })) {
                     *said = answer;
                 }
                 break;
@@ -157,19 +164,17 @@ async fn resume(link: &Link, layouts: &Layouts, scripts: &Scripts, queue: &Queue
         }
         match first {
             Some(Answer::OtherFamily) | None => {}
-            Some(answer) => return Ok(effect(answer, "resume")),
+            Some(answer) => return Ok(effect(answer)),
         }
     }
     Ok(unsettled())
 }
 
-fn effect(answer: Answer, what: &str) -> Effect {
+fn effect(answer: Answer) -> Effect {
     match answer {
         Answer::Effect(effect) => effect,
         Answer::Done(_) | Answer::Swept(..) | Answer::Head(_) => done(None),
         Answer::OtherFamily => unsettled(),
-        Answer::Broke(says) => Effect::Unconfirmed {
-            reason: format!("The library's script broke off in the middle of the {what}: {says}. Look at the queue."),
-        },
+        Answer::Broke(reason) => Effect::Unconfirmed { reason },
     }
 }

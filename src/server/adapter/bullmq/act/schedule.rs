@@ -4,12 +4,14 @@ use super::super::super::redis::reply;
 use super::super::super::{QueueId, Trouble};
 use super::super::schedules::job_prefixes;
 use super::super::{BullMq, key};
+use super::add::OPTIONS_MAX;
 use super::answer::{Answer, refused};
 use super::choose::{Choice, Purpose, choose, look};
 use super::jobs::common;
 use super::library::Generation;
 use super::pack::Pack;
 use super::script::{Frame, Recipe};
+use super::sign::Sign;
 use super::{TRIES, one, unsettled};
 use crate::model::action::{Effect, Plan, ScheduleAction, Seen};
 use crate::model::exact::bytes_of;
@@ -21,6 +23,9 @@ use serde_json::{Map, json};
 
 /// A template above this many bytes is not run out of turn.
 const TEMPLATE_MAX: i64 = 1024 * 1024;
+
+/// What a schedule's template is stored in, and when it begins and ends.
+const TEMPLATE: [&str; 5] = ["name", "data", "opts", "startDate", "endDate"];
 
 const STEP: &str = include_str!("lua/schedule.lua");
 
@@ -57,6 +62,8 @@ struct Stored {
     name: Vec<u8>,
     data: Vec<u8>,
     options: Vec<u8>,
+    /// When it begins and ends, as it is written.
+    dates: [Vec<u8>; 2],
     large: bool,
     /// What its job ids begin with, for the next job that is there.
     prefix: Option<String>,
@@ -78,7 +85,10 @@ impl BullMq {
             let mut choice = choose(&look, Purpose::Enqueue);
             let stored = self.stored(queue, schedule).await?;
             let effect = match (action, stored) {
-                (ScheduleAction::Upsert(plan), _) => self.upsert(queue, schedule, plan, &choice).await?,
+                (ScheduleAction::Upsert(plan), stored) => {
+                    let stored = stored.filter(|stored| stored.scheduler).unwrap_or_default();
+                    self.upsert(queue, schedule, (plan, &stored), &choice).await?
+                }
                 (_, None) => Some(Effect::Gone),
                 (ScheduleAction::Run, Some(stored)) => self.run(queue, stored, &choice).await?,
                 (ScheduleAction::Remove, Some(stored)) => {
@@ -103,6 +113,7 @@ impl BullMq {
         pipe.cmd("HSTRLEN").arg(&definition).arg("data");
         pipe.cmd("HEXISTS").arg(&definition).arg("ic");
         pipe.cmd("EXISTS").arg(&definition);
+        pipe.cmd("HSTRLEN").arg(&definition).arg("opts");
         let replies = self.link.run(&mut pipe).await?;
         let Some(next) = replies[0].as_ref().ok().and_then(reply::text) else {
             return Ok(None);
@@ -112,7 +123,9 @@ impl BullMq {
             next,
             scheduler: yes(2),
             defined: yes(3),
-            large: replies[1].as_ref().ok().and_then(reply::int).unwrap_or(0) > TEMPLATE_MAX,
+            large: [(1, TEMPLATE_MAX), (4, i64::try_from(OPTIONS_MAX).unwrap_or(i64::MAX))]
+                .into_iter()
+                .any(|(i, max)| replies[i].as_ref().ok().and_then(reply::int).unwrap_or(0) > max),
             ..Stored::default()
         };
         let prefixes = job_prefixes(schedule);
@@ -121,7 +134,7 @@ impl BullMq {
             pipe.cmd("EXISTS").arg(key(queue, &format!("{prefix}{}", stored.next)));
         }
         if stored.scheduler && !stored.large {
-            pipe.cmd("HMGET").arg(&definition).arg("name").arg("data").arg("opts");
+            pipe.cmd("HMGET").arg(&definition).arg(&TEMPLATE);
         }
         let replies = self.link.run(&mut pipe).await?;
         stored.prefix = prefixes
@@ -137,6 +150,7 @@ impl BullMq {
             stored.name = fields.next().unwrap_or_default();
             stored.data = fields.next().unwrap_or_default();
             stored.options = fields.next().unwrap_or_default();
+            stored.dates = [fields.next().unwrap_or_default(), fields.next().unwrap_or_default()];
         }
         Ok(Some(stored))
     }
@@ -192,16 +206,21 @@ impl BullMq {
             _ => (&REMOVE_REPEATABLE, vec![prefix, member.clone(), Pack::Text(base)]),
         };
         let order = vec![("key", member), ("args", Pack::List(args))];
-        self.tell(queue, recipe, order, choice).await
+        let sign = Sign::NoSchedule(schedule.to_owned());
+        self.tell(queue, recipe, (order, sign), choice).await
     }
 
     async fn upsert(
         &self,
         queue: &QueueId,
         schedule: &str,
-        plan: &Plan,
+        (plan, stored): (&Plan, &Stored),
         choice: &Choice,
     ) -> Result<Option<Effect>, Trouble> {
+        if stored.large {
+            let why = "Its template is too large to be changed from here without losing a part of it.";
+            return Ok(Some(refused(why)));
+        }
         let mut pipe = redis::pipe();
         pipe.cmd("TIME");
         let time = self.link.run(&mut pipe).await?;
@@ -212,23 +231,31 @@ impl BullMq {
             .unwrap_or_default();
         let seconds = time.first().and_then(reply::int);
         let now = seconds.map_or_else(now, |s| s * 1000 + time.get(1).and_then(reply::int).unwrap_or(0) / 1000);
-        let args = match arguments(queue, schedule, plan, now) {
+        let (args, sign) = match arguments(queue, schedule, (plan, stored), now) {
             Ok(args) => args,
             Err(reason) => return Ok(Some(refused(reason))),
         };
+        // What stays as it was must still be what was read a moment ago.
+        let kept = [&stored.data, &stored.options, &stored.dates[0], &stored.dates[1]];
+        let kept = TEMPLATE[1..]
+            .iter()
+            .zip(kept)
+            .filter(|_| stored.scheduler)
+            .map(|(field, was)| Pack::List(vec![Pack::text(field), Pack::Text(was.clone())]));
         let order = vec![
             ("plan", Pack::Bool(true)),
             ("key", Pack::text(bytes_of(schedule))),
+            ("kept", Pack::List(kept.collect())),
             ("args", Pack::List(args)),
         ];
-        self.tell(queue, &UPSERT, order, choice).await
+        self.tell(queue, &UPSERT, (order, sign), choice).await
     }
 
     async fn tell(
         &self,
         queue: &QueueId,
         recipe: &Recipe,
-        said: Vec<(&'static str, Pack)>,
+        (said, sign): (Vec<(&'static str, Pack)>, Sign),
         choice: &Choice,
     ) -> Result<Option<Effect>, Trouble> {
         let Some(script) = self.scripts.get(choice.generation, recipe) else {
@@ -237,52 +264,83 @@ impl BullMq {
         let mut order = choice.order();
         order.extend(said);
         order.extend(common(choice.generation));
-        Ok(match one(&self.link, &script, queue, &Frame::default(), order).await? {
-            Answer::OtherFamily => None,
-            Answer::Effect(effect) => Some(effect),
-            Answer::Broke(says) => Some(Effect::Unconfirmed {
-                reason: format!("The library's script broke off: {says}. Look at the schedule."),
-            }),
-            Answer::Done(_) | Answer::Swept(..) | Answer::Head(_) => Some(super::answer::done(None)),
-        })
+        Ok(
+            match one(&self.link, &script, queue, &Frame::default(), order, &sign).await? {
+                Answer::OtherFamily => None,
+                Answer::Effect(effect) => Some(effect),
+                Answer::Broke(reason) => Some(Effect::Unconfirmed { reason }),
+                Answer::Done(_) | Answer::Swept(..) | Answer::Head(_) => Some(super::answer::done(None)),
+            },
+        )
     }
 }
 
-/// What the library's script for planning a schedule is given.
-fn arguments(queue: &QueueId, schedule: &str, plan: &Plan, now: i64) -> Result<Vec<Pack>, String> {
+/// What the library's script for planning a schedule is given, and what then shows. When it begins and ends, and what
+/// else the plan does not say, stays as it is stored.
+fn arguments(
+    queue: &QueueId,
+    schedule: &str,
+    (plan, stored): (&Plan, &Stored),
+    now: i64,
+) -> Result<(Vec<Pack>, Sign), String> {
     if schedule.is_empty() || schedule.chars().filter(|c| *c == ':').count() > 3 {
         return Err("A schedule's id is not empty and has no more than three colons.".into());
     }
     if plan.name.is_empty() {
         return Err("The jobs of a schedule need a name.".into());
     }
-    if serde_json::from_str::<serde::de::IgnoredAny>(&plan.data).is_err() {
-        return Err("The data are no JSON.".into());
-    }
+    let data = match (plan.data.is_empty(), stored.data.is_empty()) {
+        (false, _) if serde_json::from_str::<serde::de::IgnoredAny>(&plan.data).is_err() => {
+            return Err("The data are no JSON.".into());
+        }
+        (false, _) => plan.data.clone().into_bytes(),
+        (true, false) => stored.data.clone(),
+        (true, true) => b"{}".to_vec(),
+    };
+    let date = |i: usize| std::str::from_utf8(&stored.dates[i]).ok()?.parse::<i64>().ok();
+    let (start, end) = (date(0), date(1));
     let next = match (&plan.pattern, plan.every_ms) {
         (Some(_), Some(_)) | (None, None) => return Err("A schedule has either a pattern or an interval.".into()),
         (None, Some(0)) => return Err("An interval is at least a millisecond.".into()),
         (None, Some(_)) => None,
-        (Some(pattern), None) => Some(
-            cron::after(None, Some(pattern), plan.tz.as_deref(), now)
-                .ok_or("The pattern or its time zone cannot be read, or never falls due.")?,
-        ),
-    };
-    let options: Map<String, serde_json::Value> = match &plan.options {
-        None => Map::new(),
-        Some(text) => serde_json::from_str(text).map_err(|_| "The options are no JSON object.")?,
-    };
-    let options = super::add::stored_names(options)?;
-    let mut repeat = Map::new();
-    let mut put = |name: &str, value: Option<serde_json::Value>| {
-        if let Some(value) = value {
-            repeat.insert(name.into(), value);
+        (Some(pattern), None) => {
+            let from = start.map_or(now, |start| start.max(now));
+            let next = cron::after(None, Some(pattern), plan.tz.as_deref(), from);
+            Some(next.ok_or("The pattern or its time zone cannot be read, or never falls due.")?)
         }
+    };
+    if let Some(end) = end.filter(|end| next.unwrap_or(now) > *end) {
+        return Err(format!(
+            "It ends at {}: it would not run again. Remove it, or give it another end with the library itself.",
+            crate::model::format::iso(end)
+        ));
+    }
+    let options: Map<String, serde_json::Value> = match &plan.options {
+        None if stored.options.is_empty() => Map::new(),
+        // They are stored under the names by which the library takes them here.
+        None => serde_json::from_slice(&stored.options).map_err(|_| "The options of its template cannot be read.")?,
+        Some(text) => {
+            let given = serde_json::from_str(text).map_err(|_| "The options are no JSON object.")?;
+            super::add::stored_names(given)?
+        }
+    };
+    let (mut repeat, mut shown) = (Map::new(), vec![]);
+    let mut put = |name: &'static str, value: Option<serde_json::Value>| {
+        let text = value.as_ref().map(|value| match value {
+            serde_json::Value::String(text) => text.clone().into_bytes(),
+            number => number.to_string().into_bytes(),
+        });
+        shown.push((name, text));
+        repeat.extend(value.map(|value| (name.to_owned(), value)));
     };
     put("pattern", plan.pattern.as_ref().map(|pattern| json!(pattern)));
     put("every", plan.every_ms.map(|every| json!(every)));
     put("tz", plan.tz.as_ref().map(|tz| json!(tz)));
     put("limit", plan.limit.map(|limit| json!(limit)));
+    put("startDate", start.map(|start| json!(start)));
+    put("endDate", end.map(|end| json!(end)));
+    shown.push(("name", Some(plan.name.clone().into_bytes())));
+    shown.push(("data", Some(data.clone()).filter(|data| data != b"{}")));
     let mut definition = repeat.clone();
     definition.insert("name".into(), json!(plan.name));
     repeat.insert("count".into(), json!(1));
@@ -296,15 +354,21 @@ fn arguments(queue: &QueueId, schedule: &str, plan: &Plan, now: i64) -> Result<V
         job.insert("delay".into(), json!((next - now).max(0)));
     }
     let packed = |map: Map<String, serde_json::Value>| Pack::Text(Pack::from(&serde_json::Value::Object(map)).bytes());
-    Ok(vec![
+    let sign = Sign::Schedule {
+        id: schedule.to_owned(),
+        fields: shown,
+        options: serde_json::Value::Object(options.clone()),
+    };
+    let args = vec![
         Pack::text(next.map(|next| next.to_string()).unwrap_or_default()),
         packed(definition),
         Pack::text(bytes_of(schedule)),
-        Pack::text(&plan.data),
+        Pack::Text(data),
         packed(options),
         packed(job),
         Pack::text(now.to_string()),
         Pack::Text([&*bytes_of(queue), b":"].concat()),
         Pack::text(""),
-    ])
+    ];
+    Ok((args, sign))
 }

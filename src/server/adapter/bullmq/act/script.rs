@@ -87,6 +87,8 @@ fn compose(scripts: Vec<&'static Library>, steps: &[&str]) -> Composed {
                 Role::Job => _ = write!(jobs, "[{i}] = '', "),
                 Role::Lock => _ = write!(jobs, "[{i}] = ':lock', "),
                 Role::Logs => _ = write!(jobs, "[{i}] = ':logs', "),
+                Role::Dependencies => _ = write!(jobs, "[{i}] = ':dependencies', "),
+                Role::Unsuccessful => _ = write!(jobs, "[{i}] = ':unsuccessful', "),
                 Role::State => state = i.to_string(),
                 Role::Dedup => dedup = i.to_string(),
                 _ => {}
@@ -194,6 +196,8 @@ impl Frame {
             Role::Job => job().to_vec(),
             Role::Lock => below(job(), "lock"),
             Role::Logs => below(job(), "logs"),
+            Role::Dependencies => below(job(), "dependencies"),
+            Role::Unsuccessful => below(job(), "unsuccessful"),
             Role::State => of(self.state.or(Some("failed"))),
             Role::Source => of(self.source),
             Role::Target => of(self.target),

@@ -65,6 +65,22 @@ pub(super) async fn page(app: &App, who: &Who, on: &On, word: &str) -> Result<Fo
             }
         }
     }
+    if let Some(why) = schedule
+        .as_ref()
+        .and_then(|schedule| unwritable(schedule.data.as_ref()))
+    {
+        form.fields.retain(|field| field.name != "data");
+        form.notes
+            .push(why.replace("it cannot be edited in a form", "it stays as it is"));
+    }
+    if let Some(schedule) = &schedule
+        && word == "upsert"
+    {
+        let date = |word: &str, at: Option<i64>| at.map(|at| format!("It {word} at {}; that stays.", format::iso(at)));
+        form.notes.extend(date("begins", schedule.start));
+        form.notes.extend(date("ends", schedule.end));
+        form.notes.push("The options of its jobs stay as they are.".into());
+    }
     if let Some(data) = form
         .fields
         .iter()
@@ -73,6 +89,13 @@ pub(super) async fn page(app: &App, who: &Who, on: &On, word: &str) -> Result<Fo
     {
         let fingerprint = untouched(&data.value);
         form.hidden.push(("seen_data".into(), fingerprint));
+    }
+    if word == "retry_children" && form.refusal.is_none() {
+        match service.flow_preview(who, &on.queue, &on.target).await {
+            Ok(notes) => form.notes.extend(notes),
+            Err(Refusal::NotActed(why)) => form.refusal = Some(why.parts().3),
+            Err(refusal) => return Err(refusal),
+        }
     }
     if intent.makes_something() {
         form.hidden.push(("key".into(), mint_id(crate::model::now())));
@@ -158,6 +181,7 @@ const fn title(of: Target, word: &str) -> &'static str {
         (_, b"remove_deduplication") => "Remove the deduplication key",
         (_, b"clear_logs") => "Clear the log",
         (_, b"remove_children") => "Remove children",
+        (_, b"retry_children") => "Retry failed children first",
         (_, b"pause") => "Pause the queue",
         (_, b"resume") => "Resume the queue",
         (_, b"add") => "Add a job",
@@ -360,8 +384,8 @@ fn fields(word: &str, family: Option<Family>, job: Option<&JobDetail>, schedule:
                     "Data of its jobs",
                     Area,
                     data(schedule.and_then(|s| s.data.as_ref())),
-                    "JSON, up to 1 MiB.",
-                    true,
+                    "JSON, up to 1 MiB. Empty leaves it as it is.",
+                    false,
                 ),
             ]
         }

@@ -1,8 +1,8 @@
 -- What every action begins with. Nothing here writes: whatever it raises or refuses, nothing was done.
 --
 -- The order, in MessagePack: p (what the queue's keys begin with), letters (the layouts for which the library's scripts
--- behind this were chosen), paused (1 or 0 where that mattered to the choice), blocking (on what its workers block), jobs,
--- and what the action itself needs.
+-- behind this were chosen), paused (1 or 0 where that mattered to the choice), blocking (on what its workers block), both
+-- (clients of 5 and of 6 have opened it lately, so that the version does not tell which of them works), jobs, and what the action itself needs.
 local order = cmsgpack.unpack(ARGV[1])
 local P = order.p .. ":"
 local call = redis.call
@@ -63,6 +63,9 @@ local function layout(p, blocking)
     elseif waiting > 0 and aside == 0 then
       return "6", paused
     end
+  end
+  if p == P and order.both and (version == 5 or version == 6) then
+    version = nil
   end
   return version and tostring(version) or "u", paused
 end

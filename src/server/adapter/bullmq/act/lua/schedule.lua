@@ -24,6 +24,11 @@ local function upsert()
   if not typed(definition, "h") then
     return {"refused", "type", definition}
   end
+  for _, was in ipairs(order.kept) do
+    if (call("HGET", definition, was[1]) or "") ~= was[2] then
+      return {"changed", "edited"}
+    end
+  end
   local score = call("ZSCORE", P .. "repeat", order.key)
   local id = score and "repeat:" .. order.key .. ":" .. score
   local _, paused = layout(P, order.blocking)

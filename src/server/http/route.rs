@@ -1,0 +1,156 @@
+//! Routes, each with what whoever asks must be permitted.
+//!
+//! There is no way to add one without saying so, and it is asked for before the handler begins (S-4): by the route that
+//! was matched, with the queue that stands in it, and not by how the path is written.
+
+use super::caller::Caller;
+use crate::model::queue::QueueRef;
+use crate::server::service::act::who::Verb;
+use crate::server::state::App;
+use axum::Router;
+use axum::extract::{FromRequestParts as _, RawPathParams, Request};
+use axum::handler::Handler;
+use axum::response::{IntoResponse as _, Response};
+use axum::routing::{MethodFilter, MethodRouter, any as any_method, on};
+use std::pin::Pin;
+
+/// What a route needs.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Needs {
+    /// Nothing: it tells of Drover itself, or of how its pages look.
+    Nothing,
+    /// To look at queues and jobs.
+    View,
+    /// To read who did what.
+    AuditRead,
+    /// To act. Which permission that is depends on the action, and the service asks for it, on every queue that is
+    /// touched; here whoever acts must be able to look.
+    Act,
+}
+
+impl Needs {
+    /// What is asked for before the handler begins.
+    #[must_use]
+    pub const fn verb(self) -> Option<Verb> {
+        match self {
+            Self::Nothing => None,
+            Self::View | Self::Act => Some(Verb::View),
+            Self::AuditRead => Some(Verb::AuditRead),
+        }
+    }
+}
+
+/// The methods of a route, each with what it needs.
+#[derive(Debug)]
+pub struct Guarded {
+    methods: MethodRouter<App>,
+    needs: Vec<(&'static str, Needs)>,
+}
+
+/// Routes that are declared.
+#[derive(Debug, Default)]
+pub struct Routes {
+    router: Router<App>,
+    declared: Vec<Declared>,
+}
+
+/// A method of a route: its path, the method, and what it needs.
+pub type Declared = (&'static str, &'static str, Needs);
+
+/// A route that is read.
+pub fn get<T: 'static, H: Handler<T, App>>(needs: Needs, handler: H) -> Guarded {
+    Guarded {
+        methods: on(MethodFilter::GET, asked(needs, handler)),
+        needs: vec![("GET", needs)],
+    }
+}
+
+/// A route that something is sent to.
+pub fn post<T: 'static, H: Handler<T, App>>(needs: Needs, handler: H) -> Guarded {
+    Guarded {
+        methods: on(MethodFilter::POST, asked(needs, handler)),
+        needs: vec![("POST", needs)],
+    }
+}
+
+/// A route for whatever is asked.
+pub fn any<T: 'static, H: Handler<T, App>>(needs: Needs, handler: H) -> Guarded {
+    Guarded {
+        methods: any_method(asked(needs, handler)),
+        needs: vec![("*", needs)],
+    }
+}
+
+impl Guarded {
+    /// The same route, where something is sent to it.
+    #[must_use]
+    pub fn post<T: 'static, H: Handler<T, App>>(mut self, needs: Needs, handler: H) -> Self {
+        self.methods = self.methods.on(MethodFilter::POST, asked(needs, handler));
+        self.needs.push(("POST", needs));
+        self
+    }
+}
+
+impl Routes {
+    /// One more.
+    #[must_use]
+    pub fn route(mut self, path: &'static str, guarded: Guarded) -> Self {
+        let needs = guarded.needs.into_iter();
+        self.declared.extend(needs.map(|(method, needs)| (path, method, needs)));
+        self.router = self.router.route(path, guarded.methods);
+        self
+    }
+
+    /// What was declared.
+    #[must_use]
+    pub fn declared(&self) -> &[Declared] {
+        &self.declared
+    }
+
+    /// The routes themselves.
+    pub fn into_router(self) -> Router<App> {
+        self.router
+    }
+}
+
+/// A handler that begins only for whoever may.
+const fn asked<H>(needs: Needs, handler: H) -> Asked<H> {
+    Asked { needs, handler }
+}
+
+#[derive(Clone, Debug)]
+struct Asked<H> {
+    needs: Needs,
+    handler: H,
+}
+
+impl<T: 'static, H: Handler<T, App>> Handler<(T, Needs), App> for Asked<H> {
+    type Future = Pin<Box<dyn Future<Output = Response> + Send>>;
+
+    fn call(self, request: Request, app: App) -> Self::Future {
+        Box::pin(async move {
+            let (mut parts, body) = request.into_parts();
+            if let Some(verb) = self.needs.verb() {
+                let Ok(caller) = Caller::from_request_parts(&mut parts, &app).await;
+                let named = RawPathParams::from_request_parts(&mut parts, &app).await;
+                let queue = named.ok().as_ref().and_then(queue_of);
+                if let Err(refusal) = app.service().may(&caller.who, verb, queue.as_ref()) {
+                    return refusal.into_response();
+                }
+            }
+            self.handler.call(Request::from_parts(parts, body), app).await
+        })
+    }
+}
+
+/// The queue that a path names.
+fn queue_of(params: &RawPathParams) -> Option<QueueRef> {
+    let of = |wanted: &str| {
+        let found = params.iter().find(|(name, _)| *name == wanted);
+        found.map(|(_, value)| value.to_owned())
+    };
+    Some(QueueRef {
+        store: of("store")?,
+        queue: of("queue")?,
+    })
+}
