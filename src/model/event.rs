@@ -26,6 +26,8 @@ pub enum Topic {
     Job(QueueRef, String),
     /// One store.
     Store(String),
+    /// One operation over many jobs.
+    Operation(String),
 }
 
 /// What may stand unescaped in a part of a topic or a path.
@@ -53,7 +55,7 @@ impl Topic {
     #[must_use]
     pub fn store(&self) -> Option<&str> {
         match self {
-            Self::Overview => None,
+            Self::Overview | Self::Operation(_) => None,
             Self::Store(store) => Some(store),
             Self::Queue(queue) | Self::Job(queue, _) => Some(&queue.store),
         }
@@ -75,6 +77,7 @@ impl fmt::Display for Topic {
             Self::Queue(q) => write!(f, "queue:{}/{}", e(&q.store), e(&q.queue)),
             Self::Job(q, job) => write!(f, "job:{}/{}/{}", e(&q.store), e(&q.queue), e(job)),
             Self::Store(store) => write!(f, "store:{}", e(store)),
+            Self::Operation(id) => write!(f, "operation:{}", e(id)),
         }
     }
 }
@@ -85,7 +88,7 @@ pub struct BadTopic;
 
 impl fmt::Display for BadTopic {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("not a topic; write overview, queue:{store}/{queue}, job:{store}/{queue}/{job} or store:{store}, each part percent-encoded")
+        f.write_str("not a topic; write overview, queue:{store}/{queue}, job:{store}/{queue}/{job}, store:{store} or operation:{id}, each part percent-encoded")
     }
 }
 
@@ -105,6 +108,7 @@ impl FromStr for Topic {
         }
         match (kind, parts.as_slice()) {
             ("store", [store]) => Ok(Self::Store(store.clone())),
+            ("operation", [id]) => Ok(Self::Operation(id.clone())),
             ("queue", [store, queue]) => Ok(Self::Queue(QueueRef {
                 store: store.clone(),
                 queue: queue.clone(),
@@ -171,6 +175,10 @@ pub struct Frame {
     /// How many more things happened to jobs than `jobs` has room for.
     #[serde(default, skip_serializing_if = "is_zero")]
     pub more_jobs: u64,
+    /// The operation as it is, for whoever follows one. The pages of the board do not.
+    #[cfg(feature = "ssr")]
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub operation: Option<Box<super::operation::Operation>>,
     /// The server's time when the frame was made.
     pub now: Millis,
 }
@@ -192,6 +200,8 @@ impl Frame {
             stores: vec![],
             jobs: vec![],
             more_jobs: 0,
+            #[cfg(feature = "ssr")]
+            operation: None,
             now,
         }
     }
@@ -294,6 +304,7 @@ mod tests {
                 Topic::Queue(queue.clone()),
                 Topic::Job(queue.clone(), name.into()),
                 Topic::Store(name.into()),
+                Topic::Operation(name.into()),
             ] {
                 let text = topic.to_string();
                 assert!(!text.contains(','), "{text} would break a list of topics");

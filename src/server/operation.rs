@@ -10,6 +10,7 @@ use crate::model::audit::Became;
 use crate::model::operation::{Bounds, Operation};
 use crate::server::audit::Audit;
 use crate::server::audit::record::{Key, Record};
+use crate::server::collect::board::{Board, Update};
 use crate::server::collect::collector::Collector;
 use journal::Folder;
 use run::Run;
@@ -18,6 +19,7 @@ use std::collections::HashMap;
 use std::path::Path;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
+use tokio::time::sleep;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
@@ -32,6 +34,9 @@ const PREVIEW_FOR: Duration = Duration::from_secs(600);
 
 /// Previews kept at most; the oldest go first.
 const PREVIEWS: usize = 32;
+
+/// How often those who follow an operation are told how far it is.
+const TELL_EVERY: Duration = Duration::from_millis(250);
 
 /// Operations kept at most, open ones aside.
 const KEPT: usize = 200;
@@ -86,6 +91,7 @@ pub struct Operations {
     turns: HashMap<String, Arc<tokio::sync::Mutex<()>>>,
     folder: Folder,
     audit: Arc<Audit>,
+    board: Arc<Board>,
     previews: Mutex<HashMap<String, (Instant, Arc<Selection>)>>,
     /// Which operation came of which token.
     started: Mutex<HashMap<String, String>>,
@@ -107,6 +113,7 @@ impl Operations {
         folder: &Path,
         stores: impl Iterator<Item = (String, Arc<Collector>)>,
         audit: Arc<Audit>,
+        board: Arc<Board>,
         tasks: &TaskTracker,
         stop: &CancellationToken,
     ) -> std::io::Result<Arc<Self>> {
@@ -116,6 +123,7 @@ impl Operations {
             turns: stores.keys().map(|id| (id.clone(), Arc::default())).collect(),
             stores,
             audit,
+            board,
             previews: Mutex::default(),
             started: Mutex::default(),
             ordering: tokio::sync::Mutex::default(),
@@ -123,6 +131,10 @@ impl Operations {
             folder,
             stop: stop.clone(),
             tasks: tasks.clone(),
+        });
+        all.board.publish(Update {
+            operations: all.runs().iter().map(|run| run.told()).collect(),
+            ..Update::default()
         });
         let open: Vec<_> = all.runs().iter().filter(|run| run.is_open()).cloned().collect();
         for run in &open {
@@ -228,7 +240,19 @@ impl Operations {
                 }
                 held
             };
-            let work = async {
+            let tell = || {
+                all.board.publish(Update {
+                    operations: vec![run.told()],
+                    ..Update::default()
+                });
+            };
+            let telling = async {
+                loop {
+                    tell();
+                    sleep(TELL_EVERY).await;
+                }
+            };
+            let turn = async {
                 tokio::select! {
                     held = mine => {
                         run.work(&all.stores).await;
@@ -236,7 +260,15 @@ impl Operations {
                     }
                     () = run.ended_before_its_turn() => {}
                 }
+            };
+            let work = async {
+                tokio::select! {
+                    // Never ends by itself.
+                    () = telling => {}
+                    () = turn => {}
+                }
                 all.conclude(&run).await;
+                tell();
             };
             // What is under way when the server ends goes on with the next process.
             all.stop.run_until_cancelled(work).await;

@@ -43,7 +43,14 @@ impl App {
     ) -> Self {
         let folder = config.audit_file.with_file_name("operations");
         let desk = Desk::new(&config, tasks.clone());
-        let operations = Operations::open(&folder, collectors.iter().cloned(), desk.audit().clone(), tasks, &stop);
+        let operations = Operations::open(
+            &folder,
+            collectors.iter().cloned(),
+            desk.audit().clone(),
+            board.clone(),
+            tasks,
+            &stop,
+        );
         let operations = operations.map_err(|error| {
             let why = format!("operations cannot be kept in {}: {error}", folder.display());
             tracing::error!("{why}");

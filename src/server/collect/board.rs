@@ -9,6 +9,7 @@
 
 use crate::model::event::{Frame, JobChange, Topic};
 use crate::model::look::Look;
+use crate::model::operation::Operation;
 use crate::model::page::Overview;
 pub use crate::model::position::Position;
 use crate::model::queue::{QueueRef, QueueSummary};
@@ -34,6 +35,9 @@ const LOOKS_ON: Duration = Duration::from_secs(30);
 /// A topic nobody follows is forgotten after this long.
 const TOPIC_LINGER: Duration = Duration::from_secs(60);
 
+/// Operations that a follower can be told of.
+const OPERATIONS: usize = 200;
+
 /// What became known.
 #[derive(Debug, Default)]
 pub struct Update {
@@ -45,6 +49,8 @@ pub struct Update {
     pub store: Option<StoreSummary>,
     /// What happened to jobs, by queue, oldest first.
     pub jobs: Vec<(QueueRef, Vec<JobChange>)>,
+    /// Operations as they are now; unchanged ones cost nothing further.
+    pub operations: Vec<Operation>,
 }
 
 /// See the module.
@@ -63,6 +69,8 @@ struct Inner {
     stores: Vec<StoreSummary>,
     queues: BTreeMap<QueueRef, Arc<QueueSummary>>,
     topics: HashMap<Topic, TopicState>,
+    /// The newest [`OPERATIONS`], by id, which sorts by time.
+    operations: BTreeMap<String, Operation>,
     /// When somebody last asked for something.
     asked: Option<Instant>,
 }
@@ -255,7 +263,7 @@ impl Board {
                 .filter(|topic| match topic {
                     Topic::Queue(queue) | Topic::Job(queue, _) => queue.store == store.id,
                     Topic::Store(id) => *id == store.id,
-                    Topic::Overview => false,
+                    Topic::Overview | Topic::Operation(_) => false,
                 })
                 .cloned()
                 .collect();
@@ -265,6 +273,19 @@ impl Board {
                 inner.push(&topic, &frame, self.epoch);
             }
             overview.stores.push(store);
+        }
+        for operation in update.operations {
+            let topic = Topic::Operation(operation.id.clone());
+            let before = inner.operations.insert(operation.id.clone(), operation.clone());
+            if before.as_ref() == Some(&operation) || !inner.topics.contains_key(&topic) {
+                continue;
+            }
+            let mut frame = Frame::new(&topic, at);
+            frame.operation = Some(Box::new(operation));
+            inner.push(&topic, &frame, self.epoch);
+        }
+        while inner.operations.len() > OPERATIONS {
+            inner.operations.pop_first();
         }
         for (key, frame) in of_queue {
             inner.push(&Topic::Queue(key), &frame, self.epoch);
@@ -377,6 +398,7 @@ impl Inner {
                     .extend(self.topics.get(topic).and_then(|state| state.job.clone()));
             }
             Topic::Store(id) => frame.stores = store_of(self, id),
+            Topic::Operation(id) => frame.operation = self.operations.get(id).cloned().map(Box::new),
         }
         // Without an id: only when all snapshots of a batch have arrived is the position reached.
         let bytes = encode("snapshot", None, &frame);

@@ -103,3 +103,30 @@ async fn a_queue_is_obliterated_when_it_is_paused_and_named() {
     let after: Value = drover.get("/api/v1/queues/redis/bull:mail").await.json();
     assert_eq!(after["counts"]["waiting"], 1, "{after}");
 }
+
+#[tokio::test]
+async fn whoever_follows_an_operation_is_told_how_far_it_is() {
+    let (redis, mut oracle, drover) = board().await;
+    write_failed(&redis, "mail", 90);
+    drover.knows("bull:mail").await;
+    drover.counts_become("bull:mail", &oracle.counts("mail").await).await;
+    let seen = preview(&drover, "retry", "state:failed queue:mail").await;
+    let id = start(&drover, &seen, json!({"rate": 60})).await;
+    let mut watchers = [
+        drover.stream(&format!("operation:{id}")).await,
+        drover.stream(&format!("overview,operation:{id}")).await,
+    ];
+    for watcher in &mut watchers {
+        let mut told = Vec::new();
+        watcher
+            .until("the end of the operation", |event| {
+                let operation = event.data.get("operation")?;
+                told.push(operation["totals"]["done"].as_u64()?);
+                (operation["state"] == "done").then_some(())
+            })
+            .await;
+        assert!(told.is_sorted(), "{told:?}");
+        assert!(told.len() >= 3, "it is told on the way, not only at the end: {told:?}");
+        assert_eq!(told.last(), Some(&90));
+    }
+}

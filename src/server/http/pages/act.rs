@@ -23,9 +23,10 @@ use axum::extract::{Path, Query, State};
 use axum::http::{HeaderMap, StatusCode};
 use axum::response::{IntoResponse, Response};
 use axum::{Extension, Form};
-use form::Filled;
+use filled::Filled;
 use serde::Deserialize;
 
+mod filled;
 mod form;
 
 /// What an action from a page is on.
