@@ -1,5 +1,5 @@
 //! Acting on many jobs, beside what the library offers: fetch the jobs and call each one's own method, as boards do, or its
-//! own clean().
+//! own `clean()`.
 //!
 //! Each way gets the same hundred thousand failed jobs on a Redis of its own. While it works, another client sends PING
 //! after PING: how long it waits at most is what everybody else of that Redis feels.
