@@ -21,6 +21,7 @@ macro_rules! on {
 
 mod add;
 mod api;
+mod api_rest;
 pub(crate) mod bench;
 mod guard;
 mod head;

@@ -13,16 +13,16 @@ use serde_json::{Value, json};
 const QUEUE: &str = "/queues/redis/bull:q";
 
 /// A board over a queue `q`, and the library that it belongs to.
-struct Ground {
-    family: Of,
-    _redis: Redis,
-    oracle: Oracle,
-    drover: Drover,
+pub(super) struct Ground {
+    pub(super) family: Of,
+    pub(super) redis: Redis,
+    pub(super) oracle: Oracle,
+    pub(super) drover: Drover,
 }
 
 impl Ground {
     /// With so many jobs in it that failed, by their data. No worker is left.
-    async fn of(family: Of, failed: &[Value]) -> (Self, Vec<String>) {
+    pub(super) async fn of(family: Of, failed: &[Value]) -> (Self, Vec<String>) {
         let redis = Redis::start();
         let mut oracle = Oracle::of(&redis.url(), family.0).await;
         let mut ids = vec![];
@@ -32,7 +32,7 @@ impl Ground {
         let drover = Drover::over(&redis.url()).await;
         let mut ground = Self {
             family,
-            _redis: redis,
+            redis,
             oracle,
             drover,
         };
@@ -42,25 +42,25 @@ impl Ground {
         (ground, ids)
     }
 
-    async fn work(&mut self) {
+    pub(super) async fn work(&mut self) {
         self.oracle.ask("startWorker", "q", json!({"workerId": "w"})).await;
     }
 
-    async fn rest(&mut self) {
+    pub(super) async fn rest(&mut self) {
         self.oracle.ask("stopWorker", "q", json!({"workerId": "w"})).await;
     }
 
-    async fn add(&mut self, data: Value, opts: Value) -> String {
+    pub(super) async fn add(&mut self, data: Value, opts: Value) -> String {
         self.oracle.add("q", "job", data, opts).await
     }
 
-    async fn post(&self, id: &str, word: &str, body: &Value) -> Answer {
+    pub(super) async fn post(&self, id: &str, word: &str, body: &Value) -> Answer {
         let path = format!("{QUEUE}/jobs/{}/{word}", encode_segment(id));
         self.drover.post(&path, body).await
     }
 
     /// Does something to a job, which is answered and recorded as done.
-    async fn done(&self, id: &str, word: &str, body: Value) -> Value {
+    pub(super) async fn done(&self, id: &str, word: &str, body: Value) -> Value {
         let answer = self.post(id, word, &body).await;
         assert_eq!(answer.status, 200, "{word}: {}", answer.body);
         assert_eq!(answer.json()["result"], "done", "{word}: {}", answer.body);
@@ -74,7 +74,7 @@ impl Ground {
     }
 
     /// The state that a job is in by the library's word, which must be the board's too.
-    async fn state(&mut self, id: &str) -> String {
+    pub(super) async fn state(&mut self, id: &str) -> String {
         let asked = json!({"jobId": id, "method": "getState"});
         let state = self.oracle.ask("callJob", "q", asked).await;
         // Bull takes the pause of a queue for a state of its jobs.
