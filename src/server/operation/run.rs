@@ -363,7 +363,9 @@ impl Run {
                     {
                         return (OperationState::Stopped, why);
                     }
-                    sleep(rest).await;
+                    if !rest.is_zero() {
+                        sleep(rest).await;
+                    }
                 }
             }
         }
