@@ -1,13 +1,13 @@
 //! What stands in front of every action: the layout looked at twice, answers that do not come, and permissions.
 
 use super::bench::{Bench, Of, done, remove, retry};
-use crate::support::proxy::{Proxy, Weather};
+use super::silence::unheard;
+use crate::support::proxy::Proxy;
 use drover::model::action::{Effect, JobAction, NewJob, Plan, QueueAction, Rate, ScheduleAction, Seen, Sweep};
 use drover::model::state::JobState;
 use drover::server::adapter::flow::InFlow;
 use drover::server::adapter::{Adapter as _, QueueId};
 use serde_json::{Value, json};
-use std::time::Duration;
 
 /// The permissions that the README asks for: a reader's, and what an operator needs beside them.
 fn permissions() -> Vec<String> {
@@ -123,15 +123,7 @@ async fn an_answer_that_does_not_come_is_read_back(family: Of) {
         .act(&queue, &[("nobody".into(), Seen::default())], &retry)
         .await
         .unwrap();
-    // The write is held back until the way back is gone; then it is done, and nobody hears of it.
-    let _: String = bench.redis.run(&["CLIENT", "PAUSE", "1200", "WRITE"]);
-    let weather = async {
-        tokio::time::sleep(Duration::from_millis(500)).await;
-        proxy.becomes(Weather::Blackhole);
-        tokio::time::sleep(Duration::from_millis(1500)).await;
-        proxy.becomes(Weather::Fair(Duration::ZERO));
-    };
-    let (effects, ()) = tokio::join!(adapter.act(&queue, &jobs, &retry), weather);
+    let effects = unheard(&bench, &proxy, adapter.act(&queue, &jobs, &retry)).await;
     assert_eq!(effects.unwrap(), [done()], "it shows that it was done");
     bench.counts_are(json!({"waiting": 1})).await;
 }

@@ -3,11 +3,24 @@
 use super::bench::{Bench, Of, done};
 use drover::model::action::{Effect, Plan, ScheduleAction};
 use drover::server::adapter::{Adapter as _, QueueId};
-use serde_json::json;
+use serde_json::{Value, json};
 
 async fn act(bench: &Bench, key: &str, action: ScheduleAction) -> Effect {
     let queue = QueueId::from("bull:q");
     bench.adapter.act_on_schedule(&queue, key, &action).await.unwrap()
+}
+
+/// One of the library's schedules, to be compared with another.
+fn without_key(all: &Value, key: &str) -> Value {
+    let mut one = all
+        .as_array()
+        .unwrap()
+        .iter()
+        .find(|one| one["key"] == key)
+        .unwrap()
+        .clone();
+    one.as_object_mut().unwrap().remove("key");
+    one
 }
 
 /// A schedule of the library's own, and its key.
@@ -116,14 +129,7 @@ async fn a_schedule_is_planned_as_the_library_plans_it(family: Of) {
     assert!(matches!(planned, Effect::Done { job: Some(_) }), "{planned:?}");
     let all = bench.oracle.ask("schedulers", "q", json!({})).await;
     let of = |key: &str| {
-        let mut one = all
-            .as_array()
-            .unwrap()
-            .iter()
-            .find(|one| one["key"] == key)
-            .unwrap()
-            .clone();
-        one.as_object_mut().unwrap().remove("key");
+        let mut one = without_key(&all, key);
         // Where in its interval it falls depends on the moment it was planned.
         one.as_object_mut().unwrap().remove("offset");
         one
@@ -181,17 +187,7 @@ async fn what_a_change_does_not_say_stays_as_it_was(family: Of) {
     let changed = act(&bench, "changed", ScheduleAction::Upsert(plan.clone())).await;
     assert!(matches!(changed, Effect::Done { job: Some(_) }), "{changed:?}");
     let all = bench.oracle.ask("schedulers", "q", json!({})).await;
-    let of = |key: &str| {
-        let mut one = all
-            .as_array()
-            .unwrap()
-            .iter()
-            .find(|one| one["key"] == key)
-            .unwrap()
-            .clone();
-        one.as_object_mut().unwrap().remove("key");
-        one
-    };
+    let of = |key: &str| without_key(&all, key);
     assert_eq!(of("changed"), of("theirs"), "as if the library had changed it");
     assert_eq!(
         (&of("changed")["startDate"], &of("changed")["endDate"]),

@@ -10,7 +10,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 /// Writes are held back until the way back is gone; then they are done, and nobody hears of it.
-async fn unheard<T>(bench: &Bench, proxy: &Proxy, acting: impl Future<Output = T>) -> T {
+pub(super) async fn unheard<T>(bench: &Bench, proxy: &Proxy, acting: impl Future<Output = T>) -> T {
     let _: String = bench.redis.run(&["CLIENT", "PAUSE", "1200", "WRITE"]);
     let weather = async {
         tokio::time::sleep(Duration::from_millis(500)).await;

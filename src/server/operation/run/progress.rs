@@ -4,6 +4,8 @@ use super::{Run, Standing};
 use crate::model::action::{Effect, JobAction, Seen};
 use crate::model::operation::{ItemResult, Operation, OperationState, Share, Totals};
 use crate::model::queue::QueueRef;
+use crate::server::operation::select::Item;
+use std::borrow::Cow;
 use std::collections::HashMap;
 use std::io;
 use std::time::Instant;
@@ -118,19 +120,21 @@ impl Run {
         }
     }
 
+    /// Its jobs: of what ended before this process began they are read when somebody looks.
+    fn all_items(&self) -> io::Result<Cow<'_, [Item]>> {
+        if self.items.is_empty() {
+            return Ok(Cow::Owned(self.folder.items(&self.meta.id)?));
+        }
+        Ok(Cow::Borrowed(&self.items))
+    }
+
     /// Its jobs with their results, those with `result` only, and how many of these there are.
     ///
     /// # Errors
     ///
     /// When the selection cannot be read.
     pub fn results(&self, result: Option<&str>, offset: usize, limit: usize) -> io::Result<(Vec<ItemResult>, u64)> {
-        let loaded;
-        let items = if self.items.is_empty() {
-            loaded = self.folder.items(&self.meta.id)?;
-            &loaded
-        } else {
-            &self.items
-        };
+        let items = self.all_items()?;
         let progress = self.progress();
         let fitting: Vec<usize> = (0..items.len())
             .filter(|i| {
@@ -156,13 +160,7 @@ impl Run {
     ///
     /// When the selection cannot be read.
     pub fn rest(&self) -> io::Result<Vec<(QueueRef, String, Seen)>> {
-        let loaded;
-        let items = if self.items.is_empty() {
-            loaded = self.folder.items(&self.meta.id)?;
-            &loaded
-        } else {
-            &self.items
-        };
+        let items = self.all_items()?;
         let progress = self.progress();
         let rest = items
             .iter()

@@ -1,7 +1,7 @@
 //! The oldest finished jobs of a queue at once, by the library's own script for many.
 //!
 //! A batch that was chosen one by one is often the head of its state all the same: everything that failed, oldest first.
-//! Then the library's bulk script takes exactly these jobs, in a fifth of the time. The step makes sure of that, job by
+//! Then the library's bulk script takes exactly these jobs, in one run for hundreds. The step makes sure of that, job by
 //! job, in the same atomic run; a batch that is anything else is left alone and goes one by one.
 
 use super::super::super::{QueueId, Trouble};
