@@ -77,10 +77,12 @@ local q, first, last, now = KEYS[1], tonumber(ARGV[1]), tonumber(ARGV[2]), tonum
 local data = '{"body":"' .. string.rep('x', tonumber(ARGV[3]) - 11) .. '"}'
 local opts = '{"attempts":3,"backoff":{"type":"exponential","delay":1000}}'
 for id = first, last do
+    -- As the library leaves them: the score is the moment that the record has.
+    local finished = now - 40000 + math.floor(id / 4)
     redis.call('HSET', q .. ':f' .. id, 'name', 'send', 'data', data, 'opts', opts, 'timestamp', now - 60000,
-        'delay', 0, 'priority', 0, 'processedOn', now - 50000, 'finishedOn', now - 40000, 'atm', 3, 'ats', 3,
+        'delay', 0, 'priority', 0, 'processedOn', now - 50000, 'finishedOn', finished, 'atm', 3, 'ats', 3,
         'failedReason', 'connect ECONNREFUSED 10.0.0.7:25', 'stacktrace', '["Error: connect ECONNREFUSED"]')
-    redis.call('ZADD', q .. ':failed', now - 40000 + math.floor(id / 4), 'f' .. id)
+    redis.call('ZADD', q .. ':failed', finished, 'f' .. id)
 end
 "#;
 
