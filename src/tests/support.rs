@@ -63,13 +63,12 @@ pub(crate) const SOON: Duration = Duration::from_secs(10);
 /// Patience with what shows only after a report of the store and a poll, on a loaded machine.
 pub(crate) const LATER: Duration = Duration::from_secs(15);
 
-/// A free port. Another process may take it before it is used; then the test fails loudly.
+/// A free port below those that systems give to outgoing connections, one of which could take it before it is used.
 pub(crate) fn free_port() -> u16 {
-    std::net::TcpListener::bind("127.0.0.1:0")
+    let free = |port: &u16| std::net::TcpListener::bind(("127.0.0.1", *port)).is_ok();
+    std::iter::repeat_with(|| rand::random_range(10_000..32_000))
+        .find(free)
         .unwrap()
-        .local_addr()
-        .unwrap()
-        .port()
 }
 
 /// Milliseconds since 1970, by this machine's clock.

@@ -28,6 +28,7 @@ use crate::server::verdict::Judge;
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
+use tokio::sync::watch;
 use tokio::time::sleep;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
@@ -57,6 +58,8 @@ pub struct Collector {
     /// Taken before the board's own lock, never after.
     state: Mutex<State>,
     clock: Mutex<Steady>,
+    /// Whether what the server says about itself has been read and shown once.
+    shown: watch::Sender<bool>,
 }
 
 #[derive(Debug)]
@@ -105,6 +108,7 @@ impl Collector {
                 workforce: Workforce::default(),
             }),
             clock: Mutex::new(Steady::new(at, Instant::now())),
+            shown: watch::Sender::new(false),
         }
     }
 

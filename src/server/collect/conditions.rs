@@ -329,7 +329,7 @@ pub(super) fn actions(store: &StoreSummary, now: Millis) -> Actions {
         return refuse(condition.sentence.clone());
     }
     let Some(as_of) = store.as_of else {
-        return refuse("Nothing has been read from it yet.".into());
+        return refuse("Nothing has been read from it yet. Ask again in a few seconds.".into());
     };
     // A short silence does not make what is shown wrong; it may be over before the action is there.
     if store.reach != Reach::Live && now - as_of > SILENCE_MAX {

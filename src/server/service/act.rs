@@ -354,9 +354,9 @@ impl Service {
     fn impossible(&self, line: &QueueSummary, store: &StoreSummary, intent: &Intent) -> Option<NotActed> {
         if !store.actions.allowed {
             let why = store.actions.reason.clone();
-            return Some(NotActed::NotNow(
-                why.unwrap_or_else(|| "Nothing has been read from the store yet.".into()),
-            ));
+            return Some(NotActed::NotNow(why.unwrap_or_else(|| {
+                "Nothing has been read from the store yet. Ask again in a few seconds.".into()
+            })));
         }
         let Some(family) = line.family else {
             return Some(NotActed::NotNow(

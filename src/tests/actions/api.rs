@@ -39,6 +39,7 @@ impl Ground {
         ground.work().await;
         ground.oracle.wait("q", "failed", failed.len()).await;
         ground.rest().await;
+        ground.drover.knows("bull:q").await;
         (ground, ids)
     }
 

@@ -65,6 +65,14 @@ impl Collector {
                 pace.begin_anew();
                 last = LastRead::default();
             }
+            if !*self.shown.borrow() {
+                // Before any queue is on the board: one that is there can be acted on.
+                if self.read_info().await.is_ok() {
+                    last.info = Some(Instant::now());
+                }
+                self.publish_ticked(&pace);
+                self.shown.send_replace(true);
+            }
             let watched = self.board.is_watched();
             pace.note(self.link.take_quickest());
             if pace.is_due(Instant::now(), watched) {

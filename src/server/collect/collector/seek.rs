@@ -6,7 +6,7 @@ use crate::server::adapter::{FoundQueue, QueueId};
 use crate::server::collect::board::Update;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
-use tokio::time::sleep;
+use tokio::time::{sleep, timeout};
 
 /// The shortest time between two searches of the key space.
 const SEARCH_EVERY: Duration = Duration::from_secs(5);
@@ -14,10 +14,16 @@ const SEARCH_EVERY: Duration = Duration::from_secs(5);
 /// A search may take a twentieth of the time: one that takes a minute runs every 20 minutes.
 const SEARCH_SHARE: u32 = 20;
 
+/// The longest a first search waits for the server's own report.
+const REPORT_MAX: Duration = Duration::from_secs(2);
+
 impl Collector {
     /// Searches the key space again and again, and takes up what is new.
     pub(super) async fn seek(self: Arc<Self>) {
         let mut health = self.link.health();
+        // Whether jobs can be acted on is known once the server's own report is in.
+        let mut shown = self.shown.subscribe();
+        let _ = timeout(REPORT_MAX, shown.wait_for(|shown| *shown)).await;
         while health.wait_for(Result::is_ok).await.is_ok() {
             let began = Instant::now();
             let known = self.state().tracks.keys().cloned().collect();
@@ -37,13 +43,15 @@ impl Collector {
         }
     }
 
-    /// Says that whoever does not find a queue from now on may take it for gone.
+    /// Says that whoever does not find a queue from now on may take it for gone, and with it every queue there is:
+    /// one that its workers told us of may still be being counted.
     fn searched(&self) {
         let mut state = self.state();
         if !std::mem::replace(&mut state.summary.searched, true)
             && let Some(known) = self.board.store(&self.store)
         {
             self.board.publish(Update {
+                queues: state.tracks.values().map(|track| track.line.clone()).collect(),
                 store: Some(StoreSummary {
                     searched: true,
                     ..known
