@@ -8,13 +8,17 @@ use std::fmt;
 
 /// Jobs by state. `None` means "not known", which is never the same as zero.
 ///
-/// In JSON an object of state name → number or null, always with all seven names.
+/// In JSON an object of state name → number or null, always with the names of [`COMMON`]. A state that only some systems
+/// have is there where the system has it.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Counts([Option<u64>; 7]);
+pub struct Counts([Option<u64>; JobState::ALL.len()]);
+
+/// The states that are always told of, be it as not known: all but the last.
+const COMMON: usize = JobState::ALL.len() - 1;
 
 impl Counts {
     /// Nothing is known yet.
-    pub const UNKNOWN: Self = Self([None; 7]);
+    pub const UNKNOWN: Self = Self([None; JobState::ALL.len()]);
 
     /// The count of one state.
     #[must_use]
@@ -36,36 +40,44 @@ impl Counts {
     /// Everything but completed jobs: what somebody may still have to see to. `None` if a part is not known.
     #[must_use]
     pub fn unfinished(&self) -> Option<u64> {
-        let states = JobState::ALL.into_iter().filter(|state| *state != JobState::Completed);
-        states.map(|state| self.get(state)).sum()
+        let states = JobState::ALL[..COMMON]
+            .iter()
+            .filter(|state| **state != JobState::Completed);
+        states.map(|state| self.get(*state)).sum()
     }
 
     /// Whether every state has a number.
     #[must_use]
     pub fn is_known(&self) -> bool {
-        self.0.iter().all(Option::is_some)
+        self.0[..COMMON].iter().all(Option::is_some)
     }
 
     /// Whether every state is known to hold nothing.
     #[must_use]
     pub fn is_empty(&self) -> bool {
-        self.0.iter().all(|c| *c == Some(0))
+        self.0[..COMMON].iter().all(|c| *c == Some(0)) && self.0[COMMON].unwrap_or(0) == 0
     }
 
     /// The sum over two sets; unknown if either part is.
     #[must_use]
     pub fn plus(&self, other: &Self) -> Self {
         let mut sum = Self::UNKNOWN;
-        for i in 0..sum.0.len() {
+        for i in 0..COMMON {
             sum.0[i] = self.0[i].zip(other.0[i]).map(|(a, b)| a + b);
         }
+        sum.0[COMMON] = match (self.0[COMMON], other.0[COMMON]) {
+            (Some(a), Some(b)) => Some(a + b),
+            (one, other) => one.or(other),
+        };
         sum
     }
 
     /// All states at zero, the start of a sum.
     #[must_use]
     pub const fn zero() -> Self {
-        Self([Some(0); 7])
+        let mut counts = Self([Some(0); JobState::ALL.len()]);
+        counts.0[COMMON] = None;
+        counts
     }
 }
 
@@ -82,7 +94,7 @@ impl schemars::JsonSchema for Counts {
             "type": "object",
             "description": "Jobs by state; null where the number is not known.",
             "properties": serde_json::Map::from_iter(states),
-            "required": JobState::ALL.map(JobState::as_str),
+            "required": JobState::ALL[..COMMON].iter().map(|state| state.as_str()).collect::<Vec<_>>(),
             "additionalProperties": false,
         })
     }
@@ -90,9 +102,10 @@ impl schemars::JsonSchema for Counts {
 
 impl Serialize for Counts {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        let mut map = serializer.serialize_map(Some(JobState::ALL.len()))?;
-        for state in JobState::ALL {
-            map.serialize_entry(state.as_str(), &self.get(state))?;
+        let told = if self.0[COMMON].is_some() { COMMON + 1 } else { COMMON };
+        let mut map = serializer.serialize_map(Some(told))?;
+        for state in &JobState::ALL[..told] {
+            map.serialize_entry(state.as_str(), &self.get(*state))?;
         }
         map.end()
     }
@@ -121,6 +134,18 @@ impl<'de> Deserialize<'de> for Counts {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_state_that_a_system_does_not_have_is_not_told_and_makes_nothing_unknown() {
+        let mut pgboss = Counts::zero();
+        pgboss.set(JobState::Cancelled, Some(2));
+        assert_eq!(Counts::zero().plus(&pgboss).get(JobState::Cancelled), Some(2));
+        assert!(pgboss.is_known() && !pgboss.is_empty() && Counts::zero().is_known());
+        assert_eq!(pgboss.unfinished(), Some(0), "nobody has to see to a cancelled job");
+        let text = serde_json::to_string(&[Counts::zero(), pgboss]).unwrap();
+        assert_eq!(text.matches("cancelled").count(), 1, "{text}");
+        assert_eq!(serde_json::from_str::<Vec<Counts>>(&text).unwrap()[1], pgboss);
+    }
 
     #[test]
     fn unknown_stays_unknown_through_json_and_sums() {

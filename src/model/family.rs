@@ -27,6 +27,14 @@ pub enum Layout {
     /// BullMQ 5 or 6: nothing that lies in the store tells them apart now.
     #[serde(rename = "bullmq5_or_6")]
     BullMq5Or6,
+    /// pg-boss 7.4 to 9: one flat table of jobs and an archive, no table of queues.
+    PgBoss9,
+    /// pg-boss 10: a partition for each queue, and the archive.
+    PgBoss10,
+    /// pg-boss 11, and 12 up to 12.5, which lays out the same tables: counters for each queue, no archive.
+    PgBoss11,
+    /// pg-boss 12 from 12.6 on.
+    PgBoss12,
 }
 
 /// What a layout was decided by.
@@ -50,6 +58,8 @@ pub enum Evidence {
     Version,
     /// Clients of 5 and of 6 have opened it lately.
     BothVersions,
+    /// The number of its schema, and the columns that are there.
+    Schema,
     /// Only what all of them share.
     Nothing,
 }
@@ -67,6 +77,7 @@ impl Evidence {
             Self::PausedByFlag => "It is paused, and its waiting jobs stayed in place, as from version 6 on.",
             Self::Version => "The client that opened it last wrote this version.",
             Self::BothVersions => "Clients of versions 5 and 6 have opened it within a day: either may work on it.",
+            Self::Schema => "The schema says its number, and these are its columns.",
             Self::Nothing => "Nothing that lies in the store tells 5 from 6.",
         }
     }
@@ -111,6 +122,7 @@ impl Layout {
     pub const fn system(self) -> System {
         match self {
             Self::Bull4 => System::Bull,
+            Self::PgBoss9 | Self::PgBoss10 | Self::PgBoss11 | Self::PgBoss12 => System::PgBoss,
             _ => System::BullMq,
         }
     }
@@ -125,6 +137,10 @@ impl Layout {
             Self::BullMq5 => "BullMQ 5",
             Self::BullMq6 => "BullMQ 6",
             Self::BullMq5Or6 => "BullMQ 5 or 6",
+            Self::PgBoss9 => "pg-boss 9",
+            Self::PgBoss10 => "pg-boss 10",
+            Self::PgBoss11 => "pg-boss 11 or 12.0 to 12.5",
+            Self::PgBoss12 => "pg-boss 12",
         }
     }
 
@@ -133,6 +149,7 @@ impl Layout {
         JobState::ALL.into_iter().filter(move |state| match state {
             JobState::Prioritized => self.lacks(Feature::PrioritizedState).is_none(),
             JobState::WaitingChildren => self.lacks(Feature::Flows).is_none(),
+            JobState::Cancelled => matches!(self.system(), System::PgBoss),
             _ => true,
         })
     }

@@ -16,6 +16,8 @@ pub enum System {
     BullMq,
     /// Bull, its predecessor.
     Bull,
+    /// pg-boss on Postgres.
+    PgBoss,
 }
 
 impl System {
@@ -25,6 +27,7 @@ impl System {
         match self {
             Self::BullMq => "BullMQ",
             Self::Bull => "Bull",
+            Self::PgBoss => "pg-boss",
         }
     }
 }

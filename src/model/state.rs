@@ -26,11 +26,13 @@ pub enum JobState {
     Completed,
     /// Out of attempts. Kept until somebody or retention removes it.
     Failed,
+    /// Taken out of the line by somebody, and kept. Of the systems here only pg-boss has it.
+    Cancelled,
 }
 
 impl JobState {
     /// Every state, in the order pages show them.
-    pub const ALL: [Self; 7] = [
+    pub const ALL: [Self; 8] = [
         Self::Waiting,
         Self::Prioritized,
         Self::Active,
@@ -38,6 +40,7 @@ impl JobState {
         Self::WaitingChildren,
         Self::Completed,
         Self::Failed,
+        Self::Cancelled,
     ];
 
     /// The name used in URLs and JSON.
@@ -51,6 +54,7 @@ impl JobState {
             Self::WaitingChildren => "waiting_children",
             Self::Completed => "completed",
             Self::Failed => "failed",
+            Self::Cancelled => "cancelled",
         }
     }
 
@@ -92,7 +96,7 @@ pub struct UnknownState;
 impl fmt::Display for UnknownState {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(
-            "not a job state; one of waiting, prioritized, active, delayed, waiting_children, completed, failed",
+            "not a job state; one of waiting, prioritized, active, delayed, waiting_children, completed, failed, cancelled",
         )
     }
 }
@@ -112,6 +116,7 @@ impl FromStr for JobState {
             "waiting_children" | "waiting-children" => Ok(Self::WaitingChildren),
             "completed" => Ok(Self::Completed),
             "failed" => Ok(Self::Failed),
+            "cancelled" => Ok(Self::Cancelled),
             _ => Err(UnknownState),
         }
     }

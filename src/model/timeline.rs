@@ -166,7 +166,7 @@ fn not_started(job: &JobDetail, story: &mut Story) {
             );
         }
         JobState::Active => story.open(Doing::Waited, "waits; its worker is just taking it"),
-        JobState::Completed | JobState::Failed => {
+        JobState::Completed | JobState::Failed | JobState::Cancelled => {
             if let Some(at) = row.finished {
                 story.span(Doing::Mixed, "without a start on record", at);
                 story.moment(finished_word(row.state), at);

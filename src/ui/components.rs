@@ -30,6 +30,7 @@ pub const fn state_class(state: JobState) -> &'static str {
         JobState::WaitingChildren => "state parents",
         JobState::Completed => "state completed",
         JobState::Failed => "state failed",
+        JobState::Cancelled => "state cancelled",
     }
 }
 
@@ -43,6 +44,7 @@ pub const fn state_mark(state: JobState) -> &'static str {
         JobState::WaitingChildren => "◇",
         JobState::Completed => "✓",
         JobState::Failed => "✕",
+        JobState::Cancelled => "⊘",
     }
 }
 

@@ -87,8 +87,11 @@ fn Summary(looks: Looks) -> impl IntoView {
             };
             let chosen = move || look.with(|look| look.states.contains(&state)).to_string();
             let href = looks.to(move |look| look.with_state(state));
+            // A state that none of the systems on the board has.
+            let absent =
+                move || state == JobState::Cancelled && lines.tally.with(|tally| tally.counts.get(state).is_none());
             view! {
-                <li>
+                <li class:none=absent>
                     <a data-look="" href=href aria-current=chosen><b>{sum}</b>" "{state.short()}</a>
                 </li>
             }

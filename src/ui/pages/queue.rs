@@ -199,10 +199,10 @@ fn Tabs(queue: RwSignal<QueueSummary>, jobs: Jobs) -> impl IntoView {
             // A state that the library's generation does not have, unless something is in it all the same.
             let absent = move || {
                 queue.with(|q| {
-                    let has = q
-                        .family
-                        .is_none_or(|family| family.layout.states().any(|has| has == state));
-                    !has && q.counts.get(state) == Some(0)
+                    let has = q.family.map_or(state != JobState::Cancelled, |family| {
+                        family.layout.states().any(|has| has == state)
+                    });
+                    !has && q.counts.get(state).unwrap_or(0) == 0
                 })
             };
             let current = if state == jobs.state { "page" } else { "false" };

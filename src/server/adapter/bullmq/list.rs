@@ -110,6 +110,8 @@ pub(super) const fn zset(state: JobState) -> &'static str {
         JobState::Failed => "failed",
         JobState::Waiting => "wait",
         JobState::Active => "active",
+        // The library has no such state, and no such key.
+        JobState::Cancelled => "cancelled",
     }
 }
 

@@ -207,6 +207,7 @@ fn choices(job: &JobDetail) -> Vec<Choice> {
             cancel,
         ]),
         JobState::Waiting | JobState::Prioritized => all.extend([("priority", "Priority…", First, false), cancel]),
+        JobState::Cancelled => {}
         JobState::WaitingChildren => {
             all.push(("remove_children", "Remove children that have not begun…", First, true));
         }

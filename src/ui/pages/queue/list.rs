@@ -195,6 +195,7 @@ fn empty_text(state: JobState, page: &JobPageRows) -> String {
         JobState::Delayed => "No job is delayed: none is scheduled or backing off.".into(),
         JobState::Prioritized => "No job waits with a priority.".into(),
         JobState::WaitingChildren => "No parent waits for its children.".into(),
+        JobState::Cancelled => "No cancelled job is kept.".into(),
     }
 }
 
@@ -209,6 +210,7 @@ const fn when_title(state: JobState) -> &'static str {
         JobState::Active => "Started",
         JobState::Delayed => "Due",
         JobState::Completed | JobState::Failed => "Finished",
+        JobState::Cancelled => "Cancelled",
         _ => "Created",
     }
 }
@@ -249,7 +251,7 @@ fn Row(jobs: Jobs, line: Line, store: RwSignal<StoreSummary>) -> impl IntoView {
             JobState::Active if row.state == JobState::Active => row
                 .started
                 .map_or_else(String::new, |at| format::span(live.now.get().saturating_sub(at))),
-            JobState::Active | JobState::Completed | JobState::Failed => row
+            JobState::Active | JobState::Completed | JobState::Failed | JobState::Cancelled => row
                 .started
                 .zip(row.finished)
                 .map_or_else(String::new, |(from, to)| format::duration(to.saturating_sub(from))),
@@ -258,7 +260,7 @@ fn Row(jobs: Jobs, line: Line, store: RwSignal<StoreSummary>) -> impl IntoView {
     let when = move || match list {
         JobState::Delayed => view! { <Due at=Signal::derive(move || row.with(|r| r.due))/> }.into_any(),
         JobState::Active => view! { <Ago at=Signal::derive(move || row.with(|r| r.started))/> }.into_any(),
-        JobState::Completed | JobState::Failed => {
+        JobState::Completed | JobState::Failed | JobState::Cancelled => {
             view! { <Ago at=Signal::derive(move || row.with(|r| r.finished))/> }.into_any()
         }
         _ => view! { <Ago at=Signal::derive(move || row.with(|r| r.created))/> }.into_any(),

@@ -154,7 +154,7 @@ pub(super) const fn letter(layout: Layout) -> char {
         Layout::BullMq4 => '4',
         Layout::BullMq5 => '5',
         Layout::BullMq6 => '6',
-        Layout::BullMq5Or6 => 'u',
+        _ => 'u',
     }
 }
 
