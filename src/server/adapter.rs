@@ -9,6 +9,7 @@
 //! |---|---|
 //! | [`redis`] | the connection every Redis-based adapter shares: supervised, with deadlines |
 //! | [`bullmq`] | Bull 4 and BullMQ 3 to 6 |
+//! | [`postgres`] | the connection every Postgres-based adapter shares |
 
 use crate::model::Millis;
 use crate::model::action::{Effect, JobAction, QueueAction, ScheduleAction, Seen, Sweep, Swept};
@@ -34,6 +35,7 @@ use tokio::sync::{OwnedSemaphorePermit, mpsc};
 
 pub mod bullmq;
 pub mod flow;
+pub mod postgres;
 pub mod redis;
 
 /// A queue's id within its store. Cheap to clone: it travels with every event.

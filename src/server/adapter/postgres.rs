@@ -1,0 +1,9 @@
+//! The connection that every Postgres-based adapter shares, and what a Postgres says of itself.
+//!
+//! | module | what it does |
+//! |---|---|
+//! | [`database`] | two small pools, supervised: reads that cannot write, and actions |
+//! | [`classify`] | an error as a person can use it |
+
+pub mod classify;
+pub mod database;
