@@ -27,6 +27,7 @@ mod job;
 mod layers;
 mod operations;
 mod operations_api;
+mod postgres;
 mod reading;
 mod schedules;
 mod stores;

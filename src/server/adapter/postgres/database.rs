@@ -9,6 +9,7 @@ use super::classify::classify;
 use crate::model::store::Reach;
 use arc_swap::ArcSwap;
 use sqlx::postgres::{PgConnectOptions, PgPool, PgPoolOptions};
+use sqlx::{ConnectOptions as _, Connection as _};
 use std::fmt;
 use std::str::FromStr as _;
 use std::sync::Arc;
@@ -249,6 +250,19 @@ impl Database {
             }
             // Late is late, but it does answer.
             Ok(Ok(_)) => Ok(()),
+            // A pool only says that it has nothing to give; a connection of its own tells why.
+            Ok(Err(sqlx::Error::PoolTimedOut)) | Err(_) => self.knock().await,
+            Ok(Err(error)) => Err(classify(&error, &self.address)),
+        }
+    }
+
+    async fn knock(&self) -> Health {
+        match timeout(SIGN_LIMIT, self.options.connect()).await {
+            // It lets us in: all our connections are busy with reads that take their time.
+            Ok(Ok(connection)) => {
+                drop(connection.close().await);
+                Ok(())
+            }
             Ok(Err(error)) => Err(classify(&error, &self.address)),
             Err(_) => Err(self.frozen()),
         }
