@@ -70,6 +70,7 @@ pub struct Store {
     pub url: Option<String>,
     pub url_file: Option<String>,
     pub prefixes: Option<Vec<String>>,
+    pub schemas: Option<Vec<String>>,
     pub queues: Option<Vec<String>>,
     pub environment: Option<String>,
 }
