@@ -164,6 +164,7 @@ fn session(row: &PgRow) -> Result<Session, sqlx::Error> {
     })
 }
 
+/// Of other roles' sessions the kind is hidden too; whoever has a user there is a client, or as good as one.
 const OLDEST_SQL: &str = "
 SELECT (extract(epoch FROM clock_timestamp() - min(xact_start)) * 1000)::int8 AS open_ms,
        coalesce((array_agg(application_name ORDER BY xact_start) FILTER (WHERE xact_start IS NOT NULL))[1], '')
@@ -171,9 +172,9 @@ SELECT (extract(epoch FROM clock_timestamp() - min(xact_start)) * 1000)::int8 AS
        count(*) FILTER (WHERE state LIKE 'idle in transaction%'
                           AND xact_start < clock_timestamp() - $1 * interval '1 millisecond') AS idle,
        count(*) FILTER (WHERE wait_event_type = 'Lock') AS waiting,
-       count(*) FILTER (WHERE state IS NULL) AS hidden
+       count(*) FILTER (WHERE backend_type IS NULL) AS hidden
   FROM pg_stat_activity
- WHERE backend_type = 'client backend' AND datname = current_database() AND pid <> pg_backend_pid()";
+ WHERE (backend_type = 'client backend' OR (backend_type IS NULL AND usesysid IS NOT NULL)) AND datname = current_database() AND pid <> pg_backend_pid()";
 
 fn oldest(row: &PgRow) -> Result<Oldest, sqlx::Error> {
     let count = |name: &str| -> Result<u64, sqlx::Error> { Ok(row.try_get::<i64, _>(name)?.unsigned_abs()) };

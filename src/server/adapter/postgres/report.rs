@@ -45,7 +45,7 @@ SELECT current_setting('server_version') AS version,
        (extract(epoch FROM pg_postmaster_start_time()) * 1000)::int8 AS started,
        pg_is_in_recovery() AS standby,
        pg_database_size(current_database())::int8 AS size,
-       (SELECT count(*) FROM pg_stat_activity WHERE backend_type = 'client backend') AS connections,
+       (SELECT sum(numbackends)::int8 FROM pg_stat_database) AS connections,
        current_setting('max_connections')::int8 - current_setting('superuser_reserved_connections')::int8
          AS connections_max,
        d.xact_commit + d.xact_rollback AS transactions,
