@@ -11,6 +11,7 @@ use std::fmt;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 
+mod archive;
 pub mod file;
 pub mod print;
 
@@ -37,6 +38,8 @@ pub struct Config {
     pub environment: Option<String>,
     /// The record of everything that was asked for.
     pub audit_file: PathBuf,
+    /// Where finished jobs are archived, if anywhere.
+    pub archive: Option<super::archive::Settings>,
     /// The stores, at least one.
     pub stores: Vec<Store>,
     /// Which log lines are written, as `tracing` filter directives.
@@ -278,9 +281,8 @@ fn check(raw: file::Raw, path: Option<PathBuf>, env: Env<'_>, problems: Vec<Stri
              and let the proxy sign people in."
         ));
     }
-    if (env)("DROVER_POSTGRES_URL").is_some_and(|url| !url.is_empty()) {
-        warnings.push("DROVER_POSTGRES_URL is set, and this version does not read Postgres: it is ignored.".into());
-    }
+    let postgres = r.secret("DROVER_POSTGRES_URL", "DROVER_POSTGRES_URL_FILE");
+    let archive = archive::read(&mut r, raw.archive, postgres, &mut warnings);
     let stores = stores(&mut r, raw.store.unwrap_or_default(), &mut warnings);
     if r.problems.is_empty() {
         Ok(Config {
@@ -291,6 +293,7 @@ fn check(raw: file::Raw, path: Option<PathBuf>, env: Env<'_>, problems: Vec<Stri
             read_only,
             environment,
             audit_file,
+            archive,
             stores,
             log,
             log_format,
