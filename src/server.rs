@@ -5,6 +5,7 @@
 //! streams. [`boot`] is the only place that knows every part by its concrete type.
 
 pub mod adapter;
+pub mod archive;
 pub mod args;
 pub mod audit;
 pub mod boot;

@@ -91,6 +91,8 @@ pub enum JobAction {
     },
     /// Removes its children that have not begun.
     RemoveChildren,
+    /// Puts a completed or failed job into the archive, every byte of it, and removes it once it is durable there.
+    Archive,
 }
 
 /// An action on a job and those below it. The word is the last segment of its path in the API.

@@ -141,6 +141,7 @@ pub fn all(layout: Layout) -> BTreeMap<String, Option<String>> {
         ("remove_deduplication", JobAction::RemoveDeduplication),
         ("clear_logs", JobAction::ClearLogs { keep: 0 }),
         ("remove_children", JobAction::RemoveChildren),
+        ("archive", JobAction::Archive),
     ];
     let queues = [
         ("pause", QueueAction::Pause),

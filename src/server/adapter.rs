@@ -29,6 +29,7 @@ use crate::model::worker::Worker;
 use async_trait::async_trait;
 use bytes::Bytes;
 use flow::{FailedBelow, InFlow};
+use raw::{RawJob, Whole};
 use std::collections::HashSet;
 use std::fmt;
 use std::sync::Arc;
@@ -38,6 +39,7 @@ pub mod bullmq;
 pub mod flow;
 pub mod pgboss;
 pub mod postgres;
+pub mod raw;
 pub mod redis;
 
 /// A queue's id within its store. Cheap to clone: it travels with every event.
@@ -409,6 +411,17 @@ pub trait Adapter: Send + Sync + fmt::Debug {
     /// [`Effect::Unconfirmed`] where that does not tell; an error means that nothing was sent.
     async fn act(&self, _: &QueueId, _jobs: &[(String, Seen)], _: &JobAction) -> Result<Vec<Effect>, Trouble> {
         Err(Trouble::new(Reach::Live, "jobs of this kind cannot be changed"))
+    }
+
+    /// Reads finished jobs whole, their sizes first: as many from the first on as [`raw::BATCH_BYTES`] take, and at least one.
+    async fn whole(&self, _: &QueueId, _jobs: &[(String, Seen)]) -> Result<Vec<Whole>, Trouble> {
+        Err(Trouble::new(Reach::Live, "jobs of this kind cannot be archived"))
+    }
+
+    /// Removes those of these jobs that are, byte for byte, what was read of them; the others stay as they are. As
+    /// [`Adapter::act`] otherwise.
+    async fn remove_exactly(&self, _: &QueueId, _jobs: &[RawJob]) -> Result<Vec<Effect>, Trouble> {
+        Err(Trouble::new(Reach::Live, "jobs of this kind cannot be archived"))
     }
 
     /// The failed jobs below a job, over all the queues in `known`, up to `most` of them. `None` if there is no such

@@ -26,6 +26,8 @@ pub enum Command {
         #[command(subcommand)]
         command: ConfigCommand,
     },
+    /// Make Drover's own tables in Postgres, or bring them up to date.
+    Migrate,
     /// Ask the running server whether it is ready; exit code 0 if it is.
     Healthcheck,
 }

@@ -5,6 +5,8 @@ use super::adapter::bullmq::{self, BullMq};
 use super::adapter::pgboss::{self, PgBoss};
 use super::adapter::postgres::database::Database;
 use super::adapter::redis::link::Link;
+use super::archive::Archive;
+use super::archive::flow::UNCONFIGURED;
 use super::args::{Args, Command, ConfigCommand};
 use super::collect::board::Board;
 use super::collect::collector::Collector;
@@ -38,6 +40,7 @@ pub fn run(args: &Args) -> ExitCode {
     };
     match args.command.unwrap_or(Command::Serve) {
         Command::Serve => serve_until_told(config),
+        Command::Migrate => migrate(&config),
         Command::Healthcheck => healthcheck(config.listen),
         Command::Config { command } => {
             for warning in &config.warnings {
@@ -50,6 +53,27 @@ pub fn run(args: &Args) -> ExitCode {
             ExitCode::SUCCESS
         }
     }
+}
+
+/// Makes the tables of the archive with the configured role.
+fn migrate(config: &Config) -> ExitCode {
+    let archive = config.archive.clone().ok_or_else(|| UNCONFIGURED.to_owned());
+    let done = archive.and_then(|settings| {
+        let archive = Archive::new(settings)?;
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
+        let runtime = runtime.map_err(|error| format!("the runtime cannot start: {error}"))?;
+        let steps = runtime.block_on(archive.migrate())?;
+        Ok((archive.address().to_owned(), steps))
+    });
+    match done {
+        Ok((address, 0)) => println!("the schema drover at {address} is up to date"),
+        Ok((address, steps)) => println!("the schema drover at {address} is up to date now: {steps} step(s)"),
+        Err(why) => {
+            eprintln!("drover: {why}");
+            return ExitCode::FAILURE;
+        }
+    }
+    ExitCode::SUCCESS
 }
 
 fn serve_until_told(mut config: Config) -> ExitCode {
@@ -166,7 +190,20 @@ fn start(config: Config, tasks: &TaskTracker, stop: &CancellationToken) -> App {
         collector.start(tasks, stop);
         collectors.push((store.id.clone(), collector));
     }
-    App::new(config, board, collectors, stop.clone(), tasks)
+    let archive = config
+        .archive
+        .clone()
+        .and_then(|settings| match Archive::new(settings) {
+            Ok(archive) => Some(Arc::new(archive)),
+            Err(why) => {
+                tracing::error!("the archive cannot be used: {why}");
+                None
+            }
+        });
+    if let Some(archive) = &archive {
+        archive.start(tasks, stop);
+    }
+    App::new(config, board, collectors, archive, stop.clone(), tasks)
 }
 
 /// The connection to a store and what reads its queues. The URL was checked with the configuration.

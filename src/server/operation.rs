@@ -8,12 +8,13 @@
 use crate::model::action::Effect;
 use crate::model::audit::Became;
 use crate::model::operation::{Bounds, Operation};
+use crate::server::archive::Archive;
 use crate::server::audit::Audit;
 use crate::server::audit::record::{Key, Record};
 use crate::server::collect::board::{Board, Update};
 use crate::server::collect::collector::Collector;
 use journal::Folder;
-use run::Run;
+use run::{Means, Run};
 use select::Selection;
 use std::collections::HashMap;
 use std::path::Path;
@@ -87,6 +88,7 @@ impl Control {
 #[derive(Debug)]
 pub struct Operations {
     stores: HashMap<String, Arc<Collector>>,
+    archive: Option<Arc<Archive>>,
     /// Who has the turn in each store.
     turns: HashMap<String, Arc<tokio::sync::Mutex<()>>>,
     folder: Folder,
@@ -112,6 +114,7 @@ impl Operations {
     pub fn open(
         folder: &Path,
         stores: impl Iterator<Item = (String, Arc<Collector>)>,
+        archive: Option<Arc<Archive>>,
         audit: Arc<Audit>,
         board: Arc<Board>,
         tasks: &TaskTracker,
@@ -122,6 +125,7 @@ impl Operations {
         let all = Arc::new(Self {
             turns: stores.keys().map(|id| (id.clone(), Arc::default())).collect(),
             stores,
+            archive,
             audit,
             board,
             previews: Mutex::default(),
@@ -255,7 +259,12 @@ impl Operations {
             let turn = async {
                 tokio::select! {
                     held = mine => {
-                        run.work(&all.stores).await;
+                        let means = Means {
+                            stores: &all.stores,
+                            archive: all.archive.as_ref(),
+                            board: &all.board,
+                        };
+                        run.work(&means).await;
                         drop(held);
                     }
                     () = run.ended_before_its_turn() => {}

@@ -11,6 +11,7 @@
 //! - [`stores`]: one store in full; [`weights`]: the memory its queues take
 
 use super::adapter::{FlowQuery, JobQuery, LogQuery, ReadError, Trouble};
+use super::archive::Archive;
 use super::collect::board::{Board, Position};
 use super::collect::collector::Collector;
 use super::operation::Operations;
@@ -177,6 +178,7 @@ pub struct Service {
     desk: act::Desk,
     /// Or why there can be none.
     operations: Result<Arc<Operations>, String>,
+    archive: Option<Arc<Archive>>,
 }
 
 impl Service {
@@ -187,6 +189,7 @@ impl Service {
         collectors: Vec<(String, Arc<Collector>)>,
         desk: act::Desk,
         operations: Result<Arc<Operations>, String>,
+        archive: Option<Arc<Archive>>,
     ) -> Self {
         Self {
             board,
@@ -201,6 +204,7 @@ impl Service {
             stores: stores::Stores::default(),
             desk,
             operations,
+            archive,
         }
     }
 

@@ -1,5 +1,6 @@
 //! What every request can reach.
 
+use super::archive::Archive;
 use super::collect::board::Board;
 use super::collect::collector::Collector;
 use super::config::Config;
@@ -38,6 +39,7 @@ impl App {
         config: Config,
         board: Arc<Board>,
         collectors: Vec<(String, Arc<Collector>)>,
+        archive: Option<Arc<Archive>>,
         stop: CancellationToken,
         tasks: &TaskTracker,
     ) -> Self {
@@ -46,6 +48,7 @@ impl App {
         let operations = Operations::open(
             &folder,
             collectors.iter().cloned(),
+            archive.clone(),
             desk.audit().clone(),
             board.clone(),
             tasks,
@@ -56,7 +59,7 @@ impl App {
             tracing::error!("{why}");
             why
         });
-        let service = Service::new(board.clone(), collectors.clone(), desk, operations);
+        let service = Service::new(board.clone(), collectors.clone(), desk, operations, archive);
         Self(Arc::new(Parts {
             config,
             board,

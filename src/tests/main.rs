@@ -12,6 +12,7 @@ mod act_pages;
 mod actions;
 
 mod act_flow;
+mod archive;
 mod bad_data;
 mod bad_days;
 mod bad_records;

@@ -146,6 +146,8 @@ pub enum Wanted {
     Promote,
     /// Removes jobs; perhaps with their children.
     Remove(bool),
+    /// Puts finished jobs into the archive.
+    Archive,
 }
 
 impl Default for Wanted {
@@ -162,6 +164,7 @@ impl Wanted {
             "retry" => Some(Self::Retry(more)),
             "promote" => Some(Self::Promote),
             "remove" => Some(Self::Remove(more)),
+            "archive" => Some(Self::Archive),
             _ => None,
         }
     }
@@ -173,6 +176,7 @@ impl Wanted {
             Self::Retry(_) => "retry",
             Self::Promote => "promote",
             Self::Remove(_) => "remove",
+            Self::Archive => "archive",
         }
     }
 
@@ -192,6 +196,7 @@ impl Wanted {
             } => Some(Self::Retry(*reset_attempts)),
             JobAction::Promote => Some(Self::Promote),
             JobAction::Remove { children } => Some(Self::Remove(*children)),
+            JobAction::Archive => Some(Self::Archive),
             _ => None,
         }
     }
@@ -216,6 +221,7 @@ impl From<Wanted> for JobAction {
             },
             Wanted::Promote => Self::Promote,
             Wanted::Remove(children) => Self::Remove { children },
+            Wanted::Archive => Self::Archive,
         }
     }
 }
@@ -237,6 +243,7 @@ pub const fn words(action: &JobAction) -> (&'static str, &'static str) {
         JobAction::RemoveDeduplication => ("Remove the deduplication of", "Removing the deduplication of"),
         JobAction::ClearLogs { .. } => ("Clear the logs of", "Clearing the logs of"),
         JobAction::RemoveChildren => ("Remove the children of", "Removing the children of"),
+        JobAction::Archive => ("Archive", "Archiving"),
     }
 }
 
@@ -333,6 +340,7 @@ mod tests {
             Wanted::Promote,
             Wanted::Remove(false),
             Wanted::Remove(true),
+            Wanted::Archive,
         ] {
             assert_eq!(Wanted::of(&wanted.into()), Some(wanted));
             assert_eq!(Wanted::read(wanted.word(), wanted.is_more()), Some(wanted));

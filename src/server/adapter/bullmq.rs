@@ -62,9 +62,11 @@ pub mod schedules;
 pub mod search;
 pub mod values;
 pub mod weigh;
+pub mod whole;
 pub mod workers;
 
 use super::flow::{FailedBelow, InFlow};
+use super::raw::{RawJob, Whole};
 use super::redis::link::Link;
 use super::{
     Adapter, Bounds, Change, Connections, FieldBytes, FieldError, FlowQuery, FoundQueue, JobQuery, Kept, LogQuery,
@@ -232,6 +234,14 @@ impl Adapter for BullMq {
 
     async fn act(&self, queue: &QueueId, jobs: &[(String, Seen)], action: &JobAction) -> Result<Vec<Effect>, Trouble> {
         self.act_on_jobs(queue, jobs, action).await
+    }
+
+    async fn whole(&self, queue: &QueueId, jobs: &[(String, Seen)]) -> Result<Vec<Whole>, Trouble> {
+        whole::read(&self.link, queue, jobs).await
+    }
+
+    async fn remove_exactly(&self, queue: &QueueId, jobs: &[RawJob]) -> Result<Vec<Effect>, Trouble> {
+        self.remove_as_read(queue, jobs).await
     }
 
     async fn failed_below(

@@ -13,6 +13,7 @@ pub struct Raw {
     pub server: Option<Server>,
     pub auth: Option<Auth>,
     pub audit: Option<Audit>,
+    pub archive: Option<Archive>,
     pub store: Option<Vec<Store>>,
     /// Names of the built assets, shared with the build; last in the file, where its readers look.
     pub package: Option<toml::Table>,
@@ -56,6 +57,19 @@ pub struct Auth {
 )]
 pub struct Audit {
     pub file: Option<String>,
+}
+
+/// `[archive]`
+#[derive(Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields)]
+#[expect(
+    missing_docs,
+    reason = "each field is a key of the file; `Config` says what they mean"
+)]
+pub struct Archive {
+    pub enabled: Option<bool>,
+    pub migrate: Option<bool>,
+    pub allow_unsafe: Option<bool>,
 }
 
 /// `[[store]]`

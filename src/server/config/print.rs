@@ -37,6 +37,12 @@ pub fn print(config: &Config) -> String {
     let _ = writeln!(out, "\n[auth]\nmode = \"none\"");
     let _ = writeln!(out, "\n[audit]");
     let _ = writeln!(out, "file = {}", text(&config.audit_file.to_string_lossy()));
+    let _ = writeln!(out, "\n[archive]");
+    let _ = writeln!(out, "enabled = {}", config.archive.is_some());
+    if let Some(archive) = &config.archive {
+        let _ = writeln!(out, "migrate = {}", archive.migrate);
+        let _ = writeln!(out, "allow_unsafe = {}", archive.allow_unsafe);
+    }
     for store in &config.stores {
         let _ = writeln!(out, "\n[[store]]");
         let _ = writeln!(out, "id = {}", text(&store.id));

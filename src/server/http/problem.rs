@@ -36,7 +36,7 @@ pub const fn again(refusal: &Refusal) -> Option<&'static str> {
         Refusal::NotSearched(..) => Some("2"),
         Refusal::Busy => Some("3"),
         Refusal::NotActed(NotActed::KeyRunning) => Some("1"),
-        Refusal::NotActed(NotActed::NotNow(_) | NotActed::NoAudit(_)) => Some("5"),
+        Refusal::NotActed(NotActed::NotNow(_) | NotActed::NoAudit(_) | NotActed::NoArchive(_)) => Some("5"),
         _ => None,
     }
 }

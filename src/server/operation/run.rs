@@ -9,6 +9,8 @@ use crate::model::Millis;
 use crate::model::action::{Effect, JobAction, Seen};
 use crate::model::operation::{OperationState, Totals};
 use crate::model::queue::QueueRef;
+use crate::server::archive::Archive;
+use crate::server::collect::board::Board;
 use crate::server::collect::collector::Collector;
 use progress::{Progress, add, letter};
 use serde::{Deserialize, Serialize};
@@ -21,6 +23,7 @@ use tokio::sync::watch;
 use tokio::time::{sleep, timeout};
 
 mod progress;
+mod stream;
 
 /// Jobs that are marked as possibly under way at a time: one write that waits for the disk for each.
 const AHEAD: usize = 4_096;
@@ -50,6 +53,17 @@ pub struct Standing {
     /// When it ended.
     #[serde(default)]
     pub ended: Option<Millis>,
+}
+
+/// What an operation works with.
+#[derive(Clone, Copy, Debug)]
+pub struct Means<'a> {
+    /// The stores by their ids.
+    pub stores: &'a HashMap<String, Arc<Collector>>,
+    /// Where jobs are archived.
+    pub archive: Option<&'a Arc<Archive>>,
+    /// What is known of the queues.
+    pub board: &'a Board,
 }
 
 /// What is wanted of it.
@@ -237,13 +251,16 @@ impl Run {
     }
 
     /// Works until it is through, cancelled or stopped.
-    pub async fn work(&self, stores: &HashMap<String, Arc<Collector>>) {
+    pub async fn work(&self, means: &Means<'_>) {
         if self.is_open() {
-            let (state, note) = self.batches(stores).await;
+            let (state, note) = match self.meta.action {
+                JobAction::Archive => self.archive_batches(means).await,
+                _ => self.batches(means.stores).await,
+            };
             self.end(state, note).await;
         }
         for queue in &self.meta.queues {
-            if let Some(store) = stores.get(&queue.store) {
+            if let Some(store) = means.stores.get(&queue.store) {
                 store.doubt(&queue.queue);
             }
         }

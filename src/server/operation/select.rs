@@ -76,7 +76,7 @@ pub enum SelectError {
 #[must_use]
 pub const fn states(action: &JobAction) -> &'static [JobState] {
     match action {
-        JobAction::Retry { .. } => &[JobState::Failed, JobState::Completed],
+        JobAction::Retry { .. } | JobAction::Archive => &[JobState::Failed, JobState::Completed],
         JobAction::Promote | JobAction::Delay { .. } => &[JobState::Delayed],
         JobAction::Remove { .. } => &[
             JobState::Waiting,
@@ -98,6 +98,7 @@ pub const fn verb(action: &JobAction) -> &'static str {
         JobAction::Promote => "Run now",
         JobAction::Delay { .. } => "Delay",
         JobAction::Remove { .. } => "Remove",
+        JobAction::Archive => "Archive",
         _ => "Change",
     }
 }
@@ -173,6 +174,7 @@ impl Selection {
             JobAction::Remove { .. } => "remove_many",
             JobAction::Promote => "promote_many",
             JobAction::Delay { .. } => "delay_many",
+            JobAction::Archive => "archive_many",
             _ => "change_many",
         }
     }

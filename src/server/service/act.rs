@@ -8,7 +8,7 @@
 //! An action that has begun goes on to its end although whoever asked has gone away.
 
 use super::{Answer, Refusal, Service};
-use crate::model::action::{Effect, OBLITERATE_MAX, QueueAction, Seen};
+use crate::model::action::{Effect, JobAction, OBLITERATE_MAX, QueueAction, Seen};
 use crate::model::answer::DryRunAnswer;
 use crate::model::audit::{AuditEntry, AuditPage, Became};
 use crate::model::event::Topic;
@@ -17,6 +17,8 @@ use crate::model::queue::{QueueRef, QueueSummary};
 use crate::model::state::JobState;
 use crate::model::store::StoreSummary;
 use crate::server::adapter::Adapter;
+use crate::server::archive::flow::UNCONFIGURED;
+use crate::server::archive::{self, Archive};
 use crate::server::audit::record::{self, Key, Record};
 use crate::server::audit::{Audit, AuditFilter, Claim};
 use crate::server::config::Config;
@@ -246,6 +248,7 @@ impl Service {
         let record = Arc::new(record);
         let (sent, audit) = (record.clone(), self.desk.audit.clone());
         let adapter = self.collector(&queue.store)?.adapter().clone();
+        let (archive, place) = (self.archive.clone(), archive::Place::of(&self.board, queue));
         // From here on whoever asked may go away. The key is the record's now.
         let claimed_key = claimed.key.take();
         let task = self.desk.tasks.spawn(async move {
@@ -257,7 +260,7 @@ impl Service {
             }
             let acting = match flow {
                 Some(flow) => tokio::spawn(async move { flow.carry_out(Some(adapter), ask.seen.as_ref()).await }),
-                None => tokio::spawn(send(adapter, sent.queue.clone(), ask.intent, ask.seen)),
+                None => tokio::spawn(send(adapter, archive, place, ask.intent, ask.seen)),
             };
             let became = match acting.await {
                 Ok(became) => became,
@@ -368,6 +371,14 @@ impl Service {
         if let Some(why) = intent.refused_by(adapter.as_ref(), family) {
             return Some(NotActed::Impossible(why.to_owned()));
         }
+        if let Intent::Job {
+            action: JobAction::Archive,
+            ..
+        } = intent
+            && let Some(why) = self.no_archive()
+        {
+            return Some(why);
+        }
         let jobs = JobState::ALL.iter().filter_map(|state| line.counts.get(*state)).sum();
         match intent {
             Intent::Queue(QueueAction::Obliterate { .. }) if jobs > OBLITERATE_MAX => {
@@ -377,6 +388,14 @@ impl Service {
                 )))
             }
             _ => None,
+        }
+    }
+
+    /// Why nothing can be archived now.
+    pub(super) fn no_archive(&self) -> Option<NotActed> {
+        match &self.archive {
+            None => Some(NotActed::Impossible(UNCONFIGURED.into())),
+            Some(archive) => archive.ready().err().map(|trouble| NotActed::NoArchive(trouble.cause)),
         }
     }
 
@@ -414,11 +433,18 @@ impl Service {
     }
 }
 
-async fn send(adapter: Arc<dyn Adapter>, queue: QueueRef, intent: Intent, seen: Option<Seen>) -> Became {
-    let queue = queue.queue.as_str().into();
+async fn send(
+    adapter: Arc<dyn Adapter>,
+    archive: Option<Arc<Archive>>,
+    place: archive::Place,
+    intent: Intent,
+    seen: Option<Seen>,
+) -> Became {
+    let queue = place.queue.as_str().into();
     let effect = match intent {
         Intent::Job { id, action } => {
-            let effects = adapter.act(&queue, &[(id, seen.unwrap_or_default())], &action).await;
+            let jobs = [(id, seen.unwrap_or_default())];
+            let effects = archive::flow::act(archive.as_deref(), adapter.as_ref(), &place, &jobs, &action).await;
             // Always one for one job.
             effects.map(|effects| effects.into_iter().next().unwrap_or_else(unanswered))
         }

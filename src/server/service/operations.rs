@@ -64,6 +64,11 @@ impl Service {
     pub async fn preview(&self, who: &Who, asked: Asked) -> Answer<Preview> {
         let engine = self.engine()?;
         check(&asked.action)?;
+        if asked.action == JobAction::Archive
+            && let Some(why) = self.no_archive()
+        {
+            return Err(why.into());
+        }
         let selection = if asked.jobs.is_empty() {
             let (board, _) = self.board.overview();
             let read = select::filtered(asked.action, asked.filter, &board.queues, engine.stores(), now());
@@ -343,7 +348,8 @@ fn check(action: &JobAction) -> Result<(), NotActed> {
         Ok(())
     } else {
         Err(NotActed::Wrong(
-            "Many jobs at once can be retried, removed, promoted or delayed; anything else is for one job.".into(),
+            "Many jobs at once can be retried, removed, archived, promoted or delayed; anything else is for one job."
+                .into(),
         ))
     }
 }

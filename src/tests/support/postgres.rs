@@ -110,6 +110,17 @@ impl Postgres {
         self.answers().await;
     }
 
+    /// Starts it again as a standby of nobody: it answers and takes no writes.
+    pub(crate) async fn becomes_standby(&mut self) {
+        std::fs::write(data(self.dir.path()).join("standby.signal"), "").unwrap();
+        self.restart(&["fsync=off"]).await;
+    }
+
+    /// Lets a standby take writes again.
+    pub(crate) async fn becomes_primary(&self) {
+        self.run("SELECT pg_promote()").await;
+    }
+
     async fn answers(&self) {
         let options: PgConnectOptions = self.url().parse().unwrap();
         eventually("postgres to answer", LATER, || async {

@@ -13,6 +13,8 @@ pub(crate) struct Process {
     url: String,
     pub(crate) began: Instant,
     log: tempfile::NamedTempFile,
+    /// More of its environment.
+    env: Vec<(&'static str, String)>,
     /// Where it keeps the record of actions.
     pub(crate) state: tempfile::TempDir,
 }
@@ -30,15 +32,31 @@ impl Process {
 
     /// The same, with the state that another one left behind.
     pub(crate) async fn again(port: u16, url: &str, files: Option<u32>, state: tempfile::TempDir) -> Self {
+        Self::start(port, url, files, state, vec![]).await
+    }
+
+    /// Starts the board over one Redis, with more in its environment.
+    pub(crate) async fn with(url: &str, env: Vec<(&'static str, String)>) -> Self {
+        Self::start(free_port(), url, None, tempfile::tempdir().unwrap(), env).await
+    }
+
+    async fn start(
+        port: u16,
+        url: &str,
+        files: Option<u32>,
+        state: tempfile::TempDir,
+        env: Vec<(&'static str, String)>,
+    ) -> Self {
         let began = Instant::now();
         let log = tempfile::NamedTempFile::new().unwrap();
-        let child = spawn(port, url, files, state.path(), &log);
+        let child = spawn(port, url, files, state.path(), &log, &env);
         let process = Self {
             child,
             port,
             url: url.to_owned(),
             began,
             log,
+            env,
             state,
         };
         process.serves().await;
@@ -57,7 +75,7 @@ impl Process {
     pub(crate) async fn kill_and_restart(&mut self) {
         self.child.kill().unwrap();
         self.child.wait().unwrap();
-        self.child = spawn(self.port, &self.url, None, self.state.path(), &self.log);
+        self.child = spawn(self.port, &self.url, None, self.state.path(), &self.log, &self.env);
         self.serves().await;
     }
 
@@ -108,7 +126,14 @@ impl Drop for Process {
     }
 }
 
-fn spawn(port: u16, url: &str, files: Option<u32>, state: &std::path::Path, log: &tempfile::NamedTempFile) -> Child {
+fn spawn(
+    port: u16,
+    url: &str,
+    files: Option<u32>,
+    state: &std::path::Path,
+    log: &tempfile::NamedTempFile,
+    env: &[(&'static str, String)],
+) -> Child {
     let limit = files.map_or_else(String::new, |n| format!("ulimit -n {n}; "));
     Command::new("sh")
         .args(["-c", &format!("{limit}exec \"$0\" serve"), env!("CARGO_BIN_EXE_drover")])
@@ -117,6 +142,7 @@ fn spawn(port: u16, url: &str, files: Option<u32>, state: &std::path::Path, log:
         .env("DROVER_CONFIG", "/dev/null")
         .env("DROVER_AUDIT_FILE", state.join("audit.ndjson"))
         .env("NO_COLOR", "1")
+        .envs(env.iter().map(|(name, value)| (*name, value)))
         .stdout(Stdio::null())
         .stderr(log.reopen().unwrap())
         .spawn()

@@ -7,7 +7,8 @@
 //!
 //! - [`library`]: the libraries' scripts, embedded by the build; [`script`]: one action as one script
 //! - `lua/guard.lua`: what each begins with; `lua/*.lua`: one step for each action
-//! - [`jobs`], [`queue`], [`schedule`], [`add`]: the actions; [`head`]: many finished jobs at once; [`sweep`]: whole states
+//! - [`jobs`], [`queue`], [`schedule`], [`add`]: the actions; [`head`]: many finished jobs at once; [`sweep`]: whole states;
+//!   [`exact`]: the removal of jobs that are exactly what was read of them
 //! - [`confirm`], [`sign`]: what became of one whose answer did not come
 //! - [`answer`]: what was answered, in sentences; [`pack`]: MessagePack
 
@@ -31,6 +32,7 @@ mod add;
 mod answer;
 mod choose;
 mod confirm;
+mod exact;
 mod head;
 mod jobs;
 mod library;

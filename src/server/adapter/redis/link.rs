@@ -223,6 +223,16 @@ impl Link {
         self.send(pipe, WRITE_DEADLINE).await
     }
 
+    /// Runs a pipeline of reads with answers so large that they may take as long as a write.
+    ///
+    /// # Errors
+    ///
+    /// As [`Link::run`].
+    pub async fn read_long(&self, pipe: &mut redis::Pipeline) -> Result<Vec<RedisResult<Value>>, Trouble> {
+        let replies = self.send(pipe, WRITE_DEADLINE).await;
+        replies.map_err(|silence| silence.trouble)
+    }
+
     async fn send(&self, pipe: &mut redis::Pipeline, deadline: Duration) -> Result<Vec<RedisResult<Value>>, Silence> {
         let Some(connection) = self.current.load_full() else {
             return Err(Silence {

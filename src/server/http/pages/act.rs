@@ -226,7 +226,11 @@ fn after(on: &On, word: &str, acted: &Acted) -> (String, &'static str) {
     };
     match (on.of, &acted.became) {
         (Target::Job, Became::Known(Effect::Gone)) => record(),
-        (Target::Job, Became::Known(Effect::Done { .. } | Effect::Already { .. })) if word == "remove" => record(),
+        (Target::Job, Became::Known(Effect::Done { .. } | Effect::Already { .. }))
+            if matches!(word, "remove" | "archive") =>
+        {
+            record()
+        }
         (Target::Job, _) => (format!("{}?asked={asked}", on.page()), "#asked"),
         (Target::Queue, Became::Known(Effect::Done { job: Some(job) })) if word == "add" => {
             (job_path(&on.queue, job), "")

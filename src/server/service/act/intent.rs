@@ -50,6 +50,7 @@ const JOB: &[Word] = &[
     ("remove_deduplication", &[]),
     ("clear_logs", &["keep"]),
     ("remove_children", &[]),
+    ("archive", &[]),
     ("retry_children", &[]),
 ];
 
@@ -226,7 +227,8 @@ impl Intent {
                 | JobAction::Cancel { .. }
                 | JobAction::RemoveDeduplication
                 | JobAction::ClearLogs { .. }
-                | JobAction::RemoveChildren => &[Verb::Remove],
+                | JobAction::RemoveChildren
+                | JobAction::Archive => &[Verb::Remove],
             },
             Self::Flow {
                 action: FlowAction::RetryChildren,

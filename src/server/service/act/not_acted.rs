@@ -15,6 +15,8 @@ pub enum NotActed {
     Impossible(String),
     /// It could not be written down.
     NoAudit(String),
+    /// The archive cannot be used now.
+    NoArchive(String),
     /// What was given is wrong.
     Wrong(String),
     /// The idempotency key was used for something else.
@@ -45,6 +47,7 @@ impl NotActed {
                 503,
                 format!("Nothing was done, because what cannot be recorded is not done: {why}"),
             ),
+            Self::NoArchive(why) => ("archive-unavailable", "The archive does not answer", 503, why.clone()),
             Self::Wrong(why) => ("bad-action", "Bad action", 400, why.clone()),
             Self::KeyUsed => (
                 "key-used",

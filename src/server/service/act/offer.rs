@@ -199,6 +199,7 @@ fn choices(job: &JobDetail) -> Vec<Choice> {
         JobState::Failed | JobState::Completed => all.extend([
             ("retry", "Retry", Nothing, false),
             ("retry", "Retry with changes…", First, false),
+            ("archive", "Archive…", First, false),
         ]),
         JobState::Delayed => all.extend([
             ("promote", "Run now", Nothing, false),

@@ -100,6 +100,9 @@ fn on_job(id: &str, action: &JobAction, there: &str, layout: Option<Layout>) -> 
         }
         JobAction::ClearLogs { keep: 0 } => format!("Remove the log of {job} for ever."),
         JobAction::ClearLogs { keep } => format!("Remove the log of {job} but for its {keep} newest lines."),
+        JobAction::Archive => {
+            format!("Put {job} into the archive, and remove it from the queue once it is safe there.")
+        }
         JobAction::RemoveChildren => format!("Remove the children of {job} that have not begun, for ever."),
     }
 }

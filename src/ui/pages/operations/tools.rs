@@ -27,7 +27,7 @@ pub fn view(base: &BasePath, page: &QueuePage) -> AnyView {
     }
     let first = Wanted::in_state(Some(state));
     let safe = match first {
-        Wanted::Remove(_) => None,
+        Wanted::Remove(_) | Wanted::Archive => None,
         Wanted::Promote => Some(view! { <button name="action" value="promote">"Promote ticked…"</button> }),
         Wanted::Retry(_) => Some(view! { <button name="action" value="retry">"Retry ticked…"</button> }),
     };

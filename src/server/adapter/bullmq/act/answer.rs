@@ -89,6 +89,7 @@ fn already(state: &str, detail: &str) -> String {
 
 fn changed(state: &str, why: &str) -> String {
     match why {
+        "bytes" => "It was changed after it was read for the archive, and was left alone.".into(),
         _ if state == "edited" => "Its options were changed a moment ago.".into(),
         "finished" => format!("It is {state} again, since another moment than the one shown."),
         "attempts" => format!("It is {state}, and was tried again since it was shown."),
@@ -126,6 +127,7 @@ fn reason(code: &str, detail: &str) -> String {
         "other_list" => "It stands in a list where this generation does not look for it: jobs of another generation are mixed in. Resume the queue first.".into(),
         "parent" => "What its record says of its parent cannot be read, and the library would break off in the middle.".into(),
         "child_failed" => format!("The job {detail} below it is failed: without that one it would fail again, or wait for ever."),
+        "holds_parent" => format!("Its parent {detail} still waits for it and would go on without it. Retry the job, or remove it if that is what you want."),
         "parent_runs" => format!("Its parent {detail} is neither failed nor waiting: it goes on without this one, and would fail if this one came back."),
         "cancel_old" => format!("Workers heed a cancelled job since BullMQ 5.50; this queue was last opened by {detail}. Remove the job instead."),
         "too_old" => format!("That came with a later release than the one that opened this queue last, {detail}."),

@@ -86,7 +86,7 @@ impl BullMq {
         let is = |text: &str| matches!(replies.get(1), Some(Ok(Value::BulkString(bytes))) if bytes == text.as_bytes());
         let count = || replies.get(1).and_then(|reply| reply::count(reply).ok());
         let shows = match (action, replies.first()) {
-            (JobAction::Remove { .. }, Some(Ok(Value::Int(there)))) => *there == 0,
+            (JobAction::Remove { .. } | JobAction::Archive, Some(Ok(Value::Int(there)))) => *there == 0,
             (_, Some(Ok(Value::Int(0)))) => false,
             (JobAction::EditData { data }, _) => is(data),
             (JobAction::Priority { priority, .. }, _) => is(&priority.to_string()),

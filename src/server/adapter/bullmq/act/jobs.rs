@@ -145,7 +145,7 @@ pub(super) fn plan_in_flow(place: InFlow, generation: Generation) -> Plan {
     Plan { recipe, order, batch }
 }
 
-/// Plans an action on jobs. `None` for a copy, which is made elsewhere.
+/// Plans an action on jobs. `None` for a copy and for the archive, which have their own ways.
 pub(super) fn plan(action: &JobAction, generation: Generation, paused: bool) -> Option<Plan> {
     let before_5 = generation < Generation::V5;
     let (recipe, mut order, batch) = match action {
@@ -197,7 +197,8 @@ pub(super) fn plan(action: &JobAction, generation: Generation, paused: bool) -> 
             (&CLEAR_LOGS, vec![("keep", Pack::Int(keep))], MANY)
         }
         JobAction::RemoveChildren => (&REMOVE_CHILDREN, removing(generation, true), ONE),
-        JobAction::Duplicate => return None,
+        // Neither is one script: the one is made elsewhere, the other compared with what was read.
+        JobAction::Duplicate | JobAction::Archive => return None,
     };
     order.extend(common(generation));
     Some(Plan { recipe, order, batch })

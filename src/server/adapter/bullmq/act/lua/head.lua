@@ -27,7 +27,8 @@ local function step()
   local last = string.format("%.0f", order.finished[n])
   local there = call("ZRANGEBYSCORE", set, 0, last, "WITHSCORES", "LIMIT", 0, n)
   for i = 1, n do
-    if there[2 * i - 1] ~= order.ids[i] or tonumber(there[2 * i]) ~= order.finished[i] or not plain(order.ids[i], order.sweep == "retry") then
+    if there[2 * i - 1] ~= order.ids[i] or tonumber(there[2 * i]) ~= order.finished[i] or not plain(order.ids[i], order.sweep == "retry")
+      or (order.exact and not same(order.exact[i])) then
       return none
     end
   end

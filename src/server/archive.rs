@@ -1,0 +1,228 @@
+//! The archive: finished jobs in Drover's own schema of a Postgres, every byte of them.
+//!
+//! Three promises, and everything here is there for them. A job is never removed from its queue before its row is
+//! durable. A job is never in the archive twice for the same finish. A job that changed while it was looked at is left
+//! alone and reported. Should a Redis lose an acknowledged removal in a fail-over, the job shows up again, is archived
+//! again (which changes nothing) and removed again. What is not promised: a Postgres that fails over to a standby that
+//! was behind loses its last commits, and with them rows whose jobs are gone. Against that there is
+//! `synchronous_standby_names` of the server.
+//!
+//! | module | what it does |
+//! |---|---|
+//! | [`schema`] | makes the tables, and a partition for each month |
+//! | [`record`] | a job as bytes, and the id of a run of a job |
+//! | [`keep`] | rows, durable or told not to be |
+//! | [`flow`] | read, keep, commit, compare and remove: the order that the promises stand on |
+//!
+//! It is not a log of everything that ever ran: what retention removed before somebody archived it is not in it.
+
+use crate::model::Millis;
+use crate::model::queue::{QueueRef, System};
+use crate::model::store::Reach;
+use crate::server::adapter::Trouble;
+use crate::server::adapter::postgres::database::Database;
+use crate::server::collect::board::Board;
+use std::collections::HashSet;
+use std::sync::Arc;
+use std::time::Duration;
+use tokio::sync::{Mutex, watch};
+use tokio::time::sleep;
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
+
+pub mod flow;
+pub mod keep;
+pub mod record;
+pub mod schema;
+
+/// How long a step may take before the server counts as not answering.
+const LIMIT: Duration = Duration::from_secs(20);
+
+/// How soon a schema that could not be made is tried again, and how often partitions are made ahead.
+const AGAIN: (Duration, Duration) = (Duration::from_secs(5), Duration::from_secs(6 * 3_600));
+
+/// How it is set up.
+#[derive(Clone)]
+pub struct Settings {
+    /// `postgres://`. Holds the password: never logged, never shown.
+    pub url: String,
+    /// Whether the schema is made and brought up to date at the start.
+    pub migrate: bool,
+    /// Whether a server with `fsync=off` will do: one that loses everything in a crash, for tests and demonstrations.
+    pub allow_unsafe: bool,
+}
+
+impl std::fmt::Debug for Settings {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Settings")
+            .field("migrate", &self.migrate)
+            .field("allow_unsafe", &self.allow_unsafe)
+            .finish_non_exhaustive()
+    }
+}
+
+/// See the module.
+#[derive(Debug)]
+pub struct Archive {
+    database: Arc<Database>,
+    settings: Settings,
+    /// Why it cannot be used yet.
+    ready: watch::Sender<Result<(), Trouble>>,
+    /// Months that have a partition, or cannot have one.
+    months: Mutex<HashSet<(i32, u32)>>,
+}
+
+impl Archive {
+    /// An archive that nobody has connected to yet.
+    ///
+    /// # Errors
+    ///
+    /// When the URL is not one of a Postgres.
+    pub fn new(settings: Settings) -> Result<Self, String> {
+        let database = Database::new(&settings.url)?;
+        let first = Trouble::new(
+            Reach::Connecting,
+            format!("The archive at {} has not answered yet.", database.address()),
+        );
+        Ok(Self {
+            database: Arc::new(database),
+            settings,
+            ready: watch::Sender::new(Err(first)),
+            months: Mutex::default(),
+        })
+    }
+
+    /// Connects, makes the schema, and keeps making partitions ahead.
+    pub fn start(self: &Arc<Self>, tasks: &TaskTracker, stop: &CancellationToken) {
+        tasks.spawn(self.database.clone().supervise(stop.clone()));
+        let (archive, until) = (self.clone(), stop.clone());
+        tasks.spawn(async move {
+            until.run_until_cancelled(archive.prepare()).await;
+        });
+    }
+
+    async fn prepare(&self) {
+        loop {
+            let made = self.make().await;
+            let good = made.is_ok();
+            let news = self.ready.send_if_modified(|known| {
+                let news = *known != made;
+                *known = made.clone();
+                news
+            });
+            match made {
+                Ok(()) if news => tracing::info!(address = self.database.address(), "the archive is ready"),
+                Err(trouble) if news => tracing::warn!("{trouble}"),
+                _ => {}
+            }
+            if good {
+                self.make_room(std::iter::empty()).await;
+                sleep(AGAIN.1).await;
+            } else {
+                sleep(AGAIN.0).await;
+            }
+        }
+    }
+
+    async fn make(&self) -> Result<(), Trouble> {
+        let mut health = self.database.health();
+        // Nobody else replaces the sender; a wait that ends without health is told by the attempt below.
+        let _ = health.wait_for(Result::is_ok).await;
+        if self.settings.migrate {
+            let done = schema::migrate(self.database.options()).await;
+            match done {
+                Ok(0) => {}
+                Ok(steps) => tracing::info!(steps, "the schema of the archive was brought up to date"),
+                Err(why) => {
+                    return Err(Trouble::new(
+                        Reach::NotAllowed,
+                        format!(
+                            "The schema drover at {} cannot be made or brought up to date: {why}. `drover migrate` with a role \
+                             that may create it does that once.",
+                            self.address()
+                        ),
+                    ));
+                }
+            }
+        }
+        let there = sqlx::query_scalar::<_, bool>("SELECT to_regclass('drover.archive') IS NOT NULL");
+        let reads = self.database.reads();
+        if self.database.run(there.fetch_one(&reads)).await? {
+            return Ok(());
+        }
+        Err(Trouble::new(
+            Reach::Refused,
+            format!(
+                "There is no archive at {} yet. `drover migrate` makes it.",
+                self.address()
+            ),
+        ))
+    }
+
+    /// Makes the schema, or brings it up to date; how many steps that took.
+    ///
+    /// # Errors
+    ///
+    /// A sentence.
+    pub async fn migrate(&self) -> Result<usize, String> {
+        schema::migrate(self.database.options()).await.map_err(|why| {
+            format!(
+                "the schema drover at {} cannot be made or brought up to date: {why}",
+                self.address()
+            )
+        })
+    }
+
+    /// Host, port and database.
+    #[must_use]
+    pub fn address(&self) -> &str {
+        self.database.address()
+    }
+
+    /// Whether it can be used now.
+    ///
+    /// # Errors
+    ///
+    /// Why not, in a sentence.
+    pub fn ready(&self) -> Result<(), Trouble> {
+        self.ready.borrow().clone()?;
+        match &*self.database.health().borrow() {
+            Err(trouble) if trouble.reach != Reach::Live => Err(trouble.clone()),
+            _ => Ok(()),
+        }
+    }
+}
+
+/// A queue whose jobs are archived.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Place {
+    /// The id of its store.
+    pub store: String,
+    /// Its id there.
+    pub queue: String,
+    /// Its system, as it is called in addresses.
+    pub system: &'static str,
+}
+
+impl Place {
+    /// A queue by what the board knows of it.
+    #[must_use]
+    pub fn of(board: &Board, queue: &QueueRef) -> Self {
+        let system = board.queue(queue).map_or(System::BullMq, |(line, ..)| line.system);
+        Self {
+            store: queue.store.clone(),
+            queue: queue.queue.clone(),
+            system: match system {
+                System::BullMq => "bullmq",
+                System::Bull => "bull",
+                System::PgBoss => "pgboss",
+            },
+        }
+    }
+
+    /// The id of a run of a job of it.
+    #[must_use]
+    pub fn id_of(&self, job: &str, finished_on: Millis, attempts: u64) -> record::ArchiveId {
+        record::ArchiveId::of(&self.store, &self.queue, job, finished_on, attempts)
+    }
+}

@@ -1,0 +1,213 @@
+//! From the queue into the archive: the order that its promises stand on.
+//!
+//! 1. Jobs are read whole, as many as fit in memory, their sizes first.
+//! 2. Their rows are written and committed ([`super::keep`]). A run of a job that is there already with the same bytes
+//!    is as good; with other bytes it is a conflict, and the job stays.
+//! 3. Only now is each compared with what was read of it, and removed, in one step in its store.
+//!
+//! Killed between 2 and 3, or in 3: whoever comes next reads what is left, finds the rows there, and goes on with 3.
+
+use super::keep::Kept;
+use super::{Archive, Place};
+use crate::model::action::{Effect, JobAction, Seen};
+use crate::model::store::Reach;
+use crate::server::adapter::raw::{RawJob, Whole};
+use crate::server::adapter::{Adapter, QueueId, Trouble};
+
+/// Jobs after step 2: each has its result, or is durable and left to be removed.
+#[derive(Debug)]
+pub struct Secured {
+    queue: QueueId,
+    effects: Vec<Option<Effect>>,
+    durable: Vec<RawJob>,
+}
+
+impl Secured {
+    /// How many jobs, from the first that was asked for.
+    #[must_use]
+    pub const fn len(&self) -> usize {
+        self.effects.len()
+    }
+
+    /// Whether it is none.
+    #[must_use]
+    pub const fn is_empty(&self) -> bool {
+        self.effects.is_empty()
+    }
+
+    /// Step 3. An error means that nothing was removed.
+    ///
+    /// # Errors
+    ///
+    /// When the store does not answer.
+    pub async fn remove(mut self, adapter: &dyn Adapter) -> Result<Vec<Effect>, Trouble> {
+        if !self.durable.is_empty() {
+            let removed = adapter.remove_exactly(&self.queue, &self.durable).await?;
+            let mut removed = removed.into_iter().map(|effect| match effect {
+                Effect::Gone => already("It is in the archive; somebody else removed it from the queue meanwhile."),
+                Effect::Changed { now } => Effect::Changed {
+                    now: format!("{now} The archive has it as it was before."),
+                },
+                Effect::Unconfirmed { reason } => Effect::Unconfirmed {
+                    reason: format!("It is in the archive. Its removal from the queue: {reason}"),
+                },
+                other => other,
+            });
+            for effect in self.effects.iter_mut().filter(|effect| effect.is_none()) {
+                *effect = removed.next();
+            }
+        }
+        let unanswered = || Effect::Unconfirmed {
+            reason: "The adapter gave no answer. Look at the job before asking again.".into(),
+        };
+        Ok(self
+            .effects
+            .into_iter()
+            .map(|effect| effect.unwrap_or_else(unanswered))
+            .collect())
+    }
+}
+
+fn already(now: &str) -> Effect {
+    Effect::Already { now: now.to_owned() }
+}
+
+impl Archive {
+    /// Steps 1 and 2 for jobs of one queue: for as many from the first on as fit in memory, at least one.
+    ///
+    /// # Errors
+    ///
+    /// When the store or the archive does not answer: nothing was removed.
+    pub async fn secure(
+        &self,
+        adapter: &dyn Adapter,
+        place: &Place,
+        jobs: &[(String, Seen)],
+    ) -> Result<Secured, Trouble> {
+        self.ready()?;
+        let queue: QueueId = place.queue.as_str().into();
+        let mut effects = Vec::new();
+        let mut read = Vec::new();
+        for whole in adapter.whole(&queue, jobs).await? {
+            match whole {
+                Whole::Job(job) => {
+                    read.push(job);
+                    effects.push(None);
+                }
+                Whole::Not(effect) => effects.push(Some(effect)),
+            }
+        }
+        self.look_for_gone(place, jobs, &mut effects).await?;
+        let kept = if read.is_empty() {
+            vec![]
+        } else {
+            self.keep(place, &read).await?
+        };
+        let mut durable = Vec::with_capacity(read.len());
+        let mut open = effects.iter_mut().filter(|effect| effect.is_none());
+        for (job, kept) in read.into_iter().zip(kept) {
+            let effect = open.next();
+            match kept {
+                Kept::Durable => durable.push(job),
+                Kept::Conflict => {
+                    if let Some(effect) = effect {
+                        *effect = Some(conflict(place, &job));
+                    }
+                }
+            }
+        }
+        Ok(Secured {
+            queue,
+            effects,
+            durable,
+        })
+    }
+
+    /// A job that is gone may be gone because it was archived before.
+    async fn look_for_gone(
+        &self,
+        place: &Place,
+        jobs: &[(String, Seen)],
+        effects: &mut [Option<Effect>],
+    ) -> Result<(), Trouble> {
+        let gone: Vec<(usize, super::record::ArchiveId)> = effects
+            .iter()
+            .zip(jobs)
+            .enumerate()
+            .filter(|(_, (effect, _))| **effect == Some(Effect::Gone))
+            .filter_map(|(i, (_, (id, seen)))| Some((i, place.id_of(id, seen.finished_on?, seen.attempts?))))
+            .collect();
+        let ids: Vec<_> = gone.iter().map(|(_, id)| *id).collect();
+        for ((i, _), there) in gone.iter().zip(self.has(&ids).await?) {
+            if there {
+                effects[*i] = Some(already("It is in the archive already."));
+            }
+        }
+        Ok(())
+    }
+
+    /// All three steps for jobs of one queue, however many; in their order, what became of each.
+    ///
+    /// # Errors
+    ///
+    /// When nothing was removed of any.
+    pub async fn archive(
+        &self,
+        adapter: &dyn Adapter,
+        place: &Place,
+        jobs: &[(String, Seen)],
+    ) -> Result<Vec<Effect>, Trouble> {
+        let mut all = Vec::with_capacity(jobs.len());
+        while all.len() < jobs.len() {
+            let step = async {
+                let secured = self.secure(adapter, place, &jobs[all.len()..]).await?;
+                secured.remove(adapter).await
+            };
+            match step.await {
+                Ok(effects) if !effects.is_empty() => all.extend(effects),
+                Ok(_) => return Err(Trouble::new(Reach::Live, "The store gave no answer for these jobs.")),
+                Err(trouble) if all.is_empty() => return Err(trouble),
+                Err(trouble) => all.resize(
+                    jobs.len(),
+                    Effect::Refused {
+                        reason: format!("It was not archived: {trouble}"),
+                    },
+                ),
+            }
+        }
+        Ok(all)
+    }
+}
+
+fn conflict(place: &Place, job: &RawJob) -> Effect {
+    Effect::Refused {
+        reason: format!(
+            "The archive has this run of the job already, with other contents ({}): it was changed after it was archived. \
+             Compare the two, and remove the one in the queue if it is not needed.",
+            place.id_of(&job.id, job.finished_on, job.attempts)
+        ),
+    }
+}
+
+/// Whoever acts on jobs of one queue: by the archive if that is asked for, else by the adapter alone.
+///
+/// # Errors
+///
+/// When nothing was sent.
+pub async fn act(
+    archive: Option<&Archive>,
+    adapter: &dyn Adapter,
+    place: &Place,
+    jobs: &[(String, Seen)],
+    action: &JobAction,
+) -> Result<Vec<Effect>, Trouble> {
+    match (action, archive) {
+        (JobAction::Archive, Some(archive)) => archive.archive(adapter, place, jobs).await,
+        (JobAction::Archive, None) => Err(Trouble::new(Reach::Refused, UNCONFIGURED)),
+        _ => adapter.act(&place.queue.as_str().into(), jobs, action).await,
+    }
+}
+
+/// What is said where there is no archive.
+pub const UNCONFIGURED: &str = "No archive is configured. Set DROVER_POSTGRES_URL to a Postgres in which Drover may keep its \
+                                own schema; it is made at the start.";

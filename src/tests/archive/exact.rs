@@ -1,0 +1,102 @@
+//! What is in the archive is what was in the queue, byte for byte.
+
+use super::board;
+use crate::operations::failed;
+use crate::support::postgres::Postgres;
+use crate::support::redis::Redis;
+use drover::server::archive::record;
+use serde_json::json;
+use std::collections::BTreeMap;
+
+type Bytes = BTreeMap<Vec<u8>, Vec<u8>>;
+
+/// A hash as it is stored.
+fn stored(redis: &Redis, key: &str) -> Bytes {
+    redis::cmd("HGETALL").arg(key).query(&mut redis.connection()).unwrap()
+}
+
+async fn kept(postgres: &Postgres, id: &str) -> record::Contents {
+    let mut connection = postgres.connection().await;
+    let (bytes, sum): (Vec<u8>, Vec<u8>) =
+        sqlx::query_as("SELECT record, sha256 FROM drover.archive WHERE job_id = $1")
+            .bind(id)
+            .fetch_one(&mut connection)
+            .await
+            .unwrap();
+    assert_eq!(record::sha256(&bytes).as_slice(), sum);
+    record::decode(&bytes).unwrap()
+}
+
+#[tokio::test]
+async fn whatever_a_job_holds_is_kept_as_it_is() {
+    let (redis, postgres, mut oracle, drover) = board().await;
+    failed(&mut oracle, "mail", "send", 8, "no").await;
+    let ids = oracle.ids("mail", "failed", true).await;
+    let key = |i: usize| format!("bull:mail:{}", ids[i]);
+    let set = |i: usize, field: &[u8], value: &[u8]| {
+        let mut command = redis::cmd("HSET");
+        command.arg(key(i)).arg(field).arg(value);
+        command.exec(&mut redis.connection()).unwrap();
+    };
+    // What jsonb could not hold, what text could not, and what neither nor a page could.
+    set(0, b"data", br#"{"a":"\u0000","b":"\ud800","c":1e2,"a":2}"#);
+    set(1, b"data", &[0, 0xff, 0xfe, b'\n', 0xc3, 0x28, 0]);
+    set(2, b"data", &vec![b'x'; 12 * 1024 * 1024]);
+    set(3, b"", b"");
+    set(3, &[0xff, 0], &[0]);
+    set(3, b"failedReason", b"first\0line\nsecond");
+    set(4, b"name", "na\u{10ff41}me \0".as_bytes());
+    set(5, b"data", b"");
+    for line in [&b"a line"[..], b"", &[0xff, 0, b'\n']] {
+        let logs = format!("{}:logs", key(5));
+        redis::cmd("RPUSH")
+            .arg(logs)
+            .arg(line)
+            .exec(&mut redis.connection())
+            .unwrap();
+    }
+    // More fields than a small hash takes: their order is another one then.
+    for n in 0..700 {
+        set(6, format!("field{n}").as_bytes(), &[n as u8; 90]);
+    }
+    redis.run::<()>(&[
+        "HSET",
+        &format!("{}:processed", key(7)),
+        "bull:mail:c1",
+        "\"r\"",
+        "bull:mail:c2",
+        "2",
+    ]);
+    redis.run::<()>(&["SET", "bull:mail:id", "99"]);
+    let before: Vec<Bytes> = (0..8).map(|i| stored(&redis, &key(i))).collect();
+    drover.knows("bull:mail").await;
+    for id in &ids {
+        let answer = drover
+            .post(&format!("/queues/redis/bull%3Amail/jobs/{id}/archive"), &json!({}))
+            .await;
+        assert_eq!(answer.status, 200, "{id}: {}", answer.body);
+        assert_eq!(answer.json()["result"], "done", "{id}");
+    }
+    for (i, id) in ids.iter().enumerate() {
+        let kept = kept(&postgres, id).await;
+        let fields: Bytes = kept.fields.into_iter().collect();
+        assert_eq!(fields, before[i], "{i}");
+        match i {
+            5 => assert_eq!(kept.logs[..], [b"a line".to_vec(), vec![], vec![0xff, 0, b'\n']]),
+            7 => {
+                assert_eq!(kept.parts.len(), 1);
+                assert_eq!(kept.parts[0].name, "processed");
+                assert_eq!(kept.parts[0].items.len(), 4);
+            }
+            _ => assert!(kept.parts.is_empty()),
+        }
+    }
+    assert_eq!(oracle.counts("mail").await["failed"], 0);
+    let left: Vec<String> = redis.run(&["KEYS", "bull:mail:[1-9]*"]);
+    assert!(left.is_empty(), "{left:?}");
+    // Beside the truth there is what can be searched.
+    let error: String = postgres
+        .one(&format!("SELECT error FROM drover.archive WHERE job_id = '{}'", ids[3]))
+        .await;
+    assert_eq!(error, "first\u{fffd}line");
+}

@@ -1,0 +1,123 @@
+//! Whatever is killed in the middle: every job is in the archive once, or still in its queue.
+
+use super::archived;
+use crate::operations::{adds_up, write_failed};
+use crate::support::client;
+use crate::support::oracle::Oracle;
+use crate::support::postgres::Postgres;
+use crate::support::process::Process;
+use crate::support::redis::Redis;
+use crate::support::{LATER, eventually};
+use serde_json::{Value, json};
+use std::collections::HashSet;
+
+/// Asks a process of Drover's own.
+async fn ask(port: u16, method: &str, path: &str, body: Value) -> Option<Value> {
+    let headers = [("X-Drover", "1"), ("Content-Type", "application/json")];
+    let path = format!("/admin/queues/api/v1{path}");
+    let answer = client::request(port, method, &path, &headers, &body.to_string()).await;
+    (answer.status < 300).then(|| answer.json())
+}
+
+/// What is in the archive and what is still in the queue is everything, and nothing is there twice.
+async fn nothing_is_lost(redis: &Redis, postgres: &Postgres, jobs: u32) -> usize {
+    let (all, distinct) = archived(postgres).await;
+    assert_eq!(all, distinct, "twice in the archive");
+    let mut connection = postgres.connection().await;
+    let archived: Vec<String> = sqlx::query_scalar("SELECT job_id FROM drover.archive")
+        .fetch_all(&mut connection)
+        .await
+        .unwrap();
+    let left: Vec<String> = redis.run(&["ZRANGE", "bull:mail:failed", "0", "-1"]);
+    let together: HashSet<&String> = archived.iter().chain(&left).collect();
+    assert_eq!(together.len(), jobs as usize, "a job is neither here nor there");
+    archived.len()
+}
+
+#[tokio::test]
+async fn drover_is_killed_again_and_again() {
+    const JOBS: u32 = 8_000;
+    let (redis, postgres) = (Redis::start(), Postgres::start_with(&[]).await);
+    write_failed(&redis, "mail", JOBS);
+    let env = vec![("DROVER_POSTGRES_URL", postgres.url())];
+    let mut process = Process::with(&redis.url(), env).await;
+    let wanted = json!({"action": "archive", "filter": "state:failed queue:mail", "dry_run": true});
+    let port = process.port;
+    let seen = eventually("all jobs in a preview", LATER, || async {
+        let seen = ask(port, "POST", "/operations", wanted.clone()).await?;
+        (seen["selected"] == JOBS).then_some(seen)
+    })
+    .await;
+    let order = json!({"token": seen["token"], "rate": 3_000});
+    let started = ask(port, "POST", "/operations", order).await.unwrap();
+    let path = format!("/operations/{}", started["id"].as_str().unwrap());
+    let mut before = 0;
+    for kill in 1..=6 {
+        eventually("progress", LATER * 2, || async {
+            let there: i64 = postgres.one("SELECT count(*) FROM drover.archive").await;
+            (there > before + 300).then_some(())
+        })
+        .await;
+        // Somewhere between a read, a commit and a removal.
+        tokio::time::sleep(std::time::Duration::from_millis(37 * kill)).await;
+        process.kill_and_restart().await;
+        before = i64::try_from(nothing_is_lost(&redis, &postgres, JOBS).await).unwrap();
+    }
+    let done = eventually("the end", LATER * 4, || async {
+        let now = ask(port, "GET", &path, json!({})).await?;
+        (now["state"] == "done").then_some(now)
+    })
+    .await;
+    adds_up(&done);
+    let totals = &done["totals"];
+    let n = |name: &str| totals[name].as_u64().unwrap();
+    assert_eq!(n("done") + n("already"), u64::from(JOBS), "{done}");
+    assert_eq!(archived(&postgres).await, (i64::from(JOBS), i64::from(JOBS)));
+    let left: u64 = redis.run(&["ZCARD", "bull:mail:failed"]);
+    assert_eq!(left, 0);
+    let mut oracle = Oracle::start(&redis.url(), 6).await;
+    assert_eq!(oracle.counts("mail").await["failed"], 0);
+}
+
+#[tokio::test]
+async fn postgres_is_killed_and_redis_freezes_in_between() {
+    const JOBS: u32 = 4_000;
+    let (redis, mut postgres) = (Redis::start(), Postgres::start_with(&[]).await);
+    write_failed(&redis, "mail", JOBS);
+    let drover = super::over(&redis.url(), &postgres.url()).await;
+    drover.knows("bull:mail").await;
+    let seen = crate::operations::preview(&drover, "archive", "state:failed queue:mail").await;
+    let id = crate::operations::start(&drover, &seen, json!({"rate": 2_000})).await;
+    let moving = |least: i64| {
+        let postgres = &postgres;
+        eventually("progress", LATER * 2, move || async move {
+            let there: i64 = postgres.one("SELECT count(*) FROM drover.archive").await;
+            (there >= least).then_some(())
+        })
+    };
+    moving(500).await;
+    postgres.restart(&[]).await;
+    let kept = nothing_is_lost(&redis, &postgres, JOBS).await;
+    let moving = |least: usize| {
+        let postgres = &postgres;
+        eventually("progress", LATER * 2, move || async move {
+            let there: i64 = postgres.one("SELECT count(*) FROM drover.archive").await;
+            (there >= i64::try_from(least).unwrap()).then_some(())
+        })
+    };
+    moving(kept + 500).await;
+    redis.freeze();
+    tokio::time::sleep(std::time::Duration::from_secs(4)).await;
+    redis.thaw();
+    let kept = nothing_is_lost(&redis, &postgres, JOBS).await;
+    assert!(kept < JOBS as usize, "it was still under way");
+    let done = crate::operations::becomes(&drover, &id, "done").await;
+    let totals = &done["totals"];
+    assert_eq!(
+        totals["changed"].as_u64().unwrap() + totals["gone"].as_u64().unwrap(),
+        0,
+        "{done}"
+    );
+    assert_eq!(archived(&postgres).await, (i64::from(JOBS), i64::from(JOBS)), "{done}");
+    nothing_is_lost(&redis, &postgres, JOBS).await;
+}
