@@ -4,8 +4,7 @@
 //! `pg_monitor` does not see what other roles' sessions do; it is told so.
 
 use super::database::Database;
-use super::report::Report;
-use crate::model::Millis;
+use crate::model::postgres::facts::{Health, Oldest, Replication};
 use crate::model::postgres::{Session, TableHealth};
 use crate::model::vitals::Answered;
 use sqlx::Row as _;
@@ -19,51 +18,6 @@ const SESSIONS: i64 = 20;
 
 /// A transaction open for longer than this is worth a line.
 const OPEN_MS: i64 = 5_000;
-
-/// Everything the page asks for.
-#[derive(Clone, Debug)]
-pub struct Health {
-    /// The report of the last seconds.
-    pub report: Answered<Report>,
-    /// The largest tables.
-    pub tables: Answered<Vec<TableHealth>>,
-    /// Sessions that hold others up, or a transaction open.
-    pub sessions: Answered<Vec<Session>>,
-    /// The oldest transaction.
-    pub oldest: Answered<Oldest>,
-    /// Standbys, or what is followed.
-    pub replication: Answered<Replication>,
-}
-
-/// The transactions that are open.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Oldest {
-    /// The oldest one's age in milliseconds; `None` if there is none besides ours.
-    pub open_ms: Option<Millis>,
-    /// Whose it is.
-    pub application: String,
-    /// Sessions that hold a transaction open and do nothing.
-    pub idle: u64,
-    /// Sessions that wait for a lock.
-    pub waiting: u64,
-    /// Sessions of which our role may see nothing.
-    pub hidden: u64,
-}
-
-/// How copies keep up.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Replication {
-    /// Standbys that are connected.
-    pub standbys: u64,
-    /// The one that is furthest behind, in milliseconds, where it is known.
-    pub lag_ms: Option<Millis>,
-    /// Bytes of log that slots hold back, where it is known.
-    pub held_bytes: Option<u64>,
-    /// Slots nobody reads.
-    pub idle_slots: u64,
-    /// Of a standby: how old the last transaction that it has replayed is, in milliseconds.
-    pub behind_ms: Option<Millis>,
-}
 
 /// Asks for everything, one after the other: each takes milliseconds.
 pub async fn read(database: &Database) -> Health {
