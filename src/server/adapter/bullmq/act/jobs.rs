@@ -197,7 +197,7 @@ pub(super) fn plan(action: &JobAction, generation: Generation, paused: bool) -> 
             (&CLEAR_LOGS, vec![("keep", Pack::Int(keep))], MANY)
         }
         JobAction::RemoveChildren => (&REMOVE_CHILDREN, removing(generation, true), ONE),
-        JobAction::Duplicate => return None,
+        JobAction::Duplicate | JobAction::ResumeJob => return None,
     };
     order.extend(common(generation));
     Some(Plan { recipe, order, batch })
