@@ -15,7 +15,7 @@
 //! | [`insight`] | a queue's limits, retention, and how long its jobs wait and run |
 //! | [`vitals`] | one store in full: its report, what was watched and asked, what to think of it |
 //! | [`weights`] | the memory that its queues take, estimated |
-//! | [`vitals`] | one store in full: its report, what was watched and asked, memory by queue |
+//! | [`postgres`] | a Postgres in full: each part judged, its tables, its sessions |
 //! | [`action`] | what an operator can ask for, and what became of it |
 //! | `audit` | who asked for what (on the server alone) |
 //! | `answer` | what the API answers to an action (on the server alone) |
@@ -60,6 +60,7 @@ pub mod look;
 pub mod operation;
 pub mod page;
 pub mod position;
+pub mod postgres;
 pub mod queue;
 pub mod refusal;
 pub mod schedule;

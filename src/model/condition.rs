@@ -25,6 +25,8 @@ pub enum ConditionKind {
     CutOff,
     /// A replica.
     Replica,
+    /// Nearly all connections are taken.
+    Crowded,
     /// Somebody paused writes.
     WritesPaused,
     /// It is removing keys to make room.
@@ -50,6 +52,7 @@ impl ConditionKind {
             Self::TooFewReplicas => "refuses writes: replicas",
             Self::CutOff => "cut off from its primary",
             Self::Replica => "a read-only replica",
+            Self::Crowded => "few connections left",
             Self::WritesPaused => "writes are paused",
             Self::Evicting => "evicting keys",
             Self::NotPermitted => "not permitted",
@@ -70,6 +73,7 @@ impl ConditionKind {
             | Self::CutOff
             | Self::Evicting => Level::Bad,
             Self::Replica
+            | Self::Crowded
             | Self::WritesPaused
             | Self::NotPermitted
             | Self::NotPushed

@@ -59,6 +59,15 @@ impl Reach {
         }
     }
 
+    /// What Drover does about it, and whether somebody has to do anything to Drover.
+    #[must_use]
+    pub const fn patience(self) -> &'static str {
+        match self {
+            Self::WrongPassword => "Drover keeps trying.",
+            _ => "Drover keeps trying; nothing needs to be restarted or reloaded.",
+        }
+    }
+
     /// What works and what does not in this state; empty while it answers.
     #[must_use]
     pub const fn effect(self) -> &'static str {
@@ -101,15 +110,18 @@ pub struct Memory {
 pub struct Vitals {
     /// Product and version, such as `Redis 7.0.15`.
     pub version: String,
-    /// Memory in use and its limit.
-    pub memory: Memory,
-    /// `master` or `replica`.
+    /// Memory in use and its limit; `null` for a Postgres, whose size is on disk.
+    pub memory: Option<Memory>,
+    /// Bytes of its database on disk; only of a Postgres.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub disk: Option<u64>,
+    /// `master` or `replica`; of a Postgres `primary` or `standby`.
     pub role: String,
     /// Connected replicas.
     pub replicas: u32,
     /// Client connections.
     pub clients: u32,
-    /// Commands per second over the last moments.
+    /// Commands per second over the last moments; of a Postgres transactions.
     pub ops_per_second: u64,
     /// Seconds since it started.
     pub uptime_s: u64,
@@ -125,7 +137,7 @@ pub struct Vitals {
 pub struct StoreSummary {
     /// Its id from the configuration.
     pub id: String,
-    /// Always `redis` so far.
+    /// `redis` or `postgres`.
     pub kind: String,
     /// Host and port, never a password.
     pub address: String,

@@ -5,6 +5,7 @@
 //! and unknown is never zero.
 
 use super::Millis;
+use super::postgres::PostgresHealth;
 use super::store::StoreSummary;
 use super::verdict::Level;
 use super::weights::MemoryByQueue;
@@ -57,6 +58,9 @@ pub struct StoreDetail {
     pub asked: Asked,
     /// What to think of each part, in one sentence each.
     pub judgements: Vec<Judged>,
+    /// Of a Postgres: its parts, tables and sessions.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub postgres: Option<PostgresHealth>,
 }
 
 impl StoreDetail {

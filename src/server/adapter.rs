@@ -10,6 +10,7 @@
 //! | [`redis`] | the connection every Redis-based adapter shares: supervised, with deadlines |
 //! | [`bullmq`] | Bull 4 and BullMQ 3 to 6 |
 //! | [`postgres`] | the connection every Postgres-based adapter shares |
+//! | [`pgboss`] | pg-boss 9 to 12 |
 
 use crate::model::Millis;
 use crate::model::action::{Effect, JobAction, QueueAction, ScheduleAction, Seen, Sweep, Swept};
@@ -36,6 +37,7 @@ use tokio::sync::{OwnedSemaphorePermit, mpsc};
 
 pub mod bullmq;
 pub mod flow;
+pub mod pgboss;
 pub mod postgres;
 pub mod raw;
 pub mod redis;

@@ -1,14 +1,17 @@
 //! From arguments to a running server and, in order, back to nothing.
 
 use super::adapter::Adapter;
-use super::adapter::bullmq::{BullMq, Scope};
+use super::adapter::bullmq::{self, BullMq};
+use super::adapter::pgboss::{self, PgBoss};
+use super::adapter::postgres::database::Database;
 use super::adapter::redis::link::Link;
 use super::archive::Archive;
 use super::archive::flow::UNCONFIGURED;
 use super::args::{Args, Command, ConfigCommand};
 use super::collect::board::Board;
 use super::collect::collector::Collector;
-use super::config::{self, Config, EXIT_CONFIG, print};
+use super::collect::source::Source;
+use super::config::{self, Config, EXIT_CONFIG, Store, StoreKind, print};
 use super::state::App;
 use super::{http, limits, telemetry};
 use std::io::{Read as _, Write as _};
@@ -181,18 +184,9 @@ fn start(config: Config, tasks: &TaskTracker, stop: &CancellationToken) -> App {
     let board = Arc::new(Board::default());
     let mut collectors = Vec::new();
     for store in &config.stores {
-        let link = match Link::new(&store.url) {
-            Ok(link) => Arc::new(link),
-            // The configuration was checked with the same constructor.
-            Err(error) => unreachable!("checked URL refused: {error}"),
-        };
-        let scope = Scope {
-            prefixes: store.prefixes.clone(),
-            queues: store.queues.clone(),
-        };
-        let adapter: Arc<dyn Adapter> = Arc::new(BullMq::new(link.clone(), scope));
-        let collector = Arc::new(Collector::new(&store.id, link.clone(), adapter, board.clone()));
-        tasks.spawn(link.supervise(stop.clone()));
+        let (source, adapter) = open(store);
+        let collector = Arc::new(Collector::new(&store.id, source.clone(), adapter, board.clone()));
+        tasks.spawn(source.supervise(stop.clone()));
         collector.start(tasks, stop);
         collectors.push((store.id.clone(), collector));
     }
@@ -210,6 +204,31 @@ fn start(config: Config, tasks: &TaskTracker, stop: &CancellationToken) -> App {
         archive.start(tasks, stop);
     }
     App::new(config, board, collectors, archive, stop.clone(), tasks)
+}
+
+/// The connection to a store and what reads its queues. The URL was checked with the configuration.
+fn open(store: &Store) -> (Source, Arc<dyn Adapter>) {
+    match store.kind {
+        StoreKind::Redis => {
+            let link = Arc::new(Link::new(&store.url).unwrap_or_else(|error| unreachable!("checked URL: {error}")));
+            let scope = bullmq::Scope {
+                prefixes: store.prefixes.clone(),
+                queues: store.queues.clone(),
+            };
+            (Source::Redis(link.clone()), Arc::new(BullMq::new(link, scope)))
+        }
+        StoreKind::Postgres => {
+            let database = Database::new(&store.url).unwrap_or_else(|error| unreachable!("checked URL: {error}"));
+            let database = Arc::new(database);
+            let scope = pgboss::Scope {
+                schemas: store.schemas.clone(),
+            };
+            (
+                Source::Postgres(database.clone()),
+                Arc::new(PgBoss::new(database, scope)),
+            )
+        }
+    }
 }
 
 /// Asks `/readyz` of the server that this configuration would start.

@@ -5,6 +5,7 @@
 //! first. What is legal but risky becomes a warning. The order is: default, then file, then
 //! environment.
 
+use super::adapter::postgres::database::Address;
 use crate::base_path::{self, BasePath};
 use std::collections::HashSet;
 use std::fmt;
@@ -61,19 +62,43 @@ pub enum LogFormat {
     Json,
 }
 
-/// One Redis to watch.
+/// One store to watch.
 #[derive(Clone)]
 pub struct Store {
     /// Its id: part of addresses.
     pub id: String,
-    /// `redis://` or `rediss://`. Holds the password: never logged, never shown.
+    /// Which kind of store, by its URL.
+    pub kind: StoreKind,
+    /// `redis://`, `rediss://` or `postgres://`. Holds the password: never logged, never shown.
     pub url: String,
     /// Only queues with these prefixes; empty for any.
     pub prefixes: Vec<String>,
+    /// Of a Postgres: only the installations of pg-boss in these schemas; empty for any.
+    pub schemas: Vec<String>,
     /// Exactly these queues, as `prefix:name`; empty to search.
     pub queues: Vec<String>,
     /// What it is, where that differs from the whole installation.
     pub environment: Option<String>,
+}
+
+/// Which kind of store.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum StoreKind {
+    /// Bull and BullMQ.
+    Redis,
+    /// pg-boss.
+    Postgres,
+}
+
+impl StoreKind {
+    /// By the scheme of a URL.
+    fn of(url: &str) -> Self {
+        if url.starts_with("postgres://") || url.starts_with("postgresql://") {
+            Self::Postgres
+        } else {
+            Self::Redis
+        }
+    }
 }
 
 impl fmt::Debug for Store {
@@ -281,9 +306,8 @@ fn check(raw: file::Raw, path: Option<PathBuf>, env: Env<'_>, problems: Vec<Stri
              and let the proxy sign people in."
         ));
     }
-    let postgres = r.secret("DROVER_POSTGRES_URL", "DROVER_POSTGRES_URL_FILE");
-    let archive = archive::read(&mut r, raw.archive, postgres, &mut warnings);
     let stores = stores(&mut r, raw.store.unwrap_or_default(), &mut warnings);
+    let archive = archive::read(&mut r, raw.archive, &stores, &mut warnings);
     if r.problems.is_empty() {
         Ok(Config {
             listen,
@@ -366,30 +390,45 @@ fn stores(r: &mut Reader<'_>, raw: Vec<file::Store>, warnings: &mut Vec<String>)
                 at,
                 Store {
                     id,
+                    kind: StoreKind::of(&url),
                     url,
                     prefixes: store.prefixes.unwrap_or_default(),
+                    schemas: store.schemas.unwrap_or_default(),
                     queues: store.queues.unwrap_or_default(),
                     environment,
                 },
             ));
         }
     }
-    if let Some(url) = r.secret("DROVER_REDIS_URL", "DROVER_REDIS_URL_FILE") {
+    for (id, kind, name, name_file) in [
+        ("redis", StoreKind::Redis, "DROVER_REDIS_URL", "DROVER_REDIS_URL_FILE"),
+        (
+            "postgres",
+            StoreKind::Postgres,
+            "DROVER_POSTGRES_URL",
+            "DROVER_POSTGRES_URL_FILE",
+        ),
+    ] {
+        let Some(url) = r.secret(name, name_file) else {
+            continue;
+        };
         // The environment wins over a store of the same id in the file.
-        stores.retain(|(_, store)| store.id != "redis");
+        stores.retain(|(_, store)| store.id != id);
         let store = Store {
-            id: "redis".into(),
+            id: id.into(),
+            kind,
             url,
             prefixes: vec![],
+            schemas: vec![],
             queues: vec![],
             environment: None,
         };
-        stores.push(("DROVER_REDIS_URL".into(), store));
+        stores.push((name.into(), store));
     }
     if stores.is_empty() && r.problems.is_empty() {
         r.problems.push(
-            "no store is configured: set DROVER_REDIS_URL=redis://127.0.0.1:6379, or write a [[store]] table with id and url \
-             into Leptos.toml"
+            "no store is configured: set DROVER_REDIS_URL=redis://127.0.0.1:6379 or DROVER_POSTGRES_URL, or write a [[store]] \
+             table with id and url into Leptos.toml"
                 .into(),
         );
     }
@@ -411,21 +450,27 @@ fn check_store(r: &mut Reader<'_>, at: &str, store: &Store, warnings: &mut Vec<S
             "{at}: id: 1 to 64 letters, digits, '-', '_' and '.', not beginning with '.'"
         ));
     }
-    match super::adapter::redis::link::Link::new(&store.url) {
-        Err(error) => r.problems.push(format!(
-            "{at}: url: {} is not the URL of a Redis: {error}",
-            mask_url(&store.url)
+    let checked = match store.kind {
+        StoreKind::Redis => check_redis(r, at, store),
+        StoreKind::Postgres => check_postgres(r, at, store),
+    };
+    match checked {
+        Err(why) => r
+            .problems
+            .push(format!("{at}: url: {} cannot be used: {why}", mask_url(&store.url))),
+        Ok(Some(remedy)) => warnings.push(format!(
+            "{at}: the password of {} travels in the clear; {remedy} encrypts it.",
+            store.id
         )),
-        Ok(link) => {
-            let host = link.address().rsplit_once(':').map_or("", |(host, _)| host).to_owned();
-            let local = matches!(host.as_str(), "localhost" | "127.0.0.1" | "::1" | "");
-            if store.url.starts_with("redis://") && !local && store.url.contains('@') {
-                warnings.push(format!(
-                    "{at}: the password of {} travels in the clear; rediss:// encrypts it.",
-                    store.id
-                ));
-            }
-        }
+        Ok(None) => {}
+    }
+}
+
+/// What would encrypt a connection that carries a password in the clear to another machine.
+fn check_redis(r: &mut Reader<'_>, at: &str, store: &Store) -> Result<Option<&'static str>, String> {
+    if !store.schemas.is_empty() {
+        r.problems
+            .push(format!("{at}: schemas are for a Postgres; a Redis takes prefixes"));
     }
     for queue in &store.queues {
         if !queue.contains(':') {
@@ -434,6 +479,26 @@ fn check_store(r: &mut Reader<'_>, at: &str, store: &Store, warnings: &mut Vec<S
             ));
         }
     }
+    let link = super::adapter::redis::link::Link::new(&store.url)
+        .map_err(|error| format!("it is not the URL of a Redis: {error}"))?;
+    let host = link.address().rsplit_once(':').map_or("", |(host, _)| host);
+    let open = store.url.starts_with("redis://") && !is_local(host) && store.url.contains('@');
+    Ok(open.then_some("rediss://"))
+}
+
+/// The same for a Postgres.
+fn check_postgres(r: &mut Reader<'_>, at: &str, store: &Store) -> Result<Option<&'static str>, String> {
+    if !store.prefixes.is_empty() || !store.queues.is_empty() {
+        r.problems.push(format!(
+            "{at}: prefixes and queues are for a Redis; a Postgres takes schemas = [\"pgboss\"], or none for all of them"
+        ));
+    }
+    let address = Address::of(&store.url).map_err(|why| format!("it is not the URL of a Postgres: {why}"))?;
+    Ok((!address.encrypted && !is_local(&address.host) && address.password).then_some("sslmode=require"))
+}
+
+fn is_local(host: &str) -> bool {
+    matches!(host, "localhost" | "127.0.0.1" | "::1" | "")
 }
 
 #[cfg(test)]

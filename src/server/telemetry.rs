@@ -75,7 +75,7 @@ pub fn render(app: &App) -> Option<String> {
         gauge!("drover_store_up", "store" => id.to_owned()).set(f64::from(u8::from(up)));
         let queues = app.board().store(id).map_or(0, |store| store.queues);
         gauge!("drover_queues", "store" => id.to_owned()).set(f64::from(queues));
-        counter!("drover_store_commands_total", "store" => id.to_owned()).absolute(collector.link().commands_sent());
+        counter!("drover_store_commands_total", "store" => id.to_owned()).absolute(collector.source().sent());
     }
     handle.run_upkeep();
     Some(handle.render())

@@ -20,6 +20,7 @@
 //!
 //! [condition]: crate::model::condition
 
+pub mod postgres;
 pub mod vitals;
 
 use super::collect::throughput::Slice;
@@ -162,12 +163,12 @@ pub fn of_store(store: &StoreSummary) -> (Level, &'static str, String) {
     if let Some(worst) = store.conditions.first() {
         return (worst.kind.level(), "R2", worst.sentence.clone());
     }
-    let Some(vitals) = &store.vitals else {
+    let Some(memory) = store.vitals.as_ref().and_then(|vitals| vitals.memory.as_ref()) else {
         return (Level::Ok, "", String::new());
     };
-    if let Some(max) = vitals.memory.max {
+    if let Some(max) = memory.max {
         #[expect(clippy::cast_precision_loss, reason = "a share needs no more precision")]
-        let share = vitals.memory.used as f64 / max as f64;
+        let share = memory.used as f64 / max as f64;
         let text = || format!("Memory is at {:.0} % of {}.", share * 100.0, format::bytes(max));
         if share >= 0.9 {
             return (Level::Bad, "R1", text());
@@ -176,13 +177,13 @@ pub fn of_store(store: &StoreSummary) -> (Level, &'static str, String) {
             return (Level::Watch, "R1", text());
         }
     }
-    if !vitals.memory.policy.is_empty() && vitals.memory.policy != "noeviction" {
+    if !memory.policy.is_empty() && memory.policy != "noeviction" {
         return (
             Level::Watch,
             "R3",
             format!(
                 "Its eviction policy is {}; queues need noeviction, or jobs can disappear.",
-                vitals.memory.policy
+                memory.policy
             ),
         );
     }

@@ -28,6 +28,7 @@ mod job;
 mod layers;
 mod operations;
 mod operations_api;
+mod pgboss;
 mod postgres;
 mod reading;
 mod schedules;

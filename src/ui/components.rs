@@ -233,7 +233,8 @@ pub fn SilenceBanner(#[prop(into)] store: Signal<StoreSummary>) -> impl IntoView
                     Some(at) => view! {
                         {move || format!("What is shown was true at {} (", live.clock(at))}
                         {move || format::span(live.now.get() - at)}
-                        " ago). Drover keeps trying; nothing needs to be restarted or reloaded."
+                        " ago). "
+                        {store.reach.patience()}
                     }
                     .into_any(),
                     None => "Nothing has been read from it yet. Drover keeps trying.".into_any(),

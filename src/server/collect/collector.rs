@@ -6,13 +6,14 @@
 //! [`Collector::seek`] (in [`seek`]) looks for new queues, which takes as long as the key space is
 //! large. All end when the board stops. A store that does not answer holds up only its own loops.
 //!
-//! The loops take turns ([`Link::turn`]): one read of theirs is under way at a time, and [`Pace`](super::pace::Pace) says
+//! The loops take turns ([`Source::turn`]): one read of theirs is under way at a time, and [`Pace`](super::pace::Pace) says
 //! how soon the next may begin. What is published is what the state holds at that moment: the state
 //! stays locked meanwhile, so a line never goes back to an older count.
 
 use super::board::{Board, Update};
 use super::clock::{Offset, Steady};
 use super::conditions::Conditions;
+use super::source::Source;
 use super::throughput::Slice;
 use super::track::Track;
 use super::vitals::Vitals;
@@ -22,7 +23,6 @@ use crate::model::event::JobChange;
 use crate::model::queue::QueueRef;
 use crate::model::store::{Reach, StoreSummary};
 use crate::model::verdict::Verdict;
-use crate::server::adapter::redis::link::Link;
 use crate::server::adapter::{Adapter, Change, QueueId};
 use crate::server::verdict::Judge;
 use std::collections::HashMap;
@@ -51,7 +51,7 @@ type JobNews = Vec<(QueueRef, Vec<JobChange>)>;
 #[derive(Debug)]
 pub struct Collector {
     store: String,
-    link: Arc<Link>,
+    source: Source,
     adapter: Arc<dyn Adapter>,
     board: Arc<Board>,
     vitals: Arc<Vitals>,
@@ -74,12 +74,12 @@ struct State {
 
 impl Collector {
     /// A collector that has read nothing; announces its store on the board.
-    pub fn new(store: &str, link: Arc<Link>, adapter: Arc<dyn Adapter>, board: Arc<Board>) -> Self {
+    pub fn new(store: &str, source: Source, adapter: Arc<dyn Adapter>, board: Arc<Board>) -> Self {
         let at = crate::model::now();
         let summary = StoreSummary {
             id: store.to_owned(),
-            kind: "redis".into(),
-            address: link.address().to_owned(),
+            kind: source.kind().into(),
+            address: source.address().to_owned(),
             reach: Reach::Connecting,
             cause: None,
             since: at,
@@ -95,7 +95,7 @@ impl Collector {
         board.add_store(summary.clone());
         Self {
             store: store.to_owned(),
-            link,
+            source,
             adapter,
             board,
             vitals: Arc::default(),
@@ -119,7 +119,7 @@ impl Collector {
         tasks.spawn(stop.clone().run_until_cancelled_owned(self.clone().seek()));
         tasks.spawn(
             stop.clone()
-                .run_until_cancelled_owned(self.vitals.clone().ping(self.link.clone())),
+                .run_until_cancelled_owned(self.vitals.clone().ping(self.source.clone())),
         );
     }
 
@@ -134,8 +134,8 @@ impl Collector {
     }
 
     /// The connection.
-    pub fn link(&self) -> &Arc<Link> {
-        &self.link
+    pub fn source(&self) -> &Source {
+        &self.source
     }
 
     /// How far the store's clock is ahead of ours, in milliseconds; 0 while that is not known.
@@ -240,7 +240,7 @@ impl Collector {
         let turn = if queues.is_empty() {
             None
         } else {
-            Some(self.link.turn().await)
+            Some(self.source.turn().await)
         };
         let began = Instant::now();
         let readings = match queues {

@@ -7,10 +7,13 @@
 use crate::model::condition::{Actions, Condition, ConditionKind};
 use crate::model::store::{Reach, StoreSummary};
 use crate::model::{Millis, format};
+use crate::server::adapter::postgres::report::Report as PgReport;
 use crate::server::adapter::redis::met::Met;
 use crate::server::adapter::redis::signs::Signs;
 use std::collections::HashMap;
 use std::time::Duration;
+
+pub(super) mod postgres;
 
 /// How long a refusal of somebody's command is held: longer than the time between two reports at the
 /// slowest pace.
@@ -38,10 +41,42 @@ pub(super) struct Own {
     pub(super) unreadable: Option<(String, usize)>,
 }
 
+impl Own {
+    fn tell(&self, product: &str, tell: Tell<'_>) {
+        if let Some((latency, every)) = self.slowed {
+            tell(
+                ConditionKind::Slow,
+                if self.slow {
+                    format!("Asked less often: {product} answers in {}.", rough(latency))
+                } else {
+                    format!("Still asked less often: {product} has just recovered from slow answers.")
+                },
+                format!(
+                    "Numbers are up to {} s old, and changes arrive late.",
+                    every.as_secs() + 5
+                ),
+            );
+        }
+        if let Some(ahead) = self.ahead.filter(|ahead| ahead.abs() > CLOCK_TOLD) {
+            let way = if ahead > 0 { "ahead of" } else { "behind" };
+            tell(
+                ConditionKind::ClockDiffers,
+                format!(
+                    "The clock of this {product} is {} {way} Drover's. One of the two is wrong: check NTP.",
+                    format::span(ahead.abs())
+                ),
+                format!("Ages are counted by the clock of {product}."),
+            );
+        }
+    }
+}
+
 /// What is remembered between two looks.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Conditions {
     signs: Option<Signs>,
+    /// What a Postgres said last.
+    postgres: Option<PgReport>,
     /// Until when a code of refusal counts as happening.
     refused: HashMap<&'static str, Millis>,
     evicting: Option<(Millis, u64)>,
@@ -125,31 +160,12 @@ impl Conditions {
                 "Counts are right but up to ten seconds old, and rates are not known.".into(),
             );
         }
-        if let Some((latency, every)) = own.slowed {
-            tell(
-                ConditionKind::Slow,
-                if own.slow {
-                    format!("Asked less often: Redis answers in {}.", rough(latency))
-                } else {
-                    "Still asked less often: Redis has just recovered from slow answers.".into()
-                },
-                format!(
-                    "Numbers are up to {} s old, and changes arrive late.",
-                    every.as_secs() + 5
-                ),
-            );
-        }
-        if let Some(ahead) = own.ahead.filter(|ahead| ahead.abs() > CLOCK_TOLD) {
-            let way = if ahead > 0 { "ahead of" } else { "behind" };
-            tell(
-                ConditionKind::ClockDiffers,
-                format!(
-                    "The clock of this Redis is {} {way} Drover's. One of the two is wrong: check NTP.",
-                    format::span(ahead.abs())
-                ),
-                "Ages are counted by the clock of Redis.".into(),
-            );
-        }
+        own.tell("Redis", &mut tell);
+        self.told(now, found)
+    }
+
+    /// What was found, worst first, each with the moment from which it has been so.
+    fn told(&mut self, now: Millis, mut found: Vec<(ConditionKind, String, String)>) -> Vec<Condition> {
         self.since.retain(|kind, _| found.iter().any(|(k, ..)| k == kind));
         found.sort_by_key(|(kind, ..)| (kind.level(), *kind));
         found

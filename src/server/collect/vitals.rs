@@ -7,8 +7,8 @@
 
 use crate::model::vitals::{Answered, Ping, Report, Series, Watched};
 use crate::model::{Millis, now};
-use crate::server::adapter::redis::link::Link;
 use crate::server::adapter::redis::{ask, reply, report};
+use crate::server::collect::source::Source;
 use redis::{RedisResult, Value};
 use std::collections::VecDeque;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -94,7 +94,7 @@ impl Vitals {
         match replies.first() {
             Some(Ok(value)) => {
                 if let Some(text) = reply::text(value) {
-                    self.note(report::parse(&text, now()));
+                    let _ = self.note(report::parse(&text, now()));
                 }
             }
             Some(Err(error)) => self.inner().refused = Some(ask::refusal(error, "+info")),
@@ -102,8 +102,8 @@ impl Vitals {
         }
     }
 
-    /// Takes in a report.
-    pub fn note(&self, report: Report) {
+    /// Takes in a report. Gives how many commands a second there were since the one before.
+    pub fn note(&self, report: Report) -> Option<f64> {
         let mut inner = self.inner();
         let at = report.at;
         let before = inner.samples.back().copied();
@@ -137,6 +137,7 @@ impl Vitals {
         }
         inner.report = Some(report);
         inner.refused = None;
+        sample.per_second
     }
 
     /// Takes in a round trip.
@@ -215,13 +216,11 @@ impl Vitals {
     }
 
     /// Measures a `PING` every second for as long as it is polled.
-    pub async fn ping(self: Arc<Self>, link: Arc<Link>) {
+    pub async fn ping(self: Arc<Self>, source: Source) {
         loop {
             sleep(PING_EVERY).await;
-            let mut pipe = redis::pipe();
-            pipe.cmd("PING");
             let began = Instant::now();
-            if link.run(&mut pipe).await.is_ok() {
+            if source.ping().await {
                 self.note_ping(now(), began.elapsed());
             }
         }

@@ -68,6 +68,7 @@ pub struct Audit {
 )]
 pub struct Archive {
     pub enabled: Option<bool>,
+    pub store: Option<String>,
     pub migrate: Option<bool>,
     pub allow_unsafe: Option<bool>,
 }
@@ -84,6 +85,7 @@ pub struct Store {
     pub url: Option<String>,
     pub url_file: Option<String>,
     pub prefixes: Option<Vec<String>>,
+    pub schemas: Option<Vec<String>>,
     pub queues: Option<Vec<String>>,
     pub environment: Option<String>,
 }

@@ -1,6 +1,6 @@
 //! The configuration in force, as a file that would give it again, without secrets.
 
-use super::{Config, LogFormat, mask_url};
+use super::{Config, LogFormat, StoreKind, mask_url};
 use std::fmt::Write as _;
 
 /// Writes the configuration as TOML with passwords replaced by `***`.
@@ -47,8 +47,15 @@ pub fn print(config: &Config) -> String {
         let _ = writeln!(out, "\n[[store]]");
         let _ = writeln!(out, "id = {}", text(&store.id));
         let _ = writeln!(out, "url = {}", text(&mask_url(&store.url)));
-        let _ = writeln!(out, "prefixes = {}", list(&store.prefixes));
-        let _ = writeln!(out, "queues = {}", list(&store.queues));
+        match store.kind {
+            StoreKind::Redis => {
+                let _ = writeln!(out, "prefixes = {}", list(&store.prefixes));
+                let _ = writeln!(out, "queues = {}", list(&store.queues));
+            }
+            StoreKind::Postgres => {
+                let _ = writeln!(out, "schemas = {}", list(&store.schemas));
+            }
+        }
         if let Some(environment) = &store.environment {
             let _ = writeln!(out, "environment = {}", text(environment));
         }

@@ -7,13 +7,17 @@
 
 use super::{Answer, Service};
 use crate::model::now;
+use crate::model::postgres::PostgresHealth;
 use crate::model::store::Reach;
 use crate::model::vitals::{Answered, Asked, Drawing, Series, StoreDetail, StorePage};
 use crate::model::weights::MemoryByQueue;
+use crate::server::adapter::postgres::health::{self, Health};
 use crate::server::adapter::redis::ask::{self, Forbidden};
 use crate::server::chart;
 use crate::server::collect::board::Position;
+use crate::server::collect::source::Source;
 use crate::server::shared::Shared;
+use crate::server::verdict;
 use crate::server::verdict::vitals::judge;
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -32,6 +36,7 @@ const DRAWN: Duration = Duration::from_secs(5);
 #[derive(Debug)]
 pub(super) struct Stores {
     asking: Shared<String, Asked>,
+    examining: Shared<String, Arc<Health>>,
     drawing: Shared<(String, Series), Arc<str>>,
     pub(super) weighing: Shared<(String, u32), Answered<MemoryByQueue>>,
     known: Mutex<HashMap<String, Known>>,
@@ -50,6 +55,7 @@ impl Default for Stores {
     fn default() -> Self {
         Self {
             asking: Shared::new(TOGETHER),
+            examining: Shared::new(FRESH),
             drawing: Shared::new(DRAWN),
             weighing: Shared::new(TOGETHER),
             known: Mutex::default(),
@@ -67,12 +73,13 @@ impl Service {
     /// One store in full.
     pub async fn store_detail(&self, id: &str) -> Answer<StoreDetail> {
         let vitals = self.collector(id)?.vitals().clone();
-        let asked = self.asked(id).await?;
+        let (asked, postgres) = tokio::join!(self.asked(id), self.examined(id));
+        let (asked, postgres) = (asked?, postgres?);
         let at = now();
         let report = vitals.report();
         let watched = vitals.watched(at);
         let judgements = match &report {
-            Answered::Known(report) => judge(report, &watched, &asked.settings, at),
+            Answered::Known(report) if postgres.is_none() => judge(report, &watched, &asked.settings, at),
             _ => vec![],
         };
         Ok(StoreDetail {
@@ -81,6 +88,7 @@ impl Service {
             watched,
             asked,
             judgements,
+            postgres,
         })
     }
 
@@ -123,6 +131,24 @@ impl Service {
         Ok(svg.await)
     }
 
+    /// What a Postgres says when somebody looks, once for all who look within seconds; `None` for a Redis.
+    async fn examined(&self, id: &str) -> Answer<Option<PostgresHealth>> {
+        let Source::Postgres(database) = self.collector(id)?.source().clone() else {
+            return Ok(None);
+        };
+        let health = self
+            .stores
+            .examining
+            .get(id.to_owned(), || async move { Arc::new(health::read(&database).await) })
+            .await;
+        Ok(Some(PostgresHealth {
+            at: now(),
+            parts: verdict::postgres::judge(&health),
+            tables: health.tables.clone(),
+            sessions: health.sessions.clone(),
+        }))
+    }
+
     /// What the page asks for beyond the report: new, or shared, or as it was last known.
     async fn asked(&self, id: &str) -> Answer<Asked> {
         let collector = self.collector(id)?.clone();
@@ -140,9 +166,12 @@ impl Service {
         if summary.reach != Reach::Live {
             return Ok(Asked::nothing("the store has not answered yet"));
         }
+        let Source::Redis(link) = collector.source().clone() else {
+            return Ok(Asked::nothing("only a Redis is asked this"));
+        };
         let channels = collector.vitals().report().known().and_then(|r| r.traffic.channels);
         let asked = self.stores.asking.get(id.to_owned(), || async move {
-            match ask::ask(collector.link(), &forbidden, channels).await {
+            match ask::ask(&link, &forbidden, channels).await {
                 Ok(asked) => {
                     let mut known = self.stores.known();
                     known.entry(id.to_owned()).or_default().asked = Some((Instant::now(), asked.clone()));

@@ -1,11 +1,11 @@
-//! The library's own word: a Node process that drives the real Bull or BullMQ.
+//! The library's own word: a Node process that drives the real Bull, BullMQ or pg-boss.
 
 use serde_json::{Value, json};
 use std::process::Stdio;
 use tokio::io::{AsyncBufReadExt as _, AsyncWriteExt as _, BufReader, Lines};
 use tokio::process::{Child, ChildStdin, ChildStdout, Command};
 
-/// One library of one version over one Redis.
+/// One library of one version over one store.
 pub(crate) struct Oracle {
     _child: Child,
     input: ChildStdin,
@@ -22,9 +22,29 @@ impl Oracle {
 
     /// Starts the library of this family: `bull`, or BullMQ's major version `3`, `4`, `5`, `6`.
     pub(crate) async fn of(redis_url: &str, family: &str) -> Self {
+        Self::run("oracle.mjs", &["--redis", redis_url, "--bullmq", family]).await
+    }
+
+    /// Starts pg-boss of this major version over a schema, with options of its own.
+    pub(crate) async fn pgboss(postgres_url: &str, major: &str, schema: &str, options: Value) -> Self {
+        let options = options.to_string();
+        let arguments = [
+            "--postgres",
+            postgres_url,
+            "--major",
+            major,
+            "--schema",
+            schema,
+            "--options",
+            &options,
+        ];
+        Self::run("pgboss.mjs", &arguments).await
+    }
+
+    async fn run(script: &str, arguments: &[&str]) -> Self {
         let mut child = Command::new("node")
-            .arg(concat!(env!("CARGO_MANIFEST_DIR"), "/end2end/oracle/oracle.mjs"))
-            .args(["--redis", redis_url, "--bullmq", family])
+            .arg(format!("{}/end2end/oracle/{script}", env!("CARGO_MANIFEST_DIR")))
+            .args(arguments)
             .stdin(Stdio::piped())
             .stdout(Stdio::piped())
             .stderr(Stdio::null())

@@ -119,7 +119,7 @@ pub fn store_trouble(base: &BasePath, part: &Part<'_>) -> AnyView {
         <div class="banner" role="alert">
             <strong>{format!("{store} is {word}")}{how_long}</strong>
             <p>
-                {cause}" "{shown}"Drover keeps trying; nothing needs to be restarted or reloaded. "
+                {cause}" "{shown}{part.reach.patience()}" "
                 <a href=base.store(part.store)>"Look at the store"</a>
             </p>
             <p class="effect">{effect}</p>

@@ -128,12 +128,13 @@ fn Stores(stores: RwSignal<Vec<StoreSummary>>) -> impl IntoView {
 #[component]
 fn StoreLine(store: Memo<StoreSummary>) -> impl IntoView {
     let href = base().store(&store.with_untracked(|s| s.id.clone()));
+    let postgres = store.with_untracked(|s| s.kind == "postgres");
     let vital = move |f: fn(&crate::model::store::Vitals) -> String| {
         move || store.with(|s| s.vitals.as_ref().map_or_else(|| format::UNKNOWN.to_owned(), f))
     };
     let share = move || {
         store.with(|s| {
-            let memory = &s.vitals.as_ref()?.memory;
+            let memory = s.vitals.as_ref()?.memory.as_ref()?;
             #[expect(clippy::cast_precision_loss, reason = "a bar needs no more precision")]
             memory
                 .max
@@ -147,17 +148,12 @@ fn StoreLine(store: Memo<StoreSummary>) -> impl IntoView {
             <strong><a href=href>{move || store.with(|s| s.id.clone())}</a></strong>
             <span>{vital(|v| v.version.clone())}" at "{move || store.with(|s| s.address.clone())}</span>
             <span class="memory">
-                "memory "
-                <b>
-                    {vital(|v| match v.memory.max {
-                        Some(max) => format!("{} of {}", format::bytes(v.memory.used), format::bytes(max)),
-                        None => format!("{}, no limit set", format::bytes(v.memory.used)),
-                    })}
-                </b>
+                {if postgres { "on disk " } else { "memory " }}
+                <b>{vital(size)}</b>
                 {move || share().map(|n| view! { <meter min="0" max="100" low="75" high="90" optimum="0" value=n.to_string() aria-label="memory used"></meter> })}
             </span>
-            <span><b>{vital(|v| format::count(v.ops_per_second))}</b>" commands/s"</span>
-            <span><b>{vital(|v| format::count(v.clients.into()))}</b>" clients"</span>
+            <span><b>{vital(|v| format::count(v.ops_per_second))}</b>{if postgres { " transactions/s" } else { " commands/s" }}</span>
+            <span><b>{vital(|v| format::count(v.clients.into()))}</b>{if postgres { " connections" } else { " clients" }}</span>
             <span>{vital(|v| v.role.clone())}", "{vital(|v| v.persistence.clone())}</span>
             <span class="reason">
                 {move || store.with(|s| if s.reach == Reach::Live && s.conditions.is_empty() { s.verdict.reason.clone() } else if s.reach == Reach::Live { String::new() } else { s.reach.word().to_owned() })}
@@ -165,6 +161,18 @@ fn StoreLine(store: Memo<StoreSummary>) -> impl IntoView {
         </div>
     }
     .into_any()
+}
+
+/// What a store holds, against its limit where it has one.
+fn size(vitals: &crate::model::store::Vitals) -> String {
+    match (&vitals.memory, vitals.disk) {
+        (Some(memory), _) => match memory.max {
+            Some(max) => format!("{} of {}", format::bytes(memory.used), format::bytes(max)),
+            None => format!("{}, no limit set", format::bytes(memory.used)),
+        },
+        (None, Some(disk)) => format::bytes(disk),
+        (None, None) => format::UNKNOWN.to_owned(),
+    }
 }
 
 /// Lines that say what is the matter before the table says the rest.

@@ -2,12 +2,13 @@
 //!
 //! - [`health`]: each part with its figure and its sentence
 //! - [`memory`]: memory by queue and the largest payloads
+//! - [`postgres`]: the same of a Postgres, with its tables and sessions
 //! - [`lists`]: slow log, latency monitor, databases, Pub/Sub
 
 use crate::model::format;
 use crate::model::store::Reach;
 use crate::model::verdict::Level;
-use crate::model::vitals::{About, Answered, Report, StoreDetail, StorePage};
+use crate::model::vitals::{About, Answered, Report, Series, StoreDetail, StorePage};
 use crate::ui::app::base;
 use crate::ui::components::{Ago, LevelMark, StoreBanner, VerdictLine};
 use leptos::prelude::*;
@@ -15,10 +16,12 @@ use leptos::prelude::*;
 pub mod health;
 pub mod lists;
 pub mod memory;
+pub mod postgres;
 
 use health::Health;
 use lists::Lists;
 use memory::MemoryView;
+use postgres::PostgresView;
 
 /// Where the pointer keeps rows from moving.
 const LISTS: &str = "store-lists";
@@ -34,14 +37,17 @@ pub fn StoreView(mut page: StorePage) -> impl IntoView {
     let unread = page.detail.summary.as_of.is_none().then(|| {
         view! { <p class="empty">"Not read yet: nothing has come from this store since Drover started, so there is nothing to draw."</p> }
     });
-    page.drawings.retain(|_| unread.is_none());
+    let postgres = page.detail.postgres.take();
+    let is_postgres = postgres.is_some();
+    page.drawings
+        .retain(|drawing| unread.is_none() && !(is_postgres && drawing.of == Series::Memory));
     let drawings = page
         .drawings
         .into_iter()
         .map(|drawing| {
             view! {
                 <figure>
-                    <figcaption>{drawing.of.title()}</figcaption>
+                    <figcaption>{title(drawing.of, is_postgres)}</figcaption>
                     <div inner_html=drawing.svg></div>
                 </figure>
             }
@@ -71,12 +77,28 @@ pub fn StoreView(mut page: StorePage) -> impl IntoView {
             </div>
             <Reasons detail/>
             <section class="vitals" aria-label="The last hour">{unread}{drawings}</section>
-            <Health detail/>
-            <MemoryView detail memory store=id sample=page.sample/>
-            <Lists detail/>
+            {match postgres {
+                Some(health) => view! { <PostgresView health/> }.into_any(),
+                None => view! {
+                    <Health detail/>
+                    <MemoryView detail memory store=id sample=page.sample/>
+                    <Lists detail/>
+                }
+                .into_any(),
+            }}
         </div>
     }
     .into_any()
+}
+
+/// The heading of a drawing: a Postgres has other words for some of them.
+const fn title(of: Series, postgres: bool) -> &'static str {
+    match of {
+        Series::Commands if postgres => "Transactions per second",
+        Series::Clients if postgres => "Connections",
+        Series::Latency if postgres => "Longest round trip of SELECT 1",
+        of => of.title(),
+    }
 }
 
 /// A part of the report, if there is a report.

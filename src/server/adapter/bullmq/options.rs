@@ -89,7 +89,7 @@ pub(super) fn read(text: Option<&str>, record: Record) -> Options {
             Origin::Record,
         ),
         (_, Some(stored)) if stored > 0 => add("priority", stored.to_string(), Origin::Options),
-        _ => add("priority", "none: before all that have one".into(), Origin::Default),
+        _ => add("priority", "none".into(), Origin::Default),
     }
     for (name, words, default) in [
         (

@@ -8,7 +8,7 @@ use super::super::Trouble;
 use super::classify::classify;
 use crate::model::store::Reach;
 use arc_swap::ArcSwap;
-use sqlx::postgres::{PgConnectOptions, PgPool, PgPoolOptions};
+use sqlx::postgres::{PgConnectOptions, PgPool, PgPoolOptions, PgSslMode};
 use sqlx::{ConnectOptions as _, Connection as _};
 use std::fmt;
 use std::str::FromStr as _;
@@ -76,17 +76,56 @@ impl fmt::Debug for Database {
     }
 }
 
+/// What a URL says, as far as a configuration is judged by it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Address {
+    /// The host, or the folder of a socket.
+    pub host: String,
+    /// Whether it asks for encryption, and does without a connection that has none.
+    pub encrypted: bool,
+    /// Whether it carries a password.
+    pub password: bool,
+}
+
+impl Address {
+    /// Reads a URL.
+    ///
+    /// # Errors
+    ///
+    /// When it is not one of a Postgres: a sentence.
+    pub fn of(url: &str) -> Result<Self, String> {
+        let options = options(url)?;
+        let encrypted = matches!(
+            options.get_ssl_mode(),
+            PgSslMode::Require | PgSslMode::VerifyCa | PgSslMode::VerifyFull
+        );
+        let authority = url.split("://").nth(1).unwrap_or_default();
+        let user = authority.rsplit_once('@').map_or("", |(user, _)| user);
+        Ok(Self {
+            host: options
+                .get_socket()
+                .map_or_else(|| options.get_host().to_owned(), |_| String::new()),
+            encrypted,
+            password: user.contains(':'),
+        })
+    }
+}
+
+fn options(url: &str) -> Result<PgConnectOptions, String> {
+    if !url.starts_with("postgres://") && !url.starts_with("postgresql://") {
+        return Err("it does not begin with postgres:// or postgresql://".into());
+    }
+    PgConnectOptions::from_str(url).map_err(|error| error.to_string())
+}
+
 impl Database {
-    /// A database that is not connected yet; [`Database::supervise`] connects it.
+    /// A database that is not connected yet; [`Database::supervise`] connects it. Needs the runtime.
     ///
     /// # Errors
     ///
     /// When the URL is not one of a Postgres: a sentence.
     pub fn new(url: &str) -> Result<Self, String> {
-        if !url.starts_with("postgres://") && !url.starts_with("postgresql://") {
-            return Err("it does not begin with postgres:// or postgresql://".into());
-        }
-        let options = PgConnectOptions::from_str(url).map_err(|error| error.to_string())?;
+        let options = options(url)?;
         let options = options.application_name("drover");
         let address = match options.get_socket() {
             Some(socket) => socket.display().to_string(),

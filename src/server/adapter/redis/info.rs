@@ -23,11 +23,12 @@ pub fn parse(text: &str) -> Vitals {
     };
     Vitals {
         version: product,
-        memory: Memory {
+        memory: Some(Memory {
             used: number("used_memory"),
             max: Some(number("maxmemory")).filter(|max| *max > 0),
             policy: word("maxmemory_policy").to_owned(),
-        },
+        }),
+        disk: None,
         role: match word("role") {
             "slave" => "replica".to_owned(),
             "" => "unknown".to_owned(),
@@ -68,8 +69,9 @@ mod tests {
              aof_last_write_status:ok\r\ninstantaneous_ops_per_sec:99\r\nevicted_keys:3\r\n",
         );
         assert_eq!(vitals.version, "Redis 7.0.15");
-        assert_eq!(vitals.memory.used, 1_048_576);
-        assert_eq!(vitals.memory.max, None, "no limit is not a limit of zero");
+        let memory = vitals.memory.unwrap();
+        assert_eq!(memory.used, 1_048_576);
+        assert_eq!(memory.max, None, "no limit is not a limit of zero");
         assert_eq!(vitals.role, "replica");
         assert_eq!(vitals.persistence, "append-only file");
         assert_eq!((vitals.clients, vitals.ops_per_second, vitals.evicted_keys), (7, 99, 3));

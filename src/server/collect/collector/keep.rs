@@ -8,8 +8,12 @@ use super::{Collector, State};
 use crate::model::Millis;
 use crate::model::store::Reach;
 use crate::model::verdict::{Level, Verdict};
+use crate::server::adapter::postgres::database::Database;
+use crate::server::adapter::postgres::report;
+use crate::server::adapter::redis::link::Link;
 use crate::server::adapter::redis::{info, reply, signs};
 use crate::server::adapter::{QueueId, Trouble};
+use crate::server::collect::source::Source;
 use crate::server::verdict;
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -43,7 +47,7 @@ fn is_due(last: Option<Instant>, every: Duration) -> bool {
 impl Collector {
     /// See the module.
     pub(super) async fn keep(self: Arc<Self>) {
-        let mut health = self.link.health();
+        let mut health = self.source.health();
         let mut tick = tokio::time::interval(TICK);
         tick.set_missed_tick_behavior(MissedTickBehavior::Skip);
         let mut pace = Pace::default();
@@ -74,9 +78,9 @@ impl Collector {
                 self.shown.send_replace(true);
             }
             let watched = self.board.is_watched();
-            pace.note(self.link.take_quickest());
+            pace.note(self.source.take_quickest());
             if pace.is_due(Instant::now(), watched) {
-                let again = self.link.met().wants_another_try() || self.unreadable().is_some();
+                let again = self.source.wants_another_try() || self.unreadable().is_some();
                 let was_refused = std::mem::replace(&mut refused, again);
                 if was_refused && !refused {
                     // Streams that could not be followed were given up.
@@ -84,7 +88,7 @@ impl Collector {
                 }
                 let circumstances = Circumstances {
                     watched,
-                    pushed: self.link.met().unpushed.is_empty(),
+                    pushed: self.source.pushes(),
                     refused: refused || was_refused,
                 };
                 let began = Instant::now();
@@ -94,7 +98,7 @@ impl Collector {
                 }
                 pace.polled(Instant::now(), began.elapsed(), outcome.is_ok(), rand::random());
             }
-            self.link.set_gap(pace.gap(watched));
+            self.source.set_gap(pace.gap(watched));
             self.publish_ticked(&pace);
         }
     }
@@ -165,12 +169,19 @@ impl Collector {
 
     /// Reads what the server says about itself, and its clock.
     async fn read_info(&self) -> Result<(), Trouble> {
+        match &self.source {
+            Source::Redis(link) => self.read_redis(link).await,
+            Source::Postgres(database) => self.read_postgres(database).await,
+        }
+    }
+
+    async fn read_redis(&self, link: &Link) -> Result<(), Trouble> {
         let mut pipe = redis::pipe();
         pipe.cmd("INFO");
         let (replies, asked, round_trip) = {
-            let _turn = self.link.turn().await;
+            let _turn = link.turn().await;
             let (asked, began) = (self.now(), Instant::now());
-            (self.link.run(&mut pipe).await?, asked, began.elapsed())
+            (link.run(&mut pipe).await?, asked, began.elapsed())
         };
         self.vitals.hear(&replies);
         let Some(text) = replies
@@ -190,6 +201,20 @@ impl Collector {
         }
         state.conditions.report(asked, signs);
         state.summary.vitals = Some(info::parse(&text));
+        Ok(())
+    }
+
+    async fn read_postgres(&self, database: &Database) -> Result<(), Trouble> {
+        let (report, asked, round_trip) = {
+            let _turn = database.turn().await;
+            let (asked, began) = (self.now(), Instant::now());
+            (report::read(database).await?, asked, began.elapsed())
+        };
+        let transactions = self.vitals.note(report.as_samples(crate::model::now()));
+        let mut state = self.state();
+        state.offset.note(report.clock, asked, round_trip);
+        state.summary.vitals = Some(report.vitals(transactions));
+        state.conditions.postgres(report);
         Ok(())
     }
 
@@ -217,7 +242,7 @@ impl Collector {
         if !all {
             due.truncate(RECOUNTS);
         }
-        let turn = self.link.turn().await;
+        let turn = self.source.turn().await;
         let readings = self.adapter.counts(&due).await?;
         let at = self.now();
         let mut gone = Vec::new();
@@ -262,7 +287,7 @@ impl Collector {
             wanted.map(|(queue, _)| queue.clone()).collect()
         };
         let oldest = {
-            let _turn = self.link.turn().await;
+            let _turn = self.source.turn().await;
             self.adapter.oldest_waiting(&wanted).await?
         };
         let mut state = self.state();
@@ -288,8 +313,7 @@ impl Collector {
                 ahead,
                 unreadable: unreadable(&state.tracks),
             };
-            let met = self.link.met().clone();
-            state.conditions.list(at, self.link.user(), &met, &own)
+            self.source.conditions(&mut state.conditions, at, &own)
         } else {
             vec![]
         };

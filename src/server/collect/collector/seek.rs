@@ -20,7 +20,7 @@ const REPORT_MAX: Duration = Duration::from_secs(2);
 impl Collector {
     /// Searches the key space again and again, and takes up what is new.
     pub(super) async fn seek(self: Arc<Self>) {
-        let mut health = self.link.health();
+        let mut health = self.source.health();
         // Whether jobs can be acted on is known once the server's own report is in.
         let mut shown = self.shown.subscribe();
         let _ = timeout(REPORT_MAX, shown.wait_for(|shown| *shown)).await;

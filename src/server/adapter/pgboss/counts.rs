@@ -1,0 +1,330 @@
+//! How many jobs are in each state, and which of them waits longest.
+//!
+//! Three ways, the first that is quick enough; each is given up by the server when its time is over:
+//!
+//! 1. Every row of the queues, grouped: exact. A table scan, so it is repeated no sooner than twenty times as long as it
+//!    took.
+//! 2. Queued, active and failed rows, by the index that 12.38 brings; without it the queued ones alone. What has
+//!    finished is then what way 1 found within the last minutes.
+//! 3. pg-boss's own counters, where they can be trusted: from 12.6 on, and written a short while ago. Older ones keep
+//!    their last numbers for ever once a queue is empty.
+//!
+//! What none of them tells is not known, and [`Reading::reason`] says why.
+
+use super::super::{QueueId, Reading, Trouble};
+use super::PgBoss;
+use super::discover::{by_schema, existing};
+use super::names::parts_of;
+use super::shape::{Shape, ms};
+use crate::model::Millis;
+use crate::model::counts::Counts;
+use crate::model::family::{Evidence, Family, Layout};
+use crate::model::state::JobState;
+use sqlx::Row as _;
+use sqlx::postgres::PgRow;
+use std::collections::HashMap;
+use std::sync::PoisonError;
+use std::time::{Duration, Instant};
+
+/// How long counting everything may take.
+const ALL_LIMIT: Duration = Duration::from_millis(400);
+
+/// How long counting what is not finished may take.
+const LIVE_LIMIT: Duration = Duration::from_millis(800);
+
+/// Counting everything takes a twentieth of the time at most.
+const SHARE: u32 = 20;
+
+/// After that was given up, it is tried again this much later.
+const TRY_AGAIN: Duration = Duration::from_secs(60);
+
+/// For how long a number of finished jobs is better than none.
+const FINISHED_KEPT: Duration = Duration::from_secs(300);
+
+/// The library's own counters are believed for this long: it writes them once a minute.
+const COUNTERS_KEPT: i64 = 180;
+
+/// For how long a count serves the heading of a list.
+const FRESH: Duration = Duration::from_secs(2);
+
+/// Queues counted by one statement. In generation 10 each has a partition, which the statement locks.
+const CHUNK: usize = 500;
+const CHUNK_10: usize = 25;
+
+/// When an installation may be counted whole again, and what that found.
+#[derive(Debug, Default)]
+pub(super) struct Pace {
+    again: Option<Instant>,
+    finished: HashMap<String, (Instant, u64, u64)>,
+}
+
+/// The numbers of one queue, and why some are missing or old.
+#[derive(Clone, Copy, Debug)]
+struct Numbers {
+    counts: Counts,
+    why: Option<&'static str>,
+}
+
+const OLD: &str = "Counting all of its jobs takes long: completed and cancelled ones are as counted some minutes ago.";
+const COUNTERS: &str = "Counting its jobs takes too long: these are pg-boss's own counters, up to some minutes old; the rest is not known.";
+const UNFINISHED: &str = "Counting its completed and cancelled jobs takes too long.";
+const QUEUED: &str = "Counting its jobs takes too long; only those that are queued were counted, by their index.";
+const NOTHING: &str = "Counting its jobs takes too long, and pg-boss keeps no counters that can be trusted.";
+
+/// Counts these queues, in their order.
+pub(super) async fn read(boss: &PgBoss, queues: &[QueueId]) -> Result<Vec<Reading>, Trouble> {
+    let mut found: HashMap<(String, String), Reading> = HashMap::new();
+    for (schema, names) in by_schema(queues) {
+        let Some(shape) = boss.shape(&schema).await? else {
+            continue;
+        };
+        let version = version(boss, &shape).await?;
+        let exist = existing(boss, &shape, &names).await?;
+        let chunk = if shape.family.layout == Layout::PgBoss10 {
+            CHUNK_10
+        } else {
+            CHUNK
+        };
+        for chunk in exist.chunks(chunk) {
+            for (name, numbers) in count(boss, &shape, chunk).await? {
+                let reading = Reading {
+                    counts: numbers.counts,
+                    reason: numbers.why.map(str::to_owned),
+                    paused: Some(false),
+                    version: version.clone(),
+                    family: shape.family,
+                    added: None,
+                    pushed: true,
+                    exists: true,
+                };
+                found.insert((schema.clone(), name), reading);
+            }
+        }
+    }
+    let mut known = boss.known.lock().unwrap_or_else(PoisonError::into_inner);
+    let reading = |id: &QueueId| {
+        let reading = parts_of(id).and_then(|key| found.remove(&key)).unwrap_or_else(gone);
+        if reading.exists {
+            known.insert(id.clone(), (Instant::now(), reading.counts));
+        } else {
+            known.remove(id);
+        }
+        reading
+    };
+    Ok(queues.iter().map(reading).collect())
+}
+
+/// How many jobs of a queue are in a state, as counted at most [`FRESH`] ago.
+pub(super) async fn of_state(boss: &PgBoss, queue: &QueueId, state: JobState) -> Result<Option<u64>, Trouble> {
+    let known = {
+        let known = boss.known.lock().unwrap_or_else(PoisonError::into_inner);
+        known
+            .get(queue)
+            .filter(|(at, _)| at.elapsed() < FRESH)
+            .map(|(_, counts)| *counts)
+    };
+    let counts = match known {
+        Some(counts) => counts,
+        None => match read(boss, std::slice::from_ref(queue)).await?.first() {
+            Some(reading) => reading.counts,
+            None => Counts::UNKNOWN,
+        },
+    };
+    Ok(counts.get(state))
+}
+
+fn gone() -> Reading {
+    Reading {
+        counts: empty(),
+        reason: None,
+        paused: Some(false),
+        version: None,
+        family: Family {
+            layout: Layout::PgBoss12,
+            evidence: Evidence::Nothing,
+        },
+        added: None,
+        pushed: true,
+        exists: false,
+    }
+}
+
+fn empty() -> Counts {
+    let mut counts = Counts::zero();
+    counts.set(JobState::Cancelled, Some(0));
+    counts
+}
+
+/// The newest version among the processes that are registered, where the installation keeps a register.
+async fn version(boss: &PgBoss, shape: &Shape) -> Result<Option<String>, Trouble> {
+    if !shape.has_table("instance") {
+        return Ok(None);
+    }
+    let sql = format!(
+        "select version from {} where stopped_on is null and heartbeat_on >= now() - 3 * heartbeat_seconds * interval '1 s' \
+         order by started_on desc limit 1",
+        shape.at("instance")
+    );
+    let rows = boss.read(Some(&shape.schema), sqlx::query(&sql)).await?;
+    Ok(rows.first().map(|row| row.get(0)))
+}
+
+async fn count(boss: &PgBoss, shape: &Shape, names: &[String]) -> Result<Vec<(String, Numbers)>, Trouble> {
+    let mut counted: HashMap<String, Counts> = names.iter().map(|name| (name.clone(), empty())).collect();
+    let may_count_all = {
+        let paces = boss.paces.lock().unwrap_or_else(PoisonError::into_inner);
+        paces
+            .get(&shape.schema)
+            .and_then(|pace| pace.again)
+            .is_none_or(|again| Instant::now() >= again)
+    };
+    if may_count_all {
+        let began = Instant::now();
+        let rows = boss
+            .within(shape, ALL_LIMIT, sqlx::query(&grouped(shape, "true")).bind(names))
+            .await?;
+        let took = began.elapsed();
+        let mut paces = boss.paces.lock().unwrap_or_else(PoisonError::into_inner);
+        let pace = paces.entry(shape.schema.clone()).or_default();
+        match rows {
+            Some(rows) => {
+                pace.again = (took > Duration::from_millis(40)).then(|| Instant::now() + took * SHARE);
+                add_up(&rows, &mut counted);
+                for (name, counts) in &counted {
+                    let of = |state| counts.get(state).unwrap_or(0);
+                    let finished = (Instant::now(), of(JobState::Completed), of(JobState::Cancelled));
+                    pace.finished.insert(name.clone(), finished);
+                }
+                let exact = |(name, counts)| (name, Numbers { counts, why: None });
+                return Ok(counted.into_iter().map(exact).collect());
+            }
+            None => pace.again = Some(Instant::now() + TRY_AGAIN),
+        }
+    }
+    let live = shape.indexes.live;
+    // Spelled as the index has it: anything else would be a scan.
+    let which = if live {
+        "j.state in ('created', 'retry', 'active', 'failed')"
+    } else {
+        "j.state < 'active'"
+    };
+    let rows = boss
+        .within(shape, LIVE_LIMIT, sqlx::query(&grouped(shape, which)).bind(names))
+        .await?;
+    let counters = counters(boss, shape, names).await?;
+    if let Some(rows) = &rows {
+        add_up(rows, &mut counted);
+    }
+    let paces = boss.paces.lock().unwrap_or_else(PoisonError::into_inner);
+    let remembered = paces.get(&shape.schema).map(|pace| &pace.finished);
+    let number = |(name, mut counts): (String, Counts)| {
+        let finished = remembered
+            .and_then(|all| all.get(&name))
+            .filter(|(at, ..)| at.elapsed() < FINISHED_KEPT);
+        let counter = counters.get(&name);
+        counts.set(JobState::Completed, finished.map(|(_, n, _)| *n));
+        counts.set(JobState::Cancelled, finished.map(|(.., n)| *n));
+        let mut why = if finished.is_some() { OLD } else { UNFINISHED };
+        if rows.is_none() || !live {
+            let of = |state| counter.and_then(|counts| counts.get(state));
+            why = match (rows.is_some(), counter.is_some()) {
+                (_, true) => COUNTERS,
+                (true, false) => QUEUED,
+                (false, false) => NOTHING,
+            };
+            counts.set(JobState::Active, of(JobState::Active));
+            counts.set(JobState::Failed, of(JobState::Failed));
+            if rows.is_none() {
+                for state in [JobState::Waiting, JobState::Delayed, JobState::WaitingChildren] {
+                    counts.set(state, of(state));
+                }
+                if counter.is_none() {
+                    counts = Counts::UNKNOWN;
+                }
+            }
+        }
+        (name, Numbers { counts, why: Some(why) })
+    };
+    Ok(counted.into_iter().map(number).collect())
+}
+
+fn grouped(shape: &Shape, which: &str) -> String {
+    format!(
+        "select j.name, {state}, count(*) from {job} j where j.name = any($1) and {which} group by 1, 2",
+        state = shape.state(),
+        job = shape.job()
+    )
+}
+
+fn add_up(rows: &[PgRow], counted: &mut HashMap<String, Counts>) {
+    for row in rows {
+        let (name, state): (String, String) = (row.get(0), row.get(1));
+        let Ok(state) = state.parse::<JobState>() else { continue };
+        if let Some(counts) = counted.get_mut(&name) {
+            let more = u64::try_from(row.get::<i64, _>(2)).unwrap_or(0);
+            counts.set(state, counts.get(state).or(Some(0)).map(|n| n + more));
+        }
+    }
+}
+
+/// What the library counted itself, for the queues where that can be believed.
+async fn counters(boss: &PgBoss, shape: &Shape, names: &[String]) -> Result<HashMap<String, Counts>, Trouble> {
+    if shape.family.layout != Layout::PgBoss12 {
+        return Ok(HashMap::new());
+    }
+    let column = |name: &'static str| shape.queue_or(name, "null::int4");
+    let sql = format!(
+        "select name, {}, deferred_count, {}, active_count, {} from {} \
+         where name = any($1) and monitor_on > now() - {COUNTERS_KEPT} * interval '1 s'",
+        shape.queue_or("ready_count", "queued_count - deferred_count"),
+        shape.queue_or("blocked_count", "0"),
+        column("failed_count"),
+        shape.at("queue"),
+    );
+    let rows = boss.read(Some(&shape.schema), sqlx::query(&sql).bind(names)).await?;
+    let counts = |row: &PgRow| {
+        let n = |i: usize| row.get::<Option<i32>, _>(i).and_then(|n| u64::try_from(n).ok());
+        let mut counts = Counts::UNKNOWN;
+        counts.set(JobState::Prioritized, Some(0));
+        counts.set(JobState::Waiting, n(1));
+        counts.set(JobState::Delayed, n(2));
+        counts.set(JobState::WaitingChildren, n(3));
+        counts.set(JobState::Active, n(4));
+        counts.set(JobState::Failed, n(5));
+        (row.get(0), counts)
+    };
+    Ok(rows.iter().map(counts).collect())
+}
+
+/// When the job that runs next in each queue was created.
+pub(super) async fn oldest_waiting(boss: &PgBoss, queues: &[QueueId]) -> Result<Vec<Option<Millis>>, Trouble> {
+    let mut found: HashMap<(String, String), Millis> = HashMap::new();
+    for (schema, names) in by_schema(queues) {
+        let Some(shape) = boss.shape(&schema).await? else {
+            continue;
+        };
+        let chunk = if shape.family.layout == Layout::PgBoss10 {
+            CHUNK_10
+        } else {
+            CHUNK
+        };
+        for names in names.chunks(chunk) {
+            let sql = format!(
+                "select n, x.at from unnest($1::text[]) n cross join lateral \
+                 (select {at} as at from {job} j where j.name = n and j.state < 'active' and not {blocked} \
+                  and j.{start_after} <= now() order by j.priority desc, j.{created_on}, j.id limit 1) x",
+                at = ms(shape.columns.created_on),
+                job = shape.job(),
+                blocked = shape.blocked(),
+                start_after = shape.columns.start_after,
+                created_on = shape.columns.created_on,
+            );
+            let rows = boss.within(&shape, LIVE_LIMIT, sqlx::query(&sql).bind(names)).await?;
+            for row in rows.unwrap_or_default() {
+                found.insert((schema.clone(), row.get(0)), row.get(1));
+            }
+        }
+    }
+    let at = |id: &QueueId| parts_of(id).and_then(|key| found.get(&key).copied());
+    Ok(queues.iter().map(at).collect())
+}

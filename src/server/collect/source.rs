@@ -1,0 +1,130 @@
+//! Where a collector reads: the connection to its store, whatever kind of store it is.
+
+use super::conditions::postgres as postgres_conditions;
+use super::conditions::{Conditions, Own};
+use crate::model::Millis;
+use crate::model::condition::Condition;
+use crate::server::adapter::Trouble;
+use crate::server::adapter::postgres::database::Database;
+use crate::server::adapter::redis::link::Link;
+use std::sync::Arc;
+use std::time::Duration;
+use tokio::sync::{MutexGuard, watch};
+use tokio_util::sync::CancellationToken;
+
+/// See the module.
+#[derive(Clone, Debug)]
+pub enum Source {
+    /// A Redis.
+    Redis(Arc<Link>),
+    /// A Postgres.
+    Postgres(Arc<Database>),
+}
+
+impl Source {
+    /// The word for it in the API.
+    #[must_use]
+    pub const fn kind(&self) -> &'static str {
+        match self {
+            Self::Redis(_) => "redis",
+            Self::Postgres(_) => "postgres",
+        }
+    }
+
+    /// Where it is, without a password.
+    #[must_use]
+    pub fn address(&self) -> &str {
+        match self {
+            Self::Redis(link) => link.address(),
+            Self::Postgres(database) => database.address(),
+        }
+    }
+
+    /// Keeps the connection alive until `stop`.
+    pub async fn supervise(self, stop: CancellationToken) {
+        match self {
+            Self::Redis(link) => link.supervise(stop).await,
+            Self::Postgres(database) => database.supervise(stop).await,
+        }
+    }
+
+    /// Commands or statements sent so far.
+    #[must_use]
+    pub fn sent(&self) -> u64 {
+        match self {
+            Self::Redis(link) => link.commands_sent(),
+            Self::Postgres(database) => database.statements_sent(),
+        }
+    }
+
+    pub(super) fn health(&self) -> watch::Receiver<Result<(), Trouble>> {
+        match self {
+            Self::Redis(link) => link.health(),
+            Self::Postgres(database) => database.health(),
+        }
+    }
+
+    /// One read for the board at a time.
+    pub(super) async fn turn(&self) -> MutexGuard<'_, ()> {
+        match self {
+            Self::Redis(link) => link.turn().await,
+            Self::Postgres(database) => database.turn().await,
+        }
+    }
+
+    pub(super) fn take_quickest(&self) -> Option<Duration> {
+        match self {
+            Self::Redis(link) => link.take_quickest(),
+            Self::Postgres(database) => database.take_quickest(),
+        }
+    }
+
+    pub(super) fn set_gap(&self, gap: Duration) {
+        match self {
+            Self::Redis(link) => link.set_gap(gap),
+            Self::Postgres(database) => database.set_gap(gap),
+        }
+    }
+
+    /// Whether something that was refused is to be tried again.
+    pub(super) fn wants_another_try(&self) -> bool {
+        match self {
+            Self::Redis(link) => link.met().wants_another_try(),
+            Self::Postgres(_) => false,
+        }
+    }
+
+    /// Whether the store tells of changes by itself.
+    pub(super) fn pushes(&self) -> bool {
+        match self {
+            Self::Redis(link) => link.met().unpushed.is_empty(),
+            Self::Postgres(_) => true,
+        }
+    }
+
+    /// Everything that is the matter although it answers, the worst first.
+    pub(super) fn conditions(&self, known: &mut Conditions, at: Millis, own: &Own) -> Vec<Condition> {
+        match self {
+            Self::Redis(link) => {
+                let met = link.met().clone();
+                known.list(at, link.user(), &met, own)
+            }
+            Self::Postgres(_) => postgres_conditions::list(known, at, own),
+        }
+    }
+
+    /// One round trip that does nothing; false if there was no answer.
+    pub(super) async fn ping(&self) -> bool {
+        match self {
+            Self::Redis(link) => {
+                let mut pipe = redis::pipe();
+                pipe.cmd("PING");
+                link.run(&mut pipe).await.is_ok()
+            }
+            Self::Postgres(database) => {
+                let reads = database.reads();
+                database.run(sqlx::query("SELECT 1").execute(&reads)).await.is_ok()
+            }
+        }
+    }
+}

@@ -1,0 +1,156 @@
+//! Discovery, counts and lists.
+
+use super::bench::{Bench, Of, query};
+use crate::support::oracle::Oracle;
+use drover::model::page::Order;
+use drover::model::state::JobState;
+use drover::server::adapter::Adapter as _;
+use serde_json::json;
+use std::collections::HashSet;
+
+on!(queues_of_every_schema_are_found_and_missed);
+async fn queues_of_every_schema_are_found_and_missed(of: Of) {
+    let mut bench = Bench::of(of).await;
+    let major = of.0.to_string();
+    let second = if of.0 >= 12 { "\"My-Jobs\"" } else { "jobs_two" };
+    let mut other = Oracle::pgboss(&bench.postgres.url(), &major, second, json!({})).await;
+    other.ask("createQueue", "mail", json!({})).await;
+    other.ask("send", "mail", json!({})).await;
+    bench.send(json!({}), json!({})).await;
+    let search = bench.adapter.discover(&HashSet::new()).await.unwrap();
+    let mut ids: Vec<_> = search
+        .found
+        .iter()
+        .map(|queue| (&*queue.id, queue.name.as_str()))
+        .collect();
+    ids.sort_unstable();
+    let named = format!("{}:mail", second.trim_matches('"'));
+    assert_eq!(ids, [(named.as_str(), "mail"), ("q", "q")]);
+    let family = search.found[0].family;
+    assert_eq!(format!("{:?}", family.layout), format!("PgBoss{major}"));
+
+    let known = HashSet::from(["q".into(), "gone".into(), named.as_str().into(), "nowhere:x".into()]);
+    let again = bench.adapter.discover(&known).await.unwrap();
+    assert!(again.found.is_empty());
+    assert_eq!(
+        again.missing.iter().map(|id| &**id).collect::<HashSet<_>>(),
+        HashSet::from(["gone", "nowhere:x"])
+    );
+    let asked = ["q", "gone", &named, "nowhere:x", "pgboss:q"].map(Into::into);
+    let known = bench.adapter.recognise(&asked).await.unwrap();
+    assert_eq!(known.len(), 2, "{known:?}");
+    let gone = &bench
+        .adapter
+        .counts(&["gone".into(), "nowhere:x".into()])
+        .await
+        .unwrap();
+    assert!(gone.iter().all(|reading| !reading.exists));
+}
+
+on!(counts_and_lists_are_the_librarys);
+async fn counts_and_lists_are_the_librarys(of: Of) {
+    let mut bench = Bench::of(of).await;
+    let failed = bench.failed(json!({"fail": "boom 1\nsecond line"}), json!({})).await;
+    let done = bench.send(json!({"returns": {"ok": true}}), json!({})).await;
+    bench.work().await;
+    bench.becomes(&done, "completed").await;
+    let held = bench.send(json!({"hold": true}), json!({})).await;
+    bench.becomes(&held, "active").await;
+    let low = bench.send(json!({"n": 1}), json!({})).await;
+    let next = bench.send(json!({"n": 2}), json!({})).await;
+    let high = bench.send(json!({"n": 3}), json!({"priority": 5})).await;
+    let soon = bench.send(json!({}), json!({"startAfter": 600})).await;
+    let later = bench.send(json!({}), json!({"startAfter": 6000})).await;
+    let off = bench.send(json!({}), json!({})).await;
+    bench.call("cancel", &off).await;
+    bench
+        .counts_are(
+            "q",
+            &[
+                (JobState::Waiting, 3),
+                (JobState::Active, 1),
+                (JobState::Delayed, 2),
+                (JobState::Completed, 1),
+                (JobState::Failed, 1),
+                (JobState::Cancelled, 1),
+            ],
+        )
+        .await;
+    for limit in [1, 2, 10] {
+        let ids = bench.ids(JobState::Waiting, Order::Next, limit).await;
+        assert_eq!(ids, [&high, &low, &next].map(Clone::clone));
+        let mut backwards = bench.ids(JobState::Waiting, Order::Newest, limit).await;
+        backwards.reverse();
+        assert_eq!(ids, backwards);
+        assert_eq!(
+            bench.ids(JobState::Delayed, Order::Next, limit).await,
+            [&soon, &later].map(Clone::clone)
+        );
+        assert_eq!(
+            bench.ids(JobState::Delayed, Order::Newest, limit).await,
+            [&later, &soon].map(Clone::clone)
+        );
+    }
+    for (state, id) in [
+        (JobState::Active, &held),
+        (JobState::Failed, &failed),
+        (JobState::Completed, &done),
+        (JobState::Cancelled, &off),
+    ] {
+        assert_eq!(bench.ids(state, Order::Next, 5).await, [id.clone()]);
+        assert_eq!(bench.ids(state, Order::Newest, 5).await, [id.clone()]);
+    }
+    let page = bench
+        .adapter
+        .jobs(&query(JobState::Failed, Order::Newest, None, 5))
+        .await
+        .unwrap();
+    let row = &page.rows[0];
+    assert_eq!((page.total, row.error.as_deref()), (1, Some("boom 1")));
+    assert_eq!((row.attempts, row.attempts_max, row.name.as_str()), (1, 1, "q"));
+    assert!(row.created <= row.started && row.started <= row.finished && row.finished.is_some());
+    let page = bench
+        .adapter
+        .jobs(&query(JobState::Waiting, Order::Next, None, 1))
+        .await
+        .unwrap();
+    assert_eq!((page.total, page.rows[0].priority, page.rows[0].attempts), (3, 5, 0));
+    assert!(page.rows[0].data_size > 0 && page.rows[0].started.is_none());
+
+    let mut filtered = query(JobState::Waiting, Order::Next, None, 5);
+    filtered.filter = Some(format!("id:{next}").parse().unwrap());
+    let page = bench.adapter.jobs(&filtered).await.unwrap();
+    assert_eq!((page.rows.len(), page.searched), (1, Some(3)));
+    let (rows, more) = bench
+        .adapter
+        .scan(&query(JobState::Waiting, Order::Next, None, 2), true)
+        .await
+        .unwrap();
+    assert_eq!((rows.len(), more.is_some()), (2, true));
+
+    let oldest = bench
+        .adapter
+        .oldest_waiting(&["q".into(), "gone".into()])
+        .await
+        .unwrap();
+    let page = bench
+        .adapter
+        .jobs(&query(JobState::Waiting, Order::Next, None, 1))
+        .await
+        .unwrap();
+    assert_eq!(oldest, [page.rows[0].created, None]);
+}
+
+on!(what_cannot_be_counted_in_time_is_unknown_and_says_why);
+async fn what_cannot_be_counted_in_time_is_unknown_and_says_why(of: Of) {
+    let mut bench = Bench::of(of).await;
+    bench.send(json!({}), json!({})).await;
+    bench.counts_are("q", &[(JobState::Waiting, 1)]).await;
+    let mut lock = bench.postgres.connection().await;
+    for sql in ["begin", "lock table pgboss.job in access exclusive mode"] {
+        sqlx::query(sql).execute(&mut lock).await.unwrap();
+    }
+    let reading = bench.adapter.counts(&["q".into()]).await.unwrap().remove(0);
+    assert_eq!(reading.counts.get(JobState::Waiting), None);
+    assert!(reading.exists && reading.reason.is_some(), "{reading:?}");
+}
