@@ -27,8 +27,9 @@ pub(super) fn read(
         id => {
             let found = all.find(|store| store.id == id);
             if found.is_none() && enabled {
-                r.problems
-                    .push(format!("{source}: archive.store: no Postgres is configured with the id {id:?}"));
+                r.problems.push(format!(
+                    "{source}: archive.store: no Postgres is configured with the id {id:?}"
+                ));
             }
             found
         }
