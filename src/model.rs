@@ -42,6 +42,8 @@ pub mod action;
 #[cfg(feature = "ssr")]
 pub mod answer;
 #[cfg(feature = "ssr")]
+pub mod archive;
+#[cfg(feature = "ssr")]
 pub mod audit;
 pub mod condition;
 pub mod counts;

@@ -66,6 +66,10 @@ pub fn title(page: &Page) -> String {
         Body::Store(page) => format!("{} · Drover", page.detail.summary.id),
         Body::Form(form) => format!("{} · Drover", form.title),
         Body::Audit(_) => "Audit · Drover".into(),
+        Body::Archive(crate::model::archive::ArchiveView::List { .. }) => "Archive · Drover".into(),
+        Body::Archive(crate::model::archive::ArchiveView::One { job, .. }) => {
+            format!("{} · Archive · Drover", crate::model::format::visible(&job.row.job))
+        }
         Body::Operations(page) => format!("{} · Drover", page.title()),
         Body::Notice(notice) => format!("{} · Drover", notice.title),
         // Never rendered: it stands for the others in what the browser gets.
@@ -99,10 +103,10 @@ pub use pages::operations::path as operation_path;
 /// What can be done with the jobs that a queue's page lists, as markup.
 #[cfg(feature = "ssr")]
 #[must_use]
-pub fn tools(base: &crate::base_path::BasePath, page: &crate::model::page::QueuePage) -> String {
+pub fn tools(base: &crate::base_path::BasePath, page: &crate::model::page::QueuePage, archive: bool) -> String {
     use leptos::prelude::*;
     let owner = Owner::new_root(None);
-    owner.with(|| pages::operations::tools::view(base, page).to_html())
+    owner.with(|| pages::operations::tools::view(base, page, archive).to_html())
 }
 
 /// Takes up the page that the server rendered.

@@ -132,6 +132,9 @@ pub struct NewJob {
     /// Other options, as the library names them, as a JSON object.
     #[serde(default)]
     pub options: Option<String>,
+    /// Whether it was in the queue before: only then may its own id be a number. Nobody can ask for it from outside.
+    #[serde(skip)]
+    pub restored: bool,
 }
 
 /// An action on a whole queue.

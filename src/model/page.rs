@@ -5,6 +5,8 @@
 
 use super::Millis;
 #[cfg(feature = "ssr")]
+use super::archive::ArchiveView;
+#[cfg(feature = "ssr")]
 use super::event::Topic;
 #[cfg(feature = "ssr")]
 use super::flow::Flow;
@@ -52,6 +54,9 @@ pub struct Page {
     /// the same: only the browser knows that clock.
     #[serde(default)]
     pub local_time: bool,
+    /// Whether there is an archive to go to.
+    #[serde(default)]
+    pub archive: bool,
     /// What the page shows.
     pub body: Body,
 }
@@ -88,6 +93,10 @@ pub enum Body {
     /// Who asked for what.
     #[cfg(feature = "ssr")]
     Audit(AuditView),
+    /// The archive. A browser never gets it.
+    #[cfg(feature = "ssr")]
+    #[serde(skip)]
+    Archive(ArchiveView),
     /// Actions over many jobs. A browser never gets it.
     #[cfg(feature = "ssr")]
     #[serde(skip)]
@@ -108,8 +117,8 @@ impl Body {
     pub fn fresh(&self) -> Option<(String, i32)> {
         match self {
             Self::Workers(_) | Self::Schedules(..) | Self::Audit(_) => Some((String::new(), 3_000)),
-            // Somebody is filling it in: once a day is never.
-            Self::Form(_) => Some((String::new(), 86_400_000)),
+            // Somebody is filling it in, or nothing in it changes by itself: once a day is never.
+            Self::Form(_) | Self::Archive(_) => Some((String::new(), 86_400_000)),
             Self::Store(page) => Some((Topic::Store(page.detail.summary.id.clone()).to_string(), 5_000)),
             Self::Job(page) => {
                 let every = match page.job.row.state {

@@ -13,7 +13,7 @@
 //! | [`pgboss`] | pg-boss 9 to 12 |
 
 use crate::model::Millis;
-use crate::model::action::{Effect, JobAction, QueueAction, ScheduleAction, Seen, Sweep, Swept};
+use crate::model::action::{Effect, JobAction, NewJob, QueueAction, ScheduleAction, Seen, Sweep, Swept};
 use crate::model::counts::Counts;
 use crate::model::family::Family;
 use crate::model::filter::JobFilter;
@@ -422,6 +422,16 @@ pub trait Adapter: Send + Sync + fmt::Debug {
     /// [`Adapter::act`] otherwise.
     async fn remove_exactly(&self, _: &QueueId, _jobs: &[RawJob]) -> Result<Vec<Effect>, Trouble> {
         Err(Trouble::new(Reach::Live, "jobs of this kind cannot be archived"))
+    }
+
+    /// An archived job as one of a queue is shown. `None` where this system has none.
+    fn detail_of(&self, _: &RawJob) -> Option<JobDetail> {
+        None
+    }
+
+    /// A new job that does the same as an archived one; else why there can be none, in a sentence.
+    fn renewed(&self, _: &RawJob) -> Result<NewJob, String> {
+        Err("Jobs of this kind cannot be put back.".into())
     }
 
     /// The failed jobs below a job, over all the queues in `known`, up to `most` of them. `None` if there is no such

@@ -12,6 +12,7 @@
 //! | [`schema`] | makes the tables, and a partition for each month |
 //! | [`record`] | a job as bytes, and the id of a run of a job |
 //! | [`keep`] | rows, durable or told not to be |
+//! | [`search`] | finding them again, and what is known of those that were put back |
 //! | [`flow`] | read, keep, commit, compare and remove: the order that the promises stand on |
 //!
 //! It is not a log of everything that ever ran: what retention removed before somebody archived it is not in it.
@@ -34,6 +35,7 @@ pub mod flow;
 pub mod keep;
 pub mod record;
 pub mod schema;
+pub mod search;
 
 /// How long a step may take before the server counts as not answering.
 const LIMIT: Duration = Duration::from_secs(20);

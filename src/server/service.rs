@@ -8,6 +8,7 @@
 //! - [`jobs`]: one job, its log, its relatives, and its values as they are stored
 //! - [`fleet`]: who works, and what runs when
 //! - [`act`]: what changes something; [`operations`]: what changes many things
+//! - [`archive`]: what was archived, and putting it back
 //! - [`stores`]: one store in full; [`weights`]: the memory its queues take
 
 use super::adapter::{FlowQuery, JobQuery, LogQuery, ReadError, Trouble};
@@ -28,6 +29,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 pub mod act;
+pub mod archive;
 pub mod fleet;
 pub mod jobs;
 pub mod operations;
@@ -66,6 +68,8 @@ pub enum Refusal {
     Unreadable(ReadError),
     /// There is no such operation, or not any more.
     NoOperation(String),
+    /// There is no such job in the archive.
+    NotArchived(String),
     /// An action was not tried.
     NotActed(act::NotActed),
 }
@@ -139,6 +143,12 @@ impl Refusal {
                 404,
                 format!("No operation has the id {id:?}: the newest 200 are kept. GET /api/v1/operations lists them."),
             ),
+            Self::NotArchived(id) => (
+                "not-archived",
+                "Not in the archive",
+                404,
+                format!("No archived job has the id {id:?}. GET /api/v1/archive/jobs finds them."),
+            ),
             Self::NotActed(why) => why.parts(),
             Self::Unreadable(ReadError::BadCursor) => {
                 ("bad-cursor", "Damaged address", 400, ReadError::BadCursor.to_string())
@@ -179,6 +189,8 @@ pub struct Service {
     /// Or why there can be none.
     operations: Result<Arc<Operations>, String>,
     archive: Option<Arc<Archive>>,
+    /// Held while an archived job is put back.
+    restoring: tokio::sync::Mutex<()>,
 }
 
 impl Service {
@@ -205,6 +217,7 @@ impl Service {
             desk,
             operations,
             archive,
+            restoring: tokio::sync::Mutex::default(),
         }
     }
 

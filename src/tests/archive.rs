@@ -4,6 +4,7 @@
 mod exact;
 mod faults;
 mod kills;
+mod pages;
 
 use crate::operations::{becomes, preview, start};
 use crate::support::app::Drover;
@@ -40,11 +41,9 @@ pub(crate) async fn ready(drover: &Drover) {
 
 /// How many jobs are in the archive, and how many different ones.
 pub(crate) async fn archived(postgres: &Postgres) -> (i64, i64) {
-    let all = postgres.one("SELECT count(*) FROM drover.archive").await;
-    let distinct = postgres
-        .one("SELECT count(*) FROM (SELECT DISTINCT store, queue, job_id, finished_on, attempts FROM drover.archive) d")
-        .await;
-    (all, distinct)
+    let mut connection = postgres.connection().await;
+    let counts = "SELECT count(*), count(DISTINCT (store, queue, job_id, finished_on, attempts)) FROM drover.archive";
+    sqlx::query_as(counts).fetch_one(&mut connection).await.unwrap()
 }
 
 /// Archives everything that fits a filter; the operation at its end.

@@ -3,7 +3,9 @@
 use super::components::{LinkBadge, SilenceBanner};
 use super::live::{self, Live, Zone};
 #[cfg(feature = "ssr")]
-use super::pages::{AuditTable, FormView, JobView, NoticeView, OperationsView, SchedulesView, StoreView, WorkersView};
+use super::pages::{
+    ArchiveTable, AuditTable, FormView, JobView, NoticeView, OperationsView, SchedulesView, StoreView, WorkersView,
+};
 use super::pages::{OverviewView, QueueView};
 use crate::base_path::BasePath;
 use crate::model::page::{Body, Page};
@@ -58,6 +60,7 @@ pub fn App(page: Page) -> impl IntoView {
                 Body::Schedules(page, offers) => view! { <SchedulesView page offers/> }.into_any(),
                 Body::Form(form) => view! { <FormView form/> }.into_any(),
                 Body::Audit(view) => view! { <AuditTable shown=view/> }.into_any(),
+                Body::Archive(view) => view! { <ArchiveTable view/> }.into_any(),
                 Body::Store(page) => view! { <StoreView page/> }.into_any(),
                 Body::Operations(page) => view! { <OperationsView page/> }.into_any(),
                 _ => ().into_any(),
@@ -81,6 +84,7 @@ pub fn App(page: Page) -> impl IntoView {
                 <a href=base.href("/schedules") data-key="s">"Schedules"</a>
                 <a href=base.href("/audit") data-key="a">"Audit"</a>
                 <a href=base.href("/operations") data-key="p">"Operations"</a>
+                {page.archive.then(|| view! { <a href=base.href("/archive") data-key="r">"Archive"</a> })}
             </nav>
             <LinkBadge/>
             <form class="theme time" method="post" action=base.href("/time") aria-label="Times">
@@ -108,6 +112,7 @@ pub fn App(page: Page) -> impl IntoView {
                 <dt><kbd>"g"</kbd>" "<kbd>"s"</kbd></dt><dd>"schedules"</dd>
                 <dt><kbd>"g"</kbd>" "<kbd>"a"</kbd></dt><dd>"who asked for what"</dd>
                 <dt><kbd>"g"</kbd>" "<kbd>"p"</kbd></dt><dd>"operations"</dd>
+                {page.archive.then(|| view! { <dt><kbd>"g"</kbd>" "<kbd>"r"</kbd></dt><dd>"archive"</dd> })}
                 <dt><kbd>"Esc"</kbd></dt><dd>"leave the field, show all, one level up"</dd>
                 <dt><kbd>"?"</kbd></dt><dd>"this help"</dd>
             </dl>

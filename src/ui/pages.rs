@@ -3,6 +3,8 @@
 #[cfg(feature = "ssr")]
 pub mod act;
 #[cfg(feature = "ssr")]
+pub mod archive;
+#[cfg(feature = "ssr")]
 pub mod audit;
 #[cfg(feature = "ssr")]
 pub mod fleet;
@@ -23,6 +25,8 @@ pub mod workers;
 
 #[cfg(feature = "ssr")]
 pub use act::FormView;
+#[cfg(feature = "ssr")]
+pub use archive::ArchiveTable;
 #[cfg(feature = "ssr")]
 pub use audit::AuditTable;
 #[cfg(feature = "ssr")]

@@ -120,6 +120,8 @@ pub struct NewPage {
     pub filter: String,
     /// What is the matter with it.
     pub trouble: Option<String>,
+    /// Whether jobs that are removed are archived first; `None` where there is no archive.
+    pub archive_first: Option<bool>,
 }
 
 impl NewPage {

@@ -73,7 +73,7 @@ use super::{
     QueueId, QueueWeight, ReadError, Reading, Search, SweepError, Trouble,
 };
 use crate::model::Millis;
-use crate::model::action::{Effect, JobAction, QueueAction, ScheduleAction, Seen, Sweep, Swept};
+use crate::model::action::{Effect, JobAction, NewJob, QueueAction, ScheduleAction, Seen, Sweep, Swept};
 use crate::model::counts::Counts;
 use crate::model::exact::bytes_of;
 use crate::model::family::Family;
@@ -242,6 +242,14 @@ impl Adapter for BullMq {
 
     async fn remove_exactly(&self, queue: &QueueId, jobs: &[RawJob]) -> Result<Vec<Effect>, Trouble> {
         self.remove_as_read(queue, jobs).await
+    }
+
+    fn detail_of(&self, raw: &RawJob) -> Option<JobDetail> {
+        Some(job::archived(raw))
+    }
+
+    fn renewed(&self, raw: &RawJob) -> Result<NewJob, String> {
+        act::renewed(raw)
     }
 
     async fn failed_below(

@@ -1,15 +1,15 @@
 //! `[archive]`: whether and how finished jobs are kept.
 //!
-//! It lives in the Postgres that is configured; without one there is none.
+//! It lives in one of the Postgres stores that are configured; without one there is none.
 
-use super::{Reader, file};
+use super::{Reader, Store, StoreKind, file};
 use crate::server::archive::Settings;
 
 /// Reads the settings; `None` for no archive.
 pub(super) fn read(
     r: &mut Reader<'_>,
     raw: Option<file::Archive>,
-    url: Option<String>,
+    stores: &[Store],
     warnings: &mut Vec<String>,
 ) -> Option<Settings> {
     let raw = raw.unwrap_or_default();
@@ -20,7 +20,21 @@ pub(super) fn read(
     let enabled = switch("DROVER_ARCHIVE", "enabled", raw.enabled, true);
     let migrate = switch("DROVER_ARCHIVE_MIGRATE", "migrate", raw.migrate, true);
     let allow_unsafe = switch("DROVER_ARCHIVE_ALLOW_UNSAFE", "allow_unsafe", raw.allow_unsafe, false);
-    let url = url.filter(|_| enabled)?;
+    let (wanted, source) = r.pick("DROVER_ARCHIVE_STORE", raw.store, "");
+    let mut all = stores.iter().filter(|store| store.kind == StoreKind::Postgres);
+    let store = match wanted.as_str() {
+        "" => all.next(),
+        id => {
+            let found = all.find(|store| store.id == id);
+            if found.is_none() && enabled {
+                r.problems.push(format!(
+                    "{source}: archive.store: no Postgres is configured with the id {id:?}"
+                ));
+            }
+            found
+        }
+    };
+    let url = store.filter(|_| enabled)?.url.clone();
     if allow_unsafe {
         warnings.push(
             "archive.allow_unsafe is on: an archive on a server with fsync=off loses jobs in a crash. It is for servers whose \

@@ -68,6 +68,7 @@ pub struct Audit {
 )]
 pub struct Archive {
     pub enabled: Option<bool>,
+    pub store: Option<String>,
     pub migrate: Option<bool>,
     pub allow_unsafe: Option<bool>,
 }

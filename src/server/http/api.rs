@@ -3,6 +3,7 @@
 //! - [`act`]: what changes something, and the record of it
 //! - [`mod@job`]: what hangs on a job
 //! - [`operations`]: actions over many jobs
+//! - [`archive`]: archived jobs
 
 use super::problem::refuse;
 use crate::model::error::Problem;
@@ -26,6 +27,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 pub mod act;
+pub mod archive;
 pub mod job;
 pub mod operations;
 

@@ -3,10 +3,12 @@
 //! [`ROUTES`] is the table of what is read; actions come from the words of the service. A test holds the
 //! table against the router, and real answers against the document.
 
+use super::api::archive;
 use super::api::operations;
 use super::api::{Listing, QueueAnswer, QueueInFull};
 use crate::model::action::{FlowAction, JobAction, QueueAction, ScheduleAction, Seen};
 use crate::model::answer::{ActAnswer, DryRunAnswer};
+use crate::model::archive::{ArchivePage, ArchivedJob};
 use crate::model::audit::AuditPage;
 use crate::model::error::Problem;
 use crate::model::flow::Flow;
@@ -42,8 +44,13 @@ const QUEUE: &str = "/queues/{store}/{queue}";
 const JOB: &str = "/queues/{store}/{queue}/jobs/{job}";
 const SCHEDULE: &str = "/schedules/{store}/{queue}/{key}";
 
+/// What archived jobs are searched for by.
+const ARCHIVE: [&str; 10] = [
+    "queue", "name", "id", "error", "text", "state", "from", "to", "cursor", "limit",
+];
+
 /// Every route that reads.
-const ROUTES: [Route; 18] = [
+const ROUTES: [Route; 23] = [
     ("/stores", "All stores", &[], Some(of::<Listing<StoreSummary>>)),
     ("/stores/{store}", "One store in full", &[], Some(of::<StoreDetail>)),
     (
@@ -121,6 +128,31 @@ const ROUTES: [Route; 18] = [
         &[],
         None,
     ),
+    (
+        "/archive/jobs",
+        "A page of archived jobs, those that finished last first",
+        &ARCHIVE,
+        Some(of::<ArchivePage>),
+    ),
+    (
+        "/archive/jobs.ndjson",
+        "All archived jobs that fit, a JSON object on each line",
+        &ARCHIVE,
+        None,
+    ),
+    (
+        "/archive/jobs.csv",
+        "The same as a table, in which no cell is a formula",
+        &ARCHIVE,
+        None,
+    ),
+    ("/archive/jobs/{id}", "One archived job", &[], Some(of::<ArchivedJob>)),
+    (
+        "/archive/jobs/{id}/fields/{field}",
+        "A field of an archived job, byte by byte; its log as :logs",
+        &[],
+        None,
+    ),
     ("/openapi.json", "This document", &[], Some(of::<Map<String, Value>>)),
 ];
 
@@ -180,6 +212,7 @@ fn describe() -> Value {
         }
     }
     describe_operations(&mut paths, &mut answers, &failure);
+    describe_archive(&mut paths, &mut answers, &failure);
     json!({
         "openapi": "3.1.0",
         "info": {
@@ -227,6 +260,41 @@ fn describe_operations(paths: &mut Map<String, Value>, answers: &mut SchemaGener
             "responses": responses(content, failure),
         });
         add(paths, &path, "post", operation);
+    }
+}
+
+fn describe_archive(paths: &mut Map<String, Value>, answers: &mut SchemaGenerator, failure: &Value) {
+    let one = json!({"application/json": {"schema": of::<ActAnswer>(answers)}});
+    let many = json!({"application/json": {"schema": of::<archive::RestoredMany>(answers)}});
+    let body = of::<archive::RestoreBody>(answers).to_value();
+    let ids = json!({"type": "object", "required": ["ids"], "properties": {
+        "ids": {"type": "array", "items": {"type": "string"}, "minItems": 1, "maxItems": 200},
+        "original_id": {"type": "boolean"}, "again": {"type": "boolean"}, "reason": {"type": ["string", "null"]},
+    }});
+    for (path, about, body, answer) in [
+        (
+            "/archive/jobs/{id}/restore",
+            "Puts an archived job back, once",
+            body,
+            &one,
+        ),
+        (
+            "/archive/restore",
+            "Puts archived jobs back, one after the other",
+            ids,
+            &many,
+        ),
+    ] {
+        let mut parameters = parameters_of(path, &[]);
+        parameters.extend(headers().split_off(1));
+        let operation = json!({
+            "operationId": name(&format!("post{path}")),
+            "summary": about,
+            "parameters": parameters,
+            "requestBody": {"required": true, "content": {"application/json": {"schema": body}}},
+            "responses": responses(answer, failure),
+        });
+        add(paths, path, "post", operation);
     }
 }
 

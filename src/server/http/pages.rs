@@ -18,6 +18,7 @@ use axum::http::{HeaderMap, HeaderValue, StatusCode, Uri, header};
 use axum::response::{Html, IntoResponse, Response};
 
 pub mod act;
+pub mod archive;
 pub mod audit;
 pub mod job;
 pub mod operations;
@@ -139,6 +140,7 @@ fn document(app: &App, taste: &Taste, position: Option<Position>, body: Body, no
         after: position.map_or_else(String::new, |position| position.to_string()),
         theme: taste.theme.clone(),
         local_time: taste.local_time,
+        archive: app.service().has_archive(),
         body,
     };
     // The only character that could end the script element or begin another.

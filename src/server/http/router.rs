@@ -43,6 +43,12 @@ fn routes() -> Routes {
             "/schedules/{store}/{queue}/{key}/act",
             get(Needs::View, pages::act::schedule_form).post(Needs::Act, pages::act::schedule),
         )
+        .route("/archive", get(Needs::View, pages::archive::list))
+        .route("/archive/jobs/{id}", get(Needs::View, pages::archive::one))
+        .route(
+            "/archive/jobs/{id}/restore",
+            get(Needs::View, pages::archive::to_one).post(Needs::Act, pages::archive::restore),
+        )
         .route("/audit", get(Needs::AuditRead, pages::audit::audit))
         .route("/workers", get(Needs::View, pages::workers::workers))
         .route("/schedules", get(Needs::View, pages::schedules::schedules))
@@ -123,6 +129,19 @@ fn routes() -> Routes {
             "/api/v1/operations/{id}/{control}",
             post(Needs::Act, api::operations::control),
         )
+        .route("/api/v1/archive/jobs", get(Needs::View, api::archive::list))
+        .route("/api/v1/archive/jobs.ndjson", get(Needs::View, api::archive::ndjson))
+        .route("/api/v1/archive/jobs.csv", get(Needs::View, api::archive::csv))
+        .route("/api/v1/archive/jobs/{id}", get(Needs::View, api::archive::one))
+        .route(
+            "/api/v1/archive/jobs/{id}/fields/{field}",
+            get(Needs::View, api::archive::field),
+        )
+        .route(
+            "/api/v1/archive/jobs/{id}/restore",
+            post(Needs::Act, api::archive::restore),
+        )
+        .route("/api/v1/archive/restore", post(Needs::Act, api::archive::restore_many))
         .route("/api/v1/audit", get(Needs::AuditRead, api::act::audit))
         .route("/api/v1/openapi.json", get(Needs::Nothing, openapi::document))
         .route("/api/{*rest}", any(Needs::Nothing, problem::no_such_route))

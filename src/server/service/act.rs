@@ -84,6 +84,14 @@ pub struct Acted {
     pub replayed: bool,
 }
 
+impl Acted {
+    /// Whether it is done now, be it by this or before.
+    #[must_use]
+    pub const fn was_done(&self) -> bool {
+        matches!(self.became, Became::Known(Effect::Done { .. } | Effect::Already { .. }))
+    }
+}
+
 /// Where actions are taken in.
 #[derive(Debug)]
 pub struct Desk {
@@ -92,7 +100,7 @@ pub struct Desk {
     /// What each store is.
     environments: HashMap<String, String>,
     /// Actions under way: the server ends after them.
-    tasks: TaskTracker,
+    pub(super) tasks: TaskTracker,
 }
 
 impl Desk {
@@ -421,7 +429,7 @@ impl Service {
     }
 
     /// What was read a moment ago may not be true any more.
-    fn forget(&self, queue: &QueueRef) {
+    pub(super) fn forget(&self, queue: &QueueRef) {
         self.lists
             .forget(|(store, query)| *store == queue.store && *query.queue == *queue.queue);
         self.jobs.forget(|(of, _)| of.store == queue.store);

@@ -53,6 +53,7 @@ fn press(key: &str, typing: bool) -> bool {
         "s" if was_going => click("[data-key=s]"),
         "a" if was_going => click("[data-key=a]"),
         "p" if was_going => click("[data-key=p]"),
+        "r" if was_going => click("[data-key=r]"),
         "x" => click("tr:focus-within [type=checkbox]"),
         "j" => step(1),
         "k" => step(-1),

@@ -11,6 +11,7 @@
 //! - [`family`]: parents and children
 
 use crate::base_path::{BasePath, job_path, queue_path};
+use crate::model::archive::ArchivedRow;
 use crate::model::event::encode_segment;
 use crate::model::flow::Flow;
 use crate::model::format;
@@ -40,24 +41,43 @@ pub struct Place {
     base: BasePath,
     key: QueueRef,
     id: String,
+    /// Its id in the archive, if it is shown from there.
+    archived: Option<String>,
 }
 
 impl Place {
+    /// Of an archived job.
+    pub fn archived(base: &BasePath, row: &ArchivedRow) -> Self {
+        Self {
+            base: base.clone(),
+            key: row.queue.clone(),
+            id: row.job.clone(),
+            archived: Some(row.id.clone()),
+        }
+    }
+
+    /// Where it is, inside the board and inside the API.
+    fn path(&self) -> String {
+        match &self.archived {
+            Some(id) => format!("/archive/jobs/{}", encode_segment(id)),
+            None => job_path(&self.key, &self.id),
+        }
+    }
+
     /// The page itself with a query.
     fn page(&self, query: &str) -> String {
-        let path = job_path(&self.key, &self.id);
+        let path = self.path();
         let mark = if query.is_empty() { "" } else { "?" };
         self.base.href(&format!("{path}{mark}{query}"))
     }
 
     /// An answer of the API about the job.
     fn api(&self, rest: &str) -> String {
-        self.base
-            .href(&format!("/api/v1{}{rest}", job_path(&self.key, &self.id)))
+        self.base.href(&format!("/api/v1{}{rest}", self.path()))
     }
 
     /// A field as it is stored.
-    fn field(&self, name: &str) -> String {
+    pub fn field(&self, name: &str) -> String {
         self.api(&format!("/fields/{}", encode_segment(name)))
     }
 
@@ -70,6 +90,7 @@ impl Place {
                 queue: queue.to_owned(),
             },
             id: id.to_owned(),
+            archived: None,
         }
     }
 
@@ -87,13 +108,16 @@ impl Place {
 /// The page's state.
 #[derive(Clone, Copy, Debug)]
 pub struct Shown {
-    job: RwSignal<JobDetail>,
-    flow: RwSignal<Option<Flow>>,
-    place: StoredValue<Place>,
+    /// The job.
+    pub job: RwSignal<JobDetail>,
+    /// Its relatives, where they are known.
+    pub flow: RwSignal<Option<Flow>>,
+    /// Where it is.
+    pub place: StoredValue<Place>,
 }
 
 /// A part of the job that is drawn again only when it changes.
-fn part<T: PartialEq + Send + Sync + 'static>(job: RwSignal<JobDetail>, of: fn(&JobDetail) -> T) -> Memo<T> {
+pub fn part<T: PartialEq + Send + Sync + 'static>(job: RwSignal<JobDetail>, of: fn(&JobDetail) -> T) -> Memo<T> {
     Memo::new(move |_| job.with(of))
 }
 
@@ -109,6 +133,7 @@ pub fn JobView(page: JobPage) -> impl IntoView {
         base: base.clone(),
         key: key.clone(),
         id: id.clone(),
+        archived: None,
     };
     let shown = Shown {
         job: RwSignal::new(page.job),

@@ -43,6 +43,7 @@ mod script;
 mod sign;
 mod sweep;
 
+pub(super) use add::renewed;
 pub use library::LICENCES;
 pub use script::Scripts;
 

@@ -5,6 +5,7 @@
 //! type, half written or full of nonsense is shown as what it is, with a sentence for each oddity:
 //! nothing that can be stored makes the page fail.
 
+use super::super::raw::RawJob;
 use super::super::redis::link::Link;
 use super::super::redis::reply;
 use super::super::{LogQuery, ReadError, Trouble};
@@ -12,10 +13,10 @@ use super::list::{Entry, base_row};
 use super::locate::{self, Found};
 use super::options::{self, Options};
 use super::record::{LARGE, Record, fields, oddities};
-use super::values::{Large, PREVIEW_MAX, Preview, Traces};
+use super::values::{self, Large, PREVIEW_MAX, Preview, Traces, VALUE_MAX};
 use super::{below, key, logs};
 use crate::model::exact::{bytes_of, text_of};
-use crate::model::job::{Children, Dedup, JobDetail, Lock, LogPage, Neighbours};
+use crate::model::job::{Children, Dedup, JobDetail, Lock, LogLine, LogPage, Neighbours};
 use crate::model::state::JobState;
 use crate::model::timeline::is_moment;
 use crate::model::{Millis, format, now};
@@ -24,6 +25,9 @@ use redis::{RedisResult, Value};
 /// Log lines and bytes of them on the page itself.
 const LOG_LINES: usize = 100;
 const LOG_BYTES: usize = 64 * 1024;
+
+/// Characters of a line of an archived log.
+const LOG_LINE: usize = 2_000;
 
 /// Fields whose presence makes a hash a job's, should it be in no set: `P:meta` and its like have none.
 const TELLING: [&str; 6] = [
@@ -88,6 +92,46 @@ pub async fn read(link: &Link, large: &Large, queue: &str, id: &str) -> Result<O
         Err(error) => detail.oddities.push(format!("The log could not be read: {error}")),
     }
     Ok(Some(detail))
+}
+
+/// An archived job as it would be shown in its queue.
+pub(super) fn archived(raw: &RawJob) -> JobDetail {
+    let record = Record::of(raw);
+    let found = Found {
+        state: Some(raw.state),
+        exhaustive: true,
+        ..Found::default()
+    };
+    let previews = LARGE.iter().filter_map(|name| {
+        let bytes = raw.field(name).filter(|bytes| bytes.len() as u64 > VALUE_MAX)?;
+        Some((*name, Ok(values::preview(name, bytes))))
+    });
+    // It holds no lock, and what it knew of its children is not asked for again.
+    let replies: Vec<_> = (0..LOG).map(|_| Ok(Value::Nil)).collect();
+    let mut detail = assemble(&raw.id, b"", "hash", &record, previews.collect(), found, None, &replies);
+    let first = raw.logs.len().saturating_sub(LOG_LINES);
+    let line = |(i, line): (usize, &Vec<u8>)| LogLine {
+        n: i as u64 + 1,
+        text: values::head(line, LOG_LINE),
+        size: (line.len() > LOG_LINE).then_some(line.len() as u64),
+    };
+    detail.logs = LogPage {
+        total: raw.logs.len() as u64,
+        lines: raw.logs.iter().enumerate().skip(first).map(line).collect(),
+        search: None,
+    };
+    let members = |name: &str, each: usize| {
+        let part = raw.parts.iter().find(|part| part.name == name);
+        part.map_or(0, |part| (part.items.len() / each) as u64)
+    };
+    let children = Children {
+        pending: members("dependencies", 1),
+        completed: members("processed", 2),
+        failed: members("unsuccessful", 2),
+        ignored: members("failed", 2),
+    };
+    detail.children = (children.total() > 0).then_some(children);
+    detail
 }
 
 fn lock(replies: &[RedisResult<Value>]) -> Option<Lock> {

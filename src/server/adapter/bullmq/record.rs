@@ -1,6 +1,7 @@
 //! A job's record: its hash, as much of it as may be fetched, and what is odd about it.
 
 use super::super::Trouble;
+use super::super::raw::RawJob;
 use super::super::redis::link::Link;
 use super::super::redis::reply;
 use super::locate::Found;
@@ -118,6 +119,25 @@ impl Record {
             .filter(|(_, size, value)| *size > 0 || *value != Value::Nil)
             .collect();
         Ok(Self { fields, length })
+    }
+
+    /// The record of an archived job: as much of it as of one in a queue.
+    pub(super) fn of(raw: &RawJob) -> Self {
+        let field = |(name, value): &(Vec<u8>, Vec<u8>)| {
+            let large = LARGE.iter().any(|large| large.as_bytes() == name);
+            let limit = if large { VALUE_MAX } else { SMALL_MAX };
+            let size = value.len() as u64;
+            let shown = if size <= limit {
+                Value::BulkString(value.clone())
+            } else {
+                Value::Nil
+            };
+            (name.clone(), size, shown)
+        };
+        Self {
+            fields: raw.fields.iter().map(field).collect(),
+            length: raw.fields.len() as u64,
+        }
     }
 
     fn get(&self, name: &str) -> Option<&(Vec<u8>, u64, Value)> {

@@ -88,6 +88,15 @@ pub(super) enum Preview {
     Traces(Traces),
 }
 
+/// What is shown of a large value that is at hand.
+pub(super) fn preview(name: &str, bytes: &[u8]) -> Preview {
+    if name == "stacktrace" {
+        Preview::Traces(Traces::read(bytes))
+    } else {
+        Preview::Value(beginning(bytes))
+    }
+}
+
 impl Large {
     /// The part of a value of up to [`PREVIEW_MAX`] bytes that is shown; the reason if it cannot be had.
     pub(super) async fn preview(&self, link: &Link, which: Which) -> Result<Preview, String> {

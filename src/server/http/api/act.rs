@@ -305,6 +305,11 @@ pub(super) fn take<T: serde::de::DeserializeOwned>(
     }
 }
 
+/// The answer to something that nobody said to have seen.
+pub(super) fn answer_of(acted: &Acted) -> Response {
+    told(acted, false)
+}
+
 /// The answer to something that was tried.
 fn told(acted: &Acted, seen: bool) -> Response {
     let entry = &acted.entry;

@@ -160,6 +160,7 @@ async fn act(
                 "upsert".to_owned(),
             )
         }
+        (Target::Job, "remove") if filled.text("archive") == "true" => (on, "archive".to_owned()),
         (_, word) => (on, word.to_owned()),
     };
     let wrong = async |why: String| match form::page(&app, &caller.who, &form.0, &form.1).await {

@@ -127,21 +127,31 @@ pub struct NewQuery {
     action: Option<String>,
     more: Option<String>,
     filter: Option<String>,
+    /// Whether what is removed is archived first; what makes sense if nobody says.
+    #[serde(skip)]
+    archive: Option<bool>,
 }
 
 impl NewQuery {
-    fn page(self) -> NewPage {
+    fn page(self, has_archive: bool) -> NewPage {
         let filter = self.filter.unwrap_or_default().trim().to_owned();
-        let trouble = match filter.parse::<crate::model::filter::JobFilter>() {
-            Ok(_) => None,
-            Err(error) => Some(error.to_string()),
+        let (trouble, finished) = match filter.parse::<crate::model::filter::JobFilter>() {
+            Ok(filter) => (None, only_finished(&filter.states)),
+            Err(error) => (Some(error.to_string()), true),
         };
         NewPage {
             wanted: wanted(self.action.as_deref(), self.more.is_some() && self.more == self.action).unwrap_or_default(),
             filter,
             trouble,
+            archive_first: has_archive.then(|| self.archive.unwrap_or(finished)),
         }
     }
+}
+
+/// Whether these are states whose jobs can be archived; none may still become any.
+fn only_finished(states: &[JobState]) -> bool {
+    let finished = |state: &JobState| matches!(state, JobState::Completed | JobState::Failed);
+    states.iter().all(finished)
 }
 
 fn wanted(word: Option<&str>, more: bool) -> Option<Wanted> {
@@ -150,7 +160,10 @@ fn wanted(word: Option<&str>, more: bool) -> Option<Wanted> {
 
 /// Where an operation begins.
 pub async fn new(desk: Desk, Query(query): Query<NewQuery>) -> Response {
-    desk.show(StatusCode::OK, OperationsPage::New(query.page()))
+    desk.show(
+        StatusCode::OK,
+        OperationsPage::New(query.page(desk.service().has_archive())),
+    )
 }
 
 /// For whoever asks for the address of a form.
@@ -189,11 +202,15 @@ pub async fn preview(desk: Desk, caller: Caller, axum::Form(fields): axum::Form<
         more: fields.iter().find(ours).map(|(_, value)| value.clone()),
         action,
         filter: field(&fields, "filter").map(str::to_owned),
+        // The form says it; a button that has no such box removes.
+        archive: Some(field(&fields, "archive") == Some("remove")),
     }
-    .page();
+    .page(service.has_archive());
+    let first = page.archive_first == Some(true) && matches!(page.wanted, Wanted::Remove(_));
     if page.trouble.is_none() {
+        let wanted = if first { Wanted::Archive } else { page.wanted };
         let asked = Asked {
-            action: page.wanted.into(),
+            action: wanted.into(),
             filter: page.filter.parse().unwrap_or_default(),
             jobs: vec![],
         };

@@ -48,7 +48,7 @@ pub async fn queue(
         Ok((mut page, position)) => {
             page.aside = aside.map_or_else(|_| String::new(), |aside| ui::aside(&app.config().base_path, aside));
             if !app.service().is_read_only() {
-                page.tools = ui::tools(&app.config().base_path, &page);
+                page.tools = ui::tools(&app.config().base_path, &page, app.service().has_archive());
             }
             show(&app, &nonce, &headers, position, Body::Queue(page))
         }

@@ -42,6 +42,9 @@ impl Service {
     ) -> Offer {
         let id = job.row.id.as_str();
         let mut all = choices(job);
+        if !self.has_archive() {
+            all.retain(|(word, ..)| *word != "archive");
+        }
         if flow.is_some_and(Flow::failed_below) {
             // Beside the retry of the job alone, which would fail again.
             let at = all.iter().take_while(|(word, ..)| *word == "retry").count().min(1);

@@ -34,6 +34,10 @@ pub fn view(page: &NewPage) -> AnyView {
                 {choice(page, "promote", "Promote", "delayed jobs run now")}
                 {choice(page, "remove", "Remove", "jobs that are not running, for good")}
                 {more(page, "remove", "with their children, those in other queues too")}
+                {page.archive_first.map(|first| view! {
+                    <label class="more"><input type="checkbox" name="archive" value="remove" checked=first/>" archive them first, if they are completed or failed"</label>
+                    {choice(page, "archive", "Archive", "completed or failed jobs leave the queue and are kept whole, to be found and put back")}
+                })}
             </fieldset>
             <fieldset>
                 <legend>"Which jobs"</legend>

@@ -94,6 +94,7 @@ fn written(page: OperationsPage) -> String {
         after: String::new(),
         theme: String::new(),
         local_time: false,
+        archive: false,
         body: Body::Operations(page),
     })
 }
@@ -340,6 +341,7 @@ fn a_filter_that_cannot_be_read_stays_in_its_field_with_the_reason() {
         wanted: Wanted::Remove(false),
         filter: "color:\"red\"".into(),
         trouble: Some("color: is not known.".into()),
+        archive_first: None,
     };
     let html = written(OperationsPage::New(page));
     says(

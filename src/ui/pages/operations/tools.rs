@@ -17,10 +17,10 @@ use crate::model::tick::FORM;
 use leptos::prelude::*;
 
 /// What can be done with the jobs of a page.
-pub fn view(base: &BasePath, page: &QueuePage) -> AnyView {
+pub fn view(base: &BasePath, page: &QueuePage, archive: bool) -> AnyView {
     let queue = page.queue.key();
     let state = page.state;
-    let whole = whole(base, &queue);
+    let whole = whole(base, &queue, archive);
     // What runs is the worker's.
     if state == JobState::Active {
         return view! { <div class="tools">{whole}</div> }.into_any();
@@ -31,6 +31,9 @@ pub fn view(base: &BasePath, page: &QueuePage) -> AnyView {
         Wanted::Promote => Some(view! { <button name="action" value="promote">"Promote ticked…"</button> }),
         Wanted::Retry(_) => Some(view! { <button name="action" value="retry">"Retry ticked…"</button> }),
     };
+    let finished = matches!(state, JobState::Completed | JobState::Failed);
+    let keep =
+        (archive && finished).then(|| view! { <button name="action" value="archive">"Archive ticked…"</button> });
     let listed = page.text.as_deref().and_then(|text| JobFilter::in_list(text).ok());
     let filter = JobFilter {
         states: vec![state],
@@ -43,6 +46,7 @@ pub fn view(base: &BasePath, page: &QueuePage) -> AnyView {
                 <input type="hidden" name="ticked" value=queue.to_string()/>
                 <input type="hidden" name="state" value=state.as_str()/>
                 {safe}
+                {keep}
                 <button class="danger" name="action" value="remove">"Remove ticked…"</button>
             </form>
             <form class="matching" method="get" action=base.href("/operations/new") aria-label="All jobs that match">
@@ -68,7 +72,7 @@ pub fn view(base: &BasePath, page: &QueuePage) -> AnyView {
 }
 
 /// What is done to whole states of a queue: each leads to a preview, and nothing is done before that.
-fn whole(base: &BasePath, queue: &QueueRef) -> AnyView {
+fn whole(base: &BasePath, queue: &QueueRef, archive: bool) -> AnyView {
     let button = |label: &'static str, action: &'static str, states: &[JobState]| {
         let filter = JobFilter {
             states: states.to_vec(),
@@ -91,10 +95,22 @@ fn whole(base: &BasePath, queue: &QueueRef) -> AnyView {
         older: Some(DAY_MS),
         ..JobFilter::default()
     };
+    let (action, clean_words) = if archive {
+        ("archive", "Archive or clean by state, age and count…")
+    } else {
+        ("remove", "Clean by state, age and count…")
+    };
     let clean = base.href(&format!(
-        "/operations/new?action=remove&filter={}",
+        "/operations/new?action={action}&filter={}",
         encode_segment(&old.to_string())
     ));
+    let clean_class = if archive { "button" } else { "button danger" };
+    let keep = archive.then(|| {
+        view! {
+            {button("Archive all failed…", "archive", &[JobState::Failed])}
+            {button("Archive all completed…", "archive", &[JobState::Completed])}
+        }
+    });
     let (waiting, delayed) = ([JobState::Waiting, JobState::Prioritized], JobState::Delayed);
     view! {
         <details class="whole">
@@ -102,9 +118,10 @@ fn whole(base: &BasePath, queue: &QueueRef) -> AnyView {
             <div class="acts">
                 {button("Retry all failed…", "retry", &[JobState::Failed])}
                 {button("Promote all delayed…", "promote", &[delayed])}
+                {keep}
             </div>
             <div class="acts">
-                <a class="button danger" href=clean>"Clean by state, age and count…"</a>
+                <a class=clean_class href=clean>{clean_words}</a>
                 {button("Drain: remove all that wait…", "remove", &waiting)}
                 {button("Drain with delayed…", "remove", &[waiting[0], waiting[1], delayed])}
             </div>

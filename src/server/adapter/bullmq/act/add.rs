@@ -1,5 +1,6 @@
 //! Adding jobs: new ones, copies of others, and runs of a schedule out of turn.
 
+use super::super::super::raw::RawJob;
 use super::super::super::redis::reply;
 use super::super::super::{QueueId, Trouble};
 use super::super::{BullMq, key};
@@ -11,7 +12,7 @@ use super::script::{Frame, Recipe};
 use super::sign::Sign;
 use super::{TRIES, jobs, one, target, unsettled};
 use crate::model::action::{Effect, NewJob, Seen};
-use crate::model::exact::bytes_of;
+use crate::model::exact::{bytes_of, text_of};
 use serde_json::{Map, Value, json};
 
 const STEP: &str = include_str!("lua/add.lua");
@@ -74,6 +75,11 @@ impl BullMq {
             let look = look(&self.link, &self.layouts, queue).await?;
             if !look.exists {
                 return Ok(refused("There is no such queue: nothing of it is in the store."));
+            }
+            if let Some(id) = new.id.as_ref().filter(|_| new.restored)
+                && let Some(reason) = self.counted_later(queue, id).await?
+            {
+                return Ok(refused(reason));
             }
             let choice = choose(&look, Purpose::Enqueue);
             let draft = match draft(choice.generation, new) {
@@ -166,6 +172,24 @@ impl BullMq {
         self.send(queue, draft, choice, None).await
     }
 
+    /// Why the library's own count could come by an id that is put back.
+    async fn counted_later(&self, queue: &QueueId, id: &str) -> Result<Option<String>, Trouble> {
+        let Ok(number) = id.parse::<u64>() else { return Ok(None) };
+        let mut pipe = redis::pipe();
+        pipe.cmd("GET").arg(key(queue, "id"));
+        let count = self.link.run(&mut pipe).await?;
+        let count = count
+            .first()
+            .and_then(|count| count.as_ref().ok())
+            .and_then(reply::int)
+            .unwrap_or(0);
+        Ok((u64::try_from(count).unwrap_or(0) < number).then(|| {
+            format!(
+                "The library counts its jobs and will come by the number {number} again. Put it back under a new id."
+            )
+        }))
+    }
+
     async fn send(
         &self,
         queue: &QueueId,
@@ -193,6 +217,37 @@ impl BullMq {
             },
         )
     }
+}
+
+/// A new job with the name, data and options of an archived one. Options that belonged to that one job are left out.
+pub(in super::super) fn renewed(raw: &RawJob) -> Result<NewJob, String> {
+    let data = raw.field("data").unwrap_or(b"{}").to_vec();
+    let data = String::from_utf8(data)
+        .ok()
+        .filter(|data| serde_json::from_str::<serde::de::IgnoredAny>(data).is_ok());
+    let data = data.ok_or("Its data are no JSON: no worker could read them. Download them instead.")?;
+    let read = raw.field("opts").filter(|opts| !opts.is_empty()).unwrap_or(b"{}");
+    let Ok(Value::Object(mut options)) = serde_json::from_slice(read) else {
+        return Err("Its options cannot be read.".into());
+    };
+    for own in OWN {
+        options.remove(own);
+    }
+    let number = |value: Option<Value>| value.and_then(|n| n.as_u64()).and_then(|n| u32::try_from(n).ok());
+    let attempts = number(options.remove("attempts"));
+    let priority = number(options.remove("priority"));
+    let stored = raw
+        .field("priority")
+        .and_then(|text| std::str::from_utf8(text).ok()?.parse().ok());
+    Ok(NewJob {
+        name: text_of(raw.field("name").unwrap_or_default()),
+        data,
+        priority: stored.or(priority).unwrap_or(0),
+        attempts,
+        options: Some(Value::Object(options).to_string()),
+        restored: true,
+        ..NewJob::default()
+    })
 }
 
 /// Options under the names by which BullMQ stores them.
@@ -238,7 +293,8 @@ fn draft(generation: Generation, new: &NewJob) -> Result<Draft, String> {
     }
     if let Some(id) = &new.id {
         let bullmq = generation != Generation::Bull4;
-        if id.is_empty() || id.bytes().all(|b| b.is_ascii_digit()) || id.starts_with("0:") {
+        let number = id.bytes().all(|b| b.is_ascii_digit()) && !new.restored;
+        if id.is_empty() || number || id.starts_with("0:") {
             return Err("An id of one's own is not a number: the library counts with those.".into());
         }
         if bullmq && id.contains(':') {

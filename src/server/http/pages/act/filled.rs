@@ -38,7 +38,7 @@ impl Filled {
         for (name, value) in &self.0 {
             let value = value.trim();
             if value.is_empty()
-                || matches!(name.as_str(), "action" | "key" | "reason" | "schedule_key")
+                || matches!(name.as_str(), "action" | "key" | "reason" | "schedule_key" | "archive")
                 || name.starts_with("seen_")
             {
                 continue;

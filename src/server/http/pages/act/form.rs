@@ -9,6 +9,7 @@ use crate::model::format;
 use crate::model::job::{Form as Written, JobDetail, Payload};
 use crate::model::queue::QueueSummary;
 use crate::model::schedule::Schedule;
+use crate::model::state::JobState;
 use crate::model::worker::FleetFilter;
 use crate::server::audit::record::mint_id;
 use crate::server::service::Refusal;
@@ -48,6 +49,14 @@ pub(super) async fn page(app: &App, who: &Who, on: &On, word: &str) -> Result<Fo
         crumbs: crumbs(on, &line.name),
         ..FormPage::default()
     };
+    let finished = job
+        .as_ref()
+        .is_some_and(|job| matches!(job.row.state, JobState::Completed | JobState::Failed));
+    if (on.of, word) == (Target::Job, "remove") && finished && service.has_archive() {
+        let label = "Put it into the archive first, from which it can be put back";
+        form.fields
+            .insert(0, field("archive", label, FieldKind::Tick, "true", "", false));
+    }
     // What the example would do is not what is going to be filled in.
     if form.fields.iter().any(|field| field.kind != FieldKind::Tick) {
         form.sentence = about(on, &service.place_of(&line));
@@ -181,6 +190,7 @@ const fn title(of: Target, word: &str) -> &'static str {
         (_, b"remove_deduplication") => "Remove the deduplication key",
         (_, b"clear_logs") => "Clear the log",
         (_, b"remove_children") => "Remove children",
+        (_, b"archive") => "Archive the job",
         (_, b"retry_children") => "Retry failed children first",
         (_, b"pause") => "Pause the queue",
         (_, b"resume") => "Resume the queue",

@@ -1,0 +1,143 @@
+//! Archived jobs: one line of a list, everything about one, and what is searched for.
+
+use super::Millis;
+use super::job::JobDetail;
+use super::queue::QueueRef;
+use super::state::JobState;
+use serde::{Deserialize, Serialize};
+
+/// Rows of a page when nobody says how many, and at most.
+pub const PAGE: (usize, usize) = (50, 200);
+
+/// One archived run of a job.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "ssr", derive(schemars::JsonSchema))]
+pub struct ArchivedRow {
+    /// Its id in the archive: the same for the same run, however often it is archived.
+    pub id: String,
+    /// The queue it was in.
+    pub queue: QueueRef,
+    /// The library of that queue: `bullmq` or `bull`.
+    pub system: String,
+    /// Its id there.
+    pub job: String,
+    /// Its name.
+    pub name: String,
+    /// Completed or failed.
+    pub state: JobState,
+    /// When it finished.
+    pub finished: Millis,
+    /// When it was created.
+    pub created: Option<Millis>,
+    /// When its last attempt began.
+    pub started: Option<Millis>,
+    /// Attempts that had ended.
+    pub attempts: u64,
+    /// The first line of its last error.
+    pub error: Option<String>,
+    /// Bytes of everything that is kept of it.
+    pub size: u64,
+    /// When it was archived.
+    pub archived: Millis,
+}
+
+/// A page of archived jobs, those that finished last first.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "ssr", derive(schemars::JsonSchema))]
+pub struct ArchivePage {
+    /// The rows.
+    pub items: Vec<ArchivedRow>,
+    /// Where to go on; `None` at the end.
+    pub next: Option<String>,
+    /// Whether the search stopped before it had looked at everything: `next` goes on where it stopped, and there may be
+    /// fewer rows than asked for.
+    pub partial: bool,
+}
+
+/// What is searched for. Texts are found in either case.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct ArchiveFilter {
+    /// `store/queue id`, or a part of it with `*`.
+    pub queue: Option<String>,
+    /// A name; `*` stands for anything.
+    pub name: Option<String>,
+    /// Exactly this job id.
+    pub id: Option<String>,
+    /// A part of the first line of the error.
+    pub error: Option<String>,
+    /// A part of the beginning of the data.
+    pub text: Option<String>,
+    /// Completed or failed.
+    pub state: Option<JobState>,
+    /// Finished no earlier.
+    pub from: Option<Millis>,
+    /// Finished earlier than this.
+    pub to: Option<Millis>,
+}
+
+impl ArchiveFilter {
+    /// Whether everything fits.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        *self == Self::default()
+    }
+}
+
+/// A time that an archived job was put back.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "ssr", derive(schemars::JsonSchema))]
+pub struct Restored {
+    /// The first time is 1.
+    pub n: i32,
+    /// Where to.
+    pub queue: QueueRef,
+    /// The id it has there.
+    pub job: String,
+    /// Who asked.
+    pub who: String,
+    /// When.
+    pub asked: Millis,
+    /// When the store said that it is there; `None` if that is not known.
+    pub done: Option<Millis>,
+}
+
+/// Everything about one archived job.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "ssr", derive(schemars::JsonSchema))]
+pub struct ArchivedJob {
+    /// The same facts as in a list.
+    #[serde(flatten)]
+    pub row: ArchivedRow,
+    /// The SHA-256 of the record, in hex.
+    pub sha256: String,
+    /// As a job of a queue is shown.
+    pub detail: JobDetail,
+    /// When it was put back, the last first.
+    pub restored: Vec<Restored>,
+}
+
+/// What the page of the archive shows.
+#[derive(Clone, Debug, PartialEq)]
+pub enum ArchiveView {
+    /// A list.
+    List {
+        /// What is searched for.
+        filter: ArchiveFilter,
+        /// The words of the form, as they were written.
+        written: Vec<(String, String)>,
+        /// The rows, or why there are none.
+        page: Result<ArchivePage, String>,
+        /// Whether it is a later page.
+        later: bool,
+    },
+    /// One job.
+    One {
+        /// The job.
+        job: Box<ArchivedJob>,
+        /// Why it cannot be put back, if it cannot.
+        refused: Option<String>,
+        /// What became of the last restore, as it was asked for a moment ago.
+        told: Option<String>,
+    },
+}

@@ -1,0 +1,259 @@
+//! What was archived: found, shown, handed over, and put back.
+//!
+//! A job is put back as a new job with the same name, data and options, under an id of its own or, if that is free and
+//! asked for, under the old one. What is about to be added is written down first, with the id it gets, so that a kill in
+//! between never leads to a second one: whoever asks again finds it in the queue, or is told that nobody knows.
+
+use super::act::intent::Intent;
+use super::act::who::{Permission, Verb, Who};
+use super::act::{Acted, NotActed, REASON_MAX};
+use super::{Answer, Refusal, Service};
+use crate::model::action::{Effect, NewJob, QueueAction};
+use crate::model::archive::{ArchiveFilter, ArchivePage, ArchivedJob, Restored};
+use crate::model::audit::Became;
+use crate::model::format;
+use crate::model::queue::QueueRef;
+use crate::server::adapter::{ReadError, Trouble};
+use crate::server::archive::Archive;
+use crate::server::archive::flow::UNCONFIGURED;
+use crate::server::archive::record::ArchiveId;
+use crate::server::archive::search::Found;
+use crate::server::audit::record::Record;
+use serde_json::json;
+use std::sync::Arc;
+
+/// How a job is to be put back.
+#[derive(Clone, Debug, Default)]
+pub struct Restore {
+    /// Under its old id.
+    pub original_id: bool,
+    /// Although it was put back before.
+    pub again: bool,
+    /// Why.
+    pub reason: Option<String>,
+    /// The id of the request.
+    pub request: String,
+}
+
+impl Service {
+    /// Whether there is an archive at all.
+    #[must_use]
+    pub const fn has_archive(&self) -> bool {
+        self.archive.is_some()
+    }
+
+    fn archived(&self) -> Answer<&Arc<Archive>> {
+        self.archive
+            .as_ref()
+            .ok_or_else(|| NotActed::NoArchive(UNCONFIGURED.into()).into())
+    }
+
+    /// A page of archived jobs.
+    pub async fn archive_page(
+        &self,
+        filter: &ArchiveFilter,
+        cursor: Option<&str>,
+        limit: usize,
+    ) -> Answer<ArchivePage> {
+        let after = cursor.map(|text| ArchiveId::parse(text).ok_or(Refusal::Unreadable(ReadError::BadCursor)));
+        let page = self.archived()?.page(filter, after.transpose()?, limit).await;
+        page.map_err(unavailable)
+    }
+
+    async fn archive_found(&self, id: &str) -> Answer<(ArchiveId, Found)> {
+        let none = || Refusal::NotArchived(id.to_owned());
+        let key = ArchiveId::parse(id).ok_or_else(none)?;
+        let found = self.archived()?.find(key).await.map_err(unavailable)?;
+        Ok((key, found.ok_or_else(none)?))
+    }
+
+    /// One archived job.
+    pub async fn archive_job(&self, id: &str) -> Answer<ArchivedJob> {
+        let (key, found) = self.archive_found(id).await?;
+        let restored = self.archived()?.restored(key).await.map_err(unavailable)?;
+        // The adapter of its own store, or of another of the same kind: its store may be gone from the configuration.
+        let own = self.collector(&found.row.queue.store).ok();
+        let mut all = own
+            .into_iter()
+            .chain(self.collectors.iter().map(|(_, collector)| collector));
+        let detail = all.find_map(|collector| collector.adapter().detail_of(&found.job));
+        let detail = detail.ok_or_else(|| {
+            Refusal::Unreadable(ReadError::Corrupt(
+                "No store of the configuration holds jobs of this kind. Download its fields instead.".into(),
+            ))
+        })?;
+        Ok(ArchivedJob {
+            row: found.row,
+            sha256: found.sha256,
+            detail,
+            restored,
+        })
+    }
+
+    /// A field of an archived job, or its whole log under the name `:logs`, byte by byte.
+    pub async fn archive_field(&self, id: &str, field: &str) -> Answer<Vec<u8>> {
+        let (_, found) = self.archive_found(id).await?;
+        if field == ":logs" {
+            return Ok(found.job.logs.join(&b'\n'));
+        }
+        let bytes = found.job.field(field).map(<[u8]>::to_vec);
+        bytes.ok_or_else(|| Refusal::NoField(field.to_owned()))
+    }
+
+    /// Why nobody can put this job back now; `None` if they can.
+    #[must_use]
+    pub fn archive_refusal(&self, who: &Who, queue: &QueueRef) -> Option<String> {
+        let intent = Intent::Queue(QueueAction::Add(NewJob::default()));
+        match self.queue(queue) {
+            Ok(_) => self.refusal_of(who, queue, &intent),
+            Err(refusal) => Some(refusal.problem().detail),
+        }
+    }
+
+    /// Puts an archived job back into its queue.
+    pub async fn restore(&self, who: &Who, id: &str, ask: Restore) -> Answer<Acted> {
+        if ask
+            .reason
+            .as_ref()
+            .is_some_and(|reason| reason.chars().count() > REASON_MAX)
+        {
+            return Err(NotActed::Wrong(format!("reason is longer than {REASON_MAX} characters.")).into());
+        }
+        let (key, found) = self.archive_found(id).await?;
+        let queue = found.row.queue.clone();
+        self.desk.may(
+            who,
+            Permission {
+                verb: Verb::Add,
+                queue: Some(&queue),
+            },
+        )?;
+        self.queue(&queue)?;
+        if let Some(why) = self.archive_refusal(who, &queue) {
+            return Err(NotActed::NotNow(why).into());
+        }
+        // One at a time in this process; others are told apart by the row that is written first.
+        let _turn = self.restoring.lock().await;
+        let archive = self.archived()?.clone();
+        let collector = self.collector(&queue.store)?.clone();
+        let adapter = collector.adapter();
+        let before = archive.restored(key).await.map_err(unavailable)?;
+        let record = |job: &str, how: &str| Record {
+            job: Some(job.to_owned()),
+            reason: ask
+                .reason
+                .clone()
+                .map(|r| r.trim().to_owned())
+                .filter(|r| !r.is_empty()),
+            request: ask.request.clone(),
+            details: json!({"archived": id}),
+            ..Record::intent(
+                (&who.name, &who.address),
+                "restore",
+                queue.clone(),
+                format!(
+                    "Put the archived job {} of {queue} back{how}.",
+                    format::visible(&found.row.job)
+                ),
+            )
+        };
+        let last = before.first().filter(|_| !ask.again);
+        if let Some(last) = last {
+            let became = match last.done {
+                Some(at) => Effect::Already {
+                    now: format!(
+                        "It was put back at {} as job {}. To put it back once more, say so.",
+                        format::iso(at),
+                        format::visible(&last.job)
+                    ),
+                },
+                // Asked for before, and nobody knows the end: the queue tells, or nobody does.
+                None => match adapter.job(&queue.queue.as_str().into(), &last.job).await {
+                    Ok(Some(_)) => {
+                        archive.settle_restore(key, last.n, true).await.map_err(unavailable)?;
+                        Effect::Done {
+                            job: Some(last.job.clone()),
+                        }
+                    }
+                    Ok(None) => Effect::Unconfirmed {
+                        reason: format!(
+                            "It was to be put back as job {} at {}, and Drover ended before it knew the result. There is no such \
+                             job now: it was not added, or has run and was removed. To add it once more, say so.",
+                            format::visible(&last.job),
+                            format::iso(last.asked)
+                        ),
+                    },
+                    Err(error) => return Err(Refusal::Unreadable(error)),
+                },
+            };
+            let became = Became::Known(became);
+            return Ok(Acted {
+                entry: record(&last.job, "").entry(&became),
+                became,
+                replayed: true,
+            });
+        }
+        let mut new = adapter.renewed(&found.job).map_err(NotActed::Impossible)?;
+        let n = before.first().map_or(1, |last| last.n.saturating_add(1));
+        let job = if ask.original_id {
+            found.row.job.clone()
+        } else {
+            let hex: String = key.digest.iter().take(6).map(|byte| format!("{byte:02x}")).collect();
+            format!("restored-{hex}-{n}")
+        };
+        new.id = Some(job.clone());
+        let how = if ask.original_id {
+            " under its old id"
+        } else {
+            " as a new job"
+        };
+        let record = Arc::new(record(&job, how));
+        let audit = self.desk.audit().clone();
+        audit.intend(&record).await.map_err(NotActed::NoAudit)?;
+        let restored = Restored {
+            n,
+            queue: queue.clone(),
+            job: job.clone(),
+            who: who.name.clone(),
+            asked: record.at,
+            done: None,
+        };
+        let (name, sent) = (queue.queue.clone(), record.clone());
+        let (adapter, of) = (adapter.clone(), archive.clone());
+        // From here on whoever asked may go away.
+        let task = self.desk.tasks.spawn(async move {
+            let became = match of.will_restore(key, &restored).await {
+                Err(trouble) => Became::NotSent(trouble.cause),
+                Ok(false) => Became::NotSent("Somebody else puts it back at this moment. Ask again.".into()),
+                Ok(true) => match adapter
+                    .act_on_queue(&name.as_str().into(), &QueueAction::Add(new))
+                    .await
+                {
+                    Ok(effect) => Became::Known(effect),
+                    Err(trouble) => Became::NotSent(trouble.cause),
+                },
+            };
+            let settled = match &became {
+                Became::Known(Effect::Done { .. }) => of.settle_restore(key, restored.n, true).await,
+                Became::Known(Effect::Unconfirmed { .. }) => Ok(()),
+                _ => of.settle_restore(key, restored.n, false).await,
+            };
+            if let Err(trouble) = settled {
+                tracing::warn!(%trouble, "what became of a restore could not be written down");
+            }
+            audit.conclude(&sent, became.clone()).await;
+            became
+        });
+        let became = task.await.unwrap_or(Became::Lost);
+        self.forget(&queue);
+        Ok(Acted {
+            entry: record.entry(&became),
+            became,
+            replayed: false,
+        })
+    }
+}
+
+fn unavailable(trouble: Trouble) -> Refusal {
+    NotActed::NoArchive(trouble.cause).into()
+}
