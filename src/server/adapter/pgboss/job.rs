@@ -147,7 +147,7 @@ fn assemble(found: &PgRow, row: JobRow) -> JobDetail {
             Some(EffectiveOption {
                 name: (*name).to_owned(),
                 value: value.clone()?,
-                origin: Origin::Record,
+                origin: Origin::Options,
             })
         })
         .collect();
@@ -161,7 +161,7 @@ fn assemble(found: &PgRow, row: JobRow) -> JobDetail {
         effective.push(EffectiveOption {
             name: "source".into(),
             value: format!("{queue}/{id}"),
-            origin: Origin::Record,
+            origin: Origin::Options,
         });
         oddities.push(format!(
             "It is the dead letter of the job {id} of {}. That one is still there as failed: run one of them again, not both.",
