@@ -125,7 +125,7 @@ impl Archive {
     pub(super) async fn make_room(&self, moments: impl Iterator<Item = Millis>) {
         let now = DateTime::<Utc>::from_timestamp_millis(crate::model::now()).unwrap_or_default();
         let ahead = (0..=AHEAD).filter_map(|n| now.checked_add_months(Months::new(n)));
-        let last = ahead.clone().last().map(|at| at.timestamp_millis());
+        let last = ahead.clone().next_back().map(|at| at.timestamp_millis());
         let wanted = moments.filter(|at| last.is_none_or(|last| *at <= last));
         for at in wanted.chain(ahead.map(|at| at.timestamp_millis())) {
             let Some(month) = month(at) else { continue };

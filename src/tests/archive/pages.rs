@@ -205,7 +205,7 @@ async fn one_is_shown_as_it_was_and_put_back_once() {
     oracle.ask("startWorker", "mail", worker).await;
     oracle.wait("mail", "failed", 1).await;
     oracle.ask("stopWorker", "mail", json!({"workerId": "w"})).await;
-    assert_eq!(oracle.ids("mail", "failed", true).await, [new.clone()]);
+    assert_eq!(oracle.ids("mail", "failed", true).await, std::slice::from_ref(&new));
     // Under its old id, which is free, and once more when it is not.
     let answer = restore(json!({"again": true, "original_id": true})).await;
     assert_eq!(
