@@ -18,6 +18,8 @@ pub(crate) struct Shape {
     pub(crate) waiting: u32,
     /// Failed jobs with [`PAYLOAD`] bytes of data, all in the first queue.
     pub(crate) failed: u32,
+    /// Bytes of data of each completed job; a few if that is less.
+    pub(crate) data: u32,
 }
 
 impl Shape {
@@ -28,12 +30,22 @@ impl Shape {
             completed: 20,
             waiting: 20,
             failed: 0,
+            data: 0,
         }
     }
 
     /// The same, with failed jobs in the first.
     pub(crate) const fn failed(self, failed: u32) -> Self {
         Self { failed, ..self }
+    }
+
+    /// The same, with this many completed in each, of so many bytes.
+    pub(crate) const fn completed(self, completed: u32, data: u32) -> Self {
+        Self {
+            completed,
+            data,
+            ..self
+        }
     }
 
     /// The same, with this many waiting in each.
@@ -51,18 +63,22 @@ const FAILED_JOB_KB: u64 = 4;
 /// Jobs written by one run of a script.
 const BATCH: u32 = 2000;
 
-/// `KEYS[1]` = the queue, `ARGV` = completed, waiting, now.
+/// `KEYS[1]` = the queue, `ARGV` = completed, waiting, now, bytes of data of a completed job.
 const SEED_QUEUE: &str = r#"
 local q, now = KEYS[1], tonumber(ARGV[3])
 redis.call('HSET', q .. ':meta', 'opts.maxLenEvents', 10000, 'version', 'bullmq:6.7.0')
 local completed, waiting = tonumber(ARGV[1]), tonumber(ARGV[2])
+local body = string.rep('x', math.max(0, tonumber(ARGV[4] or 0) - 11))
+local data = body == '' and '{}' or '{"body":"' .. body .. '"}'
 for id = 1, completed + waiting do
     local key = q .. ':' .. id
-    redis.call('HSET', key, 'name', 'send', 'data', '{}', 'opts', '{"attempts":3}', 'timestamp', now - 60000,
+    redis.call('HSET', key, 'name', 'send', 'data', data, 'opts', '{"attempts":3}', 'timestamp', now - 60000,
         'delay', 0, 'priority', 0)
     if id <= completed then
-        redis.call('HSET', key, 'processedOn', now - 50000, 'finishedOn', now - 40000, 'returnvalue', 'null', 'atm', 1, 'ats', 1)
-        redis.call('ZADD', q .. ':completed', now - 40000 + id, id)
+        -- As the library leaves them: the score is the moment that the record has.
+        local finished = now - 40000 + math.floor(id / 4)
+        redis.call('HSET', key, 'processedOn', now - 50000, 'finishedOn', finished, 'returnvalue', 'null', 'atm', 1, 'ats', 1)
+        redis.call('ZADD', q .. ':completed', finished, id)
     else
         redis.call('LPUSH', q .. ':wait', id)
     end
@@ -149,6 +165,7 @@ fn seed(redis: &Redis, from: u32, shape: Shape, failed: u32) -> Outcome<()> {
             .arg(shape.completed)
             .arg(shape.waiting)
             .arg(now)
+            .arg(shape.data)
             .ignore();
     }
     if from < shape.queues {

@@ -19,12 +19,13 @@ mod ground;
 mod http;
 mod load;
 mod measure;
+mod postgres;
 mod process;
 mod rows;
 mod table;
 mod watchers;
 
-use rows::{Bench, act, commands, floors, footprint, freshness, jobs, many, pages};
+use rows::{Bench, act, archive, commands, floors, footprint, freshness, jobs, many, pages};
 use std::path::PathBuf;
 use std::process::ExitCode;
 use std::time::Instant;
@@ -34,7 +35,7 @@ use tokio::signal::unix::{SignalKind, signal};
 pub(crate) type Outcome<T> = Result<T, Box<dyn std::error::Error + Send + Sync>>;
 
 /// What can be asked for, in the order in which it is measured: neighbours share their data where they can.
-const NAMES: [&str; 15] = [
+const NAMES: [&str; 16] = [
     "freshness",
     "overview",
     "commands",
@@ -50,6 +51,7 @@ const NAMES: [&str; 15] = [
     "ten-million",
     "large",
     "act",
+    "archive",
 ];
 
 #[derive(Debug, Default)]
@@ -147,6 +149,7 @@ async fn run(args: &Args) -> Outcome<()> {
             "ten-million" => many::ten_million(&mut bench).await,
             "million" => pages::million(&mut bench).await,
             "act" => act::act(&mut bench).await,
+            "archive" => archive::archive(&mut bench).await,
             _ => footprint::large(&mut bench).await,
         };
         if let Err(error) = outcome {

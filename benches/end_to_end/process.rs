@@ -13,7 +13,7 @@ const START: Duration = Duration::from_secs(15);
 const TICKS: u64 = 100;
 
 /// A free port below those that systems give to outgoing connections, one of which could take it before it is used.
-fn free_port() -> Outcome<u16> {
+pub(crate) fn free_port() -> Outcome<u16> {
     let free = |port: &u16| std::net::TcpListener::bind(("127.0.0.1", *port)).is_ok();
     let mut ports = std::iter::repeat_with(|| rand::random_range(10_000..32_000));
     ports.find(free).ok_or_else(|| "no port is free".into())
@@ -134,6 +134,11 @@ pub(crate) struct Drover {
 impl Drover {
     /// Starts one over a Redis; does not wait for it. Nothing of this process's environment or folder configures it.
     pub(crate) fn spawn(binary: &Path, redis: &Redis) -> Outcome<Self> {
+        Self::spawn_with(binary, redis, &[])
+    }
+
+    /// The same with more of its configuration.
+    pub(crate) fn spawn_with(binary: &Path, redis: &Redis, more: &[(&str, String)]) -> Outcome<Self> {
         let dir = tempfile::tempdir()?;
         let port = free_port()?;
         let mut command = Command::new(binary);
@@ -148,6 +153,7 @@ impl Drover {
             .env("DROVER_LISTEN", format!("127.0.0.1:{port}"))
             .env("DROVER_LOG", "warn")
             .env("DROVER_AUDIT_FILE", dir.path().join("audit.ndjson"))
+            .envs(more.iter().map(|(name, value)| (name, value)))
             .current_dir(dir.path())
             .stdin(Stdio::null())
             .stdout(log.try_clone()?)

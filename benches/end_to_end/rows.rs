@@ -1,6 +1,7 @@
 //! What is measured, one module for each part of the board.
 
 pub(crate) mod act;
+pub(crate) mod archive;
 pub(crate) mod commands;
 pub(crate) mod floors;
 pub(crate) mod footprint;
@@ -51,7 +52,11 @@ impl Bench {
 
 /// Starts Drover and waits until it has read this many queues.
 pub(crate) async fn start(binary: &Path, redis: &Redis, queues: u32) -> Outcome<Drover> {
-    let drover = Drover::spawn(binary, redis)?;
+    started(Drover::spawn(binary, redis)?, queues).await
+}
+
+/// Waits until it has read this many queues.
+pub(crate) async fn started(drover: Drover, queues: u32) -> Outcome<Drover> {
     let began = Instant::now();
     let mut client = loop {
         match Client::connect(drover.port).await {

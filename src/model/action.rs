@@ -76,11 +76,14 @@ pub enum JobAction {
     },
     /// Puts a job whose worker is lost back among the waiting ones.
     PutBack,
-    /// Has a job that has not begun fail, visibly, when a worker takes it.
+    /// Has a job that has not begun fail, visibly, when a worker takes it. pg-boss has a state for it: the job is
+    /// cancelled at once, kept, and can be resumed.
     Cancel {
-        /// Becomes its failed reason.
+        /// Becomes its failed reason, where it fails.
         error: String,
     },
+    /// Puts a cancelled job back in the line. Of the systems here only pg-boss has it.
+    ResumeJob,
     /// Removes the deduplication key that keeps others like it away.
     RemoveDeduplication,
     /// Removes its log lines.

@@ -160,6 +160,9 @@ impl Layout {
     pub const fn priority_order(self) -> &'static str {
         match self {
             Self::Bull4 | Self::BullMq3 => "1 goes before all others, 0 behind all that have one",
+            Self::PgBoss9 | Self::PgBoss10 | Self::PgBoss11 | Self::PgBoss12 => {
+                "the highest goes before all others, 0 is what jobs have that were given none"
+            }
             _ => "0 goes before all others, then 1",
         }
     }
@@ -170,6 +173,21 @@ impl Layout {
         match (self, feature) {
             (Self::Bull4 | Self::BullMq3, Feature::PrioritizedState) => {
                 Some("Prioritized jobs stand in the waiting list at their place; BullMQ 4 keeps them apart.")
+            }
+            (Self::PgBoss9 | Self::PgBoss10 | Self::PgBoss11 | Self::PgBoss12, Feature::PrioritizedState) => {
+                Some("Jobs with a priority stand among the waiting ones at their place.")
+            }
+            (Self::PgBoss9 | Self::PgBoss10 | Self::PgBoss11, Feature::Flows) => {
+                Some("Jobs that wait for others came with pg-boss 12.19.")
+            }
+            (Self::PgBoss9 | Self::PgBoss10 | Self::PgBoss11 | Self::PgBoss12, Feature::GlobalConcurrency) => Some(
+                "pg-boss has no limit for the whole queue; its policies singleton and stately allow one at a time.",
+            ),
+            (Self::PgBoss9 | Self::PgBoss10 | Self::PgBoss11 | Self::PgBoss12, Feature::GlobalRateLimit) => {
+                Some("pg-boss has no rate limit; it throttles what is sent, by time slots.")
+            }
+            (Self::PgBoss9 | Self::PgBoss10 | Self::PgBoss11 | Self::PgBoss12, Feature::EventHistory) => {
+                Some("pg-boss keeps no events: what happened is found by looking.")
             }
             (Self::Bull4, Feature::Flows) => Some("Bull has no parents and children; BullMQ has."),
             (Self::Bull4 | Self::BullMq3 | Self::BullMq4, Feature::Schedulers) => {
@@ -257,6 +275,8 @@ mod tests {
         let bull = Capabilities::from(Layout::Bull4);
         assert!(bull.lacks.iter().any(|lack| lack.feature == Feature::Flows));
         assert!(Capabilities::from(Layout::BullMq5).lacks.is_empty());
+        assert_eq!(Layout::PgBoss12.states().count(), 7);
+        assert_eq!(Layout::PgBoss10.states().count(), 6);
     }
 
     #[test]

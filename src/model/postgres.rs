@@ -5,6 +5,9 @@ use super::verdict::Level;
 use super::vitals::Answered;
 use serde::{Deserialize, Serialize};
 
+#[cfg(feature = "ssr")]
+pub mod facts;
+
 /// What is known of a Postgres beyond its line on the board.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[cfg_attr(feature = "ssr", derive(schemars::JsonSchema))]

@@ -5,10 +5,22 @@ use super::family::Layout;
 use super::state::JobState;
 use std::collections::BTreeMap;
 
+/// Every generation of pg-boss, as a pattern.
+macro_rules! pgboss {
+    () => {
+        Layout::PgBoss9 | Layout::PgBoss10 | Layout::PgBoss11 | Layout::PgBoss12
+    };
+}
+
 /// Why jobs of this layout cannot have this done to them.
 #[must_use]
 pub const fn job(layout: Layout, action: &JobAction) -> Option<&'static str> {
+    if let Some(reason) = of_pgboss_jobs(layout, action) {
+        return Some(reason);
+    }
     match (layout, action) {
+        (pgboss!(), _) => None,
+        (_, JobAction::ResumeJob) => Some("Only pg-boss has cancelled jobs that can be resumed."),
         (Layout::Bull4, JobAction::Delay { .. }) => {
             Some("Bull has no way to change a delay. Promote the job, or remove it and add it anew.")
         }
@@ -37,6 +49,24 @@ pub const fn job(layout: Layout, action: &JobAction) -> Option<&'static str> {
 pub const fn flow(layout: Layout) -> Option<&'static str> {
     match layout {
         Layout::Bull4 => Some("Bull has no parents and children; BullMQ has."),
+        pgboss!() => {
+            Some("pg-boss releases a job when all it waits for have completed. Retry the failed ones themselves.")
+        }
+        _ => None,
+    }
+}
+
+/// The same of pg-boss, whose jobs have neither locks nor logs.
+const fn of_pgboss_jobs(layout: Layout, action: &JobAction) -> Option<&'static str> {
+    match (layout, action) {
+        (pgboss!(), JobAction::FailLost { .. } | JobAction::PutBack) => Some(
+            "pg-boss does that itself, once a minute: a job whose time is over fails, or is retried. It takes a process with \
+             supervise on.",
+        ),
+        (pgboss!(), JobAction::ClearLogs { .. }) => Some("pg-boss keeps no logs of jobs."),
+        (pgboss!(), JobAction::RemoveChildren) => {
+            Some("pg-boss does not remove the jobs that another waits for. Remove them one by one.")
+        }
         _ => None,
     }
 }
@@ -45,6 +75,19 @@ pub const fn flow(layout: Layout) -> Option<&'static str> {
 #[must_use]
 pub const fn queue(layout: Layout, action: &QueueAction) -> Option<&'static str> {
     match (layout, action) {
+        (pgboss!(), QueueAction::Pause | QueueAction::Resume) => {
+            Some("pg-boss has no pause. Stop its workers in the application (offWork), and start them again there.")
+        }
+        (pgboss!(), QueueAction::Concurrency { .. }) => {
+            Some("pg-boss has no limit for the whole queue; its policies singleton and stately allow one at a time.")
+        }
+        (pgboss!(), QueueAction::RateLimit { .. } | QueueAction::ReleaseRateLimit) => {
+            Some("pg-boss has no rate limit; it throttles what is sent, by time slots.")
+        }
+        (pgboss!(), QueueAction::TrimEvents { .. }) => Some("pg-boss keeps no events."),
+        (pgboss!(), QueueAction::Obliterate { .. }) => {
+            Some("Its queues belong to the application, which removes them with deleteQueue. Remove the jobs here.")
+        }
         (Layout::Bull4 | Layout::BullMq3 | Layout::BullMq4, QueueAction::Concurrency { .. }) => {
             Some("A concurrency for the whole queue came with BullMQ 5.9.")
         }
@@ -60,6 +103,9 @@ pub const fn queue(layout: Layout, action: &QueueAction) -> Option<&'static str>
 #[must_use]
 pub const fn schedule(layout: Layout, action: &ScheduleAction) -> Option<&'static str> {
     match (layout, action) {
+        (pgboss!(), ScheduleAction::Upsert(_)) => {
+            Some("Schedules of pg-boss are written by the application (schedule). Here they can be run and removed.")
+        }
         (Layout::Bull4 | Layout::BullMq3 | Layout::BullMq4, ScheduleAction::Upsert(_)) => {
             Some("It has repeatable jobs, which only its own client can plan; schedulers came with BullMQ 5.16.")
         }
@@ -71,6 +117,9 @@ pub const fn schedule(layout: Layout, action: &ScheduleAction) -> Option<&'stati
 #[must_use]
 pub const fn sweep(layout: Layout, sweep: &Sweep) -> Option<&'static str> {
     match (layout, sweep) {
+        (pgboss!(), _) => {
+            Some("One job that a policy keeps out would undo a whole batch: jobs of pg-boss are moved by their ids.")
+        }
         (
             Layout::Bull4,
             Sweep::Retry {
@@ -138,6 +187,7 @@ pub fn all(layout: Layout) -> BTreeMap<String, Option<String>> {
         ("fail_lost", JobAction::FailLost { error: text() }),
         ("put_back", JobAction::PutBack),
         ("cancel", JobAction::Cancel { error: text() }),
+        ("resume_job", JobAction::ResumeJob),
         ("remove_deduplication", JobAction::RemoveDeduplication),
         ("clear_logs", JobAction::ClearLogs { keep: 0 }),
         ("remove_children", JobAction::RemoveChildren),
@@ -198,7 +248,8 @@ mod tests {
         let of = |layout: Layout| all(layout).into_iter().filter(|(_, reason)| reason.is_some()).count();
         assert_eq!(
             [Layout::BullMq5, Layout::BullMq6, Layout::BullMq5Or6].map(of),
-            [0, 0, 0]
+            [1, 1, 1],
+            "there is nothing to resume"
         );
         let bull = all(Layout::Bull4);
         assert!(bull["priority"].as_deref().unwrap().starts_with("Bull has no way"));
@@ -206,5 +257,11 @@ mod tests {
         for layout in [Layout::BullMq3, Layout::BullMq4] {
             assert!(all(layout)["cancel"].is_some());
         }
+        let pgboss = all(Layout::PgBoss12);
+        assert!(pgboss["pause"].as_deref().unwrap().starts_with("pg-boss has no pause"));
+        assert_eq!(
+            (&pgboss["retry"], &pgboss["resume_job"], &pgboss["add"]),
+            (&None, &None, &None)
+        );
     }
 }

@@ -9,7 +9,7 @@ use super::verdict::{Level, Verdict};
 use super::worker::FleetFilter;
 use serde::{Deserialize, Serialize};
 
-/// Which of the library's two inventions it is.
+/// Which of the libraries' inventions it is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[cfg_attr(feature = "ssr", derive(schemars::JsonSchema))]
 #[serde(rename_all = "snake_case")]
@@ -18,6 +18,8 @@ pub enum ScheduleKind {
     Scheduler,
     /// A repeatable job of Bull or BullMQ up to 5: each job carries the timetable on to the next.
     Repeatable,
+    /// A row of pg-boss: it makes a job when its time has come, and none before.
+    Timetable,
 }
 
 impl ScheduleKind {
@@ -27,6 +29,7 @@ impl ScheduleKind {
         match self {
             Self::Scheduler => "job scheduler",
             Self::Repeatable => "repeatable job",
+            Self::Timetable => "schedule",
         }
     }
 }

@@ -16,7 +16,7 @@ pub struct Args {
 }
 
 /// What `drover` can do.
-#[derive(Clone, Copy, Debug, Subcommand)]
+#[derive(Clone, Debug, Subcommand)]
 pub enum Command {
     /// Serve the board until told to stop.
     Serve,
@@ -26,10 +26,27 @@ pub enum Command {
         #[command(subcommand)]
         command: ConfigCommand,
     },
+    /// Look at the record of actions.
+    Audit {
+        /// What to do with it.
+        #[command(subcommand)]
+        command: AuditCommand,
+    },
     /// Make Drover's own tables in Postgres, or bring them up to date.
     Migrate,
     /// Ask the running server whether it is ready; exit code 0 if it is.
     Healthcheck,
+}
+
+/// What `drover audit` can do.
+#[derive(Clone, Debug, Subcommand)]
+pub enum AuditCommand {
+    /// Tell whether a line was changed or taken out; exit code 0 if none was, 1 otherwise.
+    Verify {
+        /// The hash of a last line, as an earlier run printed it: also tell whether that line is still there.
+        #[arg(long, value_name = "HASH")]
+        expect: Option<String>,
+    },
 }
 
 /// What `drover config` can do.

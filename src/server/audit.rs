@@ -6,8 +6,10 @@
 //! The record is one file of JSON lines to which lines are only ever added ([`journal`]): a file that has
 //! grown large is renamed and a new one begun, and none is ever removed here. Its newest part is kept at hand
 //! ([`index`]) for the pages, and the idempotency keys of the last day with it. Payloads are never in it:
-//! of a value only its size and a hash ([`record`]).
+//! of a value only its size and a hash ([`record`]). Each line carries the hash of the one before ([`chain`]), so that
+//! `drover audit verify` tells whether any was changed or taken out.
 
+pub mod chain;
 mod index;
 mod journal;
 pub mod record;

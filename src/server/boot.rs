@@ -7,7 +7,8 @@ use super::adapter::postgres::database::Database;
 use super::adapter::redis::link::Link;
 use super::archive::Archive;
 use super::archive::flow::UNCONFIGURED;
-use super::args::{Args, Command, ConfigCommand};
+use super::args::{Args, AuditCommand, Command, ConfigCommand};
+use super::audit::chain;
 use super::collect::board::Board;
 use super::collect::collector::Collector;
 use super::collect::source::Source;
@@ -16,6 +17,7 @@ use super::state::App;
 use super::{http, limits, telemetry};
 use std::io::{Read as _, Write as _};
 use std::net::{SocketAddr, TcpStream};
+use std::path::Path;
 use std::process::ExitCode;
 use std::sync::Arc;
 use std::time::Duration;
@@ -38,8 +40,11 @@ pub fn run(args: &Args) -> ExitCode {
             return ExitCode::from(EXIT_CONFIG);
         }
     };
-    match args.command.unwrap_or(Command::Serve) {
+    match args.command.clone().unwrap_or(Command::Serve) {
         Command::Serve => serve_until_told(config),
+        Command::Audit {
+            command: AuditCommand::Verify { expect },
+        } => verify(&config.audit_file, expect.as_deref()),
         Command::Migrate => migrate(&config),
         Command::Healthcheck => healthcheck(config.listen),
         Command::Config { command } => {
@@ -52,6 +57,48 @@ pub fn run(args: &Args) -> ExitCode {
             }
             ExitCode::SUCCESS
         }
+    }
+}
+
+/// Follows the chain of the record through all its files.
+fn verify(file: &Path, expect: Option<&str>) -> ExitCode {
+    let files = chain::files(file);
+    if files.is_empty() {
+        eprintln!("drover: there is no record at {}", file.display());
+        return ExitCode::FAILURE;
+    }
+    let found = match chain::verify(&files, expect) {
+        Ok(found) => found,
+        Err(error) => {
+            eprintln!("drover: the record at {} cannot be read: {error}", file.display());
+            return ExitCode::FAILURE;
+        }
+    };
+    println!("{} line(s) in {} file(s)", found.lines, found.files);
+    if found.begins_later {
+        println!("the first line follows one that is not here: older files were taken away");
+    }
+    if found.unlinked > 0 {
+        println!(
+            "{} line(s) at the beginning are from a version that did not chain them",
+            found.unlinked
+        );
+    }
+    if found.torn > 0 {
+        println!("{} line(s) were torn by a crash", found.torn);
+    }
+    println!("the last line is {}", found.head);
+    if !found.expected {
+        eprintln!("drover: no line has the hash that was expected: lines at the end were cut off or changed");
+    }
+    for broken in &found.broken {
+        eprintln!("drover: {broken}");
+    }
+    if found.broken.is_empty() && found.expected {
+        println!("no line was changed or taken out");
+        ExitCode::SUCCESS
+    } else {
+        ExitCode::FAILURE
     }
 }
 

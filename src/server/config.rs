@@ -306,7 +306,8 @@ fn check(raw: file::Raw, path: Option<PathBuf>, env: Env<'_>, problems: Vec<Stri
              and let the proxy sign people in."
         ));
     }
-    let stores = stores(&mut r, raw.store.unwrap_or_default(), &mut warnings);
+    let postgres = r.secret("DROVER_POSTGRES_URL", "DROVER_POSTGRES_URL_FILE");
+    let stores = stores(&mut r, raw.store.unwrap_or_default(), postgres, &mut warnings);
     let archive = archive::read(&mut r, raw.archive, &stores, &mut warnings);
     if r.problems.is_empty() {
         Ok(Config {
@@ -353,7 +354,12 @@ fn default_audit_file(env: Env<'_>) -> PathBuf {
         .join("audit.ndjson")
 }
 
-fn stores(r: &mut Reader<'_>, raw: Vec<file::Store>, warnings: &mut Vec<String>) -> Vec<Store> {
+fn stores(
+    r: &mut Reader<'_>,
+    raw: Vec<file::Store>,
+    postgres: Option<String>,
+    warnings: &mut Vec<String>,
+) -> Vec<Store> {
     let place = r
         .file
         .as_ref()
@@ -400,16 +406,12 @@ fn stores(r: &mut Reader<'_>, raw: Vec<file::Store>, warnings: &mut Vec<String>)
             ));
         }
     }
-    for (id, kind, name, name_file) in [
-        ("redis", StoreKind::Redis, "DROVER_REDIS_URL", "DROVER_REDIS_URL_FILE"),
-        (
-            "postgres",
-            StoreKind::Postgres,
-            "DROVER_POSTGRES_URL",
-            "DROVER_POSTGRES_URL_FILE",
-        ),
+    let redis = r.secret("DROVER_REDIS_URL", "DROVER_REDIS_URL_FILE");
+    for (id, kind, name, url) in [
+        ("redis", StoreKind::Redis, "DROVER_REDIS_URL", redis),
+        ("postgres", StoreKind::Postgres, "DROVER_POSTGRES_URL", postgres),
     ] {
-        let Some(url) = r.secret(name, name_file) else {
+        let Some(url) = url else {
             continue;
         };
         // The environment wins over a store of the same id in the file.

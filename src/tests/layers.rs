@@ -15,7 +15,7 @@ fn sources(dir: &Path, found: &mut Vec<PathBuf>) {
 }
 
 /// The folder or module, what it must not name, and why.
-const RULES: [(&str, &[&str], &str); 10] = [
+const RULES: [(&str, &[&str], &str); 13] = [
     (
         "model",
         &["crate::server", "crate::ui", "leptos", "axum", "redis::", "tokio"],
@@ -49,6 +49,21 @@ const RULES: [(&str, &[&str], &str); 10] = [
         "the connection knows no queue library",
     ),
     (
+        "server/adapter/postgres",
+        &["pgboss"],
+        "the connection knows no queue library",
+    ),
+    (
+        "server/adapter/bullmq",
+        &["pgboss", "sqlx"],
+        "adapters never name each other",
+    ),
+    (
+        "server/adapter/pgboss",
+        &["bullmq", "redis::"],
+        "adapters never name each other",
+    ),
+    (
         "server/collect",
         &[
             "leptos",
@@ -57,6 +72,7 @@ const RULES: [(&str, &[&str], &str); 10] = [
             "server::http",
             "server::service",
             "bullmq",
+            "pgboss",
         ],
         "collectors know the trait only",
     ),
@@ -80,12 +96,12 @@ const RULES: [(&str, &[&str], &str); 10] = [
     ),
     (
         "server/service",
-        &["leptos", "axum", "crate::ui", "server::http", "bullmq"],
+        &["leptos", "axum", "crate::ui", "server::http", "bullmq", "pgboss"],
         "use cases serve any front",
     ),
     (
         "server/http",
-        &["bullmq", "redis::"],
+        &["bullmq", "redis::", "pgboss", "sqlx"],
         "HTTP knows use cases, not stores",
     ),
 ];

@@ -18,5 +18,7 @@ macro_rules! on {
     };
 }
 
+mod actions;
 mod bench;
+mod detail;
 mod reading;

@@ -1,10 +1,15 @@
-//! The connection to a Postgres, on its good and bad days.
+//! A Postgres as a store of the board, on its good and bad days.
 
+use crate::support::app::Drover;
+use crate::support::oracle::Oracle;
 use crate::support::postgres::Postgres;
+use crate::support::redis::Redis;
 use crate::support::{LATER, eventually};
 use drover::model::store::Reach;
 use drover::server::adapter::postgres::database::Database;
+use serde_json::{Value, json};
 use std::sync::Arc;
+use std::time::{Duration, Instant};
 use tokio_util::sync::{CancellationToken, DropGuard};
 
 fn supervised(url: &str) -> (Arc<Database>, DropGuard) {
@@ -54,7 +59,7 @@ async fn a_server_that_freezes_or_dies_is_told_and_found_again() {
     becomes(&database, Reach::Live).await;
     postgres.freeze();
     becomes(&database, Reach::Frozen).await;
-    let began = std::time::Instant::now();
+    let began = Instant::now();
     let asked = database.run(sqlx::query("SELECT 1").execute(&database.reads())).await;
     assert_eq!(asked.unwrap_err().reach, Reach::Frozen);
     assert!(
@@ -90,4 +95,152 @@ async fn a_wrong_password_and_a_database_that_is_not_there_say_so() {
     becomes(&database, Reach::WrongPassword).await;
     let cause = database.health().borrow().clone().unwrap_err().cause;
     assert!(!cause.contains("secret"), "{cause}");
+}
+
+/// A board over this Postgres, and over this Redis if there is one.
+async fn board(postgres: &str, redis: Option<&Redis>) -> Drover {
+    let mut env = vec![("DROVER_POSTGRES_URL", postgres.to_owned())];
+    env.extend(redis.map(|redis| ("DROVER_REDIS_URL", redis.url())));
+    let env: Vec<_> = env.iter().map(|(name, value)| (*name, value.as_str())).collect();
+    Drover::with(&env, "").await
+}
+
+async fn library(postgres: &Postgres, major: &str) -> Oracle {
+    let mut oracle = Oracle::pgboss(&postgres.url(), major, "pgboss", json!({})).await;
+    oracle.ask("createQueue", "q", json!({})).await;
+    oracle
+}
+
+async fn counts_become(drover: &Drover, store: &str, queue: &str, state: &str, count: u64) {
+    eventually(&format!("{count} {state} in {queue}"), LATER, || async {
+        (drover.queue(store, queue).await?["counts"][state] == count).then_some(())
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn it_stands_on_the_board_with_its_queues_and_its_health() {
+    let postgres = Postgres::start().await;
+    let mut oracle = library(&postgres, "12").await;
+    let drover = board(&postgres.url(), None).await;
+    counts_become(&drover, "postgres", "q", "waiting", 0).await;
+    let sent = oracle.ask("send", "q", json!({"data": {"n": 1}})).await;
+    let id = sent["jobId"].as_str().unwrap();
+    counts_become(&drover, "postgres", "q", "waiting", 1).await;
+    let queue = drover.queue("postgres", "q").await.unwrap();
+    assert_eq!(queue["system"], "pgboss");
+    assert_eq!(queue["counts"]["cancelled"], 0);
+    let list = drover.get("/queues/postgres/q?state=waiting").await;
+    assert!(list.body.contains(id), "the list holds the job");
+    let overview = drover.get("/").await.body;
+    assert!(
+        overview.contains("pg-boss") && overview.contains("on disk"),
+        "the overview holds queue and store"
+    );
+
+    // A transaction that is left open, and somebody who waits for it.
+    let mut idle = postgres.connection().await;
+    sqlx::raw_sql("BEGIN; LOCK TABLE pgboss.version IN ACCESS EXCLUSIVE MODE")
+        .execute(&mut idle)
+        .await
+        .unwrap();
+    let mut waiting = postgres.connection().await;
+    let waits = tokio::spawn(async move {
+        let asked = sqlx::query("SELECT * FROM pgboss.version").fetch_all(&mut waiting);
+        asked.await.map(|rows| rows.len())
+    });
+    let health = eventually("the lock that is waited for", LATER, || async {
+        let store = drover.store("postgres").await;
+        let health = store["postgres"].clone();
+        (health["sessions"]["known"]
+            .as_array()?
+            .iter()
+            .any(|s| s["waits_for"] != json!([])))
+        .then_some(health)
+    })
+    .await;
+    let part = |name: &str| -> Value {
+        let parts = health["parts"].as_array().unwrap();
+        parts.iter().find(|part| part["part"] == name).cloned().unwrap()
+    };
+    assert_eq!(part("locks")["level"], "watch");
+    assert_eq!(
+        part("durability")["level"],
+        "bad",
+        "the test's server does not wait for its disk"
+    );
+    assert_eq!(part("connections")["level"], "ok");
+    let tables = health["tables"]["known"].as_array().unwrap();
+    assert!(tables.iter().any(|table| table["name"] == "job_common"), "{tables:?}");
+    sqlx::raw_sql("COMMIT").execute(&mut idle).await.unwrap();
+    assert_eq!(waits.await.unwrap().unwrap(), 1);
+    let page = drover.get("/stores/postgres").await;
+    assert_eq!(page.status, 200);
+    for words in ["Oldest transaction", "job_common", "Transactions per second"] {
+        assert!(page.body.contains(words), "{words}");
+    }
+    assert!(!page.body.contains("Slow log"), "that is asked of a Redis");
+}
+
+/// S-29: what a role may not see is unknown, and says what would show it.
+#[tokio::test]
+async fn a_role_with_few_rights_sees_what_it_may_and_is_told_the_rest() {
+    let postgres = Postgres::start().await;
+    let mut oracle = library(&postgres, "12").await;
+    oracle.ask("send", "q", json!({})).await;
+    postgres
+        .run(
+            "CREATE ROLE viewer LOGIN;
+             GRANT USAGE ON SCHEMA pgboss TO viewer;
+             GRANT SELECT ON ALL TABLES IN SCHEMA pgboss TO viewer",
+        )
+        .await;
+    let drover = board(&postgres.url_of("viewer", "x"), None).await;
+    counts_become(&drover, "postgres", "q", "waiting", 1).await;
+    let store = drover.store("postgres").await;
+    let parts = store["postgres"]["parts"].as_array().unwrap();
+    let oldest = parts.iter().find(|part| part["part"] == "oldest_transaction").unwrap();
+    assert!(oldest["text"].as_str().unwrap().contains("pg_monitor"), "{oldest}");
+}
+
+/// R-1: stores are islands.
+#[tokio::test]
+async fn one_that_freezes_holds_up_nobody_and_is_shown_as_it_was() {
+    let (postgres, redis) = (Postgres::start().await, Redis::start());
+    let mut bullmq = Oracle::start(&redis.url(), 6).await;
+    bullmq.add("mail", "n", json!({}), json!({})).await;
+    let mut oracle = library(&postgres, "12").await;
+    oracle.ask("send", "q", json!({})).await;
+    let drover = board(&postgres.url(), Some(&redis)).await;
+    counts_become(&drover, "postgres", "q", "waiting", 1).await;
+    counts_become(&drover, "redis", "bull:mail", "waiting", 1).await;
+    postgres.freeze();
+    eventually("the silence to be told", LATER, || async {
+        (drover.store("postgres").await["reach"] == "frozen").then_some(())
+    })
+    .await;
+    let began = Instant::now();
+    for path in [
+        "/",
+        "/queues/redis/bull:mail",
+        "/workers",
+        "/schedules",
+        "/stores/redis",
+    ] {
+        assert_eq!(drover.get(path).await.status, 200, "{path}");
+    }
+    assert!(began.elapsed() < Duration::from_secs(3), "{:?}", began.elapsed());
+    bullmq.add("mail", "n", json!({}), json!({})).await;
+    counts_become(&drover, "redis", "bull:mail", "waiting", 2).await;
+    let page = drover.get("/queues/postgres/q").await;
+    assert_eq!(page.status, 200, "what was known is shown");
+    assert_eq!(
+        drover.queue("postgres", "q").await.unwrap()["verdict"]["level"],
+        "unknown"
+    );
+    postgres.thaw();
+    eventually("it to be live again", LATER, || async {
+        (drover.store("postgres").await["reach"] == "live").then_some(())
+    })
+    .await;
 }

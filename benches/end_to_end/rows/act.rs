@@ -128,7 +128,7 @@ pub(crate) async fn act(bench: &mut Bench) -> Outcome<()> {
 }
 
 /// Sends PING after PING until told to stop.
-fn ping(redis: &Redis, stop: Arc<AtomicBool>) -> Outcome<std::thread::JoinHandle<Samples>> {
+pub(super) fn ping(redis: &Redis, stop: Arc<AtomicBool>) -> Outcome<std::thread::JoinHandle<Samples>> {
     let mut connection = redis.connection()?;
     Ok(std::thread::spawn(move || {
         let mut samples = Samples::default();

@@ -33,6 +33,7 @@ pub(crate) async fn overview(bench: &mut Bench) -> Outcome<()> {
             completed: each,
             waiting: each,
             failed: 0,
+            ..Shape::default()
         };
         one_size(bench, shape, "10k").await?;
     }
@@ -47,6 +48,7 @@ pub(crate) async fn million(bench: &mut Bench) -> Outcome<()> {
             completed: 20,
             waiting: 20,
             failed: bench.many(),
+            ..Shape::default()
         };
         let jobs = bench.many_told();
         one_size(bench, shape, jobs).await?;

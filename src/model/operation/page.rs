@@ -241,6 +241,7 @@ pub const fn words(action: &JobAction) -> (&'static str, &'static str) {
         JobAction::Duplicate => ("Duplicate", "Duplicating"),
         JobAction::FailLost { .. } => ("Fail", "Failing"),
         JobAction::PutBack => ("Put back", "Putting back"),
+        JobAction::ResumeJob => ("Resume", "Resuming"),
         JobAction::Cancel { .. } => ("Cancel", "Cancelling"),
         JobAction::RemoveDeduplication => ("Remove the deduplication of", "Removing the deduplication of"),
         JobAction::ClearLogs { .. } => ("Clear the logs of", "Clearing the logs of"),

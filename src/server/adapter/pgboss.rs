@@ -18,32 +18,47 @@
 //! - [`shape`]: what an installation has: columns, valid indexes, rights
 //! - [`discover`]: which queues there are
 //! - [`counts`]: how many jobs, exact where that is cheap
-//! - [`list`]: pages of jobs
+//! - [`list`]: pages of jobs; [`job`]: one job in full; [`values`]: what is shown of large ones
+//! - [`insight`]: retention, and how long jobs wait and run
+//! - [`act`]: changing any of it
+//! - [`changes`]: what happens, found by asking
+//! - [`workers`]: who takes jobs; [`schedules`]: what creates them on a timetable
 
+mod act;
+mod changes;
 mod counts;
 mod discover;
+mod insight;
+mod job;
 mod list;
 mod names;
+mod schedules;
 mod shape;
+mod values;
+mod workers;
 
 use super::postgres::database::Database;
 use super::{
-    Adapter, Bounds, Change, Connections, FoundQueue, JobQuery, Kept, QueueId, ReadError, Reading, Search, Trouble,
+    Adapter, Bounds, Change, Connections, FieldBytes, FieldError, FoundQueue, JobQuery, Kept, QueueId, ReadError,
+    Reading, Search, Trouble,
 };
 use crate::model::Millis;
+use crate::model::action::{Effect, JobAction, QueueAction, ScheduleAction, Seen, Sweep};
 use crate::model::counts::Counts;
+use crate::model::family::Family;
 use crate::model::insight::Insight;
 use crate::model::job::{JobDetail, JobRow};
 use crate::model::page::JobPageRows;
+use crate::model::refusal;
 use crate::model::schedule::Schedule;
 use async_trait::async_trait;
 use shape::Shape;
 use sqlx::postgres::{PgArguments, PgRow};
 use sqlx::{Executor as _, Postgres};
 use std::collections::{HashMap, HashSet};
-use std::sync::{Arc, Mutex};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
-use tokio::sync::mpsc;
+use tokio::sync::{Semaphore, mpsc};
 
 /// A statement with its parameters.
 type Statement<'q> = sqlx::query::Query<'q, Postgres, PgArguments>;
@@ -61,15 +76,19 @@ pub struct Scope {
     pub schemas: Vec<String>,
 }
 
-/// pg-boss in one Postgres.
-#[derive(Debug)]
+/// pg-boss in one Postgres. A clone is the same one.
+#[derive(Clone, Debug)]
 pub struct PgBoss {
     db: Arc<Database>,
     scope: Scope,
-    shapes: shape::Shapes,
-    paces: Mutex<HashMap<String, counts::Pace>>,
+    shapes: Arc<shape::Shapes>,
+    paces: Arc<Mutex<HashMap<String, counts::Pace>>>,
     /// The last counts, for the headings of lists.
-    known: Mutex<HashMap<QueueId, (Instant, Counts)>>,
+    known: Arc<Mutex<HashMap<QueueId, (Instant, Counts)>>>,
+    /// The queues whose changes are wanted.
+    followed: Arc<Mutex<Vec<QueueId>>>,
+    /// One large value is handed over at a time.
+    downloads: Arc<Semaphore>,
 }
 
 impl PgBoss {
@@ -79,9 +98,11 @@ impl PgBoss {
         Self {
             db,
             scope,
-            shapes: shape::Shapes::default(),
-            paces: Mutex::default(),
-            known: Mutex::default(),
+            shapes: Arc::default(),
+            paces: Arc::default(),
+            known: Arc::default(),
+            followed: Arc::default(),
+            downloads: Arc::new(Semaphore::new(1)),
         }
     }
 
@@ -166,33 +187,77 @@ impl Adapter for PgBoss {
         list::scan(self, query).await
     }
 
-    async fn job(&self, _queue: &QueueId, _id: &str) -> Result<Option<JobDetail>, ReadError> {
-        Ok(None)
+    async fn job(&self, queue: &QueueId, id: &str) -> Result<Option<JobDetail>, ReadError> {
+        job::read(self, queue, id).await
     }
 
-    async fn insight(&self, _queue: &QueueId) -> Result<Insight, Trouble> {
-        Ok(Insight::default())
+    async fn field(&self, queue: &QueueId, id: &str, field: &str) -> Result<Option<FieldBytes>, FieldError> {
+        self.value(queue, id, field).await
     }
 
-    async fn finished(&self, _queue: &QueueId, _until: Millis, _minutes: usize) -> Result<Vec<Kept>, Trouble> {
-        Ok(Vec::new())
+    async fn insight(&self, queue: &QueueId) -> Result<Insight, Trouble> {
+        insight::read(self, queue).await
+    }
+
+    async fn finished(&self, queue: &QueueId, until: Millis, minutes: usize) -> Result<Vec<Kept>, Trouble> {
+        insight::finished(self, queue, until, minutes).await
     }
 
     async fn workers(&self) -> Result<Connections, Trouble> {
-        Ok(Connections::Known(Vec::new()))
+        workers::read(self).await
     }
 
     async fn count_schedules(&self, queues: &[QueueId]) -> Result<Vec<Option<u64>>, Trouble> {
-        Ok(vec![None; queues.len()])
+        schedules::count(self, queues).await
     }
 
-    async fn schedules(&self, _queues: &[QueueId], _bounds: Bounds) -> Result<Vec<Schedule>, Trouble> {
-        Ok(Vec::new())
+    async fn schedules(&self, queues: &[QueueId], bounds: Bounds) -> Result<Vec<Schedule>, Trouble> {
+        schedules::read(self, queues, bounds).await
     }
 
-    fn follow(&self, _queues: &[QueueId]) {}
+    async fn act(&self, queue: &QueueId, jobs: &[(String, Seen)], action: &JobAction) -> Result<Vec<Effect>, Trouble> {
+        self.act_on_jobs(queue, jobs, action).await
+    }
+
+    async fn act_on_queue(&self, queue: &QueueId, action: &QueueAction) -> Result<Effect, Trouble> {
+        self.act_on_whole(queue, action).await
+    }
+
+    async fn act_on_schedule(&self, queue: &QueueId, key: &str, action: &ScheduleAction) -> Result<Effect, Trouble> {
+        self.act_on_plan(queue, key, action).await
+    }
+
+    fn refuses(&self, family: Family, action: &JobAction) -> Option<&'static str> {
+        refusal::job(family.layout, action)
+    }
+
+    fn refuses_flow(&self, family: Family) -> Option<&'static str> {
+        refusal::flow(family.layout)
+    }
+
+    fn refuses_queue(&self, family: Family, action: &QueueAction) -> Option<&'static str> {
+        refusal::queue(family.layout, action)
+    }
+
+    fn refuses_schedule(&self, family: Family, action: &ScheduleAction) -> Option<&'static str> {
+        refusal::schedule(family.layout, action)
+    }
+
+    fn refuses_sweep(&self, family: Family, sweep: &Sweep) -> Option<&'static str> {
+        refusal::sweep(family.layout, sweep)
+    }
+
+    fn follow(&self, queues: &[QueueId]) {
+        *self.followed.lock().unwrap_or_else(PoisonError::into_inner) = queues.to_vec();
+        self.known
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .retain(|id, _| queues.contains(id));
+    }
 
     fn changes(&self) -> mpsc::Receiver<Vec<Change>> {
-        mpsc::channel(1).1
+        let (sender, receiver) = mpsc::channel(changes::BACKLOG);
+        changes::start(self, sender);
+        receiver
     }
 }

@@ -5,6 +5,7 @@
 //! A crash can leave the last line torn; it gets its end of line when the file is opened again, and is
 //! skipped by readers.
 
+use super::chain;
 use super::index::{Index, KEY_KEEP};
 use super::record::Record;
 use crate::model::now;
@@ -57,6 +58,7 @@ impl Journal {
             open: None,
             rotate,
             trouble: trouble.clone(),
+            before: None,
         };
         if let Err(why) = writer.ready() {
             tracing::warn!("actions are refused: {why}");
@@ -98,6 +100,8 @@ struct Writer {
     open: Option<Open>,
     rotate: u64,
     trouble: Trouble,
+    /// The hash of the last line that was written; `None` before it was looked up.
+    before: Option<String>,
 }
 
 struct Open {
@@ -128,7 +132,13 @@ impl Writer {
         let Some(open) = &mut self.open else {
             return Err(format!("{path} is not open"));
         };
-        let bytes: Vec<u8> = lines.iter().flat_map(|line| &line.bytes).copied().collect();
+        let mut before = self.before.clone().unwrap_or_else(|| chain::NOTHING.to_owned());
+        let mut bytes = Vec::new();
+        for line in lines {
+            let (linked, hash) = chain::link(&line.bytes, &before);
+            bytes.extend(linked);
+            before = hash;
+        }
         let flush = lines.iter().any(|line| line.flush);
         let result = open
             .file
@@ -140,6 +150,7 @@ impl Writer {
             return Err(format!("the audit file {path} cannot be written: {error}"));
         }
         open.size += bytes.len() as u64;
+        self.before = Some(before);
         Ok(())
     }
 
@@ -178,6 +189,11 @@ impl Writer {
                 lock
             }
         };
+        if self.before.is_none() {
+            let mut files = vec![self.path.clone()];
+            files.extend(aside(&self.path));
+            self.before = Some(chain::last(&files));
+        }
         self.open = Some(open_file(&self.path, lock)?);
         Ok(())
     }
@@ -210,34 +226,11 @@ impl Writer {
         fs::rename(&self.path, named(at))
     }
 
-    /// The files that were put aside, the newest first.
-    fn aside(&self) -> Vec<PathBuf> {
-        let stem = self.path.file_stem().unwrap_or_default().to_string_lossy().into_owned();
-        let ours = |path: &PathBuf| {
-            let name = path.file_name().unwrap_or_default().to_string_lossy().into_owned();
-            let moment = name
-                .strip_prefix(&format!("{stem}-"))
-                .and_then(|rest| rest.strip_suffix(".ndjson"));
-            moment.is_some_and(|moment| moment.len() == 13 && moment.bytes().all(|b| b.is_ascii_digit()))
-        };
-        let folder = self.path.parent().filter(|folder| !folder.as_os_str().is_empty());
-        let Ok(entries) = fs::read_dir(folder.unwrap_or_else(|| Path::new("."))) else {
-            return vec![];
-        };
-        let mut paths: Vec<PathBuf> = entries
-            .filter_map(|entry| Some(entry.ok()?.path()))
-            .filter(ours)
-            .collect();
-        paths.sort();
-        paths.reverse();
-        paths
-    }
-
     /// Reads the newest part of the record: as many files as hold the last day, within reason.
     fn read_back(&self) {
         let mut files = vec![self.path.clone()];
         let mut size = fs::metadata(&self.path).map_or(0, |meta| meta.len());
-        for path in self.aside() {
+        for path in aside(&self.path) {
             let Ok(meta) = fs::metadata(&path) else { continue };
             let touched = meta.mtime().saturating_mul(1000);
             if size > 0 && (size + meta.len() > READ_BACK || now() - touched > KEY_KEEP) {
@@ -259,6 +252,29 @@ impl Writer {
         }
         *self.index.lock().unwrap_or_else(PoisonError::into_inner) = index;
     }
+}
+
+/// The files that were put aside, the newest first.
+pub(super) fn aside(file: &Path) -> Vec<PathBuf> {
+    let stem = file.file_stem().unwrap_or_default().to_string_lossy().into_owned();
+    let ours = |path: &PathBuf| {
+        let name = path.file_name().unwrap_or_default().to_string_lossy().into_owned();
+        let moment = name
+            .strip_prefix(&format!("{stem}-"))
+            .and_then(|rest| rest.strip_suffix(".ndjson"));
+        moment.is_some_and(|moment| moment.len() == 13 && moment.bytes().all(|b| b.is_ascii_digit()))
+    };
+    let folder = file.parent().filter(|folder| !folder.as_os_str().is_empty());
+    let Ok(entries) = fs::read_dir(folder.unwrap_or_else(|| Path::new("."))) else {
+        return vec![];
+    };
+    let mut paths: Vec<PathBuf> = entries
+        .filter_map(|entry| Some(entry.ok()?.path()))
+        .filter(ours)
+        .collect();
+    paths.sort();
+    paths.reverse();
+    paths
 }
 
 /// Reads a file into the index; gives how many lines could not be read.

@@ -274,3 +274,69 @@ fn of_a_payload_only_size_and_hash_are_kept() {
     assert_eq!(details["data"]["sha256"].as_str().unwrap().len(), 64);
     assert!(!details.to_string().contains("4111"));
 }
+
+async fn acted(audit: &Audit, times: usize) {
+    for n in 0..times {
+        let asked = record("retry", "bull:q", Some(&n.to_string()), None);
+        audit.intend(&asked).await.unwrap();
+        audit.conclude(&asked, done()).await;
+    }
+}
+
+#[tokio::test]
+async fn lines_hold_on_to_each_other_through_files_restarts_and_crashes() {
+    let dir = tempfile::tempdir().unwrap();
+    let file = dir.path().join("audit.ndjson");
+    acted(&Audit::open_with(&file, 1_500), 6).await;
+    fs::write(&file, [&fs::read(&file).unwrap()[..], br#"{"id":"torn"#].concat()).unwrap();
+    let audit = eventually_open(&file).await;
+    acted(&audit, 2).await;
+    let files = chain::files(&file);
+    assert!(files.len() > 2, "{files:?}");
+    let found = chain::verify(&files, None).unwrap();
+    assert_eq!((&found.broken, found.lines, found.torn), (&vec![], 17, 1));
+    assert!(!found.begins_later && found.unlinked == 0);
+    let later = chain::verify(&files[1..], None).unwrap();
+    assert!(later.begins_later && later.broken.is_empty(), "{later:?}");
+    assert_eq!(later.head, found.head);
+}
+
+/// The lock of a writer that was dropped is given back by its thread.
+async fn eventually_open(file: &Path) -> Audit {
+    loop {
+        let audit = Audit::open(file);
+        if audit.trouble().is_none() {
+            return audit;
+        }
+        tokio::time::sleep(std::time::Duration::from_millis(5)).await;
+    }
+}
+
+#[tokio::test]
+async fn a_line_that_was_changed_taken_out_or_cut_off_is_found() {
+    let dir = tempfile::tempdir().unwrap();
+    let file = dir.path().join("audit.ndjson");
+    acted(&Audit::open(&file), 3).await;
+    let files = chain::files(&file);
+    let whole = fs::read_to_string(&file).unwrap();
+    let head = chain::verify(&files, None).unwrap().head;
+    let lines: Vec<&str> = whole.lines().collect();
+    let tried = |text: String, expected: Option<&str>| {
+        fs::write(&file, text).unwrap();
+        chain::verify(&files, expected).unwrap()
+    };
+    assert!(tried(whole.clone(), Some(&head)).expected);
+
+    let changed = tried(whole.replacen("anonymous", "somebody", 1), None);
+    assert_eq!(changed.broken.len(), 1);
+    assert!(changed.broken[0].contains("line 2 "), "{:?}", changed.broken);
+    let without = [&lines[..2], &lines[3..]].concat().join("\n");
+    let taken = tried(without, None);
+    assert!(taken.broken[0].contains("line 3 "), "{:?}", taken.broken);
+    let forged = [&lines[..], &[r#"{"id":"x"}"#]].concat().join("\n");
+    assert!(!tried(forged, None).broken.is_empty());
+
+    let cut = tried(lines[..4].join("\n"), Some(&head));
+    assert!(cut.broken.is_empty(), "no chain shows its end");
+    assert!(!cut.expected, "a hash that was noted elsewhere does");
+}

@@ -5,9 +5,9 @@
 //! evicted) is held for a while, so that it does not come and go between two reports.
 
 use crate::model::condition::{Actions, Condition, ConditionKind};
+use crate::model::postgres::facts::Report as PgReport;
 use crate::model::store::{Reach, StoreSummary};
 use crate::model::{Millis, format};
-use crate::server::adapter::postgres::report::Report as PgReport;
 use crate::server::adapter::redis::met::Met;
 use crate::server::adapter::redis::signs::Signs;
 use std::collections::HashMap;

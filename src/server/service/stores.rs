@@ -8,10 +8,11 @@
 use super::{Answer, Service};
 use crate::model::now;
 use crate::model::postgres::PostgresHealth;
+use crate::model::postgres::facts::Health;
 use crate::model::store::Reach;
 use crate::model::vitals::{Answered, Asked, Drawing, Series, StoreDetail, StorePage};
 use crate::model::weights::MemoryByQueue;
-use crate::server::adapter::postgres::health::{self, Health};
+use crate::server::adapter::postgres::health;
 use crate::server::adapter::redis::ask::{self, Forbidden};
 use crate::server::chart;
 use crate::server::collect::board::Position;

@@ -1,11 +1,10 @@
 //! What each part of a Postgres means for the queues in it.
 
 use crate::model::format;
+use crate::model::postgres::facts::{Health, Oldest, Replication, Report};
 use crate::model::postgres::{HealthPart, Part, TableHealth};
 use crate::model::verdict::Level;
 use crate::model::vitals::Answered;
-use crate::server::adapter::postgres::health::{Health, Oldest, Replication};
-use crate::server::adapter::postgres::report::Report;
 
 /// A transaction open this long keeps vacuum from clearing finished jobs.
 const OPEN_WATCH_MS: i64 = 60_000;

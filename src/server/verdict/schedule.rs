@@ -57,6 +57,9 @@ pub fn of_schedule(schedule: &Schedule, around: &Surroundings) -> Verdict {
 
 fn judge(schedule: &Schedule, around: &Surroundings) -> (Level, &'static str, String) {
     let now = around.now;
+    if schedule.kind == ScheduleKind::Timetable {
+        return timetable(around);
+    }
     let late = now - schedule.due;
     let state = schedule.job.as_ref().map(|job| job.state);
     let finished = matches!(state, Some(Some(JobState::Completed | JobState::Failed)));
@@ -140,6 +143,15 @@ fn judge(schedule: &Schedule, around: &Surroundings) -> (Level, &'static str, St
             format::count_or_unknown(around.backlog)
         );
         return (Level::Watch, "S5", words);
+    }
+    (Level::Ok, "", String::new())
+}
+
+/// A timetable whose next job is only made when its time has come: nothing about it can be late, but somebody has to take
+/// what it makes.
+fn timetable(around: &Surroundings) -> (Level, &'static str, String) {
+    if around.workers == Some(0) {
+        return (Level::Ok, "", "No worker is connected yet.".into());
     }
     (Level::Ok, "", String::new())
 }

@@ -97,8 +97,8 @@ async fn counts_and_lists_are_the_librarys(of: Of) {
         (JobState::Completed, &done),
         (JobState::Cancelled, &off),
     ] {
-        assert_eq!(bench.ids(state, Order::Next, 5).await, [id.clone()]);
-        assert_eq!(bench.ids(state, Order::Newest, 5).await, [id.clone()]);
+        assert_eq!(bench.ids(state, Order::Next, 5).await, std::slice::from_ref(id));
+        assert_eq!(bench.ids(state, Order::Newest, 5).await, std::slice::from_ref(id));
     }
     let page = bench
         .adapter

@@ -398,7 +398,7 @@ async fn complete(link: &Link, schedules: &mut [Schedule], sizes: &[Sizes]) -> R
         // A scheduler keeps its template, a repeatable hands it on from job to job.
         let (holder, size) = match schedule.kind {
             ScheduleKind::Scheduler => (key(queue, &format!("repeat:{}", schedule.id)), sizes.template),
-            ScheduleKind::Repeatable => (key(queue, job), sizes.data),
+            _ => (key(queue, job), sizes.data),
         };
         pipe.cmd("HGET")
             .arg(holder)
@@ -429,7 +429,7 @@ async fn complete(link: &Link, schedules: &mut [Schedule], sizes: &[Sizes]) -> R
         let (data, options) = (text(replies.next()), text(replies.next()));
         let size = match schedule.kind {
             ScheduleKind::Scheduler => sizes.template,
-            ScheduleKind::Repeatable => sizes.data,
+            _ => sizes.data,
         };
         let nothing = size == 0 || data.as_deref() == Some("{}");
         schedule.data = (!nothing).then(|| {

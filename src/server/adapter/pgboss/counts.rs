@@ -20,6 +20,7 @@ use crate::model::Millis;
 use crate::model::counts::Counts;
 use crate::model::family::{Evidence, Family, Layout};
 use crate::model::state::JobState;
+use crate::model::store::Reach;
 use sqlx::Row as _;
 use sqlx::postgres::PgRow;
 use std::collections::HashMap;
@@ -75,11 +76,48 @@ const NOTHING: &str = "Counting its jobs takes too long, and pg-boss keeps no co
 pub(super) async fn read(boss: &PgBoss, queues: &[QueueId]) -> Result<Vec<Reading>, Trouble> {
     let mut found: HashMap<(String, String), Reading> = HashMap::new();
     for (schema, names) in by_schema(queues) {
-        let Some(shape) = boss.shape(&schema).await? else {
-            continue;
-        };
+        match of_schema(boss, &schema, &names).await {
+            Ok(readings) => found.extend(
+                readings
+                    .into_iter()
+                    .map(|(name, reading)| ((schema.clone(), name), reading)),
+            ),
+            // One installation that refuses us does not hide the others.
+            Err(trouble) if matches!(trouble.reach, Reach::Live | Reach::NotAllowed) => {
+                let refused = |name| ((schema.clone(), name), refused(&trouble));
+                found.extend(names.into_iter().map(refused));
+            }
+            Err(trouble) => return Err(trouble),
+        }
+    }
+    let mut known = boss.known.lock().unwrap_or_else(PoisonError::into_inner);
+    let reading = |id: &QueueId| {
+        let reading = parts_of(id).and_then(|key| found.remove(&key)).unwrap_or_else(gone);
+        if reading.exists {
+            known.insert(id.clone(), (Instant::now(), reading.counts));
+        } else {
+            known.remove(id);
+        }
+        reading
+    };
+    Ok(queues.iter().map(reading).collect())
+}
+
+/// Counts the queues of one installation; those that are gone are left out.
+async fn of_schema(boss: &PgBoss, schema: &str, names: &[String]) -> Result<Vec<(String, Reading)>, Trouble> {
+    let mut found = Vec::new();
+    if let Some(shape) = boss.shape(schema).await? {
+        if !shape.rights.read {
+            let cause = format!(
+                "Drover's role {} may not read the jobs in the schema {schema}.",
+                boss.db.user()
+            );
+            // It may have been granted by the next time.
+            boss.shapes.forget(schema);
+            return Err(Trouble::new(Reach::NotAllowed, cause));
+        }
         let version = version(boss, &shape).await?;
-        let exist = existing(boss, &shape, &names).await?;
+        let exist = existing(boss, &shape, names).await?;
         let chunk = if shape.family.layout == Layout::PgBoss10 {
             CHUNK_10
         } else {
@@ -97,21 +135,21 @@ pub(super) async fn read(boss: &PgBoss, queues: &[QueueId]) -> Result<Vec<Readin
                     pushed: true,
                     exists: true,
                 };
-                found.insert((schema.clone(), name), reading);
+                found.push((name, reading));
             }
         }
     }
-    let mut known = boss.known.lock().unwrap_or_else(PoisonError::into_inner);
-    let reading = |id: &QueueId| {
-        let reading = parts_of(id).and_then(|key| found.remove(&key)).unwrap_or_else(gone);
-        if reading.exists {
-            known.insert(id.clone(), (Instant::now(), reading.counts));
-        } else {
-            known.remove(id);
-        }
-        reading
-    };
-    Ok(queues.iter().map(reading).collect())
+    Ok(found)
+}
+
+/// A queue of which the store tells nothing now.
+fn refused(trouble: &Trouble) -> Reading {
+    Reading {
+        counts: Counts::UNKNOWN,
+        reason: Some(trouble.cause.clone()),
+        exists: true,
+        ..gone()
+    }
 }
 
 /// How many jobs of a queue are in a state, as counted at most [`FRESH`] ago.

@@ -163,7 +163,7 @@ pub(super) async fn entries(boss: &PgBoss, query: &JobQuery) -> Result<(Vec<List
     }
     // The rest is too far away for one read: the next page begins where this one stopped looking.
     let (rows, back) = best.ok_or_else(|| ReadError::Corrupt("these jobs are too many to be looked through".into()))?;
-    let from = cursor.as_ref().map_or(now() * 1000, |cursor| cursor.at);
+    let from = cursor.as_ref().map_or_else(|| now() * 1000, |cursor| cursor.at);
     let days = if back == "1 day" { 1 } else { 7 };
     let edge = Cursor {
         priority: 0,
@@ -205,7 +205,7 @@ impl Wanted<'_> {
         Ok(rows.iter().map(|row| self.listed(row, name)).collect())
     }
 
-    async fn fetch_within(
+    pub(super) async fn fetch_within(
         &self,
         boss: &PgBoss,
         name: &str,
@@ -233,7 +233,7 @@ impl Wanted<'_> {
     }
 
     /// The column that the list is ordered by, after the priority.
-    const fn column(&self) -> &'static str {
+    pub(super) const fn column(&self) -> &'static str {
         match self.state {
             JobState::Delayed => self.shape.columns.start_after,
             JobState::Active => self.shape.columns.started_on,

@@ -16,12 +16,8 @@ use std::time::{Duration, Instant};
 /// How long what was found is believed.
 const KEEP: Duration = Duration::from_secs(600);
 
-/// The names of columns that generation 9 writes without underscores.
+/// The names of columns that generation 9 writes without underscores; a field has the name that is theirs since 10.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-#[expect(
-    missing_docs,
-    reason = "the name of a field is that of the column since generation 10"
-)]
 pub(super) struct Columns {
     pub retry_limit: &'static str,
     pub retry_count: &'static str,
@@ -119,12 +115,12 @@ impl Shape {
         self.has.get(table).is_some_and(|columns| columns.contains(column))
     }
 
-    /// A column of the jobs, or what stands for it where this generation does not have it.
-    pub(super) fn job_or<'a>(&self, column: &'a str, otherwise: &'a str) -> &'a str {
-        if self.has("job", column) { column } else { otherwise }
+    /// The columns of the jobs.
+    pub(super) fn job_columns(&self) -> impl Iterator<Item = &str> {
+        self.has.get("job").into_iter().flatten().map(String::as_str)
     }
 
-    /// The same of the queues.
+    /// A column of the queues, or what stands for it where this generation does not have it.
     pub(super) fn queue_or<'a>(&self, column: &'a str, otherwise: &'a str) -> &'a str {
         if self.has("queue", column) { column } else { otherwise }
     }

@@ -4,8 +4,7 @@
 //! `pg_monitor` does not see what other roles' sessions do; it is told so.
 
 use super::database::Database;
-use super::report::Report;
-use crate::model::Millis;
+use crate::model::postgres::facts::{Health, Oldest, Replication};
 use crate::model::postgres::{Session, TableHealth};
 use crate::model::vitals::Answered;
 use sqlx::Row as _;
@@ -19,51 +18,6 @@ const SESSIONS: i64 = 20;
 
 /// A transaction open for longer than this is worth a line.
 const OPEN_MS: i64 = 5_000;
-
-/// Everything the page asks for.
-#[derive(Clone, Debug)]
-pub struct Health {
-    /// The report of the last seconds.
-    pub report: Answered<Report>,
-    /// The largest tables.
-    pub tables: Answered<Vec<TableHealth>>,
-    /// Sessions that hold others up, or a transaction open.
-    pub sessions: Answered<Vec<Session>>,
-    /// The oldest transaction.
-    pub oldest: Answered<Oldest>,
-    /// Standbys, or what is followed.
-    pub replication: Answered<Replication>,
-}
-
-/// The transactions that are open.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Oldest {
-    /// The oldest one's age in milliseconds; `None` if there is none besides ours.
-    pub open_ms: Option<Millis>,
-    /// Whose it is.
-    pub application: String,
-    /// Sessions that hold a transaction open and do nothing.
-    pub idle: u64,
-    /// Sessions that wait for a lock.
-    pub waiting: u64,
-    /// Sessions of which our role may see nothing.
-    pub hidden: u64,
-}
-
-/// How copies keep up.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Replication {
-    /// Standbys that are connected.
-    pub standbys: u64,
-    /// The one that is furthest behind, in milliseconds, where it is known.
-    pub lag_ms: Option<Millis>,
-    /// Bytes of log that slots hold back, where it is known.
-    pub held_bytes: Option<u64>,
-    /// Slots nobody reads.
-    pub idle_slots: u64,
-    /// Of a standby: how old the last transaction that it has replayed is, in milliseconds.
-    pub behind_ms: Option<Millis>,
-}
 
 /// Asks for everything, one after the other: each takes milliseconds.
 pub async fn read(database: &Database) -> Health {
@@ -164,6 +118,7 @@ fn session(row: &PgRow) -> Result<Session, sqlx::Error> {
     })
 }
 
+/// Of other roles' sessions the kind is hidden too; whoever has a user there is a client, or as good as one.
 const OLDEST_SQL: &str = "
 SELECT (extract(epoch FROM clock_timestamp() - min(xact_start)) * 1000)::int8 AS open_ms,
        coalesce((array_agg(application_name ORDER BY xact_start) FILTER (WHERE xact_start IS NOT NULL))[1], '')
@@ -171,9 +126,9 @@ SELECT (extract(epoch FROM clock_timestamp() - min(xact_start)) * 1000)::int8 AS
        count(*) FILTER (WHERE state LIKE 'idle in transaction%'
                           AND xact_start < clock_timestamp() - $1 * interval '1 millisecond') AS idle,
        count(*) FILTER (WHERE wait_event_type = 'Lock') AS waiting,
-       count(*) FILTER (WHERE state IS NULL) AS hidden
+       count(*) FILTER (WHERE backend_type IS NULL) AS hidden
   FROM pg_stat_activity
- WHERE backend_type = 'client backend' AND datname = current_database() AND pid <> pg_backend_pid()";
+ WHERE (backend_type = 'client backend' OR (backend_type IS NULL AND usesysid IS NOT NULL)) AND datname = current_database() AND pid <> pg_backend_pid()";
 
 fn oldest(row: &PgRow) -> Result<Oldest, sqlx::Error> {
     let count = |name: &str| -> Result<u64, sqlx::Error> { Ok(row.try_get::<i64, _>(name)?.unsigned_abs()) };

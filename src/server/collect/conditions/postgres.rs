@@ -2,8 +2,8 @@
 
 use super::{Conditions, Own};
 use crate::model::condition::{Condition, ConditionKind};
+use crate::model::postgres::facts::Report;
 use crate::model::{Millis, format};
-use crate::server::adapter::postgres::report::Report;
 
 /// From this share of its connections on, the next worker may find none.
 const CROWDED: f64 = 0.9;

@@ -47,6 +47,7 @@ const JOB: &[Word] = &[
     ("fail_lost", &["error"]),
     ("put_back", &[]),
     ("cancel", &["error"]),
+    ("resume_job", &[]),
     ("remove_deduplication", &[]),
     ("clear_logs", &["keep"]),
     ("remove_children", &[]),
@@ -218,7 +219,7 @@ impl Intent {
         match self {
             Self::Job { action, .. } => match action {
                 JobAction::Retry { data: Some(_), .. } => &[Verb::Retry, Verb::Edit],
-                JobAction::Retry { .. } | JobAction::PutBack => &[Verb::Retry],
+                JobAction::Retry { .. } | JobAction::PutBack | JobAction::ResumeJob => &[Verb::Retry],
                 JobAction::Promote | JobAction::Delay { .. } | JobAction::Priority { .. } => &[Verb::Promote],
                 JobAction::EditData { .. } => &[Verb::Edit],
                 JobAction::Duplicate => &[Verb::Add],

@@ -211,7 +211,7 @@ fn choices(job: &JobDetail) -> Vec<Choice> {
             cancel,
         ]),
         JobState::Waiting | JobState::Prioritized => all.extend([("priority", "Priority…", First, false), cancel]),
-        JobState::Cancelled => {}
+        JobState::Cancelled => all.push(("resume_job", "Resume", Nothing, false)),
         JobState::WaitingChildren => {
             all.push(("remove_children", "Remove children that have not begun…", First, true));
         }

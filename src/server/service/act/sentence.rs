@@ -89,6 +89,7 @@ fn on_job(id: &str, action: &JobAction, there: &str, layout: Option<Layout>) -> 
         JobAction::Duplicate => format!("Add a new job with the name, data and options of {job}."),
         JobAction::FailLost { error } => format!("Fail {job}, whose worker is lost, with {:?}.", shown(error)),
         JobAction::PutBack => format!("Put {job}, whose worker is lost, back among the waiting ones."),
+        JobAction::ResumeJob => format!("Put {job}, which is cancelled, back in the line."),
         JobAction::Cancel { error } => {
             format!(
                 "Have {job} fail with {:?}, without running, when a worker takes it.",

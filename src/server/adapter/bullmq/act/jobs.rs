@@ -197,8 +197,9 @@ pub(super) fn plan(action: &JobAction, generation: Generation, paused: bool) -> 
             (&CLEAR_LOGS, vec![("keep", Pack::Int(keep))], MANY)
         }
         JobAction::RemoveChildren => (&REMOVE_CHILDREN, removing(generation, true), ONE),
-        // Neither is one script: the one is made elsewhere, the other compared with what was read.
-        JobAction::Duplicate | JobAction::Archive => return None,
+        // None is one script: the first is made elsewhere, the second compared with what was read, and the library has no
+        // cancelled jobs to resume.
+        JobAction::Duplicate | JobAction::Archive | JobAction::ResumeJob => return None,
     };
     order.extend(common(generation));
     Some(Plan { recipe, order, batch })

@@ -185,6 +185,7 @@ const fn title(of: Target, word: &str) -> &'static str {
         (_, b"duplicate") => "Duplicate the job",
         (_, b"fail_lost") => "Fail the job",
         (_, b"put_back") => "Put the job back",
+        (_, b"resume_job") => "Put the job back in the line",
         (_, b"cancel") => "Have the job fail",
         (_, b"remove_deduplication") => "Remove the deduplication key",
         (_, b"clear_logs") => "Clear the log",

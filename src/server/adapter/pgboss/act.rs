@@ -1,0 +1,364 @@
+//! Changing things, by statements of our own. Why not by the library's:
+//!
+//! - Its retry leaves a job to be removed by the next upkeep where the job was queued long ago (before 12.26 always when it
+//!   failed long ago). Ours takes the time of the failure away and extends how long the job is kept.
+//! - One job that a policy of its queue does not let in undoes the whole batch. Ours is halved until that one is found,
+//!   which is then told with the policy.
+//! - It does not wake workers that were told to wait for a word. Ours says it.
+//! - It leaves `started_on` as it is, and so do we: a worker's answer is told from that of an attempt before by the number
+//!   of retries, which grows at the next fetch only where a job has begun before.
+//!
+//! Each batch is one statement that locks its jobs, compares them with what was seen of them, and changes those that are
+//! still so. A statement that the server refuses has done nothing; one that is cut off may have been done.
+//!
+//! - [`jobs`]: what each action changes, and of which jobs; [`insert`]: new jobs; [`answer`]: what became of it, in words
+
+mod answer;
+mod insert;
+mod jobs;
+
+use super::super::{QueueId, Trouble};
+use super::names::{is_uuid, parts_of};
+use super::shape::{Rights, Shape};
+use super::{PgBoss, Statement, changes, code};
+use crate::model::action::{Effect, JobAction, QueueAction, ScheduleAction, Seen};
+use crate::model::refusal;
+use crate::model::store::Reach;
+use answer::{refused, unconfirmed};
+use jobs::Order;
+use sqlx::Row as _;
+use sqlx::postgres::PgRow;
+use std::collections::HashMap;
+use std::sync::Arc;
+use std::time::Duration;
+use tokio::time::timeout;
+
+/// Jobs changed by one statement.
+const BATCH: usize = 500;
+
+/// After this long an answer is not waited for any more: the server gives a statement up before.
+const PATIENCE: Duration = Duration::from_secs(18);
+
+/// Why a statement did not end well.
+#[derive(Debug)]
+enum Failure {
+    /// It was not sent.
+    NotSent(Trouble),
+    /// The server did nothing: a sentence.
+    Refused(String),
+    /// An index that admits one job alone stood in the way.
+    Conflict(Option<String>),
+    /// No answer came.
+    Unknown(String),
+}
+
+impl PgBoss {
+    /// [`Adapter::act`](super::super::Adapter::act).
+    pub(super) async fn act_on_jobs(
+        &self,
+        queue: &QueueId,
+        jobs: &[(String, Seen)],
+        action: &JobAction,
+    ) -> Result<Vec<Effect>, Trouble> {
+        let Some((shape, name)) = self.found(queue).await? else {
+            return Ok(vec![Effect::Gone; jobs.len()]);
+        };
+        if let Some(reason) = refusal::job(shape.family.layout, action) {
+            return Ok(vec![refused(reason); jobs.len()]);
+        }
+        if *action == JobAction::Duplicate {
+            if let Some(reason) = self.forbidden(&shape, |rights| rights.insert).await? {
+                return Ok(vec![refused(reason); jobs.len()]);
+            }
+            let mut effects = Vec::with_capacity(jobs.len());
+            for (i, (id, seen)) in jobs.iter().enumerate() {
+                match insert::duplicate(self, &shape, &name, id, seen).await {
+                    Ok(effect) => effects.push(effect),
+                    Err(trouble) if i == 0 => return Err(trouble),
+                    Err(trouble) => effects.push(refused(format!("It was not sent: {trouble}"))),
+                }
+            }
+            return Ok(effects);
+        }
+        let order = match jobs::order(&shape, action) {
+            Ok(order) => order,
+            Err(reason) => return Ok(vec![refused(reason); jobs.len()]),
+        };
+        let needed = |rights: Rights| match action {
+            JobAction::Remove { .. } => rights.delete,
+            _ => rights.update,
+        };
+        if let Some(reason) = self.forbidden(&shape, needed).await? {
+            return Ok(vec![refused(reason); jobs.len()]);
+        }
+        let mut effects = Vec::with_capacity(jobs.len());
+        for batch in jobs.chunks(BATCH) {
+            match self.batch(&shape, &name, batch, &order).await {
+                Ok(more) => effects.extend(more),
+                // Nothing at all was sent: the caller may know a better time.
+                Err(trouble) if effects.is_empty() => return Err(trouble),
+                Err(trouble) => effects.extend(batch.iter().map(|_| refused(format!("It was not sent: {trouble}")))),
+            }
+        }
+        if order.wakes && effects.iter().any(|effect| matches!(effect, Effect::Done { .. })) {
+            self.wake(&shape, &name).await;
+        }
+        Ok(effects)
+    }
+
+    /// [`Adapter::act_on_queue`](super::super::Adapter::act_on_queue).
+    pub(super) async fn act_on_whole(&self, queue: &QueueId, action: &QueueAction) -> Result<Effect, Trouble> {
+        let Some((shape, name)) = self.found(queue).await? else {
+            return Ok(Effect::Gone);
+        };
+        if let Some(reason) = refusal::queue(shape.family.layout, action) {
+            return Ok(refused(reason));
+        }
+        match action {
+            QueueAction::Add(new) => match self.forbidden(&shape, |rights| rights.insert).await? {
+                Some(reason) => Ok(refused(reason)),
+                None => insert::add(self, &shape, &name, new).await,
+            },
+            _ => Ok(refused("pg-boss has no such thing.")),
+        }
+    }
+
+    /// [`Adapter::act_on_schedule`](super::super::Adapter::act_on_schedule).
+    pub(super) async fn act_on_plan(
+        &self,
+        queue: &QueueId,
+        key: &str,
+        action: &ScheduleAction,
+    ) -> Result<Effect, Trouble> {
+        let Some((shape, name)) = self.found(queue).await? else {
+            return Ok(Effect::Gone);
+        };
+        if let Some(reason) = refusal::schedule(shape.family.layout, action) {
+            return Ok(refused(reason));
+        }
+        // Up to 10 a queue has one schedule, which has no key.
+        let keyed = shape.has("schedule", "key");
+        if !keyed && !key.is_empty() {
+            return Ok(Effect::Gone);
+        }
+        match action {
+            ScheduleAction::Run => insert::run(self, &shape, &name, key).await,
+            ScheduleAction::Remove => {
+                let which = if keyed { "and key = $2" } else { "and $2 = ''" };
+                let sql = format!(
+                    "delete from {} where name = $1 {which} returning name",
+                    shape.at("schedule")
+                );
+                Ok(
+                    match self.write(&shape, sqlx::query(&sql).bind(&name).bind(key)).await {
+                        Ok(rows) if rows.is_empty() => Effect::Gone,
+                        Ok(_) => Effect::Done { job: None },
+                        Err(Failure::NotSent(trouble)) => return Err(trouble),
+                        Err(failure) => answer::of(&failure),
+                    },
+                )
+            }
+            ScheduleAction::Upsert(_) => Ok(refused("pg-boss has no such thing.")),
+        }
+    }
+
+    /// Why our role may not do something; `None` if it may. What was found out some minutes ago may have been granted since.
+    async fn forbidden(&self, shape: &Shape, may: impl Fn(Rights) -> bool) -> Result<Option<String>, Trouble> {
+        if may(shape.rights) {
+            return Ok(None);
+        }
+        self.shapes.forget(&shape.schema);
+        let now = self.shape(&shape.schema).await?;
+        Ok((!now.is_some_and(|shape| may(shape.rights))).then(|| {
+            format!(
+                "Drover's role {} may not do that to the jobs in the schema {}. The README says what an operator's role needs.",
+                self.db.user(),
+                shape.schema
+            )
+        }))
+    }
+
+    async fn found(&self, queue: &QueueId) -> Result<Option<(Arc<Shape>, String)>, Trouble> {
+        let Some((schema, name)) = parts_of(queue) else {
+            return Ok(None);
+        };
+        Ok(self.shape(&schema).await?.map(|shape| (shape, name)))
+    }
+
+    /// Changes a batch; where a policy does not let one job in, its halves, so that only that one is left out.
+    async fn batch(
+        &self,
+        shape: &Shape,
+        name: &str,
+        jobs: &[(String, Seen)],
+        order: &Order,
+    ) -> Result<Vec<Effect>, Trouble> {
+        let mut effects = vec![Effect::Gone; jobs.len()];
+        let open: Vec<usize> = (0..jobs.len()).filter(|i| is_uuid(&jobs[*i].0)).collect();
+        let mut parts = vec![open];
+        let mut sent = false;
+        while let Some(part) = parts.pop() {
+            if part.is_empty() {
+                continue;
+            }
+            let of: Vec<&(String, Seen)> = part.iter().map(|i| &jobs[*i]).collect();
+            match self.change(shape, name, &of, order).await {
+                Ok(done) => {
+                    for (i, effect) in part.into_iter().zip(done) {
+                        effects[i] = effect;
+                    }
+                }
+                Err(Failure::NotSent(trouble)) if !sent => return Err(trouble),
+                Err(Failure::Conflict(_)) if part.len() > 1 => {
+                    let (left, right) = part.split_at(part.len() / 2);
+                    parts.extend([right.to_vec(), left.to_vec()]);
+                }
+                Err(Failure::Conflict(index)) => {
+                    effects[part[0]] = refused(self.policy(shape, index.as_deref()).await);
+                }
+                Err(failure) => {
+                    for i in part {
+                        effects[i] = answer::of(&failure);
+                    }
+                }
+            }
+            sent = true;
+        }
+        Ok(effects)
+    }
+
+    async fn change(
+        &self,
+        shape: &Shape,
+        name: &str,
+        jobs: &[&(String, Seen)],
+        order: &Order,
+    ) -> Result<Vec<Effect>, Failure> {
+        let ids: Vec<&str> = jobs.iter().map(|(id, _)| id.as_str()).collect();
+        let states: Vec<Option<&str>> = jobs
+            .iter()
+            .map(|(_, seen)| seen.state.map(|state| state.as_str()))
+            .collect();
+        let finished: Vec<Option<i64>> = jobs.iter().map(|(_, seen)| seen.finished_on).collect();
+        let attempts: Vec<Option<i64>> = jobs
+            .iter()
+            .map(|(_, seen)| seen.attempts.map(|n| i64::try_from(n).unwrap_or(i64::MAX)))
+            .collect();
+        let sql = order.sql(shape);
+        let query = sqlx::query(&sql)
+            .bind(name)
+            .bind(&ids)
+            .bind(states)
+            .bind(finished)
+            .bind(attempts);
+        let query = query.bind(order.text.as_deref()).bind(order.number);
+        let rows = self.write(shape, query).await?;
+        let found: HashMap<String, PgRow> = rows.into_iter().map(|row| (row.get("id"), row)).collect();
+        let missing: Vec<&str> = ids
+            .iter()
+            .copied()
+            .filter(|id| !found.contains_key(&id.to_lowercase()))
+            .collect();
+        // The library fails a job by removing it and adding it anew: what was not met may be there.
+        let there = if missing.is_empty() {
+            HashMap::new()
+        } else {
+            self.states(shape, name, &missing).await
+        };
+        Ok(ids
+            .iter()
+            .map(|id| match found.get(&id.to_lowercase()) {
+                Some(row) => answer::of_row(row, order),
+                None => there
+                    .get(&id.to_lowercase())
+                    .map_or(Effect::Gone, |state| answer::changed(state)),
+            })
+            .collect())
+    }
+
+    /// The states of these jobs now, as far as they are there.
+    async fn states(&self, shape: &Shape, name: &str, ids: &[&str]) -> HashMap<String, String> {
+        let sql = format!(
+            "select j.id::text, {} from {} j where j.name = $1 and j.id = any($2::text[]::uuid[])",
+            shape.state(),
+            shape.job()
+        );
+        let rows = self
+            .read(Some(&shape.schema), sqlx::query(&sql).bind(name).bind(ids))
+            .await;
+        rows.unwrap_or_default()
+            .iter()
+            .map(|row| (row.get(0), row.get(1)))
+            .collect()
+    }
+
+    /// Runs one statement that writes.
+    async fn write(&self, shape: &Shape, query: Statement<'_>) -> Result<Vec<PgRow>, Failure> {
+        let pool = self.db.writes();
+        let connection = self.db.run(async { pool.acquire().await }).await;
+        let mut connection = connection.map_err(Failure::NotSent)?;
+        let error = match timeout(PATIENCE, query.fetch_all(&mut *connection)).await {
+            Ok(Ok(rows)) => return Ok(rows),
+            Ok(Err(error)) => error,
+            Err(_) => {
+                // It is still busy with the statement; nobody else should wait for it.
+                connection.detach();
+                return Err(Failure::Unknown(format!(
+                    "{} did not answer in time.",
+                    self.db.address()
+                )));
+            }
+        };
+        self.note(Some(&shape.schema), &error);
+        let said = self.db.trouble(&error);
+        Err(match code(&error).as_deref() {
+            // No code: the connection was cut. The others: the server ended the session, whether before or after the
+            // statement is not said.
+            None | Some("57P01" | "57P02" | "57P03" | "08006") => Failure::Unknown(said.cause),
+            Some("23505") => Failure::Conflict(
+                error
+                    .as_database_error()
+                    .and_then(|error| error.constraint())
+                    .map(str::to_owned),
+            ),
+            Some("42501") => Failure::Refused(format!(
+                "Drover's role {} may not do that: {} The README says what an operator's role needs.",
+                self.db.user(),
+                said.cause
+            )),
+            Some("23503") => Failure::Refused("The queue it names is not there any more.".into()),
+            Some(_) => Failure::Refused(said.cause),
+        })
+    }
+
+    /// Which policy an index stands for, in words.
+    async fn policy(&self, shape: &Shape, index: Option<&str>) -> String {
+        let sql = "select pg_get_indexdef(c.oid) from pg_class c join pg_namespace n on n.oid = c.relnamespace \
+                   where n.nspname = $1 and c.relname = $2";
+        let query = sqlx::query(sql).bind(&shape.schema).bind(index.unwrap_or_default());
+        let rows = self.read(Some(&shape.schema), query).await.unwrap_or_default();
+        let definition: Option<String> = rows.first().and_then(|row| row.get(0));
+        answer::policy(&definition.unwrap_or_default())
+    }
+
+    /// Wakes workers that wait for a word rather than ask. Without it they find the job themselves, half a minute later.
+    async fn wake(&self, shape: &Shape, name: &str) {
+        if !shape.has("queue", "notify") {
+            return;
+        }
+        let sql = format!(
+            "select pg_notify(c, q.name) from unnest($1::text[]) c cross join {} q where q.name = $2 and q.notify",
+            shape.at("queue")
+        );
+        let channels = changes::channels(&shape.schema);
+        let query = sqlx::query(&sql).bind(channels.as_slice()).bind(name);
+        if let Err(failure) = self.write(shape, query).await {
+            tracing::debug!(?failure, "workers could not be woken");
+        }
+    }
+}
+
+/// A trouble that says that nothing was sent, for what is found out before.
+fn not_sent(cause: &str) -> Trouble {
+    Trouble::new(Reach::Live, cause)
+}

@@ -1,0 +1,131 @@
+//! What became of an action, in sentences.
+
+use super::Failure;
+use super::jobs::Order;
+use crate::model::action::Effect;
+use crate::model::state::JobState;
+use sqlx::Row as _;
+use sqlx::postgres::PgRow;
+
+/// Nothing was done.
+pub(super) fn refused(reason: impl Into<String>) -> Effect {
+    Effect::Refused { reason: reason.into() }
+}
+
+/// Nobody knows.
+pub(super) fn unconfirmed(why: &str) -> Effect {
+    Effect::Unconfirmed {
+        reason: format!("{why} It may have been done all the same: look at the job before you try again."),
+    }
+}
+
+/// What a failure means for each job that it was about.
+pub(super) fn of(failure: &Failure) -> Effect {
+    match failure {
+        Failure::NotSent(trouble) => refused(format!("It was not sent: {trouble}")),
+        Failure::Refused(reason) => refused(reason.clone()),
+        Failure::Conflict(_) => refused(policy("")),
+        Failure::Unknown(why) => unconfirmed(why),
+    }
+}
+
+/// The job is in another state.
+pub(super) fn changed(state: &str) -> Effect {
+    Effect::Changed { now: it_is(state) }
+}
+
+fn it_is(state: &str) -> String {
+    match state.parse::<JobState>() {
+        Ok(state) => format!("It is {}.", state.label()),
+        Err(_) => format!("It is {state}."),
+    }
+}
+
+/// What the statement says of one job.
+pub(super) fn of_row(row: &PgRow, order: &Order) -> Effect {
+    let flag = |column: &str| row.get::<Option<bool>, _>(column).unwrap_or(false);
+    let state: String = row.get("board");
+    if flag("done") {
+        return Effect::Done { job: None };
+    }
+    if flag("already") {
+        return Effect::Already { now: it_is(&state) };
+    }
+    if state == JobState::Active.as_str() {
+        let by = "A worker runs it. pg-boss cannot take a job from its worker.".into();
+        return Effect::Locked { by };
+    }
+    if !flag("same") {
+        let again = row.get::<Option<bool>, _>("state_same").unwrap_or(false);
+        return Effect::Changed {
+            now: if again {
+                format!(
+                    "{} again, since another moment than the one shown.",
+                    it_is(&state).trim_end_matches('.')
+                )
+            } else {
+                it_is(&state)
+            },
+        };
+    }
+    match order.unfit {
+        Some(reason) if flag("hindered") => refused(reason),
+        _ => changed(&state),
+    }
+}
+
+/// The policy that an index of the jobs stands for.
+pub(super) fn policy(index: &str) -> String {
+    let policies = [
+        (
+            "'short'",
+            "Its queue's policy is short: one queued job for each key, and there is one already.",
+        ),
+        (
+            "'stately'",
+            "Its queue's policy is stately: one job of each key in each state, and there is one already.",
+        ),
+        (
+            "'singleton'",
+            "Its queue's policy is singleton: one active job of each key, and there is one already.",
+        ),
+        (
+            "'exclusive'",
+            "Its queue's policy is exclusive: one queued or active job of each key, and there is one already.",
+        ),
+        (
+            "'key_strict_fifo'",
+            "Its queue keeps the order of each key: another job of its key runs, waits for its retry or has failed.",
+        ),
+        (
+            "upsert_by_key",
+            "A job of its key is queued already, and the application keeps one of each key.",
+        ),
+        (
+            ", singleton_on",
+            "Its time slot was taken by another job: the application lets one in per slot.",
+        ),
+        (
+            "singletonon",
+            "Its key or its time slot was taken by another job: the application lets in one.",
+        ),
+    ];
+    let found = policies.iter().find(|(mark, _)| index.contains(mark));
+    found.map_or_else(
+        || "Another job like it stands in its way: its queue lets in one alone.".to_owned(),
+        |(_, words)| (*words).to_owned(),
+    )
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_index_is_told_as_its_policy() {
+        let index = "CREATE UNIQUE INDEX job_i3 ON b11.job_common USING btree (name, state, COALESCE(singleton_key, ''::text)) \
+                     WHERE ((state <= 'active'::b11.job_state) AND (policy = 'stately'::text))";
+        assert!(policy(index).contains("stately"));
+        assert!(policy("").contains("one alone"));
+    }
+}

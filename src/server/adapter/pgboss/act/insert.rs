@@ -1,0 +1,368 @@
+//! New jobs: as the library's own `send` makes them, with the defaults of their queue.
+//!
+//! The id is chosen here, before anything is sent: an answer that does not come is then settled by looking for the job.
+
+use super::super::PgBoss;
+use super::super::names::is_uuid;
+use super::super::shape::Shape;
+use super::answer::{changed, of, refused};
+use super::jobs::json;
+use super::{Failure, not_sent, unconfirmed};
+use crate::model::action::{Effect, NewJob, Seen};
+use crate::server::adapter::Trouble;
+use serde_json::{Map, Value};
+
+/// The options that are understood, with their types in SQL.
+const OPTIONS: [(&str, &str); 22] = [
+    ("priority", "int4"),
+    ("startAfter", "text"),
+    ("retryLimit", "int4"),
+    ("retryDelay", "int4"),
+    ("retryBackoff", "bool"),
+    ("retryDelayMax", "int4"),
+    ("singletonKey", "text"),
+    ("singletonSeconds", "int4"),
+    ("singletonMinutes", "int4"),
+    ("singletonHours", "int4"),
+    ("singletonOffset", "int4"),
+    ("expireInSeconds", "int4"),
+    ("expireInMinutes", "int4"),
+    ("expireInHours", "int4"),
+    ("retentionSeconds", "int4"),
+    ("retentionMinutes", "int4"),
+    ("retentionHours", "int4"),
+    ("retentionDays", "int4"),
+    ("deleteAfterSeconds", "int4"),
+    ("deadLetter", "text"),
+    ("heartbeatSeconds", "int4"),
+    ("group", "jsonb"),
+];
+
+const KEPT_AWAY: &str = "The queue did not take it: by its policy, or the key or time slot of the job, another one keeps it \
+                         away. The library itself would have ignored it.";
+
+/// Adds a job.
+pub(super) async fn add(boss: &PgBoss, shape: &Shape, queue: &str, new: &NewJob) -> Result<Effect, Trouble> {
+    let options = match options(new) {
+        Ok(options) => options,
+        Err(reason) => return Ok(refused(reason)),
+    };
+    let data = match new.data.trim() {
+        "" => "null".to_owned(),
+        text => match json(text) {
+            Ok(text) => text,
+            Err(reason) => return Ok(refused(reason)),
+        },
+    };
+    let id = match &new.id {
+        Some(id) if !is_uuid(id) => {
+            return Ok(refused(
+                "The id of a job of pg-boss is a UUID; leave it out to have one made.",
+            ));
+        }
+        Some(id) => id.to_lowercase(),
+        None => uuid(),
+    };
+    if new.id.is_some() && !boss.states(shape, queue, &[&id]).await.is_empty() {
+        return Ok(refused(format!("There is a job {id} already.")));
+    }
+    let given = "select $3::jsonb as data, $4::json as options";
+    let sql = sql(shape, given);
+    let query = sqlx::query(&sql)
+        .bind(queue)
+        .bind(&id)
+        .bind(data)
+        .bind(options.to_string());
+    let written = boss.write(shape, query).await;
+    settle(boss, shape, queue, &id, written.map(|rows| !rows.is_empty()), KEPT_AWAY).await
+}
+
+/// Adds a job as a schedule does when its time has come.
+pub(super) async fn run(boss: &PgBoss, shape: &Shape, queue: &str, key: &str) -> Result<Effect, Trouble> {
+    let which = if shape.has("schedule", "key") {
+        "s.key = $3"
+    } else {
+        "$3 = ''"
+    };
+    let from = format!(
+        "select s.data, coalesce(s.options, '{{}}')::json as options from {} s where s.name = $1 and {which}",
+        shape.at("schedule")
+    );
+    let exists = format!("select 1 from ({from}) s where $2::text is not null");
+    let found = boss
+        .read(Some(&shape.schema), sqlx::query(&exists).bind(queue).bind("").bind(key))
+        .await;
+    // `$2` is there for the statement below alone.
+    let found = match found {
+        Ok(rows) => rows,
+        Err(trouble) => return Err(not_sent(&trouble.cause)),
+    };
+    if found.is_empty() {
+        return Ok(Effect::Gone);
+    }
+    let id = uuid();
+    let sql = sql(shape, &from);
+    let written = boss
+        .write(shape, sqlx::query(&sql).bind(queue).bind(&id).bind(key))
+        .await;
+    settle(boss, shape, queue, &id, written.map(|rows| !rows.is_empty()), KEPT_AWAY).await
+}
+
+/// Adds a job with the data and settings of another.
+pub(super) async fn duplicate(
+    boss: &PgBoss,
+    shape: &Shape,
+    queue: &str,
+    job: &str,
+    seen: &Seen,
+) -> Result<Effect, Trouble> {
+    if !is_uuid(job) {
+        return Ok(Effect::Gone);
+    }
+    let states = boss.states(shape, queue, &[job]).await;
+    match (states.get(&job.to_lowercase()), seen.state) {
+        (None, _) => return Ok(Effect::Gone),
+        (Some(now), Some(then)) if now != then.as_str() => return Ok(changed(now)),
+        _ => {}
+    }
+    let c = shape.columns;
+    let mut columns = vec![
+        "name",
+        "data",
+        "priority",
+        c.retry_delay,
+        c.retry_backoff,
+        c.singleton_key,
+    ];
+    for more in [
+        "retry_delay_max",
+        "expire_seconds",
+        "expire_in",
+        "expirein",
+        "deletion_seconds",
+        "policy",
+        "dead_letter",
+        "heartbeat_seconds",
+        "group_id",
+        "group_tier",
+    ] {
+        if shape.has("job", more) {
+            columns.push(more);
+        }
+    }
+    let copied: Vec<String> = columns.iter().map(|column| format!("j.{column}")).collect();
+    let (from, limit) = if shape.has_queues() {
+        // Retries by hand have raised the limit of the job itself.
+        (
+            format!("join {} q on q.name = j.name", shape.at("queue")),
+            "least(j.{limit}, greatest(j.{limit} - j.{count}, coalesce(q.retry_limit, 2)))",
+        )
+    } else {
+        (String::new(), "j.{limit}")
+    };
+    let limit = limit
+        .replace("{limit}", c.retry_limit)
+        .replace("{count}", c.retry_count);
+    let sql = format!(
+        "insert into {job} (id, {columns}, {retry_limit}, {start_after}, {keep_until}) \
+         select $2::uuid, {copied}, {limit}, now(), now() + {retention} from {job} j {from} \
+         where j.name = $1 and j.id = $3::uuid on conflict do nothing returning id",
+        job = shape.job(),
+        columns = columns.join(", "),
+        copied = copied.join(", "),
+        retry_limit = c.retry_limit,
+        start_after = c.start_after,
+        keep_until = c.keep_until,
+        retention = shape.retention(),
+    );
+    let id = uuid();
+    let written = boss
+        .write(shape, sqlx::query(&sql).bind(queue).bind(&id).bind(job))
+        .await;
+    settle(boss, shape, queue, &id, written.map(|rows| !rows.is_empty()), KEPT_AWAY).await
+}
+
+/// What became of an insertion.
+async fn settle(
+    boss: &PgBoss,
+    shape: &Shape,
+    queue: &str,
+    id: &str,
+    written: Result<bool, Failure>,
+    otherwise: &str,
+) -> Result<Effect, Trouble> {
+    Ok(match written {
+        Ok(true) => {
+            boss.wake(shape, queue).await;
+            Effect::Done {
+                job: Some(id.to_owned()),
+            }
+        }
+        Ok(false) => refused(otherwise),
+        Err(Failure::NotSent(trouble)) => return Err(trouble),
+        Err(Failure::Unknown(why)) => match boss.states(shape, queue, &[id]).await.is_empty() {
+            false => Effect::Done {
+                job: Some(id.to_owned()),
+            },
+            // It may still arrive.
+            true => unconfirmed(&why),
+        },
+        Err(failure) => of(&failure),
+    })
+}
+
+/// The statement that adds a job: `$1` its queue, `$2` its id, and its data and options from a query.
+fn sql(shape: &Shape, given: &str) -> String {
+    let c = shape.columns;
+    let or = |column: &str, otherwise: &str| {
+        if shape.has("queue", column) {
+            format!("coalesce(q.{column}, {otherwise})")
+        } else {
+            otherwise.to_owned()
+        }
+    };
+    let start = "case when o.\"startAfter\" ~ '^[0-9]{4}-' then o.\"startAfter\"::timestamptz \
+                 else now() + coalesce(o.\"startAfter\", '0')::interval end";
+    let slot = "coalesce(o.\"singletonSeconds\", o.\"singletonMinutes\" * 60, o.\"singletonHours\" * 3600)";
+    let kept = "coalesce(o.\"retentionSeconds\", o.\"retentionMinutes\" * 60, o.\"retentionHours\" * 3600, \
+                o.\"retentionDays\" * 86400)";
+    let expires = format!(
+        "coalesce(o.\"expireInSeconds\", o.\"expireInMinutes\" * 60, o.\"expireInHours\" * 3600, {})",
+        or("expire_seconds", "900")
+    );
+    let usual_retries = if shape.has_queues() { "2" } else { "0" };
+    let mut columns: Vec<(&str, String)> = vec![
+        ("id", "$2::uuid".into()),
+        ("name", "$1".into()),
+        (
+            "data",
+            "case when g.data = 'null'::jsonb then null else g.data end".into(),
+        ),
+        ("priority", "coalesce(o.priority, 0)".into()),
+        (c.start_after, start.into()),
+        (c.singleton_key, "o.\"singletonKey\"".into()),
+        (
+            c.singleton_on,
+            format!(
+                "case when {slot} is not null then 'epoch'::timestamp + interval '1 s' * ({slot} * \
+                 floor((date_part('epoch', now()) + coalesce(o.\"singletonOffset\", 0)) / {slot})) end"
+            ),
+        ),
+        (
+            c.keep_until,
+            format!("{start} + coalesce({kept} * interval '1 s', {})", shape.retention()),
+        ),
+        (
+            c.retry_limit,
+            format!("coalesce(o.\"retryLimit\", {})", or("retry_limit", usual_retries)),
+        ),
+        (
+            c.retry_delay,
+            format!("coalesce(o.\"retryDelay\", {})", or("retry_delay", "0")),
+        ),
+        (
+            c.retry_backoff,
+            format!("coalesce(o.\"retryBackoff\", {})", or("retry_backoff", "false")),
+        ),
+    ];
+    let optional = [
+        (
+            "retry_delay_max",
+            format!("coalesce(o.\"retryDelayMax\", {})", or("retry_delay_max", "null")),
+        ),
+        ("expire_seconds", expires.clone()),
+        ("expire_in", format!("{expires} * interval '1 s'")),
+        ("expirein", format!("{expires} * interval '1 s'")),
+        (
+            "deletion_seconds",
+            format!(
+                "coalesce(o.\"deleteAfterSeconds\", {})",
+                or("deletion_seconds", "604800")
+            ),
+        ),
+        ("policy", "q.policy".into()),
+        ("dead_letter", "coalesce(o.\"deadLetter\", q.dead_letter)".into()),
+        (
+            "heartbeat_seconds",
+            format!("coalesce(o.\"heartbeatSeconds\", {})", or("heartbeat_seconds", "null")),
+        ),
+        ("group_id", "o.\"group\"->>'id'".into()),
+        ("group_tier", "o.\"group\"->>'tier'".into()),
+    ];
+    columns.extend(optional.into_iter().filter(|(column, _)| shape.has("job", column)));
+    let (names, values): (Vec<&str>, Vec<String>) = columns.into_iter().unzip();
+    let record: Vec<String> = OPTIONS
+        .iter()
+        .map(|(name, kind)| format!("\"{name}\" {kind}"))
+        .collect();
+    let queue = if shape.has_queues() {
+        format!("join {} q on q.name = $1", shape.at("queue"))
+    } else {
+        String::new()
+    };
+    format!(
+        "insert into {} ({}) select {} from ({given}) g cross join lateral json_to_record(g.options) as o({}) {queue} \
+         on conflict do nothing returning id",
+        shape.job(),
+        names.join(", "),
+        values.join(", "),
+        record.join(", ")
+    )
+}
+
+/// The options of a new job, as the library names them.
+fn options(new: &NewJob) -> Result<Value, String> {
+    let mut options: Map<String, Value> = match new.options.as_deref().map(str::trim) {
+        None | Some("") => Map::new(),
+        Some(text) => {
+            serde_json::from_str(text).map_err(|error| format!("The options are no JSON object: {error}."))?
+        }
+    };
+    let unknown = options
+        .keys()
+        .find(|name| !OPTIONS.iter().any(|(known, _)| known == name));
+    if let Some(name) = unknown {
+        return Err(format!("{name} is no option that Drover passes on to pg-boss."));
+    }
+    if new.delay > 0 {
+        let seconds = format!("{} milliseconds", new.delay);
+        options.insert("startAfter".into(), seconds.into());
+    } else if let Some(seconds) = options.get("startAfter").and_then(Value::as_f64) {
+        options.insert("startAfter".into(), format!("{seconds} seconds").into());
+    }
+    if new.priority > 0 {
+        options.insert("priority".into(), new.priority.into());
+    }
+    if let Some(attempts) = new.attempts {
+        options.insert("retryLimit".into(), attempts.saturating_sub(1).into());
+    }
+    Ok(Value::Object(options))
+}
+
+/// A random id.
+fn uuid() -> String {
+    let mut bytes: [u8; 16] = rand::random();
+    bytes[6] = (bytes[6] & 0x0f) | 0x40;
+    bytes[8] = (bytes[8] & 0x3f) | 0x80;
+    let hex: String = bytes.iter().map(|byte| format!("{byte:02x}")).collect();
+    format!(
+        "{}-{}-{}-{}-{}",
+        &hex[..8],
+        &hex[8..12],
+        &hex[12..16],
+        &hex[16..20],
+        &hex[20..]
+    )
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_id_is_a_uuid_of_the_fourth_kind() {
+        let id = uuid();
+        assert!(is_uuid(&id) && id.as_bytes()[14] == b'4', "{id}");
+        assert_ne!(id, uuid());
+    }
+}

@@ -1,0 +1,192 @@
+//! Actions on jobs: for each, which jobs it is for and what it changes of them.
+
+use super::super::shape::Shape;
+use crate::model::action::JobAction;
+use crate::model::family::Layout;
+
+/// An action as one statement.
+#[derive(Debug)]
+pub(super) struct Order {
+    /// Which jobs it can be done to, as a condition on the row `j`.
+    fits: String,
+    /// Which jobs it has been done to before.
+    already: String,
+    /// Which jobs it is not done to although their state is right, for the reason in `unfit`.
+    hindered: String,
+    pub(super) unfit: Option<&'static str>,
+    /// What is set; `None` for a removal.
+    set: Option<String>,
+    /// `$6`: a text.
+    pub(super) text: Option<String>,
+    /// `$7`: a number.
+    pub(super) number: Option<i64>,
+    /// Whether a worker may take the job now.
+    pub(super) wakes: bool,
+}
+
+/// What an action changes.
+///
+/// # Errors
+///
+/// When it cannot be done as it is asked for: a sentence.
+pub(super) fn order(shape: &Shape, action: &JobAction) -> Result<Order, String> {
+    let c = shape.columns;
+    let (start_after, keep_until, completed_on) = (c.start_after, c.keep_until, c.completed_on);
+    let (blocked, retention) = (shape.blocked(), shape.retention());
+    let mut order = Order {
+        fits: String::new(),
+        already: "false".into(),
+        hindered: "false".into(),
+        unfit: None,
+        set: None,
+        text: None,
+        number: None,
+        wakes: false,
+    };
+    // Beyond it a queued job is removed by the library's upkeep, whatever waits for it.
+    let keep = |from: &str| format!("{keep_until} = greatest(j.{keep_until}, {from} + {retention})");
+    match action {
+        JobAction::Retry { reset_attempts, data } => {
+            order.fits = shape.is_failed().to_owned();
+            order.already = "j.state = 'retry'".into();
+            let (limit, count) = (c.retry_limit, c.retry_count);
+            let attempts = if *reset_attempts {
+                // The number of retries tells one attempt's worker from another's, so it goes on.
+                let usual = if shape.has_queues() {
+                    "coalesce(q.retry_limit, 2)"
+                } else {
+                    "0"
+                };
+                format!("greatest(j.{count} + 1 + {usual}, j.{limit})")
+            } else {
+                format!("greatest(j.{limit}, j.{count}) + 1")
+            };
+            let data = if data.is_some() { ", data = $6::jsonb" } else { "" };
+            order.set = Some(format!(
+                "state = 'retry', {limit} = {attempts}, {completed_on} = null, \
+                 {start_after} = greatest(j.{start_after}, now()), {}{data}",
+                keep("now()")
+            ));
+            order.wakes = true;
+        }
+        JobAction::ResumeJob => {
+            order.fits = "j.state = 'cancelled'".into();
+            order.already = "j.state = 'created'".into();
+            let upsert = if shape.has("job", "upsert_by_key") {
+                ", upsert_by_key = null"
+            } else {
+                ""
+            };
+            order.set = Some(format!(
+                "state = 'created', {completed_on} = null, {start_after} = greatest(j.{start_after}, now()), {}{upsert}",
+                keep(&format!("greatest(j.{start_after}, now())"))
+            ));
+            order.wakes = true;
+        }
+        JobAction::Cancel { .. } => {
+            order.fits = "j.state < 'active'".into();
+            order.already = "j.state = 'cancelled'".into();
+            order.set = Some(format!("state = 'cancelled', {completed_on} = now()"));
+        }
+        JobAction::Remove { children: true } => {
+            return Err(
+                "pg-boss does not remove the jobs that another waits for with it. Remove them one by one.".into(),
+            );
+        }
+        JobAction::Remove { children: false } => {
+            order.fits = "j.state <> 'active'".into();
+            if shape.has("job", "blocking") {
+                order.hindered = "j.blocking and j.state <> 'completed'".into();
+                order.unfit = Some("Other jobs wait for it and would do so for ever. Remove those first.");
+            }
+        }
+        JobAction::Promote => {
+            order.fits = format!("j.state < 'active' and not {blocked} and j.{start_after} > now()");
+            order.already = format!("j.state < 'active' and not {blocked} and j.{start_after} <= now()");
+            order.set = Some(format!("{start_after} = now(), {}", keep("now()")));
+            order.wakes = true;
+        }
+        JobAction::Delay { ms } => {
+            order.fits = format!("j.state < 'active' and not {blocked} and j.{start_after} > now()");
+            order.number = Some(i64::try_from(*ms).map_err(|_| "That is too long.")?);
+            let due = "now() + $7::int8 * interval '1 ms'";
+            order.set = Some(format!("{start_after} = {due}, {}", keep(due)));
+        }
+        JobAction::Priority { lifo: true, .. } => {
+            return Err("pg-boss runs jobs of one priority in the order in which they were created.".into());
+        }
+        JobAction::Priority { priority, .. } => {
+            order.fits = "j.state < 'active' and j.priority <> $7::int8".into();
+            order.already = "j.state < 'active' and j.priority = $7::int8".into();
+            order.number = Some(i64::from(
+                i32::try_from(*priority).map_err(|_| "That priority is too large.")?,
+            ));
+            order.set = Some("priority = $7::int4".into());
+        }
+        JobAction::EditData { .. } => {
+            order.fits = "j.state < 'active'".into();
+            order.set = Some("data = $6::jsonb".into());
+        }
+        JobAction::RemoveDeduplication => {
+            order.fits = format!("j.{} is not null", c.singleton_on);
+            order.hindered = format!("j.{} is null", c.singleton_on);
+            order.unfit = Some("It holds no time slot. Its key is kept free by the policy of its queue.");
+            order.set = Some(format!("{} = null", c.singleton_on));
+        }
+        _ => return Err("pg-boss has no such thing.".into()),
+    }
+    order.text = match action {
+        JobAction::EditData { data } | JobAction::Retry { data: Some(data), .. } => Some(json(data)?),
+        _ => None,
+    };
+    Ok(order)
+}
+
+/// A text as Postgres keeps JSON.
+pub(super) fn json(text: &str) -> Result<String, String> {
+    if let Err(error) = serde_json::from_str::<serde::de::IgnoredAny>(text) {
+        return Err(format!("The data are no JSON: {error}."));
+    }
+    // It is the one character that a text of Postgres cannot hold.
+    if text.contains("\\u0000") {
+        return Err("Postgres cannot keep the character with the number zero (\\u0000).".into());
+    }
+    Ok(text.to_owned())
+}
+
+impl Order {
+    /// `$1` the queue; `$2` to `$5` the jobs and what was seen of them; `$6` and `$7` what is set.
+    pub(super) fn sql(&self, shape: &Shape) -> String {
+        let job = shape.job();
+        let which = "j.name = $1 and j.id = seen.id and seen.same and seen.fits and not seen.hindered";
+        let done = match &self.set {
+            None => format!("delete from {job} j using seen where {which} returning j.id"),
+            Some(set) if shape.family.layout == Layout::PgBoss9 => {
+                format!("update {job} j set {set} from seen where {which} returning j.id")
+            }
+            Some(set) => format!(
+                "update {job} j set {set} from seen, {} q where {which} and q.name = j.name returning j.id",
+                shape.at("queue")
+            ),
+        };
+        format!(
+            "with asked as (select u.id::uuid as id, u.state, u.finished, u.attempts \
+                 from unnest($2::text[], $3::text[], $4::int8[], $5::int8[]) as u(id, state, finished, attempts)), \
+             seen as materialized (select j.id, {board} as board, a.state = {board} as state_same, \
+                 (a.state is null or a.state = {board}) and (a.finished is null or a.finished is not distinct from {finished}) \
+                 and (a.attempts is null or a.attempts = {attempts}) as same, \
+                 {fits} as fits, {already} as already, {hindered} as hindered \
+                 from asked a join {job} j on j.name = $1 and j.id = a.id for update of j), \
+             done as ({done}) \
+             select seen.id::text as id, seen.board, seen.state_same, seen.same, seen.already, seen.hindered, \
+                 seen.id in (select id from done) as done from seen \
+                 where $6::text is null or $6::text is not null or $7::int8 is not null",
+            board = shape.state(),
+            finished = shape.finished(),
+            attempts = shape.attempts(),
+            fits = self.fits,
+            already = self.already,
+            hindered = self.hindered,
+        )
+    }
+}

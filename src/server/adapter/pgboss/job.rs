@@ -1,0 +1,392 @@
+//! One job in full, however large what it carries.
+
+use super::super::{QueueId, ReadError};
+use super::PgBoss;
+use super::list::{Cursor, Wanted, job_row, row_columns};
+use super::names::{ident, is_uuid, literal, parts_of};
+use super::shape::Shape;
+use super::values::{STORED_MAX, payload, value_columns};
+use crate::model::format;
+use crate::model::job::{Children, EffectiveOption, Field, JobDetail, JobRow, LogPage, Neighbours, Origin, Trace, cut};
+use crate::model::page::Order;
+use crate::model::state::JobState;
+use crate::model::{Millis, now};
+use sqlx::Row as _;
+use sqlx::postgres::PgRow;
+
+/// Characters of a column shown in the table of columns.
+const HEAD: usize = 200;
+
+/// Lines and characters of a stack that are shown.
+const TRACE_LINES: usize = 200;
+const TRACE_CHARS: usize = 64 * 1024;
+
+/// A supervisor takes what is overdue once a minute: twice that is a sign that there is none.
+const OVERDUE: Millis = 120_000;
+
+/// What is in force for a job: the library's name for it, and its column since 10.
+const OPTIONS: [(&str, &str); 14] = [
+    ("retryLimit", "retry_limit"),
+    ("retryDelay", "retry_delay"),
+    ("retryBackoff", "retry_backoff"),
+    ("retryDelayMax", "retry_delay_max"),
+    ("expireInSeconds", "expire_seconds"),
+    ("deleteAfterSeconds", "deletion_seconds"),
+    ("keepUntil", "keep_until"),
+    ("heartbeatSeconds", "heartbeat_seconds"),
+    ("singletonKey", "singleton_key"),
+    ("singletonOn", "singleton_on"),
+    ("policy", "policy"),
+    ("deadLetter", "dead_letter"),
+    ("groupId", "group_id"),
+    ("groupTier", "group_tier"),
+];
+
+/// Reads a job; `None` if there is none.
+pub(super) async fn read(boss: &PgBoss, queue: &QueueId, id: &str) -> Result<Option<JobDetail>, ReadError> {
+    let Some((schema, name)) = parts_of(queue).filter(|_| is_uuid(id)) else {
+        return Ok(None);
+    };
+    let Some(shape) = boss.shape(&schema).await? else {
+        return Ok(None);
+    };
+    let sql = sql(&shape);
+    let rows = boss.read(Some(&schema), sqlx::query(&sql).bind(&name).bind(id)).await?;
+    let Some(found) = rows.first() else {
+        return Ok(None);
+    };
+    let mut detail = assemble(found, job_row(found, &name));
+    let (list, order) = (detail.row.state, Order::of(detail.row.state));
+    detail.neighbours = neighbours(boss, &shape, &name, found, list, order).await?;
+    if shape.has_flows() {
+        detail.children = children(boss, &shape, &name, id).await?;
+    }
+    detail.fields = fields(boss, &shape, &name, id).await?;
+    Ok(Some(detail))
+}
+
+fn sql(shape: &Shape) -> String {
+    let text = "coalesce(j.output->>'message', j.output#>>'{value,message}', j.output#>>'{value}', j.output::text)";
+    let small = |expression: &str| format!("case when pg_column_size(j.output) <= {STORED_MAX} then {expression} end");
+    let mut options = Vec::new();
+    for (_, column) in OPTIONS {
+        let own = if shape.family.layout == crate::model::family::Layout::PgBoss9 {
+            column.replace('_', "")
+        } else {
+            column.to_owned()
+        };
+        options.push(match column {
+            "expire_seconds" if !shape.has("job", column) => {
+                let interval = if shape.has("job", "expire_in") {
+                    "expire_in"
+                } else {
+                    "expirein"
+                };
+                format!("extract(epoch from j.{interval})::int8::text")
+            }
+            _ if shape.has("job", &own) => format!("left(j.{}::text, 500)", ident(&own)),
+            _ => "null::text".to_owned(),
+        });
+    }
+    let expires = if shape.has("job", "expire_seconds") {
+        "j.expire_seconds * interval '1 s'".to_owned()
+    } else {
+        format!(
+            "j.{}",
+            if shape.has("job", "expire_in") {
+                "expire_in"
+            } else {
+                "expirein"
+            }
+        )
+    };
+    let heartbeat = if shape.has("job", "heartbeat_on") {
+        "floor(extract(epoch from j.heartbeat_on + j.heartbeat_seconds * interval '1 s') * 1000)::int8"
+    } else {
+        "null::int8"
+    };
+    let source = |column: &str, of: &str| {
+        if shape.has("job", column) {
+            format!("j.{column}::text as {of}")
+        } else {
+            format!("null::text as {of}")
+        }
+    };
+    let c = shape.columns;
+    format!(
+        "select {row}, array[{options}] as options, {data}, {output}, {message}, \
+         {stack} as stack, {source_name}, {source_id}, j.{retry_count} as retry_count, j.{started_on} is not null as begun, \
+         floor(extract(epoch from j.{started_on} + {expires}) * 1000)::int8 as expires, {heartbeat} as beat_until, \
+         greatest(0, extract(epoch from j.{start_after} - j.{created_on}) * 1000)::int8 as first_delay \
+         from {job} j where j.name = $1 and j.id = $2::uuid",
+        row = row_columns(shape, c.created_on),
+        options = options.join(", "),
+        data = value_columns("j.data::text", "j.data", "data"),
+        output = value_columns("j.output::text", "j.output", "result"),
+        message = value_columns(text, "j.output", "message"),
+        stack = small("left(coalesce(j.output->>'stack', j.output#>>'{value,stack}'), 262144)"),
+        source_name = source("source_name", "source_name"),
+        source_id = source("source_id", "source_id"),
+        retry_count = c.retry_count,
+        started_on = c.started_on,
+        start_after = c.start_after,
+        created_on = c.created_on,
+        job = shape.job(),
+    )
+}
+
+fn assemble(found: &PgRow, row: JobRow) -> JobDetail {
+    let values: Vec<Option<String>> = found.get("options");
+    let mut effective: Vec<EffectiveOption> = OPTIONS
+        .iter()
+        .zip(&values)
+        .filter_map(|((name, _), value)| {
+            Some(EffectiveOption {
+                name: (*name).to_owned(),
+                value: value.clone()?,
+                origin: Origin::Record,
+            })
+        })
+        .collect();
+    let option = |name: &str| {
+        let place = OPTIONS.iter().position(|(known, _)| *known == name)?;
+        values.get(place)?.clone()
+    };
+    let mut oddities = Vec::new();
+    let source: (Option<String>, Option<String>) = (found.get("source_name"), found.get("source_id"));
+    if let (Some(queue), Some(id)) = &source {
+        effective.push(EffectiveOption {
+            name: "source".into(),
+            value: format!("{queue}/{id}"),
+            origin: Origin::Record,
+        });
+        oddities.push(format!(
+            "It is the dead letter of the job {id} of {}. That one is still there as failed: run one of them again, not both.",
+            format::visible(queue)
+        ));
+    }
+    let failed = row.state == JobState::Failed;
+    if let Some(letters) = option("deadLetter").filter(|_| failed) {
+        oddities.push(format!(
+            "When it failed for good, a copy was put into {}: run this one or that one again, not both.",
+            format::visible(&letters)
+        ));
+    }
+    let message = payload(found, "message");
+    let stack: Option<String> = found.get("stack");
+    let traces: Vec<Trace> = stack
+        .filter(|_| failed)
+        .map(|stack| trace(&stack, row.attempts))
+        .into_iter()
+        .collect();
+    let delay: Millis = found.get("first_delay");
+    let active = row.state == JobState::Active;
+    let with_error = failed || row.error.is_some();
+    JobDetail {
+        state_known: true,
+        state_note: (active && option("heartbeatSeconds").is_none()).then(|| {
+            "A worker without a heartbeat is not told of what happens to its job here: when it finishes one that was \
+             cancelled or removed, its result is ignored."
+                .into()
+        }),
+        oddities,
+        place: None,
+        neighbours: Neighbours::default(),
+        locked: None,
+        lock: None,
+        lost: active.then(|| overdue(found)).flatten(),
+        attempts_started: Some(
+            u32::try_from(found.get::<i32, _>("retry_count")).unwrap_or(0) + u32::from(found.get::<bool, _>("begun")),
+        ),
+        backoff: backoff(&option("retryDelay"), &option("retryBackoff"), &option("retryDelayMax")),
+        deferred_failure: None,
+        delay: None,
+        first_delay: (delay > 0).then_some(delay),
+        data: payload(found, "data"),
+        options: None,
+        effective,
+        progress: None,
+        result: payload(found, "result").filter(|_| !with_error),
+        error: message.filter(|_| with_error),
+        traces_total: traces.len() as u64,
+        traces_size: traces.iter().map(|trace| trace.size).sum(),
+        traces,
+        traces_note: (row.attempts > 1).then(|| "pg-boss keeps the error of the last attempt alone.".into()),
+        logs: LogPage::default(),
+        keep_logs: None,
+        dedup: None,
+        parent: None,
+        children: None,
+        fields: Vec::new(),
+        row,
+        as_of: now(),
+    }
+}
+
+fn trace(stack: &str, attempt: u32) -> Trace {
+    let shown: Vec<&str> = stack.lines().take(TRACE_LINES).collect();
+    let text = cut(&shown.join("\n"), TRACE_CHARS);
+    Trace {
+        attempt: Some(attempt),
+        size: stack.len() as u64,
+        lines: stack.lines().count() as u64,
+        cut: text.len() < stack.trim_end().len(),
+        text,
+    }
+}
+
+fn backoff(delay: &Option<String>, grows: &Option<String>, most: &Option<String>) -> Option<String> {
+    let delay = delay.as_deref().unwrap_or("0");
+    let most = most
+        .as_deref()
+        .map_or_else(String::new, |most| format!(", {most} s at most"));
+    match (delay, grows.as_deref()) {
+        (_, Some("true")) => Some(format!("from {delay} s, doubled each time{most}")),
+        ("0", _) => None,
+        _ => Some(format!("{delay} s")),
+    }
+}
+
+/// What will become of an active job whose time is over.
+fn overdue(found: &PgRow) -> Option<String> {
+    let late = |column: &str| {
+        let until: Option<Millis> = found.get(column);
+        until.map(|until| now() - until).filter(|late| *late > 0)
+    };
+    let (late, what) = late("beat_until")
+        .map(|late| (late, "Its worker has sent no heartbeat in time"))
+        .or_else(|| late("expires").map(|late| (late, "It has run longer than it may")))?;
+    Some(if late > OVERDUE {
+        format!(
+            "{what}, since {}. pg-boss fails such jobs once a minute: no process of it with supervise on is running.",
+            format::span(late)
+        )
+    } else {
+        format!("{what}: pg-boss fails it within a minute, to be retried if attempts are left.")
+    })
+}
+
+async fn neighbours(
+    boss: &PgBoss,
+    shape: &Shape,
+    name: &str,
+    found: &PgRow,
+    state: JobState,
+    order: Order,
+) -> Result<Neighbours, ReadError> {
+    // Where it stands is read anew: the column depends on the state.
+    let id: String = found.get("id");
+    let place = Wanted {
+        shape,
+        state,
+        order,
+        after: None,
+    };
+    let sql = format!(
+        "select round(extract(epoch from j.{}) * 1000000)::int8, j.priority::int8 from {} j \
+         where j.name = $1 and j.id = $2::uuid",
+        place.column(),
+        shape.job()
+    );
+    let rows = boss
+        .read(Some(&shape.schema), sqlx::query(&sql).bind(name).bind(&id))
+        .await?;
+    let Some(at) = rows
+        .first()
+        .and_then(|row| row.get::<Option<i64>, _>(0).map(|at| (at, row.get::<i64, _>(1))))
+    else {
+        return Ok(Neighbours::default());
+    };
+    let cursor = Cursor {
+        priority: at.1,
+        at: at.0,
+        id,
+    };
+    let other = match order {
+        Order::Next => Order::Newest,
+        Order::Newest => Order::Next,
+    };
+    let mut found = [None, None];
+    for (slot, order) in found.iter_mut().zip([other, order]) {
+        let wanted = Wanted {
+            shape,
+            state,
+            order,
+            after: Some(&cursor),
+        };
+        // A finished state of which there is little among much is not walked through for this.
+        let Some(rows) = wanted
+            .fetch_within(boss, name, 0, (None, std::time::Duration::from_millis(300)))
+            .await?
+        else {
+            return Ok(Neighbours {
+                unknown: Some("looking for them takes too long".into()),
+                ..Neighbours::default()
+            });
+        };
+        *slot = rows.into_iter().next().map(|listed| listed.row.id);
+    }
+    let [previous, next] = found;
+    Ok(Neighbours {
+        previous,
+        next,
+        unknown: None,
+    })
+}
+
+/// The jobs that it waits for, by what became of them.
+async fn children(boss: &PgBoss, shape: &Shape, name: &str, id: &str) -> Result<Option<Children>, ReadError> {
+    let sql = format!(
+        "select count(*) filter (where p.id is null or p.state < 'completed'), \
+         count(*) filter (where p.state = 'completed'), count(*) filter (where p.state > 'completed') \
+         from {} d left join {} p on p.name = d.parent_name and p.id = d.parent_id \
+         where d.child_name = $1 and d.child_id = $2::uuid",
+        shape.at("job_dependency"),
+        shape.job()
+    );
+    let rows = boss
+        .read(Some(&shape.schema), sqlx::query(&sql).bind(name).bind(id))
+        .await?;
+    let n = |i: usize| {
+        rows.first()
+            .and_then(|row| u64::try_from(row.get::<i64, _>(i)).ok())
+            .unwrap_or(0)
+    };
+    let children = Children {
+        pending: n(0),
+        completed: n(1),
+        failed: n(2),
+        ignored: 0,
+    };
+    Ok((children.total() > 0).then_some(children))
+}
+
+/// Every column of its row that is not null.
+async fn fields(boss: &PgBoss, shape: &Shape, name: &str, id: &str) -> Result<Vec<Field>, ReadError> {
+    let column = |column: &str| {
+        let (quoted, literal) = (ident(column), literal(column));
+        match column {
+            "data" | "output" | "source_output" | "trace_context" => format!(
+                "({literal}, pg_column_size(j.{quoted}), \
+                 case when pg_column_size(j.{quoted}) <= 8192 then left(j.{quoted}::text, {HEAD}) else '' end)"
+            ),
+            _ => format!("({literal}, octet_length(j.{quoted}::text), left(j.{quoted}::text, {HEAD}))"),
+        }
+    };
+    let columns: Vec<String> = shape.job_columns().map(column).collect();
+    let sql = format!(
+        "select u.name, u.size, u.head from {} j cross join lateral (values {}) u(name, size, head) \
+         where j.name = $1 and j.id = $2::uuid and u.size is not null order by 1",
+        shape.job(),
+        columns.join(", ")
+    );
+    let rows = boss
+        .read(Some(&shape.schema), sqlx::query(&sql).bind(name).bind(id))
+        .await?;
+    let field = |row: &PgRow| Field {
+        name: row.get(0),
+        size: u64::try_from(row.get::<i32, _>(1)).unwrap_or(0),
+        head: row.get::<Option<String>, _>(2).unwrap_or_default(),
+    };
+    Ok(rows.iter().map(field).collect())
+}
