@@ -52,7 +52,9 @@ pub(super) async fn page(app: &App, who: &Who, on: &On, word: &str) -> Result<Fo
     let finished = job
         .as_ref()
         .is_some_and(|job| matches!(job.row.state, JobState::Completed | JobState::Failed));
-    if (on.of, word) == (Target::Job, "remove") && finished && service.has_archive() {
+    let archive = example(Target::Job, &on.target, "archive");
+    let possible = archive.is_some_and(|intent| service.refusal_of(who, &on.queue, &intent).is_none());
+    if (on.of, word) == (Target::Job, "remove") && finished && possible {
         let label = "Put it into the archive first, from which it can be put back";
         form.fields
             .insert(0, field("archive", label, FieldKind::Tick, "true", "", false));
