@@ -62,8 +62,8 @@ for (const javaScript of [true, false]) {
       await inTab(async (page) => {
         await page.goto(job(queue, id));
         if (javaScript) await alive(page);
-        await page.locator("main").getByRole("link", { name: /^Cancel/ }).click();
-        await page.locator("form.form button, form button.main, main form button").last().click();
+        await page.locator("main").getByRole("link", { name: "Cancel…", exact: true }).click();
+        await button(page, "Cancel the job").click();
         await until("it to be cancelled", async () => (await state(queue, id)) === "cancelled");
         await page.goto(at.boss(queue, "?state=cancelled"));
         assert.match(await text(page, ".jobs tbody"), new RegExp(id.slice(0, 18)));

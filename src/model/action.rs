@@ -79,7 +79,8 @@ pub enum JobAction {
     /// Has a job that has not begun fail, visibly, when a worker takes it. pg-boss has a state for it: the job is
     /// cancelled at once, kept, and can be resumed.
     Cancel {
-        /// Becomes its failed reason, where it fails.
+        /// Becomes its failed reason, where it fails; nothing of a job of pg-boss.
+        #[serde(default)]
         error: String,
     },
     /// Puts a cancelled job back in the line. Of the systems here only pg-boss has it.

@@ -43,6 +43,9 @@ const LIMIT: Duration = Duration::from_secs(20);
 /// How soon a schema that could not be made is tried again, and how often partitions are made ahead.
 const AGAIN: (Duration, Duration) = (Duration::from_secs(5), Duration::from_secs(6 * 3_600));
 
+/// How long whoever asks right after a start waits for the schema.
+const SOON: Duration = Duration::from_secs(2);
+
 /// How it is set up.
 #[derive(Clone)]
 pub struct Settings {
@@ -179,6 +182,17 @@ impl Archive {
     #[must_use]
     pub fn address(&self) -> &str {
         self.database.address()
+    }
+
+    /// Waits until it can be used, but not for long: right after a start it connects first.
+    ///
+    /// # Errors
+    ///
+    /// Why it cannot, in a sentence.
+    pub async fn soon(&self) -> Result<(), Trouble> {
+        let mut ready = self.ready.subscribe();
+        let _ = tokio::time::timeout(SOON, ready.wait_for(Result::is_ok)).await;
+        self.ready()
     }
 
     /// Whether it can be used now.

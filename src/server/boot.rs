@@ -105,12 +105,15 @@ fn verify(file: &Path, expect: Option<&str>) -> ExitCode {
 /// Makes the tables of the archive with the configured role.
 fn migrate(config: &Config) -> ExitCode {
     let archive = config.archive.clone().ok_or_else(|| UNCONFIGURED.to_owned());
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
     let done = archive.and_then(|settings| {
-        let archive = Archive::new(settings)?;
-        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
         let runtime = runtime.map_err(|error| format!("the runtime cannot start: {error}"))?;
-        let steps = runtime.block_on(archive.migrate())?;
-        Ok((archive.address().to_owned(), steps))
+        // Its pools want a runtime from the moment they are made.
+        runtime.block_on(async {
+            let archive = Archive::new(settings)?;
+            let steps = archive.migrate().await?;
+            Ok((archive.address().to_owned(), steps))
+        })
     });
     match done {
         Ok((address, 0)) => println!("the schema drover at {address} is up to date"),

@@ -15,7 +15,7 @@ fn sources(dir: &Path, found: &mut Vec<PathBuf>) {
 }
 
 /// The folder or module, what it must not name, and why.
-const RULES: [(&str, &[&str], &str); 12] = [
+const RULES: [(&str, &[&str], &str); 13] = [
     (
         "model",
         &["crate::server", "crate::ui", "leptos", "axum", "redis::", "tokio"],
@@ -75,6 +75,19 @@ const RULES: [(&str, &[&str], &str); 12] = [
             "pgboss",
         ],
         "collectors know the trait only",
+    ),
+    (
+        "server/archive",
+        &[
+            "leptos",
+            "axum",
+            "crate::ui",
+            "server::http",
+            "server::service",
+            "bullmq::",
+            "redis::",
+        ],
+        "the archive knows the trait and its Postgres",
     ),
     (
         "server/verdict",

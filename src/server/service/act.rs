@@ -13,7 +13,7 @@ use crate::model::answer::DryRunAnswer;
 use crate::model::audit::{AuditEntry, AuditPage, Became};
 use crate::model::event::Topic;
 use crate::model::format;
-use crate::model::queue::{QueueRef, QueueSummary};
+use crate::model::queue::{QueueRef, QueueSummary, System};
 use crate::model::state::JobState;
 use crate::model::store::StoreSummary;
 use crate::server::adapter::Adapter;
@@ -23,7 +23,7 @@ use crate::server::audit::record::{self, Key, Record};
 use crate::server::audit::{Audit, AuditFilter, Claim};
 use crate::server::config::Config;
 use flow::FlowPlan;
-use intent::{Intent, Target};
+use intent::{Intent, NO_ERROR, Target};
 use sentence::Place;
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -389,6 +389,12 @@ impl Service {
         }
         let jobs = JobState::ALL.iter().filter_map(|state| line.counts.get(*state)).sum();
         match intent {
+            Intent::Job {
+                action: JobAction::Cancel { error },
+                ..
+            } if error.trim().is_empty() && family.layout.system() != System::PgBoss => {
+                Some(NotActed::Wrong(NO_ERROR.into()))
+            }
             Intent::Queue(QueueAction::Obliterate { .. }) if jobs > OBLITERATE_MAX => {
                 Some(NotActed::Impossible(format!(
                     "It holds {} jobs. Remove them first: an operation shows how far it is and can be stopped.",

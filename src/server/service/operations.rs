@@ -64,10 +64,14 @@ impl Service {
     pub async fn preview(&self, who: &Who, asked: Asked) -> Answer<Preview> {
         let engine = self.engine()?;
         check(&asked.action)?;
-        if asked.action == JobAction::Archive
-            && let Some(why) = self.no_archive()
-        {
-            return Err(why.into());
+        if asked.action == JobAction::Archive {
+            if let Some(archive) = &self.archive {
+                // What it says is asked for right after.
+                let _ = archive.soon().await;
+            }
+            if let Some(why) = self.no_archive() {
+                return Err(why.into());
+            }
         }
         let selection = if asked.jobs.is_empty() {
             let (board, _) = self.board.overview();

@@ -3,6 +3,7 @@
 use super::archived;
 use crate::support::oracle::Oracle;
 use crate::support::postgres::Postgres;
+use crate::support::proxy::{Proxy, Weather};
 use crate::support::redis::Redis;
 use crate::support::{LATER, SOON, eventually};
 use drover::model::action::{Effect, JobAction, Seen};
@@ -290,4 +291,46 @@ async fn a_frozen_archive_is_said_and_nothing_is_removed() {
     assert_eq!(effects, [Effect::Done { job: None }]);
     let jobs = parts.adapter.whole(&"bull:mail".into(), &jobs).await.unwrap();
     assert_eq!(jobs.len(), 1);
+}
+
+#[tokio::test]
+async fn a_removal_that_nobody_hears_of_is_read_back_and_never_done_twice() {
+    let (redis, postgres) = (Redis::start(), Postgres::start_with(&[]).await);
+    let mut oracle = Oracle::start(&redis.url(), 6).await;
+    crate::operations::write_failed(&redis, "mail", 100);
+    let ids = oracle.ids("mail", "failed", true).await;
+    let port = redis.url().rsplit(':').next().unwrap().parse().unwrap();
+    let proxy = Proxy::before(port).await;
+    let parts = Parts::over(&proxy.url(), &postgres.url()).await;
+    // The order may arrive, its answer does not; then the store is back.
+    let jobs: Vec<(String, Seen)> = ids.iter().map(|id| (id.clone(), Seen::default())).collect();
+    let secured = parts.archive.secure(&parts.adapter, &parts.place, &jobs).await.unwrap();
+    proxy.becomes(Weather::Fair(std::time::Duration::from_millis(600)));
+    let cut = async {
+        tokio::time::sleep(std::time::Duration::from_millis(900)).await;
+        proxy.becomes(Weather::Cut);
+        tokio::time::sleep(std::time::Duration::from_millis(500)).await;
+        proxy.becomes(Weather::Fair(std::time::Duration::ZERO));
+    };
+    let (effects, ()) = tokio::join!(secured.remove(&parts.adapter), cut);
+    let left: Vec<String> = redis.run(&["ZRANGE", "bull:mail:failed", "0", "-1"]);
+    for (id, effect) in ids.iter().zip(effects.unwrap_or_default()) {
+        if matches!(effect, Effect::Done { .. }) {
+            assert!(!left.contains(id), "{id} is said to be gone and is there");
+        }
+    }
+    assert_eq!(
+        archived(&postgres).await,
+        (100, 100),
+        "durable before anything was removed"
+    );
+    eventually("the rest", LATER, || async {
+        let again = parts.archive.archive(&parts.adapter, &parts.place, &jobs).await;
+        let effects = again.ok()?;
+        let known = |effect: &Effect| matches!(effect, Effect::Done { .. } | Effect::Gone | Effect::Already { .. });
+        effects.iter().all(known).then_some(())
+    })
+    .await;
+    assert_eq!(oracle.counts("mail").await["failed"], 0);
+    assert_eq!(archived(&postgres).await, (100, 100));
 }

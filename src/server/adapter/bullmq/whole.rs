@@ -26,13 +26,13 @@ use redis::{RedisResult, Value};
 pub(super) const PARTS: [&str; 4] = ["dependencies", "failed", "processed", "unsuccessful"];
 
 /// Commands that measure one job.
-const MEASURES: usize = 5;
+const MEASURES: usize = 4;
 
 /// What a job would take.
 struct Measured {
     bytes: u64,
-    logs: bool,
-    parts: bool,
+    /// Whether there is anything beside the record.
+    more: bool,
 }
 
 /// [`Adapter::whole`](super::super::Adapter::whole).
@@ -61,10 +61,8 @@ pub async fn read(link: &Link, queue: &QueueId, jobs: &[(String, Seen)]) -> Resu
     for (i, _, measured) in &wanted {
         let record = key(queue, &jobs[*i].0);
         pipe.cmd("HGETALL").arg(&record);
-        if measured.logs {
+        if measured.more {
             pipe.cmd("LRANGE").arg(below(&record, "logs")).arg(0).arg(-1);
-        }
-        if measured.parts {
             pipe.cmd("SMEMBERS").arg(below(&record, "dependencies"));
             pipe.cmd("HGETALL").arg(below(&record, "failed"));
             pipe.cmd("HGETALL").arg(below(&record, "processed"));
@@ -81,10 +79,10 @@ pub async fn read(link: &Link, queue: &QueueId, jobs: &[(String, Seen)]) -> Resu
     for (i, state, measured) in wanted {
         let mut next = || replies.next().unwrap_or(Ok(Value::Nil));
         let record = next();
-        let logs = if measured.logs { next() } else { Ok(Value::Nil) };
+        let logs = if measured.more { next() } else { Ok(Value::Nil) };
         let parts: Vec<_> = PARTS
             .iter()
-            .filter(|_| measured.parts)
+            .filter(|_| measured.more)
             .map(|name| (*name, next()))
             .collect();
         all[i] = match job(&jobs[i], state, record, logs, parts) {
@@ -107,12 +105,7 @@ async fn measure(
         pipe.cmd("ZSCORE").arg(key(queue, "completed")).arg(&*bytes_of(id));
         pipe.cmd("ZSCORE").arg(key(queue, "failed")).arg(&*bytes_of(id));
         pipe.cmd("MEMORY").arg("USAGE").arg(&record).arg("SAMPLES").arg(0);
-        pipe.cmd("MEMORY")
-            .arg("USAGE")
-            .arg(below(&record, "logs"))
-            .arg("SAMPLES")
-            .arg(0);
-        pipe.cmd("EXISTS");
+        pipe.cmd("EXISTS").arg(below(&record, "logs"));
         for part in PARTS {
             pipe.arg(below(&record, part));
         }
@@ -120,7 +113,7 @@ async fn measure(
     let replies = link.run(&mut pipe).await?;
     let mut all = Vec::with_capacity(jobs.len());
     for ((id, seen), replies) in jobs.iter().zip(replies.chunks(MEASURES)) {
-        let [completed, failed, record, logs, parts] = replies else {
+        let [completed, failed, record, more] = replies else {
             break;
         };
         let is_in = |reply: &RedisResult<Value>| matches!(reply, Ok(value) if *value != Value::Nil);
@@ -147,14 +140,10 @@ async fn measure(
             // Not allowed: the lengths of what can be large.
             Err(_) => lengths(link, &key(queue, id)).await?,
         };
-        let logs = match logs {
-            Ok(Value::Int(size)) => {
-                bytes += u64::try_from(*size).unwrap_or(0);
-                true
-            }
-            Ok(_) => false,
-            Err(_) => true,
-        };
+        let more = !matches!(more, Ok(Value::Int(0)));
+        if more {
+            bytes += beside(link, &key(queue, id)).await?;
+        }
         if bytes > JOB_MAX {
             all.push(Err(refused(format!(
                 "It takes {}; jobs up to {} are archived. Save what you need of it with the store's own tools.",
@@ -163,8 +152,7 @@ async fn measure(
             ))));
             continue;
         }
-        let parts = !matches!(parts, Ok(Value::Int(0)));
-        all.push(Ok((state, Measured { bytes, logs, parts })));
+        all.push(Ok((state, Measured { bytes, more })));
     }
     Ok(all)
 }
@@ -178,6 +166,20 @@ async fn elsewhere(link: &Link, queue: &QueueId, id: &str) -> Result<Effect, Tro
         Some(Ok(Value::Int(0))) => Effect::Gone,
         _ => changed("It is neither completed nor failed now."),
     })
+}
+
+/// What everything beside the record takes; nothing where that is not told.
+async fn beside(link: &Link, record: &[u8]) -> Result<u64, Trouble> {
+    let mut pipe = redis::pipe();
+    for name in std::iter::once("logs").chain(PARTS) {
+        pipe.cmd("MEMORY")
+            .arg("USAGE")
+            .arg(below(record, name))
+            .arg("SAMPLES")
+            .arg(0);
+    }
+    let replies = link.run(&mut pipe).await?;
+    Ok(replies.iter().filter_map(|reply| reply::count(reply).ok()).sum())
 }
 
 async fn lengths(link: &Link, record: &[u8]) -> Result<u64, Trouble> {

@@ -5,8 +5,10 @@ use super::super::caller::Caller;
 use super::super::security::Nonce;
 use super::{notice, refused, see_other, show};
 use crate::base_path::{job_path, queue_path};
+use crate::model::action::JobAction;
 use crate::model::page::Body;
 use crate::model::queue::QueueRef;
+use crate::model::refusal;
 use crate::server::state::App;
 use crate::ui;
 use axum::Extension;
@@ -48,7 +50,10 @@ pub async fn queue(
         Ok((mut page, position)) => {
             page.aside = aside.map_or_else(|_| String::new(), |aside| ui::aside(&app.config().base_path, aside));
             if !app.service().is_read_only() {
-                page.tools = ui::tools(&app.config().base_path, &page, app.service().has_archive());
+                let layout = page.queue.family.map(|family| family.layout);
+                let archive = layout.is_some_and(|layout| refusal::job(layout, &JobAction::Archive).is_none());
+                let archive = archive && app.service().has_archive();
+                page.tools = ui::tools(&app.config().base_path, &page, archive);
             }
             show(&app, &nonce, &headers, position, Body::Queue(page))
         }

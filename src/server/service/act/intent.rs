@@ -16,6 +16,9 @@ pub const BODY_MAX: usize = 64 * 1024;
 /// Characters of an error that a job is failed with.
 const ERROR_MAX: usize = 1_000;
 
+/// An error that says nothing.
+pub const NO_ERROR: &str = "error says nothing; it becomes the reason that the job failed.";
+
 /// Bytes of a name, an id, a pattern.
 const NAME_MAX: usize = 4_096;
 
@@ -288,7 +291,8 @@ impl Intent {
                     }
                     JobAction::Delay { ms } => at_most("ms", *ms, DELAY_MAX),
                     JobAction::FailLost { error } | JobAction::Cancel { error } => match error.trim() {
-                        "" => Err("error says nothing; it becomes the reason that the job failed.".into()),
+                        // Of a job of pg-boss nothing becomes of it.
+                        "" if matches!(action, JobAction::FailLost { .. }) => Err(NO_ERROR.into()),
                         _ if error.chars().count() > ERROR_MAX => {
                             Err(format!("error is longer than {ERROR_MAX} characters."))
                         }

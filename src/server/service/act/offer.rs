@@ -7,7 +7,7 @@ use crate::model::flow::Flow;
 use crate::model::form::{Offer, Offered, QueueOffer};
 use crate::model::job::JobDetail;
 use crate::model::now;
-use crate::model::queue::{QueueRef, QueueSummary};
+use crate::model::queue::{QueueRef, QueueSummary, System};
 use crate::model::state::JobState;
 use crate::model::store::StoreSummary;
 use crate::server::audit::record::mint_id;
@@ -41,7 +41,7 @@ impl Service {
         asked: Option<&str>,
     ) -> Offer {
         let id = job.row.id.as_str();
-        let mut all = choices(job);
+        let mut all = choices(job, line.system);
         if !self.has_archive() {
             all.retain(|(word, ..)| *word != "archive");
         }
@@ -195,9 +195,13 @@ impl Service {
 }
 
 /// What makes sense for a job in its state.
-fn choices(job: &JobDetail) -> Vec<Choice> {
+fn choices(job: &JobDetail, system: System) -> Vec<Choice> {
     let mut all: Vec<Choice> = Vec::new();
-    let cancel = ("cancel", "Have it fail when taken…", First, true);
+    let cancel = match system {
+        // It is kept and can be resumed.
+        System::PgBoss => ("cancel", "Cancel…", First, false),
+        _ => ("cancel", "Have it fail when taken…", First, true),
+    };
     match job.row.state {
         JobState::Failed | JobState::Completed => all.extend([
             ("retry", "Retry", Nothing, false),

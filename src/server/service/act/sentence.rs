@@ -6,7 +6,7 @@ use crate::model::answer::FLOW_MAX;
 use crate::model::family::Layout;
 use crate::model::format;
 use crate::model::job::cut;
-use crate::model::queue::QueueRef;
+use crate::model::queue::{QueueRef, System};
 
 /// Where it would be done.
 #[derive(Clone, Copy, Debug)]
@@ -90,6 +90,9 @@ fn on_job(id: &str, action: &JobAction, there: &str, layout: Option<Layout>) -> 
         JobAction::FailLost { error } => format!("Fail {job}, whose worker is lost, with {:?}.", shown(error)),
         JobAction::PutBack => format!("Put {job}, whose worker is lost, back among the waiting ones."),
         JobAction::ResumeJob => format!("Put {job}, which is cancelled, back in the line."),
+        JobAction::Cancel { .. } if layout.is_some_and(|layout| layout.system() == System::PgBoss) => {
+            format!("Cancel {job}: no worker takes it any more; it is kept, and can be resumed.")
+        }
         JobAction::Cancel { error } => {
             format!(
                 "Have {job} fail with {:?}, without running, when a worker takes it.",

@@ -41,7 +41,7 @@ static HEAD: Recipe = Recipe {
 const SCRIPT: (usize, usize) = (50, 1024 * 1024);
 
 /// The same for a script that takes the oldest jobs together.
-const HEAD_SCRIPT: (usize, usize) = (250, 1024 * 1024);
+const HEAD_SCRIPT: (usize, usize) = (100, 512 * 1024);
 
 /// Fewer jobs are not worth the look whether they are the oldest.
 const FEWEST: usize = 20;
@@ -177,8 +177,10 @@ impl BullMq {
         effects: &mut [Option<Effect>],
     ) -> Result<(), Trouble> {
         let alike = open.windows(2).all(|two| jobs[two[0]].state == jobs[two[1]].state);
+        let parent = |job: &RawJob| job.field("parentKey").is_some_and(|key| !key.is_empty());
+        let plain = |i: &usize| jobs[*i].field("name").is_some() && !parent(&jobs[*i]);
         // Version 3 removes a job's children with it.
-        if open.len() < FEWEST || !alike || choice.generation == Generation::V3 {
+        if open.len() < FEWEST || !alike || !open.iter().all(plain) || choice.generation == Generation::V3 {
             return Ok(());
         }
         let Some(script) = self.scripts.get(choice.generation, &HEAD) else {

@@ -7,7 +7,7 @@ use crate::model::family::Family;
 use crate::model::form::{Field, FieldKind, FormPage};
 use crate::model::format;
 use crate::model::job::{Form as Written, JobDetail, Payload};
-use crate::model::queue::QueueSummary;
+use crate::model::queue::{QueueSummary, System};
 use crate::model::schedule::Schedule;
 use crate::model::state::JobState;
 use crate::model::worker::FleetFilter;
@@ -37,22 +37,29 @@ pub(super) async fn page(app: &App, who: &Who, on: &On, word: &str) -> Result<Fo
         Target::Schedule => schedule(app, on).await,
         _ => None,
     };
+    let title = match word {
+        // The others have no state for it.
+        "cancel" if line.system == System::PgBoss => "Cancel the job",
+        word => title(on.of, word),
+    };
     let mut form = FormPage {
-        title: title(on.of, word).into(),
+        title: title.into(),
         sentence: service.sentence_of(&line, &intent),
         refusal: service.refusal_of(who, &on.queue, &intent),
         action: on.path(),
         hidden: vec![("action".into(), word.into())],
         fields: fields(word, line.family, job.as_deref(), schedule.as_ref()),
-        submit: title(on.of, word).into(),
-        danger: danger(word),
+        submit: title.into(),
+        danger: danger(word) && title != "Cancel the job",
         crumbs: crumbs(on, &line.name),
         ..FormPage::default()
     };
     let finished = job
         .as_ref()
         .is_some_and(|job| matches!(job.row.state, JobState::Completed | JobState::Failed));
-    if (on.of, word) == (Target::Job, "remove") && finished && service.has_archive() {
+    let archive = example(Target::Job, &on.target, "archive");
+    let possible = archive.is_some_and(|intent| service.refusal_of(who, &on.queue, &intent).is_none());
+    if (on.of, word) == (Target::Job, "remove") && finished && possible {
         let label = "Put it into the archive first, from which it can be put back";
         form.fields
             .insert(0, field("archive", label, FieldKind::Tick, "true", "", false));
@@ -279,6 +286,7 @@ fn fields(word: &str, family: Option<Family>, job: Option<&JobDetail>, schedule:
                 field("lifo", "Before others of the same priority", Tick, "", "", false),
             ]
         }
+        "cancel" if family.is_some_and(|family| family.layout.system() == System::PgBoss) => vec![],
         "fail_lost" | "cancel" => vec![field(
             "error",
             "Error",

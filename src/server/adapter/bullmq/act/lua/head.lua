@@ -12,6 +12,15 @@ local function plain(id, same_push)
   return call("EXISTS", P .. id .. ":lock") == 0
 end
 
+-- What was read of a job says already that it has a name and no parent; what is not only a record goes by itself.
+local function fits(i)
+  if not order.exact then
+    return plain(order.ids[i], order.sweep == "retry")
+  end
+  local alike, more = same(order.exact[i])
+  return alike and not more
+end
+
 local function step()
   if not as_chosen() then
     return {"family"}
@@ -27,8 +36,7 @@ local function step()
   local last = string.format("%.0f", order.finished[n])
   local there = call("ZRANGEBYSCORE", set, 0, last, "WITHSCORES", "LIMIT", 0, n)
   for i = 1, n do
-    if there[2 * i - 1] ~= order.ids[i] or tonumber(there[2 * i]) ~= order.finished[i] or not plain(order.ids[i], order.sweep == "retry")
-      or (order.exact and not same(order.exact[i])) then
+    if there[2 * i - 1] ~= order.ids[i] or tonumber(there[2 * i]) ~= order.finished[i] or not fits(i) then
       return none
     end
   end
