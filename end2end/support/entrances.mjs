@@ -22,6 +22,11 @@ export class Entrance {
     return `${this.queue(name, options)}/jobs/${encodeURIComponent(id)}`;
   }
 
+  /** A queue of a Postgres: its id is its name. */
+  boss(name, query = "") {
+    return `${this.base}/queues/postgres/${encodeURIComponent(name)}${query}`;
+  }
+
   store(id = "redis") {
     return `${this.base}/stores/${id}`;
   }

@@ -10,9 +10,18 @@ export class Oracle {
   #last = 0;
 
   /** BullMQ of this major version on this Redis. */
-  static async start(redis, major = 6) {
+  static start(redis, major = 6) {
+    return Oracle.#of("oracle.mjs", ["--redis", redis.url, "--bullmq", String(major)]);
+  }
+
+  /** pg-boss of this major version on this Postgres. */
+  static pgboss(postgres, major = 12) {
+    return Oracle.#of("pgboss.mjs", ["--postgres", postgres.url, "--major", String(major)]);
+  }
+
+  static async #of(program, options) {
     const oracle = new Oracle();
-    const args = [join(REPOSITORY, "end2end/oracle/oracle.mjs"), "--redis", redis.url, "--bullmq", String(major)];
+    const args = [join(REPOSITORY, "end2end/oracle", program), ...options];
     // It ends when its stdin closes, so it cannot outlive the tests.
     oracle.#child = start(process.execPath, args, { stdio: ["pipe", "pipe", "pipe"] });
     createInterface({ input: oracle.#child.stdout }).on("line", (line) => oracle.#hear(JSON.parse(line)));

@@ -22,7 +22,7 @@ export function missing() {
   const lines = [];
   if (!runs(DROVER)) lines.push(`there is no ${DROVER}; run 'make build', or name another binary with DROVER_BIN`);
   if (!runs(CHROMIUM)) lines.push(`there is no ${CHROMIUM}; install chromium, or name another one with CHROMIUM`);
-  for (const name of ["redis-server", "nginx"]) {
+  for (const name of ["redis-server", "nginx", "postgres", "initdb"]) {
     if (!program(name)) lines.push(`${name} is not installed; scripts/setup installs it`);
   }
   return lines;

@@ -306,8 +306,7 @@ fn check(raw: file::Raw, path: Option<PathBuf>, env: Env<'_>, problems: Vec<Stri
              and let the proxy sign people in."
         ));
     }
-    let postgres = r.secret("DROVER_POSTGRES_URL", "DROVER_POSTGRES_URL_FILE");
-    let stores = stores(&mut r, raw.store.unwrap_or_default(), postgres, &mut warnings);
+    let stores = stores(&mut r, raw.store.unwrap_or_default(), &mut warnings);
     let archive = archive::read(&mut r, raw.archive, &stores, &mut warnings);
     if r.problems.is_empty() {
         Ok(Config {
@@ -354,12 +353,7 @@ fn default_audit_file(env: Env<'_>) -> PathBuf {
         .join("audit.ndjson")
 }
 
-fn stores(
-    r: &mut Reader<'_>,
-    raw: Vec<file::Store>,
-    postgres: Option<String>,
-    warnings: &mut Vec<String>,
-) -> Vec<Store> {
+fn stores(r: &mut Reader<'_>, raw: Vec<file::Store>, warnings: &mut Vec<String>) -> Vec<Store> {
     let place = r
         .file
         .as_ref()
@@ -407,6 +401,7 @@ fn stores(
         }
     }
     let redis = r.secret("DROVER_REDIS_URL", "DROVER_REDIS_URL_FILE");
+    let postgres = r.secret("DROVER_POSTGRES_URL", "DROVER_POSTGRES_URL_FILE");
     for (id, kind, name, url) in [
         ("redis", StoreKind::Redis, "DROVER_REDIS_URL", redis),
         ("postgres", StoreKind::Postgres, "DROVER_POSTGRES_URL", postgres),

@@ -134,7 +134,7 @@ async fn it_stands_on_the_board_with_its_queues_and_its_health() {
     assert!(list.body.contains(id), "the list holds the job");
     let overview = drover.get("/").await.body;
     assert!(
-        overview.contains("pg-boss") && overview.contains("on disk"),
+        overview.contains("/queues/postgres/q\"") && overview.contains("on disk"),
         "the overview holds queue and store"
     );
 

@@ -18,7 +18,8 @@
 //! - [`shape`]: what an installation has: columns, valid indexes, rights
 //! - [`discover`]: which queues there are
 //! - [`counts`]: how many jobs, exact where that is cheap
-//! - [`list`]: pages of jobs; [`job`]: one job in full; [`values`]: what is shown of large ones
+//! - [`list`]: pages of jobs; [`job`]: one job in full; [`values`]: what is shown of large ones;
+//!   [`flow`]: its relatives
 //! - [`insight`]: retention, and how long jobs wait and run
 //! - [`act`]: changing any of it
 //! - [`changes`]: what happens, found by asking
@@ -28,6 +29,7 @@ mod act;
 mod changes;
 mod counts;
 mod discover;
+mod flow;
 mod insight;
 mod job;
 mod list;
@@ -39,13 +41,14 @@ mod workers;
 
 use super::postgres::database::Database;
 use super::{
-    Adapter, Bounds, Change, Connections, FieldBytes, FieldError, FoundQueue, JobQuery, Kept, QueueId, ReadError,
-    Reading, Search, Trouble,
+    Adapter, Bounds, Change, Connections, FieldBytes, FieldError, FlowQuery, FoundQueue, JobQuery, Kept, QueueId,
+    ReadError, Reading, Search, Trouble,
 };
 use crate::model::Millis;
 use crate::model::action::{Effect, JobAction, QueueAction, ScheduleAction, Seen, Sweep};
 use crate::model::counts::Counts;
 use crate::model::family::Family;
+use crate::model::flow::Flow;
 use crate::model::insight::Insight;
 use crate::model::job::{JobDetail, JobRow};
 use crate::model::page::JobPageRows;
@@ -189,6 +192,10 @@ impl Adapter for PgBoss {
 
     async fn job(&self, queue: &QueueId, id: &str) -> Result<Option<JobDetail>, ReadError> {
         job::read(self, queue, id).await
+    }
+
+    async fn flow(&self, query: &FlowQuery, known: &[QueueId]) -> Result<Option<Flow>, ReadError> {
+        flow::read(self, query, known).await
     }
 
     async fn field(&self, queue: &QueueId, id: &str, field: &str) -> Result<Option<FieldBytes>, FieldError> {

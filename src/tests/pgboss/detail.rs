@@ -2,11 +2,14 @@
 
 use super::bench::{Bench, Of};
 use crate::support::{LATER, eventually};
-use drover::model::job::Form;
+use drover::model::action::{Effect, JobAction};
+use drover::model::flow::ChildKind;
+use drover::model::job::{Form, JobDetail};
 use drover::model::now;
+use drover::model::page::Order;
 use drover::model::schedule::ScheduleKind;
 use drover::model::state::JobState;
-use drover::server::adapter::{Adapter as _, Bounds, Connections, What};
+use drover::server::adapter::{Adapter as _, Bounds, Connections, FlowQuery, What};
 use serde_json::json;
 use std::time::Duration;
 
@@ -77,6 +80,72 @@ async fn a_job_is_shown_as_it_is_stored(of: Of) {
             .await
             .unwrap()
             .is_none()
+    );
+}
+
+on!(a_job_that_waits_for_others_is_shown_with_them: pgboss_12);
+async fn a_job_that_waits_for_others_is_shown_with_them(of: Of) {
+    let mut bench = Bench::of(of).await;
+    let jobs = json!([[
+        {"ref": "fine", "name": "q", "data": {}},
+        {"ref": "bad", "name": "q", "data": {"fail": "boom"}, "options": {"retryLimit": 0}},
+        {"ref": "last", "name": "q", "data": {}, "dependsOn": ["fine", "bad"]},
+    ]]);
+    let ids = bench
+        .oracle
+        .ask("call", "q", json!({"method": "flow", "args": jobs}))
+        .await;
+    let id = |name: &str| ids[name].as_str().unwrap().to_owned();
+    assert_eq!(bench.ids(JobState::WaitingChildren, Order::Next, 5).await, [id("last")]);
+    let children = |detail: JobDetail| detail.children.map(|c| (c.pending, c.completed, c.failed));
+    assert_eq!(children(bench.detail(&id("last")).await.unwrap()), Some((2, 0, 0)));
+    bench.work().await;
+    bench.becomes(&id("bad"), "failed").await;
+    bench.becomes(&id("fine"), "completed").await;
+    assert_eq!(children(bench.detail(&id("last")).await.unwrap()), Some((0, 1, 1)));
+    let query = |job: String| FlowQuery {
+        queue: "q".into(),
+        job,
+        whole: true,
+        branch: None,
+        limit: 10,
+    };
+    let flow = bench
+        .adapter
+        .flow(&query(id("last")), &["q".into()])
+        .await
+        .unwrap()
+        .unwrap();
+    assert_eq!(flow.job.state, Some(JobState::WaitingChildren));
+    let failed = flow
+        .branches
+        .iter()
+        .find(|branch| branch.kind == ChildKind::Failed)
+        .unwrap();
+    assert_eq!(
+        (failed.nodes[0].id.clone(), failed.nodes[0].error.as_deref()),
+        (Some(id("bad")), Some("boom"))
+    );
+    assert!(failed.nodes[0].known && flow.failed_below() && flow.ancestors.is_empty());
+    let detail = bench.detail(&id("bad")).await.unwrap();
+    assert_eq!(detail.parent, Some(format!("q/{}", id("last"))));
+    let flow = bench.adapter.flow(&query(id("bad")), &[]).await.unwrap().unwrap();
+    assert_eq!(flow.ancestors.len(), 1);
+    assert_eq!(
+        (flow.ancestors[0].id.clone(), flow.ancestors[0].known),
+        (Some(id("last")), false)
+    );
+    // What it waits for is retried as any other job.
+    let retry = JobAction::Retry {
+        reset_attempts: false,
+        data: Some("{}".into()),
+    };
+    assert_eq!(bench.act(&id("bad"), retry).await, Effect::Done { job: None });
+    bench.becomes(&id("bad"), "completed").await;
+    let removed = bench.act(&id("last"), JobAction::Promote).await;
+    assert!(
+        matches!(removed, Effect::Changed { .. } | Effect::Already { .. }),
+        "{removed:?}"
     );
 }
 

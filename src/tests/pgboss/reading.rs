@@ -1,6 +1,6 @@
 //! Discovery, counts and lists.
 
-use super::bench::{Bench, Of, query};
+use super::bench::{Bench, Of, pgboss_12, query};
 use crate::support::oracle::Oracle;
 use drover::model::page::Order;
 use drover::model::state::JobState;
@@ -153,4 +153,47 @@ async fn what_cannot_be_counted_in_time_is_unknown_and_says_why(of: Of) {
     let reading = bench.adapter.counts(&["q".into()]).await.unwrap().remove(0);
     assert_eq!(reading.counts.get(JobState::Waiting), None);
     assert!(reading.exists && reading.reason.is_some(), "{reading:?}");
+}
+
+#[tokio::test]
+async fn a_queue_with_little_is_counted_whole_beside_one_with_much() {
+    let mut bench = Bench::of(pgboss_12).await;
+    bench.oracle.ask("createQueue", "much", json!({})).await;
+    let done = bench.send(json!({}), json!({})).await;
+    bench.work().await;
+    bench.becomes(&done, "completed").await;
+    bench
+        .postgres
+        .run(
+            "insert into pgboss.job_common (name, state, completed_on) select 'much', 'completed', now() \
+             from generate_series(1, 20000); analyze pgboss.job_common",
+        )
+        .await;
+    let ids = ["q".into(), "much".into()];
+    let all = bench.adapter.counts(&ids).await.unwrap();
+    assert_eq!(all[1].counts.get(JobState::Completed), Some(20_000));
+    // A viewer who came later remembers nothing.
+    let other = bench.over(&bench.postgres.url()).await;
+    other.recognise(&ids).await.unwrap();
+    let mut lock = bench.postgres.connection().await;
+    for sql in ["begin", "lock table pgboss.job in access exclusive mode"] {
+        sqlx::query(sql).execute(&mut lock).await.unwrap();
+    }
+    let first = other.counts(&ids).await.unwrap();
+    assert!(
+        first
+            .iter()
+            .all(|reading| reading.counts.get(JobState::Completed).is_none())
+    );
+
+    sqlx::query("rollback").execute(&mut lock).await.unwrap();
+    // For a minute after that nobody tries to count everything.
+    let then = other.counts(&ids).await.unwrap();
+    assert_eq!(
+        (then[0].counts.get(JobState::Completed), &then[0].reason),
+        (Some(1), &None)
+    );
+    assert_eq!(then[1].counts.get(JobState::Completed), None);
+    assert_eq!(then[1].counts.get(JobState::Waiting), Some(0));
+    assert!(then[1].reason.is_some());
 }

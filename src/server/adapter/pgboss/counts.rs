@@ -5,7 +5,7 @@
 //! 1. Every row of the queues, grouped: exact. A table scan, so it is repeated no sooner than twenty times as long as it
 //!    took.
 //! 2. Queued, active and failed rows, by the index that 12.38 brings; without it the queued ones alone. What has
-//!    finished is then what way 1 found within the last minutes.
+//!    finished is counted by its index where it is little, and else what way 1 found within the last minutes.
 //! 3. pg-boss's own counters, where they can be trusted: from 12.6 on, and written a short while ago. Older ones keep
 //!    their last numbers for ever once a queue is empty.
 //!
@@ -41,6 +41,9 @@ const TRY_AGAIN: Duration = Duration::from_secs(60);
 
 /// For how long a number of finished jobs is better than none.
 const FINISHED_KEPT: Duration = Duration::from_secs(300);
+
+/// A queue with fewer finished jobs than this has them counted one by one, however many others have.
+const FEW: u64 = 5_000;
 
 /// The library's own counters are believed for this long: it writes them once a minute.
 const COUNTERS_KEPT: i64 = 180;
@@ -253,6 +256,7 @@ async fn count(boss: &PgBoss, shape: &Shape, names: &[String]) -> Result<Vec<(St
     if let Some(rows) = &rows {
         add_up(rows, &mut counted);
     }
+    let few = few_finished(boss, shape, names).await?;
     let paces = boss.paces.lock().unwrap_or_else(PoisonError::into_inner);
     let remembered = paces.get(&shape.schema).map(|pace| &pace.finished);
     let number = |(name, mut counts): (String, Counts)| {
@@ -260,9 +264,14 @@ async fn count(boss: &PgBoss, shape: &Shape, names: &[String]) -> Result<Vec<(St
             .and_then(|all| all.get(&name))
             .filter(|(at, ..)| at.elapsed() < FINISHED_KEPT);
         let counter = counters.get(&name);
-        counts.set(JobState::Completed, finished.map(|(_, n, _)| *n));
-        counts.set(JobState::Cancelled, finished.map(|(.., n)| *n));
-        let mut why = if finished.is_some() { OLD } else { UNFINISHED };
+        let exact = few.get(&name).copied();
+        let number = exact.or_else(|| finished.map(|(_, completed, cancelled)| (*completed, *cancelled)));
+        counts.set(JobState::Completed, number.map(|(completed, _)| completed));
+        counts.set(JobState::Cancelled, number.map(|(_, cancelled)| cancelled));
+        if live && rows.is_some() && exact.is_some() {
+            return (name, Numbers { counts, why: None });
+        }
+        let mut why = if number.is_some() { OLD } else { UNFINISHED };
         if rows.is_none() || !live {
             let of = |state| counter.and_then(|counts| counts.get(state));
             why = match (rows.is_some(), counter.is_some()) {
@@ -284,6 +293,27 @@ async fn count(boss: &PgBoss, shape: &Shape, names: &[String]) -> Result<Vec<(St
         (name, Numbers { counts, why: Some(why) })
     };
     Ok(counted.into_iter().map(number).collect())
+}
+
+/// Completed and cancelled jobs of the queues that have few: the others fill the table, and these need not suffer for it.
+async fn few_finished(boss: &PgBoss, shape: &Shape, names: &[String]) -> Result<HashMap<String, (u64, u64)>, Trouble> {
+    if !shape.indexes.finished {
+        return Ok(HashMap::new());
+    }
+    let sql = format!(
+        "select n, count(*) filter (where x.state = 'completed'), count(*) filter (where x.state = 'cancelled'), count(x.state) \
+         from unnest($1::text[]) n left join lateral (select j.state from {job} j where j.name = n and j.state > 'active' \
+         and j.{finished} is not null order by j.{finished} desc limit {FEW}) x on true group by 1",
+        job = shape.job(),
+        // Without the order the planner reads the whole table to find so few.
+        finished = shape.columns.completed_on,
+    );
+    let rows = boss.within(shape, ALL_LIMIT, sqlx::query(&sql).bind(names)).await?;
+    let few = |row: &PgRow| {
+        let n = |i: usize| u64::try_from(row.get::<i64, _>(i)).unwrap_or(u64::MAX);
+        (n(3) < FEW).then(|| (row.get(0), (n(1), n(2))))
+    };
+    Ok(rows.unwrap_or_default().iter().filter_map(few).collect())
 }
 
 fn grouped(shape: &Shape, which: &str) -> String {

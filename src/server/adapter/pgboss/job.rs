@@ -2,12 +2,13 @@
 
 use super::super::{QueueId, ReadError};
 use super::PgBoss;
+use super::flow;
 use super::list::{Cursor, Wanted, job_row, row_columns};
 use super::names::{ident, is_uuid, literal, parts_of};
 use super::shape::Shape;
 use super::values::{STORED_MAX, payload, value_columns};
 use crate::model::format;
-use crate::model::job::{Children, EffectiveOption, Field, JobDetail, JobRow, LogPage, Neighbours, Origin, Trace, cut};
+use crate::model::job::{EffectiveOption, Field, JobDetail, JobRow, LogPage, Neighbours, Origin, Trace, cut};
 use crate::model::page::Order;
 use crate::model::state::JobState;
 use crate::model::{Millis, now};
@@ -59,7 +60,9 @@ pub(super) async fn read(boss: &PgBoss, queue: &QueueId, id: &str) -> Result<Opt
     let (list, order) = (detail.row.state, Order::of(detail.row.state));
     detail.neighbours = neighbours(boss, &shape, &name, found, list, order).await?;
     if shape.has_flows() {
-        detail.children = children(boss, &shape, &name, id).await?;
+        detail.children = flow::children(boss, &shape, &name, id).await?;
+        let waits = flow::waits(boss, &shape, &name, id).await?;
+        detail.parent = waits.map(|(name, id, _)| format!("{name}/{id}"));
     }
     detail.fields = fields(boss, &shape, &name, id).await?;
     Ok(Some(detail))
@@ -144,7 +147,7 @@ fn assemble(found: &PgRow, row: JobRow) -> JobDetail {
             Some(EffectiveOption {
                 name: (*name).to_owned(),
                 value: value.clone()?,
-                origin: Origin::Record,
+                origin: Origin::Options,
             })
         })
         .collect();
@@ -158,7 +161,7 @@ fn assemble(found: &PgRow, row: JobRow) -> JobDetail {
         effective.push(EffectiveOption {
             name: "source".into(),
             value: format!("{queue}/{id}"),
-            origin: Origin::Record,
+            origin: Origin::Options,
         });
         oddities.push(format!(
             "It is the dead letter of the job {id} of {}. That one is still there as failed: run one of them again, not both.",
@@ -332,33 +335,6 @@ async fn neighbours(
         next,
         unknown: None,
     })
-}
-
-/// The jobs that it waits for, by what became of them.
-async fn children(boss: &PgBoss, shape: &Shape, name: &str, id: &str) -> Result<Option<Children>, ReadError> {
-    let sql = format!(
-        "select count(*) filter (where p.id is null or p.state < 'completed'), \
-         count(*) filter (where p.state = 'completed'), count(*) filter (where p.state > 'completed') \
-         from {} d left join {} p on p.name = d.parent_name and p.id = d.parent_id \
-         where d.child_name = $1 and d.child_id = $2::uuid",
-        shape.at("job_dependency"),
-        shape.job()
-    );
-    let rows = boss
-        .read(Some(&shape.schema), sqlx::query(&sql).bind(name).bind(id))
-        .await?;
-    let n = |i: usize| {
-        rows.first()
-            .and_then(|row| u64::try_from(row.get::<i64, _>(i)).ok())
-            .unwrap_or(0)
-    };
-    let children = Children {
-        pending: n(0),
-        completed: n(1),
-        failed: n(2),
-        ignored: 0,
-    };
-    Ok((children.total() > 0).then_some(children))
 }
 
 /// Every column of its row that is not null.

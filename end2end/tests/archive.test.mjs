@@ -1,0 +1,114 @@
+// Finished jobs that are kept: archived from a page and from a list, found again, looked at and put back, with and without
+// JavaScript.
+import assert from "node:assert/strict";
+import { after, before, describe, test } from "node:test";
+import { NARROW, alive, text, visit } from "../support/browser.mjs";
+import { direct } from "../support/entrances.mjs";
+import { Oracle } from "../support/oracle.mjs";
+import { Postgres } from "../support/postgres.mjs";
+import { endAll, until } from "../support/process.mjs";
+import { Redis } from "../support/redis.mjs";
+
+let redis, postgres, oracle, at;
+before(async () => {
+  [redis, postgres] = await Promise.all([Redis.start(), Postgres.start()]);
+  oracle = await Oracle.start(redis);
+  for (const queue of ["one-on", "one-off", "many-on", "many-off", "narrow"]) await failed(queue, "a", "b", "c");
+  at = await direct(redis, "/admin/queues", { DROVER_POSTGRES_URL: postgres.url });
+  await at.drover.knows("one-on", "one-off", "many-on", "many-off", "narrow");
+  await until("the archive", async () => (await postgres.ask("SELECT to_regclass('drover.archive') AS there"))[0].there);
+});
+after(endAll);
+
+async function failed(queue, ...ids) {
+  await oracle.ask("startWorker", queue, { workerId: queue });
+  for (const jobId of ids) {
+    await oracle.add(queue, { failTimes: 1, fail: "no route to host", to: `${jobId}@${queue}.example` }, { name: "send", opts: { jobId } });
+  }
+  await oracle.ask("waitUntil", queue, { state: "failed", count: ids.length });
+  await oracle.ask("stopWorker", queue, { workerId: queue });
+}
+
+const ids = (queue, state) => oracle.ask("ids", queue, { state });
+const kept = async (queue) => {
+  const rows = await postgres.ask("SELECT job_id FROM drover.archive WHERE queue = $1 ORDER BY job_id", [`bull:${queue}`]);
+  return rows.map((row) => row.job_id);
+};
+const button = (page, name) => page.getByRole("button", { name, exact: true });
+
+for (const javaScript of [true, false]) {
+  const js = javaScript ? "on" : "off";
+  const inTab = (body) => visit({ at, javaScript }, body);
+  const open = async (page, path) => {
+    await page.goto(path);
+    if (javaScript) await alive(page);
+  };
+
+  describe(`With JavaScript ${js},`, () => {
+    test("a failed job is archived from its page, found, and put back for a worker to do", async () => {
+      const queue = `one-${js}`;
+      await inTab(async (page) => {
+        await open(page, at.job(queue, "b"));
+        await page.locator("main").getByRole("link", { name: "Archive…", exact: true }).click();
+        assert.deepEqual(await ids(queue, "failed").then((all) => all.sort()), ["a", "b", "c"], "asking does nothing");
+        await button(page, "Archive the job").click();
+        await until("it to be in the archive and nowhere else", async () => {
+          assert.deepEqual([await kept(queue), (await ids(queue, "failed")).sort()], [["b"], ["a", "c"]]);
+          return true;
+        });
+
+        await page.goto(`${at.base}/archive`);
+        await page.getByLabel("Data").fill(`b@${queue}.example`);
+        await button(page, "Search").click();
+        assert.equal(await page.locator(".archive tbody tr").count(), 1);
+        assert.match(await text(page, ".archive tbody tr"), /failed b send .* no route to host/);
+        await page.locator(".archive tbody a").click();
+        const shown = await text(page, "main");
+        for (const words of ["no route to host", `b@${queue}.example`, "SHA-256", "Timeline"]) assert.ok(shown.includes(words), words);
+
+        await button(page, "Put back under its old id").click();
+        assert.match(await text(page, "main"), /Put back .* as job b, by anonymous/);
+        assert.deepEqual(await ids(queue, "waiting"), ["b"]);
+        await oracle.ask("startWorker", queue, { workerId: queue });
+        await oracle.ask("waitUntil", queue, { state: "completed", count: 1 }).catch(() => {});
+        await oracle.ask("stopWorker", queue, { workerId: queue });
+        assert.deepEqual(await ids(queue, "waiting"), [], "a worker took it");
+        assert.deepEqual(await kept(queue), ["b"], "the archive keeps what it has");
+      });
+    });
+
+    test("all failed jobs of a queue are archived by an operation with a preview", async () => {
+      const queue = `many-${js}`;
+      await inTab(async (page) => {
+        await open(page, at.queue(queue, { query: "?state=failed" }));
+        await page.locator("summary", { hasText: "Whole queue…" }).click();
+        await button(page, "Archive all failed…").click();
+        assert.match(await text(page, ".lead"), /^Exactly 3 jobs\./);
+        assert.deepEqual(await kept(queue), [], "a preview does nothing");
+        await button(page, "Archive 3 jobs").click();
+        await until("all to be archived", async () => {
+          assert.deepEqual([await kept(queue), await ids(queue, "failed")], [["a", "b", "c"], []]);
+          return true;
+        });
+      });
+    });
+  });
+}
+
+test("on a phone the archive and a job in it need no sideways scrolling", async () => {
+  await visit({ at, ...NARROW }, async (page) => {
+    await page.goto(at.job("narrow", "a"));
+    await alive(page);
+    await page.locator("main").getByRole("link", { name: "Archive…", exact: true }).click();
+    await button(page, "Archive the job").click();
+    await until("it to be archived", async () => (await kept("narrow")).length === 1);
+    for (const path of ["/archive", "/archive?queue=narrow"]) {
+      await page.goto(`${at.base}${path}`);
+      const wide = await page.evaluate(() => document.documentElement.scrollWidth - innerWidth);
+      assert.ok(wide <= 0, `${path} is ${wide} pixels too wide`);
+    }
+    await page.locator(".archive tbody a").first().click();
+    const wide = await page.evaluate(() => document.documentElement.scrollWidth - innerWidth);
+    assert.ok(wide <= 0, `the job is ${wide} pixels too wide`);
+  });
+});
