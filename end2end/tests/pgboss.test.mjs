@@ -64,11 +64,13 @@ for (const javaScript of [true, false]) {
         if (javaScript) await alive(page);
         await page.locator("main").getByRole("link", { name: "Cancel…", exact: true }).click();
         await button(page, "Cancel the job").click();
+        await page.waitForURL(/asked=/);
         await until("it to be cancelled", async () => (await state(queue, id)) === "cancelled");
         await page.goto(at.boss(queue, "?state=cancelled"));
         assert.match(await text(page, ".jobs tbody"), new RegExp(id.slice(0, 18)));
         await page.goto(job(queue, id));
         await button(page, "Resume").click();
+        await page.waitForURL(/asked=/);
         await until("it to be in the line again", async () => (await state(queue, id)) === "created");
       });
     });

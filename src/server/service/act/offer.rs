@@ -203,6 +203,8 @@ fn choices(job: &JobDetail, system: System) -> Vec<Choice> {
         _ => ("cancel", "Have it fail when taken…", First, true),
     };
     match job.row.state {
+        // The library takes none of these back.
+        JobState::Completed if system == System::PgBoss => all.push(("archive", "Archive…", First, false)),
         JobState::Failed | JobState::Completed => all.extend([
             ("retry", "Retry", Nothing, false),
             ("retry", "Retry with changes…", First, false),
