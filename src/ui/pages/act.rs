@@ -10,6 +10,9 @@ use crate::model::format;
 use crate::ui::app::base;
 use leptos::prelude::*;
 
+/// More reasons than these are folded away.
+const FOLD: usize = 2;
+
 /// The buttons of an offer. `send` is the complete address of its forms; `of` tells targets of one page apart,
 /// and is empty where there is one.
 pub fn buttons(offer: &Offer, send: &str, of: &str) -> AnyView {
@@ -48,7 +51,12 @@ pub fn buttons(offer: &Offer, send: &str, of: &str) -> AnyView {
             .iter()
             .map(|why| view! { <li>{why.clone()}</li> })
             .collect_view();
-        view! { <ul class="not-now">{lines}</ul> }
+        let list = view! { <ul class="not-now">{lines}</ul> };
+        if offer.refused.len() > FOLD {
+            view! { <details class="cannot"><summary>"What cannot be done here…"</summary>{list}</details> }.into_any()
+        } else {
+            list.into_any()
+        }
     });
     view! { <div class="act">{safe}{danger}{refused}</div> }.into_any()
 }

@@ -198,9 +198,12 @@ fn row(queue: &QueueRef, worker: &Worker) -> AnyView {
     let live = expect_context::<Live>();
     let client = worker.client.as_deref().map(format::visible);
     let called = live.now.get_untracked() - i64::try_from(worker.idle_s).unwrap_or(0) * 1000;
-    let library = worker
-        .generation
-        .map_or("not known yet", |generation| generation.label());
+    // A worker of pg-boss says its version itself.
+    let library = match worker.generation {
+        Some(generation) => generation.label(),
+        None if client.is_some() => "",
+        None => "not known yet",
+    };
     view! {
         <tr class="one" data-id=format!("{queue} {}", worker.id)>
             <td></td>
@@ -231,6 +234,7 @@ fn Footnotes() -> impl IntoView {
                 </li>
                 <li>"The library is told from the command a worker blocks in. The version a queue shows is of whoever opened it last, not of who works."</li>
                 <li>"An address is what the store sees: behind a proxy or NAT it is not the worker's own. Listeners follow a queue's events and do no work."</li>
+                <li>"Workers of pg-boss are those of its own register, which each process renews about twice a minute (12.36 and later)."</li>
             </ul>
         </aside>
     }

@@ -231,7 +231,12 @@ fn choices(job: &JobDetail, system: System) -> Vec<Choice> {
         }
     }
     let held = job.row.state == JobState::Active;
-    if !held {
+    // pg-boss takes other data of a job that has not begun.
+    let finished = matches!(
+        job.row.state,
+        JobState::Completed | JobState::Failed | JobState::Cancelled
+    );
+    if !held && !(finished && system == System::PgBoss) {
         all.push(("edit_data", "Edit data…", First, false));
     }
     all.push(("duplicate", "Duplicate", Nothing, false));
