@@ -193,16 +193,18 @@ fn Tabs(queue: RwSignal<QueueSummary>, jobs: Jobs) -> impl IntoView {
         Some((action, _)) => (action.to_owned(), Some(find)),
         None => (action, None),
     };
+    let cancels = queue.with_untracked(|q| q.counts.get(JobState::Cancelled).is_some());
     let tabs = JobState::ALL
         .into_iter()
+        .filter(|state| cancels || *state != JobState::Cancelled)
         .map(|state| {
             // A state that the library's generation does not have, unless something is in it all the same.
             let absent = move || {
                 queue.with(|q| {
-                    let has = q.family.map_or(state != JobState::Cancelled, |family| {
-                        family.layout.states().any(|has| has == state)
-                    });
-                    !has && q.counts.get(state).unwrap_or(0) == 0
+                    let has = q
+                        .family
+                        .is_none_or(|family| family.layout.states().any(|has| has == state));
+                    !has && q.counts.get(state) == Some(0)
                 })
             };
             let current = if state == jobs.state { "page" } else { "false" };
