@@ -126,8 +126,9 @@ pub fn start(app: &App, archive: &Arc<Archive>, tasks: &TaskTracker, stop: &Canc
 #[must_use]
 pub fn due(policy: &Policy, begun: Millis, now: Millis) -> Option<Millis> {
     let (pattern, zone) = (Some(policy.every.pattern.as_str()), Some(policy.every.zone.as_str()));
-    let last = cron::before(None, pattern, zone, now.saturating_add(1), 1);
-    last.first().copied().filter(|last| *last > begun)
+    // Timetables count whole seconds: from the next one on, this one is before.
+    let last = cron::before(None, pattern, zone, now.saturating_add(1_000), 1);
+    last.first().copied().filter(|last| *last > begun && *last <= now)
 }
 
 /// The moment after `now` at which a policy falls due.
