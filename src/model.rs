@@ -61,6 +61,8 @@ pub mod job;
 pub mod look;
 pub mod operation;
 pub mod page;
+#[cfg(feature = "ssr")]
+pub mod policy;
 pub mod position;
 pub mod postgres;
 pub mod queue;

@@ -16,6 +16,7 @@ pub mod cron;
 pub mod http;
 pub mod limits;
 pub mod operation;
+pub mod policy;
 pub mod service;
 pub mod shared;
 pub mod state;

@@ -67,6 +67,7 @@ pub fn title(page: &Page) -> String {
         Body::Form(form) => format!("{} · Drover", form.title),
         Body::Audit(_) => "Audit · Drover".into(),
         Body::Archive(crate::model::archive::ArchiveView::List { .. }) => "Archive · Drover".into(),
+        Body::Archive(crate::model::archive::ArchiveView::Policies(_)) => "Policies · Archive · Drover".into(),
         Body::Archive(crate::model::archive::ArchiveView::One { job, .. }) => {
             format!("{} · Archive · Drover", crate::model::format::visible(&job.row.job))
         }

@@ -2,6 +2,7 @@
 
 use super::Millis;
 use super::job::JobDetail;
+use super::policy::PolicyStanding;
 use super::queue::QueueRef;
 use super::state::JobState;
 use serde::{Deserialize, Serialize};
@@ -140,4 +141,17 @@ pub enum ArchiveView {
         /// What became of the last restore, as it was asked for a moment ago.
         told: Option<String>,
     },
+    /// What is archived by itself.
+    Policies(Box<PoliciesView>),
+}
+
+/// What the page of the policies shows.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct PoliciesView {
+    /// They, or why nothing is known of them now.
+    pub policies: Result<Vec<PolicyStanding>, String>,
+    /// Why nobody may run one from here, if so.
+    pub refused: Option<String>,
+    /// The policy that somebody has just asked to run.
+    pub asked: Option<String>,
 }

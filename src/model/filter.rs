@@ -372,7 +372,12 @@ const UNITS: [(&str, u64); 5] = [
     ("ms", 1),
 ];
 
-fn span(text: &str) -> Result<u64, BadFilter> {
+/// A span of time as it is written in a filter, in milliseconds.
+///
+/// # Errors
+///
+/// When it is none: a sentence.
+pub fn span(text: &str) -> Result<u64, BadFilter> {
     let end = text.find(|c: char| !c.is_ascii_digit()).unwrap_or(text.len());
     let unit = UNITS.iter().find(|(unit, _)| *unit == &text[end..]);
     let number: Option<u64> = text[..end].parse().ok();

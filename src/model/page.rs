@@ -116,7 +116,9 @@ impl Body {
     #[must_use]
     pub fn fresh(&self) -> Option<(String, i32)> {
         match self {
-            Self::Workers(_) | Self::Schedules(..) | Self::Audit(_) => Some((String::new(), 3_000)),
+            Self::Workers(_) | Self::Schedules(..) | Self::Audit(_) | Self::Archive(ArchiveView::Policies(_)) => {
+                Some((String::new(), 3_000))
+            }
             // Somebody is filling it in, or nothing in it changes by itself: once a day is never.
             Self::Form(_) | Self::Archive(_) => Some((String::new(), 86_400_000)),
             Self::Store(page) => Some((Topic::Store(page.detail.summary.id.clone()).to_string(), 5_000)),

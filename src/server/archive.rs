@@ -13,11 +13,13 @@
 //! | [`record`] | a job as bytes, and the id of a run of a job |
 //! | [`keep`] | rows, durable or told not to be |
 //! | [`search`] | finding them again, and what is known of those that were put back |
+//! | [`lease`] | whose turn each policy is, and what its runs did |
 //! | [`flow`] | read, keep, commit, compare and remove: the order that the promises stand on |
 //!
 //! It is not a log of everything that ever ran: what retention removed before somebody archived it is not in it.
 
 use crate::model::Millis;
+use crate::model::policy::Policy;
 use crate::model::queue::{QueueRef, System};
 use crate::model::store::Reach;
 use crate::server::adapter::Trouble;
@@ -33,6 +35,7 @@ use tokio_util::task::TaskTracker;
 
 pub mod flow;
 pub mod keep;
+pub mod lease;
 pub mod record;
 pub mod schema;
 pub mod search;
@@ -55,6 +58,8 @@ pub struct Settings {
     pub migrate: bool,
     /// Whether a server with `fsync=off` will do: one that loses everything in a crash, for tests and demonstrations.
     pub allow_unsafe: bool,
+    /// What is archived by itself.
+    pub policies: Vec<Policy>,
 }
 
 impl std::fmt::Debug for Settings {

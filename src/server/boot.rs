@@ -14,7 +14,7 @@ use super::collect::collector::Collector;
 use super::collect::source::Source;
 use super::config::{self, Config, EXIT_CONFIG, Store, StoreKind, print};
 use super::state::App;
-use super::{http, limits, telemetry};
+use super::{http, limits, policy, telemetry};
 use std::io::{Read as _, Write as _};
 use std::net::{SocketAddr, TcpStream};
 use std::path::Path;
@@ -253,7 +253,11 @@ fn start(config: Config, tasks: &TaskTracker, stop: &CancellationToken) -> App {
     if let Some(archive) = &archive {
         archive.start(tasks, stop);
     }
-    App::new(config, board, collectors, archive, stop.clone(), tasks)
+    let app = App::new(config, board, collectors, archive.clone(), stop.clone(), tasks);
+    if let Some(archive) = &archive {
+        policy::start(&app, archive, tasks, stop);
+    }
+    app
 }
 
 /// The connection to a store and what reads its queues. The URL was checked with the configuration.

@@ -108,6 +108,24 @@ fn at(ms: Millis, tz: Option<&str>) -> Option<DateTime<Tz>> {
     Some(DateTime::<Utc>::from_timestamp_millis(ms)?.with_timezone(&zone))
 }
 
+/// Whether something can be run by a timetable.
+///
+/// # Errors
+///
+/// Why not.
+pub fn check(pattern: &str, zone: &str) -> Result<(), String> {
+    if zone.parse::<Tz>().is_err() {
+        return Err(format!("{zone} is no time zone; write one such as UTC or Europe/Paris"));
+    }
+    if parse(pattern).is_none() {
+        return Err("write hour, day at 02:00, monday at 02:00, or a cron pattern such as */15 * * * *".into());
+    }
+    match after(None, Some(pattern), Some(zone), crate::model::now()) {
+        Some(_) => Ok(()),
+        None => Err("it never falls due".into()),
+    }
+}
+
 /// The moments before `from` at which a timetable would have fallen due, latest first.
 #[must_use]
 pub fn before(every: Option<Millis>, pattern: Option<&str>, tz: Option<&str>, from: Millis, n: usize) -> Vec<Millis> {

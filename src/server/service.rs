@@ -8,7 +8,7 @@
 //! - [`jobs`]: one job, its log, its relatives, and its values as they are stored
 //! - [`fleet`]: who works, and what runs when
 //! - [`act`]: what changes something; [`operations`]: what changes many things
-//! - [`archive`]: what was archived, and putting it back
+//! - [`archive`]: what was archived, and putting it back; [`policies`]: what is archived by itself
 //! - [`stores`]: one store in full; [`weights`]: the memory its queues take
 
 use super::adapter::{FlowQuery, JobQuery, LogQuery, ReadError, Trouble};
@@ -16,6 +16,7 @@ use super::archive::Archive;
 use super::collect::board::{Board, Position};
 use super::collect::collector::Collector;
 use super::operation::Operations;
+use super::policy::Policies;
 use super::shared::Shared;
 use crate::model::error::{Outcome, Problem};
 use crate::model::flow::Flow;
@@ -33,6 +34,7 @@ pub mod archive;
 pub mod fleet;
 pub mod jobs;
 pub mod operations;
+pub mod policies;
 pub mod queues;
 pub mod stores;
 pub mod weights;
@@ -70,6 +72,8 @@ pub enum Refusal {
     NoOperation(String),
     /// There is no such job in the archive.
     NotArchived(String),
+    /// There is no such policy of the archive.
+    NoPolicy(String),
     /// An action was not tried.
     NotActed(act::NotActed),
 }
@@ -149,6 +153,12 @@ impl Refusal {
                 404,
                 format!("No archived job has the id {id:?}. GET /api/v1/archive/jobs finds them."),
             ),
+            Self::NoPolicy(id) => (
+                "no-such-policy",
+                "No such policy",
+                404,
+                format!("No policy of the archive has the id {id:?}. GET /api/v1/archive/policies lists them."),
+            ),
             Self::NotActed(why) => why.parts(),
             Self::Unreadable(ReadError::BadCursor) => {
                 ("bad-cursor", "Damaged address", 400, ReadError::BadCursor.to_string())
@@ -189,6 +199,7 @@ pub struct Service {
     /// Or why there can be none.
     operations: Result<Arc<Operations>, String>,
     archive: Option<Arc<Archive>>,
+    policies: Policies,
     /// Held while an archived job is put back.
     restoring: tokio::sync::Mutex<()>,
 }
@@ -202,6 +213,7 @@ impl Service {
         desk: act::Desk,
         operations: Result<Arc<Operations>, String>,
         archive: Option<Arc<Archive>>,
+        policies: Policies,
     ) -> Self {
         Self {
             board,
@@ -217,6 +229,7 @@ impl Service {
             desk,
             operations,
             archive,
+            policies,
             restoring: tokio::sync::Mutex::default(),
         }
     }

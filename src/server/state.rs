@@ -7,6 +7,7 @@ use super::config::Config;
 use super::http::assets::Assets;
 use super::http::pages::Rendered;
 use super::operation::Operations;
+use super::policy::Policies;
 use super::service::Service;
 use super::service::act::Desk;
 use std::sync::Arc;
@@ -59,7 +60,9 @@ impl App {
             tracing::error!("{why}");
             why
         });
-        let service = Service::new(board.clone(), collectors.clone(), desk, operations, archive);
+        let policies = config.archive.as_ref().map_or(&[][..], |archive| &archive.policies);
+        let policies = Policies::new(policies);
+        let service = Service::new(board.clone(), collectors.clone(), desk, operations, archive, policies);
         Self(Arc::new(Parts {
             config,
             board,
@@ -93,6 +96,12 @@ impl App {
     #[must_use]
     pub fn service(&self) -> &Service {
         &self.0.service
+    }
+
+    /// What is archived by itself.
+    #[must_use]
+    pub fn policies(&self) -> &Policies {
+        self.0.service.policies()
     }
 
     /// Scripts, styles and icons.

@@ -5,6 +5,7 @@ mod exact;
 mod faults;
 mod kills;
 mod pages;
+mod policies;
 mod schema;
 
 use crate::operations::{becomes, preview, start};

@@ -15,6 +15,8 @@ pub mod notice;
 #[cfg(feature = "ssr")]
 pub mod operations;
 pub mod overview;
+#[cfg(feature = "ssr")]
+pub mod policies;
 pub mod queue;
 #[cfg(feature = "ssr")]
 pub mod schedules;

@@ -35,14 +35,22 @@ impl Secured {
         self.effects.is_empty()
     }
 
-    /// Step 3. An error means that nothing was removed.
+    /// Step 3: what became of each, and the bytes of those that were removed. An error means that nothing was.
     ///
     /// # Errors
     ///
     /// When the store does not answer.
-    pub async fn remove(mut self, adapter: &dyn Adapter) -> Result<Vec<Effect>, Trouble> {
+    pub async fn remove(mut self, adapter: &dyn Adapter) -> Result<(Vec<Effect>, u64), Trouble> {
+        let mut bytes = 0;
         if !self.durable.is_empty() {
             let removed = adapter.remove_exactly(&self.queue, &self.durable).await?;
+            bytes = self
+                .durable
+                .iter()
+                .zip(&removed)
+                .filter(|(_, effect)| matches!(effect, Effect::Done { .. }))
+                .map(|(job, _)| job.size() as u64)
+                .sum();
             let mut removed = removed.into_iter().map(|effect| match effect {
                 Effect::Gone => already("It is in the archive; somebody else removed it from the queue meanwhile."),
                 Effect::Changed { now } => Effect::Changed {
@@ -60,11 +68,9 @@ impl Secured {
         let unanswered = || Effect::Unconfirmed {
             reason: "The adapter gave no answer. Look at the job before asking again.".into(),
         };
-        Ok(self
-            .effects
-            .into_iter()
-            .map(|effect| effect.unwrap_or_else(unanswered))
-            .collect())
+        let effects = self.effects.into_iter();
+        let effects = effects.map(|effect| effect.unwrap_or_else(unanswered));
+        Ok((effects.collect(), bytes))
     }
 }
 
@@ -164,7 +170,7 @@ impl Archive {
                 secured.remove(adapter).await
             };
             match step.await {
-                Ok(effects) if !effects.is_empty() => all.extend(effects),
+                Ok((effects, _)) if !effects.is_empty() => all.extend(effects),
                 Ok(_) => return Err(Trouble::new(Reach::Live, "The store gave no answer for these jobs.")),
                 Err(trouble) if all.is_empty() => return Err(trouble),
                 Err(trouble) => all.resize(

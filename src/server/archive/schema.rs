@@ -15,7 +15,10 @@ use std::time::Duration;
 use tokio::time::timeout;
 
 /// All there are, by number.
-const ALL: [(i64, &str, &str); 1] = [(1, "archive", include_str!("../../../migrations/0001_archive.sql"))];
+const ALL: [(i64, &str, &str); 2] = [
+    (1, "archive", include_str!("../../../migrations/0001_archive.sql")),
+    (2, "policy", include_str!("../../../migrations/0002_policy.sql")),
+];
 
 /// How long making the schema may take: a first index over a large table of an older version takes its time.
 const LIMIT: Duration = Duration::from_secs(300);

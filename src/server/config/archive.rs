@@ -1,9 +1,14 @@
-//! `[archive]`: whether and how finished jobs are kept.
+//! `[archive]`: whether and how finished jobs are kept, and which of them by themselves (`[[archive.policy]]`).
 //!
 //! It lives in one of the Postgres stores that are configured; without one there is none.
 
 use super::{Reader, Store, StoreKind, file};
+use crate::model::filter;
+use crate::model::policy::{self, Every, Policy};
+use crate::model::state::JobState;
 use crate::server::archive::Settings;
+use crate::server::cron;
+use std::collections::HashSet;
 
 /// Reads the settings; `None` for no archive.
 pub(super) fn read(
@@ -34,6 +39,16 @@ pub(super) fn read(
             found
         }
     };
+    let policies = policies(r, raw.policy.unwrap_or_default());
+    if !policies.is_empty() && enabled && store.is_none() && wanted.is_empty() {
+        r.problems.push(format!(
+            "{}: archive.policy: there is no archive for it: set DROVER_POSTGRES_URL or write a [[store]] with a postgres:// url",
+            place(r)
+        ));
+    }
+    if !policies.is_empty() && !enabled {
+        warnings.push("archive.policy is set and archive.enabled is off: nothing is archived by itself.".into());
+    }
     let url = store.filter(|_| enabled)?.url.clone();
     if allow_unsafe {
         warnings.push(
@@ -46,5 +61,102 @@ pub(super) fn read(
         url,
         migrate,
         allow_unsafe,
+        policies,
+    })
+}
+
+fn place(r: &Reader<'_>) -> String {
+    let path = r.file.as_ref();
+    path.map_or_else(String::new, |path| path.display().to_string())
+}
+
+fn policies(r: &mut Reader<'_>, raw: Vec<file::Policy>) -> Vec<Policy> {
+    let place = place(r);
+    let mut seen = HashSet::new();
+    let mut policies = Vec::new();
+    for (i, raw) in raw.into_iter().enumerate() {
+        let id = raw.id.clone().unwrap_or_default();
+        let at = format!(
+            "{place}: [[archive.policy]] {} ({})",
+            i + 1,
+            if id.is_empty() { "no id" } else { &id }
+        );
+        let plain = |b: u8| b.is_ascii_alphanumeric() || b"-_".contains(&b);
+        if id.is_empty() || id.len() > 64 || !id.bytes().all(plain) {
+            r.problems
+                .push(format!("{at}: id: 1 to 64 letters, digits, '-' and '_'"));
+        } else if !seen.insert(id) {
+            r.problems.push(format!("{at}: a second policy has this id"));
+        }
+        match one(raw) {
+            Ok(policy) => policies.push(policy),
+            Err(problems) => r
+                .problems
+                .extend(problems.into_iter().map(|problem| format!("{at}: {problem}"))),
+        }
+    }
+    policies
+}
+
+/// One policy, or everything that is wrong with it.
+fn one(mut raw: file::Policy) -> Result<Policy, Vec<String>> {
+    let mut problems = Vec::new();
+    if let Some(sentence) = &raw.sentence {
+        if raw.queues.is_some() || raw.states.is_some() || raw.older_than.is_some() || raw.every.is_some() {
+            problems.push("sentence says it all: leave out queues, states, older_than and every".to_owned());
+        }
+        match policy::parts(sentence) {
+            Some((states, older, queues, every)) => {
+                (raw.states, raw.older_than) = (Some(states), Some(older));
+                (raw.queues, raw.every) = (Some(queues), Some(every));
+            }
+            None => {
+                problems.push(
+                    "sentence: write it as: archive completed older than 24h from bull:emails.* every day at 02:00 UTC"
+                        .into(),
+                );
+                return Err(problems);
+            }
+        }
+    }
+    let queues = raw.queues.unwrap_or_default().trim().to_owned();
+    if queues.is_empty() || queues.len() > 500 {
+        problems.push("queues: the queues it is for, such as \"bull:emails.*\" or \"redis/*\"".into());
+    }
+    let mut states = Vec::new();
+    for word in raw.states.unwrap_or_default() {
+        match word.parse() {
+            Ok(state @ (JobState::Completed | JobState::Failed)) if !states.contains(&state) => states.push(state),
+            Ok(JobState::Completed | JobState::Failed) => {}
+            _ => problems.push(format!("states: {word:?} is neither completed nor failed")),
+        }
+    }
+    if states.is_empty() && problems.is_empty() {
+        problems.push("states: write [\"completed\"], [\"failed\"] or both".into());
+    }
+    let older_than = raw.older_than.unwrap_or_default();
+    let older = filter::span(&older_than).unwrap_or_else(|why| {
+        problems.push(format!("older_than: {why}"));
+        0
+    });
+    let every = raw.every.unwrap_or_default();
+    let timetable = Every::read(&every);
+    if let Err(why) = cron::check(&timetable.pattern, &timetable.zone) {
+        problems.push(format!("every: {every:?}: {why}"));
+    }
+    if raw.limit == Some(0) {
+        problems.push("limit: at least 1 job; leave it out for all there are".into());
+    }
+    if !problems.is_empty() {
+        return Err(problems);
+    }
+    Ok(Policy {
+        id: raw.id.unwrap_or_default(),
+        queues,
+        states,
+        older,
+        older_than,
+        every: timetable,
+        limit: raw.limit,
     })
 }

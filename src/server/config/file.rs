@@ -71,6 +71,24 @@ pub struct Archive {
     pub store: Option<String>,
     pub migrate: Option<bool>,
     pub allow_unsafe: Option<bool>,
+    pub policy: Option<Vec<Policy>>,
+}
+
+/// `[[archive.policy]]`
+#[derive(Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields)]
+#[expect(
+    missing_docs,
+    reason = "each field is a key of the file; `model::policy::Policy` says what they mean"
+)]
+pub struct Policy {
+    pub id: Option<String>,
+    pub sentence: Option<String>,
+    pub queues: Option<String>,
+    pub states: Option<Vec<String>>,
+    pub older_than: Option<String>,
+    pub every: Option<String>,
+    pub limit: Option<u64>,
 }
 
 /// `[[store]]`

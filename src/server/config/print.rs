@@ -42,6 +42,18 @@ pub fn print(config: &Config) -> String {
     if let Some(archive) = &config.archive {
         let _ = writeln!(out, "migrate = {}", archive.migrate);
         let _ = writeln!(out, "allow_unsafe = {}", archive.allow_unsafe);
+        for policy in &archive.policies {
+            let states: Vec<String> = policy.states.iter().map(|state| state.as_str().to_owned()).collect();
+            let _ = writeln!(out, "\n[[archive.policy]]\n# {}", policy.sentence());
+            let _ = writeln!(out, "id = {}", text(&policy.id));
+            let _ = writeln!(out, "queues = {}", text(&policy.queues));
+            let _ = writeln!(out, "states = {}", list(&states));
+            let _ = writeln!(out, "older_than = {}", text(&policy.older_than));
+            let _ = writeln!(out, "every = {}", text(&policy.every.to_string()));
+            if let Some(limit) = policy.limit {
+                let _ = writeln!(out, "limit = {limit}");
+            }
+        }
     }
     for store in &config.stores {
         let _ = writeln!(out, "\n[[store]]");

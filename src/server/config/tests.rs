@@ -120,6 +120,67 @@ fn what_is_printed_can_be_read_again() {
 }
 
 #[test]
+fn policies_of_the_archive_are_fields_or_a_sentence_and_wrong_ones_are_told_with_the_rest() {
+    let vars = [
+        ("DROVER_REDIS_URL", "redis://h"),
+        ("DROVER_POSTGRES_URL", "postgres://h"),
+    ];
+    let file = "[[archive.policy]]\nid = \"a\"\nqueues = \"bull:emails.*\"\nstates = [\"completed\"]\nolder_than = \"24h\"\n\
+                every = \"day at 02:00\"\nlimit = 500\n[[archive.policy]]\nid = \"b\"\n\
+                sentence = \"archive completed and failed older than 7d from bull:x every 0 3 * * 1 Europe/Paris\"\n";
+    let config = load_with(file, &vars).unwrap();
+    let sentences = |config: &Config| {
+        let policies = &config.archive.as_ref().unwrap().policies;
+        policies
+            .iter()
+            .map(|policy| (policy.sentence(), policy.limit))
+            .collect::<Vec<_>>()
+    };
+    assert_eq!(
+        sentences(&config),
+        [
+            (
+                "archive completed older than 24h from bull:emails.* every day at 02:00 UTC".to_owned(),
+                Some(500)
+            ),
+            (
+                "archive completed and failed older than 7d from bull:x every 0 3 * * 1 Europe/Paris".to_owned(),
+                None
+            ),
+        ]
+    );
+    let printed = print::print(&config);
+    assert!(printed.contains("every = \"day at 02:00 UTC\""), "{printed}");
+    // Without the stores, whose passwords are not printed and whose ids the variables give.
+    let archive = printed.split("\n[[store]]").next().unwrap();
+    assert_eq!(sentences(&load_with(archive, &vars).unwrap()), sentences(&config));
+
+    let file = "[server]\nbase_path = \"/../x\"\n\
+                [[archive.policy]]\nid = \"a b\"\nqueues = \"\"\nstates = [\"waiting\"]\nolder_than = \"a day\"\nevery = \"soon\"\nlimit = 0\n\
+                [[archive.policy]]\nid = \"c\"\nsentence = \"archive it all\"\n\
+                [[archive.policy]]\nid = \"c\"\nsentence = \"archive failed older than 1h from x every day at 02:00 Mars/Olympus\"\n";
+    let Problems(problems) = load_with(file, &[("DROVER_REDIS_URL", "redis://h")]).unwrap_err();
+    let all = problems.join("\n");
+    for part in [
+        "base_path",
+        "(a b): id",
+        "(a b): queues",
+        "\"waiting\" is neither",
+        "older_than: \"a day\"",
+        "every: \"soon\"",
+        "limit: at least 1",
+        "(c): sentence",
+        "a second policy",
+        "Mars/Olympus",
+    ] {
+        assert!(all.contains(part), "{part:?} is not in\n{all}");
+    }
+    let alone = "[[archive.policy]]\nid = \"c\"\nsentence = \"archive failed older than 1h from x every hour\"\n";
+    let Problems(problems) = load_with(alone, &[("DROVER_REDIS_URL", "redis://h")]).unwrap_err();
+    assert!(problems[0].contains("DROVER_POSTGRES_URL"), "{problems:?}");
+}
+
+#[test]
 fn the_build_and_the_server_agree_on_the_names_of_assets() {
     let cargo: toml::Table = include_str!("../../../Cargo.toml").parse().unwrap();
     let own: toml::Table = include_str!("../../../Leptos.toml").parse().unwrap();

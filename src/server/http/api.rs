@@ -3,7 +3,7 @@
 //! - [`act`]: what changes something, and the record of it
 //! - [`mod@job`]: what hangs on a job
 //! - [`operations`]: actions over many jobs
-//! - [`archive`]: archived jobs
+//! - [`archive`]: archived jobs; [`policies`]: what is archived by itself
 
 use super::problem::refuse;
 use crate::model::error::Problem;
@@ -30,6 +30,7 @@ pub mod act;
 pub mod archive;
 pub mod job;
 pub mod operations;
+pub mod policies;
 
 /// A list with the moment it is true for.
 #[derive(Debug, JsonSchema, Serialize)]

@@ -5,6 +5,7 @@
 
 use super::api::archive;
 use super::api::operations;
+use super::api::policies;
 use super::api::{Listing, QueueAnswer, QueueInFull};
 use crate::model::action::{FlowAction, JobAction, QueueAction, ScheduleAction, Seen};
 use crate::model::answer::{ActAnswer, DryRunAnswer};
@@ -50,7 +51,7 @@ const ARCHIVE: [&str; 10] = [
 ];
 
 /// Every route that reads.
-const ROUTES: [Route; 23] = [
+const ROUTES: [Route; 24] = [
     ("/stores", "All stores", &[], Some(of::<Listing<StoreSummary>>)),
     ("/stores/{store}", "One store in full", &[], Some(of::<StoreDetail>)),
     (
@@ -152,6 +153,12 @@ const ROUTES: [Route; 23] = [
         "A field of an archived job, byte by byte; its log as :logs",
         &[],
         None,
+    ),
+    (
+        "/archive/policies",
+        "What is archived by itself, with what became of it so far",
+        &[],
+        Some(of::<policies::All>),
     ),
     ("/openapi.json", "This document", &[], Some(of::<Map<String, Value>>)),
 ];
@@ -271,7 +278,15 @@ fn describe_archive(paths: &mut Map<String, Value>, answers: &mut SchemaGenerato
         "ids": {"type": "array", "items": {"type": "string"}, "minItems": 1, "maxItems": 200},
         "original_id": {"type": "boolean"}, "again": {"type": "boolean"}, "reason": {"type": ["string", "null"]},
     }});
+    let run = json!({"application/json": {"schema": of::<policies::Answer>(answers)}});
+    let run_body = of::<policies::RunBody>(answers).to_value();
     for (path, about, body, answer) in [
+        (
+            "/archive/policies/{id}/run",
+            "Runs a policy now, or tells what that would do (dry_run)",
+            run_body,
+            &run,
+        ),
         (
             "/archive/jobs/{id}/restore",
             "Puts an archived job back, once",

@@ -24,6 +24,7 @@ pub mod job;
 pub mod operations;
 pub mod overview;
 pub mod pins;
+pub mod policies;
 pub mod queue;
 pub mod schedules;
 pub mod store;

@@ -49,6 +49,11 @@ fn routes() -> Routes {
             "/archive/jobs/{id}/restore",
             get(Needs::View, pages::archive::to_one).post(Needs::Act, pages::archive::restore),
         )
+        .route("/archive/policies", get(Needs::View, pages::policies::all))
+        .route(
+            "/archive/policies/{id}/{word}",
+            get(Needs::View, pages::policies::to_all).post(Needs::Act, pages::policies::act),
+        )
         .route("/audit", get(Needs::AuditRead, pages::audit::audit))
         .route("/workers", get(Needs::View, pages::workers::workers))
         .route("/schedules", get(Needs::View, pages::schedules::schedules))
@@ -142,6 +147,11 @@ fn routes() -> Routes {
             post(Needs::Act, api::archive::restore),
         )
         .route("/api/v1/archive/restore", post(Needs::Act, api::archive::restore_many))
+        .route("/api/v1/archive/policies", get(Needs::View, api::policies::list))
+        .route(
+            "/api/v1/archive/policies/{id}/run",
+            post(Needs::Act, api::policies::run),
+        )
         .route("/api/v1/audit", get(Needs::AuditRead, api::act::audit))
         .route("/api/v1/openapi.json", get(Needs::Nothing, openapi::document))
         .route("/api/{*rest}", any(Needs::Nothing, problem::no_such_route))

@@ -17,6 +17,7 @@ use serde::{Deserialize, Serialize};
 use std::collections::{BTreeSet, HashMap};
 use std::fmt::Write as _;
 use std::io;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 use tokio::sync::watch;
@@ -85,6 +86,8 @@ pub struct Run {
     log: Option<Log>,
     progress: Mutex<Progress>,
     wanted: watch::Sender<Wanted>,
+    /// Bytes of the jobs that this process archived.
+    removed: AtomicU64,
 }
 
 impl Run {
@@ -129,6 +132,7 @@ impl Run {
                 lately: vec![],
             }),
             wanted: watch::Sender::new(wanted),
+            removed: AtomicU64::new(0),
         }
     }
 
@@ -154,6 +158,11 @@ impl Run {
     /// Whether it may still do something.
     pub fn is_open(&self) -> bool {
         self.progress().standing.state.is_open()
+    }
+
+    /// Bytes of the jobs that this process archived for it.
+    pub fn removed(&self) -> u64 {
+        self.removed.load(Ordering::Relaxed)
     }
 
     fn queue(&self, item: &Item) -> Option<&QueueRef> {

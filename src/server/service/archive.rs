@@ -42,7 +42,7 @@ impl Service {
         self.archive.is_some()
     }
 
-    fn archived(&self) -> Answer<&Arc<Archive>> {
+    pub(super) fn archived(&self) -> Answer<&Arc<Archive>> {
         self.archive
             .as_ref()
             .ok_or_else(|| NotActed::NoArchive(UNCONFIGURED.into()).into())
@@ -254,6 +254,6 @@ impl Service {
     }
 }
 
-fn unavailable(trouble: Trouble) -> Refusal {
+pub(super) fn unavailable(trouble: Trouble) -> Refusal {
     NotActed::NoArchive(trouble.cause).into()
 }

@@ -236,6 +236,12 @@ impl Service {
         Ok(self.run(id)?.told())
     }
 
+    /// Bytes of the jobs that this process archived for an operation.
+    #[must_use]
+    pub fn removed_by(&self, id: &str) -> u64 {
+        self.run(id).map_or(0, |run| run.removed())
+    }
+
     fn run(&self, id: &str) -> Answer<Arc<Run>> {
         self.engine()?
             .get(id)
@@ -306,7 +312,7 @@ impl Service {
         Ok(self.kept_preview(self.engine()?, selection))
     }
 
-    fn may_act(&self, who: &Who, queue: &QueueRef, action: &JobAction) -> Answer<()> {
+    pub(super) fn may_act(&self, who: &Who, queue: &QueueRef, action: &JobAction) -> Answer<()> {
         let intent = Intent::Job {
             id: String::new(),
             action: action.clone(),

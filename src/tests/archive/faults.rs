@@ -41,6 +41,7 @@ impl Parts {
             url: postgres.to_owned(),
             migrate: true,
             allow_unsafe: false,
+            policies: vec![],
         };
         let archive = Arc::new(Archive::new(settings).unwrap());
         archive.start(&tasks, &stop);
@@ -66,7 +67,7 @@ impl Parts {
         let secured = self.archive.secure(&self.adapter, &self.place, &jobs).await.unwrap();
         assert_eq!(secured.len(), ids.len());
         meanwhile().await;
-        secured.remove(&self.adapter).await.unwrap()
+        secured.remove(&self.adapter).await.unwrap().0
     }
 }
 
@@ -314,7 +315,7 @@ async fn a_removal_that_nobody_hears_of_is_read_back_and_never_done_twice() {
     };
     let (effects, ()) = tokio::join!(secured.remove(&parts.adapter), cut);
     let left: Vec<String> = redis.run(&["ZRANGE", "bull:mail:failed", "0", "-1"]);
-    for (id, effect) in ids.iter().zip(effects.unwrap_or_default()) {
+    for (id, effect) in ids.iter().zip(effects.unwrap_or_default().0) {
         if matches!(effect, Effect::Done { .. }) {
             assert!(!left.contains(id), "{id} is said to be gone and is there");
         }

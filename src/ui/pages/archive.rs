@@ -27,6 +27,7 @@ pub fn ArchiveTable(view: ArchiveView) -> impl IntoView {
             page,
             later,
         } => list(&base, &written, filter.is_empty(), page, later),
+        ArchiveView::Policies(view) => super::policies::policies(*view),
         ArchiveView::One { job, refused, told } => one(&base, *job, refused, told),
     }
 }
@@ -78,7 +79,7 @@ fn list(
     };
     let export = |ending: &str| address(base, &format!("/api/v1/archive/jobs.{ending}"), written, None);
     view! {
-        <header class="head"><h1>"Archive"</h1></header>
+        <header class="head"><h1>"Archive"</h1><a href=base.href("/archive/policies")>"Policies"</a></header>
         <form class="archive-search" action=base.href("/archive") role="search" aria-label="Search the archive">
             {field("queue", "Queue", "redis/bull:emails, or a part of it")}
             {field("name", "Name", "charge*")}

@@ -72,7 +72,7 @@ impl Desk {
     }
 
     /// The answer to a form that cannot be done. It stays until somebody goes on: its address has nothing to show.
-    fn refused(&self, problem: Problem, links: Vec<(String, String)>) -> Response {
+    pub(super) fn refused(&self, problem: Problem, links: Vec<(String, String)>) -> Response {
         let status = StatusCode::from_u16(problem.status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
         let notice = Notice {
             status: problem.status,
@@ -83,7 +83,7 @@ impl Desk {
         self.show(status, OperationsPage::Refused(notice))
     }
 
-    fn preview(&self, page: PreviewPage) -> Response {
+    pub(super) fn preview(&self, page: PreviewPage) -> Response {
         self.show(StatusCode::OK, OperationsPage::Preview(Box::new(page)))
     }
 }

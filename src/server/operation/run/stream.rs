@@ -14,6 +14,7 @@ use crate::server::archive::{Archive, Place};
 use crate::server::operation::pace::Pace;
 use std::collections::VecDeque;
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 use tokio::task::JoinHandle;
 use tokio::time::sleep;
@@ -129,7 +130,8 @@ impl Run {
                     sleep(again).await;
                     again = (again * 2).min(AGAIN.1);
                 }
-                Ok(effects) => {
+                Ok((effects, bytes)) => {
+                    self.removed.fetch_add(bytes, Ordering::Relaxed);
                     again = AGAIN.0;
                     let lines = self.settle(batch.at, &effects);
                     if let Err(error) = self.write(lines, false).await {
