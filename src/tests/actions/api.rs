@@ -123,11 +123,12 @@ async fn one_job_after_another_is_acted_on(family: Of) {
         ground.add(json!({}), later.clone()).await,
         ground.add(json!({}), later).await,
     );
+    // Jobs that end in the same millisecond are listed by their ids: these take longer than one.
     let (first, second) = (
-        ground.add(json!({"n": 1}), json!({"priority": 1})).await,
+        ground.add(json!({"n": 1, "ms": 5}), json!({"priority": 1})).await,
         ground.add(json!({"n": 2}), json!({"priority": 2})).await,
     );
-    let plain = ground.add(json!({}), json!({})).await;
+    let plain = ground.add(json!({"ms": 5}), json!({})).await;
 
     ground.done(again, "retry", json!({"seen": {"state": "failed"}})).await;
     assert_eq!(ground.state(again).await, "waiting");
