@@ -236,7 +236,8 @@ fn choices(job: &JobDetail, system: System) -> Vec<Choice> {
         job.row.state,
         JobState::Completed | JobState::Failed | JobState::Cancelled
     );
-    if !held && !(finished && system == System::PgBoss) {
+    let editable = !finished || system != System::PgBoss;
+    if !held && editable {
         all.push(("edit_data", "Edit data…", First, false));
     }
     all.push(("duplicate", "Duplicate", Nothing, false));
