@@ -138,15 +138,16 @@ async fn it_stands_on_the_board_with_its_queues_and_its_health() {
         "the overview holds queue and store"
     );
 
-    // A transaction that is left open, and somebody who waits for it.
+    // A transaction that is left open, and somebody who waits for it: over a table that only they use.
+    postgres.run("CREATE TABLE theirs AS SELECT 1 AS n").await;
     let mut idle = postgres.connection().await;
-    sqlx::raw_sql("BEGIN; LOCK TABLE pgboss.version IN ACCESS EXCLUSIVE MODE")
+    sqlx::raw_sql("BEGIN; LOCK TABLE theirs IN ACCESS EXCLUSIVE MODE")
         .execute(&mut idle)
         .await
         .unwrap();
     let mut waiting = postgres.connection().await;
     let waits = tokio::spawn(async move {
-        let asked = sqlx::query("SELECT * FROM pgboss.version").fetch_all(&mut waiting);
+        let asked = sqlx::query("SELECT * FROM theirs").fetch_all(&mut waiting);
         asked.await.map(|rows| rows.len())
     });
     let health = eventually("the lock that is waited for", LATER, || async {

@@ -60,10 +60,15 @@ fn one<T: Default>(answer: Answered<Vec<T>>) -> Answered<T> {
     }
 }
 
-/// A table's own storage parameters win over the server's settings, as they do for autovacuum.
+/// A table's own storage parameters win over the server's settings, as they do for autovacuum. Measuring a table takes a
+/// lock on it: of one that somebody holds for himself the size is what its last vacuum saw.
 const TABLES_SQL: &str = "
 SELECT n.nspname::text AS schema, c.relname::text AS name,
-       pg_table_size(c.oid)::int8 AS table_bytes, pg_indexes_size(c.oid)::int8 AS index_bytes,
+       CASE WHEN h.held THEN c.relpages * current_setting('block_size')::int8
+            ELSE pg_table_size(c.oid)::int8 END AS table_bytes,
+       CASE WHEN h.held THEN (SELECT coalesce(sum(i.relpages), 0)::int8 * current_setting('block_size')::int8
+                                FROM pg_index x JOIN pg_class i ON i.oid = x.indexrelid WHERE x.indrelid = c.oid)
+            ELSE pg_indexes_size(c.oid)::int8 END AS index_bytes,
        s.n_live_tup AS live, s.n_dead_tup AS dead,
        (coalesce((SELECT option_value::float8 FROM pg_options_to_table(c.reloptions)
                    WHERE option_name = 'autovacuum_vacuum_threshold'),
@@ -77,6 +82,8 @@ SELECT n.nspname::text AS schema, c.relname::text AS name,
   FROM pg_stat_user_tables s
   JOIN pg_class c ON c.oid = s.relid
   JOIN pg_namespace n ON n.oid = c.relnamespace
+ CROSS JOIN LATERAL (SELECT EXISTS (SELECT FROM pg_locks l WHERE l.relation = c.oid AND l.mode = 'AccessExclusiveLock')
+                            AS held) h
  ORDER BY c.relpages DESC, c.oid
  LIMIT $1";
 
