@@ -290,8 +290,16 @@ async fn changes_are_found_by_looking(of: Of) {
             }
         }
     });
-    // What is there at the first look is no change.
-    tokio::time::sleep(Duration::from_millis(300)).await;
+    // What is there at the first look is no change: from the first job that is told of, every one is.
+    let began = std::time::Instant::now();
+    loop {
+        bench.send(json!({}), json!({"startAfter": 3_600})).await;
+        let told = tokio::time::timeout(Duration::from_secs(2), events.recv()).await;
+        if matches!(told, Ok(Some(Some(_)))) {
+            break;
+        }
+        assert!(began.elapsed() < LATER, "nothing was told of");
+    }
     let id = bench
         .send(json!({"fail": "boom\nmore"}), json!({"retryLimit": 0}))
         .await;
