@@ -8,6 +8,7 @@
 //! | folder | system |
 //! |---|---|
 //! | [`redis`] | the connection every Redis-based adapter shares: supervised, with deadlines |
+//! | [`rhythm`] | how often a store is asked |
 //! | [`bullmq`] | Bull 4 and BullMQ 3 to 6 |
 //! | [`postgres`] | the connection every Postgres-based adapter shares |
 //! | [`pgboss`] | pg-boss 9 to 12 |
@@ -21,6 +22,7 @@ use crate::model::flow::{ChildKind, Flow};
 use crate::model::insight::Insight;
 use crate::model::job::{JobDetail, JobRow, LogPage, Progress};
 use crate::model::page::{JobPageRows, Order};
+use crate::model::refusal;
 use crate::model::schedule::Schedule;
 use crate::model::state::JobState;
 use crate::model::store::Reach;
@@ -41,6 +43,7 @@ pub mod pgboss;
 pub mod postgres;
 pub mod raw;
 pub mod redis;
+pub mod rhythm;
 
 /// A queue's id within its store. Cheap to clone: it travels with every event.
 pub type QueueId = Arc<str>;
@@ -468,29 +471,29 @@ pub trait Adapter: Send + Sync + fmt::Debug {
     }
 
     /// Why jobs of this generation have no others below them; `None` if they may.
-    fn refuses_flow(&self, _: Family) -> Option<&'static str> {
-        Some("Jobs of this kind have no others below them.")
+    fn refuses_flow(&self, family: Family) -> Option<&'static str> {
+        refusal::flow(family.layout)
     }
 
     /// Why this queue cannot do something to a job now; `None` if it can. From its generation alone, without
     /// a word to the store.
-    fn refuses(&self, _: Family, _: &JobAction) -> Option<&'static str> {
-        Some("Jobs of this kind cannot be changed.")
+    fn refuses(&self, family: Family, action: &JobAction) -> Option<&'static str> {
+        refusal::job(family.layout, action)
     }
 
     /// The same of the queue.
-    fn refuses_queue(&self, _: Family, _: &QueueAction) -> Option<&'static str> {
-        Some("Queues of this kind cannot be changed.")
+    fn refuses_queue(&self, family: Family, action: &QueueAction) -> Option<&'static str> {
+        refusal::queue(family.layout, action)
     }
 
     /// The same of a schedule.
-    fn refuses_schedule(&self, _: Family, _: &ScheduleAction) -> Option<&'static str> {
-        Some("Schedules of this kind cannot be changed.")
+    fn refuses_schedule(&self, family: Family, action: &ScheduleAction) -> Option<&'static str> {
+        refusal::schedule(family.layout, action)
     }
 
     /// The same of a sweep.
-    fn refuses_sweep(&self, _: Family, _: &Sweep) -> Option<&'static str> {
-        Some("Queues of this kind cannot be swept.")
+    fn refuses_sweep(&self, family: Family, sweep: &Sweep) -> Option<&'static str> {
+        refusal::sweep(family.layout, sweep)
     }
 
     /// Follows exactly these queues from now on.

@@ -187,32 +187,43 @@ async fn our_way(redis: &Redis, port: u16, deed: &Deed, jobs: u32) -> Outcome<Wa
     if preview["selected"] != chosen {
         return Err(format!("{} of {chosen} jobs were selected", preview["selected"]).into());
     }
-    let body = json!({"token": preview["token"], "typed": preview["typed"]});
-    let started = client.post("/api/v1/operations", &body).await?.json()?;
-    let path = format!("/api/v1/operations/{}", started["id"].as_str().ok_or("no id")?);
-    let ended: Value = loop {
-        let now = client.get(&path).await?.json()?;
-        if now["state"] == "done" {
-            break now;
-        }
-        if began.elapsed() > Duration::from_secs(120) {
-            return Err(format!("the operation is {} after two minutes: {}", now["state"], now["totals"]).into());
-        }
-        tokio::time::sleep(Duration::from_millis(20)).await;
-    };
+    let ended = operate(&mut client, &preview).await?;
     let in_all = began.elapsed().as_secs_f64();
     stop.store(true, Ordering::Relaxed);
     let pings = pings.join().map_err(|_| "the pinging ended early")?;
-    let done = ended["totals"]["done"].as_u64().unwrap_or(0);
-    if done != u64::from(chosen) {
-        return Err(format!("{done} of {chosen} jobs were done: {}", ended["totals"]).into());
-    }
-    let ms = |name: &str| ended[name].as_u64().ok_or("an operation without times");
-    let ran = float((ms("ended")? - ms("started")?).max(1)) / 1e3;
+    let (done, ran) = outcome(&ended, chosen)?;
     Ok(Way {
         per_second: float(done) / ran,
         in_all: float(done) / in_all,
         choosing,
         pings,
     })
+}
+
+/// Starts what a preview shows, and waits until it is done.
+pub(super) async fn operate(client: &mut Client, preview: &Value) -> Outcome<Value> {
+    let body = json!({"token": preview["token"], "typed": preview["typed"]});
+    let started = client.post("/api/v1/operations", &body).await?.json()?;
+    let path = format!("/api/v1/operations/{}", started["id"].as_str().ok_or("no id")?);
+    let began = Instant::now();
+    loop {
+        let now = client.get(&path).await?.json()?;
+        if now["state"] == "done" {
+            return Ok(now);
+        }
+        if began.elapsed() > Duration::from_secs(120) {
+            return Err(format!("the operation is {} after two minutes: {}", now["state"], now["totals"]).into());
+        }
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
+}
+
+/// How many jobs it did, which have to be all, and in how many seconds.
+pub(super) fn outcome(ended: &Value, wanted: u32) -> Outcome<(u64, f64)> {
+    let done = ended["totals"]["done"].as_u64().unwrap_or(0);
+    if done != u64::from(wanted) {
+        return Err(format!("{done} of {wanted} jobs were done: {}", ended["totals"]).into());
+    }
+    let ms = |name: &str| ended[name].as_u64().ok_or("an operation without times");
+    Ok((done, float((ms("ended")? - ms("started")?).max(1)) / 1e3))
 }

@@ -1,6 +1,6 @@
 //! Archiving completed jobs, beside the usual cron job and beside the least there is to do: COPY the rows, clean the queue.
 
-use super::act::ping;
+use super::act::{operate, outcome, ping};
 use super::{Bench, started};
 use crate::Outcome;
 use crate::ground::{Ground, Shape};
@@ -9,11 +9,11 @@ use crate::measure::{Samples, float};
 use crate::postgres::Postgres;
 use crate::process::{Drover, Redis};
 use crate::table::Verdict;
-use serde_json::{Value, json};
+use serde_json::json;
 use std::process::{Command, Stdio};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 /// Bytes of data of each job.
 const DATA: u32 = 500;
@@ -155,28 +155,10 @@ async fn ours(binary: &std::path::Path, redis: &Redis, postgres: &Postgres, jobs
     if preview["selected"] != jobs {
         return Err(format!("{} of {jobs} jobs were selected: {preview}", preview["selected"]).into());
     }
-    let body = json!({"token": preview["token"], "typed": preview["typed"]});
-    let began = client.post("/api/v1/operations", &body).await?.json()?;
-    let path = format!("/api/v1/operations/{}", began["id"].as_str().ok_or("no id")?);
-    let since = Instant::now();
-    let ended: Value = loop {
-        let now = client.get(&path).await?.json()?;
-        if now["state"] == "done" {
-            break now;
-        }
-        if since.elapsed() > Duration::from_secs(120) {
-            return Err(format!("the operation is {} after two minutes: {}", now["state"], now["totals"]).into());
-        }
-        tokio::time::sleep(Duration::from_millis(20)).await;
-    };
+    let ended = operate(&mut client, &preview).await?;
     stop.store(true, Ordering::Relaxed);
     let pings = pings.join().map_err(|_| "the pinging ended early")?;
-    let done = ended["totals"]["done"].as_u64().unwrap_or(0);
-    if done != u64::from(jobs) {
-        return Err(format!("{done} of {jobs} jobs were archived: {}", ended["totals"]).into());
-    }
-    let ms = |name: &str| ended[name].as_u64().ok_or("an operation without times");
-    let ran = float((ms("ended")? - ms("started")?).max(1)) / 1e3;
+    let (done, ran) = outcome(&ended, jobs)?;
     Ok(Way {
         per_second: float(done) / ran,
         memory_mb: float(drover.peak_kb()?) / 1024.0,

@@ -76,12 +76,10 @@ use crate::model::Millis;
 use crate::model::action::{Effect, JobAction, NewJob, QueueAction, ScheduleAction, Seen, Sweep, Swept};
 use crate::model::counts::Counts;
 use crate::model::exact::bytes_of;
-use crate::model::family::Family;
 use crate::model::flow::Flow;
 use crate::model::insight::Insight;
 use crate::model::job::{JobDetail, JobRow, LogPage};
 use crate::model::page::JobPageRows;
-use crate::model::refusal;
 use crate::model::schedule::Schedule;
 use crate::model::state::JobState;
 use crate::model::vitals::Answered;
@@ -281,26 +279,6 @@ impl Adapter for BullMq {
 
     async fn sweep(&self, queue: &QueueId, sweep: &Sweep, limit: usize) -> Result<Swept, SweepError> {
         self.sweep_batch(queue, sweep, limit).await
-    }
-
-    fn refuses(&self, family: Family, action: &JobAction) -> Option<&'static str> {
-        refusal::job(family.layout, action)
-    }
-
-    fn refuses_flow(&self, family: Family) -> Option<&'static str> {
-        refusal::flow(family.layout)
-    }
-
-    fn refuses_queue(&self, family: Family, action: &QueueAction) -> Option<&'static str> {
-        refusal::queue(family.layout, action)
-    }
-
-    fn refuses_schedule(&self, family: Family, action: &ScheduleAction) -> Option<&'static str> {
-        refusal::schedule(family.layout, action)
-    }
-
-    fn refuses_sweep(&self, family: Family, sweep: &Sweep) -> Option<&'static str> {
-        refusal::sweep(family.layout, sweep)
     }
 
     fn follow(&self, queues: &[QueueId]) {

@@ -45,14 +45,12 @@ use super::{
     ReadError, Reading, Search, Trouble,
 };
 use crate::model::Millis;
-use crate::model::action::{Effect, JobAction, QueueAction, ScheduleAction, Seen, Sweep};
+use crate::model::action::{Effect, JobAction, QueueAction, ScheduleAction, Seen};
 use crate::model::counts::Counts;
-use crate::model::family::Family;
 use crate::model::flow::Flow;
 use crate::model::insight::Insight;
 use crate::model::job::{JobDetail, JobRow};
 use crate::model::page::JobPageRows;
-use crate::model::refusal;
 use crate::model::schedule::Schedule;
 use async_trait::async_trait;
 use shape::Shape;
@@ -232,26 +230,6 @@ impl Adapter for PgBoss {
 
     async fn act_on_schedule(&self, queue: &QueueId, key: &str, action: &ScheduleAction) -> Result<Effect, Trouble> {
         self.act_on_plan(queue, key, action).await
-    }
-
-    fn refuses(&self, family: Family, action: &JobAction) -> Option<&'static str> {
-        refusal::job(family.layout, action)
-    }
-
-    fn refuses_flow(&self, family: Family) -> Option<&'static str> {
-        refusal::flow(family.layout)
-    }
-
-    fn refuses_queue(&self, family: Family, action: &QueueAction) -> Option<&'static str> {
-        refusal::queue(family.layout, action)
-    }
-
-    fn refuses_schedule(&self, family: Family, action: &ScheduleAction) -> Option<&'static str> {
-        refusal::schedule(family.layout, action)
-    }
-
-    fn refuses_sweep(&self, family: Family, sweep: &Sweep) -> Option<&'static str> {
-        refusal::sweep(family.layout, sweep)
     }
 
     fn follow(&self, queues: &[QueueId]) {

@@ -240,7 +240,7 @@ impl Collector {
         let turn = if queues.is_empty() {
             None
         } else {
-            Some(self.source.turn().await)
+            Some(self.source.rhythm().turn().await)
         };
         let began = Instant::now();
         let readings = match queues {

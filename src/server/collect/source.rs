@@ -7,9 +7,9 @@ use crate::model::condition::Condition;
 use crate::server::adapter::Trouble;
 use crate::server::adapter::postgres::database::Database;
 use crate::server::adapter::redis::link::Link;
+use crate::server::adapter::rhythm::Rhythm;
 use std::sync::Arc;
-use std::time::Duration;
-use tokio::sync::{MutexGuard, watch};
+use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 
 /// See the module.
@@ -64,25 +64,11 @@ impl Source {
         }
     }
 
-    /// One read for the board at a time.
-    pub(super) async fn turn(&self) -> MutexGuard<'_, ()> {
+    /// How often it is asked.
+    pub(super) fn rhythm(&self) -> &Rhythm {
         match self {
-            Self::Redis(link) => link.turn().await,
-            Self::Postgres(database) => database.turn().await,
-        }
-    }
-
-    pub(super) fn take_quickest(&self) -> Option<Duration> {
-        match self {
-            Self::Redis(link) => link.take_quickest(),
-            Self::Postgres(database) => database.take_quickest(),
-        }
-    }
-
-    pub(super) fn set_gap(&self, gap: Duration) {
-        match self {
-            Self::Redis(link) => link.set_gap(gap),
-            Self::Postgres(database) => database.set_gap(gap),
+            Self::Redis(link) => link.rhythm(),
+            Self::Postgres(database) => database.rhythm(),
         }
     }
 

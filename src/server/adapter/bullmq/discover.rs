@@ -92,7 +92,7 @@ async fn named(
 ) -> Result<Vec<FoundQueue>, Trouble> {
     let ids: Vec<QueueId> = ids.into_iter().map(Into::into).collect();
     let families = {
-        let _turn = link.turn().await;
+        let _turn = link.rhythm().turn().await;
         layouts.of(link, &ids).await?
     };
     Ok(ids
@@ -164,7 +164,7 @@ async fn walk(link: &Link, scope: &Scope) -> Result<Walked, Trouble> {
                 .arg(&pattern)
                 .arg("COUNT")
                 .arg(STEP);
-            let turn = link.turn().await;
+            let turn = link.rhythm().turn().await;
             let began = Instant::now();
             let answer = link.run(&mut pipe).await?.into_iter().next();
             let took = began.elapsed();
@@ -220,7 +220,7 @@ async fn verify(link: &Link, candidates: BTreeSet<String>) -> Result<BTreeSet<St
                 pipe.cmd("TYPE").arg(key(queue, suffix));
             }
         }
-        let turn = link.turn().await;
+        let turn = link.rhythm().turn().await;
         let replies = link.run(&mut pipe).await?;
         drop(turn);
         for (queue, signs) in batch.iter().zip(replies.chunks_exact(3 + OF_BULL.len())) {

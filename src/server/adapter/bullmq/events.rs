@@ -217,7 +217,7 @@ async fn read_hot(
             Spoke::All => gap,
         };
         let rest = gap
-            .max(link.gap())
+            .max(link.rhythm().gap())
             .max(rest_after(asked.elapsed().saturating_sub(HOT_BLOCK)));
         if !rest.is_zero() {
             sleep(rest).await;
@@ -242,7 +242,7 @@ async fn read_cold(
             continue;
         }
         read_once(link, watch, sender, &mut connection, (keys, places), false).await?;
-        sleep(link.gap()).await;
+        sleep(link.rhythm().gap()).await;
     }
 }
 

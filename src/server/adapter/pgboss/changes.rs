@@ -109,7 +109,7 @@ pub(super) fn start(boss: &PgBoss, sender: mpsc::Sender<Vec<Change>>) {
             if sender.is_closed() {
                 break;
             }
-            let pause = PACE.max(boss.db.gap()).max(began.elapsed() * SHARE);
+            let pause = PACE.max(boss.db.rhythm().gap()).max(began.elapsed() * SHARE);
             // A word from pg-boss is worth a look at once, but not hundreds of them.
             let _ = timeout(pause, knock.notified()).await;
             sleep(Duration::from_millis(20).min(pause)).await;

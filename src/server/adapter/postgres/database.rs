@@ -5,6 +5,7 @@
 //! come, both pools are replaced: a connection that hangs in a frozen server is never waited for again.
 
 use super::super::Trouble;
+use super::super::rhythm::Rhythm;
 use super::classify::classify;
 use crate::model::store::Reach;
 use arc_swap::ArcSwap;
@@ -53,12 +54,7 @@ pub struct Database {
     pools: ArcSwap<Pools>,
     health: watch::Sender<Health>,
     suspect: Notify,
-    /// Held by whoever reads for the board rather than for a viewer: one such read at a time.
-    turn: tokio::sync::Mutex<()>,
-    /// The quickest answer since it was last asked for, in microseconds; `u64::MAX` for none.
-    quickest: AtomicU64,
-    /// The least pause that readers of changes leave between two reads, in milliseconds.
-    gap: AtomicU64,
+    rhythm: Rhythm,
     /// Statements sent, for the board's own metrics.
     sent: AtomicU64,
 }
@@ -141,9 +137,7 @@ impl Database {
             address,
             health: watch::Sender::new(Err(Trouble::new(Reach::Connecting, "Connecting for the first time."))),
             suspect: Notify::new(),
-            turn: tokio::sync::Mutex::default(),
-            quickest: AtomicU64::new(u64::MAX),
-            gap: AtomicU64::new(0),
+            rhythm: Rhythm::default(),
             sent: AtomicU64::new(0),
         })
     }
@@ -188,8 +182,7 @@ impl Database {
         let asked = Instant::now();
         match timeout(READ_LIMIT + CONNECT_LIMIT, read).await {
             Ok(Ok(answer)) => {
-                let us = u64::try_from(asked.elapsed().as_micros()).unwrap_or(u64::MAX);
-                self.quickest.fetch_min(us, Ordering::Relaxed);
+                self.rhythm.answered(asked.elapsed());
                 Ok(answer)
             }
             Ok(Err(error)) => Err(self.trouble(&error)),
@@ -209,27 +202,9 @@ impl Database {
         trouble
     }
 
-    /// A turn to read for the board: polls, counts and searches take turns, so that a slow store never has a pile of
-    /// our reads to answer. Viewers' reads do not wait here.
-    pub async fn turn(&self) -> tokio::sync::MutexGuard<'_, ()> {
-        self.turn.lock().await
-    }
-
-    /// The quickest answer since the last call: when even that one was slow, the store is.
-    pub fn take_quickest(&self) -> Option<Duration> {
-        let us = self.quickest.swap(u64::MAX, Ordering::Relaxed);
-        (us < u64::MAX).then(|| Duration::from_micros(us))
-    }
-
-    /// The least pause between two reads of changes.
-    pub fn gap(&self) -> Duration {
-        Duration::from_millis(self.gap.load(Ordering::Relaxed))
-    }
-
-    /// Sets [`Database::gap`]: longer while the store is slow or nobody watches.
-    pub fn set_gap(&self, gap: Duration) {
-        self.gap
-            .store(u64::try_from(gap.as_millis()).unwrap_or(u64::MAX), Ordering::Relaxed);
+    /// How often it is asked.
+    pub fn rhythm(&self) -> &Rhythm {
+        &self.rhythm
     }
 
     /// How many statements have been sent.
@@ -283,8 +258,7 @@ impl Database {
         .await
         {
             Ok(Ok(_)) if asked.elapsed() <= SIGN_LIMIT => {
-                let us = u64::try_from(asked.elapsed().as_micros()).unwrap_or(u64::MAX);
-                self.quickest.fetch_min(us, Ordering::Relaxed);
+                self.rhythm.answered(asked.elapsed());
                 Ok(())
             }
             // Late is late, but it does answer.

@@ -16,6 +16,7 @@ use super::classify::{answers_all_the_same, full, no_such_host, refuses_everythi
 use super::knock::{Behind, knock};
 use super::met::Met;
 use crate::model::store::Reach;
+use crate::server::adapter::rhythm::Rhythm;
 use arc_swap::ArcSwapOption;
 use redis::aio::{MultiplexedConnection, PubSub};
 use redis::io::tcp::TcpSettings;
@@ -85,12 +86,7 @@ pub struct Link {
     sent: AtomicU64,
     /// Refusals that do not stop it from answering.
     met: Mutex<Met>,
-    /// Held by whoever reads for the board rather than for a viewer: one such read at a time.
-    turn: tokio::sync::Mutex<()>,
-    /// The quickest answer since it was last asked for, in microseconds; `u64::MAX` for none.
-    quickest: AtomicU64,
-    /// The least pause that readers of changes leave between two reads, in milliseconds.
-    gap: AtomicU64,
+    rhythm: Rhythm,
 }
 
 impl fmt::Debug for Link {
@@ -136,9 +132,7 @@ impl Link {
             started: Instant::now(),
             sent: AtomicU64::new(0),
             met: Mutex::default(),
-            turn: tokio::sync::Mutex::default(),
-            quickest: AtomicU64::new(u64::MAX),
-            gap: AtomicU64::new(0),
+            rhythm: Rhythm::default(),
         })
     }
 
@@ -153,32 +147,14 @@ impl Link {
         settings.username().unwrap_or("default")
     }
 
-    /// A turn to read for the board. Polls, counts and searches take turns, so that a store that is
-    /// slow has one of our reads to answer and never a pile of them. Viewers' reads do not wait here.
-    pub async fn turn(&self) -> tokio::sync::MutexGuard<'_, ()> {
-        self.turn.lock().await
+    /// How often it is asked.
+    pub fn rhythm(&self) -> &Rhythm {
+        &self.rhythm
     }
 
     /// What was refused of late.
     pub fn met(&self) -> MutexGuard<'_, Met> {
         self.met.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
-    /// The quickest answer since the last call: when even that one was slow, the store is.
-    pub fn take_quickest(&self) -> Option<Duration> {
-        let us = self.quickest.swap(u64::MAX, Ordering::Relaxed);
-        (us < u64::MAX).then(|| Duration::from_micros(us))
-    }
-
-    /// The least pause between two reads of changes.
-    pub fn gap(&self) -> Duration {
-        Duration::from_millis(self.gap.load(Ordering::Relaxed))
-    }
-
-    /// Sets [`Link::gap`]: longer while the store is slow or nobody watches.
-    pub fn set_gap(&self, gap: Duration) {
-        self.gap
-            .store(u64::try_from(gap.as_millis()).unwrap_or(u64::MAX), Ordering::Relaxed);
     }
 
     /// Follows whether the store answers.
@@ -256,7 +232,7 @@ impl Link {
         let trouble = match answer {
             Ok(Ok(replies)) => {
                 self.heard();
-                self.timed(asked);
+                self.rhythm.answered(asked.elapsed());
                 self.look_for_refusals(pipe, &replies);
                 return Ok(replies);
             }
@@ -365,7 +341,7 @@ impl Link {
             match answer {
                 Ok(Ok(_)) => {
                     self.heard();
-                    self.timed(asked);
+                    self.rhythm.answered(asked.elapsed());
                     strikes = 0;
                     if !worked {
                         worked = true;
@@ -417,11 +393,6 @@ impl Link {
 
     fn heard(&self) {
         self.answered.store(self.elapsed_ms(), Ordering::Relaxed);
-    }
-
-    fn timed(&self, asked: Instant) {
-        let us = u64::try_from(asked.elapsed().as_micros()).unwrap_or(u64::MAX - 1);
-        self.quickest.fetch_min(us, Ordering::Relaxed);
     }
 
     fn silent_for(&self) -> Duration {

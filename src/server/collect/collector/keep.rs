@@ -78,7 +78,7 @@ impl Collector {
                 self.shown.send_replace(true);
             }
             let watched = self.board.is_watched();
-            pace.note(self.source.take_quickest());
+            pace.note(self.source.rhythm().take_quickest());
             if pace.is_due(Instant::now(), watched) {
                 let again = self.source.wants_another_try() || self.unreadable().is_some();
                 let was_refused = std::mem::replace(&mut refused, again);
@@ -98,7 +98,7 @@ impl Collector {
                 }
                 pace.polled(Instant::now(), began.elapsed(), outcome.is_ok(), rand::random());
             }
-            self.source.set_gap(pace.gap(watched));
+            self.source.rhythm().set_gap(pace.gap(watched));
             self.publish_ticked(&pace);
         }
     }
@@ -179,7 +179,7 @@ impl Collector {
         let mut pipe = redis::pipe();
         pipe.cmd("INFO");
         let (replies, asked, round_trip) = {
-            let _turn = link.turn().await;
+            let _turn = link.rhythm().turn().await;
             let (asked, began) = (self.now(), Instant::now());
             (link.run(&mut pipe).await?, asked, began.elapsed())
         };
@@ -206,7 +206,7 @@ impl Collector {
 
     async fn read_postgres(&self, database: &Database) -> Result<(), Trouble> {
         let (report, asked, round_trip) = {
-            let _turn = database.turn().await;
+            let _turn = database.rhythm().turn().await;
             let (asked, began) = (self.now(), Instant::now());
             (report::read(database).await?, asked, began.elapsed())
         };
@@ -242,7 +242,7 @@ impl Collector {
         if !all {
             due.truncate(RECOUNTS);
         }
-        let turn = self.source.turn().await;
+        let turn = self.source.rhythm().turn().await;
         let readings = self.adapter.counts(&due).await?;
         let at = self.now();
         let mut gone = Vec::new();
@@ -287,7 +287,7 @@ impl Collector {
             wanted.map(|(queue, _)| queue.clone()).collect()
         };
         let oldest = {
-            let _turn = self.source.turn().await;
+            let _turn = self.source.rhythm().turn().await;
             self.adapter.oldest_waiting(&wanted).await?
         };
         let mut state = self.state();

@@ -40,7 +40,7 @@ impl Collector {
 
     pub(super) async fn read_workers(&self) -> Result<(), Trouble> {
         let connections = {
-            let _turn = self.source.turn().await;
+            let _turn = self.source.rhythm().turn().await;
             self.adapter.workers().await?
         };
         let at = self.now();

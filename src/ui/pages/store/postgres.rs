@@ -35,47 +35,70 @@ pub fn PostgresView(health: PostgresHealth) -> impl IntoView {
                 <tbody>{parts}</tbody>
             </table>
         </section>
-        <Sessions sessions=health.sessions/>
-        <Tables tables=health.tables/>
+        {list(
+            "t-sessions",
+            "Sessions that hold others up",
+            SESSIONS,
+            "Nobody waits for a lock, and no transaction has been open for more than 5 s.",
+            &health.sessions,
+            session_row,
+        )}
+        {list(
+            "t-tables",
+            "Largest tables",
+            TABLES,
+            "There is no table in this database that our role may see.",
+            &health.tables,
+            table_row,
+        )}
     }
     .into_any()
 }
 
-#[component]
-fn Sessions(sessions: Answered<Vec<Session>>) -> impl IntoView {
-    let missing = refused(&reason(&sessions));
-    let rows = match sessions {
-        Answered::Known(sessions) if sessions.is_empty() => {
-            view! { <p class="empty">"Nobody waits for a lock, and no transaction has been open for more than 5 s."</p> }
-                .into_any()
+/// What each column of a list is called, and whether it holds numbers.
+type Columns = &'static [(&'static str, bool)];
+
+const SESSIONS: Columns = &[
+    ("Process", true),
+    ("Application", false),
+    ("Role", false),
+    ("State", false),
+    ("Transaction open", true),
+    ("Waits for", false),
+];
+
+const TABLES: Columns = &[
+    ("Table", false),
+    ("Rows", true),
+    ("Size", true),
+    ("Indexes", true),
+    ("Dead rows", true),
+    ("Vacuum at", true),
+    ("Vacuumed", false),
+];
+
+/// A list under its heading, why it is empty, or why it is not known.
+fn list<T>(
+    id: &'static str,
+    title: &'static str,
+    columns: Columns,
+    empty: &'static str,
+    answer: &Answered<Vec<T>>,
+    row: fn(&T) -> AnyView,
+) -> AnyView {
+    let body = match answer {
+        Answered::Known(rows) if rows.is_empty() => view! { <p class="empty">{empty}</p> }.into_any(),
+        Answered::Known(rows) => {
+            let head = columns
+                .iter()
+                .map(|(name, number)| view! { <th scope="col" class:n=*number>{*name}</th> })
+                .collect_view();
+            let rows = rows.iter().map(row).collect_view();
+            view! { <div class="scroll"><table class="plain"><thead><tr>{head}</tr></thead><tbody>{rows}</tbody></table></div> }.into_any()
         }
-        Answered::Known(sessions) => {
-            let rows = sessions.into_iter().map(|session| session_row(&session)).collect_view();
-            view! {
-                <div class="scroll">
-                    <table class="plain">
-                        <thead>
-                            <tr>
-                                <th scope="col" class="n">"Process"</th><th scope="col">"Application"</th><th scope="col">"Role"</th>
-                                <th scope="col">"State"</th><th scope="col" class="n">"Transaction open"</th><th scope="col">"Waits for"</th>
-                            </tr>
-                        </thead>
-                        <tbody>{rows}</tbody>
-                    </table>
-                </div>
-            }
-            .into_any()
-        }
-        _ => ().into_any(),
+        other => refused(&reason(other)),
     };
-    view! {
-        <section aria-labelledby="t-sessions">
-            <h2 id="t-sessions">"Sessions that hold others up"</h2>
-            {missing}
-            {rows}
-        </section>
-    }
-    .into_any()
+    view! { <section aria-labelledby=id><h2 id=id>{title}</h2>{body}</section> }.into_any()
 }
 
 fn session_row(session: &Session) -> AnyView {
@@ -90,43 +113,6 @@ fn session_row(session: &Session) -> AnyView {
             <td class="n">{open}</td>
             <td>{waits.join(", ")}</td>
         </tr>
-    }
-    .into_any()
-}
-
-#[component]
-fn Tables(tables: Answered<Vec<TableHealth>>) -> impl IntoView {
-    let missing = refused(&reason(&tables));
-    let rows = match tables {
-        Answered::Known(tables) if tables.is_empty() => {
-            view! { <p class="empty">"There is no table in this database that our role may see."</p> }.into_any()
-        }
-        Answered::Known(tables) => {
-            let rows = tables.into_iter().map(|table| table_row(&table)).collect_view();
-            view! {
-                <div class="scroll">
-                    <table class="plain">
-                        <thead>
-                            <tr>
-                                <th scope="col">"Table"</th><th scope="col" class="n">"Rows"</th><th scope="col" class="n">"Size"</th>
-                                <th scope="col" class="n">"Indexes"</th><th scope="col" class="n">"Dead rows"</th>
-                                <th scope="col" class="n">"Vacuum at"</th><th scope="col">"Vacuumed"</th>
-                            </tr>
-                        </thead>
-                        <tbody>{rows}</tbody>
-                    </table>
-                </div>
-            }
-            .into_any()
-        }
-        _ => ().into_any(),
-    };
-    view! {
-        <section aria-labelledby="t-tables">
-            <h2 id="t-tables">"Largest tables"</h2>
-            {missing}
-            {rows}
-        </section>
     }
     .into_any()
 }
