@@ -10,6 +10,15 @@ import { Redis } from "../support/redis.mjs";
 /** A browser that is busy for longer than this keeps a person waiting. */
 const LONGEST_MS = 100;
 
+/**
+ * A machine that is slow, or has other work, is given longer: half of what its browser takes to lay out
+ * the table at one stroke, measured in the same visit. Who makes all rows at once is found there as well.
+ */
+const OF_A_STROKE = 0.5;
+
+/** How often the browser is timed at laying out the whole table at one stroke, as fast as it is at this moment. */
+const STROKES = 3;
+
 /** What is the browser's own doing happens every time; what another program on this machine does, does not. */
 const TRIES = 3;
 
@@ -64,11 +73,28 @@ async function work() {
     await page.waitForTimeout(1_500);
     await note("watching");
     const completed = (await sum()) - before;
+    // What this browser takes now, with all that runs beside it, for the table alone and no program at all.
+    const floor = await page.evaluate((strokes) => {
+      const table = document.querySelector("#queues");
+      const times = Array.from({ length: strokes }, () => {
+        const copy = table.cloneNode(true);
+        copy.removeAttribute("id");
+        const began = performance.now();
+        table.after(copy);
+        copy.getBoundingClientRect();
+        const took = performance.now() - began;
+        copy.remove();
+        return Math.round(took);
+      });
+      return times.sort((a, b) => a - b)[Math.floor(strokes / 2)];
+    }, STROKES);
     assert.ok(await untouched(page), "nothing of this loaded a page");
-    told = { tasks, completed, longest: Math.max(0, ...Object.values(tasks).flat()) };
+    told = { tasks, completed, floor, longest: Math.max(0, ...Object.values(tasks).flat()) };
   });
   return told;
 }
+
+const fluid = ({ longest, floor }) => longest <= Math.max(LONGEST_MS, floor * OF_A_STROKE);
 
 test("five hundred queues at a thousand events a second keep the page fluid", async (t) => {
   let stopped = false;
@@ -77,14 +103,14 @@ test("five hundred queues at a thousand events a second keep the page fluid", as
   try {
     do {
       tries.push(await work());
-      const { tasks, completed, longest } = tries.at(-1);
-      t.diagnostic(`longest ${longest} ms; tasks of 50 ms or more: ${JSON.stringify(tasks)}; ${completed} jobs completed`);
+      const { tasks, completed, floor, longest } = tries.at(-1);
+      t.diagnostic(`longest ${longest} ms; the table at one stroke ${floor} ms; tasks of 50 ms or more: ${JSON.stringify(tasks)}; ${completed} jobs completed`);
       assert.ok(completed > 200, `only ${completed} jobs were seen to complete`);
-    } while (tries.at(-1).longest > LONGEST_MS && tries.length < TRIES);
+    } while (!fluid(tries.at(-1)) && tries.length < TRIES);
   } finally {
     stopped = true;
     await load;
   }
-  const best = Math.min(...tries.map(({ longest }) => longest));
-  assert.ok(best <= LONGEST_MS, `in the best of ${TRIES} tries one task took ${best} ms`);
+  const told = tries.map(({ longest, floor }) => `${longest} ms (the table at one stroke: ${floor} ms)`);
+  assert.ok(tries.some(fluid), `in each of ${TRIES} tries one task took too long: ${told.join(", ")}`);
 });
