@@ -18,7 +18,7 @@ pub struct ArchivedRow {
     pub id: String,
     /// The queue it was in.
     pub queue: QueueRef,
-    /// The library of that queue: `bullmq` or `bull`.
+    /// The library of that queue: `bullmq`, `bull` or `pgboss`.
     pub system: String,
     /// Its id there.
     pub job: String,

@@ -63,9 +63,6 @@ const fn of_pgboss_jobs(layout: Layout, action: &JobAction) -> Option<&'static s
             "pg-boss does that itself, once a minute: a job whose time is over fails, or is retried. It takes a process with \
              supervise on.",
         ),
-        (pgboss!(), JobAction::Archive) => {
-            Some("The archive takes jobs of Bull and BullMQ; those of pg-boss stay as long as its own retention says.")
-        }
         (pgboss!(), JobAction::ClearLogs { .. }) => Some("pg-boss keeps no logs of jobs."),
         (pgboss!(), JobAction::RemoveChildren) => {
             Some("pg-boss does not remove the jobs that another waits for. Remove them one by one.")

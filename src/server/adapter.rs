@@ -427,9 +427,15 @@ pub trait Adapter: Send + Sync + fmt::Debug {
         Err(Trouble::new(Reach::Live, "jobs of this kind cannot be archived"))
     }
 
-    /// An archived job as one of a queue is shown. `None` where this system has none.
-    fn detail_of(&self, _: &RawJob) -> Option<JobDetail> {
+    /// An archived job of that system as one of a queue is shown. `None` where it is another than this adapter's.
+    fn detail_of(&self, _system: &str, _: &RawJob) -> Option<JobDetail> {
         None
+    }
+
+    /// The id of a job that is put back for the n-th time, made from what tells its run from all others: always the same.
+    fn restored_id(&self, run: &[u8; 16], n: i32) -> String {
+        let hex: String = run.iter().take(6).map(|byte| format!("{byte:02x}")).collect();
+        format!("restored-{hex}-{n}")
     }
 
     /// A new job that does the same as an archived one; else why there can be none, in a sentence.

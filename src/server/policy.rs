@@ -138,6 +138,9 @@ pub fn next(policy: &Policy, now: Millis) -> Option<Millis> {
     cron::after(None, pattern, zone, now)
 }
 
+/// It could not be written down that a run began.
+struct Unwritten;
+
 /// How a run ended.
 struct Ended {
     outcome: &'static str,
@@ -242,12 +245,22 @@ impl Task {
         };
         let work = async {
             self.own_have_ended().await;
-            while self.one(due, reason, &mut begun).await {}
+            loop {
+                match self.one(due, reason, &mut begun).await {
+                    Ok(true) => {}
+                    Ok(false) => break true,
+                    // A moment that is taken while nothing says so: the lease expires, and whoever is next makes it up.
+                    Err(Unwritten) => break due.is_none(),
+                }
+            }
         };
         tokio::select! {
             // Never ends by itself.
             () = refuse => {}
-            () = work => {
+            release = work => {
+                if !release {
+                    return;
+                }
                 if let Err(trouble) = self.archive.release(&self.policy.id, &self.owner).await {
                     tracing::warn!(policy = self.policy.id, "the lease of a policy is not given back and expires: {trouble}");
                 }
@@ -285,7 +298,12 @@ impl Task {
     }
 
     /// One run, from its row to its row; whether another one has to follow.
-    async fn one(&self, due: Option<Millis>, reason: &str, begun: &mut Option<oneshot::Sender<Begun>>) -> bool {
+    async fn one(
+        &self,
+        due: Option<Millis>,
+        reason: &str,
+        begun: &mut Option<oneshot::Sender<Begun>>,
+    ) -> Result<bool, Unwritten> {
         let mut tell = |how: Begun| {
             if let Some(begun) = begun.take() {
                 let _ = begun.send(how);
@@ -296,7 +314,7 @@ impl Task {
             Err(trouble) => {
                 tracing::warn!(policy = self.policy.id, "a run cannot be written down: {trouble}");
                 tell(Err(trouble.cause));
-                return false;
+                return Err(Unwritten);
             }
         };
         let ended = match self.begin(reason).await {
@@ -328,7 +346,7 @@ impl Task {
                 "the end of a run cannot be written down: {trouble}"
             );
         }
-        ended.more && written.is_ok()
+        Ok(ended.more && written.is_ok())
     }
 
     /// Freezes a selection and starts it: its operation, and whether there is more than it takes.

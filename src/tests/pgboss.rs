@@ -19,6 +19,7 @@ macro_rules! on {
 }
 
 mod actions;
+mod archived;
 mod bench;
 mod detail;
 mod reading;

@@ -242,8 +242,8 @@ impl Adapter for BullMq {
         self.remove_as_read(queue, jobs).await
     }
 
-    fn detail_of(&self, raw: &RawJob) -> Option<JobDetail> {
-        Some(job::archived(raw))
+    fn detail_of(&self, system: &str, raw: &RawJob) -> Option<JobDetail> {
+        matches!(system, "bullmq" | "bull").then(|| job::archived(raw))
     }
 
     fn renewed(&self, raw: &RawJob) -> Result<NewJob, String> {

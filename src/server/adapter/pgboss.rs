@@ -21,7 +21,7 @@
 //! - [`list`]: pages of jobs; [`job`]: one job in full; [`values`]: what is shown of large ones;
 //!   [`flow`]: its relatives
 //! - [`insight`]: retention, and how long jobs wait and run
-//! - [`act`]: changing any of it
+//! - [`act`]: changing any of it; [`whole`]: finished jobs for the archive; [`kept`]: those that come out of it
 //! - [`changes`]: what happens, found by asking
 //! - [`workers`]: who takes jobs; [`schedules`]: what creates them on a timetable
 
@@ -32,20 +32,23 @@ mod discover;
 mod flow;
 mod insight;
 mod job;
+mod kept;
 mod list;
 mod names;
 mod schedules;
 mod shape;
 mod values;
+mod whole;
 mod workers;
 
 use super::postgres::database::Database;
+use super::raw::{RawJob, Whole};
 use super::{
     Adapter, Bounds, Change, Connections, FieldBytes, FieldError, FlowQuery, FoundQueue, JobQuery, Kept, QueueId,
     ReadError, Reading, Search, Trouble,
 };
 use crate::model::Millis;
-use crate::model::action::{Effect, JobAction, QueueAction, ScheduleAction, Seen};
+use crate::model::action::{Effect, JobAction, NewJob, QueueAction, ScheduleAction, Seen};
 use crate::model::counts::Counts;
 use crate::model::flow::Flow;
 use crate::model::insight::Insight;
@@ -222,6 +225,26 @@ impl Adapter for PgBoss {
 
     async fn act(&self, queue: &QueueId, jobs: &[(String, Seen)], action: &JobAction) -> Result<Vec<Effect>, Trouble> {
         self.act_on_jobs(queue, jobs, action).await
+    }
+
+    async fn whole(&self, queue: &QueueId, jobs: &[(String, Seen)]) -> Result<Vec<Whole>, Trouble> {
+        self.read_whole(queue, jobs).await
+    }
+
+    async fn remove_exactly(&self, queue: &QueueId, jobs: &[RawJob]) -> Result<Vec<Effect>, Trouble> {
+        self.remove_as_read(queue, jobs).await
+    }
+
+    fn detail_of(&self, system: &str, raw: &RawJob) -> Option<JobDetail> {
+        (system == "pgboss").then(|| kept::detail(raw))
+    }
+
+    fn restored_id(&self, run: &[u8; 16], n: i32) -> String {
+        kept::restored_id(run, n)
+    }
+
+    fn renewed(&self, raw: &RawJob) -> Result<NewJob, String> {
+        kept::renewed(raw)
     }
 
     async fn act_on_queue(&self, queue: &QueueId, action: &QueueAction) -> Result<Effect, Trouble> {

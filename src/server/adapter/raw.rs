@@ -1,6 +1,6 @@
 //! A finished job as it is stored, every byte of it: what an archive keeps, and what a removal is compared with.
 //!
-//! Nothing here is read as text. Names of fields, values and lines of a log may be any bytes.
+//! Nothing here is read as text but the [`Brief`]. Names of fields, values and lines of a log may be any bytes.
 
 use crate::model::Millis;
 use crate::model::action::Effect;
@@ -23,12 +23,27 @@ pub struct RawJob {
     pub finished_on: Millis,
     /// How many attempts had ended.
     pub attempts: u64,
+    /// What it is found by; empty of one that comes out of the archive, where it stands beside the record.
+    pub brief: Brief,
     /// The fields of its record with their values, by name.
     pub fields: Vec<(Vec<u8>, Vec<u8>)>,
     /// The lines of its log, oldest first.
     pub logs: Vec<Vec<u8>>,
     /// What else is stored below it, by name.
     pub parts: Vec<Part>,
+}
+
+/// What a job can be searched by.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Brief {
+    /// Its name.
+    pub name: String,
+    /// When it was created.
+    pub created: Option<Millis>,
+    /// When its last attempt began.
+    pub started: Option<Millis>,
+    /// Its last error.
+    pub error: Option<String>,
 }
 
 /// Something that is stored below a job, such as the children that a parent had.

@@ -7,7 +7,6 @@
 use super::record::{ArchiveId, encode, sha256};
 use super::{Archive, LIMIT, Place};
 use crate::model::Millis;
-use crate::model::exact::text_of;
 use crate::model::job::cut;
 use crate::model::store::Reach;
 use crate::server::adapter::Trouble;
@@ -79,13 +78,12 @@ impl Rows {
             rows.finished_on.push(id.finished_on);
             rows.id.push(id.digest.to_vec());
             rows.job_id.push(job.id.clone());
-            rows.name
-                .push(cut(&text_of(job.field("name").unwrap_or_default()), LINE));
+            rows.name.push(cut(&job.brief.name, LINE));
             rows.state.push(job.state.as_str());
             rows.attempts.push(i64::try_from(job.attempts).unwrap_or(i64::MAX));
-            rows.created_on.push(moment(job, "timestamp"));
-            rows.processed_on.push(moment(job, "processedOn"));
-            rows.error.push(job.field("failedReason").map(first_line));
+            rows.created_on.push(job.brief.created);
+            rows.processed_on.push(job.brief.started);
+            rows.error.push(job.brief.error.as_deref().map(first_line));
             rows.data.push(searchable(job.field("data").unwrap_or_default()));
             rows.size.push(i64::try_from(record.len()).unwrap_or(i64::MAX));
             rows.sha256.push(sha256(&record).to_vec());
@@ -118,18 +116,16 @@ impl Rows {
     }
 }
 
-fn moment(job: &RawJob, field: &str) -> Option<Millis> {
-    std::str::from_utf8(job.field(field)?).ok()?.parse().ok()
-}
-
 /// Bytes as text that Postgres takes: what is no text is replaced, and zeros.
 fn lossy(bytes: &[u8]) -> String {
     String::from_utf8_lossy(bytes).replace('\0', "\u{fffd}")
 }
 
-fn first_line(error: &[u8]) -> String {
-    let line = error.split(|byte| *byte == b'\n').next().unwrap_or_default();
-    cut(&lossy(&line[..line.len().min(4 * LINE)]), LINE)
+fn first_line(error: &str) -> String {
+    cut(
+        &error.lines().next().unwrap_or_default().replace('\0', "\u{fffd}"),
+        LINE,
+    )
 }
 
 fn searchable(data: &[u8]) -> String {

@@ -16,7 +16,7 @@
 use crate::model::Millis;
 use crate::model::exact::bytes_of;
 use crate::model::state::JobState;
-use crate::server::adapter::raw::{Part, RawJob};
+use crate::server::adapter::raw::{Brief, Part, RawJob};
 use sha2::{Digest as _, Sha256};
 
 /// What a record begins with.
@@ -127,6 +127,7 @@ impl Contents {
             state,
             finished_on,
             attempts,
+            brief: Brief::default(),
             fields: self.fields,
             logs: self.logs,
             parts: self.parts,
@@ -189,6 +190,7 @@ mod tests {
             state: JobState::Failed,
             finished_on: 5,
             attempts: 1,
+            brief: Brief::default(),
             fields,
             logs,
             parts: vec![Part {

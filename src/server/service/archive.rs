@@ -12,6 +12,7 @@ use crate::model::action::{Effect, NewJob, QueueAction};
 use crate::model::archive::{ArchiveFilter, ArchivePage, ArchivedJob, Restored};
 use crate::model::audit::Became;
 use crate::model::format;
+use crate::model::job::JobDetail;
 use crate::model::queue::QueueRef;
 use crate::server::adapter::{ReadError, Trouble};
 use crate::server::archive::Archive;
@@ -76,7 +77,7 @@ impl Service {
         let mut all = own
             .into_iter()
             .chain(self.collectors.iter().map(|(_, collector)| collector));
-        let detail = all.find_map(|collector| collector.adapter().detail_of(&found.job));
+        let detail = all.find_map(|collector| collector.adapter().detail_of(&found.row.system, &found.job));
         let detail = detail.ok_or_else(|| {
             Refusal::Unreadable(ReadError::Corrupt(
                 "No store of the configuration holds jobs of this kind. Download its fields instead.".into(),
@@ -169,6 +170,18 @@ impl Service {
                 },
                 // Asked for before, and nobody knows the end: the queue tells, or nobody does.
                 None => match adapter.job(&queue.queue.as_str().into(), &last.job).await {
+                    Ok(Some(there))
+                        if !is_same(&there, &adapter.renewed(&found.job).map_err(NotActed::Impossible)?) =>
+                    {
+                        Effect::Unconfirmed {
+                            reason: format!(
+                                "It was to be put back as job {} at {}, and Drover ended before it knew the result. The job of \
+                                 that id there now is another one. To add it once more, say so.",
+                                format::visible(&last.job),
+                                format::iso(last.asked)
+                            ),
+                        }
+                    }
                     Ok(Some(_)) => {
                         archive.settle_restore(key, last.n, true).await.map_err(unavailable)?;
                         Effect::Done {
@@ -198,8 +211,7 @@ impl Service {
         let job = if ask.original_id {
             found.row.job.clone()
         } else {
-            let hex: String = key.digest.iter().take(6).map(|byte| format!("{byte:02x}")).collect();
-            format!("restored-{hex}-{n}")
+            adapter.restored_id(&key.digest, n)
         };
         new.id = Some(job.clone());
         let how = if ask.original_id {
@@ -222,18 +234,23 @@ impl Service {
         let (adapter, of) = (adapter.clone(), archive.clone());
         // From here on whoever asked may go away.
         let task = self.desk.tasks.spawn(async move {
-            let became = match of.will_restore(key, &restored).await {
-                Err(trouble) => Became::NotSent(trouble.cause),
-                Ok(false) => Became::NotSent("Somebody else puts it back at this moment. Ask again.".into()),
+            // The row may be somebody else's unless it is known to be ours: then nothing of it is touched.
+            let (became, own) = match of.will_restore(key, &restored).await {
+                Err(trouble) => (Became::NotSent(trouble.cause), false),
+                Ok(false) => (
+                    Became::NotSent("Somebody else puts it back at this moment. Ask again.".into()),
+                    false,
+                ),
                 Ok(true) => match adapter
                     .act_on_queue(&name.as_str().into(), &QueueAction::Add(new))
                     .await
                 {
-                    Ok(effect) => Became::Known(effect),
-                    Err(trouble) => Became::NotSent(trouble.cause),
+                    Ok(effect) => (Became::Known(effect), true),
+                    Err(trouble) => (Became::NotSent(trouble.cause), true),
                 },
             };
             let settled = match &became {
+                _ if !own => Ok(()),
                 Became::Known(Effect::Done { .. }) => of.settle_restore(key, restored.n, true).await,
                 Became::Known(Effect::Unconfirmed { .. }) => Ok(()),
                 _ => of.settle_restore(key, restored.n, false).await,
@@ -252,6 +269,27 @@ impl Service {
             replayed: false,
         })
     }
+}
+
+/// Whether a job is what was to be added, as far as its name and its data tell.
+fn is_same(there: &JobDetail, new: &NewJob) -> bool {
+    let or_null = |text: &str| match text {
+        "" => "null".to_owned(),
+        text => text.to_owned(),
+    };
+    let same = there.data.as_ref().map_or_else(
+        || or_null(&new.data) == "null",
+        |data| {
+            let text = data.text.as_deref().unwrap_or_default();
+            let whole = data.shown == data.size;
+            if whole {
+                or_null(text) == or_null(&new.data)
+            } else {
+                data.size == new.data.len() as u64
+            }
+        },
+    );
+    there.row.name == new.name && same
 }
 
 pub(super) fn unavailable(trouble: Trouble) -> Refusal {

@@ -1,9 +1,13 @@
 //! What is in the archive is what was in the queue, byte for byte.
 
 use super::board;
+use crate::actions::bench::{Bench, bullmq_6};
 use crate::operations::failed;
 use crate::support::postgres::Postgres;
 use crate::support::redis::Redis;
+use drover::model::action::{Effect, Seen};
+use drover::server::adapter::Adapter as _;
+use drover::server::adapter::raw::{RawJob, Whole};
 use drover::server::archive::record;
 use serde_json::json;
 use std::collections::BTreeMap;
@@ -25,6 +29,80 @@ async fn kept(postgres: &Postgres, id: &str) -> record::Contents {
             .unwrap();
     assert_eq!(record::sha256(&bytes).as_slice(), sum);
     record::decode(&bytes).unwrap()
+}
+
+#[tokio::test]
+async fn one_odd_job_neither_stops_the_others_nor_makes_them_told_falsely() {
+    let (redis, postgres, mut oracle, drover) = board().await;
+    failed(&mut oracle, "mail", "send", 30, "no").await;
+    let ids = oracle.ids("mail", "failed", true).await;
+    // A parent whose children went on meanwhile: as many as before, with another result.
+    let processed = format!("bull:mail:{}:processed", ids[3]);
+    redis.run::<()>(&["HSET", &processed, "bull:mail:c1", "\"A\"", "bull:mail:c2", "2"]);
+    // Keys of another type beside a job and beside a parent.
+    redis.run::<()>(&["HSET", &format!("bull:mail:{}:lock", ids[9]), "a", "1"]);
+    redis.run::<()>(&["SET", "other:parent:meta", "no hash"]);
+    redis.run::<()>(&["SET", "other:parent:id", "1"]);
+    redis.run::<()>(&["HSET", "other:parent:1", "name", "p"]);
+    redis.run::<()>(&["HSET", &format!("bull:mail:{}", ids[20]), "parentKey", "other:parent:1"]);
+    drover.knows("bull:mail").await;
+    drover.counts_become("bull:mail", &oracle.counts("mail").await).await;
+    let done = super::archive_all(&drover, "state:failed queue:mail").await;
+    assert_eq!(
+        (&done["totals"]["done"], &done["totals"]["failed"]),
+        (&json!(28), &json!(2)),
+        "{done}"
+    );
+    let left = oracle.ids("mail", "failed", true).await;
+    assert_eq!(left, [ids[9].clone(), ids[20].clone()]);
+    let removed = drover
+        .post(&format!("/queues/redis/bull%3Amail/jobs/{}/remove", ids[9]), &json!({}))
+        .await;
+    assert!(removed.body.contains("another type"), "{}", removed.body);
+    assert_eq!(kept(&postgres, &ids[3]).await.parts[0].items[1], b"\"A\"");
+}
+
+#[tokio::test]
+async fn what_children_left_is_compared_as_well() {
+    let mut bench = Bench::of(bullmq_6).await;
+    let mut ids = Vec::new();
+    for _ in 0..3 {
+        ids.push(bench.failed(json!({"fail": "no"}), json!({})).await);
+    }
+    let redis = &bench.redis;
+    let below = |i: usize, part: &str| format!("bull:q:{}:{part}", ids[i]);
+    let many: Vec<String> = (0..300)
+        .flat_map(|n| [format!("bull:mail:c{n}"), format!("{{\"n\": {n}}}")])
+        .collect();
+    for i in 0..3 {
+        let mut set = vec!["HSET".to_owned(), below(i, "processed")];
+        set.extend(many.iter().cloned());
+        redis.run::<()>(&set.iter().map(String::as_str).collect::<Vec<_>>());
+        redis.run::<()>(&["HSET", &below(i, "failed"), "bull:mail:f", "why"]);
+        redis.run::<()>(&["ZADD", &below(i, "unsuccessful"), "17.5", "bull:mail:u"]);
+    }
+    let asked: Vec<_> = ids.iter().map(|id| (id.clone(), Seen::default())).collect();
+    let queue = "bull:q".into();
+    let read: Vec<RawJob> = bench
+        .adapter
+        .whole(&queue, &asked)
+        .await
+        .unwrap()
+        .into_iter()
+        .filter_map(|whole| match whole {
+            Whole::Job(job) => Some(job),
+            Whole::Not(_) => None,
+        })
+        .collect();
+    assert_eq!(read.len(), 3);
+    redis.run::<()>(&["HSET", &below(1, "processed"), "bull:mail:c7", "{\"n\": 8}"]);
+    redis.run::<()>(&["ZREM", &below(2, "unsuccessful"), "bull:mail:u"]);
+    redis.run::<()>(&["ZADD", &below(2, "unsuccessful"), "17.5", "bull:mail:v"]);
+    let effects = bench.adapter.remove_exactly(&queue, &read).await.unwrap();
+    assert_eq!(effects[0], Effect::Done { job: None });
+    for effect in &effects[1..] {
+        assert!(matches!(effect, Effect::Changed { .. }), "{effects:?}");
+    }
 }
 
 #[tokio::test]

@@ -84,6 +84,26 @@ async fn a_retried_job_runs_again_and_outlives_upkeep(of: Of) {
     assert!(matches!(late, Effect::Changed { .. }), "{late:?}");
 }
 
+on!(one_that_may_be_tried_for_ever_keeps_no_other_from_its_retry);
+async fn one_that_may_be_tried_for_ever_keeps_no_other_from_its_retry(of: Of) {
+    let mut bench = Bench::of(of).await;
+    let id = bench.failed(json!({"fail": "boom"}), json!({})).await;
+    let other = bench.failed(json!({"fail": "boom"}), json!({})).await;
+    let limit = if of.0 == 9 { "retrylimit" } else { "retry_limit" };
+    let sql = format!("update pgboss.job set {limit} = 2147483647 where id = '{id}'");
+    bench.postgres.run(&sql).await;
+    for reset_attempts in [false, true] {
+        let both = [(id.clone(), Seen::default()), (other.clone(), Seen::default())];
+        let retry = JobAction::Retry {
+            reset_attempts,
+            data: None,
+        };
+        let effects = bench.adapter.act(&"q".into(), &both, &retry).await.unwrap();
+        assert_eq!(effects, [done(), done()]);
+        bench.postgres.run("update pgboss.job set state = 'failed'").await;
+    }
+}
+
 on!(a_retried_job_that_fails_again_has_had_one_more_attempt);
 async fn a_retried_job_that_fails_again_has_had_one_more_attempt(of: Of) {
     let mut bench = Bench::of(of).await;

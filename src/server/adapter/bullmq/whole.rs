@@ -10,14 +10,14 @@
 //! so that no answer is larger than [`BATCH_BYTES`] unless one job alone is. What is read in several commands may change
 //! in between: the removal compares it as a whole.
 
-use super::super::raw::{BATCH_BYTES, JOB_MAX, Part, RawJob, Whole};
+use super::super::raw::{BATCH_BYTES, Brief, JOB_MAX, Part, RawJob, Whole};
 use super::super::redis::link::Link;
 use super::super::redis::reply;
 use super::super::{QueueId, Trouble};
 use super::record::LARGE;
 use super::{below, key};
 use crate::model::action::{Effect, Seen};
-use crate::model::exact::bytes_of;
+use crate::model::exact::{bytes_of, text_of};
 use crate::model::format;
 use crate::model::state::JobState;
 use redis::{RedisResult, Value};
@@ -210,6 +210,7 @@ fn job(
         state,
         finished_on: 0,
         attempts: 0,
+        brief: Brief::default(),
         fields,
         logs: flat(logs).ok_or_else(|| unreadable("log"))?,
         parts: vec![],
@@ -250,7 +251,25 @@ fn job(
         )));
     }
     (job.finished_on, job.attempts) = (finished_on, attempts);
+    job.brief = brief(&job);
     Ok(job)
+}
+
+/// Bytes of an error that are looked at for its first line.
+const ERROR: usize = 2_048;
+
+fn brief(job: &RawJob) -> Brief {
+    let moment = |field: &str| std::str::from_utf8(job.field(field)?).ok()?.parse().ok();
+    let line = |error: &[u8]| {
+        let line = error.split(|byte| *byte == b'\n').next().unwrap_or_default();
+        String::from_utf8_lossy(&line[..line.len().min(ERROR)]).into_owned()
+    };
+    Brief {
+        name: text_of(job.field("name").unwrap_or_default()),
+        created: moment("timestamp"),
+        started: moment("processedOn"),
+        error: job.field("failedReason").map(line),
+    }
 }
 
 /// The elements of an answer as bytes; none of what is not there, `None` of what is something else.

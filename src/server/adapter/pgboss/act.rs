@@ -11,12 +11,15 @@
 //! Each batch is one statement that locks its jobs, compares them with what was seen of them, and changes those that are
 //! still so. A statement that the server refuses has done nothing; one that is cut off may have been done.
 //!
-//! - [`jobs`]: what each action changes, and of which jobs; [`insert`]: new jobs; [`answer`]: what became of it, in words
+//! - [`jobs`]: what each action changes, and of which jobs; [`insert`]: new jobs; [`answer`]: what became of it, in words;
+//!   [`settle`]: what became of it where no answer came
 
 mod answer;
 mod insert;
 mod jobs;
+mod settle;
 
+use super::super::raw::RawJob;
 use super::super::{QueueId, Trouble};
 use super::names::{is_uuid, parts_of};
 use super::shape::{Rights, Shape};
@@ -26,6 +29,8 @@ use crate::model::refusal;
 use crate::model::store::Reach;
 use answer::{refused, unconfirmed};
 use jobs::Order;
+
+pub(super) use insert::uuid_of;
 use sqlx::Row as _;
 use sqlx::postgres::PgRow;
 use std::collections::HashMap;
@@ -48,6 +53,8 @@ enum Failure {
     Refused(String),
     /// An index that admits one job alone stood in the way.
     Conflict(Option<String>),
+    /// A value of one job does not fit: a sentence.
+    Value(String),
     /// No answer came.
     Unknown(String),
 }
@@ -163,7 +170,11 @@ impl PgBoss {
     }
 
     /// Why our role may not do something; `None` if it may. What was found out some minutes ago may have been granted since.
-    async fn forbidden(&self, shape: &Shape, may: impl Fn(Rights) -> bool) -> Result<Option<String>, Trouble> {
+    pub(super) async fn forbidden(
+        &self,
+        shape: &Shape,
+        may: impl Fn(Rights) -> bool,
+    ) -> Result<Option<String>, Trouble> {
         if may(shape.rights) {
             return Ok(None);
         }
@@ -178,7 +189,7 @@ impl PgBoss {
         }))
     }
 
-    async fn found(&self, queue: &QueueId) -> Result<Option<(Arc<Shape>, String)>, Trouble> {
+    pub(super) async fn found(&self, queue: &QueueId) -> Result<Option<(Arc<Shape>, String)>, Trouble> {
         let Some((schema, name)) = parts_of(queue) else {
             return Ok(None);
         };
@@ -209,12 +220,20 @@ impl PgBoss {
                     }
                 }
                 Err(Failure::NotSent(trouble)) if !sent => return Err(trouble),
-                Err(Failure::Conflict(_)) if part.len() > 1 => {
+                // One job that its policy or a number of its own keeps out must not keep the others.
+                Err(Failure::Conflict(_) | Failure::Value(_)) if part.len() > 1 => {
                     let (left, right) = part.split_at(part.len() / 2);
                     parts.extend([right.to_vec(), left.to_vec()]);
                 }
                 Err(Failure::Conflict(index)) => {
                     effects[part[0]] = refused(self.policy(shape, index.as_deref()).await);
+                }
+                Err(Failure::Unknown(why)) => {
+                    let ids: Vec<&str> = of.iter().map(|(id, _)| id.as_str()).collect();
+                    let settled = self.settle(shape, name, &ids, Some(order), &why).await;
+                    for (i, effect) in part.into_iter().zip(settled) {
+                        effects[i] = effect;
+                    }
                 }
                 Err(failure) => {
                     for i in part {
@@ -223,6 +242,44 @@ impl PgBoss {
                 }
             }
             sent = true;
+        }
+        Ok(effects)
+    }
+
+    /// Removes a batch that is in the archive, as [`super::whole`] words it. Whatever is not answered is read back: what
+    /// is not there any more is gone for good, and kept.
+    pub(super) async fn remove_batch(
+        &self,
+        shape: &Shape,
+        name: &str,
+        jobs: &[RawJob],
+        query: Statement<'_>,
+    ) -> Result<Vec<Effect>, Trouble> {
+        let rows = match self.write(shape, query).await {
+            Ok(rows) => rows,
+            Err(Failure::NotSent(trouble)) => return Err(trouble),
+            Err(Failure::Unknown(why)) => {
+                let ids: Vec<&str> = jobs.iter().map(|job| job.id.as_str()).collect();
+                return Ok(self.settle(shape, name, &ids, None, &why).await);
+            }
+            Err(failure) => return Ok(vec![answer::of(&failure); jobs.len()]),
+        };
+        let found: HashMap<String, PgRow> = rows.into_iter().map(|row| (row.get("id"), row)).collect();
+        let effect = |job: &RawJob| match found.get(&job.id.to_lowercase()) {
+            None => Effect::Gone,
+            Some(row) if row.get("gone") => Effect::Done { job: None },
+            Some(row) if row.get("same") => refused(super::whole::WAITED_FOR),
+            Some(row) => Effect::Changed {
+                now: format!(
+                    "{} and not as it was read.",
+                    answer::it_is(row.get("board")).trim_end_matches('.')
+                ),
+            },
+        };
+        let effects: Vec<Effect> = jobs.iter().map(effect).collect();
+        if effects.iter().any(|effect| matches!(effect, Effect::Changed { .. })) {
+            // Perhaps by an upgrade of the library.
+            self.shapes.forget(&shape.schema);
         }
         Ok(effects)
     }
@@ -261,7 +318,7 @@ impl PgBoss {
             .collect();
         // The library fails a job by removing it and adding it anew: what was not met may be there.
         let there = if missing.is_empty() {
-            HashMap::new()
+            Ok(HashMap::new())
         } else {
             self.states(shape, name, &missing).await
         };
@@ -269,15 +326,18 @@ impl PgBoss {
             .iter()
             .map(|id| match found.get(&id.to_lowercase()) {
                 Some(row) => answer::of_row(row, order),
-                None => there
-                    .get(&id.to_lowercase())
-                    .map_or(Effect::Gone, |state| answer::changed(state)),
+                None => match &there {
+                    Ok(there) => there
+                        .get(&id.to_lowercase())
+                        .map_or(Effect::Gone, |state| answer::changed(state)),
+                    Err(trouble) => unconfirmed(&trouble.cause),
+                },
             })
             .collect())
     }
 
     /// The states of these jobs now, as far as they are there.
-    async fn states(&self, shape: &Shape, name: &str, ids: &[&str]) -> HashMap<String, String> {
+    async fn states(&self, shape: &Shape, name: &str, ids: &[&str]) -> Result<HashMap<String, String>, Trouble> {
         let sql = format!(
             "select j.id::text, {} from {} j where j.name = $1 and j.id = any($2::text[]::uuid[])",
             shape.state(),
@@ -286,10 +346,7 @@ impl PgBoss {
         let rows = self
             .read(Some(&shape.schema), sqlx::query(&sql).bind(name).bind(ids))
             .await;
-        rows.unwrap_or_default()
-            .iter()
-            .map(|row| (row.get(0), row.get(1)))
-            .collect()
+        Ok(rows?.iter().map(|row| (row.get(0), row.get(1))).collect())
     }
 
     /// Runs one statement that writes.
@@ -314,7 +371,9 @@ impl PgBoss {
         Err(match code(&error).as_deref() {
             // No code: the connection was cut. The others: the server ended the session, whether before or after the
             // statement is not said.
-            None | Some("57P01" | "57P02" | "57P03" | "08006") => Failure::Unknown(said.cause),
+            None | Some("57P01" | "57P02" | "57P03" | "40003") => Failure::Unknown(said.cause),
+            // Of the connection: some of them come from a pooler in between.
+            Some(code) if code.starts_with("08") => Failure::Unknown(said.cause),
             Some("23505") => Failure::Conflict(
                 error
                     .as_database_error()
@@ -326,6 +385,7 @@ impl PgBoss {
                 self.db.user(),
                 said.cause
             )),
+            Some(code) if code.starts_with("22") => Failure::Value(said.cause),
             Some("23503") => Failure::Refused("The queue it names is not there any more.".into()),
             Some(_) => Failure::Refused(said.cause),
         })

@@ -26,7 +26,7 @@ const TRACE_CHARS: usize = 64 * 1024;
 const OVERDUE: Millis = 120_000;
 
 /// What is in force for a job: the library's name for it, and its column since 10.
-const OPTIONS: [(&str, &str); 14] = [
+pub(super) const OPTIONS: [(&str, &str); 14] = [
     ("retryLimit", "retry_limit"),
     ("retryDelay", "retry_delay"),
     ("retryBackoff", "retry_backoff"),
@@ -226,7 +226,7 @@ fn assemble(found: &PgRow, row: JobRow) -> JobDetail {
     }
 }
 
-fn trace(stack: &str, attempt: u32) -> Trace {
+pub(super) fn trace(stack: &str, attempt: u32) -> Trace {
     let shown: Vec<&str> = stack.lines().take(TRACE_LINES).collect();
     let text = cut(&shown.join("\n"), TRACE_CHARS);
     Trace {
@@ -238,7 +238,7 @@ fn trace(stack: &str, attempt: u32) -> Trace {
     }
 }
 
-fn backoff(delay: &Option<String>, grows: &Option<String>, most: &Option<String>) -> Option<String> {
+pub(super) fn backoff(delay: &Option<String>, grows: &Option<String>, most: &Option<String>) -> Option<String> {
     let delay = delay.as_deref().unwrap_or("0");
     let most = most
         .as_deref()

@@ -144,6 +144,18 @@ impl Shape {
         }
     }
 
+    /// Whether others wait for the row `j` in vain once it is gone. Since schema 33 a job that has completed is marked
+    /// until the library has told those that wait, some seconds later; before, they were told at once.
+    pub(super) fn waited_for(&self) -> &'static str {
+        if !self.has("job", "blocking") {
+            "false"
+        } else if self.has("version", "flow_on") {
+            "j.blocking"
+        } else {
+            "j.blocking and j.state <> 'completed'"
+        }
+    }
+
     /// The board's word for a job's state, for the row `j`.
     pub(super) fn state(&self) -> String {
         let (blocked, start_after) = (self.blocked(), self.columns.start_after);

@@ -1,10 +1,10 @@
 //! The removal of finished jobs that are exactly what was read of them: the last step of archiving.
 //!
-//! What was read is told to the script as the names of the fields, a few numbers and a SHA-1 of all values and log lines;
-//! the script makes the same of what lies there, and only then runs the library's own removal. SHA-1 is the only digest
+//! What was read is told to the script as the names of the fields, a few numbers and a SHA-1 of all values, log lines and
+//! what children left; the script makes the same of what lies there, and only then runs the library's own removal. SHA-1 is the only digest
 //! that a script can make; it stands against changes, not against somebody who seeks two jobs with the same sum.
 
-use super::super::super::raw::RawJob;
+use super::super::super::raw::{Part, RawJob};
 use super::super::super::{QueueId, Trouble};
 use super::super::{BullMq, key};
 use super::answer::{self, Answer};
@@ -101,10 +101,40 @@ fn sum(job: &RawJob) -> String {
         sum.update(length.as_bytes());
         sum.update(text);
     }
+    for part in &job.parts {
+        let (high, low) = sums(part);
+        for text in [part.name.clone(), high.to_string(), low.to_string()] {
+            sum.update(format!("{}:{text}", text.len()).as_bytes());
+        }
+    }
     sum.finalize().iter().fold(String::with_capacity(40), |mut hex, byte| {
         let _ = write!(hex, "{byte:02x}");
         hex
     })
+}
+
+/// Two sums over the digests of everything in a part, whatever the order. Of a sorted set the members alone: scores are
+/// not written alike everywhere.
+fn sums(part: &Part) -> (u64, u64) {
+    let each = if part.name == "dependencies" { 1 } else { 2 };
+    let told = if part.name == "unsuccessful" { 1 } else { each };
+    let (mut high, mut low) = (0, 0);
+    for one in part.items.chunks(each) {
+        let mut sum = Sha1::new();
+        for text in one.iter().take(told) {
+            sum.update(format!("{}:", text.len()).as_bytes());
+            sum.update(text);
+        }
+        let digest = sum.finalize();
+        let word = |from: usize| {
+            digest[from..from + 4]
+                .iter()
+                .fold(0, |n, byte| n << 8 | u64::from(*byte))
+        };
+        high += word(0);
+        low += word(4);
+    }
+    (high, low)
 }
 
 fn seen(job: &RawJob) -> Seen {

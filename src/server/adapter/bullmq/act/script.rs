@@ -16,10 +16,20 @@ use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 
 const GUARD: &str = include_str!("lua/guard.lua");
 
+/// What one job raises is told of that one: the jobs before it may be done. The first of all raises as it is, unless it
+/// is the job itself that is odd: nothing was done of any.
 const LOOP: &str = "
 local answers = {}
 for i, job in ipairs(order.jobs) do
-  answers[i] = step(job)
+  local fine, answer = pcall(step, job)
+  if not fine then
+    local said = type(answer) == 'table' and answer.err or tostring(answer)
+    if i == 1 and (#order.jobs == 1 or not string.find(said, 'WRONGTYPE', 1, true)) then
+      error(answer)
+    end
+    answer = {'broke', said}
+  end
+  answers[i] = answer
 end
 return answers
 ";

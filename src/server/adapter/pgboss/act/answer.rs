@@ -23,7 +23,7 @@ pub(super) fn unconfirmed(why: &str) -> Effect {
 pub(super) fn of(failure: &Failure) -> Effect {
     match failure {
         Failure::NotSent(trouble) => refused(format!("It was not sent: {trouble}")),
-        Failure::Refused(reason) => refused(reason.clone()),
+        Failure::Refused(reason) | Failure::Value(reason) => refused(reason.clone()),
         Failure::Conflict(_) => refused(policy("")),
         Failure::Unknown(why) => unconfirmed(why),
     }
@@ -34,7 +34,7 @@ pub(super) fn changed(state: &str) -> Effect {
     Effect::Changed { now: it_is(state) }
 }
 
-fn it_is(state: &str) -> String {
+pub(super) fn it_is(state: &str) -> String {
     match state.parse::<JobState>() {
         Ok(state) => format!("It is {}.", state.label()),
         Err(_) => format!("It is {state}."),

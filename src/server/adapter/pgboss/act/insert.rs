@@ -38,6 +38,15 @@ const OPTIONS: [(&str, &str); 22] = [
     ("group", "jsonb"),
 ];
 
+/// Those that not every generation has, with their columns.
+const LATER: [(&str, &str); 5] = [
+    ("retryDelayMax", "retry_delay_max"),
+    ("deleteAfterSeconds", "deletion_seconds"),
+    ("deadLetter", "dead_letter"),
+    ("heartbeatSeconds", "heartbeat_seconds"),
+    ("group", "group_id"),
+];
+
 const KEPT_AWAY: &str = "The queue did not take it: by its policy, or the key or time slot of the job, another one keeps it \
                          away. The library itself would have ignored it.";
 
@@ -47,6 +56,15 @@ pub(super) async fn add(boss: &PgBoss, shape: &Shape, queue: &str, new: &NewJob)
         Ok(options) => options,
         Err(reason) => return Ok(refused(reason)),
     };
+    let lacking = LATER.iter().find(|(option, column)| {
+        options.get(option).is_some_and(|value| !value.is_null()) && !shape.has("job", column)
+    });
+    if let Some((option, _)) = lacking {
+        return Ok(refused(format!(
+            "{} has no option {option} for a job; it would be ignored.",
+            shape.family.layout.label()
+        )));
+    }
     let data = match new.data.trim() {
         "" => "null".to_owned(),
         text => match json(text) {
@@ -63,7 +81,7 @@ pub(super) async fn add(boss: &PgBoss, shape: &Shape, queue: &str, new: &NewJob)
         Some(id) => id.to_lowercase(),
         None => uuid(),
     };
-    if new.id.is_some() && !boss.states(shape, queue, &[&id]).await.is_empty() {
+    if new.id.is_some() && !boss.states(shape, queue, &[&id]).await?.is_empty() {
         return Ok(refused(format!("There is a job {id} already.")));
     }
     let given = "select $3::jsonb as data, $4::json as options";
@@ -119,7 +137,7 @@ pub(super) async fn duplicate(
     if !is_uuid(job) {
         return Ok(Effect::Gone);
     }
-    let states = boss.states(shape, queue, &[job]).await;
+    let states = boss.states(shape, queue, &[job]).await?;
     match (states.get(&job.to_lowercase()), seen.state) {
         (None, _) => return Ok(Effect::Gone),
         (Some(now), Some(then)) if now != then.as_str() => return Ok(changed(now)),
@@ -200,12 +218,12 @@ async fn settle(
         }
         Ok(false) => refused(otherwise),
         Err(Failure::NotSent(trouble)) => return Err(trouble),
-        Err(Failure::Unknown(why)) => match boss.states(shape, queue, &[id]).await.is_empty() {
-            false => Effect::Done {
+        Err(Failure::Unknown(why)) => match boss.states(shape, queue, &[id]).await {
+            Ok(there) if !there.is_empty() => Effect::Done {
                 job: Some(id.to_owned()),
             },
             // It may still arrive.
-            true => unconfirmed(&why),
+            _ => unconfirmed(&why),
         },
         Err(failure) => of(&failure),
     })
@@ -341,8 +359,12 @@ fn options(new: &NewJob) -> Result<Value, String> {
 
 /// A random id.
 fn uuid() -> String {
-    let mut bytes: [u8; 16] = rand::random();
-    bytes[6] = (bytes[6] & 0x0f) | 0x40;
+    uuid_of(rand::random(), 4)
+}
+
+/// These bytes as an id of a kind.
+pub(in super::super) fn uuid_of(mut bytes: [u8; 16], kind: u8) -> String {
+    bytes[6] = (bytes[6] & 0x0f) | (kind << 4);
     bytes[8] = (bytes[8] & 0x3f) | 0x80;
     let hex: String = bytes.iter().map(|byte| format!("{byte:02x}")).collect();
     format!(

@@ -1,8 +1,12 @@
 //! Actions on jobs: for each, which jobs it is for and what it changes of them.
 
 use super::super::shape::Shape;
+use super::super::whole::WAITED_FOR;
 use crate::model::action::JobAction;
 use crate::model::family::Layout;
+
+/// The largest number that its columns hold: a job may be tried for ever.
+const MOST: i32 = i32::MAX;
 
 /// An action as one statement.
 #[derive(Debug)]
@@ -57,9 +61,9 @@ pub(super) fn order(shape: &Shape, action: &JobAction) -> Result<Order, String> 
                 } else {
                     "0"
                 };
-                format!("greatest(j.{count} + 1 + {usual}, j.{limit})")
+                format!("least(greatest(j.{count}::int8 + 1 + {usual}, j.{limit}), {MOST})::int4")
             } else {
-                format!("greatest(j.{limit}, j.{count}) + 1")
+                format!("least(greatest(j.{limit}, j.{count})::int8 + 1, {MOST})::int4")
             };
             let data = if data.is_some() { ", data = $6::jsonb" } else { "" };
             order.set = Some(format!(
@@ -95,10 +99,8 @@ pub(super) fn order(shape: &Shape, action: &JobAction) -> Result<Order, String> 
         }
         JobAction::Remove { children: false } => {
             order.fits = "j.state <> 'active'".into();
-            if shape.has("job", "blocking") {
-                order.hindered = "j.blocking and j.state <> 'completed'".into();
-                order.unfit = Some("Other jobs wait for it and would do so for ever. Remove those first.");
-            }
+            order.hindered = shape.waited_for().into();
+            order.unfit = Some(WAITED_FOR);
         }
         JobAction::Promote => {
             order.fits = format!("j.state < 'active' and not {blocked} and j.{start_after} > now()");
@@ -155,6 +157,15 @@ pub(super) fn json(text: &str) -> Result<String, String> {
 }
 
 impl Order {
+    pub(super) const fn is_removal(&self) -> bool {
+        self.set.is_none()
+    }
+
+    /// Whether the row `j` is as this leaves it; `$3` the number.
+    pub(super) fn is_done(&self) -> String {
+        self.already.replace("$7", "$3")
+    }
+
     /// `$1` the queue; `$2` to `$5` the jobs and what was seen of them; `$6` and `$7` what is set.
     pub(super) fn sql(&self, shape: &Shape) -> String {
         let job = shape.job();

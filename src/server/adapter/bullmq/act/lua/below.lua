@@ -32,7 +32,7 @@ local function below(key, seen, depth)
       if not p or call("EXISTS", p .. "id") == 0 then
         return {"refused", "child_id", child}
       end
-      if not typed(child, "h") or not plain_meta(p) then
+      if not typed(child, "h") or not typed(p .. "meta", "h") or not plain_meta(p) then
         return {"refused", "type", child}
       end
       local answer = below(child, seen, depth + 1)

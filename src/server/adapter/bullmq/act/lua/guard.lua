@@ -262,6 +262,9 @@ local function parent_fits(job)
     return {"refused", "parent_id", parent}
   end
   if p ~= P then
+    if not typed(p .. "meta", "h") then
+      return {"refused", "type", p .. "meta"}
+    end
     if not plain_meta(p) then
       return {"refused", "meta"}
     end

@@ -20,6 +20,9 @@ local function remove_one(job)
   if answer then
     return answer
   end
+  if not typed(job.key .. ":lock", "s") then
+    return {"refused", "type", job.key .. ":lock"}
+  end
   local lock = call("GET", job.key .. ":lock")
   if lock then
     return {"locked", lock}

@@ -1,11 +1,32 @@
 -- Whether a job is, byte for byte, what was read of it.
 
-local PARTS = {dependencies = "SCARD", processed = "HLEN", failed = "HLEN", unsuccessful = "ZCARD"}
+-- What lies below a job: its name, how it is counted and read, and how many elements of the answer are one of it.
+local PARTS = {{"dependencies", "SCARD", "SMEMBERS", 1}, {"failed", "HLEN", "HGETALL", 2}, {"processed", "HLEN", "HGETALL", 2},
+  {"unsuccessful", "ZCARD", "ZRANGE", 1}}
 
 -- A text with its length, so that no two lists of texts read alike.
 local function put(parts, text)
   parts[#parts + 1] = #text .. ":"
   parts[#parts + 1] = text
+end
+
+-- The contents of a part, whatever their order: two sums over the digests of all.
+local function put_all(parts, key, part)
+  local items = part[3] == "ZRANGE" and call("ZRANGE", key, 0, -1) or call(part[3], key)
+  local high, low = 0, 0
+  for i = 1, #items, part[4] do
+    local one = {}
+    put(one, items[i])
+    if part[4] == 2 then
+      put(one, items[i + 1])
+    end
+    local digest = redis.sha1hex(table.concat(one))
+    high = high + tonumber(string.sub(digest, 1, 8), 16)
+    low = low + tonumber(string.sub(digest, 9, 16), 16)
+  end
+  put(parts, part[1])
+  put(parts, string.format("%.0f", high))
+  put(parts, string.format("%.0f", low))
 end
 
 -- `read` is what was read: key, shape (which of the lists of names in the order it has), logs and what is below it (their
@@ -36,9 +57,13 @@ local function same(read)
     for i = 1, #lines do
       put(parts, lines[i])
     end
-    for name, count in pairs(PARTS) do
-      if redis.pcall(count, key .. ":" .. name) ~= (read.below and read.below[name] or 0) then
+    for _, part in ipairs(PARTS) do
+      local name = part[1]
+      local count = read.below and read.below[name] or 0
+      if redis.pcall(part[2], key .. ":" .. name) ~= count then
         return false
+      elseif count > 0 then
+        put_all(parts, key .. ":" .. name, part)
       end
     end
   end
