@@ -29,7 +29,7 @@ build: ## The release binary: target/release/drover, with the page's files insid
 
 ## Checking
 
-.PHONY: test check fmt fmt-check clippy doc deny advisories unit integration e2e references wasm-size bench
+.PHONY: test check fmt fmt-check clippy doc deny advisories unit integration kills e2e references wasm-size bench
 # What fails soonest comes first; what needs the release build comes last.
 test: ## Everything that must hold: style, lints, docs, licences, all tests, the size budget
 	@exec scripts/steps test setup fmt-check deny clippy doc unit integration build wasm-size e2e
@@ -62,6 +62,11 @@ unit: ## The tests beside the code
 
 integration: ## The tests against real servers and the systems' own libraries
 	@$(IN) cargo nextest run $(SERVER) --test it $(ARGS)
+
+# A run of all tests kills fewer times.
+kills: ## Kill Drover 200 times and Postgres 20 times while each archives 20,000 jobs
+	@$(IN) DROVER_KILLS=200 DROVER_KILLS_JOBS=20000 POSTGRES_KILLS=20 POSTGRES_KILLS_JOBS=20000 \
+		cargo nextest run $(SERVER) --profile kills --no-capture --test it again_and_again $(ARGS)
 
 e2e: ## The tests in a real browser; needs `make build`
 	@$(IN) test -x target/release/drover || { echo "e2e: no target/release/drover; run 'make build'" >&2; exit 1; }; \

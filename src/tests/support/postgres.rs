@@ -7,6 +7,7 @@ use sqlx::{ConnectOptions as _, Connection as _};
 use std::os::unix::process::CommandExt as _;
 use std::path::Path;
 use std::process::{Child, Command, Stdio};
+use std::time::Duration;
 
 /// The role that owns everything.
 const OWNER: &str = "owner";
@@ -41,7 +42,7 @@ impl Postgres {
             .expect("initdb is installed");
         assert!(made.success(), "initdb failed");
         let port = free_port();
-        let child = spawn(dir.path(), port, settings);
+        let child = spawn(&mut as_server("postgres"), dir.path(), port, settings);
         let postgres = Self { child, dir, port };
         postgres.answers().await;
         postgres
@@ -106,7 +107,27 @@ impl Postgres {
     /// Starts it again on the same port and data, and waits until it answers.
     pub(crate) async fn restart(&mut self, settings: &[&str]) {
         self.kill();
-        self.child = spawn(self.dir.path(), self.port, settings);
+        // Whoever was born while the others were killed holds the memory of before for a moment: it gives up at once.
+        for _ in 0..20 {
+            self.child = spawn(&mut as_server("postgres"), self.dir.path(), self.port, settings);
+            tokio::time::sleep(Duration::from_millis(200)).await;
+            if self.child.try_wait().unwrap().is_none() {
+                break;
+            }
+        }
+        self.answers().await;
+    }
+
+    /// The same, and none of its files may grow beyond this, as on a disk that is full.
+    pub(crate) async fn restart_within(&mut self, bytes: u64) {
+        self.kill();
+        let limit = format!("--fsize={bytes}");
+        self.child = spawn(
+            as_server("prlimit").args([&limit, "postgres"]),
+            self.dir.path(),
+            self.port,
+            &[],
+        );
         self.answers().await;
     }
 
@@ -153,8 +174,7 @@ fn data(dir: &Path) -> std::path::PathBuf {
     dir.join("data")
 }
 
-fn spawn(dir: &Path, port: u16, settings: &[&str]) -> Child {
-    let mut command = as_server("postgres");
+fn spawn(command: &mut Command, dir: &Path, port: u16, settings: &[&str]) -> Child {
     command.arg("-D").arg(data(dir)).args(["-p", &port.to_string()]);
     let own = ["listen_addresses=127.0.0.1", "unix_socket_directories="];
     for setting in own.iter().chain(settings) {
