@@ -118,6 +118,25 @@ pub struct ArchivedJob {
     pub restored: Vec<Restored>,
 }
 
+/// What became of one of many that were to be put back.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[cfg_attr(feature = "ssr", derive(schemars::JsonSchema))]
+pub struct RestoredOne {
+    /// Its id in the archive.
+    pub id: String,
+    /// `done`, `already`, or what kept it from being put back.
+    pub result: String,
+    /// More about that, in a sentence.
+    pub detail: String,
+    /// The queue it was put into.
+    pub queue: Option<QueueRef>,
+    /// The job that came of it.
+    pub job: Option<String>,
+}
+
+/// Jobs that are put back with one request at most.
+pub const RESTORED_MANY: usize = 200;
+
 /// What the page of the archive shows.
 #[derive(Clone, Debug, PartialEq)]
 pub enum ArchiveView {
@@ -131,6 +150,8 @@ pub enum ArchiveView {
         page: Result<ArchivePage, String>,
         /// Whether it is a later page.
         later: bool,
+        /// Whether this reader may put jobs back.
+        restorable: bool,
     },
     /// One job.
     One {
@@ -154,4 +175,6 @@ pub struct PoliciesView {
     pub refused: Option<String>,
     /// The policy that somebody has just asked to run.
     pub asked: Option<String>,
+    /// For how long archived jobs are kept: a sentence for each rule; none where all are kept for ever.
+    pub keep: Vec<String>,
 }

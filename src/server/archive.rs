@@ -13,6 +13,7 @@
 //! | [`record`] | a job as bytes, and the id of a run of a job |
 //! | [`keep`] | rows, durable or told not to be |
 //! | [`search`] | finding them again, and what is known of those that were put back |
+//! | [`retention`] | how long they are kept |
 //! | [`lease`] | whose turn each policy is, and what its runs did |
 //! | [`flow`] | read, keep, commit, compare and remove: the order that the promises stand on |
 //!
@@ -25,6 +26,7 @@ use crate::model::store::Reach;
 use crate::server::adapter::Trouble;
 use crate::server::adapter::postgres::database::Database;
 use crate::server::collect::board::Board;
+use retention::{Keep, Removed};
 use std::collections::HashSet;
 use std::sync::Arc;
 use std::time::Duration;
@@ -37,6 +39,7 @@ pub mod flow;
 pub mod keep;
 pub mod lease;
 pub mod record;
+pub mod retention;
 pub mod schema;
 pub mod search;
 
@@ -60,6 +63,10 @@ pub struct Settings {
     pub allow_unsafe: bool,
     /// What is archived by itself.
     pub policies: Vec<Policy>,
+    /// For how long; the first rule that a queue fits. What fits none is kept for ever.
+    pub keep: Vec<Keep>,
+    /// Whether nothing is removed, as on a board that may change nothing.
+    pub read_only: bool,
 }
 
 impl std::fmt::Debug for Settings {
@@ -80,6 +87,7 @@ pub struct Archive {
     ready: watch::Sender<Result<(), Trouble>>,
     /// Months that have a partition, or cannot have one.
     months: Mutex<HashSet<(i32, u32)>>,
+    removed: Removed,
 }
 
 impl Archive {
@@ -99,6 +107,7 @@ impl Archive {
             settings,
             ready: watch::Sender::new(Err(first)),
             months: Mutex::default(),
+            removed: Removed::default(),
         })
     }
 
@@ -109,6 +118,12 @@ impl Archive {
         tasks.spawn(async move {
             until.run_until_cancelled(archive.prepare()).await;
         });
+        if !self.settings.read_only {
+            let (archive, until) = (self.clone(), stop.clone());
+            tasks.spawn(async move {
+                until.run_until_cancelled(archive.retain()).await;
+            });
+        }
     }
 
     async fn prepare(&self) {

@@ -307,7 +307,7 @@ fn check(raw: file::Raw, path: Option<PathBuf>, env: Env<'_>, problems: Vec<Stri
         ));
     }
     let stores = stores(&mut r, raw.store.unwrap_or_default(), &mut warnings);
-    let archive = archive::read(&mut r, raw.archive, &stores, &mut warnings);
+    let archive = archive::read(&mut r, raw.archive, &stores, read_only, &mut warnings);
     if r.problems.is_empty() {
         Ok(Config {
             listen,

@@ -7,6 +7,7 @@ use crate::model::filter;
 use crate::model::policy::{self, Every, Policy};
 use crate::model::state::JobState;
 use crate::server::archive::Settings;
+use crate::server::archive::retention::Keep;
 use crate::server::cron;
 use std::collections::HashSet;
 
@@ -15,6 +16,7 @@ pub(super) fn read(
     r: &mut Reader<'_>,
     raw: Option<file::Archive>,
     stores: &[Store],
+    read_only: bool,
     warnings: &mut Vec<String>,
 ) -> Option<Settings> {
     let raw = raw.unwrap_or_default();
@@ -40,6 +42,7 @@ pub(super) fn read(
         }
     };
     let policies = policies(r, raw.policy.unwrap_or_default());
+    let keep = keep(r, raw.keep.unwrap_or_default());
     if !policies.is_empty() && enabled && store.is_none() && wanted.is_empty() {
         r.problems.push(format!(
             "{}: archive.policy: there is no archive for it: set DROVER_POSTGRES_URL or write a [[store]] with a postgres:// url",
@@ -62,6 +65,8 @@ pub(super) fn read(
         migrate,
         allow_unsafe,
         policies,
+        keep,
+        read_only,
     })
 }
 
@@ -96,6 +101,30 @@ fn policies(r: &mut Reader<'_>, raw: Vec<file::Policy>) -> Vec<Policy> {
         }
     }
     policies
+}
+
+/// A shorter time would be a slip of the pen.
+const SHORTEST: u64 = 24 * 3_600 * 1_000;
+
+fn keep(r: &mut Reader<'_>, raw: Vec<file::Keep>) -> Vec<Keep> {
+    let place = place(r);
+    let mut rules = Vec::new();
+    for (i, raw) in raw.into_iter().enumerate() {
+        let at = format!("{place}: [[archive.keep]] {}", i + 1);
+        let queues = raw.queues.unwrap_or_default().trim().to_owned();
+        if queues.is_empty() || queues.len() > 500 {
+            r.problems.push(format!(
+                "{at}: queues: the queues it is for, such as \"bull:emails.*\" or \"*\" for all"
+            ));
+        }
+        let written = raw.span.unwrap_or_default();
+        match filter::span(&written) {
+            Ok(span) if span >= SHORTEST => rules.push(Keep { queues, span, written }),
+            Ok(_) => r.problems.push(format!("{at}: for: at least 1d")),
+            Err(why) => r.problems.push(format!("{at}: for: {why}")),
+        }
+    }
+    rules
 }
 
 /// One policy, or everything that is wrong with it.

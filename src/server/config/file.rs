@@ -72,6 +72,20 @@ pub struct Archive {
     pub migrate: Option<bool>,
     pub allow_unsafe: Option<bool>,
     pub policy: Option<Vec<Policy>>,
+    pub keep: Option<Vec<Keep>>,
+}
+
+/// `[[archive.keep]]`
+#[derive(Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields)]
+#[expect(
+    missing_docs,
+    reason = "each field is a key of the file; `server::archive::retention` says what they mean"
+)]
+pub struct Keep {
+    pub queues: Option<String>,
+    #[serde(rename = "for")]
+    pub span: Option<String>,
 }
 
 /// `[[archive.policy]]`

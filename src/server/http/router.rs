@@ -49,6 +49,10 @@ fn routes() -> Routes {
             "/archive/jobs/{id}/restore",
             get(Needs::View, pages::archive::to_one).post(Needs::Act, pages::archive::restore),
         )
+        .route(
+            "/archive/restore",
+            get(Needs::View, pages::archive::to_list).post(Needs::Act, pages::archive::restore_many),
+        )
         .route("/archive/policies", get(Needs::View, pages::policies::all))
         .route(
             "/archive/policies/{id}/{word}",

@@ -9,7 +9,7 @@ use super::act::who::{Permission, Verb, Who};
 use super::act::{Acted, NotActed, REASON_MAX};
 use super::{Answer, Refusal, Service};
 use crate::model::action::{Effect, NewJob, QueueAction};
-use crate::model::archive::{ArchiveFilter, ArchivePage, ArchivedJob, Restored};
+use crate::model::archive::{ArchiveFilter, ArchivePage, ArchivedJob, Restored, RestoredOne};
 use crate::model::audit::Became;
 use crate::model::format;
 use crate::model::job::JobDetail;
@@ -41,6 +41,14 @@ impl Service {
     #[must_use]
     pub const fn has_archive(&self) -> bool {
         self.archive.is_some()
+    }
+
+    /// For how long archived jobs are kept, a sentence for each rule.
+    #[must_use]
+    pub fn archive_retention(&self) -> Vec<String> {
+        self.archive
+            .as_ref()
+            .map_or_else(Vec::new, |archive| archive.retention())
     }
 
     pub(super) fn archived(&self) -> Answer<&Arc<Archive>> {
@@ -268,6 +276,32 @@ impl Service {
             became,
             replayed: false,
         })
+    }
+}
+
+impl Service {
+    /// Puts many back, one after the other; what became of each, in their order.
+    pub async fn restore_many(&self, who: &Who, ids: Vec<String>, ask: &Restore) -> Vec<RestoredOne> {
+        let mut items = Vec::with_capacity(ids.len());
+        for id in ids {
+            items.push(match self.restore(who, &id, ask.clone()).await {
+                Ok(acted) => RestoredOne {
+                    id,
+                    result: acted.entry.result.clone(),
+                    detail: acted.became.sentence(),
+                    queue: Some(acted.entry.queue.clone()),
+                    job: acted.entry.job.clone().filter(|_| acted.was_done()),
+                },
+                Err(refusal) => RestoredOne {
+                    id,
+                    result: "refused".into(),
+                    detail: refusal.problem().detail,
+                    queue: None,
+                    job: None,
+                },
+            });
+        }
+        items
     }
 }
 

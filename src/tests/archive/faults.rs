@@ -42,6 +42,8 @@ impl Parts {
             migrate: true,
             allow_unsafe: false,
             policies: vec![],
+            keep: vec![],
+            read_only: false,
         };
         let archive = Arc::new(Archive::new(settings).unwrap());
         archive.start(&tasks, &stop);

@@ -254,6 +254,74 @@ async fn one_is_shown_as_it_was_and_put_back_once() {
 }
 
 #[tokio::test]
+async fn ticked_ones_are_put_back_together() {
+    let (_redis, _postgres, mut oracle, drover) = board().await;
+    failed(&mut oracle, "mail", "send", 4, "no").await;
+    drover.knows("bull:mail").await;
+    drover.counts_become("bull:mail", &oracle.counts("mail").await).await;
+    archive_all(&drover, "state:failed").await;
+    let page = drover.get("/archive").await;
+    assert!(page.body.contains("Put the ticked ones back"), "{}", page.body);
+    let rows = found(&drover, "").await["items"].clone();
+    let id = |n: usize| rows[n]["id"].as_str().unwrap();
+    let sent = send(&drover, "/archive/restore", &format!("id={}&id={}", id(0), id(1))).await;
+    assert!(
+        sent.status == 200 && sent.body.contains("2 of 2 jobs put back"),
+        "{}",
+        sent.body
+    );
+    assert_eq!(oracle.counts("mail").await["waiting"], 2);
+    let sent = send(
+        &drover,
+        "/archive/restore",
+        &format!("id={}&id={}&id=1-00", id(1), id(2)),
+    )
+    .await;
+    for says in ["1 of 3 jobs put back", "1 job had been put back before", "1 job not."] {
+        assert!(sent.body.contains(says), "{says}: {}", sent.body);
+    }
+    assert_eq!(oracle.counts("mail").await["waiting"], 3);
+    let none = send(&drover, "/archive/restore", "").await;
+    assert!(
+        none.status == 400 && none.body.contains("Tick between"),
+        "{}",
+        none.body
+    );
+    let foreign = [
+        ("Content-Type", "application/x-www-form-urlencoded"),
+        ("Sec-Fetch-Site", "cross-site"),
+    ];
+    let path = "/admin/queues/archive/restore";
+    let refused = client::request(drover.port, "POST", path, &foreign, &format!("id={}", id(3))).await;
+    assert_eq!(refused.status, 403);
+    assert_eq!(oracle.counts("mail").await["waiting"], 3);
+}
+
+#[tokio::test]
+async fn two_replicas_that_put_the_same_back_add_it_once() {
+    let (redis, postgres, mut oracle, drover) = board().await;
+    let other = super::over(&redis.url(), &postgres.url()).await;
+    failed(&mut oracle, "mail", "send", 12, "no").await;
+    for drover in [&drover, &other] {
+        drover.knows("bull:mail").await;
+    }
+    drover.counts_become("bull:mail", &oracle.counts("mail").await).await;
+    archive_all(&drover, "state:failed").await;
+    let rows = found(&drover, "").await["items"].clone();
+    for row in rows.as_array().unwrap() {
+        let path = format!("/archive/jobs/{}/restore", row["id"].as_str().unwrap());
+        let body = json!({});
+        let (one, two) = tokio::join!(drover.post(&path, &body), other.post(&path, &body));
+        let done = [&one, &two].iter().filter(|a| a.json()["result"] == "done").count();
+        assert!(done >= 1, "{} {}", one.body, two.body);
+        // Whoever was slower left the note of the other: it is known to be back.
+        let again = other.post(&path, &body).await;
+        assert_eq!(again.json()["result"], "already", "{}", again.body);
+    }
+    assert_eq!(oracle.counts("mail").await["waiting"], 12);
+}
+
+#[tokio::test]
 async fn a_number_that_the_library_will_count_to_is_not_put_back() {
     let (redis, _postgres, mut oracle, drover) = board().await;
     failed(&mut oracle, "mail", "send", 3, "no").await;

@@ -5,6 +5,7 @@ use crate::support::app::Drover;
 use crate::support::oracle::Oracle;
 use crate::support::postgres::Postgres;
 use crate::support::redis::Redis;
+use crate::support::{LATER, eventually};
 use serde_json::json;
 use tokio::process::Command;
 
@@ -18,6 +19,84 @@ async fn migrate(url: &str) -> (bool, String) {
         .unwrap();
     let text = [output.stdout, output.stderr].concat();
     (output.status.success(), String::from_utf8(text).unwrap())
+}
+
+#[tokio::test]
+async fn a_queue_s_jobs_are_kept_for_as_long_as_is_said_and_no_longer() {
+    let (redis, postgres) = (Redis::start(), Postgres::start().await);
+    for queue in ["mail", "mail.bulk", "other"] {
+        crate::operations::write_failed(&redis, queue, 30);
+    }
+    let file = r#"
+        [[archive.keep]]
+        queues = "mail.*"
+        for = "10d"
+        [[archive.keep]]
+        queues = "redis/bull:mail*"
+        for = "100d"
+    "#;
+    let (redis_url, url) = (redis.url(), postgres.url());
+    let env = [
+        ("DROVER_REDIS_URL", redis_url.as_str()),
+        ("DROVER_POSTGRES_URL", url.as_str()),
+        ("DROVER_ARCHIVE_ALLOW_UNSAFE", "true"),
+    ];
+    {
+        let drover = Drover::with(&env, "").await;
+        super::ready(&drover).await;
+        for queue in ["bull:mail", "bull:mail.bulk", "bull:other"] {
+            drover.knows(queue).await;
+        }
+        eventually("all are counted", LATER, async || {
+            let seen = crate::operations::preview(&drover, "archive", "state:failed").await;
+            (seen["selected"] == 90).then_some(())
+        })
+        .await;
+        let done = super::archive_all(&drover, "state:failed").await;
+        assert_eq!(done["totals"]["done"], 90, "{done}");
+        let page = drover.get("/archive/policies").await;
+        assert!(page.body.contains("kept for ever"), "{}", page.body);
+    }
+    // Ten of each were archived 20 days ago, ten 200 days ago; and some that finished long ago were archived just now.
+    let day = 24 * 3_600_000_i64;
+    for (from, to, archived) in [(1, 10, 20), (11, 20, 200), (21, 25, 0)] {
+        let age = if archived == 0 { 900 } else { archived };
+        postgres
+            .run(&format!(
+                "UPDATE drover.archive SET finished_on = finished_on - {age} * {day}::bigint, archived_at = now() - \
+                 interval '{archived} days' WHERE job_id::int BETWEEN {from} AND {to}"
+            ))
+            .await;
+    }
+    postgres
+        .run(
+            "INSERT INTO drover.restore (finished_on, id, n, store, queue, job_id, who) \
+              SELECT finished_on, id, 1, store, queue, job_id, 'me' FROM drover.archive",
+        )
+        .await;
+    let drover = Drover::with(&env, file).await;
+    super::ready(&drover).await;
+    let left = async |queue: &str| -> i64 {
+        postgres
+            .one(&format!(
+                "SELECT count(*) FROM drover.archive WHERE queue = 'bull:{queue}'"
+            ))
+            .await
+    };
+    eventually("what is too old goes", LATER * 2, async || {
+        ((left("mail").await, left("mail.bulk").await) == (20, 10)).then_some(())
+    })
+    .await;
+    assert_eq!(left("other").await, 30);
+    let notes: i64 = postgres.one("SELECT count(*) FROM drover.restore").await;
+    assert_eq!(notes, 60);
+    let page = drover.get("/archive/policies").await;
+    assert!(
+        page.body
+            .contains("Jobs of mail.* for 10d after they were archived: 20 removed"),
+        "{}",
+        page.body
+    );
 }
 
 #[tokio::test]

@@ -14,6 +14,9 @@ use crate::ui::components::StateMark;
 use crate::ui::live::Live;
 use leptos::prelude::*;
 
+/// The form of what is done with ticked jobs.
+const TICKED: &str = "ticked";
+
 /// Characters of an id, a name or an error in a row.
 const SHOWN: usize = 80;
 
@@ -26,7 +29,8 @@ pub fn ArchiveTable(view: ArchiveView) -> impl IntoView {
             written,
             page,
             later,
-        } => list(&base, &written, filter.is_empty(), page, later),
+            restorable,
+        } => list(&base, &written, filter.is_empty(), page, (later, restorable)),
         ArchiveView::Policies(view) => super::policies::policies(*view),
         ArchiveView::One { job, refused, told } => one(&base, *job, refused, told),
     }
@@ -48,7 +52,7 @@ fn list(
     written: &[(String, String)],
     all: bool,
     page: Result<ArchivePage, String>,
-    later: bool,
+    (later, restorable): (bool, bool),
 ) -> AnyView {
     let value = |name: &str| {
         let found = written.iter().find(|(known, _)| known == name);
@@ -75,7 +79,7 @@ fn list(
             view! { <div class="banner" role="alert"><strong>"The archive cannot be read now."</strong><p>{why}</p></div> }.into_any(),
             ().into_any(),
         ),
-        Ok(page) => found(base, written, all, &page, later),
+        Ok(page) => found(base, written, all, &page, (later, restorable)),
     };
     let export = |ending: &str| address(base, &format!("/api/v1/archive/jobs.{ending}"), written, None);
     view! {
@@ -106,7 +110,7 @@ fn found(
     written: &[(String, String)],
     all: bool,
     page: &ArchivePage,
-    later: bool,
+    (later, restorable): (bool, bool),
 ) -> (AnyView, AnyView) {
     let older = page.next.as_deref().map(|cursor| {
         let label = if page.partial {
@@ -133,9 +137,17 @@ fn found(
         };
         return (view! { <p class="empty">{what}</p>{partial} }.into_any(), links);
     }
-    let rows = page.items.iter().map(|row| line(base, row)).collect_view();
+    let rows = page.items.iter().map(|row| line(base, row, restorable)).collect_view();
+    let ticked = restorable.then(|| {
+        view! {
+            <form id=TICKED class="tools" method="post" action=base.href("/archive/restore")>
+                <p class="ticked"><button>"Put the ticked ones back as new jobs"</button></p>
+            </form>
+        }
+    });
     let table = view! {
         {partial}
+        {ticked}
         <div class="scroll">
             <table class="fleet audit archive">
                 <caption class="sr-only">"Archived jobs, those that finished last first"</caption>
@@ -161,15 +173,19 @@ fn short(text: &str) -> String {
     cut(&format::visible(text), SHOWN)
 }
 
-fn line(base: &BasePath, row: &ArchivedRow) -> AnyView {
+fn line(base: &BasePath, row: &ArchivedRow, restorable: bool) -> AnyView {
     let live = expect_context::<Live>();
     let at = row.finished;
     let state = row.state;
+    let tick = restorable.then(|| {
+        let label = format!("Tick {}", short(&row.job));
+        view! { <input type="checkbox" name="id" value=row.id.clone() form=TICKED aria-label=label/>" " }
+    });
     view! {
         <tr>
             <td class="when"><time datetime=format::iso(at) title=live.both_moments(at)>{format::moment(at)}</time></td>
             <td data-l="state"><StateMark state=Signal::stored(state)/></td>
-            <td class="what"><a href=base.href(&format!("/archive/jobs/{}", row.id)) data-row="">{short(&row.job)}</a>" "<small>{short(&row.name)}</small></td>
+            <td class="what">{tick}<a href=base.href(&format!("/archive/jobs/{}", row.id)) data-row="">{short(&row.job)}</a>" "<small>{short(&row.name)}</small></td>
             <td class="on" data-l="queue">{short(&row.queue.to_string())}</td>
             <td class="result" data-l="error">{row.error.as_deref().map(short)}</td>
             <td class="n" data-l="attempts">{row.attempts.to_string()}</td>

@@ -24,6 +24,7 @@ pub fn policies(view: PoliciesView) -> AnyView {
         policies,
         refused,
         asked,
+        keep,
     } = view;
     let told = asked.map(|id| view! { <p id="asked" class="asked done" role="status">{format!("{id} was run: there is nothing to archive now.")}</p> });
     let body = match policies {
@@ -38,6 +39,28 @@ pub fn policies(view: PoliciesView) -> AnyView {
         {told}
         {refused}
         {body}
+        {kept(&keep)}
+    }
+    .into_any()
+}
+
+/// For how long archived jobs are kept.
+fn kept(rules: &[String]) -> AnyView {
+    let lines = rules
+        .iter()
+        .map(|rule| view! { <li>{format::visible(rule)}</li> })
+        .collect_view();
+    let rest = if rules.is_empty() {
+        "Archived jobs are kept for ever. [[archive.keep]] in Leptos.toml says otherwise of a queue."
+    } else {
+        "What fits no rule is kept for ever. It is looked at once an hour."
+    };
+    view! {
+        <section class="kept" aria-labelledby="kept">
+            <h2 id="kept">"How long archived jobs are kept"</h2>
+            <ul class="not-now">{lines}</ul>
+            <p class="note">{rest}</p>
+        </section>
     }
     .into_any()
 }

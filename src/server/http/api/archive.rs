@@ -5,7 +5,7 @@ use super::super::problem::refuse;
 use super::super::security::is_json;
 use super::act::{answer_of, take};
 use crate::model::Millis;
-use crate::model::archive::{ArchiveFilter, ArchivePage, ArchivedJob, ArchivedRow, PAGE};
+use crate::model::archive::{ArchiveFilter, ArchivePage, ArchivedJob, ArchivedRow, PAGE, RESTORED_MANY, RestoredOne};
 use crate::model::error::Problem;
 use crate::model::format;
 use crate::model::state::JobState;
@@ -214,28 +214,12 @@ pub async fn restore(
         .map_err(IntoResponse::into_response)
 }
 
-/// What became of one of many.
-#[derive(Debug, JsonSchema, Serialize)]
-pub struct RestoredOne {
-    /// Its id in the archive.
-    id: String,
-    /// `done`, `already`, or what kept it from being put back.
-    result: String,
-    /// More about that, in a sentence.
-    detail: String,
-    /// The job that came of it.
-    job: Option<String>,
-}
-
 /// What became of many.
 #[derive(Debug, JsonSchema, Serialize)]
 pub struct RestoredMany {
     /// In the order in which they were asked for.
     items: Vec<RestoredOne>,
 }
-
-/// Jobs that are put back with one request at most.
-const MANY: usize = 200;
 
 /// Puts many jobs back, one after the other: `ids`, and how.
 pub async fn restore_many(
@@ -248,32 +232,13 @@ pub async fn restore_many(
         let mut fields = read(&headers, &body)?;
         let wrong = |what: String| refuse(StatusCode::BAD_REQUEST, "bad-action", "Bad request", what);
         let ids: Vec<String> = take(&mut fields, "ids").map_err(wrong)?.unwrap_or_default();
-        if ids.is_empty() || ids.len() > MANY {
-            return Err(wrong(format!("ids names between 1 and {MANY} archived jobs.")));
+        if ids.is_empty() || ids.len() > RESTORED_MANY {
+            return Err(wrong(format!("ids names between 1 and {RESTORED_MANY} archived jobs.")));
         }
         Ok((ids, how(fields, &caller)?))
     };
     let (ids, ask) = work.await.map_err(IntoResponse::into_response)?;
-    let mut items = Vec::with_capacity(ids.len());
-    for id in ids {
-        items.push(match app.service().restore(&caller.who, &id, ask.clone()).await {
-            Ok(acted) => RestoredOne {
-                id,
-                result: acted.entry.result.clone(),
-                detail: acted.became.sentence(),
-                job: Some(acted.entry.job.clone().unwrap_or_default()).filter(|_| acted.was_done()),
-            },
-            Err(refusal) => {
-                let problem = refusal.problem();
-                RestoredOne {
-                    id,
-                    result: "refused".into(),
-                    detail: problem.detail,
-                    job: None,
-                }
-            }
-        });
-    }
+    let items = app.service().restore_many(&caller.who, ids, &ask).await;
     Ok(Json(RestoredMany { items }))
 }
 

@@ -4,8 +4,10 @@ use super::super::api::archive::ArchiveQuery;
 use super::super::caller::Caller;
 use super::super::security::Nonce;
 use super::{notice, refused, see_other, show};
-use crate::model::archive::{ArchiveFilter, ArchiveView, PAGE};
+use crate::base_path::job_path;
+use crate::model::archive::{ArchiveFilter, ArchiveView, PAGE, RESTORED_MANY, RestoredOne};
 use crate::model::event::encode_segment;
+use crate::model::format;
 use crate::model::page::Body;
 use crate::server::archive::flow::UNCONFIGURED;
 use crate::server::service::Refusal;
@@ -41,6 +43,7 @@ pub async fn list((State(app), _, Extension(nonce), headers): Frame, Query(query
         written: query.written(),
         page,
         later: query.cursor().is_some(),
+        restorable: !app.config().read_only,
     };
     let position = app.board().position();
     (status, show(&app, &nonce, &headers, position, Body::Archive(view))).into_response()
@@ -116,6 +119,80 @@ pub async fn restore(
         }
         Err(refusal) => refused(&app, &nonce, &headers, &refusal),
     }
+}
+
+fn jobs(n: usize) -> String {
+    match n {
+        1 => "1 job".to_owned(),
+        n => format!("{n} jobs"),
+    }
+}
+
+/// Puts the ticked ones back, and says what became of each.
+pub async fn restore_many(
+    (State(app), caller, Extension(nonce), headers): Frame,
+    Form(fields): Form<Vec<(String, String)>>,
+) -> Response {
+    let ids: Vec<String> = fields
+        .into_iter()
+        .filter(|(name, _)| name == "id")
+        .map(|(_, id)| id)
+        .collect();
+    let mut links = vec![("The archive".to_owned(), "/archive".to_owned())];
+    if ids.is_empty() || ids.len() > RESTORED_MANY {
+        let detail = format!("Tick between 1 and {RESTORED_MANY} jobs in the list, then press the button again.");
+        let title = "Nothing was put back".to_owned();
+        return notice(&app, &nonce, &headers, StatusCode::BAD_REQUEST, title, detail, links);
+    }
+    let ask = Restore {
+        request: caller.request.clone(),
+        ..Restore::default()
+    };
+    let items = app.service().restore_many(&caller.who, ids, &ask).await;
+    let of = |result: &str| items.iter().filter(|item| item.result == result).count();
+    let (done, already) = (of("done"), of("already"));
+    let title = format!("{done} of {} put back", jobs(items.len()));
+    let mut detail = Vec::new();
+    if already > 0 {
+        detail.push(format!(
+            "{} had been put back before; from its own page it can be put back once more.",
+            jobs(already)
+        ));
+    }
+    let open: Vec<&RestoredOne> = items
+        .iter()
+        .filter(|item| !matches!(item.result.as_str(), "done" | "already"))
+        .collect();
+    if let Some(first) = open.first() {
+        detail.push(format!("{} not. The first of them: {}", jobs(open.len()), first.detail));
+    }
+    if detail.is_empty() {
+        detail.push("Each is in its queue again as a new job; the archive keeps what it had.".to_owned());
+    }
+    for item in &items {
+        if let (Some(queue), Some(job)) = (&item.queue, &item.job) {
+            links.push((
+                format!(
+                    "Job {} of {}",
+                    format::visible(job),
+                    format::visible(&queue.to_string())
+                ),
+                job_path(queue, job),
+            ));
+        }
+    }
+    for item in open {
+        links.push((
+            format!("Not put back: {}", item.id),
+            format!("/archive/jobs/{}", encode_segment(&item.id)),
+        ));
+    }
+    notice(&app, &nonce, &headers, StatusCode::OK, title, detail.join(" "), links)
+}
+
+/// For whoever asks for the address of that form.
+pub async fn to_list(State(app): State<App>) -> Response {
+    see_other(&app.config().base_path.href("/archive"))
 }
 
 /// For whoever asks for the address of the form.

@@ -36,6 +36,7 @@ pub async fn all(
     let view = PoliciesView {
         policies: standings.map_err(|refusal| refusal.problem().detail),
         refused: service.policy_refusal(&caller.who),
+        keep: service.archive_retention(),
         asked: told.asked.filter(|id| service.policies().get(id).is_some()),
     };
     let body = Body::Archive(ArchiveView::Policies(Box::new(view)));
