@@ -1,16 +1,13 @@
 // Everybody can read the board: contrast, names, structure, and no page that has to be moved sideways.
 import assert from "node:assert/strict";
-import { readFileSync } from "node:fs";
-import { createRequire } from "node:module";
 import { after, before, describe, test } from "node:test";
+import { findings } from "../support/axe.mjs";
 import { NARROW, WIDE, alive, visit } from "../support/browser.mjs";
 import { direct } from "../support/entrances.mjs";
 import { Oracle } from "../support/oracle.mjs";
 import { endAll } from "../support/process.mjs";
 import { Redis } from "../support/redis.mjs";
 import { stock } from "../support/stock.mjs";
-
-const AXE = readFileSync(createRequire(import.meta.url).resolve("axe-core/axe.min.js"), "utf8");
 
 let at;
 before(async () => {
@@ -44,22 +41,6 @@ const PAGES = {
   "a store in trouble": () => at.store("locked"),
   "a notice": () => at.job("orders", "nobody"),
 };
-
-/** What axe finds, one line for each element. */
-async function findings(page) {
-  await page.evaluate(AXE);
-  const { violations, incomplete, passes } = await page.evaluate(() => globalThis.axe.run({ runOnly: ["wcag2a", "wcag2aa"] }));
-  assert.ok(passes.some(({ id }) => id === "color-contrast"), "axe measured contrast");
-  const line = (id, node, why) => `${id}: ${node.target.join(" ")}: ${why.replace(/\s+/g, " ")}`;
-  const surely = violations.flatMap(({ id, nodes }) => nodes.map((node) => line(id, node, node.failureSummary)));
-  // Too little contrast on a single character is left open by axe; on a board that character is a count.
-  const digits = incomplete.flatMap(({ id, nodes }) =>
-    nodes
-      .filter((node) => node.any[0]?.data?.messageKey === "shortTextContent" && /^\d$/.test(node.html.replace(/<[^>]*>/g, "")))
-      .map((node) => line(id, node, JSON.stringify(node.any[0].data))),
-  );
-  return [...surely, ...digits];
-}
 
 async function atRest(page, watch, name) {
   if (name === "a notice") watch.allow(/\b404\b/);

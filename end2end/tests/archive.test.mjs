@@ -1,21 +1,36 @@
 // Finished jobs that are kept: archived from a page and from a list, found again, looked at and put back, with and without
 // JavaScript.
 import assert from "node:assert/strict";
+import { writeFileSync } from "node:fs";
+import { join } from "node:path";
 import { after, before, describe, test } from "node:test";
+import { findings } from "../support/axe.mjs";
 import { NARROW, alive, text, visit } from "../support/browser.mjs";
 import { direct } from "../support/entrances.mjs";
 import { Oracle } from "../support/oracle.mjs";
 import { Postgres } from "../support/postgres.mjs";
-import { endAll, until } from "../support/process.mjs";
+import { endAll, folder, until } from "../support/process.mjs";
 import { Redis } from "../support/redis.mjs";
+
+const POLICY = (queue) => `
+[[archive.policy]]
+id = "${queue}"
+queues = "bull:${queue}"
+states = ["failed"]
+older_than = "1s"
+every = "day at 02:00"
+`;
 
 let redis, postgres, oracle, at;
 before(async () => {
   [redis, postgres] = await Promise.all([Redis.start(), Postgres.start()]);
   oracle = await Oracle.start(redis);
-  for (const queue of ["one-on", "one-off", "many-on", "many-off", "narrow"]) await failed(queue, "a", "b", "c");
-  at = await direct(redis, "/admin/queues", { DROVER_POSTGRES_URL: postgres.url });
-  await at.drover.knows("one-on", "one-off", "many-on", "many-off", "narrow");
+  for (const queue of ["one-on", "one-off", "many-on", "many-off", "planned-on", "planned-off", "narrow"]) await failed(queue, "a", "b", "c");
+  const config = join(folder(), "Leptos.toml");
+  const keep = `[[archive.keep]]\nqueues = "bull:planned-*"\nfor = "90d"\n`;
+  writeFileSync(config, POLICY("planned-on") + POLICY("planned-off") + keep);
+  at = await direct(redis, "/admin/queues", { DROVER_POSTGRES_URL: postgres.url, DROVER_CONFIG: config });
+  await at.drover.knows("one-on", "one-off", "many-on", "many-off", "planned-on", "planned-off", "narrow");
   await until("the archive", async () => (await postgres.ask("SELECT to_regclass('drover.archive') AS there"))[0].there);
 });
 after(endAll);
@@ -96,6 +111,46 @@ for (const javaScript of [true, false]) {
           assert.deepEqual([await kept(queue), await ids(queue, "failed")], [["a", "b", "c"], []]);
           return true;
         });
+
+        // Those that are ticked are put back together.
+        await page.goto(`${at.base}/archive?queue=redis/bull:${queue}`);
+        for (const id of ["a", "c"]) await page.getByLabel(`Tick ${id}`, { exact: true }).check();
+        await button(page, "Put the ticked ones back as new jobs").click();
+        assert.match(await text(page, "main"), /2 of 2 jobs put back/);
+        const back = await ids(queue, "waiting");
+        assert.equal(back.length, 2);
+        const data = await Promise.all(back.map(async (jobId) => (await oracle.ask("job", queue, { jobId })).data.to));
+        assert.deepEqual(data.sort(), [`a@${queue}.example`, `c@${queue}.example`]);
+      });
+    });
+
+    test("a policy shows what it would archive, does it when it is asked, and tells what it freed", async () => {
+      const queue = `planned-${js}`;
+      await inTab(async (page) => {
+        await open(page, `${at.base}/archive/policies`);
+        const section = page.locator("section.policy", { has: page.locator(`#p-${queue}`) });
+        assert.match(await section.innerText(), /failed older than 1s from bull:planned/);
+        assert.match(await section.innerText(), /Last run\s*never/);
+        assert.match(await text(page, ".kept"), /Jobs of bull:planned-\* for 90d after they were archived/);
+        await section.getByRole("button", { name: "Dry run" }).click();
+        assert.match(await text(page, ".lead"), /^Exactly 3 jobs\./);
+        assert.deepEqual(await kept(queue), [], "a dry run does nothing");
+
+        await page.goto(`${at.base}/archive/policies`);
+        await section.getByRole("button", { name: "Run now" }).click();
+        await page.waitForURL(/\/operations\//);
+        await until("all to be archived", async () => {
+          assert.deepEqual([await kept(queue), await ids(queue, "failed")], [["a", "b", "c"], []]);
+          return true;
+        });
+        await until("the policy to tell", async () => {
+          await page.goto(`${at.base}/archive/policies`);
+          assert.match(await section.innerText(), /Freed so far\s*3 jobs, \d+ B|Freed so far\s*3 jobs, [\d.]+ KiB/);
+          return true;
+        });
+        // Once more there is nothing to do, and it says so.
+        await section.getByRole("button", { name: "Run now" }).click();
+        await until("it to say so", async () => (await text(page, "main")).includes(`${queue} was run: there is nothing to archive now.`));
       });
     });
   });
@@ -108,10 +163,11 @@ test("on a phone the archive and a job in it need no sideways scrolling", async 
     await page.locator("main").getByRole("link", { name: "Archive…", exact: true }).click();
     await archive(page);
     await until("it to be archived", async () => (await kept("narrow")).length === 1);
-    for (const path of ["/archive", "/archive?queue=narrow"]) {
+    for (const path of ["/archive", "/archive?queue=narrow", "/archive/policies"]) {
       await page.goto(`${at.base}${path}`);
       const wide = await page.evaluate(() => document.documentElement.scrollWidth - innerWidth);
       assert.ok(wide <= 0, `${path} is ${wide} pixels too wide`);
+      assert.deepEqual(await findings(page), [], path);
     }
     await page.locator(".archive tbody a").first().click();
     const wide = await page.evaluate(() => document.documentElement.scrollWidth - innerWidth);
