@@ -5,6 +5,10 @@ use super::family::Layout;
 use super::state::JobState;
 use std::collections::BTreeMap;
 
+/// Why a dead letter cannot be put back.
+pub const NO_SOURCES: &str = "pg-boss writes down which queue a dead letter came from since 12.23. Add the job to that queue \
+                              anew, with the same data, and remove it here.";
+
 /// Every generation of pg-boss, as a pattern.
 macro_rules! pgboss {
     () => {
@@ -20,6 +24,7 @@ pub const fn job(layout: Layout, action: &JobAction) -> Option<&'static str> {
     }
     match (layout, action) {
         (pgboss!(), _) => None,
+        (_, JobAction::Redrive) => Some("Only pg-boss has dead-letter queues that know where their jobs came from."),
         (_, JobAction::ResumeJob) => Some("Only pg-boss has cancelled jobs that can be resumed."),
         (Layout::Bull4, JobAction::Delay { .. }) => {
             Some("Bull has no way to change a delay. Promote the job, or remove it and add it anew.")
@@ -66,6 +71,8 @@ const fn of_pgboss_jobs(layout: Layout, action: &JobAction) -> Option<&'static s
         (pgboss!(), JobAction::Archive) => {
             Some("The archive takes jobs of Bull and BullMQ; those of pg-boss stay as long as its own retention says.")
         }
+        (Layout::PgBoss9, JobAction::Redrive) => Some("Dead-letter queues came with pg-boss 10."),
+        (Layout::PgBoss10 | Layout::PgBoss11, JobAction::Redrive) => Some(NO_SOURCES),
         (pgboss!(), JobAction::ClearLogs { .. }) => Some("pg-boss keeps no logs of jobs."),
         (pgboss!(), JobAction::RemoveChildren) => {
             Some("pg-boss does not remove the jobs that another waits for. Remove them one by one.")
@@ -191,6 +198,7 @@ pub fn all(layout: Layout) -> BTreeMap<String, Option<String>> {
         ("put_back", JobAction::PutBack),
         ("cancel", JobAction::Cancel { error: text() }),
         ("resume_job", JobAction::ResumeJob),
+        ("redrive", JobAction::Redrive),
         ("remove_deduplication", JobAction::RemoveDeduplication),
         ("clear_logs", JobAction::ClearLogs { keep: 0 }),
         ("remove_children", JobAction::RemoveChildren),
@@ -251,8 +259,8 @@ mod tests {
         let of = |layout: Layout| all(layout).into_iter().filter(|(_, reason)| reason.is_some()).count();
         assert_eq!(
             [Layout::BullMq5, Layout::BullMq6, Layout::BullMq5Or6].map(of),
-            [1, 1, 1],
-            "there is nothing to resume"
+            [2, 2, 2],
+            "there is nothing to resume and nothing to redrive"
         );
         let bull = all(Layout::Bull4);
         assert!(bull["priority"].as_deref().unwrap().starts_with("Bull has no way"));

@@ -22,3 +22,4 @@ mod actions;
 mod bench;
 mod detail;
 mod reading;
+mod redrive;

@@ -78,6 +78,7 @@ pub const fn states(action: &JobAction) -> &'static [JobState] {
     match action {
         JobAction::Retry { .. } | JobAction::Archive => &[JobState::Failed, JobState::Completed],
         JobAction::Promote | JobAction::Delay { .. } => &[JobState::Delayed],
+        JobAction::Redrive => &[JobState::Waiting, JobState::Delayed],
         JobAction::Remove { .. } => &[
             JobState::Waiting,
             JobState::Prioritized,
@@ -98,6 +99,7 @@ pub const fn verb(action: &JobAction) -> &'static str {
         JobAction::Promote => "Run now",
         JobAction::Delay { .. } => "Delay",
         JobAction::Remove { .. } => "Remove",
+        JobAction::Redrive => "Redrive",
         JobAction::Archive => "Archive",
         _ => "Change",
     }
@@ -174,6 +176,7 @@ impl Selection {
             JobAction::Remove { .. } => "remove_many",
             JobAction::Promote => "promote_many",
             JobAction::Delay { .. } => "delay_many",
+            JobAction::Redrive => "redrive_many",
             JobAction::Archive => "archive_many",
             _ => "change_many",
         }

@@ -11,11 +11,13 @@
 //! Each batch is one statement that locks its jobs, compares them with what was seen of them, and changes those that are
 //! still so. A statement that the server refuses has done nothing; one that is cut off may have been done.
 //!
-//! - [`jobs`]: what each action changes, and of which jobs; [`insert`]: new jobs; [`answer`]: what became of it, in words
+//! - [`jobs`]: what each action changes, and of which jobs; [`insert`]: new jobs; [`redrive`]: dead letters that go back
+//! - [`answer`]: what became of it, in words
 
 mod answer;
 mod insert;
 mod jobs;
+mod redrive;
 
 use super::super::{QueueId, Trouble};
 use super::names::{is_uuid, parts_of};
@@ -86,6 +88,7 @@ impl PgBoss {
         };
         let needed = |rights: Rights| match action {
             JobAction::Remove { .. } => rights.delete,
+            JobAction::Redrive => rights.delete && rights.insert,
             _ => rights.update,
         };
         if let Some(reason) = self.forbidden(&shape, needed).await? {
@@ -102,6 +105,9 @@ impl PgBoss {
         }
         if order.wakes && effects.iter().any(|effect| matches!(effect, Effect::Done { .. })) {
             self.wake(&shape, &name).await;
+        }
+        if order.redrives() {
+            self.wake_redriven(&shape, &name, &effects).await;
         }
         Ok(effects)
     }
@@ -216,6 +222,13 @@ impl PgBoss {
                 Err(Failure::Conflict(index)) => {
                     effects[part[0]] = refused(self.policy(shape, index.as_deref()).await);
                 }
+                Err(Failure::Unknown(why)) if order.redrives() => {
+                    let ids: Vec<&str> = of.iter().map(|(id, _)| id.as_str()).collect();
+                    let settled = self.settle_redrive(shape, name, &ids, &why).await;
+                    for (i, effect) in part.into_iter().zip(settled) {
+                        effects[i] = effect;
+                    }
+                }
                 Err(failure) => {
                     for i in part {
                         effects[i] = answer::of(&failure);
@@ -265,13 +278,21 @@ impl PgBoss {
         } else {
             self.states(shape, name, &missing).await
         };
+        let moved = if order.redrives() && there.len() < missing.len() {
+            self.redriven(shape, name, &missing).await
+        } else {
+            HashMap::new()
+        };
+        let gone = |id: &str| match (there.get(id), moved.get(id)) {
+            (Some(state), _) => answer::changed(state),
+            (None, Some(queue)) => redrive::already(queue),
+            (None, None) => Effect::Gone,
+        };
         Ok(ids
             .iter()
             .map(|id| match found.get(&id.to_lowercase()) {
                 Some(row) => answer::of_row(row, order),
-                None => there
-                    .get(&id.to_lowercase())
-                    .map_or(Effect::Gone, |state| answer::changed(state)),
+                None => gone(&id.to_lowercase()),
             })
             .collect())
     }

@@ -230,6 +230,11 @@ fn choices(job: &JobDetail, system: System) -> Vec<Choice> {
             }
         }
     }
+    if job.effective.iter().any(|option| option.name == "source")
+        && matches!(job.row.state, JobState::Waiting | JobState::Delayed)
+    {
+        all.insert(0, ("redrive", "Redrive", Nothing, false));
+    }
     let held = job.row.state == JobState::Active;
     // pg-boss takes other data of a job that has not begun.
     let finished = matches!(

@@ -90,6 +90,9 @@ fn on_job(id: &str, action: &JobAction, there: &str, layout: Option<Layout>) -> 
         JobAction::FailLost { error } => format!("Fail {job}, whose worker is lost, with {:?}.", shown(error)),
         JobAction::PutBack => format!("Put {job}, whose worker is lost, back among the waiting ones."),
         JobAction::ResumeJob => format!("Put {job}, which is cancelled, back in the line."),
+        JobAction::Redrive => {
+            format!("Redrive {job}: put it back into the queue that it came from, and remove it here.")
+        }
         JobAction::Cancel { .. } if layout.is_some_and(|layout| layout.system() == System::PgBoss) => {
             format!("Cancel {job}: no worker takes it any more; it is kept, and can be resumed.")
         }

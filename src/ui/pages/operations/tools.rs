@@ -16,18 +16,23 @@ use crate::model::state::JobState;
 use crate::model::tick::FORM;
 use leptos::prelude::*;
 
-/// What can be done with the jobs of a page.
-pub fn view(base: &BasePath, page: &QueuePage, archive: bool) -> AnyView {
+/// What can be done with the jobs of a page; `letters` says that they are dead letters of another queue.
+pub fn view(base: &BasePath, page: &QueuePage, archive: bool, letters: bool) -> AnyView {
     let queue = page.queue.key();
     let state = page.state;
-    let whole = whole(base, &queue, archive);
+    let whole = whole(base, &queue, archive, letters);
     // What runs is the worker's.
     if state == JobState::Active {
         return view! { <div class="tools">{whole}</div> }.into_any();
     }
-    let first = Wanted::in_state(Some(state));
+    let waits = matches!(state, JobState::Waiting | JobState::Delayed);
+    let first = match Wanted::in_state(Some(state)) {
+        _ if letters && waits => Wanted::Redrive,
+        usual => usual,
+    };
     let safe = match first {
         Wanted::Remove(_) | Wanted::Archive => None,
+        Wanted::Redrive => Some(view! { <button name="action" value="redrive">"Redrive ticked…"</button> }),
         Wanted::Promote => Some(view! { <button name="action" value="promote">"Promote ticked…"</button> }),
         Wanted::Retry(_) => Some(view! { <button name="action" value="retry">"Retry ticked…"</button> }),
     };
@@ -72,7 +77,7 @@ pub fn view(base: &BasePath, page: &QueuePage, archive: bool) -> AnyView {
 }
 
 /// What is done to whole states of a queue: each leads to a preview, and nothing is done before that.
-fn whole(base: &BasePath, queue: &QueueRef, archive: bool) -> AnyView {
+fn whole(base: &BasePath, queue: &QueueRef, archive: bool, letters: bool) -> AnyView {
     let button = |label: &'static str, action: &'static str, states: &[JobState]| {
         let filter = JobFilter {
             states: states.to_vec(),
@@ -111,6 +116,7 @@ fn whole(base: &BasePath, queue: &QueueRef, archive: bool) -> AnyView {
             {button("Archive all completed…", "archive", &[JobState::Completed])}
         }
     });
+    let redrive = letters.then(|| button("Redrive all…", "redrive", &[JobState::Waiting, JobState::Delayed]));
     let (waiting, delayed) = ([JobState::Waiting, JobState::Prioritized], JobState::Delayed);
     view! {
         <details class="whole">
@@ -118,6 +124,7 @@ fn whole(base: &BasePath, queue: &QueueRef, archive: bool) -> AnyView {
             <div class="acts">
                 {button("Retry all failed…", "retry", &[JobState::Failed])}
                 {button("Promote all delayed…", "promote", &[delayed])}
+                {redrive}
                 {keep}
             </div>
             <div class="acts">

@@ -192,6 +192,7 @@ const fn title(of: Target, word: &str) -> &'static str {
         (_, b"duplicate") => "Duplicate the job",
         (_, b"fail_lost") => "Fail the job",
         (_, b"put_back") => "Put the job back",
+        (_, b"redrive") => "Redrive the job",
         (_, b"resume_job") => "Put the job back in the line",
         (_, b"cancel") => "Have the job fail",
         (_, b"remove_deduplication") => "Remove the deduplication key",
