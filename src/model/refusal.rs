@@ -85,9 +85,6 @@ const fn of_pgboss_jobs(layout: Layout, action: &JobAction) -> Option<&'static s
 #[must_use]
 pub const fn queue(layout: Layout, action: &QueueAction) -> Option<&'static str> {
     match (layout, action) {
-        (pgboss!(), QueueAction::Pause | QueueAction::Resume) => {
-            Some("pg-boss has no pause. Stop its workers in the application (offWork), and start them again there.")
-        }
         (pgboss!(), QueueAction::Concurrency { .. }) => {
             Some("pg-boss has no limit for the whole queue; its policies singleton and stately allow one at a time.")
         }
@@ -269,9 +266,14 @@ mod tests {
             assert!(all(layout)["cancel"].is_some());
         }
         let pgboss = all(Layout::PgBoss12);
-        assert!(pgboss["pause"].as_deref().unwrap().starts_with("pg-boss has no pause"));
+        assert!(
+            pgboss["rate_limit"]
+                .as_deref()
+                .unwrap()
+                .starts_with("pg-boss has no rate limit")
+        );
         assert_eq!(
-            (&pgboss["retry"], &pgboss["resume_job"], &pgboss["add"]),
+            (&pgboss["retry"], &pgboss["resume_job"], &pgboss["pause"]),
             (&None, &None, &None)
         );
     }

@@ -21,5 +21,6 @@ macro_rules! on {
 mod actions;
 mod bench;
 mod detail;
+mod pause;
 mod reading;
 mod redrive;

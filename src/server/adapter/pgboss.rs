@@ -21,7 +21,7 @@
 //! - [`list`]: pages of jobs; [`job`]: one job in full; [`values`]: what is shown of large ones;
 //!   [`flow`]: its relatives
 //! - [`insight`]: retention, and how long jobs wait and run
-//! - [`act`]: changing any of it
+//! - [`act`]: changing any of it; [`pause`]: what pg-boss itself has no word for
 //! - [`changes`]: what happens, found by asking
 //! - [`workers`]: who takes jobs; [`schedules`]: what creates them on a timetable
 
@@ -34,6 +34,7 @@ mod insight;
 mod job;
 mod list;
 mod names;
+mod pause;
 mod schedules;
 mod shape;
 mod values;
@@ -59,7 +60,7 @@ use sqlx::{Executor as _, Postgres};
 use std::collections::{HashMap, HashSet};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
-use tokio::sync::{Semaphore, mpsc};
+use tokio::sync::{Notify, Semaphore, mpsc};
 
 /// A statement with its parameters.
 type Statement<'q> = sqlx::query::Query<'q, Postgres, PgArguments>;
@@ -88,6 +89,8 @@ pub struct PgBoss {
     known: Arc<Mutex<HashMap<QueueId, (Instant, Counts)>>>,
     /// The queues whose changes are wanted.
     followed: Arc<Mutex<Vec<QueueId>>>,
+    /// Has changes looked for at once.
+    knock: Arc<Notify>,
     /// One large value is handed over at a time.
     downloads: Arc<Semaphore>,
 }
@@ -103,6 +106,7 @@ impl PgBoss {
             paces: Arc::default(),
             known: Arc::default(),
             followed: Arc::default(),
+            knock: Arc::default(),
             downloads: Arc::new(Semaphore::new(1)),
         }
     }

@@ -14,7 +14,7 @@
 //! - [`jobs`]: what each action changes, and of which jobs; [`insert`]: new jobs; [`redrive`]: dead letters that go back
 //! - [`answer`]: what became of it, in words
 
-mod answer;
+pub(super) mod answer;
 mod insert;
 mod jobs;
 mod redrive;
@@ -39,11 +39,11 @@ use tokio::time::timeout;
 const BATCH: usize = 500;
 
 /// After this long an answer is not waited for any more: the server gives a statement up before.
-const PATIENCE: Duration = Duration::from_secs(18);
+pub(super) const PATIENCE: Duration = Duration::from_secs(18);
 
 /// Why a statement did not end well.
 #[derive(Debug)]
-enum Failure {
+pub(super) enum Failure {
     /// It was not sent.
     NotSent(Trouble),
     /// The server did nothing: a sentence.
@@ -125,6 +125,8 @@ impl PgBoss {
                 Some(reason) => Ok(refused(reason)),
                 None => insert::add(self, &shape, &name, new).await,
             },
+            QueueAction::Pause => self.turn(&shape, queue, &name, true).await,
+            QueueAction::Resume => self.turn(&shape, queue, &name, false).await,
             _ => Ok(refused("pg-boss has no such thing.")),
         }
     }
@@ -324,15 +326,20 @@ impl PgBoss {
             Err(_) => {
                 // It is still busy with the statement; nobody else should wait for it.
                 connection.detach();
-                return Err(Failure::Unknown(format!(
-                    "{} did not answer in time.",
-                    self.db.address()
-                )));
+                return Err(self.silent());
             }
         };
-        self.note(Some(&shape.schema), &error);
-        let said = self.db.trouble(&error);
-        Err(match code(&error).as_deref() {
+        Err(self.failed(Some(&shape.schema), &error))
+    }
+
+    pub(super) fn silent(&self) -> Failure {
+        Failure::Unknown(format!("{} did not answer in time.", self.db.address()))
+    }
+
+    pub(super) fn failed(&self, schema: Option<&str>, error: &sqlx::Error) -> Failure {
+        self.note(schema, error);
+        let said = self.db.trouble(error);
+        match code(error).as_deref() {
             // No code: the connection was cut. The others: the server ended the session, whether before or after the
             // statement is not said.
             None | Some("57P01" | "57P02" | "57P03" | "08006") => Failure::Unknown(said.cause),
@@ -349,7 +356,7 @@ impl PgBoss {
             )),
             Some("23503") => Failure::Refused("The queue it names is not there any more.".into()),
             Some(_) => Failure::Refused(said.cause),
-        })
+        }
     }
 
     /// Which policy an index stands for, in words.
@@ -363,7 +370,7 @@ impl PgBoss {
     }
 
     /// Wakes workers that wait for a word rather than ask. Without it they find the job themselves, half a minute later.
-    async fn wake(&self, shape: &Shape, name: &str) {
+    pub(super) async fn wake(&self, shape: &Shape, name: &str) {
         if !shape.has("queue", "notify") {
             return;
         }

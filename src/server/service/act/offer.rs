@@ -68,6 +68,8 @@ impl Service {
         let mut all: Vec<Choice> = Vec::new();
         match line.paused {
             Some(true) => all.push(("resume", "Resume", Nothing, false)),
+            // What it puts into the database is told before.
+            Some(false) if line.system == System::PgBoss => all.push(("pause", "Pause…", First, false)),
             Some(false) => {
                 all.push(("pause", "Pause", Nothing, false));
                 all.push(("pause", "Pause with a reason…", First, false));

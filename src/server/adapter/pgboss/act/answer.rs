@@ -14,14 +14,14 @@ pub(super) fn refused(reason: impl Into<String>) -> Effect {
 }
 
 /// Nobody knows.
-pub(super) fn unconfirmed(why: &str) -> Effect {
+pub(in super::super) fn unconfirmed(why: &str) -> Effect {
     Effect::Unconfirmed {
         reason: format!("{why} It may have been done all the same: look at the job before you try again."),
     }
 }
 
 /// What a failure means for each job that it was about.
-pub(super) fn of(failure: &Failure) -> Effect {
+pub(in super::super) fn of(failure: &Failure) -> Effect {
     match failure {
         Failure::NotSent(trouble) => refused(format!("It was not sent: {trouble}")),
         Failure::Refused(reason) => refused(reason.clone()),
