@@ -49,6 +49,17 @@ pub const fn job(layout: Layout, action: &JobAction) -> Option<&'static str> {
     }
 }
 
+/// Why jobs of this layout cannot have this done to them in this state, although they can in others.
+#[must_use]
+pub const fn job_in(layout: Layout, action: &JobAction, state: JobState) -> Option<&'static str> {
+    match (layout, action, state) {
+        (pgboss!(), JobAction::Retry { .. }, JobState::Completed) => {
+            Some("pg-boss retries failed jobs only. Of a completed one there can be a duplicate.")
+        }
+        _ => None,
+    }
+}
+
 /// Why jobs of this layout cannot have those below them retried.
 #[must_use]
 pub const fn flow(layout: Layout) -> Option<&'static str> {
@@ -124,9 +135,10 @@ pub const fn schedule(layout: Layout, action: &ScheduleAction) -> Option<&'stati
 #[must_use]
 pub const fn sweep(layout: Layout, sweep: &Sweep) -> Option<&'static str> {
     match (layout, sweep) {
-        (pgboss!(), _) => {
-            Some("One job that a policy keeps out would undo a whole batch: jobs of pg-boss are moved by their ids.")
-        }
+        (pgboss!(), _) => Some(
+            "pg-boss has no script for it. An operation does the same in batches, each job by its id, because one that a \
+                 policy keeps out would undo a whole batch.",
+        ),
         (
             Layout::Bull4,
             Sweep::Retry {

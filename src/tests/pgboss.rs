@@ -21,6 +21,7 @@ macro_rules! on {
 mod actions;
 mod bench;
 mod detail;
+mod operations;
 mod pause;
 mod reading;
 mod redrive;

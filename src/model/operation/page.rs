@@ -120,8 +120,8 @@ pub struct NewPage {
     pub filter: String,
     /// What is the matter with it.
     pub trouble: Option<String>,
-    /// Whether there may be queues of dead letters that know where these came from.
-    pub redrive: bool,
+    /// Whether there may be what only pg-boss has: dead letters that know where they came from, and cancelled jobs.
+    pub boss: bool,
     /// Whether jobs that are removed are archived first; `None` where there is no archive.
     pub archive_first: Option<bool>,
 }
@@ -152,6 +152,8 @@ pub enum Wanted {
     Remove(bool),
     /// Puts dead letters back into the queues that they came from.
     Redrive,
+    /// Puts cancelled jobs back in the line.
+    Resume,
     /// Puts finished jobs into the archive.
     Archive,
 }
@@ -171,6 +173,7 @@ impl Wanted {
             "promote" => Some(Self::Promote),
             "remove" => Some(Self::Remove(more)),
             "redrive" => Some(Self::Redrive),
+            "resume_job" => Some(Self::Resume),
             "archive" => Some(Self::Archive),
             _ => None,
         }
@@ -184,6 +187,7 @@ impl Wanted {
             Self::Promote => "promote",
             Self::Remove(_) => "remove",
             Self::Redrive => "redrive",
+            Self::Resume => "resume_job",
             Self::Archive => "archive",
         }
     }
@@ -205,6 +209,7 @@ impl Wanted {
             JobAction::Promote => Some(Self::Promote),
             JobAction::Remove { children } => Some(Self::Remove(*children)),
             JobAction::Redrive => Some(Self::Redrive),
+            JobAction::ResumeJob => Some(Self::Resume),
             JobAction::Archive => Some(Self::Archive),
             _ => None,
         }
@@ -215,6 +220,7 @@ impl Wanted {
     pub const fn in_state(state: Option<JobState>) -> Self {
         match state {
             Some(JobState::Delayed) => Self::Promote,
+            Some(JobState::Cancelled) => Self::Resume,
             Some(JobState::Waiting | JobState::Prioritized | JobState::WaitingChildren) => Self::Remove(false),
             _ => Self::Retry(false),
         }
@@ -231,6 +237,7 @@ impl From<Wanted> for JobAction {
             Wanted::Promote => Self::Promote,
             Wanted::Remove(children) => Self::Remove { children },
             Wanted::Redrive => Self::Redrive,
+            Wanted::Resume => Self::ResumeJob,
             Wanted::Archive => Self::Archive,
         }
     }
@@ -353,6 +360,7 @@ mod tests {
             Wanted::Remove(false),
             Wanted::Remove(true),
             Wanted::Redrive,
+            Wanted::Resume,
             Wanted::Archive,
         ] {
             assert_eq!(Wanted::of(&wanted.into()), Some(wanted));

@@ -96,7 +96,7 @@ fn new_of(wanted: Wanted, filter: &JobFilter) -> String {
         wanted,
         filter: filter.to_string(),
         trouble: None,
-        redrive: false,
+        boss: false,
         archive_first: None,
     };
     format!("/operations/new?{}", page.query())

@@ -145,7 +145,7 @@ impl NewQuery {
             wanted: wanted(self.action.as_deref(), self.more.is_some() && self.more == self.action).unwrap_or_default(),
             filter,
             trouble,
-            redrive: service.has_system(System::PgBoss),
+            boss: service.has_system(System::PgBoss),
             archive_first: has_archive.then(|| self.archive.unwrap_or(finished)),
         }
     }

@@ -93,7 +93,7 @@ fn on_job(id: &str, action: &JobAction, there: &str, layout: Option<Layout>) -> 
         JobAction::Redrive => {
             format!("Redrive {job}: put it back into the queue that it came from, and remove it here.")
         }
-        JobAction::Cancel { .. } if is_pgboss(layout) => {
+        JobAction::Cancel { .. } if is_boss(layout) => {
             format!("Cancel {job}: no worker takes it any more; it is kept, and can be resumed.")
         }
         JobAction::Cancel { error } => {
@@ -118,7 +118,7 @@ fn on_job(id: &str, action: &JobAction, there: &str, layout: Option<Layout>) -> 
 #[must_use]
 pub fn notes(intent: &Intent, layout: Option<Layout>) -> Vec<String> {
     match intent {
-        Intent::Queue(QueueAction::Pause) if is_pgboss(layout) => PAUSE.map(str::to_owned).to_vec(),
+        Intent::Queue(QueueAction::Pause) if is_boss(layout) => PAUSE.map(str::to_owned).to_vec(),
         _ => Vec::new(),
     }
 }
@@ -134,13 +134,13 @@ const PAUSE: [&str; 4] = [
      moment at which nobody writes to that table, and new writes wait behind it.",
 ];
 
-fn is_pgboss(layout: Option<Layout>) -> bool {
+fn is_boss(layout: Option<Layout>) -> bool {
     layout.is_some_and(|layout| layout.system() == System::PgBoss)
 }
 
 fn on_queue(action: &QueueAction, there: &str, layout: Option<Layout>) -> String {
     match action {
-        QueueAction::Pause if is_pgboss(layout) => format!(
+        QueueAction::Pause if is_boss(layout) => format!(
             "Pause {there}: workers take no new jobs from it, running ones go on. A trigger in its database sees to that."
         ),
         QueueAction::Pause => format!("Pause {there}: workers take no new jobs from it, running ones go on."),
