@@ -25,3 +25,4 @@ mod operations;
 mod pause;
 mod reading;
 mod redrive;
+mod roles;

@@ -21,7 +21,7 @@ mod redrive;
 
 use super::super::{QueueId, Trouble};
 use super::names::{is_uuid, parts_of};
-use super::shape::{Rights, Shape};
+use super::shape::{Right, Shape};
 use super::{PgBoss, Statement, changes, code};
 use crate::model::action::{Effect, JobAction, QueueAction, ScheduleAction, Seen};
 use crate::model::refusal;
@@ -69,7 +69,7 @@ impl PgBoss {
             return Ok(vec![refused(reason); jobs.len()]);
         }
         if *action == JobAction::Duplicate {
-            if let Some(reason) = self.forbidden(&shape, |rights| rights.insert).await? {
+            if let Some(reason) = self.forbidden(&shape, &[Right::Insert]).await? {
                 return Ok(vec![refused(reason); jobs.len()]);
             }
             let mut effects = Vec::with_capacity(jobs.len());
@@ -86,10 +86,11 @@ impl PgBoss {
             Ok(order) => order,
             Err(reason) => return Ok(vec![refused(reason); jobs.len()]),
         };
-        let needed = |rights: Rights| match action {
-            JobAction::Remove { .. } => rights.delete,
-            JobAction::Redrive => rights.delete && rights.insert,
-            _ => rights.update,
+        // A job is locked before anything is done to it, which takes the right to change it.
+        let needed: &[Right] = match action {
+            JobAction::Remove { .. } => &[Right::Update, Right::Delete],
+            JobAction::Redrive => &[Right::Insert, Right::Update, Right::Delete],
+            _ => &[Right::Update],
         };
         if let Some(reason) = self.forbidden(&shape, needed).await? {
             return Ok(vec![refused(reason); jobs.len()]);
@@ -121,7 +122,7 @@ impl PgBoss {
             return Ok(refused(reason));
         }
         match action {
-            QueueAction::Add(new) => match self.forbidden(&shape, |rights| rights.insert).await? {
+            QueueAction::Add(new) => match self.forbidden(&shape, &[Right::Insert]).await? {
                 Some(reason) => Ok(refused(reason)),
                 None => insert::add(self, &shape, &name, new).await,
             },
@@ -150,8 +151,14 @@ impl PgBoss {
             return Ok(Effect::Gone);
         }
         match action {
-            ScheduleAction::Run => insert::run(self, &shape, &name, key).await,
+            ScheduleAction::Run => match self.forbidden(&shape, &[Right::Insert]).await? {
+                Some(reason) => Ok(refused(reason)),
+                None => insert::run(self, &shape, &name, key).await,
+            },
             ScheduleAction::Remove => {
+                if let Some(reason) = self.forbidden(&shape, &[Right::Unschedule]).await? {
+                    return Ok(refused(reason));
+                }
                 let which = if keyed { "and key = $2" } else { "and $2 = ''" };
                 let sql = format!(
                     "delete from {} where name = $1 {which} returning name",
@@ -171,19 +178,15 @@ impl PgBoss {
     }
 
     /// Why our role may not do something; `None` if it may. What was found out some minutes ago may have been granted since.
-    async fn forbidden(&self, shape: &Shape, may: impl Fn(Rights) -> bool) -> Result<Option<String>, Trouble> {
-        if may(shape.rights) {
+    async fn forbidden(&self, shape: &Shape, needed: &[Right]) -> Result<Option<String>, Trouble> {
+        let role = self.db.user();
+        if shape.grant(needed, role).is_none() {
             return Ok(None);
         }
         self.shapes.forget(&shape.schema);
         let now = self.shape(&shape.schema).await?;
-        Ok((!now.is_some_and(|shape| may(shape.rights))).then(|| {
-            format!(
-                "Drover's role {} may not do that to the jobs in the schema {}. The README says what an operator's role needs.",
-                self.db.user(),
-                shape.schema
-            )
-        }))
+        let grant = now.and_then(|shape| shape.grant(needed, role));
+        Ok(grant.map(|grant| format!("Drover's role {role} may not do that. Allow it with: {grant}")))
     }
 
     async fn found(&self, queue: &QueueId) -> Result<Option<(Arc<Shape>, String)>, Trouble> {
