@@ -104,10 +104,15 @@ pub use pages::operations::path as operation_path;
 /// What can be done with the jobs that a queue's page lists, as markup.
 #[cfg(feature = "ssr")]
 #[must_use]
-pub fn tools(base: &crate::base_path::BasePath, page: &crate::model::page::QueuePage, archive: bool) -> String {
+pub fn tools(
+    base: &crate::base_path::BasePath,
+    page: &crate::model::page::QueuePage,
+    archive: bool,
+    letters: bool,
+) -> String {
     use leptos::prelude::*;
     let owner = Owner::new_root(None);
-    owner.with(|| pages::operations::tools::view(base, page, archive).to_html())
+    owner.with(|| pages::operations::tools::view(base, page, archive, letters).to_html())
 }
 
 /// Takes up the page that the server rendered.

@@ -31,7 +31,11 @@ const library = await import(PACKAGES[major]);
 const { version } = createRequire(import.meta.url)(`${PACKAGES[major]}/package.json`);
 const PgBoss = library.PgBoss ?? library.default;
 const boss = new PgBoss({ connectionString: args.postgres, schema: args.schema, max: 4, ...JSON.parse(args.options) });
-boss.on("error", (error) => console.error(`pg-boss: ${error.message}`));
+const errors = [];
+boss.on("error", (error) => {
+  errors.push(String(error?.message || error));
+  console.error(`pg-boss: ${error.message}`);
+});
 
 const workers = new Map();
 const gate = new Gate();
@@ -89,6 +93,8 @@ const commands = {
       await sleep(POLL_MS);
     }
   },
+  // What it said went wrong since it began.
+  errors: () => errors,
   // Anything else the library can do, by name.
   call: ({ method, args: given = [] }) => boss[method](...given),
 };

@@ -85,6 +85,9 @@ pub enum JobAction {
     },
     /// Puts a cancelled job back in the line. Of the systems here only pg-boss has it.
     ResumeJob,
+    /// Puts a dead letter back into the queue that it came from, and removes it from the queue of dead letters. Of the
+    /// systems here only pg-boss has such queues of its own.
+    Redrive,
     /// Removes the deduplication key that keeps others like it away.
     RemoveDeduplication,
     /// Removes its log lines.

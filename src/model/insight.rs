@@ -32,6 +32,10 @@ pub struct Insight {
     pub metrics: Option<Metrics>,
     /// Active jobs that no worker holds; `None` if none is active.
     pub lost: Option<Lost>,
+    /// The ids of the queues into which its jobs are put that failed for good, where the system itself does that.
+    pub dead_letters: Vec<String>,
+    /// The ids of the queues whose dead letters it keeps, by its own system.
+    pub dead_letters_of: Vec<String>,
     /// When this was read.
     pub as_of: Millis,
 }

@@ -199,10 +199,10 @@ pub struct QueueAside {
     pub queue: QueueRef,
     /// Limits, retention and times, or why they could not be read.
     pub insight: Result<Insight, String>,
-    /// Queues whose names say that they keep this one's dead letters, and how many jobs they hold.
+    /// Queues that keep this one's dead letters, by their settings or their names, and how many jobs they hold.
     pub dead_letters: Vec<DeadLetters>,
-    /// The queue whose dead letters this one keeps, by its name.
-    pub dead_letters_of: Option<QueueRef>,
+    /// The queues whose dead letters this one keeps, by their settings or its name.
+    pub dead_letters_of: Vec<QueueRef>,
     /// What can be done to it.
     pub offer: QueueOffer,
     /// Operations over its jobs that are open.

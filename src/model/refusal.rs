@@ -5,6 +5,10 @@ use super::family::Layout;
 use super::state::JobState;
 use std::collections::BTreeMap;
 
+/// Why a dead letter cannot be put back.
+pub const NO_SOURCES: &str = "pg-boss writes down which queue a dead letter came from since 12.23. Add the job to that queue \
+                              anew, with the same data, and remove it here.";
+
 /// Every generation of pg-boss, as a pattern.
 macro_rules! pgboss {
     () => {
@@ -20,6 +24,7 @@ pub const fn job(layout: Layout, action: &JobAction) -> Option<&'static str> {
     }
     match (layout, action) {
         (pgboss!(), _) => None,
+        (_, JobAction::Redrive) => Some("Only pg-boss has dead-letter queues that know where their jobs came from."),
         (_, JobAction::ResumeJob) => Some("Only pg-boss has cancelled jobs that can be resumed."),
         (Layout::Bull4, JobAction::Delay { .. }) => {
             Some("Bull has no way to change a delay. Promote the job, or remove it and add it anew.")
@@ -44,6 +49,17 @@ pub const fn job(layout: Layout, action: &JobAction) -> Option<&'static str> {
     }
 }
 
+/// Why jobs of this layout cannot have this done to them in this state, although they can in others.
+#[must_use]
+pub const fn job_in(layout: Layout, action: &JobAction, state: JobState) -> Option<&'static str> {
+    match (layout, action, state) {
+        (pgboss!(), JobAction::Retry { .. }, JobState::Completed) => {
+            Some("pg-boss retries failed jobs only. Of a completed one there can be a duplicate.")
+        }
+        _ => None,
+    }
+}
+
 /// Why jobs of this layout cannot have those below them retried.
 #[must_use]
 pub const fn flow(layout: Layout) -> Option<&'static str> {
@@ -63,6 +79,8 @@ const fn of_pgboss_jobs(layout: Layout, action: &JobAction) -> Option<&'static s
             "pg-boss does that itself, once a minute: a job whose time is over fails, or is retried. It takes a process with \
              supervise on.",
         ),
+        (Layout::PgBoss9, JobAction::Redrive) => Some("Dead-letter queues came with pg-boss 10."),
+        (Layout::PgBoss10 | Layout::PgBoss11, JobAction::Redrive) => Some(NO_SOURCES),
         (pgboss!(), JobAction::ClearLogs { .. }) => Some("pg-boss keeps no logs of jobs."),
         (pgboss!(), JobAction::RemoveChildren) => {
             Some("pg-boss does not remove the jobs that another waits for. Remove them one by one.")
@@ -75,9 +93,6 @@ const fn of_pgboss_jobs(layout: Layout, action: &JobAction) -> Option<&'static s
 #[must_use]
 pub const fn queue(layout: Layout, action: &QueueAction) -> Option<&'static str> {
     match (layout, action) {
-        (pgboss!(), QueueAction::Pause | QueueAction::Resume) => {
-            Some("pg-boss has no pause. Stop its workers in the application (offWork), and start them again there.")
-        }
         (pgboss!(), QueueAction::Concurrency { .. }) => {
             Some("pg-boss has no limit for the whole queue; its policies singleton and stately allow one at a time.")
         }
@@ -117,9 +132,10 @@ pub const fn schedule(layout: Layout, action: &ScheduleAction) -> Option<&'stati
 #[must_use]
 pub const fn sweep(layout: Layout, sweep: &Sweep) -> Option<&'static str> {
     match (layout, sweep) {
-        (pgboss!(), _) => {
-            Some("One job that a policy keeps out would undo a whole batch: jobs of pg-boss are moved by their ids.")
-        }
+        (pgboss!(), _) => Some(
+            "pg-boss has no script for it. An operation does the same in batches, each job by its id, because one that a \
+                 policy keeps out would undo a whole batch.",
+        ),
         (
             Layout::Bull4,
             Sweep::Retry {
@@ -188,6 +204,7 @@ pub fn all(layout: Layout) -> BTreeMap<String, Option<String>> {
         ("put_back", JobAction::PutBack),
         ("cancel", JobAction::Cancel { error: text() }),
         ("resume_job", JobAction::ResumeJob),
+        ("redrive", JobAction::Redrive),
         ("remove_deduplication", JobAction::RemoveDeduplication),
         ("clear_logs", JobAction::ClearLogs { keep: 0 }),
         ("remove_children", JobAction::RemoveChildren),
@@ -248,8 +265,8 @@ mod tests {
         let of = |layout: Layout| all(layout).into_iter().filter(|(_, reason)| reason.is_some()).count();
         assert_eq!(
             [Layout::BullMq5, Layout::BullMq6, Layout::BullMq5Or6].map(of),
-            [1, 1, 1],
-            "there is nothing to resume"
+            [2, 2, 2],
+            "there is nothing to resume and nothing to redrive"
         );
         let bull = all(Layout::Bull4);
         assert!(bull["priority"].as_deref().unwrap().starts_with("Bull has no way"));
@@ -258,9 +275,14 @@ mod tests {
             assert!(all(layout)["cancel"].is_some());
         }
         let pgboss = all(Layout::PgBoss12);
-        assert!(pgboss["pause"].as_deref().unwrap().starts_with("pg-boss has no pause"));
+        assert!(
+            pgboss["rate_limit"]
+                .as_deref()
+                .unwrap()
+                .starts_with("pg-boss has no rate limit")
+        );
         assert_eq!(
-            (&pgboss["retry"], &pgboss["resume_job"], &pgboss["add"]),
+            (&pgboss["retry"], &pgboss["resume_job"], &pgboss["pause"]),
             (&None, &None, &None)
         );
     }

@@ -24,7 +24,7 @@ use crate::model::format;
 use crate::model::insight::Insight;
 use crate::model::job::{JobDetail, LogPage};
 use crate::model::page::{JobPageRows, Overview};
-use crate::model::queue::{QueueRef, QueueSummary};
+use crate::model::queue::{QueueRef, QueueSummary, System};
 use crate::model::store::StoreSummary;
 use std::sync::Arc;
 use std::time::Duration;
@@ -263,6 +263,13 @@ impl Service {
         self.board.note_viewer();
         let (queue, store, position) = self.board.queue(key).ok_or_else(|| self.no_queue(key))?;
         Ok((QueueSummary::clone(&queue), store, position))
+    }
+
+    /// Whether any queue of this system is known.
+    #[must_use]
+    pub fn has_system(&self, system: System) -> bool {
+        let (board, _) = self.board.overview();
+        board.queues.iter().any(|queue| queue.system == system)
     }
 
     /// Why a queue is not on the board.

@@ -1,7 +1,7 @@
 //! Actions over many jobs through the API and through forms: preview, start, done, and the library agrees.
 
 use crate::support::app::Drover;
-use crate::support::client::{self, Answer};
+use crate::support::client::Answer;
 use crate::support::oracle::Oracle;
 use crate::support::redis::Redis;
 use crate::support::{LATER, eventually};
@@ -62,20 +62,6 @@ fn kind(answer: &Answer) -> (u16, String) {
         .replace("urn:drover:problem:", "");
     assert_eq!(answer.json()["outcome"], "none", "{}", answer.body);
     (answer.status, kind)
-}
-
-/// Sends a form as a page of the board does.
-async fn send(drover: &Drover, path: &str, fields: &[(&str, &str)]) -> Answer {
-    let fields: Vec<String> = fields
-        .iter()
-        .map(|(name, value)| format!("{name}={}", drover::model::event::encode_segment(value)))
-        .collect();
-    let headers = [
-        ("Content-Type", "application/x-www-form-urlencoded"),
-        ("Sec-Fetch-Site", "same-origin"),
-    ];
-    let path = format!("/admin/queues{path}");
-    client::request(drover.port, "POST", &path, &headers, &fields.join("&")).await
 }
 
 /// The value of a hidden field of a page.
@@ -296,21 +282,15 @@ async fn what_is_wrong_is_refused_with_what_would_be_right() {
 #[tokio::test]
 async fn a_form_leads_from_a_filter_to_an_operation_that_can_be_paused_and_ended() {
     let (_redis, mut oracle, drover) = failed(150).await;
-    let wrong = send(
-        &drover,
-        "/operations/preview",
-        &[("action", "retry"), ("filter", "error:")],
-    )
-    .await;
+    let wrong = drover
+        .send_form("/operations/preview", &[("action", "retry"), ("filter", "error:")])
+        .await;
     assert_eq!(wrong.status, 422);
     assert!(wrong.body.contains("error: says nothing"), "{}", wrong.body);
     let text = filter();
-    let preview = send(
-        &drover,
-        "/operations/preview",
-        &[("action", "retry"), ("filter", &text)],
-    )
-    .await;
+    let preview = drover
+        .send_form("/operations/preview", &[("action", "retry"), ("filter", &text)])
+        .await;
     assert_eq!(preview.status, 200, "{}", preview.body);
     for part in [
         "Exactly 150 jobs.",
@@ -321,7 +301,7 @@ async fn a_form_leads_from_a_filter_to_an_operation_that_can_be_paused_and_ended
     }
     let token = hidden(&preview.body, "token");
     let slowly = [("token", token), ("rate", "20"), ("reason", "slowly")];
-    let started = send(&drover, "/operations/start", &slowly).await;
+    let started = drover.send_form("/operations/start", &slowly).await;
     assert_eq!(started.status, 303, "{}", started.body);
     let page = started
         .header("location")
@@ -331,7 +311,7 @@ async fn a_form_leads_from_a_filter_to_an_operation_that_can_be_paused_and_ended
     let id = page.rsplit('/').next().unwrap();
     let aside = drover.get("/queues/redis/bull:mail/aside").await.body;
     assert!(aside.contains(&format!("{page}\">Retrying 150 jobs: ")), "{aside}");
-    let paused = send(&drover, &format!("{page}/pause"), &[]).await;
+    let paused = drover.send_form(&format!("{page}/pause"), &[]).await;
     assert_eq!(paused.status, 303, "{}", paused.body);
     let told = drover.get(&format!("/api/v1/operations/{id}")).await.json();
     assert_eq!(told["state"], "paused", "{told}");
@@ -340,7 +320,7 @@ async fn a_form_leads_from_a_filter_to_an_operation_that_can_be_paused_and_ended
         html.contains("/resume\"") && html.contains("data-every=\"500\""),
         "{html}"
     );
-    let cancelled = send(&drover, &format!("{page}/cancel"), &[]).await;
+    let cancelled = drover.send_form(&format!("{page}/cancel"), &[]).await;
     assert_eq!(cancelled.status, 303);
     let told = ended(&drover, id).await;
     assert_eq!(told["state"], "cancelled");
@@ -351,7 +331,7 @@ async fn a_form_leads_from_a_filter_to_an_operation_that_can_be_paused_and_ended
     for part in ["Again for the rest", "not touched", "data-every=\"5000\""] {
         assert!(html.contains(part), "{part}: {html}");
     }
-    let again = send(&drover, &format!("{page}/again"), &[]).await;
+    let again = drover.send_form(&format!("{page}/again"), &[]).await;
     assert!(
         again.body.contains(&format!("Exactly {} jobs.", 150 - done)),
         "{}",
@@ -359,7 +339,7 @@ async fn a_form_leads_from_a_filter_to_an_operation_that_can_be_paused_and_ended
     );
     assert!(again.body.contains("value=\"slowly\""), "the reason is kept");
     let token = hidden(&again.body, "token");
-    let rest = send(&drover, "/operations/start", &[("token", token)]).await;
+    let rest = drover.send_form("/operations/start", &[("token", token)]).await;
     let page = rest.header("location").unwrap().to_owned();
     let told = ended(&drover, page.rsplit('/').next().unwrap()).await;
     assert_eq!(told["totals"]["done"], 150 - done, "{told}");
@@ -376,12 +356,12 @@ async fn ticked_jobs_are_removed_and_those_that_have_changed_are_left_alone() {
     assert_eq!(boxes.len(), 4, "{list}");
     let ids = oracle.ids(QUEUE, "failed", false).await;
     let form = [("ticked", "redis/bull:mail"), ("state", "failed"), ("action", "remove")];
-    let none = send(&drover, "/operations/preview", &form).await;
+    let none = drover.send_form("/operations/preview", &form).await;
     assert_eq!(none.status, 422);
     assert!(none.body.contains("No job is ticked."), "{}", none.body);
     let mut fields = form.to_vec();
     fields.extend([("job", boxes[0]), ("job", boxes[1])]);
-    let preview = send(&drover, "/operations/preview", &fields).await;
+    let preview = drover.send_form("/operations/preview", &fields).await;
     for part in ["Exactly 2 jobs.", "Remove 2 jobs for good", "destroys"] {
         assert!(preview.body.contains(part), "{part}: {}", preview.body);
     }
@@ -390,7 +370,7 @@ async fn ticked_jobs_are_removed_and_those_that_have_changed_are_left_alone() {
         .ask("callJob", QUEUE, json!({"jobId": ids[0], "method": "retry"}))
         .await;
     let token = hidden(&preview.body, "token");
-    let started = send(&drover, "/operations/start", &[("token", token)]).await;
+    let started = drover.send_form("/operations/start", &[("token", token)]).await;
     assert_eq!(started.status, 303, "{}", started.body);
     let page = started.header("location").unwrap().to_owned();
     let told = ended(&drover, page.rsplit('/').next().unwrap()).await;
@@ -401,7 +381,7 @@ async fn ticked_jobs_are_removed_and_those_that_have_changed_are_left_alone() {
     );
     let counts = oracle.counts(QUEUE).await;
     assert_eq!((&counts["failed"], &counts["waiting"]), (&json!(2), &json!(1)));
-    let again = send(&drover, "/operations/start", &[("token", token)]).await;
+    let again = drover.send_form("/operations/start", &[("token", token)]).await;
     assert_eq!(
         again.header("location"),
         Some(page.as_str()),
@@ -419,21 +399,22 @@ fn hidden_value(html: &str) -> &str {
 async fn what_destroys_much_has_to_be_confirmed_in_words() {
     let (_redis, mut oracle, drover) = failed(120).await;
     let text = filter();
-    let preview = send(
-        &drover,
-        "/operations/preview",
-        &[("action", "remove"), ("filter", &text)],
-    )
-    .await;
+    let preview = drover
+        .send_form("/operations/preview", &[("action", "remove"), ("filter", &text)])
+        .await;
     assert!(preview.body.contains("pattern=\"mail\""), "{}", preview.body);
     let token = hidden(&preview.body, "token");
     for typed in ["", "male"] {
-        let refused = send(&drover, "/operations/start", &[("token", token), ("typed", typed)]).await;
+        let refused = drover
+            .send_form("/operations/start", &[("token", token), ("typed", typed)])
+            .await;
         assert_eq!(refused.status, 400, "{}", refused.body);
         assert!(refused.body.contains("to confirm"), "{}", refused.body);
     }
     assert_eq!(oracle.counts(QUEUE).await["failed"], 121);
-    let started = send(&drover, "/operations/start", &[("token", token), ("typed", "mail")]).await;
+    let started = drover
+        .send_form("/operations/start", &[("token", token), ("typed", "mail")])
+        .await;
     assert_eq!(started.status, 303, "{}", started.body);
     let page = started.header("location").unwrap().to_owned();
     let told = ended(&drover, page.rsplit('/').next().unwrap()).await;

@@ -22,4 +22,8 @@ mod actions;
 mod archived;
 mod bench;
 mod detail;
+mod operations;
+mod pause;
 mod reading;
+mod redrive;
+mod roles;

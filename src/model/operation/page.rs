@@ -120,6 +120,8 @@ pub struct NewPage {
     pub filter: String,
     /// What is the matter with it.
     pub trouble: Option<String>,
+    /// Whether there may be what only pg-boss has: dead letters that know where they came from, and cancelled jobs.
+    pub boss: bool,
     /// Whether jobs that are removed are archived first; `None` where there is no archive.
     pub archive_first: Option<bool>,
 }
@@ -148,6 +150,10 @@ pub enum Wanted {
     Promote,
     /// Removes jobs; perhaps with their children.
     Remove(bool),
+    /// Puts dead letters back into the queues that they came from.
+    Redrive,
+    /// Puts cancelled jobs back in the line.
+    Resume,
     /// Puts finished jobs into the archive.
     Archive,
 }
@@ -166,6 +172,8 @@ impl Wanted {
             "retry" => Some(Self::Retry(more)),
             "promote" => Some(Self::Promote),
             "remove" => Some(Self::Remove(more)),
+            "redrive" => Some(Self::Redrive),
+            "resume_job" => Some(Self::Resume),
             "archive" => Some(Self::Archive),
             _ => None,
         }
@@ -178,6 +186,8 @@ impl Wanted {
             Self::Retry(_) => "retry",
             Self::Promote => "promote",
             Self::Remove(_) => "remove",
+            Self::Redrive => "redrive",
+            Self::Resume => "resume_job",
             Self::Archive => "archive",
         }
     }
@@ -198,6 +208,8 @@ impl Wanted {
             } => Some(Self::Retry(*reset_attempts)),
             JobAction::Promote => Some(Self::Promote),
             JobAction::Remove { children } => Some(Self::Remove(*children)),
+            JobAction::Redrive => Some(Self::Redrive),
+            JobAction::ResumeJob => Some(Self::Resume),
             JobAction::Archive => Some(Self::Archive),
             _ => None,
         }
@@ -208,6 +220,7 @@ impl Wanted {
     pub const fn in_state(state: Option<JobState>) -> Self {
         match state {
             Some(JobState::Delayed) => Self::Promote,
+            Some(JobState::Cancelled) => Self::Resume,
             Some(JobState::Waiting | JobState::Prioritized | JobState::WaitingChildren) => Self::Remove(false),
             _ => Self::Retry(false),
         }
@@ -223,6 +236,8 @@ impl From<Wanted> for JobAction {
             },
             Wanted::Promote => Self::Promote,
             Wanted::Remove(children) => Self::Remove { children },
+            Wanted::Redrive => Self::Redrive,
+            Wanted::Resume => Self::ResumeJob,
             Wanted::Archive => Self::Archive,
         }
     }
@@ -242,6 +257,7 @@ pub const fn words(action: &JobAction) -> (&'static str, &'static str) {
         JobAction::FailLost { .. } => ("Fail", "Failing"),
         JobAction::PutBack => ("Put back", "Putting back"),
         JobAction::ResumeJob => ("Resume", "Resuming"),
+        JobAction::Redrive => ("Redrive", "Redriving"),
         JobAction::Cancel { .. } => ("Cancel", "Cancelling"),
         JobAction::RemoveDeduplication => ("Remove the deduplication of", "Removing the deduplication of"),
         JobAction::ClearLogs { .. } => ("Clear the logs of", "Clearing the logs of"),
@@ -343,6 +359,8 @@ mod tests {
             Wanted::Promote,
             Wanted::Remove(false),
             Wanted::Remove(true),
+            Wanted::Redrive,
+            Wanted::Resume,
             Wanted::Archive,
         ] {
             assert_eq!(Wanted::of(&wanted.into()), Some(wanted));

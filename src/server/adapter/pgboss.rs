@@ -22,6 +22,7 @@
 //!   [`flow`]: its relatives
 //! - [`insight`]: retention, and how long jobs wait and run
 //! - [`act`]: changing any of it; [`whole`]: finished jobs for the archive; [`kept`]: those that come out of it
+//! - [`pause`]: what pg-boss itself has no word for
 //! - [`changes`]: what happens, found by asking
 //! - [`workers`]: who takes jobs; [`schedules`]: what creates them on a timetable
 
@@ -35,6 +36,7 @@ mod job;
 mod kept;
 mod list;
 mod names;
+mod pause;
 mod schedules;
 mod shape;
 mod values;
@@ -62,7 +64,7 @@ use sqlx::{Executor as _, Postgres};
 use std::collections::{HashMap, HashSet};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
-use tokio::sync::{Semaphore, mpsc};
+use tokio::sync::{Notify, Semaphore, mpsc};
 
 /// A statement with its parameters.
 type Statement<'q> = sqlx::query::Query<'q, Postgres, PgArguments>;
@@ -91,6 +93,8 @@ pub struct PgBoss {
     known: Arc<Mutex<HashMap<QueueId, (Instant, Counts)>>>,
     /// The queues whose changes are wanted.
     followed: Arc<Mutex<Vec<QueueId>>>,
+    /// Has changes looked for at once.
+    knock: Arc<Notify>,
     /// One large value is handed over at a time.
     downloads: Arc<Semaphore>,
 }
@@ -106,6 +110,7 @@ impl PgBoss {
             paces: Arc::default(),
             known: Arc::default(),
             followed: Arc::default(),
+            knock: Arc::default(),
             downloads: Arc::new(Semaphore::new(1)),
         }
     }

@@ -6,12 +6,14 @@
 
 use crate::model::Millis;
 use crate::model::action::{JobAction, Seen};
+use crate::model::family::Family;
 use crate::model::filter::JobFilter;
 use crate::model::format;
 use crate::model::job::{JobRow, cut};
 use crate::model::operation::{SAMPLES, SELECTED_MAX, Sample, Share};
 use crate::model::page::Order;
 use crate::model::queue::{QueueRef, QueueSummary};
+use crate::model::refusal;
 use crate::model::state::JobState;
 use crate::server::adapter::{JobQuery, ReadError, SCAN};
 use crate::server::collect::collector::Collector;
@@ -78,6 +80,7 @@ pub const fn states(action: &JobAction) -> &'static [JobState] {
     match action {
         JobAction::Retry { .. } | JobAction::Archive => &[JobState::Failed, JobState::Completed],
         JobAction::Promote | JobAction::Delay { .. } => &[JobState::Delayed],
+        JobAction::Redrive => &[JobState::Waiting, JobState::Delayed],
         JobAction::Remove { .. } => &[
             JobState::Waiting,
             JobState::Prioritized,
@@ -85,7 +88,9 @@ pub const fn states(action: &JobAction) -> &'static [JobState] {
             JobState::WaitingChildren,
             JobState::Completed,
             JobState::Failed,
+            JobState::Cancelled,
         ],
+        JobAction::ResumeJob => &[JobState::Cancelled],
         _ => &[],
     }
 }
@@ -98,6 +103,8 @@ pub const fn verb(action: &JobAction) -> &'static str {
         JobAction::Promote => "Run now",
         JobAction::Delay { .. } => "Delay",
         JobAction::Remove { .. } => "Remove",
+        JobAction::Redrive => "Redrive",
+        JobAction::ResumeJob => "Resume",
         JobAction::Archive => "Archive",
         _ => "Change",
     }
@@ -174,6 +181,8 @@ impl Selection {
             JobAction::Remove { .. } => "remove_many",
             JobAction::Promote => "promote_many",
             JobAction::Delay { .. } => "delay_many",
+            JobAction::Redrive => "redrive_many",
+            JobAction::ResumeJob => "resume_many",
             JobAction::Archive => "archive_many",
             _ => "change_many",
         }
@@ -274,16 +283,21 @@ pub async fn filtered(
         let Some(store) = stores.get(&queue.store) else {
             continue;
         };
-        let refusal = match queue.family {
+        let refused = match queue.family {
             Some(family) => store.adapter().refuses(family, &selection.action),
             None => Some("Which library keeps this queue is not known yet."),
         };
         for state in selection.filter.states.clone() {
-            // What is known to be empty need not be asked.
-            if queue.counts.get(state) == Some(0) {
+            // What is known to be empty need not be asked, nor what this kind of queue does not have.
+            let has =
+                |family: Family| family.layout.states().any(|has| has == state) || queue.counts.get(state).is_some();
+            if queue.counts.get(state) == Some(0) || !queue.family.is_none_or(has) {
                 continue;
             }
-            if let Some(reason) = refusal {
+            let in_state = queue
+                .family
+                .and_then(|family| refusal::job_in(family.layout, &selection.action, state));
+            if let Some(reason) = refused.or(in_state) {
                 *skipped.entry(reason.to_owned()).or_default() += queue.counts.get(state).unwrap_or(0);
                 continue;
             }

@@ -358,7 +358,7 @@ fn check(action: &JobAction) -> Result<(), NotActed> {
         Ok(())
     } else {
         Err(NotActed::Wrong(
-            "Many jobs at once can be retried, removed, archived, promoted or delayed; anything else is for one job."
+            "Many jobs at once can be retried, removed, archived, promoted, delayed, redriven or resumed; anything else is for one job."
                 .into(),
         ))
     }

@@ -100,7 +100,7 @@ impl Service {
             .as_ref()
             .is_ok_and(|insight| insight.limits.limited_for.is_some());
         let offer = self.offer_queue(who, &queue, &store, limited);
-        let (dead_letters, dead_letters_of) = self.dead_letters(&queue);
+        let (dead_letters, dead_letters_of) = self.dead_letters(&queue, insight.as_ref().ok());
         Ok(QueueAside {
             queue: key.clone(),
             insight: insight.map_err(|trouble| trouble.cause),
@@ -122,23 +122,29 @@ impl Service {
             .await)
     }
 
-    /// Queues that keep the dead letters of this one, and the one whose this one keeps: of the same store,
-    /// by their names.
-    fn dead_letters(&self, queue: &QueueSummary) -> (Vec<DeadLetters>, Option<QueueRef>) {
+    /// Queues that keep the dead letters of this one, and those whose this one keeps: of the same store, by what their
+    /// system says or by their names.
+    fn dead_letters(&self, queue: &QueueSummary, insight: Option<&Insight>) -> (Vec<DeadLetters>, Vec<QueueRef>) {
         let (board, _) = self.board.overview();
         let neighbours = || board.queues.iter().filter(|other| other.store == queue.store);
+        let keeps = |other: &QueueSummary, of: &QueueSummary| {
+            dead_letters_of(&other.name).is_some_and(|name| name.eq_ignore_ascii_case(&of.name))
+        };
+        let says = |ids: Option<&Vec<String>>, other: &QueueSummary| ids.is_some_and(|ids| ids.contains(&other.id));
+        let to = insight.map(|insight| &insight.dead_letters);
+        let from = insight.map(|insight| &insight.dead_letters_of);
         let keepers = neighbours()
-            .filter(|other| dead_letters_of(&other.name).is_some_and(|of| of.eq_ignore_ascii_case(&queue.name)))
+            .filter(|other| keeps(other, queue) || says(to, other))
             .map(|other| DeadLetters {
                 queue: other.key(),
                 name: other.name.clone(),
                 jobs: other.counts.unfinished(),
             })
             .collect();
-        let of = dead_letters_of(&queue.name)
-            .and_then(|name| neighbours().find(|other| other.name.eq_ignore_ascii_case(name)))
+        let of = neighbours()
+            .filter(|other| keeps(queue, other) || says(from, other))
             .map(QueueSummary::key);
-        (keepers, of)
+        (keepers, of.collect())
     }
 
     /// Throughput of the last hour, drawn.

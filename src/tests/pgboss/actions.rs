@@ -277,10 +277,8 @@ async fn a_job_is_added_with_the_defaults_of_its_queue(of: Of) {
         bench.act_on_queue("q", QueueAction::Add(wrong)).await,
         Effect::Refused { .. }
     ));
-    assert!(matches!(
-        bench.act_on_queue("q", QueueAction::Pause).await,
-        Effect::Refused { .. }
-    ));
+    let limit = QueueAction::Concurrency { limit: Some(1) };
+    assert!(matches!(bench.act_on_queue("q", limit).await, Effect::Refused { .. }));
 }
 
 on!(a_schedule_is_run_now_and_removed);

@@ -81,6 +81,20 @@ impl Drover {
         .await
     }
 
+    /// Sends a form as a page of the board does.
+    pub(crate) async fn send_form(&self, path: &str, fields: &[(&str, &str)]) -> Answer {
+        let fields: Vec<String> = fields
+            .iter()
+            .map(|(name, value)| format!("{name}={}", encode_segment(value)))
+            .collect();
+        let headers = [
+            ("Content-Type", "application/x-www-form-urlencoded"),
+            ("Sec-Fetch-Site", "same-origin"),
+        ];
+        let path = format!("/admin/queues{path}");
+        client::request(self.port, "POST", &path, &headers, &fields.join("&")).await
+    }
+
     /// What is in the record, the newest first.
     pub(crate) async fn audit(&self, query: &str) -> Vec<Value> {
         let answer = self.get(&format!("/api/v1/audit?{query}")).await;

@@ -96,6 +96,7 @@ fn new_of(wanted: Wanted, filter: &JobFilter) -> String {
         wanted,
         filter: filter.to_string(),
         trouble: None,
+        boss: false,
         archive_first: None,
     };
     format!("/operations/new?{}", page.query())

@@ -113,6 +113,8 @@ pub async fn read(link: &Link, queue: &QueueId) -> Result<Insight, Trouble> {
             checked: active.len() as u64,
             active: reply::count(&replies[13]).unwrap_or(0).max(active.len() as u64),
         }),
+        dead_letters: Vec::new(),
+        dead_letters_of: Vec::new(),
         as_of: now(),
     })
 }

@@ -11,18 +11,19 @@
 //! Each batch is one statement that locks its jobs, compares them with what was seen of them, and changes those that are
 //! still so. A statement that the server refuses has done nothing; one that is cut off may have been done.
 //!
-//! - [`jobs`]: what each action changes, and of which jobs; [`insert`]: new jobs; [`answer`]: what became of it, in words;
-//!   [`settle`]: what became of it where no answer came
+//! - [`jobs`]: what each action changes, and of which jobs; [`insert`]: new jobs; [`redrive`]: dead letters that go back
+//! - [`answer`]: what became of it, in words; [`settle`]: where no answer came
 
-mod answer;
+pub(super) mod answer;
 mod insert;
 mod jobs;
+mod redrive;
 mod settle;
 
 use super::super::raw::RawJob;
 use super::super::{QueueId, Trouble};
 use super::names::{is_uuid, parts_of};
-use super::shape::{Rights, Shape};
+use super::shape::{Right, Shape};
 use super::{PgBoss, Statement, changes, code};
 use crate::model::action::{Effect, JobAction, QueueAction, ScheduleAction, Seen};
 use crate::model::refusal;
@@ -42,11 +43,11 @@ use tokio::time::timeout;
 const BATCH: usize = 500;
 
 /// After this long an answer is not waited for any more: the server gives a statement up before.
-const PATIENCE: Duration = Duration::from_secs(18);
+pub(super) const PATIENCE: Duration = Duration::from_secs(18);
 
 /// Why a statement did not end well.
 #[derive(Debug)]
-enum Failure {
+pub(super) enum Failure {
     /// It was not sent.
     NotSent(Trouble),
     /// The server did nothing: a sentence.
@@ -74,7 +75,7 @@ impl PgBoss {
             return Ok(vec![refused(reason); jobs.len()]);
         }
         if *action == JobAction::Duplicate {
-            if let Some(reason) = self.forbidden(&shape, |rights| rights.insert).await? {
+            if let Some(reason) = self.forbidden(&shape, &[Right::Insert]).await? {
                 return Ok(vec![refused(reason); jobs.len()]);
             }
             let mut effects = Vec::with_capacity(jobs.len());
@@ -91,9 +92,11 @@ impl PgBoss {
             Ok(order) => order,
             Err(reason) => return Ok(vec![refused(reason); jobs.len()]),
         };
-        let needed = |rights: Rights| match action {
-            JobAction::Remove { .. } => rights.delete,
-            _ => rights.update,
+        // A job is locked before anything is done to it, which takes the right to change it.
+        let needed: &[Right] = match action {
+            JobAction::Remove { .. } => &[Right::Update, Right::Delete],
+            JobAction::Redrive => &[Right::Insert, Right::Update, Right::Delete],
+            _ => &[Right::Update],
         };
         if let Some(reason) = self.forbidden(&shape, needed).await? {
             return Ok(vec![refused(reason); jobs.len()]);
@@ -110,6 +113,9 @@ impl PgBoss {
         if order.wakes && effects.iter().any(|effect| matches!(effect, Effect::Done { .. })) {
             self.wake(&shape, &name).await;
         }
+        if order.redrives() {
+            self.wake_redriven(&shape, &name, &effects).await;
+        }
         Ok(effects)
     }
 
@@ -122,10 +128,12 @@ impl PgBoss {
             return Ok(refused(reason));
         }
         match action {
-            QueueAction::Add(new) => match self.forbidden(&shape, |rights| rights.insert).await? {
+            QueueAction::Add(new) => match self.forbidden(&shape, &[Right::Insert]).await? {
                 Some(reason) => Ok(refused(reason)),
                 None => insert::add(self, &shape, &name, new).await,
             },
+            QueueAction::Pause => self.turn(&shape, queue, &name, true).await,
+            QueueAction::Resume => self.turn(&shape, queue, &name, false).await,
             _ => Ok(refused("pg-boss has no such thing.")),
         }
     }
@@ -149,8 +157,14 @@ impl PgBoss {
             return Ok(Effect::Gone);
         }
         match action {
-            ScheduleAction::Run => insert::run(self, &shape, &name, key).await,
+            ScheduleAction::Run => match self.forbidden(&shape, &[Right::Insert]).await? {
+                Some(reason) => Ok(refused(reason)),
+                None => insert::run(self, &shape, &name, key).await,
+            },
             ScheduleAction::Remove => {
+                if let Some(reason) = self.forbidden(&shape, &[Right::Unschedule]).await? {
+                    return Ok(refused(reason));
+                }
                 let which = if keyed { "and key = $2" } else { "and $2 = ''" };
                 let sql = format!(
                     "delete from {} where name = $1 {which} returning name",
@@ -170,23 +184,15 @@ impl PgBoss {
     }
 
     /// Why our role may not do something; `None` if it may. What was found out some minutes ago may have been granted since.
-    pub(super) async fn forbidden(
-        &self,
-        shape: &Shape,
-        may: impl Fn(Rights) -> bool,
-    ) -> Result<Option<String>, Trouble> {
-        if may(shape.rights) {
+    pub(super) async fn forbidden(&self, shape: &Shape, needed: &[Right]) -> Result<Option<String>, Trouble> {
+        let role = self.db.user();
+        if shape.grant(needed, role).is_none() {
             return Ok(None);
         }
         self.shapes.forget(&shape.schema);
         let now = self.shape(&shape.schema).await?;
-        Ok((!now.is_some_and(|shape| may(shape.rights))).then(|| {
-            format!(
-                "Drover's role {} may not do that to the jobs in the schema {}. The README says what an operator's role needs.",
-                self.db.user(),
-                shape.schema
-            )
-        }))
+        let grant = now.and_then(|shape| shape.grant(needed, role));
+        Ok(grant.map(|grant| format!("Drover's role {role} may not do that. Allow it with: {grant}")))
     }
 
     pub(super) async fn found(&self, queue: &QueueId) -> Result<Option<(Arc<Shape>, String)>, Trouble> {
@@ -227,6 +233,13 @@ impl PgBoss {
                 }
                 Err(Failure::Conflict(index)) => {
                     effects[part[0]] = refused(self.policy(shape, index.as_deref()).await);
+                }
+                Err(Failure::Unknown(why)) if order.redrives() => {
+                    let ids: Vec<&str> = of.iter().map(|(id, _)| id.as_str()).collect();
+                    let settled = self.settle_redrive(shape, name, &ids, &why).await;
+                    for (i, effect) in part.into_iter().zip(settled) {
+                        effects[i] = effect;
+                    }
                 }
                 Err(Failure::Unknown(why)) => {
                     let ids: Vec<&str> = of.iter().map(|(id, _)| id.as_str()).collect();
@@ -322,16 +335,24 @@ impl PgBoss {
         } else {
             self.states(shape, name, &missing).await
         };
+        let moved = if order.redrives() && there.as_ref().is_ok_and(|there| there.len() < missing.len()) {
+            self.redriven(shape, name, &missing).await
+        } else {
+            Ok(HashMap::new())
+        };
+        let gone = |id: &str| match (&there, &moved) {
+            (Err(trouble), _) | (_, Err(trouble)) => unconfirmed(&trouble.cause),
+            (Ok(there), Ok(moved)) => match (there.get(id), moved.get(id)) {
+                (Some(state), _) => answer::changed(state),
+                (None, Some(queue)) => redrive::already(queue),
+                (None, None) => Effect::Gone,
+            },
+        };
         Ok(ids
             .iter()
             .map(|id| match found.get(&id.to_lowercase()) {
                 Some(row) => answer::of_row(row, order),
-                None => match &there {
-                    Ok(there) => there
-                        .get(&id.to_lowercase())
-                        .map_or(Effect::Gone, |state| answer::changed(state)),
-                    Err(trouble) => unconfirmed(&trouble.cause),
-                },
+                None => gone(&id.to_lowercase()),
             })
             .collect())
     }
@@ -360,15 +381,20 @@ impl PgBoss {
             Err(_) => {
                 // It is still busy with the statement; nobody else should wait for it.
                 connection.detach();
-                return Err(Failure::Unknown(format!(
-                    "{} did not answer in time.",
-                    self.db.address()
-                )));
+                return Err(self.silent());
             }
         };
-        self.note(Some(&shape.schema), &error);
-        let said = self.db.trouble(&error);
-        Err(match code(&error).as_deref() {
+        Err(self.failed(Some(&shape.schema), &error))
+    }
+
+    pub(super) fn silent(&self) -> Failure {
+        Failure::Unknown(format!("{} did not answer in time.", self.db.address()))
+    }
+
+    pub(super) fn failed(&self, schema: Option<&str>, error: &sqlx::Error) -> Failure {
+        self.note(schema, error);
+        let said = self.db.trouble(error);
+        match code(error).as_deref() {
             // No code: the connection was cut. The others: the server ended the session, whether before or after the
             // statement is not said.
             None | Some("57P01" | "57P02" | "57P03" | "40003") => Failure::Unknown(said.cause),
@@ -388,7 +414,7 @@ impl PgBoss {
             Some(code) if code.starts_with("22") => Failure::Value(said.cause),
             Some("23503") => Failure::Refused("The queue it names is not there any more.".into()),
             Some(_) => Failure::Refused(said.cause),
-        })
+        }
     }
 
     /// Which policy an index stands for, in words.
@@ -402,7 +428,7 @@ impl PgBoss {
     }
 
     /// Wakes workers that wait for a word rather than ask. Without it they find the job themselves, half a minute later.
-    async fn wake(&self, shape: &Shape, name: &str) {
+    pub(super) async fn wake(&self, shape: &Shape, name: &str) {
         if !shape.has("queue", "notify") {
             return;
         }

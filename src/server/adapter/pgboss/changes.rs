@@ -15,8 +15,10 @@ use super::super::{Change, JobEvent, QueueId, Trouble, What};
 use super::PgBoss;
 use super::discover::by_schema;
 use super::names::{id_of, literal};
+use super::pause;
 use super::shape::{Shape, at_us, us};
 use crate::model::job::cut;
+use crate::model::now;
 use crate::model::state::JobState;
 use sha2::{Digest as _, Sha224};
 use sqlx::Row as _;
@@ -68,6 +70,8 @@ struct Place {
     seen: Option<i64>,
     /// What was told of the overlap: the event and its moment.
     told: HashMap<(String, char), i64>,
+    /// The queues that were paused; `None` where that could not be read.
+    paused: Option<HashSet<String>>,
     /// When the queues without a sign were told last.
     blind: Option<Instant>,
     /// Whether looking for events was quick the last time.
@@ -79,9 +83,9 @@ struct Place {
 /// Starts following; ends when the receiver is dropped.
 pub(super) fn start(boss: &PgBoss, sender: mpsc::Sender<Vec<Change>>) {
     let boss = boss.clone();
-    let knock = Arc::new(Notify::new());
+    let knock = Arc::clone(&boss.knock);
     tokio::spawn(async move {
-        let mut places = HashMap::new();
+        let mut places: HashMap<String, Place> = HashMap::new();
         let mut listening: Option<(HashSet<String>, tokio::task::JoinHandle<()>)> = None;
         loop {
             let began = Instant::now();
@@ -104,7 +108,14 @@ pub(super) fn start(boss: &PgBoss, sender: mpsc::Sender<Vec<Change>>) {
                     }
                 }
                 // What happened meanwhile is not known: the next look begins anew.
-                Err(_) => places.clear(),
+                Err(_) => {
+                    for place in places.values_mut() {
+                        *place = Place {
+                            paused: place.paused.take(),
+                            ..Place::default()
+                        };
+                    }
+                }
             }
             if sender.is_closed() {
                 break;
@@ -164,6 +175,21 @@ async fn look(boss: &PgBoss, places: &mut HashMap<String, Place>) -> Result<Look
             speaking.extend(channels(&schema));
         }
         let place = places.entry(schema).or_default();
+        let turned = turned(boss, &shape, place).await?;
+        changes.extend(
+            turned
+                .into_iter()
+                .filter(|name| names.contains(name))
+                .map(|name| Change {
+                    queue: id_of(&shape.schema, &name),
+                    events: vec![JobEvent {
+                        at: now(),
+                        job: String::new(),
+                        what: What::Queue,
+                    }],
+                    gap: false,
+                }),
+        );
         let dirty = dirty(boss, &shape, place).await?;
         let indexed = shape.indexes.created && shape.indexes.finished && shape.indexes.live;
         let first = place.seen.is_none();
@@ -204,6 +230,22 @@ async fn look(boss: &PgBoss, places: &mut HashMap<String, Place>) -> Result<Look
         }
     }
     Ok((changes, speaking))
+}
+
+/// The queues that were paused or resumed since the last look, by whomever.
+async fn turned(boss: &PgBoss, shape: &Shape, place: &mut Place) -> Result<Vec<String>, Trouble> {
+    let now = pause::paused(boss, shape).await?;
+    let turned = match (&place.paused, &now) {
+        (Some(before), Some(now)) => before.symmetric_difference(now).cloned().collect(),
+        // It may have been counted before it was paused.
+        (None, Some(now)) => now.iter().cloned().collect(),
+        (_, None) => Vec::new(),
+    };
+    // What could not be read is compared with what was known before.
+    if now.is_some() {
+        place.paused = now;
+    }
+    Ok(turned)
 }
 
 /// The tables of jobs that were written to since the last look.

@@ -15,6 +15,7 @@ use super::super::{QueueId, Reading, Trouble};
 use super::PgBoss;
 use super::discover::{by_schema, existing};
 use super::names::parts_of;
+use super::pause;
 use super::shape::{Shape, ms};
 use crate::model::Millis;
 use crate::model::counts::Counts;
@@ -121,6 +122,7 @@ async fn of_schema(boss: &PgBoss, schema: &str, names: &[String]) -> Result<Vec<
         }
         let version = version(boss, &shape).await?;
         let exist = existing(boss, &shape, names).await?;
+        let paused = pause::paused(boss, &shape).await?;
         let chunk = if shape.family.layout == Layout::PgBoss10 {
             CHUNK_10
         } else {
@@ -131,7 +133,7 @@ async fn of_schema(boss: &PgBoss, schema: &str, names: &[String]) -> Result<Vec<
                 let reading = Reading {
                     counts: numbers.counts,
                     reason: numbers.why.map(str::to_owned),
-                    paused: Some(false),
+                    paused: paused.as_ref().map(|paused| paused.contains(&name)),
                     version: version.clone(),
                     family: shape.family,
                     added: None,
@@ -150,6 +152,7 @@ fn refused(trouble: &Trouble) -> Reading {
     Reading {
         counts: Counts::UNKNOWN,
         reason: Some(trouble.cause.clone()),
+        paused: None,
         exists: true,
         ..gone()
     }

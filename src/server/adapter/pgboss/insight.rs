@@ -2,7 +2,7 @@
 
 use super::super::{Kept, QueueId, Trouble};
 use super::PgBoss;
-use super::names::parts_of;
+use super::names::{id_of, parts_of};
 use super::schedules;
 use super::shape::{Shape, ms};
 use crate::model::insight::{Insight, Keep, Lost, Percentiles, Share, Times};
@@ -12,6 +12,9 @@ use std::time::Duration;
 
 /// Finished jobs whose times are read, of each end state.
 const SAMPLE: usize = 200;
+
+/// Jobs whose source is looked at.
+const LETTERS: usize = 100;
 
 /// How long each of these reads may take.
 const LIMIT: Duration = Duration::from_millis(800);
@@ -41,7 +44,41 @@ pub(super) async fn read(boss: &PgBoss, queue: &QueueId) -> Result<Insight, Trou
     insight.keep_failed = insight.keep_completed.clone();
     insight.sampled_options = u32::try_from(insight.keep_completed.len()).unwrap_or(0);
     insight.lost = lost(boss, &shape, &name).await?;
+    (insight.dead_letters, insight.dead_letters_of) = dead_letters(boss, &shape, &name).await?;
     Ok(insight)
+}
+
+/// The queues into which its dead letters go and those from which it has some: by the settings of the queues, and by what
+/// is written beside the first of its jobs, because an application can name another queue for a job of its own.
+async fn dead_letters(boss: &PgBoss, shape: &Shape, name: &str) -> Result<(Vec<String>, Vec<String>), Trouble> {
+    if !shape.has("queue", "dead_letter") {
+        return Ok((Vec::new(), Vec::new()));
+    }
+    let sources = if shape.has("job", "source_name") {
+        format!(
+            "union select 'of', x.source_name from (select j.source_name from {} j \
+             where j.name = $1 and j.state < 'active' limit {LETTERS}) x where x.source_name is not null",
+            shape.job()
+        )
+    } else {
+        String::new()
+    };
+    let sql = format!(
+        "select 'to', dead_letter from {queue} where name = $1 and dead_letter is not null \
+         union select 'of', name from {queue} where dead_letter = $1 {sources} order by 1, 2",
+        queue = shape.at("queue")
+    );
+    let rows = boss.within(shape, LIMIT, sqlx::query(&sql).bind(name)).await?;
+    let (mut to, mut of) = (Vec::new(), Vec::new());
+    for row in rows.unwrap_or_default() {
+        let list = if row.get::<&str, _>(0) == "to" {
+            &mut to
+        } else {
+            &mut of
+        };
+        list.push(id_of(&shape.schema, row.get(1)).to_string());
+    }
+    Ok((to, of))
 }
 
 /// What becomes of a finished job, by the settings of the queue. Up to 10 that is an option of whoever maintains it.

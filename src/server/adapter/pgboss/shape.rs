@@ -78,6 +78,28 @@ pub(super) struct Rights {
     pub update: bool,
     pub delete: bool,
     pub insert: bool,
+    /// Of schedules.
+    pub unschedule: bool,
+}
+
+/// A right that an action needs.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Right {
+    Update,
+    Delete,
+    Insert,
+    Unschedule,
+}
+
+impl Rights {
+    const fn has(self, right: Right) -> bool {
+        match right {
+            Right::Update => self.update,
+            Right::Delete => self.delete,
+            Right::Insert => self.insert,
+            Right::Unschedule => self.unschedule,
+        }
+    }
 }
 
 /// One installation.
@@ -97,6 +119,25 @@ pub(super) struct Shape {
 }
 
 impl Shape {
+    /// The statement that grants a role what it lacks of these rights; `None` if it lacks nothing.
+    pub(super) fn grant(&self, needed: &[Right], role: &str) -> Option<String> {
+        let lacks: Vec<&str> = needed
+            .iter()
+            .filter(|right| !self.rights.has(**right))
+            .map(|right| match right {
+                Right::Update => "UPDATE",
+                Right::Delete | Right::Unschedule => "DELETE",
+                Right::Insert => "INSERT",
+            })
+            .collect();
+        let table = if needed.contains(&Right::Unschedule) {
+            "schedule"
+        } else {
+            "job"
+        };
+        (!lacks.is_empty()).then(|| format!("GRANT {} ON {} TO {};", lacks.join(", "), self.at(table), ident(role)))
+    }
+
     /// A table or function of the installation, quoted.
     pub(super) fn at(&self, name: &str) -> String {
         format!("{}.{}", ident(&self.schema), ident(name))
@@ -328,10 +369,12 @@ impl PgBoss {
             indexes = Indexes::default();
         }
         let job = literal(&format!("{}.\"job\"", ident(schema)));
+        let schedule = literal(&format!("{}.\"schedule\"", ident(schema)));
         let sql = format!(
             "select has_table_privilege({job}, 'SELECT'), \
              has_any_column_privilege({job}, 'UPDATE'), \
-             has_table_privilege({job}, 'DELETE'), has_table_privilege({job}, 'INSERT')"
+             has_table_privilege({job}, 'DELETE'), has_table_privilege({job}, 'INSERT'), \
+             coalesce(has_table_privilege(to_regclass({schedule}), 'DELETE'), false)"
         );
         let rights = match self.read(Some(schema), sqlx::query(&sql)).await?.first() {
             Some(row) => Rights {
@@ -339,6 +382,7 @@ impl PgBoss {
                 update: row.get(1),
                 delete: row.get(2),
                 insert: row.get(3),
+                unschedule: row.get(4),
             },
             None => Rights::default(),
         };

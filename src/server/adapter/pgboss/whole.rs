@@ -9,7 +9,7 @@ use super::super::{QueueId, Trouble};
 use super::PgBoss;
 use super::kept::{message, moment};
 use super::names::{ident, is_uuid, literal};
-use super::shape::Shape;
+use super::shape::{Right, Shape};
 use crate::model::action::{Effect, Seen};
 use crate::model::format;
 use crate::model::state::JobState;
@@ -143,7 +143,7 @@ impl PgBoss {
         let Some((shape, name)) = self.found(queue).await? else {
             return Ok(vec![Effect::Gone; jobs.len()]);
         };
-        if let Some(reason) = self.forbidden(&shape, |rights| rights.delete).await? {
+        if let Some(reason) = self.forbidden(&shape, &[Right::Delete]).await? {
             return Ok(vec![Effect::Refused { reason }; jobs.len()]);
         }
         let columns = columns(&shape);

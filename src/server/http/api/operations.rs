@@ -56,7 +56,7 @@ pub struct Results {
 #[schemars(rename = "OperationOrder")]
 #[expect(dead_code, reason = "it is the description; a request is taken apart field by field")]
 pub struct Order {
-    /// `retry`, `remove`, `promote` or `delay`, with the fields that this action takes for one job.
+    /// `retry`, `remove`, `archive`, `promote`, `delay`, `redrive` or `resume_job`, with the fields that this action takes for one job.
     action: Option<String>,
     /// Which jobs, such as `state:failed queue:redis/bull:emails error:"timed out"`.
     filter: Option<String>,
@@ -243,7 +243,9 @@ impl Wanted {
 
     fn asked(&self) -> Result<Asked, Problem> {
         let Some(Intent::Job { action, .. }) = self.intent.clone() else {
-            return Err(bad("action is missing: retry, remove, promote or delay."));
+            return Err(bad(
+                "action is missing: retry, remove, archive, promote, delay, redrive or resume_job.",
+            ));
         };
         if self.filter.is_some() == self.jobs.is_some() {
             return Err(bad(

@@ -228,7 +228,7 @@ fn after(on: &On, word: &str, acted: &Acted) -> (String, &'static str) {
     match (on.of, &acted.became) {
         (Target::Job, Became::Known(Effect::Gone)) => record(),
         (Target::Job, Became::Known(Effect::Done { .. } | Effect::Already { .. }))
-            if matches!(word, "remove" | "archive") =>
+            if matches!(word, "remove" | "archive" | "redrive") =>
         {
             record()
         }

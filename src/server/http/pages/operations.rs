@@ -13,6 +13,7 @@ use crate::model::error::Problem;
 use crate::model::operation::page::{NewPage, OperationPage, OperationsPage, PreviewPage, RESULTS, Wanted};
 use crate::model::operation::{Bounds, Canary};
 use crate::model::page::{Body, Notice};
+use crate::model::queue::System;
 use crate::model::state::JobState;
 use crate::model::tick;
 use crate::server::service::operations::{Asked, Start};
@@ -133,7 +134,8 @@ pub struct NewQuery {
 }
 
 impl NewQuery {
-    fn page(self, has_archive: bool) -> NewPage {
+    fn page(self, service: &Service) -> NewPage {
+        let has_archive = service.has_archive();
         let filter = self.filter.unwrap_or_default().trim().to_owned();
         let (trouble, finished) = match filter.parse::<crate::model::filter::JobFilter>() {
             Ok(filter) => (None, only_finished(&filter.states)),
@@ -143,6 +145,7 @@ impl NewQuery {
             wanted: wanted(self.action.as_deref(), self.more.is_some() && self.more == self.action).unwrap_or_default(),
             filter,
             trouble,
+            boss: service.has_system(System::PgBoss),
             archive_first: has_archive.then(|| self.archive.unwrap_or(finished)),
         }
     }
@@ -160,10 +163,7 @@ fn wanted(word: Option<&str>, more: bool) -> Option<Wanted> {
 
 /// Where an operation begins.
 pub async fn new(desk: Desk, Query(query): Query<NewQuery>) -> Response {
-    desk.show(
-        StatusCode::OK,
-        OperationsPage::New(query.page(desk.service().has_archive())),
-    )
+    desk.show(StatusCode::OK, OperationsPage::New(query.page(desk.service())))
 }
 
 /// For whoever asks for the address of a form.
@@ -205,7 +205,7 @@ pub async fn preview(desk: Desk, caller: Caller, axum::Form(fields): axum::Form<
         // The form says it; a button that has no such box removes.
         archive: Some(field(&fields, "archive") == Some("remove")),
     }
-    .page(service.has_archive());
+    .page(service);
     let first = page.archive_first == Some(true) && matches!(page.wanted, Wanted::Remove(_));
     if page.trouble.is_none() {
         let wanted = if first { Wanted::Archive } else { page.wanted };

@@ -48,12 +48,16 @@ pub async fn queue(
     );
     match page {
         Ok((mut page, position)) => {
+            let letters = aside.as_ref().is_ok_and(|aside| {
+                let insight = aside.insight.as_ref();
+                insight.is_ok_and(|insight| !insight.dead_letters_of.is_empty())
+            });
             page.aside = aside.map_or_else(|_| String::new(), |aside| ui::aside(&app.config().base_path, aside));
             if !app.service().is_read_only() {
                 let layout = page.queue.family.map(|family| family.layout);
                 let archive = layout.is_some_and(|layout| refusal::job(layout, &JobAction::Archive).is_none());
                 let archive = archive && app.service().has_archive();
-                page.tools = ui::tools(&app.config().base_path, &page, archive);
+                page.tools = ui::tools(&app.config().base_path, &page, archive, letters);
             }
             show(&app, &nonce, &headers, position, Body::Queue(page))
         }

@@ -51,6 +51,7 @@ const JOB: &[Word] = &[
     ("put_back", &[]),
     ("cancel", &["error"]),
     ("resume_job", &[]),
+    ("redrive", &[]),
     ("remove_deduplication", &[]),
     ("clear_logs", &["keep"]),
     ("remove_children", &[]),
@@ -222,7 +223,9 @@ impl Intent {
         match self {
             Self::Job { action, .. } => match action {
                 JobAction::Retry { data: Some(_), .. } => &[Verb::Retry, Verb::Edit],
-                JobAction::Retry { .. } | JobAction::PutBack | JobAction::ResumeJob => &[Verb::Retry],
+                JobAction::Retry { .. } | JobAction::PutBack | JobAction::ResumeJob | JobAction::Redrive => {
+                    &[Verb::Retry]
+                }
                 JobAction::Promote | JobAction::Delay { .. } | JobAction::Priority { .. } => &[Verb::Promote],
                 JobAction::EditData { .. } => &[Verb::Edit],
                 JobAction::Duplicate => &[Verb::Add],

@@ -68,6 +68,8 @@ impl Service {
         let mut all: Vec<Choice> = Vec::new();
         match line.paused {
             Some(true) => all.push(("resume", "Resume", Nothing, false)),
+            // What it puts into the database is told before.
+            Some(false) if line.system == System::PgBoss => all.push(("pause", "Pause…", First, false)),
             Some(false) => {
                 all.push(("pause", "Pause", Nothing, false));
                 all.push(("pause", "Pause with a reason…", First, false));
@@ -229,6 +231,11 @@ fn choices(job: &JobDetail, system: System) -> Vec<Choice> {
                 ]);
             }
         }
+    }
+    if job.effective.iter().any(|option| option.name == "source")
+        && matches!(job.row.state, JobState::Waiting | JobState::Delayed)
+    {
+        all.insert(0, ("redrive", "Redrive", Nothing, false));
     }
     let held = job.row.state == JobState::Active;
     // pg-boss takes other data of a job that has not begun.

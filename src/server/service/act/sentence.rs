@@ -46,7 +46,7 @@ pub fn of(intent: &Intent, place: Place<'_>) -> String {
             shown(id),
             format::count(FLOW_MAX as u64)
         ),
-        Intent::Queue(action) => on_queue(action, &there),
+        Intent::Queue(action) => on_queue(action, &there, place.layout),
         Intent::Schedule { key, action } => on_schedule(&shown(key), action, &there),
     }
 }
@@ -90,7 +90,10 @@ fn on_job(id: &str, action: &JobAction, there: &str, layout: Option<Layout>) -> 
         JobAction::FailLost { error } => format!("Fail {job}, whose worker is lost, with {:?}.", shown(error)),
         JobAction::PutBack => format!("Put {job}, whose worker is lost, back among the waiting ones."),
         JobAction::ResumeJob => format!("Put {job}, which is cancelled, back in the line."),
-        JobAction::Cancel { .. } if layout.is_some_and(|layout| layout.system() == System::PgBoss) => {
+        JobAction::Redrive => {
+            format!("Redrive {job}: put it back into the queue that it came from, and remove it here.")
+        }
+        JobAction::Cancel { .. } if is_boss(layout) => {
             format!("Cancel {job}: no worker takes it any more; it is kept, and can be resumed.")
         }
         JobAction::Cancel { error } => {
@@ -111,8 +114,35 @@ fn on_job(id: &str, action: &JobAction, there: &str, layout: Option<Layout>) -> 
     }
 }
 
-fn on_queue(action: &QueueAction, there: &str) -> String {
+/// What else is worth knowing before it is done.
+#[must_use]
+pub fn notes(intent: &Intent, layout: Option<Layout>) -> Vec<String> {
+    match intent {
+        Intent::Queue(QueueAction::Pause) if is_boss(layout) => PAUSE.map(str::to_owned).to_vec(),
+        _ => Vec::new(),
+    }
+}
+
+/// What a pause of a queue of pg-boss is.
+const PAUSE: [&str; 4] = [
+    "pg-boss itself has no pause. While any queue of its installation is paused, Drover keeps three things in the schema of \
+     that installation: a trigger drover_pause on the table job, its function drover_hold, and a table drover_paused with \
+     the paused queues. Resuming the last of them removes all three.",
+    "Running jobs go on to their end. What is sent, scheduled or to be retried waits; workers keep asking, and get nothing.",
+    "pg-boss goes on removing jobs that wait for longer than their queue keeps them: 14 days, unless it is set otherwise.",
+    "It needs a role that may act as the owner of the table job. Putting the trigger there waits up to two seconds for a \
+     moment at which nobody writes to that table, and new writes wait behind it.",
+];
+
+fn is_boss(layout: Option<Layout>) -> bool {
+    layout.is_some_and(|layout| layout.system() == System::PgBoss)
+}
+
+fn on_queue(action: &QueueAction, there: &str, layout: Option<Layout>) -> String {
     match action {
+        QueueAction::Pause if is_boss(layout) => format!(
+            "Pause {there}: workers take no new jobs from it, running ones go on. A trigger in its database sees to that."
+        ),
         QueueAction::Pause => format!("Pause {there}: workers take no new jobs from it, running ones go on."),
         QueueAction::Resume => format!("Resume {there}: workers take jobs from it again."),
         QueueAction::Add(NewJob {

@@ -32,6 +32,10 @@ pub fn view(page: &NewPage) -> AnyView {
                 {choice(page, "retry", "Retry", "failed or completed jobs run again")}
                 {more(page, "retry", "with attempts counted from the beginning")}
                 {choice(page, "promote", "Promote", "delayed jobs run now")}
+                {page.boss.then(|| view! {
+                    {choice(page, "redrive", "Redrive", "dead letters that wait go back into the queue that they came from")}
+                    {choice(page, "resume_job", "Resume", "cancelled jobs stand in the line again")}
+                })}
                 {choice(page, "remove", "Remove", "jobs that are not running, for good")}
                 {more(page, "remove", "with their children, those in other queues too")}
                 {page.archive_first.map(|first| view! {

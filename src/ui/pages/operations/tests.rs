@@ -341,6 +341,7 @@ fn a_filter_that_cannot_be_read_stays_in_its_field_with_the_reason() {
         wanted: Wanted::Remove(false),
         filter: "color:\"red\"".into(),
         trouble: Some("color: is not known.".into()),
+        boss: false,
         archive_first: None,
     };
     let html = written(OperationsPage::New(page));

@@ -11,23 +11,31 @@ use crate::model::format;
 use crate::model::operation::Operation;
 use crate::model::operation::page::{Wanted, filter_of, percent, words};
 use crate::model::page::QueuePage;
-use crate::model::queue::QueueRef;
+use crate::model::queue::{QueueRef, System};
 use crate::model::state::JobState;
 use crate::model::tick::FORM;
 use leptos::prelude::*;
 
-/// What can be done with the jobs of a page.
-pub fn view(base: &BasePath, page: &QueuePage, archive: bool) -> AnyView {
+/// What can be done with the jobs of a page; `letters` says that they are dead letters of another queue.
+pub fn view(base: &BasePath, page: &QueuePage, archive: bool, letters: bool) -> AnyView {
     let queue = page.queue.key();
     let state = page.state;
-    let whole = whole(base, &queue, archive);
+    let boss = page.queue.system == System::PgBoss;
+    let whole = whole(base, &queue, archive, letters, boss);
     // What runs is the worker's.
     if state == JobState::Active {
         return view! { <div class="tools">{whole}</div> }.into_any();
     }
-    let first = Wanted::in_state(Some(state));
+    let waits = matches!(state, JobState::Waiting | JobState::Delayed);
+    let first = match Wanted::in_state(Some(state)) {
+        _ if letters && waits => Wanted::Redrive,
+        _ if boss && state == JobState::Completed => Wanted::Remove(false),
+        usual => usual,
+    };
     let safe = match first {
         Wanted::Remove(_) | Wanted::Archive => None,
+        Wanted::Redrive => Some(view! { <button name="action" value="redrive">"Redrive ticked…"</button> }),
+        Wanted::Resume => Some(view! { <button name="action" value="resume_job">"Resume ticked…"</button> }),
         Wanted::Promote => Some(view! { <button name="action" value="promote">"Promote ticked…"</button> }),
         Wanted::Retry(_) => Some(view! { <button name="action" value="retry">"Retry ticked…"</button> }),
     };
@@ -72,7 +80,7 @@ pub fn view(base: &BasePath, page: &QueuePage, archive: bool) -> AnyView {
 }
 
 /// What is done to whole states of a queue: each leads to a preview, and nothing is done before that.
-fn whole(base: &BasePath, queue: &QueueRef, archive: bool) -> AnyView {
+fn whole(base: &BasePath, queue: &QueueRef, archive: bool, letters: bool, boss: bool) -> AnyView {
     let button = |label: &'static str, action: &'static str, states: &[JobState]| {
         let filter = JobFilter {
             states: states.to_vec(),
@@ -111,6 +119,8 @@ fn whole(base: &BasePath, queue: &QueueRef, archive: bool) -> AnyView {
             {button("Archive all completed…", "archive", &[JobState::Completed])}
         }
     });
+    let resume = boss.then(|| button("Resume all cancelled…", "resume_job", &[JobState::Cancelled]));
+    let redrive = letters.then(|| button("Redrive all…", "redrive", &[JobState::Waiting, JobState::Delayed]));
     let (waiting, delayed) = ([JobState::Waiting, JobState::Prioritized], JobState::Delayed);
     view! {
         <details class="whole">
@@ -118,6 +128,8 @@ fn whole(base: &BasePath, queue: &QueueRef, archive: bool) -> AnyView {
             <div class="acts">
                 {button("Retry all failed…", "retry", &[JobState::Failed])}
                 {button("Promote all delayed…", "promote", &[delayed])}
+                {resume}
+                {redrive}
                 {keep}
             </div>
             <div class="acts">
@@ -125,7 +137,7 @@ fn whole(base: &BasePath, queue: &QueueRef, archive: bool) -> AnyView {
                 {button("Drain: remove all that wait…", "remove", &waiting)}
                 {button("Drain with delayed…", "remove", &[waiting[0], waiting[1], delayed])}
             </div>
-            <p><small>"Each counts and shows its jobs first; nothing is done before that. Obliterate is beside the queue's facts."</small></p>
+            <p><small>"Each counts and shows its jobs first; nothing is done before that."{(!boss).then_some(" Obliterate is beside the queue's facts.")}</small></p>
         </details>
     }
     .into_any()

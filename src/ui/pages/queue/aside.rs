@@ -56,9 +56,13 @@ pub fn view(base: &BasePath, aside: QueueAside) -> AnyView {
             view! { <div><dt>"Dead letters"</dt><dd>{jobs}" in "<a href=base.queue(&letters.queue)>{format::visible(&letters.name)}</a></dd></div> }
         })
         .collect_view();
-    let of = aside.dead_letters_of.map(|of| {
-        view! { <div><dt>"Dead letters of"</dt><dd><a href=base.queue(&of)>{format::visible(&of.queue)}</a></dd></div> }
-    });
+    let of = aside
+        .dead_letters_of
+        .into_iter()
+        .map(|of| {
+            view! { <div><dt>"Dead letters of"</dt><dd><a href=base.queue(&of)>{format::visible(&of.queue)}</a></dd></div> }
+        })
+        .collect_view();
     let send = base.href(&format!("{}/act", queue_path(&aside.queue)));
     let act = act::of_queue(&aside.offer, &send);
     let asked = format!("/audit?queue={}", encode_segment(&aside.queue.to_string()));

@@ -199,7 +199,7 @@ pub(super) fn plan(action: &JobAction, generation: Generation, paused: bool) -> 
         JobAction::RemoveChildren => (&REMOVE_CHILDREN, removing(generation, true), ONE),
         // None is one script: the first is made elsewhere, the second compared with what was read, and the library has no
         // cancelled jobs to resume.
-        JobAction::Duplicate | JobAction::Archive | JobAction::ResumeJob => return None,
+        JobAction::Duplicate | JobAction::Archive | JobAction::ResumeJob | JobAction::Redrive => return None,
     };
     order.extend(common(generation));
     Some(Plan { recipe, order, batch })

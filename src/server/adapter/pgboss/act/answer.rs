@@ -3,6 +3,7 @@
 use super::Failure;
 use super::jobs::Order;
 use crate::model::action::Effect;
+use crate::model::format;
 use crate::model::state::JobState;
 use sqlx::Row as _;
 use sqlx::postgres::PgRow;
@@ -13,14 +14,14 @@ pub(super) fn refused(reason: impl Into<String>) -> Effect {
 }
 
 /// Nobody knows.
-pub(super) fn unconfirmed(why: &str) -> Effect {
+pub(in super::super) fn unconfirmed(why: &str) -> Effect {
     Effect::Unconfirmed {
         reason: format!("{why} It may have been done all the same: look at the job before you try again."),
     }
 }
 
 /// What a failure means for each job that it was about.
-pub(super) fn of(failure: &Failure) -> Effect {
+pub(in super::super) fn of(failure: &Failure) -> Effect {
     match failure {
         Failure::NotSent(trouble) => refused(format!("It was not sent: {trouble}")),
         Failure::Refused(reason) | Failure::Value(reason) => refused(reason.clone()),
@@ -46,7 +47,8 @@ pub(super) fn of_row(row: &PgRow, order: &Order) -> Effect {
     let flag = |column: &str| row.get::<Option<bool>, _>(column).unwrap_or(false);
     let state: String = row.get("board");
     if flag("done") {
-        return Effect::Done { job: None };
+        let job = order.redrives().then(|| row.get("id"));
+        return Effect::Done { job };
     }
     if flag("already") {
         return Effect::Already { now: it_is(&state) };
@@ -68,10 +70,18 @@ pub(super) fn of_row(row: &PgRow, order: &Order) -> Effect {
             },
         };
     }
-    match order.unfit {
-        Some(reason) if flag("hindered") => refused(reason),
-        _ => changed(&state),
+    if let Some(reason) = row.get::<Option<String>, _>("hindered") {
+        return refused(reason);
     }
+    if order.redrives() && flag("fits") {
+        let (source, policy): (Option<String>, Option<String>) = (row.get("source"), row.get("policy"));
+        return refused(format!(
+            "Its queue, {}, does not take it: {}",
+            format::visible(&source.unwrap_or_default()),
+            self::policy(&format!("'{}'", policy.unwrap_or_default()))
+        ));
+    }
+    changed(&state)
 }
 
 /// The policy that an index of the jobs stands for.

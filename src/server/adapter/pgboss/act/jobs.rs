@@ -1,9 +1,12 @@
 //! Actions on jobs: for each, which jobs it is for and what it changes of them.
 
+use super::super::names::literal;
 use super::super::shape::Shape;
 use super::super::whole::WAITED_FOR;
+use super::redrive;
 use crate::model::action::JobAction;
 use crate::model::family::Layout;
+use crate::model::refusal;
 
 /// The largest number that its columns hold: a job may be tried for ever.
 const MOST: i32 = i32::MAX;
@@ -15,17 +18,26 @@ pub(super) struct Order {
     fits: String,
     /// Which jobs it has been done to before.
     already: String,
-    /// Which jobs it is not done to although their state is right, for the reason in `unfit`.
+    /// Why it is not done to a job although its state is right: a text, null where it is.
     hindered: String,
-    pub(super) unfit: Option<&'static str>,
-    /// What is set; `None` for a removal.
-    set: Option<String>,
+    change: Change,
     /// `$6`: a text.
     pub(super) text: Option<String>,
     /// `$7`: a number.
     pub(super) number: Option<i64>,
     /// Whether a worker may take the job now.
     pub(super) wakes: bool,
+}
+
+/// What becomes of a job's row.
+#[derive(Debug)]
+enum Change {
+    /// It is removed.
+    Remove,
+    /// These columns are set.
+    Set(String),
+    /// It moves into the queue that it came from, as a new job.
+    Redrive,
 }
 
 /// What an action changes.
@@ -40,9 +52,8 @@ pub(super) fn order(shape: &Shape, action: &JobAction) -> Result<Order, String> 
     let mut order = Order {
         fits: String::new(),
         already: "false".into(),
-        hindered: "false".into(),
-        unfit: None,
-        set: None,
+        hindered: "null::text".into(),
+        change: Change::Remove,
         text: None,
         number: None,
         wakes: false,
@@ -66,7 +77,7 @@ pub(super) fn order(shape: &Shape, action: &JobAction) -> Result<Order, String> 
                 format!("least(greatest(j.{limit}, j.{count})::int8 + 1, {MOST})::int4")
             };
             let data = if data.is_some() { ", data = $6::jsonb" } else { "" };
-            order.set = Some(format!(
+            order.change = Change::Set(format!(
                 "state = 'retry', {limit} = {attempts}, {completed_on} = null, \
                  {start_after} = greatest(j.{start_after}, now()), {}{data}",
                 keep("now()")
@@ -81,7 +92,7 @@ pub(super) fn order(shape: &Shape, action: &JobAction) -> Result<Order, String> 
             } else {
                 ""
             };
-            order.set = Some(format!(
+            order.change = Change::Set(format!(
                 "state = 'created', {completed_on} = null, {start_after} = greatest(j.{start_after}, now()), {}{upsert}",
                 keep(&format!("greatest(j.{start_after}, now())"))
             ));
@@ -90,7 +101,7 @@ pub(super) fn order(shape: &Shape, action: &JobAction) -> Result<Order, String> 
         JobAction::Cancel { .. } => {
             order.fits = "j.state < 'active'".into();
             order.already = "j.state = 'cancelled'".into();
-            order.set = Some(format!("state = 'cancelled', {completed_on} = now()"));
+            order.change = Change::Set(format!("state = 'cancelled', {completed_on} = now()"));
         }
         JobAction::Remove { children: true } => {
             return Err(
@@ -99,20 +110,19 @@ pub(super) fn order(shape: &Shape, action: &JobAction) -> Result<Order, String> 
         }
         JobAction::Remove { children: false } => {
             order.fits = "j.state <> 'active'".into();
-            order.hindered = shape.waited_for().into();
-            order.unfit = Some(WAITED_FOR);
+            order.hindered = reason(shape.waited_for(), WAITED_FOR);
         }
         JobAction::Promote => {
             order.fits = format!("j.state < 'active' and not {blocked} and j.{start_after} > now()");
             order.already = format!("j.state < 'active' and not {blocked} and j.{start_after} <= now()");
-            order.set = Some(format!("{start_after} = now(), {}", keep("now()")));
+            order.change = Change::Set(format!("{start_after} = now(), {}", keep("now()")));
             order.wakes = true;
         }
         JobAction::Delay { ms } => {
             order.fits = format!("j.state < 'active' and not {blocked} and j.{start_after} > now()");
             order.number = Some(i64::try_from(*ms).map_err(|_| "That is too long.")?);
             let due = "now() + $7::int8 * interval '1 ms'";
-            order.set = Some(format!("{start_after} = {due}, {}", keep(due)));
+            order.change = Change::Set(format!("{start_after} = {due}, {}", keep(due)));
         }
         JobAction::Priority { lifo: true, .. } => {
             return Err("pg-boss runs jobs of one priority in the order in which they were created.".into());
@@ -123,17 +133,27 @@ pub(super) fn order(shape: &Shape, action: &JobAction) -> Result<Order, String> 
             order.number = Some(i64::from(
                 i32::try_from(*priority).map_err(|_| "That priority is too large.")?,
             ));
-            order.set = Some("priority = $7::int4".into());
+            order.change = Change::Set("priority = $7::int4".into());
         }
         JobAction::EditData { .. } => {
             order.fits = "j.state < 'active'".into();
-            order.set = Some("data = $6::jsonb".into());
+            order.change = Change::Set("data = $6::jsonb".into());
         }
         JobAction::RemoveDeduplication => {
             order.fits = format!("j.{} is not null", c.singleton_on);
-            order.hindered = format!("j.{} is null", c.singleton_on);
-            order.unfit = Some("It holds no time slot. Its key is kept free by the policy of its queue.");
-            order.set = Some(format!("{} = null", c.singleton_on));
+            order.hindered = reason(
+                &format!("j.{} is null", c.singleton_on),
+                "It holds no time slot. Its key is kept free by the policy of its queue.",
+            );
+            order.change = Change::Set(format!("{} = null", c.singleton_on));
+        }
+        JobAction::Redrive => {
+            if !redrive::is_known(shape) {
+                return Err(refusal::NO_SOURCES.into());
+            }
+            order.fits = format!("j.state < 'active' and not {blocked}");
+            order.hindered = redrive::hindered(shape);
+            order.change = Change::Redrive;
         }
         _ => return Err("pg-boss has no such thing.".into()),
     }
@@ -142,6 +162,11 @@ pub(super) fn order(shape: &Shape, action: &JobAction) -> Result<Order, String> 
         _ => None,
     };
     Ok(order)
+}
+
+/// A reason for the rows `j` of which a condition holds.
+pub(super) fn reason(condition: &str, words: &str) -> String {
+    format!("case when {condition} then {} end", literal(words))
 }
 
 /// A text as Postgres keeps JSON.
@@ -158,7 +183,7 @@ pub(super) fn json(text: &str) -> Result<String, String> {
 
 impl Order {
     pub(super) const fn is_removal(&self) -> bool {
-        self.set.is_none()
+        matches!(self.change, Change::Remove)
     }
 
     /// Whether the row `j` is as this leaves it; `$3` the number.
@@ -166,19 +191,30 @@ impl Order {
         self.already.replace("$7", "$3")
     }
 
+    /// Whether it moves jobs into the queues that they came from.
+    pub(super) const fn redrives(&self) -> bool {
+        matches!(self.change, Change::Redrive)
+    }
+
     /// `$1` the queue; `$2` to `$5` the jobs and what was seen of them; `$6` and `$7` what is set.
     pub(super) fn sql(&self, shape: &Shape) -> String {
         let job = shape.job();
-        let which = "j.name = $1 and j.id = seen.id and seen.same and seen.fits and not seen.hindered";
-        let done = match &self.set {
-            None => format!("delete from {job} j using seen where {which} returning j.id"),
-            Some(set) if shape.family.layout == Layout::PgBoss9 => {
-                format!("update {job} j set {set} from seen where {which} returning j.id")
+        let which = "j.name = $1 and j.id = seen.id and seen.same and seen.fits and seen.hindered is null";
+        let done = match &self.change {
+            Change::Remove => format!("done as (delete from {job} j using seen where {which} returning j.id)"),
+            Change::Set(set) if shape.family.layout == Layout::PgBoss9 => {
+                format!("done as (update {job} j set {set} from seen where {which} returning j.id)")
             }
-            Some(set) => format!(
-                "update {job} j set {set} from seen, {} q where {which} and q.name = j.name returning j.id",
+            Change::Set(set) => format!(
+                "done as (update {job} j set {set} from seen, {} q where {which} and q.name = j.name returning j.id)",
                 shape.at("queue")
             ),
+            Change::Redrive => redrive::moved(shape, which),
+        };
+        let (source, policy) = if self.redrives() {
+            redrive::told(shape)
+        } else {
+            ("null::text".to_owned(), "null::text".to_owned())
         };
         format!(
             "with asked as (select u.id::uuid as id, u.state, u.finished, u.attempts \
@@ -186,11 +222,11 @@ impl Order {
              seen as materialized (select j.id, {board} as board, a.state = {board} as state_same, \
                  (a.state is null or a.state = {board}) and (a.finished is null or a.finished is not distinct from {finished}) \
                  and (a.attempts is null or a.attempts = {attempts}) as same, \
-                 {fits} as fits, {already} as already, {hindered} as hindered \
+                 {fits} as fits, {already} as already, {hindered} as hindered, {source} as source, {policy} as policy \
                  from asked a join {job} j on j.name = $1 and j.id = a.id for update of j), \
-             done as ({done}) \
-             select seen.id::text as id, seen.board, seen.state_same, seen.same, seen.already, seen.hindered, \
-                 seen.id in (select id from done) as done from seen \
+             {done} \
+             select seen.id::text as id, seen.board, seen.state_same, seen.same, seen.already, seen.fits, seen.hindered, \
+                 seen.source, seen.policy, seen.id in (select id from done) as done from seen \
                  where $6::text is null or $6::text is not null or $7::int8 is not null",
             board = shape.state(),
             finished = shape.finished(),

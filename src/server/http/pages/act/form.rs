@@ -16,6 +16,7 @@ use crate::server::service::Refusal;
 use crate::server::service::act::NotActed;
 use crate::server::service::act::intent::Target;
 use crate::server::service::act::offer::{NEW_SCHEDULE, example, seen_fields};
+use crate::server::service::act::sentence;
 use crate::server::service::act::who::Who;
 use crate::server::state::App;
 
@@ -69,6 +70,8 @@ pub(super) async fn page(app: &App, who: &Who, on: &On, word: &str) -> Result<Fo
         form.sentence = about(on, &service.place_of(&line));
     }
     form.fields.push(reason());
+    form.notes
+        .extend(sentence::notes(&intent, line.family.map(|family| family.layout)));
     if let Some(job) = &job {
         form.hidden.extend(seen_fields(job));
         form.notes.push(format!("State now: {}.", job.row.state.label()));
@@ -192,6 +195,7 @@ const fn title(of: Target, word: &str) -> &'static str {
         (_, b"duplicate") => "Duplicate the job",
         (_, b"fail_lost") => "Fail the job",
         (_, b"put_back") => "Put the job back",
+        (_, b"redrive") => "Redrive the job",
         (_, b"resume_job") => "Put the job back in the line",
         (_, b"cancel") => "Have the job fail",
         (_, b"remove_deduplication") => "Remove the deduplication key",
