@@ -5,7 +5,7 @@
 //! alone and reported. Should a Redis lose an acknowledged removal in a fail-over, the job shows up again, is archived
 //! again (which changes nothing) and removed again. What is not promised: a Postgres that fails over to a standby that
 //! was behind loses its last commits, and with them rows whose jobs are gone. Against that there is
-//! `synchronous_standby_names` of the server.
+//! `synchronous_standby_names` of the server, and [`Settings::require_sync_standby`], which archives nothing without it.
 //!
 //! | module | what it does |
 //! |---|---|
@@ -61,6 +61,8 @@ pub struct Settings {
     pub migrate: bool,
     /// Whether a server with `fsync=off` will do: one that loses everything in a crash, for tests and demonstrations.
     pub allow_unsafe: bool,
+    /// Whether each commit must wait for a standby, so that no fail-over loses a row whose job is gone.
+    pub require_sync_standby: bool,
     /// What is archived by itself.
     pub policies: Vec<Policy>,
     /// For how long; the first rule that a queue fits. What fits none is kept for ever.

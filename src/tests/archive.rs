@@ -86,6 +86,24 @@ async fn a_server_that_may_lose_what_it_acknowledged_gets_nothing_unless_it_is_s
     assert_eq!(answer.status, 503, "{}", answer.body);
     assert!(answer.body.contains("fsync=off"), "{}", answer.body);
     drop(drover);
+    // Nor one that waits for no standby where that is asked for.
+    let (redis_url, url) = (redis.url(), postgres.url());
+    let env = [
+        ("DROVER_REDIS_URL", redis_url.as_str()),
+        ("DROVER_POSTGRES_URL", url.as_str()),
+        ("DROVER_ARCHIVE_ALLOW_UNSAFE", "true"),
+        ("DROVER_ARCHIVE_REQUIRE_SYNC_STANDBY", "true"),
+    ];
+    let drover = Drover::with(&env, "").await;
+    ready(&drover).await;
+    drover.knows("bull:mail").await;
+    let answer = drover.post(&path, &json!({})).await;
+    assert!(
+        answer.status == 503 && answer.body.contains("synchronous_standby_names"),
+        "{}",
+        answer.body
+    );
+    drop(drover);
     // A standby takes no rows either.
     postgres.becomes_standby().await;
     let env = [

@@ -61,7 +61,8 @@ const INSERT: &str = "INSERT INTO drover.archive (store, system, queue, finished
 
 /// What the server is, asked in the transaction itself, with what it is told. A setting that waits for more than the own
 /// disk is left as it is.
-const CHECK: &str = "SELECT pg_is_in_recovery(), current_setting('fsync'), set_config('synchronous_commit', \
+const CHECK: &str = "SELECT pg_is_in_recovery(), current_setting('fsync'), \
+     current_setting('synchronous_standby_names') <> '', set_config('synchronous_commit', \
      CASE current_setting('synchronous_commit') WHEN 'remote_apply' THEN 'remote_apply' ELSE 'on' END, true)";
 
 impl Rows {
@@ -199,7 +200,7 @@ impl Archive {
     ) -> Result<(Transaction<'static, Postgres>, u64), Trouble> {
         let trouble = |error: sqlx::Error| self.database.trouble(&error);
         let mut transaction = pool.begin().await.map_err(trouble)?;
-        let (standby, fsync, commit): (bool, String, String) = sqlx::query_as(CHECK)
+        let (standby, fsync, followed, commit): (bool, String, bool, String) = sqlx::query_as(CHECK)
             .fetch_one(&mut *transaction)
             .await
             .map_err(trouble)?;
@@ -210,6 +211,12 @@ impl Archive {
             return Err(self.refused(
                 "runs with fsync=off: it may lose what it has acknowledged, so no job is removed for it. Turn fsync on, or set \
                  archive.allow_unsafe (DROVER_ARCHIVE_ALLOW_UNSAFE=true) for a server whose jobs nobody needs.",
+            ));
+        }
+        if !followed && self.settings.require_sync_standby {
+            return Err(self.refused(
+                "commits without waiting for a standby, and archive.require_sync_standby is on: set synchronous_standby_names on \
+                 the server.",
             ));
         }
         if !matches!(commit.as_str(), "on" | "remote_apply") {

@@ -27,6 +27,12 @@ pub(super) fn read(
     let enabled = switch("DROVER_ARCHIVE", "enabled", raw.enabled, true);
     let migrate = switch("DROVER_ARCHIVE_MIGRATE", "migrate", raw.migrate, true);
     let allow_unsafe = switch("DROVER_ARCHIVE_ALLOW_UNSAFE", "allow_unsafe", raw.allow_unsafe, false);
+    let require_sync_standby = switch(
+        "DROVER_ARCHIVE_REQUIRE_SYNC_STANDBY",
+        "require_sync_standby",
+        raw.require_sync_standby,
+        false,
+    );
     let (wanted, source) = r.pick("DROVER_ARCHIVE_STORE", raw.store, "");
     let mut all = stores.iter().filter(|store| store.kind == StoreKind::Postgres);
     let store = match wanted.as_str() {
@@ -64,6 +70,7 @@ pub(super) fn read(
         url,
         migrate,
         allow_unsafe,
+        require_sync_standby,
         policies,
         keep,
         read_only,

@@ -71,6 +71,7 @@ pub struct Archive {
     pub store: Option<String>,
     pub migrate: Option<bool>,
     pub allow_unsafe: Option<bool>,
+    pub require_sync_standby: Option<bool>,
     pub policy: Option<Vec<Policy>>,
     pub keep: Option<Vec<Keep>>,
 }

@@ -41,6 +41,7 @@ impl Parts {
             url: postgres.to_owned(),
             migrate: true,
             allow_unsafe: false,
+            require_sync_standby: false,
             policies: vec![],
             keep: vec![],
             read_only: false,
