@@ -46,6 +46,9 @@ impl App {
     ) -> Self {
         let folder = config.audit_file.with_file_name("operations");
         let desk = Desk::new(&config, tasks.clone());
+        if let Some(archive) = &archive {
+            desk.audit().share(archive, tasks, &stop);
+        }
         let operations = Operations::open(
             &folder,
             collectors.iter().cloned(),

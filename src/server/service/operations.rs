@@ -200,7 +200,7 @@ impl Service {
             .collect();
         for record in &records {
             let written = self.desk.audit().intend(&Arc::new(record.clone())).await;
-            written.map_err(NotActed::NoAudit)?;
+            written.map_err(NotActed::from)?;
         }
         let order = Order {
             selection,
@@ -281,7 +281,7 @@ impl Service {
             let sentence = format!("{}: {}.", control.word(), meta.sentence.trim_end_matches('.'));
             let record = Arc::new(note(who, queue.clone(), word, sentence, "", json!({"operation": id})));
             let written = self.desk.audit().intend(&record).await;
-            written.map_err(NotActed::NoAudit)?;
+            written.map_err(NotActed::from)?;
             run.control(control).await;
             let done = crate::model::action::Effect::Done { job: None };
             self.desk
