@@ -63,6 +63,9 @@ impl App {
             tracing::error!("{why}");
             why
         });
+        if let Ok(operations) = &operations {
+            operations.share(!config.read_only);
+        }
         let policies = config.archive.as_ref().map_or(&[][..], |archive| &archive.policies);
         let policies = Policies::new(policies);
         let service = Service::new(board.clone(), collectors.clone(), desk, operations, archive, policies);

@@ -325,11 +325,13 @@ async fn a_role_that_may_only_add_to_the_record_is_enough() {
 async fn a_database_from_an_older_drover_is_said_to_be_and_the_file_goes_on() {
     let (redis, postgres, _oracle) = place().await;
     drop(sharing(&redis, &postgres, &[]).await);
+    // As the second migration left it.
     postgres
-        .run("DROP TABLE drover.audit; DELETE FROM drover._sqlx_migrations WHERE version >= 3")
-        .await;
-    postgres
-        .run("DROP TABLE drover.audit_head; DROP TABLE drover.replica")
+        .run(
+            "DELETE FROM drover._sqlx_migrations WHERE version > 2; DO $$ DECLARE t text; BEGIN \
+             FOR t IN SELECT tablename FROM pg_tables WHERE schemaname = 'drover' AND tablename !~ '^(archive|restore|policy|_)' \
+             LOOP EXECUTE 'DROP TABLE drover.' || t || ' CASCADE'; END LOOP; END $$",
+        )
         .await;
     let drover = over(&redis, &postgres.url(), &[("DROVER_ARCHIVE_MIGRATE", "false")]).await;
     eventually("it says so", LATER, || async {

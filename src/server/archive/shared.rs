@@ -4,19 +4,19 @@
 //! They live beside the archive, in the same schema, and go without it: a database that lacks them, or does not answer, has
 //! each replica keep them for itself, in its files and its memory.
 
-use super::Archive;
+use super::{Archive, SOON};
 use crate::model::store::Reach;
 use crate::server::adapter::Trouble;
 use crate::server::adapter::postgres::database::Database;
 use std::sync::Arc;
 use std::time::Duration;
-use tokio::time::sleep;
+use tokio::time::{sleep, timeout};
 
 /// How often it is looked whether they can be shared, while they cannot and while they can.
 const LOOK: (Duration, Duration) = (Duration::from_secs(3), Duration::from_secs(300));
 
 /// One table of each migration that brought one.
-const TABLES: [&str; 1] = ["drover.audit"];
+const TABLES: [&str; 2] = ["drover.audit", "drover.operation"];
 
 impl Archive {
     /// The server, for what replicas share.
@@ -40,6 +40,19 @@ impl Archive {
             Err(trouble) if trouble.reach != Reach::Live => Err(trouble.clone()),
             _ => Ok(()),
         }
+    }
+
+    /// The same, and right after a start waits until that is known, but not for long.
+    ///
+    /// # Errors
+    ///
+    /// Why not, in a sentence.
+    pub(in crate::server) async fn shares_soon(&self) -> Result<(), Trouble> {
+        let mut shares = self.shares.subscribe();
+        let known =
+            |shares: &Result<(), Trouble>| !matches!(shares, Err(trouble) if trouble.reach == Reach::Connecting);
+        let _ = timeout(SOON, shares.wait_for(known)).await;
+        self.shares()
     }
 
     /// Keeps looking whether it can.

@@ -60,7 +60,7 @@ impl Spool {
     }
 
     /// Stands in for one that is in use.
-    pub(super) const fn none() -> Self {
+    pub(super) fn none() -> Self {
         Self {
             file: PathBuf::new(),
             mark: None,
