@@ -16,6 +16,7 @@
 //! | [`lease`] | whose turn each policy is, and what its runs did |
 //! | [`flow`] | read, keep, commit, compare and remove: the order that the promises stand on |
 //! | [`shared`] | whether what replicas of Drover share can be kept there too |
+//! | [`history`] | how many jobs came and went, of that |
 //!
 //! It is not a log of everything that ever ran: what retention removed before somebody archived it is not in it.
 
@@ -35,6 +36,7 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 pub mod flow;
+pub mod history;
 pub mod keep;
 pub mod lease;
 pub mod record;

@@ -13,7 +13,7 @@ use super::collect::collector::Collector;
 use super::collect::source::Source;
 use super::config::{self, Config, EXIT_CONFIG, Store, StoreKind, print};
 use super::state::App;
-use super::{http, limits, policy, telemetry};
+use super::{history, http, limits, policy, telemetry};
 use std::io::{Read as _, Write as _};
 use std::net::{SocketAddr, TcpStream};
 use std::process::ExitCode;
@@ -210,6 +210,7 @@ fn start(config: Config, tasks: &TaskTracker, stop: &CancellationToken) -> App {
         });
     if let Some(archive) = &archive {
         archive.start(tasks, stop);
+        history::start(&collectors, archive, tasks, stop);
     }
     let app = App::new(config, board, collectors, archive.clone(), stop.clone(), tasks);
     if let Some(archive) = &archive {

@@ -23,6 +23,7 @@ mod crowd;
 mod discovery;
 mod events;
 mod flow;
+mod history;
 mod http;
 mod insight;
 mod job;

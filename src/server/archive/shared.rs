@@ -16,7 +16,7 @@ use tokio::time::{sleep, timeout};
 const LOOK: (Duration, Duration) = (Duration::from_secs(3), Duration::from_secs(300));
 
 /// One table of each migration that brought one.
-const TABLES: [&str; 2] = ["drover.audit", "drover.operation"];
+const TABLES: [&str; 3] = ["drover.audit", "drover.operation", "drover.history"];
 
 impl Archive {
     /// The server, for what replicas share.
