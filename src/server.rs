@@ -13,6 +13,7 @@ pub mod chart;
 pub mod collect;
 pub mod config;
 pub mod cron;
+pub mod history;
 pub mod http;
 pub mod limits;
 pub mod operation;

@@ -16,6 +16,8 @@
 //! | [`retention`] | how long they are kept |
 //! | [`lease`] | whose turn each policy is, and what its runs did |
 //! | [`flow`] | read, keep, commit, compare and remove: the order that the promises stand on |
+//! | [`shared`] | whether what replicas of Drover share can be kept there too |
+//! | [`history`] | how many jobs came and went, of that |
 //!
 //! It is not a log of everything that ever ran: what retention removed before somebody archived it is not in it.
 
@@ -36,12 +38,14 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 pub mod flow;
+pub mod history;
 pub mod keep;
 pub mod lease;
 pub mod record;
 pub mod retention;
 pub mod schema;
 pub mod search;
+pub mod shared;
 
 /// How long a step may take before the server counts as not answering.
 const LIMIT: Duration = Duration::from_secs(20);
@@ -84,6 +88,10 @@ impl std::fmt::Debug for Settings {
 #[derive(Debug)]
 pub struct Archive {
     database: Arc<Database>,
+    /// The same server for what replicas share, over connections of its own: no archiving holds them up.
+    common: Arc<Database>,
+    /// Why what replicas share cannot be kept there yet.
+    shares: watch::Sender<Result<(), Trouble>>,
     settings: Settings,
     /// Why it cannot be used yet.
     ready: watch::Sender<Result<(), Trouble>>,
@@ -100,12 +108,15 @@ impl Archive {
     /// When the URL is not one of a Postgres.
     pub fn new(settings: Settings) -> Result<Self, String> {
         let database = Database::new(&settings.url)?;
+        let common = Database::new(&settings.url)?;
         let first = Trouble::new(
             Reach::Connecting,
             format!("The archive at {} has not answered yet.", database.address()),
         );
         Ok(Self {
             database: Arc::new(database),
+            common: Arc::new(common),
+            shares: watch::Sender::new(Err(first.clone())),
             settings,
             ready: watch::Sender::new(Err(first)),
             months: Mutex::default(),
@@ -116,6 +127,7 @@ impl Archive {
     /// Connects, makes the schema, and keeps making partitions ahead.
     pub fn start(self: &Arc<Self>, tasks: &TaskTracker, stop: &CancellationToken) {
         tasks.spawn(self.database.clone().supervise(stop.clone()));
+        tasks.spawn(self.common.clone().supervise(stop.clone()));
         let (archive, until) = (self.clone(), stop.clone());
         tasks.spawn(async move {
             until.run_until_cancelled(archive.prepare()).await;
@@ -144,7 +156,7 @@ impl Archive {
             }
             if good {
                 self.make_room(std::iter::empty()).await;
-                sleep(AGAIN.1).await;
+                let _ = tokio::time::timeout(AGAIN.1, self.keep_sharing()).await;
             } else {
                 sleep(AGAIN.0).await;
             }

@@ -8,21 +8,33 @@
 //! ([`index`]) for the pages, and the idempotency keys of the last day with it. Payloads are never in it:
 //! of a value only its size and a hash ([`record`]). Each line carries the hash of the one before ([`chain`]), so that
 //! `drover audit verify` tells whether any was changed or taken out.
+//!
+//! With a Postgres for what replicas share the record is a table there instead, of one chain for all of them ([`ledger`]).
+//! While that Postgres takes no lines they go to the file and are carried over later, in order and marked ([`keeper`],
+//! [`spool`]): that a database is away is no reason to refuse what somebody needs done at night.
 
 pub mod chain;
 mod index;
 mod journal;
+mod keeper;
+mod ledger;
 pub mod record;
+mod spool;
 
 use crate::model::action::Effect;
 use crate::model::audit::{AuditEntry, AuditPage, Became};
 use crate::model::queue::QueueRef;
 use crate::model::{Millis, now};
+use crate::server::archive::Archive;
 use index::Index;
 use journal::Journal;
+use keeper::Keeper;
 use record::{Key, Phase, Record};
+use spool::Spool;
 use std::path::{Path, PathBuf};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
 
 /// Entries on a page when nothing is said.
 pub const PAGE: usize = 50;
@@ -52,12 +64,32 @@ pub enum Claim {
     Other,
 }
 
+/// Why something was not written down, so that it must not be done.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Unwritten {
+    /// It could not be: a sentence.
+    NoRecord(String),
+    /// Another replica used the idempotency key; whether for the same request.
+    KeyTaken(bool),
+}
+
+impl std::fmt::Display for Unwritten {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Self::NoRecord(why) => f.write_str(why),
+            Self::KeyTaken(_) => f.write_str("another Drover used its idempotency key"),
+        }
+    }
+}
+
 /// See the module.
 #[derive(Debug)]
 pub struct Audit {
     file: PathBuf,
-    journal: Journal,
+    journal: Arc<Journal>,
     index: Arc<Mutex<Index>>,
+    /// What decides where lines go, where there is a choice.
+    keeper: OnceLock<Keeper>,
 }
 
 fn lock(index: &Mutex<Index>) -> MutexGuard<'_, Index> {
@@ -76,15 +108,46 @@ impl Audit {
         let index = Arc::<Mutex<Index>>::default();
         Self {
             file: file.to_path_buf(),
-            journal: Journal::open(file, index.clone(), rotate),
+            journal: Arc::new(Journal::open(file, index.clone(), rotate)),
             index,
+            keeper: OnceLock::new(),
         }
+    }
+
+    /// From now on the record is in this Postgres, and the file stands in for it. What the file holds is carried over.
+    pub fn share(&self, archive: &Arc<Archive>, tasks: &TaskTracker, stop: &CancellationToken) {
+        self.keeper.get_or_init(|| {
+            let spool = Spool::new(&self.file);
+            let (archive, journal, index) = (archive.clone(), self.journal.clone(), self.index.clone());
+            Keeper::start(archive, journal, index, spool, tasks, stop)
+        });
     }
 
     /// Why nothing can be written down; `None` while it can.
     #[must_use]
     pub fn trouble(&self) -> Option<String> {
-        self.journal.trouble()
+        let shared = self.keeper.get().is_some_and(|keeper| keeper.place().is_ok());
+        self.journal.trouble().filter(|_| !shared)
+    }
+
+    /// Where the whole record is.
+    fn place(&self) -> String {
+        let file = self.file.display();
+        match self.keeper.get().map(Keeper::place) {
+            None => file.to_string(),
+            Some(Ok(table)) => table,
+            Some(Err(why)) => format!("Postgres, and what is recorded now in {file} until it takes lines: {why}"),
+        }
+    }
+
+    async fn append(&self, record: Record, flush: bool) -> Result<(), Unwritten> {
+        match self.keeper.get() {
+            None => self.journal.append(&record, flush).await.map_err(Unwritten::NoRecord),
+            Some(keeper) => {
+                let replica = Some(keeper.replica().to_owned());
+                keeper.append(Record { replica, ..record }, flush).await
+            }
+        }
     }
 
     /// Claims an idempotency key, so that nobody else acts with it.
@@ -101,10 +164,15 @@ impl Audit {
     ///
     /// # Errors
     ///
-    /// A sentence that says why it could not be; then nothing may be done.
-    pub async fn intend(&self, record: &Arc<Record>) -> Result<(), String> {
-        self.journal.append(record, true).await?;
-        lock(&self.index).intend(record);
+    /// Why it was not; then nothing may be done.
+    pub async fn intend(&self, record: &Arc<Record>) -> Result<(), Unwritten> {
+        self.append(Record::clone(record), true).await?;
+        let own = self.keeper.get().map(|keeper| keeper.replica().to_owned());
+        // What is read back from the shared record may have been quicker.
+        lock(&self.index).share(Record {
+            replica: own,
+            ..Record::clone(record)
+        });
         Ok(())
     }
 
@@ -122,7 +190,7 @@ impl Audit {
             Became::Asked | Became::Lost => {}
         }
         lock(&self.index).conclude(&record.id, &became);
-        if let Err(why) = self.journal.append(&Arc::new(result), false).await {
+        if let Err(why) = self.append(result, false).await {
             tracing::error!(
                 id = record.id,
                 action = record.action,
@@ -139,7 +207,7 @@ impl Audit {
         Some(AuditPage {
             items,
             next,
-            file: self.file.display().to_string(),
+            file: self.place(),
             trouble: self.trouble(),
         })
     }

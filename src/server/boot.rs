@@ -8,16 +8,14 @@ use super::adapter::redis::link::Link;
 use super::archive::Archive;
 use super::archive::flow::UNCONFIGURED;
 use super::args::{Args, AuditCommand, Command, ConfigCommand};
-use super::audit::chain;
 use super::collect::board::Board;
 use super::collect::collector::Collector;
 use super::collect::source::Source;
 use super::config::{self, Config, EXIT_CONFIG, Store, StoreKind, print};
 use super::state::App;
-use super::{http, limits, policy, telemetry};
+use super::{history, http, limits, policy, telemetry};
 use std::io::{Read as _, Write as _};
 use std::net::{SocketAddr, TcpStream};
-use std::path::Path;
 use std::process::ExitCode;
 use std::sync::Arc;
 use std::time::Duration;
@@ -25,6 +23,8 @@ use tokio::net::TcpListener;
 use tokio::signal::unix::{SignalKind, signal};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
+
+mod verify;
 
 /// How long requests may take to end after the server was asked to stop. Streams end at once.
 const DRAIN: Duration = Duration::from_secs(8);
@@ -44,7 +44,7 @@ pub fn run(args: &Args) -> ExitCode {
         Command::Serve => serve_until_told(config),
         Command::Audit {
             command: AuditCommand::Verify { expect },
-        } => verify(&config.audit_file, expect.as_deref()),
+        } => verify::verify(&config, expect.as_deref()),
         Command::Migrate => migrate(&config),
         Command::Healthcheck => healthcheck(config.listen),
         Command::Config { command } => {
@@ -57,48 +57,6 @@ pub fn run(args: &Args) -> ExitCode {
             }
             ExitCode::SUCCESS
         }
-    }
-}
-
-/// Follows the chain of the record through all its files.
-fn verify(file: &Path, expect: Option<&str>) -> ExitCode {
-    let files = chain::files(file);
-    if files.is_empty() {
-        eprintln!("drover: there is no record at {}", file.display());
-        return ExitCode::FAILURE;
-    }
-    let found = match chain::verify(&files, expect) {
-        Ok(found) => found,
-        Err(error) => {
-            eprintln!("drover: the record at {} cannot be read: {error}", file.display());
-            return ExitCode::FAILURE;
-        }
-    };
-    println!("{} line(s) in {} file(s)", found.lines, found.files);
-    if found.begins_later {
-        println!("the first line follows one that is not here: older files were taken away");
-    }
-    if found.unlinked > 0 {
-        println!(
-            "{} line(s) at the beginning are from a version that did not chain them",
-            found.unlinked
-        );
-    }
-    if found.torn > 0 {
-        println!("{} line(s) were torn by a crash", found.torn);
-    }
-    println!("the last line is {}", found.head);
-    if !found.expected {
-        eprintln!("drover: no line has the hash that was expected: lines at the end were cut off or changed");
-    }
-    for broken in &found.broken {
-        eprintln!("drover: {broken}");
-    }
-    if found.broken.is_empty() && found.expected {
-        println!("no line was changed or taken out");
-        ExitCode::SUCCESS
-    } else {
-        ExitCode::FAILURE
     }
 }
 
@@ -252,6 +210,7 @@ fn start(config: Config, tasks: &TaskTracker, stop: &CancellationToken) -> App {
         });
     if let Some(archive) = &archive {
         archive.start(tasks, stop);
+        history::start(&collectors, archive, tasks, stop);
     }
     let app = App::new(config, board, collectors, archive.clone(), stop.clone(), tasks);
     if let Some(archive) = &archive {

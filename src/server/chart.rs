@@ -42,25 +42,26 @@ const fn sentinel(i: usize) -> RGBColor {
     SENTINELS[i].0
 }
 
-/// How many minutes before `newest` were not watched whole, and when the last of them ended.
+/// How many minutes of the hour before `newest` end with one that was not watched whole, and when that one ended.
 #[must_use]
-pub fn unwatched(slices: &[Slice], newest: Millis, since: Millis) -> (usize, Millis) {
-    let watched = per_minute(slices, newest, since).iter().flatten().count();
+pub fn unwatched(slices: &[Option<Slice>], newest: Millis) -> (usize, Millis) {
+    let points = per_minute(slices);
+    let watched = points.iter().rev().take_while(|point| point.is_some()).count();
     let end = newest - Millis::try_from(watched).unwrap_or(0) * SLICE * PER_POINT as Millis;
     (POINTS - watched, end)
 }
 
 /// Draws jobs added, finished and failed per minute over the last hour.
 ///
-/// `slices` are oldest first, the newest began at `newest`. What lies before `since` was not watched:
-/// there `kept`, oldest first and ending where watching began, says how many jobs that are still kept
+/// `slices` are oldest first, the newest is still filling. Where one is not known nobody watched:
+/// there `kept`, oldest first and ending with the last such minute, says how many jobs that are still kept
 /// completed and failed; how many were added then is not known and not drawn.
 #[must_use]
-pub fn throughput(slices: &[Slice], newest: Millis, since: Millis, kept: &[Kept]) -> String {
-    let mut points = per_minute(slices, newest, since);
-    let watched = points.iter().flatten().count();
+pub fn throughput(slices: &[Option<Slice>], kept: &[Kept]) -> String {
+    let mut points = per_minute(slices);
+    let watched = points.iter().rev().take_while(|point| point.is_some()).count();
     for (point, kept) in points.iter_mut().rev().skip(watched).zip(kept.iter().rev()) {
-        *point = Some(Minute {
+        point.get_or_insert(Minute {
             added: None,
             completed: kept.completed,
             failed: kept.failed,
@@ -94,30 +95,20 @@ impl Minute {
 /// A minute, or `None` where nothing is known.
 type Point = Option<Minute>;
 
-fn per_minute(slices: &[Slice], newest: Millis, since: Millis) -> Vec<Point> {
+fn per_minute(slices: &[Option<Slice>]) -> Vec<Point> {
     // The slice that is still filling would look like a drop.
     let complete = slices.len().saturating_sub(1);
     let mut points = vec![None; POINTS];
-    let mut end = complete;
-    let mut ends_at = newest;
-    for point in points.iter_mut().rev() {
-        let begin = end.saturating_sub(PER_POINT);
-        let begins_at = ends_at - SLICE * PER_POINT as Millis;
-        if end - begin < PER_POINT || begins_at < since {
-            break;
-        }
-        let mut sum = Slice::default();
-        for slice in &slices[begin..end] {
-            sum.added += slice.added;
-            sum.completed += slice.completed;
-            sum.failed += slice.failed;
-        }
-        *point = Some(Minute {
-            added: Some(sum.added),
-            completed: Some(sum.completed),
-            failed: sum.failed,
+    for (point, slices) in points.iter_mut().rev().zip(slices[..complete].rchunks_exact(PER_POINT)) {
+        let known: Option<Vec<Slice>> = slices.iter().copied().collect();
+        *point = known.map(|slices| {
+            let sum = |of: fn(&Slice) -> u32| slices.iter().map(of).sum();
+            Minute {
+                added: Some(sum(|slice| slice.added)),
+                completed: Some(sum(|slice| slice.completed)),
+                failed: sum(|slice| slice.failed),
+            }
         });
-        (end, ends_at) = (begin, begins_at);
     }
     points
 }
@@ -254,7 +245,7 @@ mod tests {
             completed: 2,
             failed: 1,
         };
-        let svg = throughput(&[busy; 31], 600_000, 0, &[]);
+        let svg = throughput(&[Some(busy); 31], &[]);
         assert!(svg.contains("5 minutes: 90 added, 60 completed, 30 failed."), "{svg}");
         for (_, hex, class) in &SENTINELS[..5] {
             assert!(!svg.contains(hex), "{hex} is left in the drawing");
@@ -266,21 +257,46 @@ mod tests {
         );
     }
 
-    #[test]
-    fn what_was_not_watched_whole_is_blank_not_zero() {
-        let points = per_minute(&[Slice::default(); 13], 130_000, 40_000);
-        assert_eq!(points.iter().flatten().count(), 1);
-        assert_eq!(points.last().unwrap().unwrap().added, Some(0));
-        assert!(throughput(&[Slice::default()], 0, 0, &[]).contains("last 0 minutes"));
+    /// Thirteen slices of which nothing happened in the last nine, and the others are not known.
+    fn begun() -> Vec<Option<Slice>> {
+        [[None; 4].as_slice(), &[Some(Slice::default()); 9]].concat()
     }
 
     #[test]
-    fn minutes_before_watching_began_come_from_the_jobs_still_kept() {
-        let slices = [Slice::default(); 13];
-        let (minutes, end) = unwatched(&slices, 130_000, 40_000);
+    fn what_was_not_watched_whole_is_blank_not_zero() {
+        let points = per_minute(&begun());
+        assert_eq!(points.iter().flatten().count(), 1);
+        assert_eq!(points.last().unwrap().unwrap().added, Some(0));
+        assert!(throughput(&[Some(Slice::default())], &[]).contains("last 0 minutes"));
+    }
+
+    #[test]
+    fn minutes_that_nobody_watched_come_from_the_jobs_still_kept() {
+        let (minutes, end) = unwatched(&begun(), 130_000);
         assert_eq!((minutes, end), (59, 70_000));
         let kept = [(None, 1), (Some(7), 2)].map(|(completed, failed)| Kept { completed, failed });
-        let svg = throughput(&slices, 130_000, 40_000, &kept);
+        let svg = throughput(&begun(), &kept);
         assert!(svg.contains("last 3 minutes: 0 added, 7 completed, 3 failed."), "{svg}");
+    }
+
+    #[test]
+    fn a_gap_between_minutes_that_were_watched_stays_a_gap() {
+        let busy = Some(Slice {
+            added: 1,
+            completed: 1,
+            failed: 0,
+        });
+        let mut slices = vec![busy; 31];
+        slices[15] = None;
+        let points = per_minute(&slices);
+        assert_eq!(points[POINTS - 5..].iter().filter(|point| point.is_none()).count(), 1);
+        assert_eq!(unwatched(&slices, 310_000), (POINTS - 2, 190_000));
+        // What is kept of it fills it, and nothing that is known.
+        let kept = [Kept {
+            completed: Some(50),
+            failed: 0,
+        }; 3];
+        let svg = throughput(&slices, &kept);
+        assert!(svg.contains("24 added, 74 completed"), "{svg}");
     }
 }

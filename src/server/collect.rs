@@ -1,7 +1,7 @@
 //! Turns what stores say into the one picture that every page and stream is made of.
 //!
 //! One [`collector`] per store reads; the [`board`] holds the last known truth and hands every
-//! change to whoever follows it; [`throughput`] remembers how fast work came and went,
+//! change to whoever follows it; [`throughput`] remembers how fast work came and went, [`past`] what was noted of that before,
 //! [`vitals`] how the store itself was; `pace` says how often a store may be asked, `conditions` what is
 //! the matter with it, `clock` what time it is, and [`source`] which kind of store it is. A browser
 //! costs a socket: nothing here is done once per watcher, and nothing waits for a store other than
@@ -12,6 +12,7 @@ mod clock;
 pub mod collector;
 mod conditions;
 mod pace;
+pub mod past;
 pub mod source;
 pub mod throughput;
 pub mod track;

@@ -4,21 +4,25 @@
 //! started by that token. What runs is a [`run::Run`]: bounded batches that adapt to the store ([`pace`]), a few jobs
 //! first if so asked ([`canary`]), with everything it is about to do and did in a [`journal`], so that the next process
 //! goes on where this one was killed. One operation works in a store at a time; the others queue.
+//!
+//! With a Postgres for what replicas share, they are kept there ([`shared`]): each replica shows them all, and one runs each
+//! ([`replicas`]). One that cannot be kept there, because that Postgres is away, stays with this Drover and its files.
 
 use crate::model::action::Effect;
 use crate::model::audit::Became;
-use crate::model::operation::{Bounds, Operation};
+use crate::model::operation::{Bounds, Operation, OperationState};
 use crate::server::archive::Archive;
 use crate::server::audit::Audit;
 use crate::server::audit::record::{Key, Record};
 use crate::server::collect::board::{Board, Update};
 use crate::server::collect::collector::Collector;
-use journal::Folder;
+use journal::{Folder, Meta};
+use replicas::Sharing;
 use run::{Means, Run};
 use select::Selection;
 use std::collections::HashMap;
 use std::path::Path;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::time::{Duration, Instant};
 use tokio::time::sleep;
 use tokio_util::sync::CancellationToken;
@@ -27,8 +31,10 @@ use tokio_util::task::TaskTracker;
 pub mod canary;
 pub mod journal;
 pub mod pace;
+pub mod replicas;
 pub mod run;
 pub mod select;
+pub mod shared;
 
 /// A preview can be started for this long.
 const PREVIEW_FOR: Duration = Duration::from_secs(600);
@@ -82,6 +88,31 @@ impl Control {
             Self::Cancel => "Cancel",
         }
     }
+
+    /// Whether an operation in this state does as it was told.
+    #[must_use]
+    pub fn is_heeded(self, state: OperationState) -> bool {
+        match self {
+            Self::Pause => state != OperationState::Running,
+            Self::Resume => state != OperationState::Paused,
+            Self::Cancel => !state.is_open(),
+        }
+    }
+}
+
+/// Why an operation was not started.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum NotStarted {
+    /// It cannot be written down: a sentence.
+    Unwritten(String),
+    /// Another replica used its idempotency key.
+    KeyTaken,
+}
+
+impl From<std::io::Error> for NotStarted {
+    fn from(error: std::io::Error) -> Self {
+        Self::Unwritten(format!("the operation cannot be written down: {error}"))
+    }
 }
 
 /// See the module.
@@ -101,6 +132,8 @@ pub struct Operations {
     ordering: tokio::sync::Mutex<()>,
     /// Newest last.
     runs: Mutex<Vec<Arc<Run>>>,
+    /// Where replicas share them.
+    sharing: OnceLock<Sharing>,
     stop: CancellationToken,
     tasks: TaskTracker,
 }
@@ -133,6 +166,7 @@ impl Operations {
             ordering: tokio::sync::Mutex::default(),
             runs: Mutex::new(folder.load(KEPT)?),
             folder,
+            sharing: OnceLock::new(),
             stop: stop.clone(),
             tasks: tasks.clone(),
         });
@@ -210,14 +244,21 @@ impl Operations {
     /// # Errors
     ///
     /// When it cannot be written down: then nothing is done.
-    pub async fn start(self: &Arc<Self>, token: &str, order: Order) -> std::io::Result<Option<Operation>> {
+    pub async fn start(self: &Arc<Self>, token: &str, order: Order) -> Result<Option<Operation>, NotStarted> {
         if self.previews().remove(token).is_none() {
             return Ok(None);
         }
-        let folder = self.folder.clone();
-        let run = tokio::task::spawn_blocking(move || folder.create(order))
-            .await
-            .map_err(std::io::Error::other)??;
+        let selection = order.selection.clone();
+        let meta = Meta::of(order);
+        let run = match self.keep_shared(&meta, &selection.items).await? {
+            Some(run) => run,
+            None => {
+                let folder = self.folder.clone();
+                tokio::task::spawn_blocking(move || folder.create(meta, selection.items.clone()))
+                    .await
+                    .map_err(std::io::Error::other)??
+            }
+        };
         {
             let mut started = self.started.lock().unwrap_or_else(PoisonError::into_inner);
             if started.len() >= KEPT {
@@ -225,7 +266,7 @@ impl Operations {
             }
             started.insert(token.to_owned(), run.id().to_owned());
         }
-        self.runs().push(run.clone());
+        self.put(run.clone());
         self.spawn(&run);
         Ok(Some(run.told()))
     }
@@ -237,6 +278,8 @@ impl Operations {
             let turns = turns.iter().filter_map(|store| all.turns.get(store).cloned());
             let turns: Vec<_> = turns.collect();
             let mine = async {
+                // First among the replicas: one that is taken over has that turn already.
+                all.shared_turn(&run).await;
                 // In the order of their names, so that no two wait for each other.
                 let mut held = Vec::new();
                 for turn in turns {
@@ -270,17 +313,37 @@ impl Operations {
                     () = run.ended_before_its_turn() => {}
                 }
             };
+            let keeping = async {
+                match run.held() {
+                    Some(held) => held.keep(|| run.told()).await,
+                    None => std::future::pending().await,
+                }
+            };
             let work = async {
                 tokio::select! {
                     // Never ends by itself.
                     () = telling => {}
+                    // Ends when another replica has taken it over.
+                    () = keeping => {}
                     () = turn => {}
+                }
+                let ours = match run.held() {
+                    Some(held) => held.ended(|| run.told()).await,
+                    None => !run.is_shared(),
+                };
+                if !ours {
+                    return all.lost(&run);
                 }
                 all.conclude(&run).await;
                 tell();
             };
-            // What is under way when the server ends goes on with the next process.
-            all.stop.run_until_cancelled(work).await;
+            // What is under way when the server ends goes on with the next process, or with another replica.
+            if all.stop.run_until_cancelled(work).await.is_none()
+                && run.is_open()
+                && let Some(held) = run.held()
+            {
+                held.leave(&run.told()).await;
+            }
         });
     }
 

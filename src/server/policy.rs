@@ -268,7 +268,9 @@ impl Task {
             () = kept => {
                 tracing::warn!(policy = self.policy.id, "the lease of a policy was lost; its run ends");
                 let who = self.who();
-                for operation in self.own() {
+                // One that went on at another replica is that one's.
+                let here = |operation: &Operation| self.app.service().runs_here(&operation.id);
+                for operation in self.own().into_iter().filter(here) {
                     let _ = self.app.service().control(&who, &operation.id, Control::Cancel).await;
                 }
             }

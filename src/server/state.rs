@@ -46,6 +46,9 @@ impl App {
     ) -> Self {
         let folder = config.audit_file.with_file_name("operations");
         let desk = Desk::new(&config, tasks.clone());
+        if let Some(archive) = &archive {
+            desk.audit().share(archive, tasks, &stop);
+        }
         let operations = Operations::open(
             &folder,
             collectors.iter().cloned(),
@@ -60,6 +63,9 @@ impl App {
             tracing::error!("{why}");
             why
         });
+        if let Ok(operations) = &operations {
+            operations.share(!config.read_only);
+        }
         let policies = config.archive.as_ref().map_or(&[][..], |archive| &archive.policies);
         let policies = Policies::new(policies);
         let service = Service::new(board.clone(), collectors.clone(), desk, operations, archive, policies);

@@ -13,6 +13,7 @@ mod actions;
 
 mod act_flow;
 mod archive;
+mod audit;
 mod bad_data;
 mod bad_days;
 mod bad_records;
@@ -22,6 +23,7 @@ mod crowd;
 mod discovery;
 mod events;
 mod flow;
+mod history;
 mod http;
 mod insight;
 mod job;

@@ -1,6 +1,7 @@
 //! Operations over many jobs: what they select, what they do, how they are told what to do, and what a kill leaves.
 //! of the reliability plan.
 
+mod replicas;
 mod run;
 mod select;
 mod whole;

@@ -226,7 +226,7 @@ impl Archive {
         Ok((transaction, inserted))
     }
 
-    pub(super) fn refused(&self, what: &str) -> Trouble {
+    pub(in crate::server) fn refused(&self, what: &str) -> Trouble {
         Trouble::new(Reach::Refused, format!("The archive at {} {what}", self.address()))
     }
 

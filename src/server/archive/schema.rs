@@ -15,9 +15,12 @@ use std::time::Duration;
 use tokio::time::timeout;
 
 /// All there are, by number.
-const ALL: [(i64, &str, &str); 2] = [
+const ALL: [(i64, &str, &str); 5] = [
     (1, "archive", include_str!("../../../migrations/0001_archive.sql")),
     (2, "policy", include_str!("../../../migrations/0002_policy.sql")),
+    (3, "audit", include_str!("../../../migrations/0003_audit.sql")),
+    (4, "operation", include_str!("../../../migrations/0004_operation.sql")),
+    (5, "history", include_str!("../../../migrations/0005_history.sql")),
 ];
 
 /// How long making the schema may take: a first index over a large table of an older version takes its time.

@@ -107,7 +107,12 @@ pub fn verify(files: &[PathBuf], expected: Option<&str>) -> io::Result<Verified>
     Ok(found)
 }
 
-fn tell(broken: &mut Vec<String>, place: &str, what: &str) {
+/// The hash that a line holds on to.
+pub(super) fn before(line: &[u8]) -> Option<String> {
+    serde_json::from_slice::<Link>(line).ok()?.prev
+}
+
+pub(super) fn tell(broken: &mut Vec<String>, place: &str, what: &str) {
     if broken.len() < 10 {
         broken.push(format!("{place} {what}"));
     }

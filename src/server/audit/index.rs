@@ -4,7 +4,7 @@ use super::record::{Key, Phase, Record};
 use super::{AuditFilter, Claim};
 use crate::model::Millis;
 use crate::model::audit::{AuditEntry, Became};
-use std::collections::{HashMap, VecDeque};
+use std::collections::{HashMap, HashSet, VecDeque};
 use std::sync::Arc;
 
 /// Entries that are kept at hand.
@@ -33,8 +33,10 @@ struct Used {
 /// See the module.
 #[derive(Debug, Default)]
 pub(super) struct Index {
-    /// The oldest first.
+    /// By the moment they were asked for, the oldest first.
     entries: VecDeque<Entry>,
+    /// Replicas that write to the same record, this one included, and live.
+    alive: HashSet<String>,
     keys: HashMap<String, Used>,
     /// The keys in the order of their first use; some are gone already.
     order: VecDeque<(Millis, String)>,
@@ -45,16 +47,54 @@ impl Index {
     pub(super) fn read(&mut self, record: Record) {
         match record.phase {
             Phase::Intent => {
+                let (id, key) = (record.id.clone(), record.idempotency.clone());
                 self.intend(&Arc::new(record));
-                if let Some(last) = self.entries.back() {
-                    let (id, key) = (last.record.id.clone(), last.record.idempotency.clone());
-                    self.note(&id, key.as_ref(), &Became::Lost);
-                }
+                self.note(&id, key.as_ref(), &Became::Lost);
             }
             Phase::Result => {
                 let became = record.became();
                 self.note(&record.id, record.idempotency.as_ref(), &became);
             }
+        }
+    }
+
+    /// Takes a line that another replica wrote, or this one did and knows already.
+    pub(super) fn share(&mut self, record: Record) {
+        if record.phase == Phase::Result {
+            let became = record.became();
+            return self.note(&record.id, record.idempotency.as_ref(), &became);
+        }
+        let record = Arc::new(record);
+        let place = self.place(&record);
+        let same_moment = self
+            .entries
+            .range(..place)
+            .rev()
+            .take_while(|entry| entry.record.at == record.at);
+        let known = same_moment.zip(1..).find(|(entry, _)| entry.record.id == record.id);
+        match known.map(|(_, back)| place - back) {
+            Some(known) => self.entries[known].record = record,
+            None => self.intend(&record),
+        }
+    }
+
+    /// Replicas that live; those that are not among them have no result to come.
+    pub(super) fn alive(&mut self, alive: HashSet<String>) {
+        self.alive = alive;
+    }
+
+    /// Behind all that were asked for until then; of one moment each replica's together, so that all tell the same order.
+    fn place(&self, record: &Record) -> usize {
+        let order = |of: &Record| (of.at, of.replica.clone());
+        let own = order(record);
+        let later = self.entries.iter().rev().take_while(|entry| order(&entry.record) > own);
+        self.entries.len() - later.count()
+    }
+
+    fn became(&self, entry: &Entry) -> Became {
+        match (&entry.became, &entry.record.replica) {
+            (Became::Asked, Some(replica)) if !self.alive.contains(replica) => Became::Lost,
+            (became, _) => became.clone(),
         }
     }
 
@@ -66,13 +106,15 @@ impl Index {
         if let Some(key) = &record.idempotency {
             self.remember(key, record.at);
             if let Some(used) = self.keys.get_mut(&key.key) {
+                used.digest.clone_from(&key.digest);
                 used.entry = Some(entry.clone());
             }
         }
-        if self.entries.len() >= ENTRIES {
+        let place = self.place(record);
+        self.entries.insert(place, entry);
+        if self.entries.len() > ENTRIES {
             self.entries.pop_front();
         }
-        self.entries.push_back(entry);
     }
 
     pub(super) fn conclude(&mut self, id: &str, became: &Became) {
@@ -120,8 +162,8 @@ impl Index {
     pub(super) fn claim(&mut self, key: &Key, now: Millis) -> Claim {
         match self.keys.get(&key.key).filter(|used| now - used.at < KEY_KEEP) {
             Some(used) if used.digest != key.digest => Claim::Other,
-            Some(Used { entry: Some(entry), .. }) if entry.became != Became::Asked => {
-                Claim::Again(entry.record.clone(), entry.became.clone())
+            Some(Used { entry: Some(entry), .. }) if self.became(entry) != Became::Asked => {
+                Claim::Again(entry.record.clone(), self.became(entry))
             }
             Some(_) => Claim::Running,
             None => {
@@ -133,7 +175,10 @@ impl Index {
     }
 
     pub(super) fn release(&mut self, key: &Key) {
-        self.keys.remove(&key.key);
+        // One that stands for an action of another replica stays.
+        if self.keys.get(&key.key).is_some_and(|used| used.entry.is_none()) {
+            self.keys.remove(&key.key);
+        }
     }
 
     pub(super) fn page(
@@ -157,7 +202,7 @@ impl Index {
         let next = found.last().filter(|_| more).map(|entry| entry.record.id.clone());
         let items = found
             .into_iter()
-            .map(|entry| entry.record.entry(&entry.became))
+            .map(|entry| entry.record.entry(&self.became(entry)))
             .collect();
         Some((items, next))
     }
@@ -170,6 +215,6 @@ impl Index {
     pub(super) fn find(&self, fits: impl Fn(&Record, &Became) -> bool) -> Option<AuditEntry> {
         let fits = |entry: &&Entry| fits(&entry.record, &entry.became);
         let entry = self.entries.iter().rev().find(fits)?;
-        Some(entry.record.entry(&entry.became))
+        Some(entry.record.entry(&self.became(entry)))
     }
 }

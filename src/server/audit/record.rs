@@ -114,6 +114,21 @@ pub struct Record {
     /// Why the store was not asked; on the second line.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub not_sent: Option<String>,
+    /// Which replica wrote it, where several write to one record.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub replica: Option<String>,
+    /// It stood in a file first.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub carried: Option<Carried>,
+}
+
+/// A line that was written to a file and came to the shared record later.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Carried {
+    /// When it came.
+    pub at: Millis,
+    /// The hash of its line in the file.
+    pub line: String,
 }
 
 impl Record {
@@ -142,6 +157,8 @@ impl Record {
             effect: None,
             flow: None,
             not_sent: None,
+            replica: None,
+            carried: None,
         }
     }
 
@@ -179,7 +196,14 @@ impl Record {
             reason: self.reason.clone(),
             request: self.request.clone(),
             result: became.word().into(),
-            detail: became.sentence(),
+            detail: match &self.carried {
+                None => became.sentence(),
+                Some(carried) => format!(
+                    "{} It was recorded in a file of one Drover and carried over at {}.",
+                    became.sentence(),
+                    time(carried.at)
+                ),
+            },
             outcome: became.outcome(),
         }
     }

@@ -33,6 +33,8 @@ fn record(action: &str, queue: &str, job: Option<&str>, key: Option<Key>) -> Arc
         effect: None,
         flow: None,
         not_sent: None,
+        replica: None,
+        carried: None,
     })
 }
 
@@ -120,7 +122,7 @@ async fn what_cannot_be_written_is_refused_and_can_be_again_later() {
     let audit = Audit::open(&folder.join("audit.ndjson"));
     assert!(audit.trouble().unwrap().contains("DROVER_AUDIT_FILE"));
     let why = audit.intend(&record("pause", "bull:q", None, None)).await.unwrap_err();
-    assert!(why.contains("cannot be written"), "{why}");
+    assert!(why.to_string().contains("cannot be written"), "{why}");
     assert!(words(&audit, &AuditFilter::default()).is_empty());
     fs::remove_file(&folder).unwrap();
     audit.intend(&record("pause", "bull:q", None, None)).await.unwrap();

@@ -13,8 +13,8 @@
 use super::board::{Board, Update};
 use super::clock::{Offset, Steady};
 use super::conditions::Conditions;
+use super::past::Past;
 use super::source::Source;
-use super::throughput::Slice;
 use super::track::Track;
 use super::vitals::Vitals;
 use crate::model::Millis;
@@ -34,6 +34,7 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 use workforce::Workforce;
 
+pub mod hour;
 mod keep;
 mod seek;
 pub mod workforce;
@@ -70,6 +71,8 @@ struct State {
     conditions: Conditions,
     offset: Offset,
     workforce: Workforce,
+    /// What was noted of its queues by whoever watched them.
+    past: Past,
 }
 
 impl Collector {
@@ -106,6 +109,7 @@ impl Collector {
                 conditions: Conditions::default(),
                 offset: Offset::default(),
                 workforce: Workforce::default(),
+                past: Past::default(),
             }),
             clock: Mutex::new(Steady::new(at, Instant::now())),
             shown: watch::Sender::new(false),
@@ -158,16 +162,6 @@ impl Collector {
     /// Every queue that is known now.
     pub fn queues(&self) -> Vec<QueueId> {
         self.state().tracks.keys().cloned().collect()
-    }
-
-    /// The throughput of the last hour, oldest first, when the newest slice began, and since when it
-    /// is complete.
-    pub fn hour(&self, queue: &str) -> Option<(Vec<Slice>, Millis, Millis)> {
-        let at = self.now();
-        let mut state = self.state();
-        let track = state.tracks.get_mut(queue)?;
-        let (slices, newest) = track.throughput.hour(at);
-        Some((slices, newest, track.throughput.since()))
     }
 
     /// The present moment, by a clock that does not jump.

@@ -161,6 +161,13 @@ impl Throughput {
         (self.hour.iter().copied().collect(), self.newest * SLICE)
     }
 
+    /// A slice of the last hour by its number, counted from the epoch.
+    pub fn at(&mut self, now: Millis, number: Millis) -> Option<Slice> {
+        self.roll(now);
+        let back = usize::try_from(self.newest - number).ok()?;
+        self.hour.iter().rev().nth(back).copied()
+    }
+
     /// Since when nothing has been missed.
     #[must_use]
     pub const fn since(&self) -> Millis {

@@ -9,19 +9,23 @@
 //! A line of the log is `U n` (jobs before the n-th may be acted on from now on; on disk before any of them is),
 //! `R n letters` (results from the n-th on, a letter each), `W n text` (why the n-th has that result) or `S json`
 //! (a change of state). Jobs before the last `U` without a result were under way when the process died.
+//!
+//! Where replicas of Drover share their operations, the same three are rows of Postgres instead ([`super::shared`]).
 
 use super::Order;
 use super::run::{Run, Standing};
 use super::select::Item;
+use super::shared::Held;
 use crate::model::Millis;
 use crate::model::action::{JobAction, Seen};
 use crate::model::filter::JobFilter;
-use crate::model::operation::Bounds;
+use crate::model::operation::{Bounds, Operation};
 use crate::model::queue::QueueRef;
-use crate::server::audit::record::{Key, Record};
+use crate::server::archive::Archive;
+use crate::server::audit::record::{Key, Record, fingerprint};
 use serde::{Deserialize, Serialize};
 use std::fs::{self, File, OpenOptions};
-use std::io::{self, BufRead as _, BufReader, BufWriter, Write as _};
+use std::io::{self, BufReader, BufWriter, Read as _, Write as _};
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
 
@@ -56,6 +60,29 @@ pub struct Meta {
     pub key: Option<Key>,
 }
 
+impl Meta {
+    /// What was ordered, with an id of its own.
+    #[must_use]
+    pub fn of(order: Order) -> Self {
+        let created = crate::model::now();
+        let selection = order.selection;
+        Self {
+            id: format!("{created:011x}{:05x}", rand::random::<u32>() & 0xf_ffff),
+            action: selection.action.clone(),
+            filter: selection.filter.clone(),
+            queues: selection.queues.iter().map(|(queue, _)| queue.clone()).collect(),
+            sentence: order.sentence,
+            who: order.who,
+            reason: order.reason,
+            bounds: order.bounds,
+            created,
+            selected: selection.items.len() as u64,
+            records: order.records,
+            key: order.key,
+        }
+    }
+}
+
 /// What a log tells of a past process.
 #[derive(Clone, Debug, Default)]
 pub struct Past {
@@ -84,6 +111,30 @@ impl Folder {
         Ok(Self(path.to_owned()))
     }
 
+    /// Who this Drover is to the others, for as long as the lock is held: the same after a restart with this folder, so that
+    /// what it ran goes on at once. Where another process holds the lock, or the folder was copied to another machine, it is
+    /// somebody else.
+    pub(super) fn identity(&self) -> (String, Option<File>) {
+        let own = || -> io::Result<(String, File)> {
+            let path = self.0.join("replica");
+            let mut file = OpenOptions::new().read(true).append(true).create(true).open(path)?;
+            rustix::fs::flock(&file, rustix::fs::FlockOperation::NonBlockingLockExclusive)?;
+            let mut id = String::new();
+            file.read_to_string(&mut id)?;
+            if id.len() != 32 {
+                id = format!("{:032x}", rand::random::<u128>());
+                file.set_len(0)?;
+                file.write_all(id.as_bytes())?;
+            }
+            let machine = fs::read("/proc/sys/kernel/hostname").unwrap_or_default();
+            Ok((fingerprint(&[id.as_bytes(), &machine].concat()), file))
+        };
+        match own() {
+            Ok((id, lock)) => (id, Some(lock)),
+            Err(_) => (format!("{:032x}", rand::random::<u128>()), None),
+        }
+    }
+
     fn file(&self, id: &str, kind: &str) -> PathBuf {
         self.0.join(format!("{id}.{kind}"))
     }
@@ -93,30 +144,11 @@ impl Folder {
     /// # Errors
     ///
     /// When the disk does not take it; then there is no operation.
-    pub fn create(&self, order: Order) -> io::Result<Arc<Run>> {
-        let created = crate::model::now();
-        let id = format!("{created:011x}{:05x}", rand::random::<u32>() & 0xf_ffff);
-        let selection = order.selection;
+    pub fn create(&self, meta: Meta, items: Vec<Item>) -> io::Result<Arc<Run>> {
+        let id = meta.id.clone();
         let mut jobs = BufWriter::new(File::create(self.file(&id, "jobs"))?);
-        for Item { queue, id, seen } in &selection.items {
-            serde_json::to_writer(&mut jobs, &(queue, id, seen))?;
-            jobs.write_all(b"\n")?;
-        }
+        write_items(&mut jobs, &items)?;
         jobs.into_inner()?.sync_all()?;
-        let meta = Meta {
-            id: id.clone(),
-            action: selection.action.clone(),
-            filter: selection.filter.clone(),
-            queues: selection.queues.iter().map(|(queue, _)| queue.clone()).collect(),
-            sentence: order.sentence,
-            who: order.who,
-            reason: order.reason,
-            bounds: order.bounds,
-            created,
-            selected: selection.items.len() as u64,
-            records: order.records,
-            key: order.key,
-        };
         let log = self.log(&id)?;
         // Last, whole and at once: with it there is an operation.
         let (draft, real) = (self.file(&id, "draft"), self.file(&id, "json"));
@@ -127,9 +159,9 @@ impl Folder {
         File::open(&self.0)?.sync_all()?;
         Ok(Arc::new(Run::new(
             meta,
-            selection.items.clone(),
+            items,
             Past::default(),
-            self.clone(),
+            Home::Folder(self.clone()),
             Some(log),
         )))
     }
@@ -137,7 +169,7 @@ impl Folder {
     fn log(&self, id: &str) -> io::Result<Log> {
         let path = self.file(id, "log");
         let file = OpenOptions::new().create(true).append(true).open(path)?;
-        Ok(Log(Arc::new(Mutex::new(file))))
+        Ok(Log::File(Arc::new(Mutex::new(file))))
     }
 
     /// All operations, oldest first: open ones ready to go on, and `keep` others. Older ones are removed.
@@ -190,7 +222,7 @@ impl Folder {
         } else {
             (vec![], None)
         };
-        Ok(Run::new(meta, items, past, self.clone(), log))
+        Ok(Run::new(meta, items, past, Home::Folder(self.clone()), log))
     }
 
     /// The frozen selection.
@@ -199,23 +231,65 @@ impl Folder {
     ///
     /// When it cannot be read.
     pub fn items(&self, id: &str) -> io::Result<Vec<Item>> {
-        let lines = BufReader::new(File::open(self.file(id, "jobs"))?).lines();
-        lines
-            .map(|line| {
-                let (queue, id, seen): (u32, Box<str>, Seen) = serde_json::from_str(&line?)?;
-                Ok(Item { queue, id, seen })
-            })
-            .collect()
+        read_items(BufReader::new(File::open(self.file(id, "jobs"))?))
     }
 
     fn past(&self, id: &str, selected: usize) -> io::Result<Past> {
-        let mut past = Past {
+        match fs::read(self.file(id, "log")) {
+            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(Past::read(b"", selected)),
+            read => Ok(Past::read(&read?, selected)),
+        }
+    }
+}
+
+/// Writes a selection down, a JSON array for each job.
+pub(super) fn write_items(to: &mut impl io::Write, items: &[Item]) -> io::Result<()> {
+    for Item { queue, id, seen } in items {
+        serde_json::to_writer(&mut *to, &(queue, id, seen))?;
+        to.write_all(b"\n")?;
+    }
+    Ok(())
+}
+
+/// Reads it back.
+pub(super) fn read_items(from: impl io::BufRead) -> io::Result<Vec<Item>> {
+    from.lines()
+        .map(|line| {
+            let (queue, id, seen): (u32, Box<str>, Seen) = serde_json::from_str(&line?)?;
+            Ok(Item { queue, id, seen })
+        })
+        .collect()
+}
+
+/// Where an operation is kept.
+#[derive(Clone, Debug)]
+pub enum Home {
+    /// In files of this Drover.
+    Folder(Folder),
+    /// Where all replicas see it.
+    Shared(Arc<Archive>),
+}
+
+impl Home {
+    /// The frozen selection.
+    ///
+    /// # Errors
+    ///
+    /// When it cannot be read.
+    pub async fn items(&self, id: &str) -> io::Result<Vec<Item>> {
+        match self {
+            Self::Folder(folder) => folder.items(id),
+            Self::Shared(archive) => archive.operation_items(id).await,
+        }
+    }
+}
+
+impl Past {
+    /// Takes in a whole log.
+    pub(super) fn read(text: &[u8], selected: usize) -> Self {
+        let mut past = Self {
             results: vec![0; selected],
-            ..Past::default()
-        };
-        let text = match fs::read(self.file(id, "log")) {
-            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(past),
-            read => read?,
+            ..Self::default()
         };
         for line in text.split_inclusive(|byte| *byte == b'\n') {
             // A line without an end was being written when the process died.
@@ -224,11 +298,9 @@ impl Folder {
             };
             past.take(line);
         }
-        Ok(past)
+        past
     }
-}
 
-impl Past {
     /// Takes in a line; what makes no sense is passed over.
     fn take(&mut self, line: &str) -> Option<()> {
         let (kind, rest) = line.split_once(' ')?;
@@ -253,16 +325,27 @@ impl Past {
 
 /// The log of one operation, being written.
 #[derive(Clone, Debug)]
-pub struct Log(Arc<Mutex<File>>);
+pub enum Log {
+    /// A file.
+    File(Arc<Mutex<File>>),
+    /// In Postgres, by the replica that runs the operation.
+    Shared(Arc<Held>),
+}
 
 impl Log {
-    /// Writes lines; with `sync` they are on disk when this returns.
+    /// Writes lines; with `sync` they are on disk when this returns. `told` is how far the operation is.
     ///
     /// # Errors
     ///
     /// When the disk does not take them.
-    pub async fn write(&self, lines: String, sync: bool) -> io::Result<()> {
-        let file = self.0.clone();
+    pub async fn write(&self, lines: String, sync: bool, told: impl Fn() -> Operation) -> io::Result<()> {
+        let file = match self {
+            Self::File(file) => file.clone(),
+            Self::Shared(held) => {
+                held.write(&lines, sync, told).await;
+                return Ok(());
+            }
+        };
         let write = move || {
             let mut file = file.lock().unwrap_or_else(PoisonError::into_inner);
             file.write_all(lines.as_bytes())?;

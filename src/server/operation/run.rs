@@ -2,44 +2,38 @@
 
 use super::Control;
 use super::canary::Canary;
-use super::journal::{Folder, Log, Meta, Past};
+use super::journal::{Home, Log, Meta, Past};
 use super::pace::Pace;
 use super::select::Item;
 use crate::model::Millis;
 use crate::model::action::{Effect, JobAction, Seen};
-use crate::model::operation::{OperationState, Totals};
+use crate::model::operation::{Operation, OperationState, Totals};
 use crate::model::queue::QueueRef;
 use crate::server::archive::Archive;
 use crate::server::collect::board::Board;
 use crate::server::collect::collector::Collector;
-use progress::{Progress, add, letter};
+use progress::{Progress, add};
 use serde::{Deserialize, Serialize};
 use std::collections::{BTreeSet, HashMap};
-use std::fmt::Write as _;
 use std::io;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 use tokio::sync::watch;
 use tokio::time::{sleep, timeout};
 
+mod elsewhere;
 mod progress;
 mod stream;
 
 /// Jobs that are marked as possibly under way at a time: one write that waits for the disk for each.
 const AHEAD: usize = 4_096;
 
-/// Reasons that are kept, each with its job.
-const WHYS: usize = 10_000;
-
 /// A store that does not take a batch is asked again after this, and at most after that.
 const AGAIN: (Duration, Duration) = (Duration::from_secs(1), Duration::from_secs(30));
 
 /// Whoever tells an operation what to do waits this long at most until it does it.
 const HEED: Duration = Duration::from_secs(2);
-
-/// The speed is that of the last seconds.
-const LATELY: Duration = Duration::from_secs(5);
 
 /// A state with what there is to say about it.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -82,8 +76,12 @@ pub struct Run {
     items: Vec<Item>,
     /// Jobs before this one may have been acted on by a process that died.
     uncertain: usize,
-    folder: Folder,
+    home: Home,
     log: Option<Log>,
+    /// As the replica that runs it tells it, where that is another one.
+    elsewhere: Mutex<Option<Operation>>,
+    /// How often somebody has said what is wanted, as far as that was heeded.
+    asked: AtomicI64,
     progress: Mutex<Progress>,
     wanted: watch::Sender<Wanted>,
     /// Bytes of the jobs that this process archived.
@@ -93,7 +91,7 @@ pub struct Run {
 impl Run {
     /// An operation as it was left.
     #[must_use]
-    pub fn new(meta: Meta, items: Vec<Item>, past: Past, folder: Folder, log: Option<Log>) -> Self {
+    pub fn new(meta: Meta, items: Vec<Item>, past: Past, home: Home, log: Option<Log>) -> Self {
         let mut results = past.results;
         results.resize(usize::try_from(meta.selected).unwrap_or(0), 0);
         let mut totals = Totals {
@@ -110,7 +108,9 @@ impl Run {
             ended: None,
         });
         let mut reasons: HashMap<String, u64> = HashMap::new();
-        for (_, why) in &past.whys {
+        // A line that was written twice is one.
+        let whys: HashMap<u32, String> = past.whys.into_iter().collect();
+        for why in whys.values() {
             *reasons.entry(why.clone()).or_default() += 1;
         }
         let wanted = match standing.state {
@@ -121,14 +121,16 @@ impl Run {
             meta,
             items,
             uncertain: past.upto,
-            folder,
+            home,
             log,
+            elsewhere: Mutex::default(),
+            asked: AtomicI64::new(0),
             progress: Mutex::new(Progress {
                 standing,
                 results,
                 totals,
                 reasons,
-                whys: past.whys.into_iter().collect(),
+                whys,
                 lately: vec![],
             }),
             wanted: watch::Sender::new(wanted),
@@ -157,7 +159,7 @@ impl Run {
 
     /// Whether it may still do something.
     pub fn is_open(&self) -> bool {
-        self.progress().standing.state.is_open()
+        self.state().is_open()
     }
 
     /// Bytes of the jobs that this process archived for it.
@@ -193,13 +195,8 @@ impl Run {
             _ => {}
         }
         // It takes effect within a batch, and whoever asked wants to see that.
-        let heeded = |state: OperationState| match wanted {
-            Wanted::Work => state != OperationState::Paused,
-            Wanted::Pause => state != OperationState::Running,
-            Wanted::Cancel => !state.is_open(),
-        };
         let until = Instant::now() + HEED;
-        while !heeded(self.progress().standing.state) && Instant::now() < until {
+        while !control.is_heeded(self.progress().standing.state) && Instant::now() < until {
             sleep(Duration::from_millis(10)).await;
         }
     }
@@ -254,7 +251,7 @@ impl Run {
 
     async fn write(&self, lines: String, sync: bool) -> io::Result<()> {
         match &self.log {
-            Some(log) => log.write(lines, sync).await,
+            Some(log) => log.write(lines, sync, || self.told()).await,
             None => Ok(()),
         }
     }
@@ -350,6 +347,9 @@ impl Run {
                 .iter()
                 .map(|item| (item.id.to_string(), item.seen.clone()))
                 .collect();
+            if self.ours().await {
+                continue;
+            }
             let began = Instant::now();
             match store
                 .adapter()
@@ -452,56 +452,5 @@ impl Run {
                 return Some(end);
             }
         }
-    }
-
-    /// The next job without a result, from `at` on.
-    fn next(&self, at: usize) -> usize {
-        let progress = self.progress();
-        let left = progress.results.get(at..).unwrap_or(&[]);
-        left.iter()
-            .position(|letter| *letter == 0)
-            .map_or(self.items.len(), |i| at + i)
-    }
-
-    /// Where a batch that begins at `at` ends: jobs of one queue, none with a result.
-    fn batch_end(&self, at: usize, size: usize, limit: usize) -> usize {
-        let progress = self.progress();
-        let queue = self.items[at].queue;
-        let fits = |i: &usize| self.items[*i].queue == queue && progress.results[*i] == 0;
-        let most = (at + size.max(1)).min(limit.max(at + 1)).min(self.items.len());
-        (at..most).take_while(fits).last().map_or(at + 1, |last| last + 1)
-    }
-
-    /// Takes in results; the lines that tell of them.
-    fn settle(&self, at: usize, effects: &[Effect]) -> String {
-        let mut progress = self.progress();
-        let mut letters = String::with_capacity(effects.len());
-        let mut lines = String::new();
-        for (i, effect) in (at..).zip(effects) {
-            let (letter, why) = letter(effect, &self.meta.action, i < self.uncertain);
-            letters.push(char::from(letter));
-            if let Some(known) = progress.results.get_mut(i) {
-                *known = letter;
-            }
-            add(&mut progress.totals, letter, 1);
-            if let (Some(why), Ok(i)) = (why, u32::try_from(i)) {
-                let why = why.replace('\n', " ");
-                let all = &mut progress.reasons;
-                if all.len() < 1_000 || all.contains_key(&why) {
-                    *all.entry(why.clone()).or_default() += 1;
-                }
-                if progress.whys.len() < WHYS {
-                    // Writing into a string does not fail.
-                    let _ = writeln!(lines, "W {i} {why}");
-                    progress.whys.insert(i, why);
-                }
-            }
-        }
-        let settled = progress.totals.settled();
-        let now = Instant::now();
-        progress.lately.retain(|(at, _)| now.duration_since(*at) < LATELY);
-        progress.lately.push((now, settled));
-        let _ = writeln!(lines, "R {at} {letters}");
-        lines
     }
 }

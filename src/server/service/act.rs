@@ -264,7 +264,7 @@ impl Service {
                 if let Some(key) = &claimed_key {
                     audit.release(key);
                 }
-                return Err(NotActed::NoAudit(why));
+                return Err(NotActed::from(why));
             }
             let acting = match flow {
                 Some(flow) => tokio::spawn(async move { flow.carry_out(Some(adapter), ask.seen.as_ref()).await }),

@@ -229,7 +229,7 @@ impl Service {
         };
         let record = Arc::new(record(&job, how));
         let audit = self.desk.audit().clone();
-        audit.intend(&record).await.map_err(NotActed::NoAudit)?;
+        audit.intend(&record).await.map_err(NotActed::from)?;
         let restored = Restored {
             n,
             queue: queue.clone(),

@@ -7,7 +7,8 @@ use super::act::intent::Intent;
 use super::act::who::{Permission, Who};
 use super::act::{NotActed, REASON_MAX};
 use super::{Answer, Refusal, Service};
-use crate::model::action::{JobAction, Seen};
+use crate::model::action::{Effect, JobAction, Seen};
+use crate::model::audit::Became;
 use crate::model::filter::JobFilter;
 use crate::model::now;
 use crate::model::operation::{Bounds, ItemResult, Operation, Preview, TYPED_ABOVE};
@@ -16,7 +17,7 @@ use crate::server::adapter::ReadError;
 use crate::server::audit::record::{Key, Record};
 use crate::server::operation::run::Run;
 use crate::server::operation::select::{self, SelectError, Selection};
-use crate::server::operation::{Operations, Order};
+use crate::server::operation::{NotStarted, Operations, Order};
 use serde_json::json;
 use std::sync::Arc;
 
@@ -200,8 +201,9 @@ impl Service {
             .collect();
         for record in &records {
             let written = self.desk.audit().intend(&Arc::new(record.clone())).await;
-            written.map_err(NotActed::NoAudit)?;
+            written.map_err(NotActed::from)?;
         }
+        let intended = records.clone();
         let order = Order {
             selection,
             sentence,
@@ -211,9 +213,20 @@ impl Service {
             records,
             key,
         };
-        let started = engine.start(token, order).await;
-        let started =
-            started.map_err(|error| NotActed::NoAudit(format!("the operation cannot be written down: {error}")))?;
+        let started = match engine.start(token, order).await {
+            Ok(started) => started,
+            Err(why) => {
+                let refusal = match why {
+                    NotStarted::Unwritten(why) => NotActed::NoAudit(why),
+                    NotStarted::KeyTaken => NotActed::KeyRunning,
+                };
+                let not_sent = Became::NotSent(refusal.parts().3);
+                for record in intended {
+                    self.desk.audit().conclude(&Arc::new(record), not_sent.clone()).await;
+                }
+                return Err(refusal.into());
+            }
+        };
         started.ok_or_else(|| wrong("Somebody else has just started this preview.".into()))
     }
 
@@ -236,6 +249,12 @@ impl Service {
         Ok(self.run(id)?.told())
     }
 
+    /// Whether this process runs an operation, or ran it.
+    #[must_use]
+    pub fn runs_here(&self, id: &str) -> bool {
+        self.run(id).is_ok_and(|run| !run.is_elsewhere())
+    }
+
     /// Bytes of the jobs that this process archived for an operation.
     #[must_use]
     pub fn removed_by(&self, id: &str) -> u64 {
@@ -250,17 +269,17 @@ impl Service {
 
     /// Jobs of an operation with their results, those with `result` only (`left` for those that have none), and how
     /// many of these there are.
-    pub fn results(
+    pub async fn results(
         &self,
         id: &str,
         result: Option<&str>,
         offset: usize,
         limit: usize,
     ) -> Answer<(Vec<ItemResult>, u64)> {
-        let read = self.run(id)?.results(result, offset, limit);
+        let read = self.run(id)?.results(result, offset, limit).await;
         read.map_err(|error| {
             Refusal::Unreadable(ReadError::Corrupt(format!(
-                "The operation's own file cannot be read: {error}."
+                "What was written down of the operation cannot be read: {error}."
             )))
         })
     }
@@ -281,13 +300,14 @@ impl Service {
             let sentence = format!("{}: {}.", control.word(), meta.sentence.trim_end_matches('.'));
             let record = Arc::new(note(who, queue.clone(), word, sentence, "", json!({"operation": id})));
             let written = self.desk.audit().intend(&record).await;
-            written.map_err(NotActed::NoAudit)?;
-            run.control(control).await;
-            let done = crate::model::action::Effect::Done { job: None };
-            self.desk
-                .audit()
-                .conclude(&record, crate::model::audit::Became::Known(done))
-                .await;
+            written.map_err(NotActed::from)?;
+            let told = self.engine()?.control(&run, control).await;
+            let became = match &told {
+                Ok(()) => Became::Known(Effect::Done { job: None }),
+                Err(why) => Became::NotSent(why.clone()),
+            };
+            self.desk.audit().conclude(&record, became).await;
+            told.map_err(NotActed::NotNow)?;
         }
         Ok(run.told())
     }
@@ -298,9 +318,9 @@ impl Service {
         if run.is_open() {
             return Err(NotActed::Wrong("It is still open. Cancel it first, or let it end.".into()).into());
         }
-        let rest = run.rest().map_err(|error| {
+        let rest = run.rest().await.map_err(|error| {
             Refusal::Unreadable(ReadError::Corrupt(format!(
-                "The operation's own file cannot be read: {error}."
+                "What was written down of the operation cannot be read: {error}."
             )))
         })?;
         if rest.is_empty() {

@@ -79,7 +79,7 @@ impl Service {
             watched_since: self
                 .collector(&key.store)?
                 .hour(&key.queue)
-                .map_or(0, |(.., since)| since),
+                .map_or(0, |hour| hour.since),
             queue,
             store,
             jobs: rows.map_err(|error| error.to_string()),
@@ -150,7 +150,7 @@ impl Service {
     /// Throughput of the last hour, drawn.
     pub async fn chart(&self, key: &QueueRef) -> Answer<Arc<str>> {
         let collector = self.collector(&key.store)?;
-        let Some((slices, newest, since)) = collector.hour(&key.queue) else {
+        let Some(hour) = collector.hour(&key.queue) else {
             return Err(self.no_queue(key));
         };
         let adapter = collector.adapter().clone();
@@ -158,10 +158,10 @@ impl Service {
         Ok(self
             .charts
             .get(key.clone(), || async move {
-                let (minutes, end) = chart::unwatched(&slices, newest, since);
+                let (minutes, end) = chart::unwatched(&hour.slices, hour.newest);
                 // A store that does not answer leaves those minutes blank.
                 let kept = adapter.finished(&queue, end, minutes).await.unwrap_or_default();
-                chart::throughput(&slices, newest, since, &kept).into()
+                chart::throughput(&hour.slices, &kept).into()
             })
             .await)
     }

@@ -299,7 +299,13 @@ async fn when_its_owner_is_killed_another_one_goes_on() {
     // Its owner lives, and holds it as long as that takes.
     let seen = standing(&other).await;
     assert_eq!(seen["state"], "running", "{seen}");
-    assert_eq!(seen["runs"][0]["here"], false, "{seen}");
+    // And shows it.
+    eventually("it is known", LATER, || async {
+        let known = other.get(&format!("/api/v1/operations/{id}")).await;
+        (known.status == 200).then_some(())
+    })
+    .await;
+    crate::operations::becomes(&other, &id, "paused").await;
     let refused = other.post("/archive/policies/p/run", &json!({})).await;
     assert!(
         refused.status >= 400 && refused.body.contains("under way"),
@@ -309,6 +315,8 @@ async fn when_its_owner_is_killed_another_one_goes_on() {
     let before = archived(&postgres).await.0;
     assert!(before < 6_000, "it was still in the middle");
     drop(process.crash());
+    // It was paused, so it is where it goes on.
+    control(&other, &id, "resume").await;
     eventually("the other one took over", LATER * 4, || async {
         (archived(&postgres).await == (6_000, 6_000)).then_some(())
     })
@@ -319,7 +327,13 @@ async fn when_its_owner_is_killed_another_one_goes_on() {
     })
     .await;
     let (new, old) = (&seen["runs"][0], &seen["runs"][1]);
-    assert_eq!((&new["outcome"], &new["here"]), (&json!("ok"), &json!(true)), "{seen}");
+    assert_eq!(
+        (&new["outcome"], &new["note"]),
+        (&json!("ok"), &json!("Nothing to archive.")),
+        "{seen}"
+    );
+    let whole = crate::operations::becomes(&other, &id, "done").await;
+    assert_eq!(whole["totals"]["selected"], 6_000, "{whole}");
     assert_eq!(old["outcome"], "failed", "{seen}");
     assert!(old["note"].as_str().unwrap().contains("ended in the middle"), "{seen}");
     let left: u64 = redis.run(&["ZCARD", "bull:mail:failed"]);

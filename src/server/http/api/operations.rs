@@ -357,14 +357,14 @@ pub async fn results(
 ) -> Result<Json<Results>, Response> {
     let limit = query.limit.unwrap_or(RESULTS).clamp(1, RESULTS_MAX);
     let (result, offset) = query.read().map_err(IntoResponse::into_response)?;
-    let read = app.service().results(&id, result.as_deref(), offset, limit);
+    let read = app.service().results(&id, result.as_deref(), offset, limit).await;
     let (items, total) = read.map_err(IntoResponse::into_response)?;
     Ok(Json(Results { items, total, offset }))
 }
 
 /// Every job of an operation with what became of it, a JSON object on each line, as a file.
 pub async fn download(State(app): State<App>, Path(id): Path<String>) -> Result<Response, Refusal> {
-    let (items, _) = app.service().results(&id, None, 0, usize::MAX)?;
+    let (items, _) = app.service().results(&id, None, 0, usize::MAX).await?;
     // Line by line: a hundred thousand are not put together first.
     let lines = items.into_iter().map(|item| {
         let mut line = serde_json::to_vec(&item).unwrap_or_default();

@@ -101,15 +101,20 @@ pub async fn one(desk: Desk, Path(id): Path<String>, Query(query): Query<Results
         Ok(read) => read,
         Err(problem) => return desk.refused(problem, here),
     };
-    match one_page(desk.service(), &id, result, offset) {
+    match one_page(desk.service(), &id, result, offset).await {
         Ok(page) => desk.show(StatusCode::OK, OperationsPage::One(Box::new(page))),
         Err(refusal) => refused(&desk.app, &desk.nonce, &desk.headers, &refusal),
     }
 }
 
-fn one_page(service: &Service, id: &str, result: Option<String>, offset: usize) -> Result<OperationPage, Refusal> {
+async fn one_page(
+    service: &Service,
+    id: &str,
+    result: Option<String>,
+    offset: usize,
+) -> Result<OperationPage, Refusal> {
     let operation = service.operation(id)?;
-    let (results, of) = match service.results(id, result.as_deref(), offset, RESULTS) {
+    let (results, of) = match service.results(id, result.as_deref(), offset, RESULTS).await {
         Ok((items, of)) => (Ok(items), of),
         Err(refusal) => (Err(refusal.problem().detail), 0),
     };

@@ -4,14 +4,29 @@ use super::{Run, Standing};
 use crate::model::action::{Effect, JobAction, Seen};
 use crate::model::operation::{ItemResult, Operation, OperationState, Share, Totals};
 use crate::model::queue::QueueRef;
+use crate::server::operation::journal::Home;
 use crate::server::operation::select::Item;
 use std::borrow::Cow;
 use std::collections::HashMap;
+use std::fmt::Write as _;
 use std::io;
-use std::time::Instant;
+use std::time::{Duration, Instant};
+use tokio::time::timeout;
+
+/// Reasons that are kept, each with its job.
+const WHYS: usize = 10_000;
+
+/// The speed is that of the last seconds.
+const LATELY: Duration = Duration::from_secs(5);
 
 /// Reasons that are told, for all jobs together.
 const REASONS: usize = 20;
+
+/// How long a page waits for what another replica wrote down.
+const PATIENCE: Duration = Duration::from_secs(2);
+
+/// A letter for each job, and why for some.
+type Letters = (Vec<u8>, HashMap<u32, String>);
 
 #[derive(Debug)]
 pub(super) struct Progress {
@@ -76,6 +91,9 @@ pub(super) fn letter(effect: &Effect, action: &JobAction, uncertain: bool) -> (u
 impl Run {
     /// As everybody sees it.
     pub fn told(&self) -> Operation {
+        if let Some(told) = self.told_elsewhere() {
+            return told;
+        }
         let progress = self.progress();
         let per_second = progress.per_second();
         let mut reasons: Vec<Share> = progress
@@ -120,12 +138,29 @@ impl Run {
         }
     }
 
-    /// Its jobs: of what ended before this process began they are read when somebody looks.
-    fn all_items(&self) -> io::Result<Cow<'_, [Item]>> {
+    /// Its jobs: of what ended before this process began, or is run by another, they are read when somebody looks.
+    async fn all_items(&self) -> io::Result<Cow<'_, [Item]>> {
         if self.items.is_empty() {
-            return Ok(Cow::Owned(self.folder.items(&self.meta.id)?));
+            return Ok(Cow::Owned(self.home.items(&self.meta.id).await?));
         }
         Ok(Cow::Borrowed(&self.items))
+    }
+
+    /// Its jobs and what became of them, unless that takes too long for whoever looks.
+    async fn all_there_is(&self) -> io::Result<(Cow<'_, [Item]>, Letters)> {
+        let read = async { Ok((self.all_items().await?, self.all_letters().await?)) };
+        let late = || io::Error::other(format!("it did not come within {} s", PATIENCE.as_secs()));
+        timeout(PATIENCE, read).await.unwrap_or_else(|_| Err(late()))
+    }
+
+    /// A letter for each job, and why for some, of those that are asked for.
+    async fn all_letters(&self) -> io::Result<Letters> {
+        if let (Home::Shared(archive), true) = (&self.home, self.is_elsewhere()) {
+            let past = archive.operation_past(&self.meta.id, self.meta.selected).await?;
+            return Ok((past.results, past.whys.into_iter().collect()));
+        }
+        let progress = self.progress();
+        Ok((progress.results.clone(), progress.whys.clone()))
     }
 
     /// Its jobs with their results, those with `result` only, and how many of these there are.
@@ -133,12 +168,16 @@ impl Run {
     /// # Errors
     ///
     /// When the selection cannot be read.
-    pub fn results(&self, result: Option<&str>, offset: usize, limit: usize) -> io::Result<(Vec<ItemResult>, u64)> {
-        let items = self.all_items()?;
-        let progress = self.progress();
+    pub async fn results(
+        &self,
+        result: Option<&str>,
+        offset: usize,
+        limit: usize,
+    ) -> io::Result<(Vec<ItemResult>, u64)> {
+        let (items, (letters, whys)) = self.all_there_is().await?;
         let fitting: Vec<usize> = (0..items.len())
             .filter(|i| {
-                let letter = progress.results.get(*i).copied().unwrap_or(0);
+                let letter = letters.get(*i).copied().unwrap_or(0);
                 result.is_none_or(|wanted| word(letter).unwrap_or("left") == wanted)
             })
             .collect();
@@ -147,8 +186,8 @@ impl Run {
             Some(ItemResult {
                 queue: self.queue(item)?.clone(),
                 id: item.id.to_string(),
-                result: word(*progress.results.get(*i)?).map(str::to_owned),
-                reason: progress.whys.get(&u32::try_from(*i).ok()?).cloned(),
+                result: word(*letters.get(*i)?).map(str::to_owned),
+                reason: whys.get(&u32::try_from(*i).ok()?).cloned(),
             })
         });
         Ok((rows.collect(), fitting.len() as u64))
@@ -159,15 +198,65 @@ impl Run {
     /// # Errors
     ///
     /// When the selection cannot be read.
-    pub fn rest(&self) -> io::Result<Vec<(QueueRef, String, Seen)>> {
-        let items = self.all_items()?;
-        let progress = self.progress();
+    pub async fn rest(&self) -> io::Result<Vec<(QueueRef, String, Seen)>> {
+        let (items, (letters, _)) = self.all_there_is().await?;
         let rest = items
             .iter()
-            .zip(&progress.results)
+            .zip(&letters)
             .filter(|(_, letter)| matches!(letter, 0 | b'f' | b'u'))
             .filter_map(|(item, _)| Some((self.queue(item)?.clone(), item.id.to_string(), item.seen.clone())));
         Ok(rest.collect())
+    }
+
+    /// The next job without a result, from `at` on.
+    pub(super) fn next(&self, at: usize) -> usize {
+        let progress = self.progress();
+        let left = progress.results.get(at..).unwrap_or(&[]);
+        left.iter()
+            .position(|letter| *letter == 0)
+            .map_or(self.items.len(), |i| at + i)
+    }
+
+    /// Where a batch that begins at `at` ends: jobs of one queue, none with a result.
+    pub(super) fn batch_end(&self, at: usize, size: usize, limit: usize) -> usize {
+        let progress = self.progress();
+        let queue = self.items[at].queue;
+        let fits = |i: &usize| self.items[*i].queue == queue && progress.results[*i] == 0;
+        let most = (at + size.max(1)).min(limit.max(at + 1)).min(self.items.len());
+        (at..most).take_while(fits).last().map_or(at + 1, |last| last + 1)
+    }
+
+    /// Takes in results; the lines that tell of them.
+    pub(super) fn settle(&self, at: usize, effects: &[Effect]) -> String {
+        let mut progress = self.progress();
+        let mut letters = String::with_capacity(effects.len());
+        let mut lines = String::new();
+        for (i, effect) in (at..).zip(effects) {
+            let (letter, why) = letter(effect, &self.meta.action, i < self.uncertain);
+            letters.push(char::from(letter));
+            if let Some(known) = progress.results.get_mut(i) {
+                *known = letter;
+            }
+            add(&mut progress.totals, letter, 1);
+            if let (Some(why), Ok(i)) = (why, u32::try_from(i)) {
+                let why = why.replace('\n', " ");
+                let all = &mut progress.reasons;
+                if all.len() < 1_000 || all.contains_key(&why) {
+                    *all.entry(why.clone()).or_default() += 1;
+                }
+                if progress.whys.len() < WHYS {
+                    // Writing into a string does not fail.
+                    let _ = writeln!(lines, "W {i} {why}");
+                    progress.whys.insert(i, why);
+                }
+            }
+        }
+        let settled = progress.totals.settled();
+        let now = Instant::now();
+        progress.lately.retain(|(at, _)| now.duration_since(*at) < LATELY);
+        progress.lately.push((now, settled));
+        let _ = writeln!(lines, "R {at} {letters}");
+        lines
     }
 }
 

@@ -97,6 +97,7 @@ impl Run {
                         );
                     }
                 }
+                self.ours().await;
                 pace.took(end - at, Duration::ZERO, Instant::now());
                 let place = Place::of(means.board, queue);
                 under_way.push_back(self.begin(archive, store.adapter().clone(), place, at, end));
@@ -118,6 +119,7 @@ impl Run {
                 Ok(secured) => secured,
                 Err(error) => Err(Trouble::new(Reach::Live, format!("Drover itself failed: {error}"))),
             };
+            self.ours().await;
             let done = match secured {
                 Ok(secured) => secured.remove(batch.adapter.as_ref()).await,
                 Err(trouble) => Err(trouble),

@@ -1,6 +1,7 @@
 //! Why an action was not tried, in sentences.
 
 use super::Refusal;
+use crate::server::audit::Unwritten;
 
 /// Why an action was not tried.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -25,6 +26,17 @@ pub enum NotActed {
     KeyRunning,
     /// The cursor is not known.
     NoCursor,
+}
+
+impl From<Unwritten> for NotActed {
+    fn from(why: Unwritten) -> Self {
+        match why {
+            Unwritten::NoRecord(why) => Self::NoAudit(why),
+            // Its result is known here in a moment.
+            Unwritten::KeyTaken(true) => Self::KeyRunning,
+            Unwritten::KeyTaken(false) => Self::KeyUsed,
+        }
+    }
 }
 
 impl NotActed {

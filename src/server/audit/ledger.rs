@@ -1,0 +1,361 @@
+//! The record in Postgres: one chain of lines for all replicas ([`drover.audit`](../../../../migrations/0003_audit.sql)).
+//!
+//! Whoever adds lines locks the row that holds the last hash, so that the chain has one end however many add to it, and
+//! commits with the disk, whatever the role has set. A line is there once: one that is sent again, because its commit was
+//! not answered, is passed over.
+
+use super::chain::{self, NOTHING, Verified};
+use super::record::{Phase, Record, fingerprint};
+use crate::model::Millis;
+use crate::model::store::Reach;
+use crate::server::adapter::Trouble;
+use crate::server::archive::Archive;
+use sqlx::PgPool;
+use std::collections::{HashMap, HashSet};
+use std::time::Duration;
+use tokio::time::timeout;
+
+/// How long adding lines may take before they go elsewhere: somebody waits for it.
+const LIMIT: Duration = Duration::from_secs(2);
+
+/// How long a key stands for what was done with it.
+const KEY_KEEP: Millis = super::index::KEY_KEEP;
+
+/// How long a replica lives that gives no sign.
+const ALIVE: Duration = Duration::from_secs(20);
+
+/// Rows that are verified at a time.
+const PAGE: i64 = 2_000;
+
+/// What became of a line.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Added {
+    /// It is there.
+    There,
+    /// Its idempotency key stands for an action of another replica; whether for the same request.
+    KeyTaken(bool),
+}
+
+/// What the server is, asked in the transaction itself. One that waits for more than its own disk goes on doing so.
+const CHECK: &str = "SELECT pg_is_in_recovery(), current_setting('fsync'), set_config('synchronous_commit', \
+     CASE current_setting('synchronous_commit') WHEN 'remote_apply' THEN 'remote_apply' ELSE 'on' END, true)";
+
+const INSERT: &str = "INSERT INTO drover.audit (seq, line, hash, id, phase, at, key, digest) \
+     SELECT * FROM unnest($1::bigint[], $2::text[], $3::text[], $4::text[], $5::text[], $6::bigint[], $7::text[], $8::text[])";
+
+/// An idempotency key that is in use, and what stands for it: the digest, and whether it can be used again.
+const KEYS: &str = "SELECT DISTINCT ON (a.key) a.key, a.digest, a.id, EXISTS (SELECT FROM drover.audit r WHERE r.id = a.id \
+     AND r.phase = 'result' AND r.line LIKE '%,\"not_sent\":\"%') FROM drover.audit a WHERE a.key = ANY ($1) AND a.phase = 'intent' \
+     AND a.at > $2 ORDER BY a.key, a.seq DESC";
+
+const fn word(phase: Phase) -> &'static str {
+    match phase {
+        Phase::Intent => "intent",
+        Phase::Result => "result",
+    }
+}
+
+/// Columns of the rows that are added.
+#[derive(Default)]
+struct Rows {
+    seq: Vec<i64>,
+    line: Vec<String>,
+    hash: Vec<String>,
+    id: Vec<String>,
+    phase: Vec<&'static str>,
+    at: Vec<Millis>,
+    key: Vec<Option<String>>,
+    digest: Vec<Option<String>>,
+}
+
+impl Rows {
+    fn push(&mut self, seq: i64, record: &Record, before: &str) -> Result<String, serde_json::Error> {
+        let mut bytes = serde_json::to_vec(record)?;
+        bytes.push(b'\n');
+        let (linked, hash) = chain::link(&bytes, before);
+        let line = String::from_utf8_lossy(linked.strip_suffix(b"\n").unwrap_or(&linked)).into_owned();
+        let key = record.idempotency.as_ref().filter(|_| record.phase == Phase::Intent);
+        self.seq.push(seq);
+        self.line.push(line);
+        self.hash.push(hash.clone());
+        self.id.push(record.id.clone());
+        self.phase.push(word(record.phase));
+        self.at.push(record.at);
+        self.key.push(key.map(|key| key.key.clone()));
+        self.digest.push(key.map(|key| key.digest.clone()));
+        Ok(hash)
+    }
+
+    async fn insert(&self, connection: &mut sqlx::PgConnection) -> Result<(), sqlx::Error> {
+        let done = sqlx::query(INSERT)
+            .bind(&self.seq)
+            .bind(&self.line)
+            .bind(&self.hash)
+            .bind(&self.id)
+            .bind(&self.phase)
+            .bind(&self.at)
+            .bind(&self.key)
+            .bind(&self.digest);
+        done.execute(&mut *connection).await?;
+        let head = "UPDATE drover.audit_head SET seq = $1, hash = $2";
+        let last = (self.seq.last(), self.hash.last());
+        sqlx::query(head).bind(last.0).bind(last.1).execute(connection).await?;
+        Ok(())
+    }
+}
+
+impl Archive {
+    /// Adds lines to the shared record, in their order and all or none. When this returns, they are on its disk.
+    ///
+    /// # Errors
+    ///
+    /// When it does not answer in time or refuses: then they may be there or not, and can be sent again.
+    pub(super) async fn record(&self, records: &[Record], carried: bool) -> Result<Vec<Added>, Trouble> {
+        self.shares()?;
+        let pool = self.common().writes();
+        match timeout(LIMIT, self.add(&pool, records, carried)).await {
+            Ok(Ok(added)) => added,
+            Ok(Err(error)) => Err(self.common().trouble(&error)),
+            Err(_) => Err(Trouble::new(
+                Reach::Frozen,
+                format!(
+                    "The Postgres at {} took no line of the record within {} s.",
+                    self.address(),
+                    LIMIT.as_secs()
+                ),
+            )),
+        }
+    }
+
+    async fn add(
+        &self,
+        pool: &PgPool,
+        records: &[Record],
+        carried: bool,
+    ) -> Result<Result<Vec<Added>, Trouble>, sqlx::Error> {
+        let mut transaction = pool.begin().await?;
+        let (standby, fsync, _): (bool, String, String) = sqlx::query_as(CHECK).fetch_one(&mut *transaction).await?;
+        if standby || (fsync != "on" && !self.allows_unsafe()) {
+            let why = if standby {
+                "is a standby now"
+            } else {
+                "runs with fsync=off now"
+            };
+            return Ok(Err(Trouble::new(
+                Reach::Refused,
+                format!("The Postgres at {} {why}.", self.address()),
+            )));
+        }
+        let head = "SELECT seq, hash FROM drover.audit_head FOR UPDATE";
+        let (mut seq, mut hash): (i64, String) = sqlx::query_as(head).fetch_one(&mut *transaction).await?;
+        let ids: Vec<&str> = records.iter().map(|record| &*record.id).collect();
+        let there = sqlx::query_as::<_, (String, String)>("SELECT id, phase FROM drover.audit WHERE id = ANY ($1)");
+        let mut there: HashSet<_> = there
+            .bind(ids)
+            .fetch_all(&mut *transaction)
+            .await?
+            .into_iter()
+            .collect();
+        let mut used = HashMap::new();
+        // What was done already is written down whoever else used its key.
+        let keys: Vec<&str> = records
+            .iter()
+            .filter(|record| record.phase == Phase::Intent && !carried)
+            .filter_map(|record| Some(&*record.idempotency.as_ref()?.key))
+            .collect();
+        if !keys.is_empty() {
+            let asked = sqlx::query_as::<_, (String, String, String, bool)>(KEYS);
+            let since = crate::model::now() - KEY_KEEP;
+            let found = asked.bind(keys).bind(since).fetch_all(&mut *transaction).await?;
+            used.extend(
+                found
+                    .into_iter()
+                    .map(|(key, digest, id, free)| (key, (digest, id, free))),
+            );
+        }
+        let mut rows = Rows::default();
+        let mut added = Vec::with_capacity(records.len());
+        for record in records {
+            if let Some(key) = record
+                .idempotency
+                .as_ref()
+                .filter(|_| record.phase == Phase::Intent && !carried)
+                && let Some((digest, id, false)) = used.get(&key.key)
+                && *id != record.id
+            {
+                added.push(Added::KeyTaken(*digest == key.digest));
+                continue;
+            }
+            added.push(Added::There);
+            if there.insert((record.id.clone(), word(record.phase).to_owned())) {
+                seq += 1;
+                let pushed = rows.push(seq, record, &hash);
+                hash = pushed.map_err(|error| sqlx::Error::Encode(error.into()))?;
+            }
+        }
+        if !rows.seq.is_empty() {
+            rows.insert(&mut transaction).await?;
+        }
+        transaction.commit().await?;
+        Ok(Ok(added))
+    }
+
+    /// Lines of the shared record after `seq`, the oldest first, with the number of the last.
+    ///
+    /// # Errors
+    ///
+    /// When it does not answer.
+    pub(super) async fn recorded(&self, seq: i64, limit: i64) -> Result<Vec<(i64, String)>, Trouble> {
+        let sql = "SELECT seq, line FROM drover.audit WHERE seq > $1 ORDER BY seq LIMIT $2";
+        let pool = self.common().reads();
+        let asked = sqlx::query_as(sql).bind(seq).bind(limit);
+        self.common().run(asked.fetch_all(&pool)).await
+    }
+
+    /// The number and the hash of the last line.
+    ///
+    /// # Errors
+    ///
+    /// When it does not answer.
+    pub(super) async fn record_head(&self) -> Result<(i64, String), Trouble> {
+        let pool = self.common().reads();
+        let asked = sqlx::query_as("SELECT seq, hash FROM drover.audit_head");
+        self.common().run(asked.fetch_one(&pool)).await
+    }
+
+    /// Gives a sign of life; the replicas that live.
+    ///
+    /// # Errors
+    ///
+    /// When it does not answer.
+    pub(super) async fn alive(&self, replica: &str) -> Result<HashSet<String>, Trouble> {
+        let pool = self.common().writes();
+        let sign = "INSERT INTO drover.replica (id, seen_at) VALUES ($1, clock_timestamp()) \
+                    ON CONFLICT (id) DO UPDATE SET seen_at = excluded.seen_at";
+        self.common()
+            .run(sqlx::query(sign).bind(replica).execute(&pool))
+            .await?;
+        let gone = "DELETE FROM drover.replica WHERE seen_at < clock_timestamp() - interval '1 day'";
+        self.common().run(sqlx::query(gone).execute(&pool)).await?;
+        let alive = "SELECT id FROM drover.replica WHERE seen_at > clock_timestamp() - $1 * interval '1 second'";
+        let asked = sqlx::query_scalar::<_, String>(alive).bind(ALIVE.as_secs_f64());
+        Ok(self.common().run(asked.fetch_all(&pool)).await?.into_iter().collect())
+    }
+
+    /// Follows the chain of the shared record through all its rows.
+    ///
+    /// # Errors
+    ///
+    /// When it cannot be read, in a sentence.
+    pub async fn verify_record(&self, expected: Option<&str>) -> Result<Verified, String> {
+        let read = async {
+            use sqlx::{ConnectOptions as _, Connection as _};
+            let mut connection = self.common().options().connect().await?;
+            let mut found = Verified {
+                head: NOTHING.to_owned(),
+                expected: expected.is_none(),
+                ..Verified::default()
+            };
+            // The head first: what is added meanwhile follows it.
+            let head = "SELECT seq, hash FROM drover.audit_head";
+            let head: Option<(i64, String)> = sqlx::query_as(head).fetch_optional(&mut connection).await?;
+            let mut last = 0;
+            let mut at_head = None;
+            loop {
+                let sql =
+                    "SELECT seq, line, hash, id, phase, key FROM drover.audit WHERE seq > $1 ORDER BY seq LIMIT $2";
+                let page: Vec<Row> = sqlx::query_as(sql)
+                    .bind(last)
+                    .bind(PAGE)
+                    .fetch_all(&mut connection)
+                    .await?;
+                if page.is_empty() {
+                    break;
+                }
+                for row in page {
+                    follow(&mut found, &row, last);
+                    last = row.0;
+                    found.expected |= expected == Some(found.head.as_str());
+                    if head.as_ref().is_some_and(|(seq, _)| *seq == last) {
+                        at_head = Some(found.head.clone());
+                    }
+                }
+            }
+            match head {
+                None => chain::tell(
+                    &mut found.broken,
+                    "drover.audit_head",
+                    "is empty: its row was taken out",
+                ),
+                Some((seq, _)) if seq > last => chain::tell(
+                    &mut found.broken,
+                    &rows(last + 1, seq),
+                    "not there: taken out at the end",
+                ),
+                Some((seq, hash)) if seq > 0 && at_head.as_ref() != Some(&hash) => {
+                    chain::tell(
+                        &mut found.broken,
+                        &rows(seq, seq),
+                        "is not the one that drover.audit_head names",
+                    );
+                }
+                Some(_) => {}
+            }
+            let _ = connection.close().await;
+            Ok::<_, sqlx::Error>(found)
+        };
+        read.await.map_err(|error| error.to_string())
+    }
+}
+
+type Row = (i64, String, String, String, String, Option<String>);
+
+fn rows(from: i64, to: i64) -> String {
+    if from == to {
+        format!("drover.audit row {from}")
+    } else {
+        format!("drover.audit rows {from} to {to}")
+    }
+}
+
+/// Takes a row in, and tells what is wrong with it.
+fn follow(found: &mut Verified, (seq, line, hash, id, phase, key): &Row, last: i64) {
+    let place = rows(*seq, *seq);
+    let own = fingerprint(line.as_bytes());
+    found.lines += 1;
+    if *seq != last + 1 {
+        chain::tell(&mut found.broken, &rows(last + 1, seq - 1), "not there: taken out");
+    }
+    if own != *hash {
+        chain::tell(
+            &mut found.broken,
+            &place,
+            "was changed: its line is not the one that its hash was made of",
+        );
+    }
+    match serde_json::from_str::<Record>(line) {
+        Ok(record) => {
+            let says = record
+                .idempotency
+                .filter(|_| record.phase == Phase::Intent)
+                .map(|key| key.key);
+            if record.id != *id || word(record.phase) != phase || says != *key {
+                chain::tell(
+                    &mut found.broken,
+                    &place,
+                    "was changed: its columns are not what its line says",
+                );
+            }
+        }
+        Err(_) => chain::tell(&mut found.broken, &place, "is no record of an action"),
+    }
+    // After a row that is missing this is said already.
+    if *seq == last + 1 && chain::before(line.as_bytes()).as_ref() != Some(&found.head) {
+        chain::tell(
+            &mut found.broken,
+            &place,
+            "does not follow the line before it: that one was changed, or rows were put in another order",
+        );
+    }
+    found.head = own;
+}

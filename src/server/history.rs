@@ -1,0 +1,112 @@
+//! The past of the charts, beyond this process: what the collectors counted is noted in Postgres minute by minute, and what was
+//! noted before, or by another replica, is given to them.
+//!
+//! Nothing waits for it. A Postgres that is away for less than an hour misses nothing: the hour is in memory, and is noted
+//! when it is back.
+
+use super::adapter::Trouble;
+use super::archive::Archive;
+use super::collect::collector::Collector;
+use super::collect::past::MINUTE;
+use crate::model::Millis;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+use tokio::time::sleep;
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
+
+/// How often it is looked whether a minute is over.
+const LOOK: Duration = Duration::from_secs(5);
+
+/// A store that went silent is known to be by then: before, silence in a minute may be that of the store.
+const SETTLED: Millis = 15_000;
+
+/// Minutes that are in memory.
+const HOUR: Millis = 60;
+
+/// How often what is too old is removed.
+const FORGET: Duration = Duration::from_secs(3_600);
+
+/// Starts a task for each store.
+pub fn start(
+    collectors: &[(String, Arc<Collector>)],
+    archive: &Arc<Archive>,
+    tasks: &TaskTracker,
+    stop: &CancellationToken,
+) {
+    for (store, collector) in collectors {
+        let keeper = Keeper {
+            store: store.clone(),
+            collector: collector.clone(),
+            archive: archive.clone(),
+            noted: None,
+            recalled: false,
+        };
+        tasks.spawn(stop.clone().run_until_cancelled_owned(keeper.keep()));
+    }
+    let archive = archive.clone();
+    tasks.spawn(stop.clone().run_until_cancelled_owned(async move {
+        loop {
+            sleep(FORGET).await;
+            let began = Instant::now();
+            while began.elapsed() < FORGET / 2 && matches!(archive.forget_history(now()).await, Ok(true)) {}
+        }
+    }));
+}
+
+/// The minute that is under way.
+fn now() -> Millis {
+    crate::model::now().div_euclid(MINUTE)
+}
+
+struct Keeper {
+    store: String,
+    collector: Arc<Collector>,
+    archive: Arc<Archive>,
+    /// The last minute that was noted, or passed over.
+    noted: Option<Millis>,
+    /// Whether what was noted before was read.
+    recalled: bool,
+}
+
+impl Keeper {
+    async fn keep(mut self) {
+        loop {
+            if self.archive.shares().is_ok()
+                && let Err(trouble) = self.look().await
+            {
+                tracing::debug!(store.id = self.store, %trouble, "the past of a store is not noted yet");
+            }
+            sleep(if self.recalled { LOOK } else { LOOK / 10 }).await;
+        }
+    }
+
+    async fn look(&mut self) -> Result<(), Trouble> {
+        if !self.recalled {
+            self.recall().await?;
+            self.recalled = true;
+        }
+        let over = (crate::model::now() - SETTLED).div_euclid(MINUTE) - 1;
+        let first = self.noted.map_or(over - HOUR, |noted| noted + 1).max(over - HOUR);
+        for minute in first..=over {
+            if let Some(watched) = self.collector.minute(minute) {
+                self.archive.note_minute(&self.store, &watched).await?;
+            } else if !self.collector.answers() {
+                // What it was is told by when it answers again.
+                return Ok(());
+            }
+            self.noted = Some(minute);
+            // What this one missed another may have seen.
+            if minute == over && self.collector.missed(minute - HOUR) {
+                self.recall().await?;
+            }
+        }
+        Ok(())
+    }
+
+    async fn recall(&self) -> Result<(), Trouble> {
+        let past = self.archive.past(&self.store, now() - HOUR - 1).await?;
+        self.collector.recall(past);
+        Ok(())
+    }
+}

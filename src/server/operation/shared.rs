@@ -1,0 +1,460 @@
+//! Operations in Postgres, where all replicas of Drover see them, and one of them runs each.
+//!
+//! A replica runs an operation while it holds its lease ([`Held`]), which every write renews. One that was killed renews
+//! nothing, and when the lease has run out by the clock of the Postgres another takes over with a new fence: whatever the
+//! former owner still sends is not written, and it begins no batch once its lease may have run out. What it had under way is
+//! told apart as it is after a restart. What the rows mean is described where the tables are made
+//! (`migrations/0004_operation.sql`); the lines of the log are those of the files ([`super::journal`]).
+
+use super::journal::{Meta, Past, read_items, write_items};
+use super::select::Item;
+use crate::model::operation::Operation;
+use crate::model::store::Reach;
+use crate::server::adapter::Trouble;
+use crate::server::archive::Archive;
+use crate::server::archive::lease::{LEASE, RENEW};
+use sqlx::postgres::PgRow;
+use sqlx::{Connection as _, Executor, Postgres, Row as _};
+use std::io;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant};
+use tokio::time::{sleep, timeout};
+use tokio_util::sync::CancellationToken;
+
+/// Jobs in one piece of a selection.
+const PIECE: usize = 5_000;
+
+/// How often what happened is written, if something did.
+const WRITE: Duration = Duration::from_millis(300);
+
+/// A Postgres that does not take a write is asked again after this.
+const AGAIN: Duration = Duration::from_secs(1);
+
+/// No batch is begun so shortly before the lease runs out.
+const MARGIN: Duration = Duration::from_secs(3);
+
+/// How long an answer to a commit that did not come is looked for, and how often.
+const LOOK_BACK: (u32, Duration) = (4, Duration::from_secs(1));
+
+/// How long a server that ends takes to give its operations to the others.
+const FAREWELL: Duration = Duration::from_millis(700);
+
+/// Why an operation was not kept.
+#[derive(Debug)]
+pub(super) enum NotKept {
+    /// It is not there, and can be kept elsewhere.
+    Absent(Trouble),
+    /// Another replica used its idempotency key.
+    KeyTaken,
+    /// Nobody knows.
+    Unknown(Trouble),
+}
+
+/// What another replica may have changed.
+#[derive(Debug)]
+pub(super) struct News {
+    pub(super) id: String,
+    pub(super) version: i64,
+    pub(super) meta: Meta,
+    pub(super) told: Operation,
+    pub(super) wanted: String,
+    pub(super) asked: i64,
+    /// Whether nobody holds its lease.
+    pub(super) left: bool,
+}
+
+fn news(row: &PgRow) -> Option<News> {
+    Some(News {
+        id: row.try_get("id").ok()?,
+        version: row.try_get("version").ok()?,
+        meta: serde_json::from_str(row.try_get("meta").ok()?).ok()?,
+        told: serde_json::from_str(row.try_get("told").ok()?).ok()?,
+        wanted: row.try_get("wanted").ok()?,
+        asked: row.try_get("asked").ok()?,
+        left: row.try_get("left_alone").ok()?,
+    })
+}
+
+fn broken(trouble: Trouble) -> io::Error {
+    io::Error::other(trouble.cause)
+}
+
+fn json<T: serde::Serialize>(value: &T) -> Result<String, sqlx::Error> {
+    serde_json::to_string(value).map_err(|error| sqlx::Error::Encode(error.into()))
+}
+
+impl Archive {
+    /// Writes a new operation down, in the hands of `owner`; closed ones beyond `keep` give way.
+    pub(super) async fn keep_operation(
+        self: &Arc<Self>,
+        meta: &Meta,
+        told: &Operation,
+        items: &[Item],
+        owner: &str,
+        keep: usize,
+    ) -> Result<Held, NotKept> {
+        self.shares_soon().await.map_err(NotKept::Absent)?;
+        let began = Instant::now();
+        let done = self
+            .common()
+            .run(self.insert_operation(meta, told, items, owner, keep))
+            .await;
+        if let Err(trouble) = done {
+            // Live: it answered, and refused.
+            if trouble.reach == Reach::Live || trouble.reach == Reach::NotAllowed {
+                return Err(match self.has_operation(meta).await {
+                    Ok((_, true)) => NotKept::KeyTaken,
+                    _ => NotKept::Absent(trouble),
+                });
+            }
+            let mut found = Err(trouble);
+            for _ in 0..LOOK_BACK.0 {
+                sleep(LOOK_BACK.1).await;
+                found = self.has_operation(meta).await;
+                if found.is_ok() {
+                    break;
+                }
+            }
+            match found {
+                Ok((true, _)) => {}
+                Ok((false, true)) => return Err(NotKept::KeyTaken),
+                Ok((false, false)) => {
+                    return Err(NotKept::Absent(self.refused("did not take the operation.")));
+                }
+                Err(trouble) => return Err(NotKept::Unknown(trouble)),
+            }
+        }
+        Ok(Held::new(self.clone(), &meta.id, owner, 1, began))
+    }
+
+    async fn insert_operation(
+        &self,
+        meta: &Meta,
+        told: &Operation,
+        items: &[Item],
+        owner: &str,
+        keep: usize,
+    ) -> Result<(), sqlx::Error> {
+        let pool = self.common().writes();
+        let mut transaction = pool.begin().await?;
+        durable(&mut transaction).await?;
+        let mut stores: Vec<&str> = meta.queues.iter().map(|queue| &*queue.store).collect();
+        stores.sort_unstable();
+        stores.dedup();
+        let sql = "INSERT INTO drover.operation (id, meta, stores, key, told, owner, expires_at) \
+                   VALUES ($1, $2, $3, $4, $5, $6, clock_timestamp() + $7 * interval '1 second')";
+        sqlx::query(sql)
+            .bind(&meta.id)
+            .bind(json(meta)?)
+            .bind(stores)
+            .bind(meta.key.as_ref().map(|key| &*key.key))
+            .bind(json(told)?)
+            .bind(owner)
+            .bind(LEASE.as_secs_f64())
+            .execute(&mut *transaction)
+            .await?;
+        for (piece, jobs) in (0_i32..).zip(items.chunks(PIECE)) {
+            let mut bytes = Vec::new();
+            write_items(&mut bytes, jobs).map_err(|error| sqlx::Error::Encode(error.into()))?;
+            let sql = "INSERT INTO drover.operation_jobs (operation, piece, jobs) VALUES ($1, $2, $3)";
+            let piece = sqlx::query(sql).bind(&meta.id).bind(piece).bind(bytes);
+            piece.execute(&mut *transaction).await?;
+        }
+        let old = "DELETE FROM drover.operation WHERE NOT open AND id <= \
+                   (SELECT id FROM drover.operation WHERE NOT open ORDER BY id DESC OFFSET $1 LIMIT 1)";
+        let keep = i64::try_from(keep).unwrap_or(i64::MAX);
+        sqlx::query(old).bind(keep).execute(&mut *transaction).await?;
+        transaction.commit().await
+    }
+
+    /// Whether an operation is there, and whether another one with its idempotency key is.
+    async fn has_operation(&self, meta: &Meta) -> Result<(bool, bool), Trouble> {
+        let sql = "SELECT EXISTS (SELECT FROM drover.operation WHERE id = $1), \
+                   EXISTS (SELECT FROM drover.operation WHERE id <> $1 AND key = $2)";
+        let pool = self.common().writes();
+        let asked = sqlx::query_as(sql).bind(&meta.id);
+        let asked = asked.bind(meta.key.as_ref().map(|key| &*key.key));
+        self.common().run(asked.fetch_one(&pool)).await
+    }
+
+    /// Operations that are not in the version that is known, and those that nobody runs.
+    /// What `owner` runs, or ran before it was started again, is among these.
+    pub(super) async fn operation_news(&self, known: &[(String, i64)], owner: &str) -> Result<Vec<News>, Trouble> {
+        let sql = "SELECT o.id, o.version, o.meta, o.told, o.wanted, o.asked, \
+                   o.open AND (o.owner IS NULL OR o.owner = $3 OR o.expires_at <= clock_timestamp()) AS left_alone \
+                   FROM drover.operation o LEFT JOIN unnest($1::text[], $2::bigint[]) k (id, version) USING (id) \
+                   WHERE o.version IS DISTINCT FROM k.version \
+                   OR (o.open AND (o.owner IS NULL OR o.owner = $3 OR o.expires_at <= clock_timestamp())) ORDER BY o.id";
+        let (ids, versions): (Vec<&str>, Vec<i64>) = known.iter().map(|(id, version)| (&**id, *version)).unzip();
+        let pool = self.common().reads();
+        let asked = sqlx::query(sql).bind(ids).bind(versions).bind(owner);
+        let rows = self.common().run(asked.fetch_all(&pool)).await?;
+        // One that another version wrote in words of its own is left to it.
+        Ok(rows.iter().filter_map(news).collect())
+    }
+
+    /// Takes over an operation that nobody runs, or that `owner` ran before it was started again. Of all who try, one gets it.
+    pub(super) async fn take_operation(self: &Arc<Self>, id: &str, owner: &str) -> Result<Option<Held>, Trouble> {
+        let sql = "UPDATE drover.operation SET owner = $2, fence = fence + 1, version = version + 1, \
+                   expires_at = clock_timestamp() + $3 * interval '1 second' WHERE id = $1 AND open \
+                   AND (owner IS NULL OR owner = $2 OR expires_at <= clock_timestamp()) RETURNING fence";
+        let pool = self.common().writes();
+        let began = Instant::now();
+        let asked = sqlx::query_scalar::<_, i64>(sql)
+            .bind(id)
+            .bind(owner)
+            .bind(LEASE.as_secs_f64());
+        let fence = self.common().run(asked.fetch_optional(&pool)).await?;
+        Ok(fence.map(|fence| Held::new(self.clone(), id, owner, fence, began)))
+    }
+
+    /// The frozen selection.
+    pub(super) async fn operation_items(&self, id: &str) -> io::Result<Vec<Item>> {
+        let sql = "SELECT jobs FROM drover.operation_jobs WHERE operation = $1 ORDER BY piece";
+        let pool = self.common().reads();
+        let asked = sqlx::query_scalar::<_, Vec<u8>>(sql).bind(id);
+        let pieces = self.common().run(asked.fetch_all(&pool)).await.map_err(broken)?;
+        let mut items = Vec::new();
+        for piece in pieces {
+            items.append(&mut read_items(&*piece)?);
+        }
+        Ok(items)
+    }
+
+    /// What its log tells.
+    pub(super) async fn operation_past(&self, id: &str, selected: u64) -> io::Result<Past> {
+        let sql = "SELECT lines FROM drover.operation_log WHERE operation = $1 ORDER BY n";
+        let pool = self.common().reads();
+        let asked = sqlx::query_scalar::<_, Vec<u8>>(sql).bind(id);
+        let lines = self.common().run(asked.fetch_all(&pool)).await.map_err(broken)?;
+        Ok(Past::read(&lines.concat(), usize::try_from(selected).unwrap_or(0)))
+    }
+
+    /// Says what is wanted of an open operation; how often that was said.
+    pub(super) async fn want(&self, id: &str, wanted: &str) -> Result<Option<i64>, Trouble> {
+        self.shares()?;
+        let sql = "UPDATE drover.operation SET wanted = $2, asked = asked + 1, version = version + 1 \
+                   WHERE id = $1 AND open RETURNING asked";
+        let pool = self.common().writes();
+        let asked = sqlx::query_scalar(sql).bind(id).bind(wanted);
+        self.common().run(asked.fetch_optional(&pool)).await
+    }
+
+    /// Takes the turn in all stores of an operation, or in none: one operation works in a store, whoever runs it. Those that
+    /// were asked for first go first, unless nobody runs them.
+    pub(super) async fn take_turn(&self, id: &str) -> Result<bool, Trouble> {
+        let work = async {
+            let pool = self.common().writes();
+            let mut transaction = pool.begin().await?;
+            let ended =
+                "DELETE FROM drover.operation_turn t USING drover.operation o WHERE o.id = t.operation AND NOT o.open";
+            sqlx::query(ended).execute(&mut *transaction).await?;
+            let sql = "INSERT INTO drover.operation_turn (store, operation) SELECT s, o.id FROM drover.operation o, \
+                       unnest(o.stores) s WHERE o.id = $1 AND NOT EXISTS (SELECT FROM drover.operation b WHERE b.open \
+                       AND b.id < o.id AND b.stores && o.stores AND b.expires_at > clock_timestamp()) \
+                       ORDER BY s ON CONFLICT DO NOTHING";
+            sqlx::query(sql).bind(id).execute(&mut *transaction).await?;
+            let sql = "SELECT (SELECT count(*) FROM drover.operation_turn WHERE operation = $1) = cardinality(stores) \
+                       FROM drover.operation WHERE id = $1";
+            let all: Option<bool> = sqlx::query_scalar(sql)
+                .bind(id)
+                .fetch_optional(&mut *transaction)
+                .await?;
+            if all == Some(true) {
+                transaction.commit().await?;
+                return Ok(true);
+            }
+            transaction.rollback().await?;
+            Ok(false)
+        };
+        self.common().run(work).await
+    }
+}
+
+/// Whatever the role has set: what is committed now is on the disk of the server.
+async fn durable(connection: &mut sqlx::PgConnection) -> Result<(), sqlx::Error> {
+    let sql = "SELECT set_config('synchronous_commit', CASE current_setting('synchronous_commit') \
+               WHEN 'remote_apply' THEN 'remote_apply' ELSE 'on' END, true)";
+    sqlx::query(sql).execute(connection).await?;
+    Ok(())
+}
+
+/// An operation that this process runs, for as long as it renews its lease.
+#[derive(Debug)]
+pub struct Held {
+    archive: Arc<Archive>,
+    id: String,
+    owner: String,
+    fence: i64,
+    /// Lines that are not written yet.
+    lines: Mutex<String>,
+    /// One write at a time; what was told with the last one, and when that was.
+    writing: tokio::sync::Mutex<(String, Instant)>,
+    /// Until when nobody else can have taken it.
+    until: Mutex<Instant>,
+    lost: CancellationToken,
+}
+
+impl Held {
+    fn new(archive: Arc<Archive>, id: &str, owner: &str, fence: i64, began: Instant) -> Self {
+        Self {
+            archive,
+            id: id.to_owned(),
+            owner: owner.to_owned(),
+            fence,
+            lines: Mutex::default(),
+            writing: tokio::sync::Mutex::new((String::new(), began)),
+            until: Mutex::new(began + LEASE - MARGIN),
+            lost: CancellationToken::new(),
+        }
+    }
+
+    fn lines(&self) -> MutexGuard<'_, String> {
+        self.lines.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Whether another replica has it by now.
+    pub(super) fn is_lost(&self) -> bool {
+        self.lost.is_cancelled()
+    }
+
+    /// Whether its lease may have run out.
+    pub(super) fn is_late(&self) -> bool {
+        Instant::now() >= *self.until.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Waits until the lease is renewed; for ever if it is another's.
+    pub(super) async fn renewed(&self, told: impl Fn() -> Operation) {
+        while self.is_late() {
+            self.settle(&told).await;
+        }
+    }
+
+    /// Takes in lines; with `sync` they are durable when this returns, and as long as that takes nothing is begun.
+    pub(super) async fn write(&self, lines: &str, sync: bool, told: impl Fn() -> Operation) {
+        self.lines().push_str(lines);
+        if sync {
+            self.settle(&told).await;
+        }
+    }
+
+    /// Has the end of the operation written; whether it was, and it is not another's by now.
+    pub(super) async fn ended(&self, told: impl Fn() -> Operation) -> bool {
+        tokio::select! {
+            () = self.settle(&told) => true,
+            () = self.lost.cancelled() => false,
+        }
+    }
+
+    /// Writes until it is written; never returns if the operation is another's.
+    async fn settle(&self, told: &impl Fn() -> Operation) {
+        loop {
+            match self.flush(&told(), true).await {
+                Ok(true) => return,
+                Ok(false) => std::future::pending().await,
+                Err(trouble) => {
+                    tracing::warn!(operation = self.id, "an operation waits for its journal: {trouble}");
+                    sleep(AGAIN).await;
+                }
+            }
+        }
+    }
+
+    /// Writes what happens and renews the lease; returns once it is another's.
+    pub(super) async fn keep(&self, told: impl Fn() -> Operation) {
+        loop {
+            sleep(WRITE).await;
+            let now = told();
+            let (before, at) = self.writing.lock().await.clone();
+            let news = !self.lines().is_empty() || json(&now).is_ok_and(|now| now != before);
+            if self.is_lost() {
+                return;
+            }
+            if !news && at.elapsed() < RENEW {
+                continue;
+            }
+            match self.flush(&now, false).await {
+                Ok(true) => {}
+                Ok(false) => return,
+                Err(trouble) => {
+                    tracing::debug!(operation = self.id, %trouble, "the journal of an operation waits");
+                    sleep(AGAIN).await;
+                }
+            }
+        }
+    }
+
+    async fn flush(&self, told: &Operation, sync: bool) -> Result<bool, Trouble> {
+        let mut writing = self.writing.lock().await;
+        let lines = std::mem::take(&mut *self.lines());
+        let began = Instant::now();
+        let work = async {
+            let pool = self.archive.common().writes();
+            if !sync {
+                return self.put(&pool, told, &lines, false).await;
+            }
+            let mut transaction = pool.begin().await?;
+            durable(&mut transaction).await?;
+            let held = self.put(&mut *transaction, told, &lines, false).await?;
+            transaction.commit().await?;
+            Ok(held)
+        };
+        let done = self.archive.common().run(work).await;
+        match &done {
+            Ok(true) => {
+                *writing = (json(told).unwrap_or_default(), began);
+                *self.until.lock().unwrap_or_else(PoisonError::into_inner) = began + LEASE - MARGIN;
+            }
+            Ok(false) => self.lost.cancel(),
+            // Before those that came meanwhile.
+            Err(_) => self.lines().insert_str(0, &lines),
+        }
+        done
+    }
+
+    async fn put<'e>(
+        &self,
+        executor: impl Executor<'e, Database = Postgres>,
+        told: &Operation,
+        lines: &str,
+        leave: bool,
+    ) -> Result<bool, sqlx::Error> {
+        let sql = "WITH mine AS (UPDATE drover.operation SET told = $4, open = $5, version = version + 1, \
+                   owner = CASE WHEN $7 THEN NULL ELSE owner END, \
+                   expires_at = clock_timestamp() + $8 * interval '1 second' WHERE id = $1 AND owner = $2 AND fence = $3 RETURNING id), \
+                   kept AS (INSERT INTO drover.operation_log (operation, lines) SELECT id, $6 FROM mine WHERE length($6) > 0), \
+                   freed AS (DELETE FROM drover.operation_turn WHERE NOT $5 AND operation IN (SELECT id FROM mine)) \
+                   SELECT count(*) FROM mine";
+        let mine: i64 = sqlx::query_scalar(sql)
+            .bind(&self.id)
+            .bind(&self.owner)
+            .bind(self.fence)
+            .bind(json(told)?)
+            .bind(told.state.is_open())
+            .bind(lines.as_bytes())
+            .bind(leave)
+            .bind(LEASE.as_secs_f64())
+            .fetch_one(executor)
+            .await?;
+        Ok(mine == 1)
+    }
+
+    /// Gives it back, so that another replica takes it at once: this one ends.
+    pub(super) async fn leave(&self, told: &Operation) {
+        let work = async {
+            use sqlx::ConnectOptions as _;
+            let _writing = self.writing.lock().await;
+            let lines = std::mem::take(&mut *self.lines());
+            // The pools are being closed.
+            let mut connection = self.archive.common().options().connect().await?;
+            self.put(&mut connection, told, &lines, true).await?;
+            connection.close().await
+        };
+        if !matches!(timeout(FAREWELL, work).await, Ok(Ok(()))) {
+            tracing::debug!(
+                operation = self.id,
+                "the lease of an operation is not given back and expires"
+            );
+        }
+    }
+}
