@@ -25,7 +25,7 @@ mod rows;
 mod table;
 mod watchers;
 
-use rows::{Bench, act, archive, commands, floors, footprint, freshness, jobs, many, pages};
+use rows::{Bench, act, archive, commands, floors, footprint, freshness, jobs, many, pages, pgboss};
 use std::path::PathBuf;
 use std::process::ExitCode;
 use std::time::Instant;
@@ -35,7 +35,7 @@ use tokio::signal::unix::{SignalKind, signal};
 pub(crate) type Outcome<T> = Result<T, Box<dyn std::error::Error + Send + Sync>>;
 
 /// What can be asked for, in the order in which it is measured: neighbours share their data where they can.
-const NAMES: [&str; 16] = [
+const NAMES: [&str; 17] = [
     "freshness",
     "overview",
     "commands",
@@ -52,6 +52,7 @@ const NAMES: [&str; 16] = [
     "large",
     "act",
     "archive",
+    "pgboss",
 ];
 
 #[derive(Debug, Default)]
@@ -150,6 +151,7 @@ async fn run(args: &Args) -> Outcome<()> {
             "million" => pages::million(&mut bench).await,
             "act" => act::act(&mut bench).await,
             "archive" => archive::archive(&mut bench).await,
+            "pgboss" => pgboss::pgboss(&mut bench).await,
             _ => footprint::large(&mut bench).await,
         };
         if let Err(error) = outcome {

@@ -1,4 +1,4 @@
-//! A Postgres to archive to: one that waits for its disk, as people run it.
+//! A Postgres to archive to, or to keep jobs in: one that waits for its disk, as people run it.
 
 use crate::Outcome;
 use crate::process::free_port;

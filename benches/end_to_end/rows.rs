@@ -9,6 +9,7 @@ pub(crate) mod freshness;
 pub(crate) mod jobs;
 pub(crate) mod many;
 pub(crate) mod pages;
+pub(crate) mod pgboss;
 
 use crate::Outcome;
 use crate::ground::Ground;

@@ -59,8 +59,8 @@ use crate::model::page::JobPageRows;
 use crate::model::schedule::Schedule;
 use async_trait::async_trait;
 use shape::Shape;
+use sqlx::Postgres;
 use sqlx::postgres::{PgArguments, PgRow};
-use sqlx::{Executor as _, Postgres};
 use std::collections::{HashMap, HashSet};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
@@ -136,9 +136,8 @@ impl PgBoss {
     ) -> Result<Option<Vec<PgRow>>, Trouble> {
         let pool = self.db.reads();
         let read = async {
-            let mut transaction = pool.begin().await?;
-            let limit = format!("set local statement_timeout = {}", limit.as_millis());
-            transaction.execute(sqlx::raw_sql(&limit)).await?;
+            let begin = format!("begin; set local statement_timeout = {}", limit.as_millis());
+            let mut transaction = pool.begin_with(begin).await?;
             match query.fetch_all(&mut *transaction).await {
                 Ok(rows) => {
                     transaction.commit().await?;

@@ -52,6 +52,9 @@ const COUNTERS_KEPT: i64 = 180;
 /// For how long a count serves the heading of a list.
 const FRESH: Duration = Duration::from_secs(2);
 
+/// The same of a queue that is followed: longer than it is ever left uncounted.
+const FOLLOWED: Duration = Duration::from_secs(300);
+
 /// Queues counted by one statement. In generation 10 each has a partition, which the statement locks.
 const CHUNK: usize = 500;
 const CHUNK_10: usize = 25;
@@ -158,13 +161,19 @@ fn refused(trouble: &Trouble) -> Reading {
     }
 }
 
-/// How many jobs of a queue are in a state, as counted at most [`FRESH`] ago.
+/// How many jobs of a queue are in a state: as counted at most [`FRESH`] ago, or, of a queue that is followed, when it was
+/// last counted. Those are counted anew when something happens in them; to count a million jobs for the heading of a page
+/// would take a hundred times as long as the page.
 pub(super) async fn of_state(boss: &PgBoss, queue: &QueueId, state: JobState) -> Result<Option<u64>, Trouble> {
     let known = {
         let known = boss.known.lock().unwrap_or_else(PoisonError::into_inner);
+        let followed = || {
+            let followed = boss.followed.lock().unwrap_or_else(PoisonError::into_inner);
+            followed.contains(queue)
+        };
         known
             .get(queue)
-            .filter(|(at, _)| at.elapsed() < FRESH)
+            .filter(|(at, _)| at.elapsed() < FRESH || (at.elapsed() < FOLLOWED && followed()))
             .map(|(_, counts)| *counts)
     };
     let counts = match known {

@@ -5,7 +5,7 @@ use super::PgBoss;
 use super::flow;
 use super::list::{Cursor, Wanted, job_row, row_columns};
 use super::names::{ident, is_uuid, literal, parts_of};
-use super::shape::Shape;
+use super::shape::{Shape, us};
 use super::values::{STORED_MAX, payload, value_columns};
 use crate::model::format;
 use crate::model::job::{EffectiveOption, Field, JobDetail, JobRow, LogPage, Neighbours, Origin, Trace, cut};
@@ -14,6 +14,7 @@ use crate::model::state::JobState;
 use crate::model::{Millis, now};
 use sqlx::Row as _;
 use sqlx::postgres::PgRow;
+use std::time::Duration;
 
 /// Characters of a column shown in the table of columns.
 const HEAD: usize = 200;
@@ -21,6 +22,9 @@ const HEAD: usize = 200;
 /// Lines and characters of a stack that are shown.
 const TRACE_LINES: usize = 200;
 const TRACE_CHARS: usize = 64 * 1024;
+
+/// How long looking for the job before or behind it may take.
+const NEIGHBOUR: Duration = Duration::from_millis(300);
 
 /// A supervisor takes what is overdue once a minute: twice that is a sign that there is none.
 const OVERDUE: Millis = 120_000;
@@ -57,14 +61,23 @@ pub(super) async fn read(boss: &PgBoss, queue: &QueueId, id: &str) -> Result<Opt
         return Ok(None);
     };
     let mut detail = assemble(found, job_row(found, &name));
-    let (list, order) = (detail.row.state, Order::of(detail.row.state));
-    detail.neighbours = neighbours(boss, &shape, &name, found, list, order).await?;
-    if shape.has_flows() {
-        detail.children = flow::children(boss, &shape, &name, id).await?;
-        let waits = flow::waits(boss, &shape, &name, id).await?;
-        detail.parent = waits.map(|(name, id, _)| format!("{name}/{id}"));
-    }
-    detail.fields = fields(boss, &shape, &name, id).await?;
+    let family = async {
+        if !shape.has_flows() {
+            return Ok((None, None));
+        }
+        tokio::try_join!(
+            flow::children(boss, &shape, &name, id),
+            flow::waits(boss, &shape, &name, id)
+        )
+    };
+    let ((children, waits), neighbours, fields) = tokio::try_join!(
+        family,
+        neighbours(boss, &shape, &name, found, detail.row.state),
+        fields(boss, &shape, &name, id)
+    )?;
+    detail.children = children;
+    detail.parent = waits.map(|(name, id, _)| format!("{name}/{id}"));
+    (detail.neighbours, detail.fields) = (neighbours, fields);
     Ok(Some(detail))
 }
 
@@ -120,7 +133,8 @@ fn sql(shape: &Shape) -> String {
         "select {row}, array[{options}] as options, {data}, {output}, {message}, \
          {stack} as stack, {source_name}, {source_id}, j.{retry_count} as retry_count, j.{started_on} is not null as begun, \
          floor(extract(epoch from j.{started_on} + {expires}) * 1000)::int8 as expires, {heartbeat} as beat_until, \
-         greatest(0, extract(epoch from j.{start_after} - j.{created_on}) * 1000)::int8 as first_delay \
+         greatest(0, extract(epoch from j.{start_after} - j.{created_on}) * 1000)::int8 as first_delay, \
+         array[{start}, {begin}, {end}, {created}] as places \
          from {job} j where j.name = $1 and j.id = $2::uuid",
         row = row_columns(shape, c.created_on),
         options = options.join(", "),
@@ -134,6 +148,10 @@ fn sql(shape: &Shape) -> String {
         started_on = c.started_on,
         start_after = c.start_after,
         created_on = c.created_on,
+        start = us(c.start_after),
+        begin = us(c.started_on),
+        end = us(c.completed_on),
+        created = us(c.created_on),
         job = shape.job(),
     )
 }
@@ -275,42 +293,29 @@ async fn neighbours(
     name: &str,
     found: &PgRow,
     state: JobState,
-    order: Order,
 ) -> Result<Neighbours, ReadError> {
-    // Where it stands is read anew: the column depends on the state.
-    let id: String = found.get("id");
-    let place = Wanted {
-        shape,
-        state,
-        order,
-        after: None,
+    let places: Vec<Option<i64>> = found.get("places");
+    // Where it stands is told by the column that orders the list of its state.
+    let place = match state {
+        JobState::Delayed => places[0],
+        JobState::Active => places[1],
+        JobState::Completed | JobState::Failed | JobState::Cancelled => places[2],
+        _ => places[3],
     };
-    let sql = format!(
-        "select round(extract(epoch from j.{}) * 1000000)::int8, j.priority::int8 from {} j \
-         where j.name = $1 and j.id = $2::uuid",
-        place.column(),
-        shape.job()
-    );
-    let rows = boss
-        .read(Some(&shape.schema), sqlx::query(&sql).bind(name).bind(&id))
-        .await?;
-    let Some(at) = rows
-        .first()
-        .and_then(|row| row.get::<Option<i64>, _>(0).map(|at| (at, row.get::<i64, _>(1))))
-    else {
+    let Some(at) = place else {
         return Ok(Neighbours::default());
     };
     let cursor = Cursor {
-        priority: at.1,
-        at: at.0,
-        id,
+        priority: i64::from(found.get::<i32, _>("priority")),
+        at,
+        id: found.get("id"),
     };
+    let order = Order::of(state);
     let other = match order {
         Order::Next => Order::Newest,
         Order::Newest => Order::Next,
     };
-    let mut found = [None, None];
-    for (slot, order) in found.iter_mut().zip([other, order]) {
+    let one = async |order: Order| {
         let wanted = Wanted {
             shape,
             state,
@@ -318,22 +323,19 @@ async fn neighbours(
             after: Some(&cursor),
         };
         // A finished state of which there is little among much is not walked through for this.
-        let Some(rows) = wanted
-            .fetch_within(boss, name, 0, (None, std::time::Duration::from_millis(300)))
-            .await?
-        else {
-            return Ok(Neighbours {
-                unknown: Some("looking for them takes too long".into()),
-                ..Neighbours::default()
-            });
-        };
-        *slot = rows.into_iter().next().map(|listed| listed.row.id);
-    }
-    let [previous, next] = found;
-    Ok(Neighbours {
-        previous,
-        next,
-        unknown: None,
+        let rows = wanted.fetch_within(boss, name, 0, (None, NEIGHBOUR)).await?;
+        Ok::<_, ReadError>(rows.map(|rows| rows.into_iter().next().map(|listed| listed.row.id)))
+    };
+    Ok(match tokio::try_join!(one(other), one(order))? {
+        (Some(previous), Some(next)) => Neighbours {
+            previous,
+            next,
+            unknown: None,
+        },
+        _ => Neighbours {
+            unknown: Some("looking for them takes too long".into()),
+            ..Neighbours::default()
+        },
     })
 }
 
