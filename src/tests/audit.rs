@@ -343,6 +343,8 @@ async fn a_database_from_an_older_drover_is_said_to_be_and_the_file_goes_on() {
     .await;
     act(&drover, PAUSE, "in the file").await;
     let file = drover.state.path().join("audit.ndjson");
+    let (fine, says) = verify(&postgres, &file, &[]).await;
+    assert!(!fine && says.contains("`drover migrate` makes it"), "{says}");
     assert!(std::fs::read_to_string(&file).unwrap().contains("in the file"));
     let migrated = Command::new(env!("CARGO_BIN_EXE_drover"))
         .arg("migrate")

@@ -9,6 +9,7 @@ use super::record::{Phase, Record, fingerprint};
 use crate::model::Millis;
 use crate::model::store::Reach;
 use crate::server::adapter::Trouble;
+use crate::server::adapter::postgres::classify::classify;
 use crate::server::archive::Archive;
 use sqlx::PgPool;
 use std::collections::{HashMap, HashSet};
@@ -23,6 +24,9 @@ const KEY_KEEP: Millis = super::index::KEY_KEEP;
 
 /// How long a replica lives that gives no sign.
 const ALIVE: Duration = Duration::from_secs(20);
+
+/// How long whoever verifies waits for the connection.
+const CONNECT: Duration = Duration::from_secs(10);
 
 /// Rows that are verified at a time.
 const PAGE: i64 = 2_000;
@@ -250,7 +254,12 @@ impl Archive {
     pub async fn verify_record(&self, expected: Option<&str>) -> Result<Verified, String> {
         let read = async {
             use sqlx::{ConnectOptions as _, Connection as _};
-            let mut connection = self.common().options().connect().await?;
+            let connecting = timeout(CONNECT, self.common().options().connect());
+            let mut connection = connecting.await.map_err(|_| sqlx::Error::PoolTimedOut)??;
+            let there = sqlx::query_scalar("SELECT to_regclass('drover.audit') IS NOT NULL");
+            if !there.fetch_one(&mut connection).await? {
+                return Ok(Err("it is not there; `drover migrate` makes it".to_owned()));
+            }
             let mut found = Verified {
                 head: NOTHING.to_owned(),
                 expected: expected.is_none(),
@@ -302,9 +311,10 @@ impl Archive {
                 Some(_) => {}
             }
             let _ = connection.close().await;
-            Ok::<_, sqlx::Error>(found)
+            Ok::<_, sqlx::Error>(Ok(found))
         };
-        read.await.map_err(|error| error.to_string())
+        read.await
+            .unwrap_or_else(|error| Err(classify(&error, self.address()).cause))
     }
 }
 
