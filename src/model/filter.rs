@@ -6,7 +6,7 @@
 //! ```
 //!
 //! Words are joined by *and*. `*` stands for anything and `?` for one character in `queue`, `name` and `id`; `error` is
-//! a part of the first line of the last error, whatever its case. Age is counted from when a job finished, or from when
+//! a part of the first line of the last error, whatever its case, and `data` a part of the data as text, in lists of pg-boss. Age is counted from when a job finished, or from when
 //! it was created if it has not; `age:>2h` is older, `age:<2h` younger. A word without a key is a part of the name or id. `first` takes no more than so
 //! many of what fits, from the front of each list: those that finished first, run next or are due first.
 
@@ -32,6 +32,8 @@ pub struct JobFilter {
     pub id: Option<String>,
     /// A part of the error.
     pub error: Option<String>,
+    /// A part of the data. Rows do not carry them: whoever reads rows looks at it, not [`JobFilter::takes`].
+    pub data: Option<String>,
     /// At least this old, in milliseconds.
     pub older: Option<u64>,
     /// At most this old, in milliseconds.
@@ -95,6 +97,7 @@ impl JobFilter {
         self.name.is_some()
             || self.id.is_some()
             || self.error.is_some()
+            || self.data.is_some()
             || self.older.is_some()
             || self.younger.is_some()
             || self.attempts_min.is_some()
@@ -165,7 +168,7 @@ pub fn matches(glob: &str, text: &str) -> bool {
     glob[g..].iter().all(|c| *c == '*')
 }
 
-const KEYS: &str = "state, queue, name, id, error, age, attempts and first";
+const KEYS: &str = "state, queue, name, id, error, data, age, attempts and first";
 
 impl FromStr for JobFilter {
     type Err = BadFilter;
@@ -207,6 +210,7 @@ impl FromStr for JobFilter {
                 "name" => once(&mut filter.name)?,
                 "id" => once(&mut filter.id)?,
                 "error" => once(&mut filter.error)?,
+                "data" => once(&mut filter.data)?,
                 "" => match &mut filter.text {
                     Some(text) => *text = format!("{text} {value}"),
                     None => filter.text = Some(value),
@@ -254,7 +258,12 @@ impl fmt::Display for JobFilter {
             parts.push(format!("state:{}", states.join(",")));
         }
         parts.extend(self.queues.iter().map(|queue| format!("queue:{}", quoted(queue))));
-        let texts = [("name:", &self.name), ("id:", &self.id), ("error:", &self.error)];
+        let texts = [
+            ("name:", &self.name),
+            ("id:", &self.id),
+            ("error:", &self.error),
+            ("data:", &self.data),
+        ];
         parts.extend(
             texts
                 .iter()

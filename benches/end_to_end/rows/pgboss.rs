@@ -1,8 +1,8 @@
 //! A queue of pg-boss 12 with a million jobs: what the overview knows of it, pages of its failed jobs, one job.
 //!
 //! The library makes the installation and the queue; the jobs are written by one statement, with the columns that a worker
-//! leaves behind: six tenths failed, three completed, one waiting, all within the last days. Every request asks for another
-//! page or job, so that none is answered from what was read for another.
+//! leaves behind: six tenths failed, three completed, one waiting, all within the last days. Every request, of whatever kind,
+//! asks for another page or job, so that none is answered from what was read for another.
 
 use super::Bench;
 use crate::Outcome;
@@ -75,14 +75,20 @@ pub(crate) async fn pgboss(bench: &mut Bench) -> Outcome<()> {
         Verdict::of(samples.within(5, 5)),
     );
     for first in [0, failed / 2] {
-        let places = places(&mut connection, first, requests).await?;
-        let floor = list_floor(&mut connection, &places).await?.told();
-        for (part, list) in [
+        // For each kind of request places of its own.
+        let each = usize::try_from(requests)?;
+        let places = places(&mut connection, first, 4 * requests).await?;
+        let own = |kind: usize| &places[kind * each..(kind + 1) * each];
+        let floor = list_floor(&mut connection, own(0)).await?.told();
+        for (kind, (part, list)) in [
             ("API", "/api/v1/queues/postgres/big/jobs"),
             ("page", "/queues/postgres/big"),
-        ] {
+        ]
+        .into_iter()
+        .enumerate()
+        {
             let path = |n: usize| {
-                let (at, id) = &places[n];
+                let (at, id) = &own(kind)[n];
                 format!("{list}?state=failed&limit={ROWS}&cursor=k0.{at}.{id}")
             };
             let samples = of(&mut client, requests, path).await?;
@@ -97,12 +103,15 @@ pub(crate) async fn pgboss(bench: &mut Bench) -> Outcome<()> {
                 Verdict::of(samples.within(10, 10)),
             );
         }
-        let floor = job_floor(&mut connection, &places).await?.told();
-        for (part, job) in [
+        let floor = job_floor(&mut connection, own(2)).await?.told();
+        for (kind, (part, job)) in [
             ("API", "/api/v1/queues/postgres/big/jobs"),
             ("page", "/queues/postgres/big/jobs"),
-        ] {
-            let samples = of(&mut client, requests, |n| format!("{job}/{}", places[n].1)).await?;
+        ]
+        .into_iter()
+        .enumerate()
+        {
+            let samples = of(&mut client, requests, |n| format!("{job}/{}", own(kind + 2)[n].1)).await?;
             bench.table.line(
                 format!("pg-boss: one job of page {}, {part}", first / u64::from(ROWS) + 1),
                 "p99 ≤ 10 ms",

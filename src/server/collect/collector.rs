@@ -6,7 +6,7 @@
 //! [`Collector::seek`] (in [`seek`]) looks for new queues, which takes as long as the key space is
 //! large. All end when the board stops. A store that does not answer holds up only its own loops.
 //!
-//! The loops take turns ([`Source::turn`]): one read of theirs is under way at a time, and [`Pace`](super::pace::Pace) says
+//! The loops take turns ([`Rhythm::turn`](crate::server::adapter::rhythm::Rhythm::turn)): one read of theirs is under way at a time, and [`Pace`](super::pace::Pace) says
 //! how soon the next may begin. What is published is what the state holds at that moment: the state
 //! stays locked meanwhile, so a line never goes back to an older count.
 

@@ -259,6 +259,11 @@ pub async fn filtered(
             "Say which jobs: a filter needs a state, such as state:failed.".to_owned(),
         ));
     }
+    if filter.data.is_some() {
+        return Err(SelectError::Asked(
+            "data: is for looking through a list. Tick what it finds there, or choose by name, id, error, age or attempts.".to_owned(),
+        ));
+    }
     if let Some(unfit) = filter.states.iter().find(|state| !states(&action).contains(state)) {
         let fitting: Vec<_> = states(&action).iter().map(|state| state.as_str()).collect();
         return Err(SelectError::Asked(format!(

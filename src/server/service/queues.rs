@@ -6,7 +6,7 @@ use crate::model::filter::JobFilter;
 use crate::model::insight::{Insight, dead_letters_of};
 use crate::model::now;
 use crate::model::page::{DeadLetters, JobPageRows, Order, PAGE_SIZE, PAGE_SIZE_MAX, QueueAside, QueuePage};
-use crate::model::queue::{QueueRef, QueueSummary};
+use crate::model::queue::{QueueRef, QueueSummary, System};
 use crate::model::state::JobState;
 use crate::server::adapter::{JobQuery, ReadError, Trouble};
 use crate::server::chart;
@@ -52,6 +52,14 @@ impl Service {
             cursor: request.cursor.clone(),
             limit: request.limit.unwrap_or(PAGE_SIZE).clamp(1, PAGE_SIZE_MAX),
         };
+        let searches = filter.is_some_and(|(_, filter)| filter.data.is_some());
+        if searches && queue.system != System::PgBoss {
+            let rows = Err(ReadError::Corrupt(format!(
+                "data: searches jobs of pg-boss. Those of {} would all have to be fetched for it; look for a name, an id or an error.",
+                queue.system
+            )));
+            return Ok((query, rows));
+        }
         let adapter = collector.adapter().clone();
         let asked = query.clone();
         let rows = self

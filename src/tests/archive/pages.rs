@@ -254,6 +254,35 @@ async fn one_is_shown_as_it_was_and_put_back_once() {
 }
 
 #[tokio::test]
+async fn a_queue_that_is_to_go_offers_to_keep_its_finished_jobs_first() {
+    let (_redis, _postgres, mut oracle, drover) = board().await;
+    failed(&mut oracle, "mail", "send", 2, "no").await;
+    drover.knows("bull:mail").await;
+    drover.counts_become("bull:mail", &oracle.counts("mail").await).await;
+    oracle.ask("pause", "mail", json!({})).await;
+    let path = "/queues/redis/bull%3Amail/act";
+    let form = drover.get(&format!("{path}?action=obliterate")).await;
+    assert!(
+        form.body.contains("Archive its completed and failed jobs first"),
+        "{}",
+        form.body
+    );
+    let sent = send(&drover, path, "action=obliterate&archive=true&name=mail").await;
+    let to = sent.header("location").unwrap_or_default().to_owned();
+    assert!(
+        sent.status == 303 && to.contains("/operations/new?action=archive"),
+        "{} {to}",
+        sent.status
+    );
+    assert_eq!(oracle.counts("mail").await["failed"], 2);
+    let next = client::request(drover.port, "GET", &to, &[], "").await;
+    assert!(next.body.contains("state:completed,failed"), "{}", next.body);
+    let sent = send(&drover, path, "action=obliterate&name=mail").await;
+    assert_eq!(sent.status, 303, "{}", sent.body);
+    assert_eq!(oracle.counts("mail").await["failed"], 0);
+}
+
+#[tokio::test]
 async fn ticked_ones_are_put_back_together() {
     let (_redis, _postgres, mut oracle, drover) = board().await;
     failed(&mut oracle, "mail", "send", 4, "no").await;

@@ -2,11 +2,51 @@
 
 use super::bench::{Bench, Of, pgboss_12, query};
 use crate::support::oracle::Oracle;
+use drover::model::filter::JobFilter;
 use drover::model::page::Order;
 use drover::model::state::JobState;
-use drover::server::adapter::Adapter as _;
+use drover::server::adapter::{Adapter as _, JobQuery};
 use serde_json::json;
 use std::collections::HashSet;
+
+on!(jobs_are_found_by_what_is_in_their_data);
+async fn jobs_are_found_by_what_is_in_their_data(of: Of) {
+    let mut bench = Bench::of(of).await;
+    let mut wanted = Vec::new();
+    for n in 0..30 {
+        let to = if n % 10 == 7 { "Müller 100% \\'" } else { "somebody" };
+        let id = bench.send(json!({"to": to, "n": n}), json!({"priority": n % 3})).await;
+        if n % 10 == 7 {
+            wanted.push(id);
+        }
+    }
+    let find = async |text: &str| {
+        let mut found = Vec::new();
+        let mut cursor = None;
+        loop {
+            let query = JobQuery {
+                filter: Some(JobFilter {
+                    data: Some(text.to_owned()),
+                    ..JobFilter::default()
+                }),
+                ..query(JobState::Waiting, Order::Next, cursor, 2)
+            };
+            let page = bench.adapter.jobs(&query).await.unwrap();
+            found.extend(page.rows.into_iter().map(|row| row.id));
+            cursor = page.next;
+            if cursor.is_none() {
+                found.sort_unstable();
+                return found;
+            }
+        }
+    };
+    wanted.sort_unstable();
+    for text in ["müller", "100% ", "\\'"] {
+        assert_eq!(find(text).await, wanted, "{text}");
+    }
+    assert_eq!(find("nobody").await, Vec::<String>::new());
+    assert_eq!(find("\"n\": 17").await.len(), 1);
+}
 
 on!(queues_of_every_schema_are_found_and_missed);
 async fn queues_of_every_schema_are_found_and_missed(of: Of) {

@@ -8,7 +8,7 @@
 //! for [`COOL_AFTER`] goes back.
 //!
 //! A server that answers late is read less often: after each read the readers rest four times as long
-//! as it was late, and at least [`Link::gap`].
+//! as it was late, and at least [`Rhythm::gap`](super::super::rhythm::Rhythm::gap).
 //!
 //! Events are hints. What is shown is counted afterwards; what an event stream misses is found by
 //! the collector's slower recounts. A stream that was trimmed past our place while we were not

@@ -321,6 +321,7 @@ async fn neighbours(
             state,
             order,
             after: Some(&cursor),
+            data: None,
         };
         // A finished state of which there is little among much is not walked through for this.
         let rows = wanted.fetch_within(boss, name, 0, (None, NEIGHBOUR)).await?;

@@ -24,6 +24,9 @@ use sqlx::Row as _;
 use sqlx::postgres::PgRow;
 use std::time::Duration;
 
+/// The largest data, in bytes as stored, that a list looks into.
+const SEARCHED_MAX: i32 = 256 * 1024;
+
 /// Bytes of a result, as stored, that a row's error is taken from; of a larger one the size is told.
 const OUTPUT_MAX: i32 = 8 * 1024;
 
@@ -74,6 +77,8 @@ impl Cursor {
 pub(super) struct Listed {
     pub row: JobRow,
     pub cursor: Cursor,
+    /// Whether its data hold what is looked for.
+    pub hit: bool,
 }
 
 /// One page.
@@ -89,8 +94,14 @@ pub(super) async fn page(boss: &PgBoss, query: &JobQuery) -> Result<JobPageRows,
         let (listed, next) = entries(boss, &window).await?;
         searched += listed.len() as u64;
         let room = query.limit - rows.len();
-        let fits = |row: &JobRow| query.filter.as_ref().is_none_or(|filter| filter.takes(row, query.at));
-        let hits: Vec<usize> = (0..listed.len()).filter(|i| fits(&listed[*i].row)).take(room).collect();
+        let fits = |one: &Listed| {
+            one.hit
+                && query
+                    .filter
+                    .as_ref()
+                    .is_none_or(|filter| filter.takes(&one.row, query.at))
+        };
+        let hits: Vec<usize> = (0..listed.len()).filter(|i| fits(&listed[*i])).take(room).collect();
         // A full page ends at its last row: the next one begins right behind it.
         let full = hits.last().filter(|_| hits.len() == room).copied();
         let behind = match full {
@@ -143,6 +154,7 @@ pub(super) async fn entries(boss: &PgBoss, query: &JobQuery) -> Result<(Vec<List
         state: query.state,
         order: query.order,
         after: cursor.as_ref(),
+        data: query.filter.as_ref().and_then(|filter| filter.data.as_deref()),
     };
     let finished = matches!(
         query.state,
@@ -187,6 +199,8 @@ pub(super) struct Wanted<'a> {
     pub state: JobState,
     pub order: Order,
     pub after: Option<&'a Cursor>,
+    /// A part of the data, in either case.
+    pub data: Option<&'a str>,
 }
 
 impl Wanted<'_> {
@@ -221,10 +235,15 @@ impl Wanted<'_> {
         let query = sqlx::query(sql)
             .bind(name)
             .bind(i64::try_from(limit + 1).unwrap_or(i64::MAX));
-        match self.after {
+        let query = match self.after {
             None => query,
             Some(after) if self.by_priority() => query.bind(after.at).bind(&after.id).bind(after.priority),
             Some(after) => query.bind(after.at).bind(&after.id),
+        };
+        match self.data {
+            // The one character that no text of Postgres holds is in no data either.
+            Some(data) => query.bind(data.replace('\0', "\u{fffd}")),
+            None => query,
         }
     }
 
@@ -295,7 +314,20 @@ impl Wanted<'_> {
             ),
             _ => format!("({})", part(&which)),
         };
-        format!("select {columns} from {from} j order by {order} limit $2")
+        // Of values beyond that no text is made for a list.
+        let part = match self.after {
+            None => 3,
+            Some(_) if self.by_priority() => 6,
+            Some(_) => 5,
+        };
+        let hit = if self.data.is_some() {
+            format!(
+                "pg_column_size(j.data) <= {SEARCHED_MAX} and strpos(lower(j.data::text), lower(${part}::text)) > 0"
+            )
+        } else {
+            "true".to_owned()
+        };
+        format!("select {columns}, {hit} as hit from {from} j order by {order} limit $2")
     }
 
     fn listed(&self, row: &PgRow, name: &str) -> Listed {
@@ -310,7 +342,11 @@ impl Wanted<'_> {
             at: row.get::<Option<i64>, _>("place").unwrap_or(0),
             id: job.id.clone(),
         };
-        Listed { row: job, cursor }
+        Listed {
+            row: job,
+            cursor,
+            hit: row.get::<Option<bool>, _>("hit").unwrap_or(false),
+        }
     }
 }
 

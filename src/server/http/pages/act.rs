@@ -10,9 +10,11 @@ use crate::base_path::{job_path, queue_path, schedule_act_path};
 use crate::model::action::Effect;
 use crate::model::audit::Became;
 use crate::model::event::encode_segment;
+use crate::model::filter::JobFilter;
 use crate::model::form::FormPage;
 use crate::model::page::Body;
 use crate::model::queue::QueueRef;
+use crate::model::state::JobState;
 use crate::server::audit::record::Key;
 use crate::server::service::Refusal;
 use crate::server::service::act::intent::{BadIntent, Intent, Target};
@@ -163,6 +165,18 @@ async fn act(
         (Target::Job, "remove") if filled.text("archive") == "true" => (on, "archive".to_owned()),
         (_, word) => (on, word.to_owned()),
     };
+    if (on.of, word.as_str()) == (Target::Queue, "obliterate") && filled.text("archive") == "true" {
+        let finished = JobFilter {
+            states: vec![JobState::Completed, JobState::Failed],
+            queues: vec![on.queue.to_string()],
+            ..JobFilter::default()
+        };
+        let first = format!(
+            "/operations/new?action=archive&filter={}",
+            encode_segment(&finished.to_string())
+        );
+        return see_other(&app.config().base_path.href(&first));
+    }
     let wrong = async |why: String| match form::page(&app, &caller.who, &form.0, &form.1).await {
         Ok(page) => {
             let page = filled.back_into(page, why);

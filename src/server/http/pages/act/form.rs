@@ -65,6 +65,15 @@ pub(super) async fn page(app: &App, who: &Who, on: &On, word: &str) -> Result<Fo
         form.fields
             .insert(0, field("archive", label, FieldKind::Tick, "true", "", false));
     }
+    let kept = |state| line.counts.get(state) != Some(0);
+    if (on.of, word) == (Target::Queue, "obliterate")
+        && service.has_archive()
+        && (kept(JobState::Completed) || kept(JobState::Failed))
+    {
+        let label = "Archive its completed and failed jobs first: this leads to their preview, and the queue stays until you come back";
+        form.fields
+            .insert(0, field("archive", label, FieldKind::Tick, "true", "", false));
+    }
     // What the example would do is not what is going to be filled in.
     if form.fields.iter().any(|field| field.kind != FieldKind::Tick) {
         form.sentence = about(on, &service.place_of(&line));
