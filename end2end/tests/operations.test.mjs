@@ -176,6 +176,9 @@ test("everything works without JavaScript", async () => {
     await page.getByRole("button", { name: "Pause" }).click();
     assert.match(await text(page, ".op-state"), /paused/);
     await page.getByRole("button", { name: "Cancel the operation" }).click();
+    // The page that this leads to is there before it is loaded anew.
+    await page.locator(".op-state", { hasText: /cancel/i }).waitFor();
+    await page.waitForLoadState();
     await page.reload();
     assert.match(await text(page, ".op-state"), /cancelled/);
     const done = Number(/^(\d+) done/.exec(await text(page, ".sum"))[1]);
