@@ -79,7 +79,6 @@ pub(crate) async fn pgboss(bench: &mut Bench) -> Outcome<()> {
         let each = usize::try_from(requests)?;
         let places = places(&mut connection, first, 4 * requests).await?;
         let own = |kind: usize| &places[kind * each..(kind + 1) * each];
-        let floor = list_floor(&mut connection, own(0)).await?.told();
         for (kind, (part, list)) in [
             ("API", "/api/v1/queues/postgres/big/jobs"),
             ("page", "/queues/postgres/big"),
@@ -99,7 +98,7 @@ pub(crate) async fn pgboss(bench: &mut Bench) -> Outcome<()> {
                 ),
                 "p99 ≤ 10 ms",
                 samples.told(),
-                &floor,
+                "",
                 Verdict::of(samples.within(10, 10)),
             );
         }
@@ -122,7 +121,7 @@ pub(crate) async fn pgboss(bench: &mut Bench) -> Outcome<()> {
         }
     }
     bench.table.remark(format!(
-        "Floor of a page and of a job of pg-boss: the same rows read by this process with one statement. {:.0} MB in Drover.",
+        "Floor of a job of pg-boss: its row read by this process with one statement. {:.0} MB in Drover.",
         float(drover.rss_kb()?) / 1024.0
     ));
     Ok(())
@@ -202,23 +201,6 @@ async fn places(connection: &mut PgConnection, first: u64, many: u32) -> Outcome
         return Err(format!("only {} failed jobs from {first} on", rows.len()).into());
     }
     Ok(rows.iter().map(|row| (row.get(0), row.get(1))).collect())
-}
-
-/// The least that a page needs from Postgres.
-async fn list_floor(connection: &mut PgConnection, places: &[(i64, String)]) -> Outcome<Samples> {
-    let sql = "select id::text, created_on::text, started_on::text, completed_on::text, retry_count, left(output::text, 300) \
-               from pgboss.job where name = 'big' and state = 'failed' and completed_on is not null \
-               and completed_on < 'epoch'::timestamptz + $1 * interval '1 microsecond' \
-               and completed_on > 'epoch'::timestamptz + $1 * interval '1 microsecond' - interval '1 day' \
-               order by completed_on desc limit $2";
-    let mut samples = Samples::default();
-    for (at, _) in places {
-        let began = micros();
-        let query = sqlx::query(sql).bind(at).bind(i64::from(ROWS));
-        query.fetch_all(&mut *connection).await?;
-        samples.add_since(began);
-    }
-    Ok(samples)
 }
 
 /// The least that a job needs from Postgres.
