@@ -107,6 +107,7 @@ for (const javaScript of [true, false]) {
         assert.match(await text(page, ".lead"), /^Exactly 3 jobs\./);
         assert.deepEqual(await kept(queue), [], "a preview does nothing");
         await button(page, "Archive 3 jobs").click();
+        await page.waitForURL(/\/operations\/\w+$/);
         await until("all to be archived", async () => {
           assert.deepEqual([await kept(queue), await ids(queue, "failed")], [["a", "b", "c"], []]);
           return true;
@@ -146,6 +147,7 @@ for (const javaScript of [true, false]) {
         await until("the policy to tell", async () => {
           await page.goto(`${at.base}/archive/policies`);
           assert.match(await section.innerText(), /Freed so far\s*3 jobs, [\d.]+ k?B/);
+          assert.ok(await section.getByRole("button", { name: "Run now" }).isEnabled(), "it is still at it");
           return true;
         });
         // Once more there is nothing to do, and it says so.
