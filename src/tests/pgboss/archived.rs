@@ -59,6 +59,17 @@ async fn kept(postgres: &Postgres, id: &str) -> BTreeMap<String, String> {
         .collect()
 }
 
+/// These jobs as they are read for the archive.
+async fn whole(bench: &Bench, ids: &[String]) -> Vec<RawJob> {
+    let asked: Vec<(String, Seen)> = ids.iter().map(|id| (id.clone(), Seen::default())).collect();
+    let read = bench.adapter.whole(&"q".into(), &asked).await.unwrap();
+    let job = |whole| match whole {
+        Whole::Job(job) => job,
+        Whole::Not(effect) => panic!("{effect:?}"),
+    };
+    read.into_iter().map(job).collect()
+}
+
 on!(a_job_is_kept_as_it_was_and_put_back_for_a_worker);
 async fn a_job_is_kept_as_it_was_and_put_back_for_a_worker(of: Of) {
     let mut bench = Bench::of(of).await;
@@ -176,15 +187,7 @@ async fn one_that_changed_meanwhile_stays_and_is_told(of: Of) {
         bench.becomes(id, "failed").await;
     }
     bench.rest().await;
-    let asked: Vec<(String, Seen)> = ids.iter().map(|id| (id.clone(), Seen::default())).collect();
-    let whole = bench.adapter.whole(&"q".into(), &asked).await.unwrap();
-    let read: Vec<RawJob> = whole
-        .into_iter()
-        .map(|whole| match whole {
-            Whole::Job(job) => job,
-            Whole::Not(effect) => panic!("{effect:?}"),
-        })
-        .collect();
+    let read = whole(&bench, &ids).await;
     // Its data, its state, and one that somebody else removed.
     bench
         .postgres
@@ -317,28 +320,14 @@ async fn a_job_that_keeps_others_away_by_being_there_stays() {
 async fn a_column_that_came_meanwhile_is_not_lost_with_its_job() {
     let mut bench = Bench::of(pgboss_12).await;
     let id = bench.failed(json!({"fail": "no"}), json!({})).await;
-    let read = bench
-        .adapter
-        .whole(&"q".into(), &[(id.clone(), Seen::default())])
-        .await
-        .unwrap();
-    let Some(Whole::Job(job)) = read.into_iter().next() else {
-        panic!("it was not read");
-    };
+    let job = whole(&bench, std::slice::from_ref(&id)).await.remove(0);
     bench
         .postgres
         .run("ALTER TABLE pgboss.job ADD COLUMN newer text DEFAULT 'kept'")
         .await;
     let removed = bench.adapter.remove_exactly(&"q".into(), &[job]).await.unwrap();
     assert!(matches!(removed[0], Effect::Changed { .. }), "{removed:?}");
-    let read = bench
-        .adapter
-        .whole(&"q".into(), &[(id.clone(), Seen::default())])
-        .await
-        .unwrap();
-    let Some(Whole::Job(job)) = read.into_iter().next() else {
-        panic!("it was not read");
-    };
+    let job = whole(&bench, std::slice::from_ref(&id)).await.remove(0);
     assert_eq!(job.field("newer"), Some(&b"kept"[..]));
     let removed = bench.adapter.remove_exactly(&"q".into(), &[job]).await.unwrap();
     assert_eq!(removed, [Effect::Done { job: None }]);
