@@ -11,6 +11,7 @@
 //! |---|---|
 //! | [`schema`] | makes the tables, and a partition for each month |
 //! | [`record`] | a job as bytes, and the id of a run of a job |
+//! | `durable` | what a commit is worth on this server |
 //! | [`keep`] | rows, durable or told not to be |
 //! | [`search`] | finding them again, and what is known of those that were put back |
 //! | [`retention`] | how long they are kept |
@@ -37,6 +38,7 @@ use tokio::time::sleep;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
+pub(in crate::server) mod durable;
 pub mod flow;
 pub mod history;
 pub mod keep;

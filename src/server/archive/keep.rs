@@ -5,7 +5,7 @@
 //! not come is not guessed: what became of it is read back over another connection.
 
 use super::record::{ArchiveId, encode, sha256};
-use super::{Archive, LIMIT, Place};
+use super::{Archive, LIMIT, Place, durable};
 use crate::model::Millis;
 use crate::model::job::cut;
 use crate::model::store::Reach;
@@ -58,12 +58,6 @@ const INSERT: &str = "INSERT INTO drover.archive (store, system, queue, finished
      SELECT $1, $2, $3, * FROM unnest($4::bigint[], $5::bytea[], $6::text[], $7::text[], $8::text[], $9::bigint[], \
      $10::bigint[], $11::bigint[], $12::text[], $13::text[], $14::bigint[], $15::bytea[], $16::bytea[]) \
      ON CONFLICT (finished_on, id) DO NOTHING";
-
-/// What the server is, asked in the transaction itself, with what it is told. A setting that waits for more than the own
-/// disk is left as it is.
-const CHECK: &str = "SELECT pg_is_in_recovery(), current_setting('fsync'), \
-     current_setting('synchronous_standby_names') <> '', set_config('synchronous_commit', \
-     CASE current_setting('synchronous_commit') WHEN 'remote_apply' THEN 'remote_apply' ELSE 'on' END, true)";
 
 impl Rows {
     fn new(place: &Place, jobs: &[RawJob]) -> Self {
@@ -200,26 +194,23 @@ impl Archive {
     ) -> Result<(Transaction<'static, Postgres>, u64), Trouble> {
         let trouble = |error: sqlx::Error| self.database.trouble(&error);
         let mut transaction = pool.begin().await.map_err(trouble)?;
-        let (standby, fsync, followed, commit): (bool, String, bool, String) = sqlx::query_as(CHECK)
-            .fetch_one(&mut *transaction)
-            .await
-            .map_err(trouble)?;
-        if standby {
+        let server = durable::ask(&mut transaction).await.map_err(trouble)?;
+        if server.standby {
             return Err(self.refused("is a standby and takes no rows. Point Drover at the primary."));
         }
-        if fsync != "on" && !self.settings.allow_unsafe {
+        if !server.fsync && !self.settings.allow_unsafe {
             return Err(self.refused(
                 "runs with fsync=off: it may lose what it has acknowledged, so no job is removed for it. Turn fsync on, or set \
                  archive.allow_unsafe (DROVER_ARCHIVE_ALLOW_UNSAFE=true) for a server whose jobs nobody needs.",
             ));
         }
-        if !followed && self.settings.require_sync_standby {
+        if !server.followed && self.settings.require_sync_standby {
             return Err(self.refused(
                 "commits without waiting for a standby, and archive.require_sync_standby is on: set synchronous_standby_names on \
                  the server.",
             ));
         }
-        if !matches!(commit.as_str(), "on" | "remote_apply") {
+        if !server.waits {
             return Err(self.refused("does not let synchronous_commit be set."));
         }
         let inserted = rows.insert(place, &mut transaction).await.map_err(trouble)?;

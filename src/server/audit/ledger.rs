@@ -10,7 +10,7 @@ use crate::model::Millis;
 use crate::model::store::Reach;
 use crate::server::adapter::Trouble;
 use crate::server::adapter::postgres::classify::classify;
-use crate::server::archive::Archive;
+use crate::server::archive::{Archive, durable};
 use sqlx::PgPool;
 use std::collections::{HashMap, HashSet};
 use std::time::Duration;
@@ -39,10 +39,6 @@ pub(super) enum Added {
     /// Its idempotency key stands for an action of another replica; whether for the same request.
     KeyTaken(bool),
 }
-
-/// What the server is, asked in the transaction itself. One that waits for more than its own disk goes on doing so.
-const CHECK: &str = "SELECT pg_is_in_recovery(), current_setting('fsync'), set_config('synchronous_commit', \
-     CASE current_setting('synchronous_commit') WHEN 'remote_apply' THEN 'remote_apply' ELSE 'on' END, true)";
 
 const INSERT: &str = "INSERT INTO drover.audit (seq, line, hash, id, phase, at, key, digest) \
      SELECT * FROM unnest($1::bigint[], $2::text[], $3::text[], $4::text[], $5::text[], $6::bigint[], $7::text[], $8::text[])";
@@ -138,9 +134,9 @@ impl Archive {
         carried: bool,
     ) -> Result<Result<Vec<Added>, Trouble>, sqlx::Error> {
         let mut transaction = pool.begin().await?;
-        let (standby, fsync, _): (bool, String, String) = sqlx::query_as(CHECK).fetch_one(&mut *transaction).await?;
-        if standby || (fsync != "on" && !self.allows_unsafe()) {
-            let why = if standby {
+        let server = durable::ask(&mut transaction).await?;
+        if server.standby || !(server.fsync || self.allows_unsafe()) {
+            let why = if server.standby {
                 "is a standby now"
             } else {
                 "runs with fsync=off now"

@@ -11,8 +11,8 @@ use super::select::Item;
 use crate::model::operation::Operation;
 use crate::model::store::Reach;
 use crate::server::adapter::Trouble;
-use crate::server::archive::Archive;
 use crate::server::archive::lease::{LEASE, RENEW};
+use crate::server::archive::{Archive, durable};
 use sqlx::postgres::PgRow;
 use sqlx::{Connection as _, Executor, Postgres, Row as _};
 use std::io;
@@ -137,7 +137,7 @@ impl Archive {
     ) -> Result<(), sqlx::Error> {
         let pool = self.common().writes();
         let mut transaction = pool.begin().await?;
-        durable(&mut transaction).await?;
+        durable::ask(&mut transaction).await?;
         let mut stores: Vec<&str> = meta.queues.iter().map(|queue| &*queue.store).collect();
         stores.sort_unstable();
         stores.dedup();
@@ -271,14 +271,6 @@ impl Archive {
     }
 }
 
-/// Whatever the role has set: what is committed now is on the disk of the server.
-async fn durable(connection: &mut sqlx::PgConnection) -> Result<(), sqlx::Error> {
-    let sql = "SELECT set_config('synchronous_commit', CASE current_setting('synchronous_commit') \
-               WHEN 'remote_apply' THEN 'remote_apply' ELSE 'on' END, true)";
-    sqlx::query(sql).execute(connection).await?;
-    Ok(())
-}
-
 /// An operation that this process runs, for as long as it renews its lease.
 #[derive(Debug)]
 pub struct Held {
@@ -386,7 +378,8 @@ impl Held {
 
     async fn flush(&self, told: &Operation, sync: bool) -> Result<bool, Trouble> {
         let mut writing = self.writing.lock().await;
-        let lines = std::mem::take(&mut *self.lines());
+        // They stay until they are known to be written: whoever waits for this may go away in the middle.
+        let lines = self.lines().clone();
         let began = Instant::now();
         let work = async {
             let pool = self.archive.common().writes();
@@ -394,7 +387,7 @@ impl Held {
                 return self.put(&pool, told, &lines, false).await;
             }
             let mut transaction = pool.begin().await?;
-            durable(&mut transaction).await?;
+            durable::ask(&mut transaction).await?;
             let held = self.put(&mut *transaction, told, &lines, false).await?;
             transaction.commit().await?;
             Ok(held)
@@ -402,12 +395,13 @@ impl Held {
         let done = self.archive.common().run(work).await;
         match &done {
             Ok(true) => {
+                // Others only add behind them.
+                self.lines().drain(..lines.len());
                 *writing = (json(told).unwrap_or_default(), began);
                 *self.until.lock().unwrap_or_else(PoisonError::into_inner) = began + LEASE - MARGIN;
             }
             Ok(false) => self.lost.cancel(),
-            // Before those that came meanwhile.
-            Err(_) => self.lines().insert_str(0, &lines),
+            Err(_) => {}
         }
         done
     }
