@@ -76,7 +76,7 @@ fn list(
         |word: &'static str, label: &'static str| view! { <option value=word selected=state == word>{label}</option> };
     let (body, links) = match page {
         Err(why) => (
-            view! { <div class="banner" role="alert"><strong>"The archive cannot be read now."</strong><p>{why}</p></div> }.into_any(),
+            view! { <div class="banner" role="alert"><strong>"The archive cannot be read now."</strong><p>{why}</p><p>"Meanwhile no job leaves its queue for it. Drover keeps trying; load this page anew."</p></div> }.into_any(),
             ().into_any(),
         ),
         Ok(page) => found(base, written, all, &page, (later, restorable)),
