@@ -8,6 +8,7 @@ pub mod adapter;
 pub mod archive;
 pub mod args;
 pub mod audit;
+pub mod auth;
 pub mod boot;
 pub mod chart;
 pub mod collect;

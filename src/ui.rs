@@ -99,6 +99,27 @@ pub fn aside(base: &crate::base_path::BasePath, aside: crate::model::page::Queue
 }
 
 #[cfg(feature = "ssr")]
+pub use pages::sign_in::{SignIn, WayOut};
+
+/// Who reads a page, and the way out, as markup.
+#[cfg(feature = "ssr")]
+#[must_use]
+pub fn account(base: &crate::base_path::BasePath, name: &str, role: &str, way_out: &WayOut) -> String {
+    use leptos::prelude::*;
+    let owner = Owner::new_root(None);
+    owner.with(|| pages::sign_in::account(base, name, role, way_out).to_html())
+}
+
+/// The form to sign in with, as markup.
+#[cfg(feature = "ssr")]
+#[must_use]
+pub fn sign_in(base: &crate::base_path::BasePath, form: SignIn) -> String {
+    use leptos::prelude::*;
+    let owner = Owner::new_root(None);
+    owner.with(|| pages::sign_in::view(base, form).to_html())
+}
+
+#[cfg(feature = "ssr")]
 pub use pages::operations::path as operation_path;
 
 /// What can be done with the jobs that a queue's page lists, as markup.

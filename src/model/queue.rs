@@ -198,6 +198,16 @@ pub struct QueuePatch {
 }
 
 impl QueuePatch {
+    /// The queue it is about.
+    #[cfg(feature = "ssr")]
+    #[must_use]
+    pub fn queue(&self) -> QueueRef {
+        QueueRef {
+            store: self.store.clone(),
+            queue: self.id.clone(),
+        }
+    }
+
     const fn is_empty(&self) -> bool {
         self.system.is_none()
             && self.version.is_none()

@@ -1,5 +1,6 @@
 //! The command line.
 
+use super::auth::who::{QueueGlob, Role, Verb};
 use clap::{Parser, Subcommand};
 use std::path::PathBuf;
 
@@ -32,6 +33,18 @@ pub enum Command {
         #[command(subcommand)]
         command: AuditCommand,
     },
+    /// Who can sign in with a password (auth.mode = "password").
+    User {
+        /// What to do with them.
+        #[command(subcommand)]
+        command: UserCommand,
+    },
+    /// Tokens of programs that call the API.
+    Token {
+        /// What to do with them.
+        #[command(subcommand)]
+        command: TokenCommand,
+    },
     /// Make Drover's own tables in Postgres, or bring them up to date.
     Migrate,
     /// Ask the running server whether it is ready; exit code 0 if it is.
@@ -47,6 +60,72 @@ pub enum AuditCommand {
         #[arg(long, value_name = "HASH")]
         expect: Option<String>,
     },
+}
+
+/// What `drover user` can do. A running Drover knows of every change at once.
+#[derive(Clone, Debug, Subcommand)]
+pub enum UserCommand {
+    /// Add somebody. Without --password-stdin a password is made up and printed.
+    Add {
+        /// The name to sign in with.
+        name: String,
+        /// status, viewer, operator or admin; without it, what [[auth.grant]] gives them.
+        #[arg(long)]
+        role: Option<Role>,
+        /// Where the role holds, such as redis/bull:mail*; may be given many times. Everywhere if left out.
+        #[arg(long = "queues", value_name = "GLOB")]
+        queues: Vec<QueueGlob>,
+        /// A group for [[auth.grant]]; may be given many times.
+        #[arg(long = "group", value_name = "NAME")]
+        groups: Vec<String>,
+        /// Read the password from standard input.
+        #[arg(long)]
+        password_stdin: bool,
+    },
+    /// Give somebody another password, which ends their sessions.
+    Password {
+        /// Who.
+        name: String,
+        /// Read the password from standard input.
+        #[arg(long)]
+        password_stdin: bool,
+    },
+    /// Take somebody out, which ends their sessions.
+    Remove {
+        /// Who.
+        name: String,
+    },
+    /// Show everybody, with role, queues and groups.
+    List,
+}
+
+/// What `drover token` can do. A running Drover knows of every change at once.
+#[derive(Clone, Debug, Subcommand)]
+pub enum TokenCommand {
+    /// Make a token and print it, this once.
+    Add {
+        /// What it is for.
+        name: String,
+        /// Everything that a role may: status, viewer, operator or admin.
+        #[arg(long)]
+        role: Option<Role>,
+        /// Permissions, such as view,retry.
+        #[arg(long, value_delimiter = ',')]
+        allow: Vec<Verb>,
+        /// Where, such as redis/bull:mail*; may be given many times. Everywhere if left out.
+        #[arg(long = "queues", value_name = "GLOB")]
+        queues: Vec<QueueGlob>,
+        /// For how many days, up to 90.
+        #[arg(long, default_value_t = 30)]
+        days: u32,
+    },
+    /// Take one away, by its id or its name.
+    Revoke {
+        /// Which.
+        which: String,
+    },
+    /// Show all, with what they may and when they end.
+    List,
 }
 
 /// What `drover config` can do.

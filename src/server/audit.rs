@@ -200,10 +200,16 @@ impl Audit {
         }
     }
 
-    /// The newest entries, or those older than a cursor; `None` if the cursor is not known (any more).
+    /// The newest entries on queues that may be read, or those older than a cursor; `None` if the cursor is not known (any more).
     #[must_use]
-    pub fn page(&self, filter: &AuditFilter, cursor: Option<&str>, limit: usize) -> Option<AuditPage> {
-        let (items, next) = lock(&self.index).page(filter, cursor, limit.clamp(1, PAGE_MAX))?;
+    pub fn page(
+        &self,
+        filter: &AuditFilter,
+        cursor: Option<&str>,
+        limit: usize,
+        reads: &dyn Fn(&QueueRef) -> bool,
+    ) -> Option<AuditPage> {
+        let (items, next) = lock(&self.index).page(filter, cursor, limit.clamp(1, PAGE_MAX), reads)?;
         Some(AuditPage {
             items,
             next,

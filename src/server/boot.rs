@@ -11,19 +11,20 @@ use super::args::{Args, AuditCommand, Command, ConfigCommand};
 use super::collect::board::Board;
 use super::collect::collector::Collector;
 use super::collect::source::Source;
-use super::config::{self, Config, EXIT_CONFIG, Store, StoreKind, print};
+use super::config::{self, Config, EXIT_CONFIG, Listen, Store, StoreKind, print};
 use super::state::App;
 use super::{history, http, limits, policy, telemetry};
-use std::io::{Read as _, Write as _};
-use std::net::{SocketAddr, TcpStream};
+use std::io::Read as _;
+use std::net::TcpStream;
+use std::os::unix::net::UnixStream;
 use std::process::ExitCode;
 use std::sync::Arc;
 use std::time::Duration;
-use tokio::net::TcpListener;
 use tokio::signal::unix::{SignalKind, signal};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
+mod people;
 mod verify;
 
 /// How long requests may take to end after the server was asked to stop. Streams end at once.
@@ -45,8 +46,10 @@ pub fn run(args: &Args) -> ExitCode {
         Command::Audit {
             command: AuditCommand::Verify { expect },
         } => verify::verify(&config, expect.as_deref()),
+        Command::User { command } => people::user(&config, command),
+        Command::Token { command } => people::token(&config, command),
         Command::Migrate => migrate(&config),
-        Command::Healthcheck => healthcheck(config.listen),
+        Command::Healthcheck => healthcheck(&config.listen),
         Command::Config { command } => {
             for warning in &config.warnings {
                 eprintln!("warning: {warning}");
@@ -114,8 +117,8 @@ fn serve_until_told(mut config: Config) -> ExitCode {
         }
     };
     let code = runtime.block_on(async {
-        let listen = config.listen;
-        let listener = match TcpListener::bind(listen).await {
+        let listen = config.listen.clone();
+        let listener = match http::Listening::on(&listen).await {
             Ok(listener) => listener,
             Err(error) => {
                 eprintln!("drover: cannot listen on {listen}: {error}. Set DROVER_LISTEN to another address.");
@@ -162,18 +165,24 @@ async fn wait_for_signal() {
 /// # Errors
 ///
 /// When the listener fails.
-pub async fn serve(config: Config, listener: TcpListener, stop: CancellationToken) -> std::io::Result<()> {
+pub async fn serve(
+    config: Config,
+    listener: impl Into<http::Listening>,
+    stop: CancellationToken,
+) -> std::io::Result<()> {
     let tasks = TaskTracker::new();
     let app = start(config, &tasks, &stop);
-    let address = listener.local_addr()?;
+    let listening = listener.into();
+    let place = listening.place();
     tracing::info!(
-        address = %address,
+        address = place,
+        auth = app.auth().mode().as_str(),
         base_path = app.config().base_path.as_str(),
         stores = app.config().stores.len(),
-        "serving http://{address}{}",
+        "serving {place}{}",
         app.config().base_path.href("/")
     );
-    let serving = http::serve(app, listener, stop.clone());
+    let serving = http::serve(app, listening, stop.clone());
     let result = tokio::select! {
         result = serving => result,
         () = async { stop.cancelled().await; tokio::time::sleep(DRAIN).await } => {
@@ -245,17 +254,19 @@ fn open(store: &Store) -> (Source, Arc<dyn Adapter>) {
 }
 
 /// Asks `/readyz` of the server that this configuration would start.
-fn healthcheck(listen: SocketAddr) -> ExitCode {
-    let ask = || -> std::io::Result<String> {
-        let limit = Duration::from_secs(2);
-        let mut stream = TcpStream::connect_timeout(&listen, limit)?;
-        stream.set_read_timeout(Some(limit))?;
-        stream.write_all(b"GET /readyz HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n")?;
-        let mut answer = String::new();
-        stream.take(4096).read_to_string(&mut answer)?;
-        Ok(answer)
+fn healthcheck(listen: &Listen) -> ExitCode {
+    let limit = Duration::from_secs(2);
+    let answer = match listen {
+        Listen::Tcp(address) => TcpStream::connect_timeout(address, limit).and_then(|stream| {
+            stream.set_read_timeout(Some(limit))?;
+            ask(stream)
+        }),
+        Listen::Unix(path) => UnixStream::connect(path).and_then(|stream| {
+            stream.set_read_timeout(Some(limit))?;
+            ask(stream)
+        }),
     };
-    match ask() {
+    match answer {
         Ok(answer) if answer.starts_with("HTTP/1.1 200") => {
             println!("ready");
             ExitCode::SUCCESS
@@ -272,4 +283,11 @@ fn healthcheck(listen: SocketAddr) -> ExitCode {
             ExitCode::FAILURE
         }
     }
+}
+
+fn ask(mut stream: impl std::io::Read + std::io::Write) -> std::io::Result<String> {
+    stream.write_all(b"GET /readyz HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n")?;
+    let mut answer = String::new();
+    stream.take(4096).read_to_string(&mut answer)?;
+    Ok(answer)
 }

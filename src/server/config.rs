@@ -9,12 +9,15 @@ use super::adapter::postgres::database::Address;
 use crate::base_path::{self, BasePath};
 use std::collections::HashSet;
 use std::fmt;
-use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 
 mod archive;
+pub mod auth;
 pub mod file;
+mod listen;
 pub mod print;
+
+pub use listen::Listen;
 
 /// The file that is read when no other is named and it exists.
 pub const DEFAULT_FILE: &str = "Leptos.toml";
@@ -26,11 +29,11 @@ pub const EXIT_CONFIG: u8 = 78;
 #[derive(Clone, Debug)]
 pub struct Config {
     /// Where to listen. Loopback, unless something in front signs people in.
-    pub listen: SocketAddr,
+    pub listen: Listen,
     /// Where the board lives on its host.
     pub base_path: BasePath,
-    /// Whether a proxy in front is meant to be there and decides who gets in.
-    pub behind_proxy: bool,
+    /// Who gets in, and who may do what.
+    pub auth: auth::Auth,
     /// Event streams served at once; more are refused with 503.
     pub max_streams: usize,
     /// Whether nothing may be changed: the one switch, whoever asks.
@@ -197,9 +200,13 @@ struct Reader<'a> {
 }
 
 impl Reader<'_> {
+    fn env(&self, name: &str) -> Option<String> {
+        (self.env)(name).filter(|value| !value.is_empty())
+    }
+
     /// The environment's value, else the file's, else the default.
     fn pick(&self, name: &'static str, in_file: Option<String>, default: &str) -> (String, Source) {
-        if let Some(value) = (self.env)(name).filter(|value| !value.is_empty()) {
+        if let Some(value) = self.env(name) {
             return (value, Source::Env(name));
         }
         match (in_file, &self.file) {
@@ -220,8 +227,8 @@ impl Reader<'_> {
 
     /// A secret, given directly or as the path of a file that holds it.
     fn secret(&mut self, name: &'static str, name_file: &'static str) -> Option<String> {
-        let direct = (self.env)(name).filter(|value| !value.is_empty());
-        let path = (self.env)(name_file).filter(|value| !value.is_empty());
+        let direct = self.env(name);
+        let path = self.env(name_file);
         if direct.is_some() && path.is_some() {
             self.problems
                 .push(format!("{name} and {name_file} are both set: keep one"));
@@ -248,22 +255,15 @@ fn check(raw: file::Raw, path: Option<PathBuf>, env: Env<'_>, problems: Vec<Stri
     };
     let mut warnings = Vec::new();
     let server = raw.server.unwrap_or_default();
-    let loopback = SocketAddr::from(([127, 0, 0, 1], 3000));
     let listen_raw = r.pick("DROVER_LISTEN", server.listen, "127.0.0.1:3000");
     let listen_source = listen_raw.1.clone();
     let listen = r.read(
         "listen: an address and port such as 127.0.0.1:3000",
         listen_raw,
-        loopback,
+        Listen::default(),
     );
     let base_raw = r.pick("DROVER_BASE_PATH", server.base_path, base_path::DEFAULT);
     let base_path = r.read("base_path", base_raw, BasePath::default());
-    let proxy_raw = r.pick(
-        "DROVER_BEHIND_PROXY",
-        server.behind_proxy.map(|b| b.to_string()),
-        "false",
-    );
-    let behind_proxy = r.read("behind_proxy: true or false", proxy_raw, false);
     let streams_raw = r.pick("DROVER_MAX_STREAMS", server.max_streams.map(|n| n.to_string()), "10000");
     let max_streams = r.read("max_streams: a number", streams_raw, 10_000);
     let read_only_raw = r.pick("DROVER_READ_ONLY", server.read_only.map(|b| b.to_string()), "false");
@@ -288,31 +288,21 @@ fn check(raw: file::Raw, path: Option<PathBuf>, env: Env<'_>, problems: Vec<Stri
             LogFormat::Text
         }
     };
-    let (auth, auth_source) = r.pick("DROVER_AUTH_MODE", raw.auth.unwrap_or_default().mode, "none");
-    if auth != "none" {
-        r.problems.push(format!(
-            "{auth_source}: auth mode {auth:?} is not known; this version has only none"
-        ));
-    }
-    if !listen.ip().is_loopback() && !behind_proxy {
-        r.problems.push(format!(
-            "{listen_source}: {listen} can be reached from other machines, and this version has no sign-in: listen on \
-             127.0.0.1, or set DROVER_BEHIND_PROXY=true if something in front decides who gets in"
-        ));
-    }
-    if behind_proxy {
-        warnings.push(format!(
-            "behind_proxy is on: whoever reaches {listen} sees every queue and every payload. Let only the proxy reach it, \
-             and let the proxy sign people in."
-        ));
-    }
+    let auth = auth::read(
+        &mut r,
+        raw.auth.unwrap_or_default(),
+        (server.public_url, server.trusted_proxies),
+        (&listen, &listen_source.to_string()),
+        &audit_file,
+        &mut warnings,
+    );
     let stores = stores(&mut r, raw.store.unwrap_or_default(), &mut warnings);
     let archive = archive::read(&mut r, raw.archive, &stores, read_only, &mut warnings);
     if r.problems.is_empty() {
         Ok(Config {
             listen,
             base_path,
-            behind_proxy,
+            auth,
             max_streams,
             read_only,
             environment,

@@ -8,6 +8,7 @@ pub mod api;
 pub mod assets;
 pub mod base_path;
 pub mod caller;
+pub mod client;
 pub mod events;
 pub mod health;
 pub mod openapi;
@@ -17,39 +18,85 @@ pub mod route;
 pub mod router;
 pub mod security;
 
+use super::config::Listen;
 use super::state::App;
 use axum::ServiceExt;
 use axum::extract::Request;
-use axum::serve::ListenerExt as _;
-use std::net::SocketAddr;
-use std::time::Duration;
-use tokio::net::{TcpListener, TcpStream};
+use std::os::unix::fs::{FileTypeExt as _, PermissionsExt as _};
+use tokio::net::{TcpListener, UnixListener, UnixStream};
 use tokio_util::sync::CancellationToken;
-
-/// A client that has taken nothing for this long is disconnected by the kernel: this is what ends a
-/// stream to a browser that was put to sleep.
-const STALLED: Duration = Duration::from_secs(30);
 
 /// Serves until `stop`, then lets requests end.
 ///
 /// # Errors
 ///
 /// When the listener fails.
-pub async fn serve(app: App, listener: TcpListener, stop: CancellationToken) -> std::io::Result<()> {
-    let listener = listener.tap_io(tune);
+pub async fn serve(app: App, listening: Listening, stop: CancellationToken) -> std::io::Result<()> {
     let service = base_path::Strip::new(app.config().base_path.clone(), router::router(app));
-    let service = ServiceExt::<Request>::into_make_service_with_connect_info::<SocketAddr>(service);
-    axum::serve(listener, service)
-        .with_graceful_shutdown(stop.cancelled_owned())
-        .await
+    let service = ServiceExt::<Request>::into_make_service_with_connect_info::<client::Client>(service);
+    match listening {
+        Listening::Tcp(listener) => {
+            axum::serve(client::Tuned(listener), service)
+                .with_graceful_shutdown(stop.cancelled_owned())
+                .await
+        }
+        Listening::Unix(listener) => {
+            axum::serve(listener, service)
+                .with_graceful_shutdown(stop.cancelled_owned())
+                .await
+        }
+    }
 }
 
-/// Frames are small and must leave at once; dead peers must not hold memory.
-fn tune(stream: &mut TcpStream) {
-    if let Err(error) = stream.set_nodelay(true) {
-        tracing::debug!(%error, "TCP_NODELAY cannot be set");
+/// A socket that is listened on.
+#[derive(Debug)]
+pub enum Listening {
+    /// Of an address.
+    Tcp(TcpListener),
+    /// Of the file system.
+    Unix(UnixListener),
+}
+
+impl Listening {
+    /// Begins.
+    ///
+    /// # Errors
+    ///
+    /// When the address is taken, or the path is not ours to use.
+    pub async fn on(listen: &Listen) -> std::io::Result<Self> {
+        match listen {
+            Listen::Tcp(address) => Ok(Self::Tcp(TcpListener::bind(address).await?)),
+            Listen::Unix(path) => {
+                // What an earlier Drover left behind is taken away; what somebody listens on is not.
+                let is_socket = std::fs::symlink_metadata(path).is_ok_and(|meta| meta.file_type().is_socket());
+                if is_socket && UnixStream::connect(path).await.is_err() {
+                    std::fs::remove_file(path)?;
+                }
+                let listener = UnixListener::bind(path)?;
+                std::fs::set_permissions(path, std::fs::Permissions::from_mode(0o660))?;
+                Ok(Self::Unix(listener))
+            }
+        }
     }
-    if let Err(error) = socket2::SockRef::from(&*stream).set_tcp_user_timeout(Some(STALLED)) {
-        tracing::debug!(%error, "TCP_USER_TIMEOUT cannot be set");
+
+    /// Where it is.
+    #[must_use]
+    pub fn place(&self) -> String {
+        match self {
+            Self::Tcp(listener) => listener
+                .local_addr()
+                .map_or_else(|_| String::new(), |a| format!("http://{a}")),
+            Self::Unix(listener) => {
+                let address = listener.local_addr().ok();
+                let path = address.as_ref().and_then(|address| address.as_pathname());
+                path.map_or_else(String::new, |path| format!("unix:{} ", path.display()))
+            }
+        }
+    }
+}
+
+impl From<TcpListener> for Listening {
+    fn from(listener: TcpListener) -> Self {
+        Self::Tcp(listener)
     }
 }

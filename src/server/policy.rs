@@ -7,9 +7,9 @@
 
 use super::archive::Archive;
 use super::archive::lease::{Numbers, RENEW};
+use super::auth::who::{Role, Via, Who};
 use super::collect::board::Board;
 use super::cron;
-use super::service::act::who::{Role, Who};
 use super::service::operations::{Asked, Control, Start};
 use super::state::App;
 use crate::model::Millis;
@@ -280,7 +280,7 @@ impl Task {
     /// Open operations of this policy, such as one of the process before this one.
     fn own(&self) -> Vec<Operation> {
         let who = self.policy.who();
-        let all = self.app.service().operations().into_iter();
+        let all = self.app.service().all_operations().into_iter();
         all.filter(|operation| operation.state.is_open() && operation.who == who)
             .collect()
     }
@@ -295,7 +295,8 @@ impl Task {
         Who {
             name: self.policy.who(),
             address: "drover".into(),
-            roles: vec![Role::Operator],
+            grants: Who::everywhere(Role::Operator),
+            via: Via::Nobody,
         }
     }
 

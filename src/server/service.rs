@@ -4,6 +4,7 @@
 //! queues and stores comes from the board; only lists of jobs and single jobs are read from the
 //! store, within its deadline, and once for all who ask for the same in the same moment.
 //!
+//! - [`view`]: all of the following, as one caller may see it: what pages and API ask
 //! - [`queues`]: a queue's jobs and throughput
 //! - [`jobs`]: one job, its log, its relatives, and its values as they are stored
 //! - [`fleet`]: who works, and what runs when
@@ -37,6 +38,7 @@ pub mod operations;
 pub mod policies;
 pub mod queues;
 pub mod stores;
+pub mod view;
 pub mod weights;
 
 pub use jobs::{FlowRequest, JobRequest, LogRequest};
@@ -243,8 +245,7 @@ impl Service {
     }
 
     /// Everything, trouble first.
-    #[must_use]
-    pub fn overview(&self) -> (Overview, Position) {
+    fn overview(&self) -> (Overview, Position) {
         self.board.note_viewer();
         let (mut overview, position) = self.board.overview();
         crate::model::page::sort_by_trouble(&mut overview.queues);
@@ -252,13 +253,13 @@ impl Service {
     }
 
     /// One store.
-    pub fn store(&self, id: &str) -> Answer<StoreSummary> {
+    fn store(&self, id: &str) -> Answer<StoreSummary> {
         self.board.note_viewer();
         self.board.store(id).ok_or_else(|| Refusal::NoStore(id.to_owned()))
     }
 
     /// One queue's line and its store.
-    pub fn queue(&self, key: &QueueRef) -> Answer<(QueueSummary, StoreSummary, Position)> {
+    fn queue(&self, key: &QueueRef) -> Answer<(QueueSummary, StoreSummary, Position)> {
         self.collector(&key.store)?;
         self.board.note_viewer();
         let (queue, store, position) = self.board.queue(key).ok_or_else(|| self.no_queue(key))?;

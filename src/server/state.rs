@@ -1,6 +1,8 @@
 //! What every request can reach.
 
 use super::archive::Archive;
+use super::auth::Auth;
+use super::auth::who::Who;
 use super::collect::board::Board;
 use super::collect::collector::Collector;
 use super::config::Config;
@@ -10,6 +12,7 @@ use super::operation::Operations;
 use super::policy::Policies;
 use super::service::Service;
 use super::service::act::Desk;
+use super::service::view::View;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use tokio_util::sync::CancellationToken;
@@ -22,6 +25,7 @@ pub struct App(Arc<Parts>);
 #[derive(Debug)]
 struct Parts {
     config: Config,
+    auth: Arc<Auth>,
     board: Arc<Board>,
     /// In the order of the configuration.
     collectors: Vec<(String, Arc<Collector>)>,
@@ -69,8 +73,10 @@ impl App {
         let policies = config.archive.as_ref().map_or(&[][..], |archive| &archive.policies);
         let policies = Policies::new(policies);
         let service = Service::new(board.clone(), collectors.clone(), desk, operations, archive, policies);
+        let auth = Arc::new(Auth::open(&config.auth, &config.base_path));
         Self(Arc::new(Parts {
             config,
+            auth,
             board,
             collectors,
             service,
@@ -85,6 +91,12 @@ impl App {
     #[must_use]
     pub fn config(&self) -> &Config {
         &self.0.config
+    }
+
+    /// Who gets in.
+    #[must_use]
+    pub fn auth(&self) -> &Arc<Auth> {
+        &self.0.auth
     }
 
     /// The last known truth.
@@ -102,6 +114,12 @@ impl App {
     #[must_use]
     pub fn service(&self) -> &Service {
         &self.0.service
+    }
+
+    /// What somebody may see.
+    #[must_use]
+    pub fn view<'a>(&'a self, who: &'a Who) -> View<'a> {
+        self.service().view(who)
     }
 
     /// What is archived by itself.

@@ -66,6 +66,9 @@ async fn every_address_is_below(base: &str) {
     }
 }
 
+/// What the proxy proves itself with.
+const SECRET: &str = "a secret of the proxy";
+
 #[tokio::test]
 async fn every_address_is_below_the_default_base_path() {
     every_address_is_below("/admin/queues").await;
@@ -81,12 +84,20 @@ async fn a_prefix_in_a_header_is_never_believed() {
     let redis = Redis::start();
     let env = [
         ("DROVER_REDIS_URL", redis.url()),
-        ("DROVER_BEHIND_PROXY", "true".into()),
+        ("DROVER_AUTH_MODE", "proxy".into()),
+        ("DROVER_PROXY_SECRET", SECRET.into()),
+        ("DROVER_TRUSTED_PROXIES", "127.0.0.1".into()),
     ];
     let env: Vec<(&str, &str)> = env.iter().map(|(n, v)| (*n, v.as_str())).collect();
-    let drover = Drover::with(&env, "").await;
+    let grant = "[[auth.grant]]\nusers = [\"*\"]\nrole = \"viewer\"\n";
+    let drover = Drover::with(&env, grant).await;
     for prefix in ["//evil", "/\"><script>", "/..", "/x"] {
-        let headers = [("X-Forwarded-Prefix", prefix), ("X-Forwarded-Host", "evil.example")];
+        let headers = [
+            ("X-Forwarded-User", "ada"),
+            ("X-Drover-Proxy-Secret", SECRET),
+            ("X-Forwarded-Prefix", prefix),
+            ("X-Forwarded-Host", "evil.example"),
+        ];
         let page = client::request(drover.port, "GET", "/admin/queues", &headers, "").await;
         assert_eq!(page.status, 200);
         assert!(!page.body.contains("evil"), "{prefix}");

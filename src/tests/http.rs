@@ -152,7 +152,7 @@ async fn without_sign_in_a_proxied_request_is_refused_and_says_how_to_allow_it()
             answer.json()["detail"]
                 .as_str()
                 .unwrap()
-                .contains("DROVER_BEHIND_PROXY"),
+                .contains("DROVER_AUTH_MODE=proxy"),
             "{}",
             answer.body
         );

@@ -15,7 +15,7 @@ fn sources(dir: &Path, found: &mut Vec<PathBuf>) {
 }
 
 /// The folder or module, what it must not name, and why.
-const RULES: [(&str, &[&str], &str); 13] = [
+const RULES: [(&str, &[&str], &str); 14] = [
     (
         "model",
         &["crate::server", "crate::ui", "leptos", "axum", "redis::", "tokio"],
@@ -93,6 +93,19 @@ const RULES: [(&str, &[&str], &str); 13] = [
         "server/verdict",
         &["leptos", "axum", "crate::ui", "server::adapter"],
         "rules look at facts",
+    ),
+    (
+        "server/auth",
+        &[
+            "leptos",
+            "crate::ui",
+            "server::http",
+            "server::service",
+            "server::adapter",
+            "redis::",
+            "sqlx",
+        ],
+        "who somebody is does not depend on what they ask for",
     ),
     (
         "server/service",

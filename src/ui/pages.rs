@@ -21,6 +21,8 @@ pub mod queue;
 #[cfg(feature = "ssr")]
 pub mod schedules;
 #[cfg(feature = "ssr")]
+pub mod sign_in;
+#[cfg(feature = "ssr")]
 pub mod store;
 #[cfg(feature = "ssr")]
 pub mod workers;

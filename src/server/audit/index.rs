@@ -4,6 +4,7 @@ use super::record::{Key, Phase, Record};
 use super::{AuditFilter, Claim};
 use crate::model::Millis;
 use crate::model::audit::{AuditEntry, Became};
+use crate::model::queue::QueueRef;
 use std::collections::{HashMap, HashSet, VecDeque};
 use std::sync::Arc;
 
@@ -186,6 +187,7 @@ impl Index {
         filter: &AuditFilter,
         cursor: Option<&str>,
         limit: usize,
+        reads: &dyn Fn(&QueueRef) -> bool,
     ) -> Option<(Vec<AuditEntry>, Option<String>)> {
         let end = match cursor {
             None => self.entries.len(),
@@ -193,7 +195,8 @@ impl Index {
         };
         let wanted = |entry: &&Entry| {
             let record = &entry.record;
-            filter.queue.as_ref().is_none_or(|queue| record.queue == *queue)
+            reads(&record.queue)
+                && filter.queue.as_ref().is_none_or(|queue| record.queue == *queue)
                 && filter.job.as_ref().is_none_or(|job| record.job.as_ref() == Some(job))
         };
         let mut found: Vec<&Entry> = self.entries.range(..end).rev().filter(wanted).take(limit + 1).collect();

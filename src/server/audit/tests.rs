@@ -39,7 +39,7 @@ fn record(action: &str, queue: &str, job: Option<&str>, key: Option<Key>) -> Arc
 }
 
 fn words(audit: &Audit, filter: &AuditFilter) -> Vec<String> {
-    let page = audit.page(filter, None, 100).unwrap();
+    let page = audit.page(filter, None, 100, &|_| true).unwrap();
     page.items
         .iter()
         .map(|e| format!("{} {}", e.action, e.result))
@@ -248,9 +248,9 @@ async fn pages_go_back_in_time_and_can_be_of_one_queue_or_job() {
     }
     let jobs = |page: &AuditPage| page.items.iter().map(|e| e.job.clone().unwrap()).collect::<Vec<_>>();
     let all = AuditFilter::default();
-    let first = audit.page(&all, None, 3).unwrap();
+    let first = audit.page(&all, None, 3, &|_| true).unwrap();
     assert_eq!(jobs(&first), ["6", "5", "4"]);
-    let second = audit.page(&all, first.next.as_deref(), 4).unwrap();
+    let second = audit.page(&all, first.next.as_deref(), 4, &|_| true).unwrap();
     assert_eq!(
         (jobs(&second), second.next),
         (vec!["3".into(), "2".into(), "1".into(), "0".into()], None)
@@ -259,13 +259,13 @@ async fn pages_go_back_in_time_and_can_be_of_one_queue_or_job() {
         queue: Some(record("", "bull:odd", None, None).queue.clone()),
         job: None,
     };
-    assert_eq!(jobs(&audit.page(&odd, None, 9).unwrap()), ["5", "3", "1"]);
+    assert_eq!(jobs(&audit.page(&odd, None, 9, &|_| true).unwrap()), ["5", "3", "1"]);
     let one = AuditFilter {
         job: Some("3".into()),
         ..odd
     };
-    assert_eq!(jobs(&audit.page(&one, None, 9).unwrap()), ["3"]);
-    assert_eq!(audit.page(&all, Some("nonsense"), 3), None);
+    assert_eq!(jobs(&audit.page(&one, None, 9, &|_| true).unwrap()), ["3"]);
+    assert_eq!(audit.page(&all, Some("nonsense"), 3, &|_| true), None);
 }
 
 #[test]

@@ -29,7 +29,8 @@ pub struct Raw {
 pub struct Server {
     pub listen: Option<String>,
     pub base_path: Option<String>,
-    pub behind_proxy: Option<bool>,
+    pub public_url: Option<String>,
+    pub trusted_proxies: Option<Vec<String>>,
     pub max_streams: Option<u32>,
     pub read_only: Option<bool>,
     pub environment: Option<String>,
@@ -46,6 +47,52 @@ pub struct Server {
 )]
 pub struct Auth {
     pub mode: Option<String>,
+    pub folder: Option<String>,
+    pub proxy: Option<Proxy>,
+    pub session: Option<Session>,
+    pub grant: Option<Vec<Grant>>,
+}
+
+/// `[auth.proxy]`
+#[derive(Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields)]
+#[expect(
+    missing_docs,
+    reason = "each field is a key of the file; `server::auth::proxy` says what they mean"
+)]
+pub struct Proxy {
+    pub secret_file: Option<String>,
+    pub user_header: Option<String>,
+    pub groups_header: Option<String>,
+    pub sign_out_url: Option<String>,
+}
+
+/// `[auth.session]`
+#[derive(Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields)]
+#[expect(
+    missing_docs,
+    reason = "each field is a key of the file; `server::auth::sessions` says what they mean"
+)]
+pub struct Session {
+    pub idle: Option<String>,
+    pub lasts: Option<String>,
+}
+
+/// `[[auth.grant]]`
+#[derive(Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields)]
+#[expect(
+    missing_docs,
+    reason = "each field is a key of the file; `server::auth::who` says what they mean"
+)]
+pub struct Grant {
+    pub users: Option<Vec<String>>,
+    pub groups: Option<Vec<String>>,
+    pub role: Option<String>,
+    pub allow: Option<Vec<String>>,
+    pub deny: Option<Vec<String>>,
+    pub queues: Option<Vec<String>>,
 }
 
 /// `[audit]`

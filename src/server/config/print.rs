@@ -1,5 +1,6 @@
 //! The configuration in force, as a file that would give it again, without secrets.
 
+use super::auth::{Auth, Mode};
 use super::{Config, LogFormat, StoreKind, mask_url};
 use std::fmt::Write as _;
 
@@ -22,7 +23,11 @@ pub fn print(config: &Config) -> String {
         config.base_path.as_str()
     };
     let _ = writeln!(out, "base_path = {}", text(base));
-    let _ = writeln!(out, "behind_proxy = {}", config.behind_proxy);
+    if let Some(origin) = &config.auth.origin {
+        let _ = writeln!(out, "public_url = {}", text(origin));
+    }
+    let proxies: Vec<String> = config.auth.trusted_proxies.iter().map(ToString::to_string).collect();
+    let _ = writeln!(out, "trusted_proxies = {}", list(&proxies));
     let _ = writeln!(out, "max_streams = {}", config.max_streams);
     let _ = writeln!(out, "read_only = {}", config.read_only);
     if let Some(environment) = &config.environment {
@@ -34,7 +39,7 @@ pub fn print(config: &Config) -> String {
         LogFormat::Json => "json",
     };
     let _ = writeln!(out, "log_format = {}", text(format));
-    let _ = writeln!(out, "\n[auth]\nmode = \"none\"");
+    print_auth(&mut out, &config.auth);
     let _ = writeln!(out, "\n[audit]");
     let _ = writeln!(out, "file = {}", text(&config.audit_file.to_string_lossy()));
     let _ = writeln!(out, "\n[archive]");
@@ -73,4 +78,37 @@ pub fn print(config: &Config) -> String {
         }
     }
     out
+}
+
+fn print_auth(out: &mut String, auth: &Auth) {
+    let list = |items: &[String]| toml::Value::from(items.to_vec()).to_string();
+    let text = |s: &str| toml::Value::from(s).to_string();
+    let _ = writeln!(out, "\n[auth]\nmode = {}", text(auth.mode.as_str()));
+    let _ = writeln!(out, "folder = {}", text(&auth.folder.to_string_lossy()));
+    if let Mode::Proxy(proxy) = &auth.mode {
+        let _ = writeln!(out, "\n[auth.proxy]");
+        let _ = writeln!(out, "user_header = {}", text(&proxy.user));
+        let _ = writeln!(out, "groups_header = {}", text(&proxy.groups));
+        if let Some(url) = &proxy.sign_out_url {
+            let _ = writeln!(out, "sign_out_url = {}", text(url));
+        }
+        let secret = if proxy.secret.is_some() {
+            "set"
+        } else {
+            "not needed on this socket"
+        };
+        let _ = writeln!(out, "# secret: {secret}");
+    }
+    let _ = writeln!(out, "\n[auth.session]");
+    let _ = writeln!(out, "idle = \"{}s\"", auth.lifetime.idle.as_secs());
+    let _ = writeln!(out, "lasts = \"{}s\"", auth.lifetime.whole.as_secs());
+    for rule in &auth.rules {
+        let allow: Vec<String> = rule.grant.verbs.names().into_iter().map(str::to_owned).collect();
+        let queues: Vec<String> = rule.grant.queues.iter().map(ToString::to_string).collect();
+        let _ = writeln!(out, "\n[[auth.grant]]");
+        let _ = writeln!(out, "users = {}", list(&rule.users));
+        let _ = writeln!(out, "groups = {}", list(&rule.groups));
+        let _ = writeln!(out, "allow = {}", list(&allow));
+        let _ = writeln!(out, "queues = {}", list(&queues));
+    }
 }

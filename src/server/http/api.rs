@@ -17,6 +17,7 @@ use crate::model::state::JobState;
 use crate::model::store::StoreSummary;
 use crate::model::vitals::{Answered, StoreDetail};
 use crate::model::weights::{MemoryByQueue, SAMPLE, SAMPLE_MAX, SAMPLE_MIN};
+use crate::server::http::caller::Caller;
 use crate::server::service::{JobsRequest, Refusal};
 use crate::server::state::App;
 use axum::Json;
@@ -41,8 +42,8 @@ pub struct Listing<T> {
 }
 
 /// All stores.
-pub async fn stores(State(app): State<App>) -> Json<Listing<StoreSummary>> {
-    let (overview, position) = app.service().overview();
+pub async fn stores(State(app): State<App>, caller: Caller) -> Json<Listing<StoreSummary>> {
+    let (overview, position) = app.view(&caller.who).overview();
     Json(Listing {
         items: overview.stores,
         after: position.to_string(),
@@ -50,8 +51,12 @@ pub async fn stores(State(app): State<App>) -> Json<Listing<StoreSummary>> {
 }
 
 /// One store in full.
-pub async fn store(State(app): State<App>, Path(id): Path<String>) -> Result<Json<StoreDetail>, Refusal> {
-    app.service().store_detail(&id).await.map(Json)
+pub async fn store(
+    State(app): State<App>,
+    caller: Caller,
+    Path(id): Path<String>,
+) -> Result<Json<StoreDetail>, Refusal> {
+    app.view(&caller.who).store_detail(&id).await.map(Json)
 }
 
 /// What may stand behind `?` where memory by queue is shown.
@@ -72,10 +77,14 @@ impl SampleQuery {
 /// The memory that a store's queues take.
 pub async fn store_memory(
     State(app): State<App>,
+    caller: Caller,
     Path(id): Path<String>,
     Query(query): Query<SampleQuery>,
 ) -> Result<Json<Answered<MemoryByQueue>>, Refusal> {
-    app.service().memory_by_queue(&id, query.sample()).await.map(Json)
+    app.view(&caller.who)
+        .memory_by_queue(&id, query.sample())
+        .await
+        .map(Json)
 }
 
 /// A queue with what its library's generation can do.
@@ -95,8 +104,8 @@ impl From<QueueSummary> for QueueAnswer {
 }
 
 /// All queues, trouble first.
-pub async fn queues(State(app): State<App>) -> Json<Listing<QueueAnswer>> {
-    let (overview, position) = app.service().overview();
+pub async fn queues(State(app): State<App>, caller: Caller) -> Json<Listing<QueueAnswer>> {
+    let (overview, position) = app.view(&caller.who).overview();
     Json(Listing {
         items: overview.queues.into_iter().map(Into::into).collect(),
         after: position.to_string(),
@@ -115,11 +124,12 @@ pub struct QueueInFull {
 /// One queue.
 pub async fn queue(
     State(app): State<App>,
+    caller: Caller,
     Path((store, queue)): Path<(String, String)>,
 ) -> Result<Json<QueueInFull>, Refusal> {
     let key = QueueRef { store, queue };
-    let insight = app.service().insight(&key).await?;
-    let (queue, ..) = app.service().queue(&key)?;
+    let insight = app.view(&caller.who).insight(&key).await?;
+    let (queue, ..) = app.view(&caller.who).queue(&key)?;
     Ok(Json(QueueInFull {
         queue: queue.into(),
         insight: insight.ok(),
@@ -177,11 +187,12 @@ impl JobsQuery {
 /// A page of jobs.
 pub async fn jobs(
     State(app): State<App>,
+    caller: Caller,
     Path((store, queue)): Path<(String, String)>,
     Query(query): Query<JobsQuery>,
 ) -> Result<Json<JobPageRows>, Response> {
     let request = query.request().map_err(IntoResponse::into_response)?;
-    let answer = app.service().jobs(&QueueRef { store, queue }, &request).await;
+    let answer = app.view(&caller.who).jobs(&QueueRef { store, queue }, &request).await;
     let (_, rows) = answer.map_err(IntoResponse::into_response)?;
     rows.map(Json)
         .map_err(|error| Refusal::Unreadable(error).into_response())
@@ -190,8 +201,9 @@ pub async fn jobs(
 /// One job.
 pub async fn job(
     State(app): State<App>,
+    caller: Caller,
     Path((store, queue, job)): Path<(String, String, String)>,
 ) -> Result<Json<JobDetail>, Refusal> {
-    let job = app.service().job(&QueueRef { store, queue }, &job).await?;
+    let job = app.view(&caller.who).job(&QueueRef { store, queue }, &job).await?;
     Ok(Json(JobDetail::clone(&job)))
 }

@@ -1,13 +1,16 @@
 //! Whoever made a request.
 
+use super::client::Client;
+use super::problem::refuse;
 use crate::server::audit::record::mint_id;
-use crate::server::service::act::who::Who;
+use crate::server::auth::who::{Via, Who};
+use crate::server::auth::{Auth, Peer, Refused};
+use crate::server::config::auth::Mode;
 use crate::server::state::App;
-use axum::extract::{ConnectInfo, FromRequestParts};
-use axum::http::HeaderMap;
+use axum::extract::{ConnectInfo, FromRequestParts, Request};
 use axum::http::request::Parts;
-use std::convert::Infallible;
-use std::net::SocketAddr;
+use axum::http::{Extensions, HeaderMap, HeaderValue, Method, StatusCode, header};
+use axum::response::{IntoResponse as _, Response};
 
 /// Who made the request, and the id of it.
 #[derive(Clone, Debug)]
@@ -18,30 +21,135 @@ pub struct Caller {
     pub request: String,
 }
 
-impl FromRequestParts<App> for Caller {
-    type Rejection = Infallible;
+/// Recognises whoever makes a request and leaves it in the request, for the route and its handler. Gives the answer to a
+/// request that must not be served at all.
+pub fn recognise(app: &App, request: &mut Request) -> Option<Response> {
+    let peer = peer_of(request.extensions());
+    match app.auth().recognise(request.headers(), peer) {
+        Ok(Some(who)) => {
+            request.extensions_mut().insert(who);
+            None
+        }
+        Ok(None) => None,
+        Err(Refused::Forged(why)) => {
+            let status = StatusCode::BAD_REQUEST;
+            Some(refuse(status, "forged-identity", "Not from the proxy", why.sentence()).into_response())
+        }
+        Err(Refused::BadToken) => Some(unknown(
+            "bad-token",
+            "The token is not valid: it was mistyped, has ended, or was revoked. `drover token list` shows those that are.",
+        )),
+        Err(Refused::TooOften(seconds)) => Some(too_often(seconds)),
+    }
+}
 
-    async fn from_request_parts(parts: &mut Parts, app: &App) -> Result<Self, Infallible> {
-        let peer = parts.extensions.get::<ConnectInfo<SocketAddr>>();
-        let peer = peer.map_or_else(|| "unknown".into(), |ConnectInfo(peer)| peer.ip().to_string());
-        // Only the last address was written by the proxy that is meant to be there; the others by whoever asks.
-        let behind = app.config().behind_proxy;
-        let address = match last_forwarded(&parts.headers).filter(|_| behind) {
-            Some(client) => format!("{client} by {peer}"),
-            None => peer,
+/// Somebody was wrong too often.
+pub fn too_often(seconds: u64) -> Response {
+    let detail = format!("Too many wrong attempts from your address. Try again in {seconds} seconds.");
+    let mut response = refuse(StatusCode::TOO_MANY_REQUESTS, "too-often", "Too many attempts", detail).into_response();
+    response
+        .headers_mut()
+        .insert(header::RETRY_AFTER, HeaderValue::from(seconds));
+    response
+}
+
+/// The other end of the connection.
+pub fn peer_of(extensions: &Extensions) -> Peer {
+    let client = extensions.get::<ConnectInfo<Client>>();
+    client.map_or(Peer::Socket, |ConnectInfo(Client(peer))| *peer)
+}
+
+/// Nobody says who it is: a reader is led to where that can be said, a program is told how.
+pub fn nobody(app: &App, method: &Method, path: &str, headers: &HeaderMap) -> Response {
+    let navigates = headers.get("sec-fetch-mode").is_none_or(|mode| mode == "navigate");
+    let reads = headers
+        .get(header::ACCEPT)
+        .and_then(|accept| accept.to_str().ok())
+        .is_some_and(|accept| accept.contains("text/html"));
+    let page = *method == Method::GET && navigates && reads && !path.starts_with("/api/");
+    match app.auth().mode() {
+        Mode::Password if page => {
+            let next = crate::model::event::encode_segment(path);
+            super::pages::see_other(&app.config().base_path.href(&format!("/sign-in?next={next}")))
+        }
+        Mode::Password => unknown(
+            "signed-out",
+            "Nobody is signed in: the session has ended, or there was none. Load the page again to sign in. A program sends \
+             Authorization: Bearer with a token that `drover token add` made.",
+        ),
+        Mode::Proxy(proxy) => unknown(
+            "no-identity",
+            &format!(
+                "The proxy in front did not say who you are: it has to send the header {} and its secret. A program sends \
+                 Authorization: Bearer with a token that `drover token add` made.",
+                proxy.user
+            ),
+        ),
+        Mode::None => unknown("no-identity", "Nobody says who you are."),
+    }
+}
+
+fn unknown(kind: &str, detail: &str) -> Response {
+    let mut response = refuse(StatusCode::UNAUTHORIZED, kind, "Not signed in", detail).into_response();
+    response.headers_mut().insert(
+        header::WWW_AUTHENTICATE,
+        HeaderValue::from_static("Bearer realm=\"drover\""),
+    );
+    response
+}
+
+impl FromRequestParts<App> for Caller {
+    type Rejection = Response;
+
+    async fn from_request_parts(parts: &mut Parts, app: &App) -> Result<Self, Response> {
+        let Some(who) = parts.extensions.get::<Who>() else {
+            let path = parts.uri.path_and_query().map_or("/", |path| path.as_str());
+            return Err(nobody(app, &parts.method, path, &parts.headers));
         };
         Ok(Self {
-            who: Who::anonymous(address),
+            who: who.clone(),
             request: given_id(&parts.headers).unwrap_or_else(|| mint_id(crate::model::now())),
         })
     }
 }
 
-fn last_forwarded(headers: &HeaderMap) -> Option<String> {
-    let last = headers.get_all("x-forwarded-for").iter().next_back()?.to_str().ok()?;
-    let last = last.rsplit(',').next()?.trim();
-    let plain = |b: u8| b.is_ascii_hexdigit() || b".:[]".contains(&b);
-    (!last.is_empty() && last.len() <= 64 && last.bytes().all(plain)).then(|| last.to_owned())
+/// What a stream keeps to ask again whether whoever opened it may still read it.
+#[derive(Clone, Debug)]
+pub struct Standing {
+    headers: HeaderMap,
+    peer: Peer,
+    who: Who,
+}
+
+impl Standing {
+    /// Of a request that was recognised.
+    #[must_use]
+    pub fn of(who: &Who, headers: &HeaderMap, peer: Peer) -> Self {
+        // Ten thousand streams keep this: only what tells who it is.
+        let tells = |name: &header::HeaderName| match who.via {
+            Via::Nobody => false,
+            Via::Session(_) => name == header::COOKIE,
+            Via::Token(_) => name == header::AUTHORIZATION,
+            Via::Proxy => name.as_str().starts_with("x-"),
+        };
+        let kept = headers.iter().filter(|(name, _)| tells(name));
+        let mut headers = HeaderMap::new();
+        kept.for_each(|(name, value)| {
+            headers.append(name.clone(), value.clone());
+        });
+        Self {
+            headers,
+            peer,
+            who: who.clone(),
+        }
+    }
+
+    /// Whether everything is as it was: the session lasts, the token is valid, the permissions are the same.
+    #[must_use]
+    pub fn holds(&self, auth: &Auth) -> bool {
+        let now = auth.recognise(&self.headers, self.peer).ok().flatten();
+        now.is_some_and(|now| now.grants == self.who.grants && now.name == self.who.name)
+    }
 }
 
 fn given_id(headers: &HeaderMap) -> Option<String> {

@@ -6,14 +6,17 @@
 //! frame is made once and shared by all who get it. A slow reader is not sent what it has no room
 //! for: when it has room again it gets what it missed, or a snapshot.
 
+use super::caller::{Caller, Standing, peer_of};
 use super::problem::refuse;
 use crate::model::event::{BadTopic, Bye, Heartbeat, Refused, Topic};
 use crate::model::now;
+use crate::server::auth::who::{Verb, Who};
 use crate::server::collect::board::{Position, Subscription};
+use crate::server::service::Refusal;
 use crate::server::state::{App, StreamPlace};
 use axum::body::{Body, Bytes};
 use axum::extract::{Query, State};
-use axum::http::{HeaderMap, HeaderValue, StatusCode, header};
+use axum::http::{Extensions, HeaderMap, HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use serde::Deserialize;
 use std::collections::VecDeque;
@@ -22,9 +25,14 @@ use std::time::Duration;
 use tokio::time::{Instant, sleep_until};
 use tokio_util::sync::CancellationToken;
 
+mod narrow;
+
 /// How often a stream without news shows that it lives. Well below the 60 seconds after which
 /// nginx, Traefik and others cut a silent connection.
 const HEARTBEAT: Duration = Duration::from_secs(10);
+
+/// How often it is asked whether whoever reads a stream still may.
+const RECHECK: Duration = Duration::from_secs(5);
 
 /// Topics on one stream.
 const TOPICS_MAX: usize = 32;
@@ -40,7 +48,13 @@ pub struct EventsQuery {
 }
 
 /// Opens a stream.
-pub async fn stream(State(app): State<App>, Query(query): Query<EventsQuery>, headers: HeaderMap) -> Response {
+pub async fn stream(
+    State(app): State<App>,
+    caller: Caller,
+    Query(query): Query<EventsQuery>,
+    headers: HeaderMap,
+    extensions: Extensions,
+) -> Response {
     let names = query.topics.as_deref().unwrap_or("overview");
     let topics: Result<Vec<(Topic, Option<Position>)>, _> = names
         .split(',')
@@ -62,13 +76,13 @@ pub async fn stream(State(app): State<App>, Query(query): Query<EventsQuery>, he
     let mut followed = Vec::with_capacity(topics.len());
     let mut last_refusal = None;
     for (topic, at) in topics {
-        match topic.store().map(|store| app.service().store(store)) {
-            Some(Err(refusal)) => {
+        match may_follow(&app, &caller.who, &topic) {
+            Err(refusal) => {
                 let (topic, detail) = (topic.to_string(), refusal.problem().detail);
                 ready.push_back(frame("refused", &Refused { topic, detail }));
                 last_refusal = Some(refusal);
             }
-            _ => followed.push((topic, at)),
+            Ok(()) => followed.push((topic, at)),
         }
     }
     if let Some(refusal) = last_refusal.filter(|_| followed.is_empty()) {
@@ -104,6 +118,10 @@ pub async fn stream(State(app): State<App>, Query(query): Query<EventsQuery>, he
         ready,
         heartbeat: Instant::now() + HEARTBEAT,
         stop: app.stop().clone(),
+        narrowed: (!narrow::is_needless(&caller.who)).then(|| caller.who.clone()),
+        standing: Standing::of(&caller.who, &headers, peer_of(&extensions)),
+        recheck: Instant::now() + RECHECK,
+        app,
         ended: false,
         _place: place,
     };
@@ -123,6 +141,22 @@ pub async fn stream(State(app): State<App>, Query(query): Query<EventsQuery>, he
     response
 }
 
+/// Whether somebody may follow a topic.
+fn may_follow(app: &App, who: &Who, topic: &Topic) -> Result<(), Refusal> {
+    let view = app.view(who);
+    match topic {
+        Topic::Overview => Ok(()),
+        Topic::Store(store) => view.store(store).map(|_| ()),
+        Topic::Queue(queue) | Topic::Job(queue, _) => {
+            view.store(&queue.store)?;
+            app.service().may(who, Verb::View, Some(queue))
+        }
+        // One that is yet to be may be followed by those from whom none is kept.
+        Topic::Operation(_) if who.sees_all() => Ok(()),
+        Topic::Operation(id) => view.operation(id).map(|_| ()),
+    }
+}
+
 fn bad_topics(detail: String) -> Response {
     refuse(StatusCode::BAD_REQUEST, "bad-topics", "Bad topics", detail).into_response()
 }
@@ -133,6 +167,12 @@ struct Follower {
     ready: VecDeque<Bytes>,
     heartbeat: Instant,
     stop: CancellationToken,
+    /// Whoever reads, where not everything is for them.
+    narrowed: Option<Who>,
+    /// Whether whoever opened the stream may still read it (S-7).
+    standing: Standing,
+    recheck: Instant,
+    app: App,
     ended: bool,
     _place: StreamPlace,
 }
@@ -148,7 +188,21 @@ impl Follower {
             if self.ended {
                 return None;
             }
-            self.ready.extend(self.subscription.take());
+            if self.recheck <= Instant::now() {
+                self.recheck = Instant::now() + RECHECK;
+                if !self.standing.holds(self.app.auth()) {
+                    self.ended = true;
+                    self.ready.push_back(frame("auth_expired", &serde_json::json!({})));
+                    continue;
+                }
+            }
+            let new = self.subscription.take();
+            match &self.narrowed {
+                None => self.ready.extend(new),
+                Some(who) => self
+                    .ready
+                    .extend(new.into_iter().filter_map(|event| narrow::narrow(event, who))),
+            }
             if !self.ready.is_empty() {
                 continue;
             }
@@ -159,6 +213,7 @@ impl Follower {
                     self.ready.push_back(frame("bye", &Bye { retry_ms: rand::random_range(500..RETURN_WITHIN_MS) }));
                 }
                 () = self.subscription.changed() => {}
+                () = sleep_until(self.recheck) => {}
                 () = sleep_until(self.heartbeat) => self.ready.push_back(frame("heartbeat", &Heartbeat { now: now() })),
             }
         }

@@ -1,6 +1,8 @@
 //! How Drover itself is doing. None of these asks a store: a dead Redis must not restart the board
 //! that shows that it is dead.
 
+use super::caller::Caller;
+use super::problem::refuse;
 use crate::server::state::App;
 use crate::server::telemetry;
 use axum::extract::State;
@@ -21,8 +23,13 @@ pub async fn ready(State(app): State<App>) -> Response {
     }
 }
 
-/// Metrics in the Prometheus text format.
-pub async fn metrics(State(app): State<App>) -> Response {
+/// Metrics in the Prometheus text format, for those who see everything: they tell of every store.
+pub async fn metrics(State(app): State<App>, caller: Caller) -> Response {
+    if !caller.who.sees_all() {
+        let detail =
+            "Metrics tell of every store; they are for those who see all queues. A scraper takes a token with view.";
+        return refuse(StatusCode::FORBIDDEN, "denied", "Not permitted", detail).into_response();
+    }
     match telemetry::render(&app) {
         Some(text) => ([(header::CONTENT_TYPE, "text/plain; version=0.0.4")], text).into_response(),
         None => (StatusCode::SERVICE_UNAVAILABLE, "another recorder is installed\n").into_response(),

@@ -5,13 +5,15 @@
 //!
 //! Here is the shell, and the notice that stands where a page cannot; each page has a file of its own.
 
-use super::security::Nonce;
+use super::security::Sheet;
 use crate::model::now;
 use crate::model::page::{Body, Notice, Page};
+use crate::server::auth::who::{Via, Who};
 use crate::server::collect::board::Position;
+use crate::server::config::auth::Mode;
 use crate::server::service::Refusal;
 use crate::server::state::App;
-use crate::ui;
+use crate::ui::{self, WayOut};
 use axum::Extension;
 use axum::extract::State;
 use axum::http::{HeaderMap, HeaderValue, StatusCode, Uri, header};
@@ -27,6 +29,7 @@ pub mod pins;
 pub mod policies;
 pub mod queue;
 pub mod schedules;
+pub mod sign_in;
 pub mod store;
 pub mod theme;
 pub mod workers;
@@ -35,11 +38,11 @@ pub use overview::Rendered;
 use theme::Taste;
 
 /// Anything else.
-pub async fn not_found(State(app): State<App>, nonce: Option<Extension<Nonce>>, headers: HeaderMap) -> Response {
-    let nonce = nonce.map_or_else(|| Nonce(String::new()), |Extension(nonce)| nonce);
+pub async fn not_found(State(app): State<App>, sheet: Option<Extension<Sheet>>, headers: HeaderMap) -> Response {
+    let sheet = sheet.map_or_else(Sheet::default, |Extension(sheet)| sheet);
     notice(
         &app,
-        &nonce,
+        &sheet,
         &headers,
         StatusCode::NOT_FOUND,
         "No such page".into(),
@@ -48,7 +51,7 @@ pub async fn not_found(State(app): State<App>, nonce: Option<Extension<Nonce>>, 
     )
 }
 
-fn see_other(to: &str) -> Response {
+pub(super) fn see_other(to: &str) -> Response {
     let mut response = StatusCode::SEE_OTHER.into_response();
     if let Ok(to) = HeaderValue::from_str(to) {
         response.headers_mut().insert(header::LOCATION, to);
@@ -91,14 +94,36 @@ fn remember(app: &App, mut response: Response, name: &str, value: &str, age_s: u
     response
 }
 
-fn refused(app: &App, nonce: &Nonce, headers: &HeaderMap, refusal: &Refusal) -> Response {
+/// Who reads the page, what they are here, and the way out.
+fn account(app: &App, who: &Who) -> String {
+    let Some(way_out) = way_out(app, who) else {
+        return String::new();
+    };
+    let role = match who.role() {
+        Some(role) => role.as_str().to_owned(),
+        None if who.sees_all() => "sees all queues".into(),
+        None => "sees some queues".into(),
+    };
+    ui::account(&app.config().base_path, &who.name, &role, &way_out)
+}
+
+/// How somebody signs out; `None` where nobody signs in.
+fn way_out(app: &App, who: &Who) -> Option<WayOut> {
+    match (&who.via, app.auth().mode()) {
+        (Via::Session(_), _) => Some(WayOut::Here),
+        (Via::Proxy, Mode::Proxy(proxy)) => Some(proxy.sign_out_url.clone().map_or(WayOut::Nowhere, WayOut::Url)),
+        _ => None,
+    }
+}
+
+fn refused(app: &App, sheet: &Sheet, headers: &HeaderMap, refusal: &Refusal) -> Response {
     let links = match refusal {
         Refusal::NoJob(queue, _) => vec![("The queue".into(), crate::base_path::queue_path(queue))],
         _ => vec![],
     };
     let problem = refusal.problem();
     let status = StatusCode::from_u16(problem.status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
-    let mut page = notice(app, nonce, headers, status, problem.title, problem.detail, links);
+    let mut page = notice(app, sheet, headers, status, problem.title, problem.detail, links);
     if let Refusal::NotSearched(..) = refusal
         && let Some(seconds) = super::problem::again(refusal)
     {
@@ -110,7 +135,7 @@ fn refused(app: &App, nonce: &Nonce, headers: &HeaderMap, refusal: &Refusal) -> 
 
 fn notice(
     app: &App,
-    nonce: &Nonce,
+    sheet: &Sheet,
     headers: &HeaderMap,
     status: StatusCode,
     title: String,
@@ -124,16 +149,17 @@ fn notice(
         detail,
         links,
     });
-    let html = document(app, &Taste::of(headers), None, body, &nonce.0);
+    let html = document(app, &Taste::of(headers), None, body, sheet);
     (status, Html(html)).into_response()
 }
 
-fn show(app: &App, nonce: &Nonce, headers: &HeaderMap, position: Position, body: Body) -> Response {
-    Html(document(app, &Taste::of(headers), Some(position), body, &nonce.0)).into_response()
+fn show(app: &App, sheet: &Sheet, headers: &HeaderMap, position: Position, body: Body) -> Response {
+    Html(document(app, &Taste::of(headers), Some(position), body, sheet)).into_response()
 }
 
 /// The whole document.
-fn document(app: &App, taste: &Taste, position: Option<Position>, body: Body, nonce: &str) -> String {
+fn document(app: &App, taste: &Taste, position: Option<Position>, body: Body, sheet: &Sheet) -> String {
+    let nonce = &sheet.nonce;
     let base = &app.config().base_path;
     let page = Page {
         base: base.as_str().to_owned(),
@@ -178,11 +204,13 @@ fn document(app: &App, taste: &Taste, position: Option<Position>, body: Body, no
         theme => format!(" data-theme=\"{theme}\""),
     };
     let markup = ui::render(page);
+    // Behind the rest, which the browser takes up as it is; the style puts it on top.
+    let account = sheet.who.as_ref().map_or_else(String::new, |who| account(app, who));
     format!(
         "<!DOCTYPE html><html lang=\"en\"{theme}><head><meta charset=\"utf-8\">\
          <meta name=\"viewport\" content=\"width=device-width, initial-scale=1\">\
          <meta name=\"color-scheme\" content=\"light dark\"><meta name=\"robots\" content=\"noindex\">\
          <title>{title}</title><link rel=\"icon\" type=\"image/svg+xml\" href=\"{icon}\">{style}{script}\
-         <script type=\"application/json\" id=\"page\">{data}</script></head><body>{markup}</body></html>"
+         <script type=\"application/json\" id=\"page\">{data}</script></head><body>{markup}{account}</body></html>"
     )
 }

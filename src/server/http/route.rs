@@ -5,7 +5,7 @@
 
 use super::caller::Caller;
 use crate::model::queue::QueueRef;
-use crate::server::service::act::who::Verb;
+use crate::server::auth::who::Verb;
 use crate::server::state::App;
 use axum::Router;
 use axum::extract::{FromRequestParts as _, RawPathParams, Request};
@@ -19,6 +19,8 @@ use std::pin::Pin;
 pub enum Needs {
     /// Nothing: it tells of Drover itself, or of how its pages look.
     Nothing,
+    /// To read the status page, where that is not public.
+    Status,
     /// To look at queues and jobs.
     View,
     /// To read who did what.
@@ -34,6 +36,7 @@ impl Needs {
     pub const fn verb(self) -> Option<Verb> {
         match self {
             Self::Nothing => None,
+            Self::Status => Some(Verb::Status),
             Self::View | Self::Act => Some(Verb::View),
             Self::AuditRead => Some(Verb::AuditRead),
         }
@@ -131,7 +134,10 @@ impl<T: 'static, H: Handler<T, App>> Handler<(T, Needs), App> for Asked<H> {
         Box::pin(async move {
             let (mut parts, body) = request.into_parts();
             if let Some(verb) = self.needs.verb() {
-                let Ok(caller) = Caller::from_request_parts(&mut parts, &app).await;
+                let caller = match Caller::from_request_parts(&mut parts, &app).await {
+                    Ok(caller) => caller,
+                    Err(nobody) => return nobody,
+                };
                 let named = RawPathParams::from_request_parts(&mut parts, &app).await;
                 let queue = named.ok().as_ref().and_then(queue_of);
                 if let Err(refusal) = app.service().may(&caller.who, verb, queue.as_ref()) {

@@ -78,6 +78,11 @@ fn routes() -> Routes {
             "/operations/{id}/{control}",
             get(Needs::View, pages::operations::to_one).post(Needs::Act, pages::operations::control),
         )
+        .route(
+            "/sign-in",
+            get(Needs::Nothing, pages::sign_in::form).post(Needs::Nothing, pages::sign_in::sign_in),
+        )
+        .route("/sign-out", post(Needs::Nothing, pages::sign_in::sign_out))
         .route("/theme", post(Needs::Nothing, pages::theme::choose))
         .route("/time", post(Needs::Nothing, pages::theme::choose_time))
         .route("/pins", post(Needs::View, pages::pins::change))
@@ -170,10 +175,12 @@ fn routes() -> Routes {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::server::service::act::who::{Role, Verb};
+    use crate::server::auth::who::{Role, Verb};
 
     /// What may be had without a permission: how pages look, the description of the API, whether Drover lives.
-    const OPEN: [&str; 8] = [
+    const OPEN: [&str; 10] = [
+        "/sign-in",
+        "/sign-out",
         "/theme",
         "/time",
         "/pkg/{file}",
@@ -215,6 +222,7 @@ mod tests {
         for (path, method, needs) in routes.declared() {
             let fits = match (*needs, *method) {
                 (Needs::Nothing, _) => OPEN.contains(path),
+                (Needs::Status, _) => path.starts_with("/status"),
                 (Needs::AuditRead, _) => path.ends_with("/audit"),
                 // Neither changes anything but what a browser keeps, or tells what would be done.
                 (Needs::View, "POST") => matches!(*path, "/pins" | "/operations/preview"),

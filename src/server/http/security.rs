@@ -1,11 +1,15 @@
-//! Who may ask at all, and the headers on every answer.
+//! What is refused before anything is routed, and the headers on every answer.
 //!
-//! This version has no sign-in. So it answers only this machine: a request that came through a
-//! proxy, or that names another host (a page on the internet can make a browser send one to
-//! `127.0.0.1`), is refused unless the operator has said that a proxy in front decides who gets in.
+//! Where nobody signs in ([`Mode::None`]) only this machine gets in: a request that came through a proxy, or that names
+//! another host (a page on the internet can make a browser send one to `127.0.0.1`), is refused. What changes something is
+//! refused everywhere unless a page of this board sent it, or a program. Then whoever asks is recognised, once.
 
+use super::caller::recognise;
 use super::problem::refuse;
 use crate::model::error::Problem;
+use crate::server::auth::who::Who;
+use crate::server::auth::{Auth, bearer};
+use crate::server::config::auth::Mode;
 use crate::server::state::App;
 use crate::server::telemetry;
 use axum::extract::{Request, State};
@@ -15,29 +19,50 @@ use axum::response::{IntoResponse, Response};
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 
-/// The nonce of one answer: the only inline script that may run carries it.
-#[derive(Clone, Debug)]
-pub struct Nonce(pub String);
+/// What a page is written on: the nonce that its one inline script carries, and whoever reads it.
+#[derive(Clone, Debug, Default)]
+pub struct Sheet {
+    /// The nonce.
+    pub nonce: String,
+    /// Whoever reads it, where it was recognised.
+    pub who: Option<Who>,
+}
 
-impl Nonce {
+impl Sheet {
     fn mint() -> Self {
-        Self(STANDARD.encode(rand::random::<[u8; 16]>()))
+        Self {
+            nonce: STANDARD.encode(rand::random::<[u8; 16]>()),
+            who: None,
+        }
+    }
+
+    /// With a place for the nonce, for a page that serves several.
+    #[must_use]
+    pub fn at(place: &str) -> Self {
+        Self {
+            nonce: place.to_owned(),
+            who: None,
+        }
     }
 }
 
 /// Refuses what must not be here; adds the headers to everything.
 pub async fn guard(State(app): State<App>, mut request: Request, next: Next) -> Response {
-    let nonce = Nonce::mint();
+    let mut sheet = Sheet::mint();
     let began = std::time::Instant::now();
     let (method, path) = (request.method().clone(), request.uri().path().to_owned());
-    let mut response = match refusal(app.config().behind_proxy, &request) {
+    let mut response = match refusal(app.auth(), &request) {
         Some(problem) => problem.into_response(),
-        None => {
-            request.extensions_mut().insert(nonce.clone());
-            next.run(request).await
-        }
+        None => match recognise(&app, &mut request) {
+            None => {
+                sheet.who = request.extensions().get::<Who>().cloned();
+                request.extensions_mut().insert(sheet.clone());
+                next.run(request).await
+            }
+            Some(refused) => refused,
+        },
     };
-    add_headers(response.headers_mut(), &nonce);
+    add_headers(response.headers_mut(), &sheet, app.auth().origin());
     telemetry::count_request(response.status().as_u16());
     let duration_ms = u64::try_from(began.elapsed().as_millis()).unwrap_or(u64::MAX);
     tracing::debug!(%method, path, status = response.status().as_u16(), duration_ms, "request");
@@ -55,14 +80,9 @@ const FORWARDING: [&str; 7] = [
     "via",
 ];
 
-fn refusal(behind_proxy: bool, request: &Request) -> Option<Problem> {
+fn refusal(auth: &Auth, request: &Request) -> Option<Problem> {
     let path = request.uri().path();
-    if path.contains("//")
-        || path.contains('\\')
-        || path.contains("/./")
-        || path.contains("/../")
-        || path.contains("%00")
-    {
+    if is_odd(path) {
         return Some(refuse(
             StatusCode::BAD_REQUEST,
             "odd-path",
@@ -70,15 +90,15 @@ fn refusal(behind_proxy: bool, request: &Request) -> Option<Problem> {
             "The path holds an empty segment, a dot segment or a zero byte; no address of the board does.",
         ));
     }
-    if !behind_proxy {
+    if matches!(auth.mode(), Mode::None) {
         if let Some(name) = FORWARDING.iter().find(|name| request.headers().contains_key(**name)) {
             return Some(refuse(
                 StatusCode::FORBIDDEN,
                 "forwarded",
                 "Not through a proxy",
                 format!(
-                    "The request carries {name}: it came through a proxy, and this board has no sign-in. If the proxy decides who \
-                     gets in, start Drover with DROVER_BEHIND_PROXY=true."
+                    "The request carries {name}: it came through a proxy, and this board has no sign-in. Start Drover with \
+                     DROVER_AUTH_MODE=proxy if the proxy signs people in, or with password if Drover is to."
                 ),
             ));
         }
@@ -87,15 +107,15 @@ fn refusal(behind_proxy: bool, request: &Request) -> Option<Problem> {
                 StatusCode::FORBIDDEN,
                 "foreign-host",
                 "Not this machine",
-                "The request names another host than localhost, and this board has no sign-in. If a proxy decides who gets in, \
-                 start Drover with DROVER_BEHIND_PROXY=true.",
+                "The request names another host than localhost, and this board has no sign-in. Open it by the name localhost, or \
+                 start Drover with DROVER_AUTH_MODE=proxy or password.",
             ));
         }
     }
     if matches!(*request.method(), Method::GET | Method::HEAD | Method::OPTIONS) {
         return None;
     }
-    match origin_of(request) {
+    match origin_of(auth, request) {
         Origin::ThisBoard | Origin::Program => None,
         Origin::Elsewhere => Some(refuse(
             StatusCode::FORBIDDEN,
@@ -113,6 +133,16 @@ fn refusal(behind_proxy: bool, request: &Request) -> Option<Problem> {
              application/json.",
         )),
     }
+}
+
+/// What no address of the board holds, and what a proxy and a router could read in two ways (S-4). What is escaped stays
+/// so until the route has been matched: a queue may be called `..`, and its permission is asked for by that name.
+fn is_odd(path: &str) -> bool {
+    ["//", "\\", "/./", "/../", "%00"]
+        .iter()
+        .any(|part| path.contains(part))
+        || path.ends_with("/.")
+        || path.ends_with("/..")
 }
 
 fn names_this_machine(headers: &HeaderMap) -> bool {
@@ -147,9 +177,13 @@ const PROGRAM: &str = "x-drover";
 /// not localhost), the origin must be the host asked. What says neither is no browser, or one so old that it
 /// could only send forms: a program therefore sends JSON with a header of its own, which a page of another
 /// site cannot do without asking first, and it is never told yes.
-fn origin_of(request: &Request) -> Origin {
+fn origin_of(auth: &Auth, request: &Request) -> Origin {
     let headers = request.headers();
     let get = |name: &str| headers.get(name).map(|value| value.to_str().unwrap_or("?"));
+    // What a browser adds by itself is what another site could make it send. A token it never adds.
+    if bearer(headers).is_some() && !auth.has_cookie(headers) {
+        return Origin::Program;
+    }
     if let Some(site) = get("sec-fetch-site") {
         return match site {
             "same-origin" => Origin::ThisBoard,
@@ -158,7 +192,11 @@ fn origin_of(request: &Request) -> Origin {
     }
     if let Some(origin) = get("origin") {
         let host = origin.split_once("://").map(|(_, host)| host);
-        return match host.is_some() && host == get("host") {
+        let ours = match auth.origin() {
+            Some(ours) => origin == ours,
+            None => host.is_some() && host == get("host"),
+        };
+        return match ours {
             true => Origin::ThisBoard,
             false => Origin::Elsewhere,
         };
@@ -177,12 +215,12 @@ pub fn is_json(headers: &HeaderMap) -> bool {
     kind.trim().eq_ignore_ascii_case("application/json")
 }
 
-fn add_headers(headers: &mut HeaderMap, nonce: &Nonce) {
+fn add_headers(headers: &mut HeaderMap, sheet: &Sheet, origin: Option<&str>) {
     // 'wasm-unsafe-eval' lets WebAssembly compile and nothing else run.
     let policy = format!(
         "default-src 'none'; script-src 'self' 'nonce-{}' 'wasm-unsafe-eval'; style-src 'self'; img-src 'self' data:; \
          connect-src 'self'; font-src 'self'; form-action 'self'; base-uri 'none'; frame-ancestors 'none'",
-        nonce.0
+        sheet.nonce
     );
     if let Ok(policy) = HeaderValue::from_str(&policy) {
         headers.insert(header::CONTENT_SECURITY_POLICY, policy);
@@ -205,6 +243,10 @@ fn add_headers(headers: &mut HeaderMap, nonce: &Nonce) {
         ),
     ] {
         headers.insert(name, HeaderValue::from_static(value));
+    }
+    if origin.is_some_and(|origin| origin.starts_with("https://")) {
+        let year = HeaderValue::from_static("max-age=31536000");
+        headers.insert(header::STRICT_TRANSPORT_SECURITY, year);
     }
 }
 
@@ -230,8 +272,67 @@ mod tests {
         request.body(Body::empty()).unwrap()
     }
 
-    fn kind(behind_proxy: bool, method: &str, path: &str, headers: &[(&str, &str)]) -> Option<String> {
-        refusal(behind_proxy, &request(method, path, headers)).map(|p| p.kind.replace("urn:drover:problem:", ""))
+    fn auth(mode: Mode, origin: Option<&str>) -> Auth {
+        let settings = crate::server::config::auth::Auth {
+            mode,
+            rules: vec![],
+            lifetime: crate::server::auth::sessions::Lifetime::default(),
+            folder: "/nonexistent/drover".into(),
+            origin: origin.map(str::to_owned),
+            trusted_proxies: vec![],
+        };
+        Auth::open(&settings, &crate::base_path::BasePath::default())
+    }
+
+    fn kind(signs_in: bool, method: &str, path: &str, headers: &[(&str, &str)]) -> Option<String> {
+        let mode = if signs_in { Mode::Password } else { Mode::None };
+        kind_at(&auth(mode, None), method, path, headers)
+    }
+
+    fn kind_at(auth: &Auth, method: &str, path: &str, headers: &[(&str, &str)]) -> Option<String> {
+        refusal(auth, &request(method, path, headers)).map(|p| p.kind.replace("urn:drover:problem:", ""))
+    }
+
+    // S-6
+    #[test]
+    fn the_origin_is_that_of_the_public_address_where_that_is_known() {
+        let auth = auth(Mode::Password, Some("https://ops.example.com"));
+        for (origin, refused) in [
+            ("https://ops.example.com", false),
+            ("http://ops.example.com", true),
+            ("https://ops.example.com:8443", true),
+            ("https://ops.example.com.evil.example", true),
+            ("https://127.0.0.1:3000", true),
+            ("null", true),
+        ] {
+            // A proxy may name itself to us as it likes.
+            let headers = [("host", "127.0.0.1:3000"), ("origin", origin)];
+            assert_eq!(
+                kind_at(&auth, "POST", "/theme", &headers).is_some(),
+                refused,
+                "{origin}"
+            );
+        }
+    }
+
+    // S-6: a token is never added by a browser itself, and a session beside it is what another site would use.
+    #[test]
+    fn a_token_speaks_for_itself_unless_a_session_comes_along() {
+        let auth = auth(Mode::Password, None);
+        let cookie =
+            crate::server::auth::cookie::Cookie::new(&crate::base_path::BasePath::default(), false).set("x", 1);
+        let token = ("authorization", "Bearer dr_x");
+        assert_eq!(kind_at(&auth, "POST", "/api/v1/operations", &[token]), None);
+        let both = [token, ("cookie", cookie.split(';').next().unwrap())];
+        assert_eq!(
+            kind_at(&auth, "POST", "/api/v1/operations", &both).as_deref(),
+            Some("cross-site")
+        );
+        let basic = [("authorization", "Basic eDp5")];
+        assert_eq!(
+            kind_at(&auth, "POST", "/api/v1/operations", &basic).as_deref(),
+            Some("cross-site")
+        );
     }
 
     #[test]

@@ -21,6 +21,7 @@ use crate::server::archive::flow::UNCONFIGURED;
 use crate::server::archive::{self, Archive};
 use crate::server::audit::record::{self, Key, Record};
 use crate::server::audit::{Audit, AuditFilter, Claim};
+use crate::server::auth::who::{Permission, Verb, Who};
 use crate::server::config::Config;
 use flow::FlowPlan;
 use intent::{Intent, NO_ERROR, Target};
@@ -29,14 +30,12 @@ use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::Duration;
 use tokio_util::task::TaskTracker;
-use who::{Permission, Verb, Who};
 
 mod flow;
 pub mod intent;
 mod not_acted;
 pub mod offer;
 pub mod sentence;
-pub mod who;
 
 pub use not_acted::NotActed;
 
@@ -137,7 +136,7 @@ impl Desk {
     ///
     /// Why not.
     pub fn may(&self, who: &Who, permission: Permission<'_>) -> Result<(), NotActed> {
-        if !who.roles.iter().any(|role| role.holds(permission.verb)) {
+        if !who.holds(permission.verb, permission.queue) {
             let place = permission
                 .queue
                 .map_or_else(String::new, |queue| format!(" in {queue}"));
@@ -328,7 +327,7 @@ impl Service {
     }
 
     /// What was asked for and what became of it, the newest first.
-    pub fn audit(
+    pub(super) fn audit(
         &self,
         who: &Who,
         filter: &AuditFilter,
@@ -341,13 +340,13 @@ impl Service {
         };
         self.desk.may(who, permission)?;
         let limit = limit.unwrap_or(crate::server::audit::PAGE).max(1);
-        let page = self.desk.audit.page(filter, cursor, limit);
+        let reads = |queue: &QueueRef| who.holds(Verb::AuditRead, Some(queue));
+        let page = self.desk.audit.page(filter, cursor, limit, &reads);
         page.ok_or_else(|| NotActed::NoCursor.into())
     }
 
     /// One thing that was asked for.
-    #[must_use]
-    pub fn audited(&self, id: &str) -> Option<AuditEntry> {
+    pub(super) fn audited(&self, id: &str) -> Option<AuditEntry> {
         self.desk.audit.entry(id)
     }
 

@@ -5,7 +5,6 @@
 //! between never leads to a second one: whoever asks again finds it in the queue, or is told that nobody knows.
 
 use super::act::intent::Intent;
-use super::act::who::{Permission, Verb, Who};
 use super::act::{Acted, NotActed, REASON_MAX};
 use super::{Answer, Refusal, Service};
 use crate::model::action::{Effect, NewJob, QueueAction};
@@ -20,6 +19,7 @@ use crate::server::archive::flow::UNCONFIGURED;
 use crate::server::archive::record::ArchiveId;
 use crate::server::archive::search::Found;
 use crate::server::audit::record::Record;
+use crate::server::auth::who::{Permission, Verb, Who};
 use serde_json::json;
 use std::sync::Arc;
 
@@ -58,7 +58,7 @@ impl Service {
     }
 
     /// A page of archived jobs.
-    pub async fn archive_page(
+    pub(super) async fn archive_page(
         &self,
         filter: &ArchiveFilter,
         cursor: Option<&str>,
@@ -77,7 +77,7 @@ impl Service {
     }
 
     /// One archived job.
-    pub async fn archive_job(&self, id: &str) -> Answer<ArchivedJob> {
+    pub(super) async fn archive_job(&self, id: &str) -> Answer<ArchivedJob> {
         let (key, found) = self.archive_found(id).await?;
         let restored = self.archived()?.restored(key).await.map_err(unavailable)?;
         // The adapter of its own store, or of another of the same kind: its store may be gone from the configuration.
@@ -100,13 +100,13 @@ impl Service {
     }
 
     /// A field of an archived job, or its whole log under the name `:logs`, byte by byte.
-    pub async fn archive_field(&self, id: &str, field: &str) -> Answer<Vec<u8>> {
+    pub(super) async fn archive_field(&self, id: &str, field: &str) -> Answer<(QueueRef, Option<Vec<u8>>)> {
         let (_, found) = self.archive_found(id).await?;
         if field == ":logs" {
-            return Ok(found.job.logs.join(&b'\n'));
+            return Ok((found.row.queue, Some(found.job.logs.join(&b'\n'))));
         }
         let bytes = found.job.field(field).map(<[u8]>::to_vec);
-        bytes.ok_or_else(|| Refusal::NoField(field.to_owned()))
+        Ok((found.row.queue, bytes))
     }
 
     /// Why nobody can put this job back now; `None` if they can.

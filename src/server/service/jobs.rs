@@ -1,12 +1,12 @@
 //! One job: its record, its log, its relatives, and its values as they are stored.
 
-use super::act::who::Who;
 use super::{Answer, Refusal, Service};
 use crate::model::flow::{BRANCH, ChildKind, Flow};
 use crate::model::job::{JobDetail, LogPage};
 use crate::model::page::JobPage;
 use crate::model::queue::QueueRef;
 use crate::server::adapter::{FieldBytes, FieldError, FlowQuery, LogQuery, ReadError};
+use crate::server::auth::who::Who;
 use crate::server::collect::board::Position;
 use std::sync::Arc;
 
@@ -58,7 +58,7 @@ pub struct JobRequest {
 
 impl Service {
     /// One job.
-    pub async fn job(&self, key: &QueueRef, id: &str) -> Answer<Arc<JobDetail>> {
+    pub(super) async fn job(&self, key: &QueueRef, id: &str) -> Answer<Arc<JobDetail>> {
         self.queue(key)?;
         let gone = || Refusal::NoJob(key.clone(), crate::model::job::cut(id, 200));
         if id.len() > JOB_ID_MAX {
@@ -76,7 +76,7 @@ impl Service {
     }
 
     /// A part of a job's log.
-    pub async fn logs(&self, key: &QueueRef, id: &str, request: &LogRequest) -> Answer<LogPage> {
+    pub(super) async fn logs(&self, key: &QueueRef, id: &str, request: &LogRequest) -> Answer<LogPage> {
         self.queue(key)?;
         let query = LogQuery {
             queue: key.queue.as_str().into(),
@@ -98,7 +98,7 @@ impl Service {
     }
 
     /// A job's parents and children.
-    pub async fn flow(&self, key: &QueueRef, id: &str, request: &FlowRequest, whole: bool) -> Answer<Flow> {
+    pub(super) async fn flow(&self, key: &QueueRef, id: &str, request: &FlowRequest, whole: bool) -> Answer<Flow> {
         self.queue(key)?;
         let query = FlowQuery {
             queue: key.queue.as_str().into(),
@@ -120,7 +120,7 @@ impl Service {
     }
 
     /// A field of a job's record as it is stored.
-    pub async fn field(&self, key: &QueueRef, id: &str, field: &str) -> Answer<FieldBytes> {
+    pub(super) async fn field(&self, key: &QueueRef, id: &str, field: &str) -> Answer<FieldBytes> {
         self.queue(key)?;
         let adapter = self.collector(&key.store)?.adapter();
         let missing = || Refusal::NoField(crate::model::job::cut(field, 200));
@@ -133,7 +133,7 @@ impl Service {
     }
 
     /// A job's page.
-    pub async fn job_page(
+    pub(super) async fn job_page(
         &self,
         who: &Who,
         key: &QueueRef,

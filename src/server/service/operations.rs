@@ -4,7 +4,6 @@
 //! before anything is done, and how many jobs had which result after.
 
 use super::act::intent::Intent;
-use super::act::who::{Permission, Who};
 use super::act::{NotActed, REASON_MAX};
 use super::{Answer, Refusal, Service};
 use crate::model::action::{Effect, JobAction, Seen};
@@ -15,6 +14,7 @@ use crate::model::operation::{Bounds, ItemResult, Operation, Preview, TYPED_ABOV
 use crate::model::queue::QueueRef;
 use crate::server::adapter::ReadError;
 use crate::server::audit::record::{Key, Record};
+use crate::server::auth::who::{Permission, Verb, Who};
 use crate::server::operation::run::Run;
 use crate::server::operation::select::{self, SelectError, Selection};
 use crate::server::operation::{NotStarted, Operations, Order};
@@ -76,10 +76,13 @@ impl Service {
         }
         let selection = if asked.jobs.is_empty() {
             let (board, _) = self.board.overview();
-            let read = select::filtered(asked.action, asked.filter, &board.queues, engine.stores(), now());
+            let seen: Vec<_> = board.queues.into_iter().filter(|line| who.sees(&line.key())).collect();
+            let read = select::filtered(asked.action, asked.filter, &seen, engine.stores(), now());
             read.await.map_err(refusal)?
         } else {
             for (queue, ..) in &asked.jobs {
+                // Before it is said whether there is such a queue.
+                self.may(who, Verb::View, Some(queue))?;
                 self.queue(queue)?;
             }
             select::ticked(asked.action, asked.jobs, |queue| self.name_of(queue), now()).map_err(refusal)?
@@ -231,15 +234,14 @@ impl Service {
     }
 
     /// All operations that are kept, the newest first.
-    #[must_use]
-    pub fn operations(&self) -> Vec<Operation> {
+    pub fn all_operations(&self) -> Vec<Operation> {
         self.operations.as_ref().map_or_else(|_| vec![], |engine| engine.list())
     }
 
     /// The open operation that works on a queue, if there is one.
     #[must_use]
     pub fn operation_on(&self, queue: &QueueRef) -> Option<Operation> {
-        self.operations()
+        self.all_operations()
             .into_iter()
             .find(|operation| operation.state.is_open() && operation.queues.contains(queue))
     }
@@ -269,7 +271,7 @@ impl Service {
 
     /// Jobs of an operation with their results, those with `result` only (`left` for those that have none), and how
     /// many of these there are.
-    pub async fn results(
+    pub(super) async fn results(
         &self,
         id: &str,
         result: Option<&str>,
@@ -348,10 +350,10 @@ impl Service {
     }
 
     fn permitted_everywhere(&self, who: &Who, selection: &Selection) -> Answer<()> {
-        selection
-            .queues
-            .iter()
-            .try_for_each(|(queue, _)| self.may_act(who, queue, &selection.action))
+        selection.queues.iter().try_for_each(|(queue, _)| {
+            self.may(who, Verb::Bulk, Some(queue))?;
+            self.may_act(who, queue, &selection.action)
+        })
     }
 
     /// The sentence with what the stores are.

@@ -3,7 +3,6 @@
 //! Runs begin in [`crate::server::policy`]; here somebody asks for one and is told.
 
 use super::act::NotActed;
-use super::act::who::Who;
 use super::archive::unavailable;
 use super::operations::Asked;
 use super::{Answer, Refusal, Service};
@@ -12,6 +11,7 @@ use crate::model::format;
 use crate::model::operation::Preview;
 use crate::model::policy::{Policy, PolicyRun, PolicyStanding, PolicyState};
 use crate::server::archive::lease::Turn;
+use crate::server::auth::who::Who;
 use crate::server::policy::{self, Policies};
 use crate::server::{archive::Archive, cron};
 
@@ -30,7 +30,7 @@ impl Service {
     }
 
     /// Every policy with what became of it so far.
-    pub async fn policy_standings(&self) -> Answer<Vec<PolicyStanding>> {
+    pub(super) async fn policy_standings(&self) -> Answer<Vec<PolicyStanding>> {
         let mut all = vec![];
         for policy in self.policies.all() {
             let archive = self.archived()?;
@@ -95,7 +95,7 @@ impl Service {
             action: JobAction::Archive,
         };
         for verb in everywhere.verbs() {
-            let permission = super::act::who::Permission {
+            let permission = crate::server::auth::who::Permission {
                 verb: *verb,
                 queue: None,
             };

@@ -1,6 +1,5 @@
 //! One queue: its jobs, page by page, and its throughput drawn.
 
-use super::act::who::Who;
 use super::{Answer, Refusal, Service};
 use crate::model::filter::JobFilter;
 use crate::model::insight::{Insight, dead_letters_of};
@@ -9,6 +8,7 @@ use crate::model::page::{DeadLetters, JobPageRows, Order, PAGE_SIZE, PAGE_SIZE_M
 use crate::model::queue::{QueueRef, QueueSummary, System};
 use crate::model::state::JobState;
 use crate::server::adapter::{JobQuery, ReadError, Trouble};
+use crate::server::auth::who::Who;
 use crate::server::chart;
 use crate::server::collect::board::Position;
 use std::sync::Arc;
@@ -30,7 +30,7 @@ pub struct JobsRequest {
 
 impl Service {
     /// One page of jobs, with the state and order it is of.
-    pub async fn jobs(
+    pub(super) async fn jobs(
         &self,
         key: &QueueRef,
         request: &JobsRequest,
@@ -72,7 +72,7 @@ impl Service {
     }
 
     /// A queue with a page of its jobs. A list that cannot be read is part of the page.
-    pub async fn queue_page(&self, key: &QueueRef, request: &JobsRequest) -> Answer<(QueuePage, Position)> {
+    pub(super) async fn queue_page(&self, key: &QueueRef, request: &JobsRequest) -> Answer<(QueuePage, Position)> {
         let (jobs, chart) = tokio::join!(self.jobs(key, request), self.chart(key));
         let (query, rows) = jobs?;
         if rows == Err(ReadError::BadCursor) {
@@ -101,7 +101,7 @@ impl Service {
     }
 
     /// What stands beside the queue's facts.
-    pub async fn queue_aside(&self, who: &Who, key: &QueueRef) -> Answer<QueueAside> {
+    pub(super) async fn queue_aside(&self, who: &Who, key: &QueueRef) -> Answer<QueueAside> {
         let insight = self.insight(key).await?;
         let (queue, store, _) = self.queue(key)?;
         let limited = insight
@@ -120,7 +120,7 @@ impl Service {
     }
 
     /// Limits, retention and times.
-    pub async fn insight(&self, key: &QueueRef) -> Answer<Result<Insight, Trouble>> {
+    pub(super) async fn insight(&self, key: &QueueRef) -> Answer<Result<Insight, Trouble>> {
         self.queue(key)?;
         let adapter = self.collector(&key.store)?.adapter().clone();
         let queue = key.queue.as_str().into();
@@ -156,7 +156,7 @@ impl Service {
     }
 
     /// Throughput of the last hour, drawn.
-    pub async fn chart(&self, key: &QueueRef) -> Answer<Arc<str>> {
+    pub(super) async fn chart(&self, key: &QueueRef) -> Answer<Arc<str>> {
         let collector = self.collector(&key.store)?;
         let Some(hour) = collector.hour(&key.queue) else {
             return Err(self.no_queue(key));

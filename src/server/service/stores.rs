@@ -72,7 +72,7 @@ impl Stores {
 
 impl Service {
     /// One store in full.
-    pub async fn store_detail(&self, id: &str) -> Answer<StoreDetail> {
+    pub(super) async fn store_detail(&self, id: &str) -> Answer<StoreDetail> {
         let vitals = self.collector(id)?.vitals().clone();
         let (asked, postgres) = tokio::join!(self.asked(id), self.examined(id));
         let (asked, postgres) = (asked?, postgres?);
@@ -94,7 +94,7 @@ impl Service {
     }
 
     /// A store's page.
-    pub async fn store_page(&self, id: &str, sample: u32) -> Answer<(StorePage, Position)> {
+    pub(super) async fn store_page(&self, id: &str, sample: u32) -> Answer<(StorePage, Position)> {
         let position = self.board.position();
         let (detail, memory) = tokio::join!(self.store_detail(id), self.memory_by_queue(id, sample));
         let mut drawings = Vec::with_capacity(Series::ALL.len());
@@ -112,7 +112,7 @@ impl Service {
     }
 
     /// One figure of a store over the last hour, drawn.
-    pub async fn store_chart(&self, id: &str, series: Series) -> Answer<Arc<str>> {
+    pub(super) async fn store_chart(&self, id: &str, series: Series) -> Answer<Arc<str>> {
         let vitals = self.collector(id)?.vitals().clone();
         let svg = self.stores.drawing.get((id.to_owned(), series), || async move {
             let points: Vec<_> = vitals

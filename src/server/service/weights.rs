@@ -34,7 +34,7 @@ const PATIENCE: Duration = Duration::from_secs(3);
 
 impl Service {
     /// Memory by queue, from `sample` jobs of each state at most.
-    pub async fn memory_by_queue(&self, store: &str, sample: u32) -> Answer<Answered<MemoryByQueue>> {
+    pub(super) async fn memory_by_queue(&self, store: &str, sample: u32) -> Answer<Answered<MemoryByQueue>> {
         let sample = sample.clamp(SAMPLE_MIN, SAMPLE_MAX);
         let adapter = self.collector(store)?.adapter().clone();
         let live = self.store(store)?.reach == Reach::Live;

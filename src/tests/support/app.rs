@@ -46,6 +46,7 @@ impl Drover {
         let dir = tempfile::tempdir().unwrap();
         let audit = dir.path().join("audit.ndjson").display().to_string();
         env.entry("DROVER_AUDIT_FILE".into()).or_insert(audit);
+        env.entry("DROVER_AUTH_MODE".into()).or_insert_with(|| "none".into());
         let path = dir.path().join("Leptos.toml");
         std::fs::write(&path, file).unwrap();
         let config = config::load(Some(&path), &|name| env.get(name).cloned()).unwrap();

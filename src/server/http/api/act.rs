@@ -178,7 +178,7 @@ pub async fn audit(
     Query(query): Query<AuditQuery>,
 ) -> Result<Json<AuditPage>, Response> {
     let filter = query.filter().map_err(IntoResponse::into_response)?;
-    let page = app.service().audit(&caller.who, &filter, query.cursor(), query.limit);
+    let page = app.view(&caller.who).audit(&filter, query.cursor(), query.limit);
     page.map(Json).map_err(IntoResponse::into_response)
 }
 

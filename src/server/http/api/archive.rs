@@ -123,21 +123,29 @@ fn moment(text: &str) -> Option<Millis> {
 }
 
 /// A page of archived jobs.
-pub async fn list(State(app): State<App>, Query(query): Query<ArchiveQuery>) -> Result<Json<ArchivePage>, Response> {
+pub async fn list(
+    State(app): State<App>,
+    caller: Caller,
+    Query(query): Query<ArchiveQuery>,
+) -> Result<Json<ArchivePage>, Response> {
     let filter = query.filter().map_err(IntoResponse::into_response)?;
     let limit = query.limit.unwrap_or(PAGE.0).clamp(1, PAGE.1);
-    let page = app.service().archive_page(&filter, query.cursor(), limit).await;
+    let page = app.view(&caller.who).archive_page(&filter, query.cursor(), limit).await;
     page.map(Json).map_err(IntoResponse::into_response)
 }
 
 /// One archived job.
-pub async fn one(State(app): State<App>, Path(id): Path<String>) -> Result<Json<ArchivedJob>, Refusal> {
-    app.service().archive_job(&id).await.map(Json)
+pub async fn one(State(app): State<App>, caller: Caller, Path(id): Path<String>) -> Result<Json<ArchivedJob>, Refusal> {
+    app.view(&caller.who).archive_job(&id).await.map(Json)
 }
 
 /// A field of an archived job as it was stored, as a file.
-pub async fn field(State(app): State<App>, Path((id, field)): Path<(String, String)>) -> Result<Response, Refusal> {
-    let bytes = app.service().archive_field(&id, &field).await?;
+pub async fn field(
+    State(app): State<App>,
+    caller: Caller,
+    Path((id, field)): Path<(String, String)>,
+) -> Result<Response, Refusal> {
+    let bytes = app.view(&caller.who).archive_field(&id, &field).await?;
     let kind = if std::str::from_utf8(&bytes).is_ok() {
         "text/plain; charset=utf-8"
     } else {
@@ -243,17 +251,33 @@ pub async fn restore_many(
 }
 
 /// Everything that fits, a JSON object on each line.
-pub async fn ndjson(State(app): State<App>, Query(query): Query<ArchiveQuery>) -> Result<Response, Response> {
+pub async fn ndjson(
+    State(app): State<App>,
+    caller: Caller,
+    Query(query): Query<ArchiveQuery>,
+) -> Result<Response, Response> {
     let line = |row: &ArchivedRow| {
         let mut line = serde_json::to_vec(row).unwrap_or_default();
         line.push(b'\n');
         line
     };
-    export(app, &query, vec![], line, "application/x-ndjson", "archive.ndjson").await
+    export(
+        (app, caller),
+        &query,
+        vec![],
+        line,
+        "application/x-ndjson",
+        "archive.ndjson",
+    )
+    .await
 }
 
 /// Everything that fits, as a table for a spreadsheet.
-pub async fn csv(State(app): State<App>, Query(query): Query<ArchiveQuery>) -> Result<Response, Response> {
+pub async fn csv(
+    State(app): State<App>,
+    caller: Caller,
+    Query(query): Query<ArchiveQuery>,
+) -> Result<Response, Response> {
     let line = |row: &ArchivedRow| {
         let time = |at: Option<Millis>| at.map(format::iso).unwrap_or_default();
         let cells = [
@@ -274,7 +298,15 @@ pub async fn csv(State(app): State<App>, Query(query): Query<ArchiveQuery>) -> R
         format!("{}\r\n", cells.join(",")).into_bytes()
     };
     let head = "id,store,queue,job,name,state,finished,created,started,attempts,size,error\r\n";
-    export(app, &query, head.into(), line, "text/csv; charset=utf-8", "archive.csv").await
+    export(
+        (app, caller),
+        &query,
+        head.into(),
+        line,
+        "text/csv; charset=utf-8",
+        "archive.csv",
+    )
+    .await
 }
 
 /// A text as a cell. One that a spreadsheet would take for a formula begins with an apostrophe, as OWASP advises.
@@ -289,7 +321,7 @@ fn cell(text: &str) -> String {
 
 /// A page after the other, as fast as they are taken. What goes wrong in the middle cuts the answer off, visibly.
 async fn export(
-    app: App,
+    (app, caller): (App, Caller),
     query: &ArchiveQuery,
     head: Vec<u8>,
     line: impl Fn(&ArchivedRow) -> Vec<u8> + Send + 'static,
@@ -297,25 +329,32 @@ async fn export(
     name: &str,
 ) -> Result<Response, Response> {
     let filter = query.filter().map_err(IntoResponse::into_response)?;
-    let first = app.service().archive_page(&filter, query.cursor(), PAGE.1).await;
+    let first = app
+        .view(&caller.who)
+        .archive_exported(&filter, query.cursor(), PAGE.1)
+        .await;
     let first = first.map_err(IntoResponse::into_response)?;
     let stream = futures::stream::unfold(
-        (Some((head, Some(first), None)), app, filter, line),
-        |(at, app, filter, line)| async move {
+        (Some((head, Some(first), None)), app, caller, filter, line),
+        |(at, app, caller, filter, line)| async move {
             let (mut out, page, cursor): (Vec<u8>, Option<ArchivePage>, Option<String>) = at?;
             let page = match page {
                 Some(page) => page,
-                None => match app.service().archive_page(&filter, cursor.as_deref(), PAGE.1).await {
+                None => match app
+                    .view(&caller.who)
+                    .archive_exported(&filter, cursor.as_deref(), PAGE.1)
+                    .await
+                {
                     Ok(page) => page,
                     Err(refusal) => {
                         let error = io::Error::other(refusal.problem().detail);
-                        return Some((Err(error), (None, app, filter, line)));
+                        return Some((Err(error), (None, app, caller, filter, line)));
                     }
                 },
             };
             page.items.iter().for_each(|row| out.extend(line(row)));
             let next = page.next.map(|next| (vec![], None, Some(next)));
-            Some((Ok(Bytes::from(out)), (next, app, filter, line)))
+            Some((Ok(Bytes::from(out)), (next, app, caller, filter, line)))
         },
     );
     Ok(file(Body::from_stream(stream), kind, name))

@@ -6,6 +6,7 @@ use crate::model::flow::{ChildKind, Flow};
 use crate::model::job::LogPage;
 use crate::model::queue::QueueRef;
 use crate::server::adapter::FieldBytes;
+use crate::server::http::caller::Caller;
 use crate::server::service::{FlowRequest, JobRequest, LogRequest, Refusal};
 use crate::server::state::App;
 use axum::Json;
@@ -35,6 +36,7 @@ pub struct LogsQuery {
 /// A part of a job's log.
 pub async fn logs(
     State(app): State<App>,
+    caller: Caller,
     Path((store, queue, job)): Path<(String, String, String)>,
     Query(query): Query<LogsQuery>,
 ) -> Result<Json<LogPage>, Refusal> {
@@ -43,7 +45,7 @@ pub async fn logs(
         limit: query.limit,
         find: query.q,
     };
-    app.service()
+    app.view(&caller.who)
         .logs(&QueueRef { store, queue }, &job, &request)
         .await
         .map(Json)
@@ -81,13 +83,14 @@ impl FlowQuery {
 /// A job's parents and children, or more children of one kind.
 pub async fn flow(
     State(app): State<App>,
+    caller: Caller,
     Path((store, queue, job)): Path<(String, String, String)>,
     Query(query): Query<FlowQuery>,
 ) -> Result<Json<Flow>, Response> {
     let request = query.request().map_err(IntoResponse::into_response)?;
     let whole = request.children.is_none();
     let answer = app
-        .service()
+        .view(&caller.who)
         .flow(&QueueRef { store, queue }, &job, &request, whole)
         .await;
     answer.map(Json).map_err(IntoResponse::into_response)
@@ -130,9 +133,13 @@ impl JobQuery {
 /// A field of a job's record, byte by byte, as a file.
 pub async fn field(
     State(app): State<App>,
+    caller: Caller,
     Path((store, queue, job, field)): Path<(String, String, String, String)>,
 ) -> Result<Response, Refusal> {
-    let value = app.service().field(&QueueRef { store, queue }, &job, &field).await?;
+    let value = app
+        .view(&caller.who)
+        .field(&QueueRef { store, queue }, &job, &field)
+        .await?;
     let (kind, ending) = if value.text {
         ("text/plain; charset=utf-8", "txt")
     } else {

@@ -310,15 +310,15 @@ pub fn queue_of(text: &str) -> Option<QueueRef> {
 }
 
 /// All operations.
-pub async fn all(State(app): State<App>) -> Json<All> {
+pub async fn all(State(app): State<App>, caller: Caller) -> Json<All> {
     Json(All {
-        items: app.service().operations(),
+        items: app.view(&caller.who).operations(),
     })
 }
 
 /// One operation.
-pub async fn one(State(app): State<App>, Path(id): Path<String>) -> Result<Json<Operation>, Refusal> {
-    app.service().operation(&id).map(Json)
+pub async fn one(State(app): State<App>, caller: Caller, Path(id): Path<String>) -> Result<Json<Operation>, Refusal> {
+    app.view(&caller.who).operation(&id).map(Json)
 }
 
 /// What may stand behind `?` where results are listed.
@@ -352,19 +352,23 @@ impl ResultsQuery {
 /// Jobs of an operation with what became of them.
 pub async fn results(
     State(app): State<App>,
+    caller: Caller,
     Path(id): Path<String>,
     Query(query): Query<ResultsQuery>,
 ) -> Result<Json<Results>, Response> {
     let limit = query.limit.unwrap_or(RESULTS).clamp(1, RESULTS_MAX);
     let (result, offset) = query.read().map_err(IntoResponse::into_response)?;
-    let read = app.service().results(&id, result.as_deref(), offset, limit).await;
+    let read = app
+        .view(&caller.who)
+        .results(&id, result.as_deref(), offset, limit)
+        .await;
     let (items, total) = read.map_err(IntoResponse::into_response)?;
     Ok(Json(Results { items, total, offset }))
 }
 
 /// Every job of an operation with what became of it, a JSON object on each line, as a file.
-pub async fn download(State(app): State<App>, Path(id): Path<String>) -> Result<Response, Refusal> {
-    let (items, _) = app.service().results(&id, None, 0, usize::MAX).await?;
+pub async fn download(State(app): State<App>, caller: Caller, Path(id): Path<String>) -> Result<Response, Refusal> {
+    let items = app.view(&caller.who).exported_results(&id).await?;
     // Line by line: a hundred thousand are not put together first.
     let lines = items.into_iter().map(|item| {
         let mut line = serde_json::to_vec(&item).unwrap_or_default();

@@ -55,8 +55,8 @@ pub enum Answer {
 }
 
 /// All of them.
-pub async fn list(State(app): State<App>) -> Result<Json<All>, Refusal> {
-    let items = app.service().policy_standings().await?;
+pub async fn list(State(app): State<App>, caller: Caller) -> Result<Json<All>, Refusal> {
+    let items = app.view(&caller.who).policy_standings().await?;
     Ok(Json(All { items }))
 }
 

@@ -4,7 +4,7 @@
 //! which tells what became of it. A form whose contents are wrong comes back as it was filled in.
 
 use super::super::caller::Caller;
-use super::super::security::Nonce;
+use super::super::security::Sheet;
 use super::{notice, refused, see_other, show};
 use crate::base_path::{job_path, queue_path, schedule_act_path};
 use crate::model::action::Effect;
@@ -71,7 +71,7 @@ pub struct Which {
 }
 
 /// Everything else that comes with a request for a page.
-type Frame = (State<App>, Caller, Extension<Nonce>, HeaderMap);
+type Frame = (State<App>, Caller, Extension<Sheet>, HeaderMap);
 
 /// The form for an action on a job.
 pub async fn job_form(
@@ -135,20 +135,20 @@ const fn on(store: String, queue: String, of: Target, target: String) -> On {
     }
 }
 
-async fn ask_first((State(app), caller, Extension(nonce), headers): Frame, on: On, word: &str) -> Response {
+async fn ask_first((State(app), caller, Extension(sheet), headers): Frame, on: On, word: &str) -> Response {
     match form::page(&app, &caller.who, &on, word).await {
-        Ok(page) => shown(&app, &nonce, &headers, StatusCode::OK, page),
-        Err(refusal) => refused(&app, &nonce, &headers, &refusal),
+        Ok(page) => shown(&app, &sheet, &headers, StatusCode::OK, page),
+        Err(refusal) => refused(&app, &sheet, &headers, &refusal),
     }
 }
 
-fn shown(app: &App, nonce: &Nonce, headers: &HeaderMap, status: StatusCode, page: FormPage) -> Response {
+fn shown(app: &App, sheet: &Sheet, headers: &HeaderMap, status: StatusCode, page: FormPage) -> Response {
     let position = app.board().position();
-    (status, show(app, nonce, headers, position, Body::Form(page))).into_response()
+    (status, show(app, sheet, headers, position, Body::Form(page))).into_response()
 }
 
 async fn act(
-    (State(app), caller, Extension(nonce), headers): Frame,
+    (State(app), caller, Extension(sheet), headers): Frame,
     on: On,
     fields: Vec<(String, String)>,
 ) -> Response {
@@ -180,9 +180,9 @@ async fn act(
     let wrong = async |why: String| match form::page(&app, &caller.who, &form.0, &form.1).await {
         Ok(page) => {
             let page = filled.back_into(page, why);
-            shown(&app, &nonce, &headers, StatusCode::UNPROCESSABLE_ENTITY, page)
+            shown(&app, &sheet, &headers, StatusCode::UNPROCESSABLE_ENTITY, page)
         }
-        Err(refusal) => refused(&app, &nonce, &headers, &refusal),
+        Err(refusal) => refused(&app, &sheet, &headers, &refusal),
     };
     if on.of == Target::Schedule && on.target.is_empty() {
         return wrong("A schedule has an id.".into()).await;
@@ -194,7 +194,7 @@ async fn act(
         Err(BadIntent::Wrong(why)) => return wrong(why).await,
         Err(BadIntent::NoSuchAction(why)) => {
             let refusal = NotActed::Wrong(why).into();
-            return refused(&app, &nonce, &headers, &refusal);
+            return refused(&app, &sheet, &headers, &refusal);
         }
     };
     // A form that is sent twice does its work once: the key was made with the form.
@@ -225,9 +225,9 @@ async fn act(
             let problem = refusal.problem();
             let status = StatusCode::from_u16(problem.status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
             let links = vec![("Back".into(), on.page())];
-            notice(&app, &nonce, &headers, status, problem.title, problem.detail, links)
+            notice(&app, &sheet, &headers, status, problem.title, problem.detail, links)
         }
-        Err(refusal) => refused(&app, &nonce, &headers, &refusal),
+        Err(refusal) => refused(&app, &sheet, &headers, &refusal),
     }
 }
 

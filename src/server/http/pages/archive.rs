@@ -2,7 +2,7 @@
 
 use super::super::api::archive::ArchiveQuery;
 use super::super::caller::Caller;
-use super::super::security::Nonce;
+use super::super::security::Sheet;
 use super::{notice, refused, see_other, show};
 use crate::base_path::job_path;
 use crate::model::archive::{ArchiveFilter, ArchiveView, PAGE, RESTORED_MANY, RestoredOne};
@@ -20,16 +20,23 @@ use axum::{Extension, Form};
 use serde::Deserialize;
 
 /// Everything that comes with a request for a page.
-type Frame = (State<App>, Caller, Extension<Nonce>, HeaderMap);
+type Frame = (State<App>, Caller, Extension<Sheet>, HeaderMap);
 
 /// The list.
-pub async fn list((State(app), _, Extension(nonce), headers): Frame, Query(query): Query<ArchiveQuery>) -> Response {
+pub async fn list(
+    (State(app), caller, Extension(sheet), headers): Frame,
+    Query(query): Query<ArchiveQuery>,
+) -> Response {
     if !app.service().has_archive() {
-        return unconfigured(&app, &nonce, &headers);
+        return unconfigured(&app, &sheet, &headers);
     }
     let (filter, page, status) = match query.filter() {
         Err(problem) => (ArchiveFilter::default(), Err(problem.detail), StatusCode::BAD_REQUEST),
-        Ok(filter) => match app.service().archive_page(&filter, query.cursor(), PAGE.0).await {
+        Ok(filter) => match app
+            .view(&caller.who)
+            .archive_page(&filter, query.cursor(), PAGE.0)
+            .await
+        {
             Ok(page) => (filter, Ok(page), StatusCode::OK),
             Err(refusal) => {
                 let problem = refusal.problem();
@@ -46,13 +53,13 @@ pub async fn list((State(app), _, Extension(nonce), headers): Frame, Query(query
         restorable: !app.config().read_only,
     };
     let position = app.board().position();
-    (status, show(&app, &nonce, &headers, position, Body::Archive(view))).into_response()
+    (status, show(&app, &sheet, &headers, position, Body::Archive(view))).into_response()
 }
 
-fn unconfigured(app: &App, nonce: &Nonce, headers: &HeaderMap) -> Response {
+fn unconfigured(app: &App, sheet: &Sheet, headers: &HeaderMap) -> Response {
     notice(
         app,
-        nonce,
+        sheet,
         headers,
         StatusCode::NOT_FOUND,
         "There is no archive".into(),
@@ -69,32 +76,32 @@ pub struct Told {
 
 /// One job.
 pub async fn one(
-    (State(app), caller, Extension(nonce), headers): Frame,
+    (State(app), caller, Extension(sheet), headers): Frame,
     Path(id): Path<String>,
     Query(told): Query<Told>,
 ) -> Response {
     if !app.service().has_archive() {
-        return unconfigured(&app, &nonce, &headers);
+        return unconfigured(&app, &sheet, &headers);
     }
-    match app.service().archive_job(&id).await {
+    match app.view(&caller.who).archive_job(&id).await {
         Ok(job) => {
             let view = ArchiveView::One {
                 refused: app.service().archive_refusal(&caller.who, &job.row.queue),
                 told: told
                     .asked
-                    .and_then(|id| app.service().audited(&id))
+                    .and_then(|id| app.view(&caller.who).audited(&id))
                     .map(|entry| format!("{} {}: {}", entry.sentence, entry.result, entry.detail)),
                 job: Box::new(job),
             };
-            show(&app, &nonce, &headers, app.board().position(), Body::Archive(view))
+            show(&app, &sheet, &headers, app.board().position(), Body::Archive(view))
         }
-        Err(refusal) => refused(&app, &nonce, &headers, &refusal),
+        Err(refusal) => refused(&app, &sheet, &headers, &refusal),
     }
 }
 
 /// Puts one back, and leads to what came of it.
 pub async fn restore(
-    (State(app), caller, Extension(nonce), headers): Frame,
+    (State(app), caller, Extension(sheet), headers): Frame,
     Path(id): Path<String>,
     Form(fields): Form<Vec<(String, String)>>,
 ) -> Response {
@@ -115,9 +122,9 @@ pub async fn restore(
             let problem = refusal.problem();
             let status = StatusCode::from_u16(problem.status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
             let links = vec![("The archived job".into(), here)];
-            notice(&app, &nonce, &headers, status, problem.title, problem.detail, links)
+            notice(&app, &sheet, &headers, status, problem.title, problem.detail, links)
         }
-        Err(refusal) => refused(&app, &nonce, &headers, &refusal),
+        Err(refusal) => refused(&app, &sheet, &headers, &refusal),
     }
 }
 
@@ -130,7 +137,7 @@ fn jobs(n: usize) -> String {
 
 /// Puts the ticked ones back, and says what became of each.
 pub async fn restore_many(
-    (State(app), caller, Extension(nonce), headers): Frame,
+    (State(app), caller, Extension(sheet), headers): Frame,
     Form(fields): Form<Vec<(String, String)>>,
 ) -> Response {
     let ids: Vec<String> = fields
@@ -142,7 +149,7 @@ pub async fn restore_many(
     if ids.is_empty() || ids.len() > RESTORED_MANY {
         let detail = format!("Tick between 1 and {RESTORED_MANY} jobs in the list, then press the button again.");
         let title = "Nothing was put back".to_owned();
-        return notice(&app, &nonce, &headers, StatusCode::BAD_REQUEST, title, detail, links);
+        return notice(&app, &sheet, &headers, StatusCode::BAD_REQUEST, title, detail, links);
     }
     let ask = Restore {
         request: caller.request.clone(),
@@ -187,7 +194,7 @@ pub async fn restore_many(
             format!("/archive/jobs/{}", encode_segment(&item.id)),
         ));
     }
-    notice(&app, &nonce, &headers, StatusCode::OK, title, detail.join(" "), links)
+    notice(&app, &sheet, &headers, StatusCode::OK, title, detail.join(" "), links)
 }
 
 /// For whoever asks for the address of that form.

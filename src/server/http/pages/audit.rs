@@ -2,7 +2,7 @@
 
 use super::super::api::act::AuditQuery;
 use super::super::caller::Caller;
-use super::super::security::Nonce;
+use super::super::security::Sheet;
 use super::{notice, refused, show};
 use crate::model::form::AuditView;
 use crate::model::page::Body;
@@ -16,7 +16,7 @@ use axum::response::Response;
 pub async fn audit(
     State(app): State<App>,
     caller: Caller,
-    Extension(nonce): Extension<Nonce>,
+    Extension(sheet): Extension<Sheet>,
     Query(query): Query<AuditQuery>,
     headers: HeaderMap,
 ) -> Response {
@@ -25,11 +25,11 @@ pub async fn audit(
         Err(problem) => {
             let links = vec![("Everything that was asked for".into(), "/audit".into())];
             let (title, detail) = (problem.title, problem.detail);
-            return notice(&app, &nonce, &headers, StatusCode::BAD_REQUEST, title, detail, links);
+            return notice(&app, &sheet, &headers, StatusCode::BAD_REQUEST, title, detail, links);
         }
     };
     let position = app.board().position();
-    match app.service().audit(&caller.who, &filter, query.cursor(), None) {
+    match app.view(&caller.who).audit(&filter, query.cursor(), None) {
         Ok(page) => {
             let view = AuditView {
                 page,
@@ -37,8 +37,8 @@ pub async fn audit(
                 job: filter.job,
                 later: query.cursor().is_some(),
             };
-            show(&app, &nonce, &headers, position, Body::Audit(view))
+            show(&app, &sheet, &headers, position, Body::Audit(view))
         }
-        Err(refusal) => refused(&app, &nonce, &headers, &refusal),
+        Err(refusal) => refused(&app, &sheet, &headers, &refusal),
     }
 }

@@ -2,7 +2,7 @@
 
 use super::super::api::job::JobQuery;
 use super::super::caller::Caller;
-use super::super::security::Nonce;
+use super::super::security::Sheet;
 use super::{notice, refused, show};
 use crate::base_path::job_path;
 use crate::model::page::Body;
@@ -17,7 +17,7 @@ use axum::response::Response;
 pub async fn job(
     State(app): State<App>,
     caller: Caller,
-    Extension(nonce): Extension<Nonce>,
+    Extension(sheet): Extension<Sheet>,
     Path((store, queue, job)): Path<(String, String, String)>,
     Query(query): Query<JobQuery>,
     headers: HeaderMap,
@@ -28,11 +28,11 @@ pub async fn job(
         Err(problem) => {
             let links = vec![("The job".into(), job_path(&key, &job))];
             let (title, detail) = (problem.title, problem.detail);
-            return notice(&app, &nonce, &headers, StatusCode::BAD_REQUEST, title, detail, links);
+            return notice(&app, &sheet, &headers, StatusCode::BAD_REQUEST, title, detail, links);
         }
     };
-    match app.service().job_page(&caller.who, &key, &job, &request).await {
-        Ok((page, position)) => show(&app, &nonce, &headers, position, Body::Job(page)),
-        Err(refusal) => refused(&app, &nonce, &headers, &refusal),
+    match app.view(&caller.who).job_page(&key, &job, &request).await {
+        Ok((page, position)) => show(&app, &sheet, &headers, position, Body::Job(page)),
+        Err(refusal) => refused(&app, &sheet, &headers, &refusal),
     }
 }

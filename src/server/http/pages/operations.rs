@@ -4,7 +4,7 @@
 
 use super::super::api::operations::{ResultsQuery, control_of, queue_of};
 use super::super::caller::Caller;
-use super::super::security::Nonce;
+use super::super::security::Sheet;
 use super::theme::Taste;
 use super::{document, refused, see_other};
 use crate::base_path::queue_path;
@@ -17,6 +17,7 @@ use crate::model::queue::System;
 use crate::model::state::JobState;
 use crate::model::tick;
 use crate::server::service::operations::{Asked, Start};
+use crate::server::service::view::View;
 use crate::server::service::{Refusal, Service};
 use crate::server::state::App;
 use crate::ui::operation_path;
@@ -25,7 +26,6 @@ use axum::http::request::Parts;
 use axum::http::{HeaderMap, StatusCode};
 use axum::response::{Html, IntoResponse, Response};
 use serde::Deserialize;
-use std::convert::Infallible;
 
 /// The fields of a form, in their order: one may be there many times.
 type Fields = Vec<(String, String)>;
@@ -39,18 +39,21 @@ fn field<'a>(fields: &'a Fields, name: &str) -> Option<&'a str> {
 #[derive(Debug)]
 pub struct Desk {
     app: App,
-    nonce: Nonce,
+    sheet: Sheet,
     headers: HeaderMap,
+    caller: Caller,
 }
 
 impl FromRequestParts<App> for Desk {
-    type Rejection = Infallible;
+    type Rejection = Response;
 
-    async fn from_request_parts(parts: &mut Parts, app: &App) -> Result<Self, Infallible> {
-        let nonce = parts.extensions.get::<Nonce>().cloned();
+    async fn from_request_parts(parts: &mut Parts, app: &App) -> Result<Self, Response> {
+        let sheet = parts.extensions.get::<Sheet>().cloned();
+        let caller = Caller::from_request_parts(parts, app).await?;
         Ok(Self {
             app: app.clone(),
-            nonce: nonce.unwrap_or_else(|| Nonce(String::new())),
+            sheet: sheet.unwrap_or_default(),
+            caller,
             headers: parts.headers.clone(),
         })
     }
@@ -61,6 +64,11 @@ impl Desk {
         self.app.service()
     }
 
+    /// What whoever asks may see.
+    fn view(&self) -> View<'_> {
+        self.app.view(&self.caller.who)
+    }
+
     /// Leads to another page of the board.
     fn lead(&self, path: &str) -> Response {
         see_other(&self.app.config().base_path.href(path))
@@ -68,7 +76,7 @@ impl Desk {
 
     fn show(&self, status: StatusCode, page: OperationsPage) -> Response {
         let taste = Taste::of(&self.headers);
-        let html = document(&self.app, &taste, None, Body::Operations(page), &self.nonce.0);
+        let html = document(&self.app, &taste, None, Body::Operations(page), &self.sheet);
         (status, Html(html)).into_response()
     }
 
@@ -91,7 +99,7 @@ impl Desk {
 
 /// All operations.
 pub async fn all(desk: Desk) -> Response {
-    desk.show(StatusCode::OK, OperationsPage::All(desk.service().operations()))
+    desk.show(StatusCode::OK, OperationsPage::All(desk.view().operations()))
 }
 
 /// One operation with a page of its results.
@@ -101,20 +109,15 @@ pub async fn one(desk: Desk, Path(id): Path<String>, Query(query): Query<Results
         Ok(read) => read,
         Err(problem) => return desk.refused(problem, here),
     };
-    match one_page(desk.service(), &id, result, offset).await {
+    match one_page(desk.view(), &id, result, offset).await {
         Ok(page) => desk.show(StatusCode::OK, OperationsPage::One(Box::new(page))),
-        Err(refusal) => refused(&desk.app, &desk.nonce, &desk.headers, &refusal),
+        Err(refusal) => refused(&desk.app, &desk.sheet, &desk.headers, &refusal),
     }
 }
 
-async fn one_page(
-    service: &Service,
-    id: &str,
-    result: Option<String>,
-    offset: usize,
-) -> Result<OperationPage, Refusal> {
-    let operation = service.operation(id)?;
-    let (results, of) = match service.results(id, result.as_deref(), offset, RESULTS).await {
+async fn one_page(view: View<'_>, id: &str, result: Option<String>, offset: usize) -> Result<OperationPage, Refusal> {
+    let operation = view.operation(id)?;
+    let (results, of) = match view.results(id, result.as_deref(), offset, RESULTS).await {
         Ok((items, of)) => (Ok(items), of),
         Err(refusal) => (Err(refusal.problem().detail), 0),
     };
@@ -324,7 +327,7 @@ pub async fn control(desk: Desk, caller: Caller, Path((id, word)): Path<(String,
         return match service.again(&caller.who, &id).await {
             Ok(preview) => {
                 let mut page = PreviewPage::new(preview);
-                if let Ok(before) = service.operation(&id) {
+                if let Ok(before) = desk.view().operation(&id) {
                     page.reason = before.reason;
                     page.bounds = before.bounds;
                 }

@@ -2,12 +2,14 @@
 //!
 //! A reader who filters, sorts or has pinned queues gets a page of their own, rendered for the request.
 
-use super::super::security::Nonce;
+use super::super::security::Sheet;
 use super::pins::pins_of;
 use super::theme::Taste;
 use super::{document, show};
 use crate::model::look::Look;
 use crate::model::page::Body;
+use crate::server::auth::who::Who;
+use crate::server::http::caller::Caller;
 use crate::server::state::App;
 use axum::Extension;
 use axum::body::Bytes;
@@ -54,31 +56,39 @@ impl RenderedPage {
 /// All queues, or those that the address asks for.
 pub async fn overview(
     State(app): State<App>,
-    Extension(nonce): Extension<Nonce>,
+    caller: Caller,
+    Extension(sheet): Extension<Sheet>,
     RawQuery(query): RawQuery,
     headers: HeaderMap,
 ) -> Response {
     let look = Look::from_query(&query.unwrap_or_default());
     let pins = pins_of(&headers);
-    if look != Look::default() || !pins.is_empty() {
-        let (mut overview, position) = app.service().overview();
+    if look != Look::default() || !pins.is_empty() || !caller.who.sees_all() {
+        let (mut overview, position) = app.view(&caller.who).overview();
         (overview.look, overview.pins) = (look, pins);
-        return show(&app, &nonce, &headers, position, Body::Overview(overview));
+        return show(&app, &sheet, &headers, position, Body::Overview(overview));
     }
-    let parts = rendered_overview(&app, Taste::of(&headers)).await;
+    let parts = rendered_overview(&app, &caller.who, Taste::of(&headers)).await;
     let (before, after) = &*parts;
-    Html(Bytes::from([before, nonce.0.as_str(), after].concat())).into_response()
+    Html(Bytes::from([before, sheet.nonce.as_str(), after].concat())).into_response()
 }
 
-async fn rendered_overview(app: &App, taste: Taste) -> Arc<(String, String)> {
+/// For somebody who sees all: the same for all of them.
+async fn rendered_overview(app: &App, who: &Who, taste: Taste) -> Arc<(String, String)> {
     let mut cache = app.rendered().0.lock().await;
     let position = app.board().position().to_string();
     cache.retain(|page| page.serves(&position));
     if let Some(page) = cache.iter().find(|page| page.taste == taste) {
         return page.parts.clone();
     }
-    let (overview, position) = app.service().overview();
-    let html = document(app, &taste, Some(position), Body::Overview(overview), NONCE_PLACE);
+    let (overview, position) = app.view(who).overview();
+    let html = document(
+        app,
+        &taste,
+        Some(position),
+        Body::Overview(overview),
+        &Sheet::at(NONCE_PLACE),
+    );
     let (before, after) = html.split_once(NONCE_PLACE).unwrap_or((&html, ""));
     let parts = Arc::new((before.to_owned(), after.to_owned()));
     cache.push(RenderedPage {

@@ -5,7 +5,7 @@ use super::operations::Desk;
 use super::{see_other, show};
 use crate::model::archive::{ArchiveView, PoliciesView};
 use crate::model::page::Body;
-use crate::server::http::security::Nonce;
+use crate::server::http::security::Sheet;
 use crate::server::state::App;
 use crate::ui::operation_path;
 use axum::Extension;
@@ -27,12 +27,12 @@ pub struct Told {
 pub async fn all(
     State(app): State<App>,
     caller: Caller,
-    Extension(nonce): Extension<Nonce>,
+    Extension(sheet): Extension<Sheet>,
     headers: HeaderMap,
     Query(told): Query<Told>,
 ) -> Response {
     let service = app.service();
-    let standings = service.policy_standings().await;
+    let standings = app.view(&caller.who).policy_standings().await;
     let view = PoliciesView {
         policies: standings.map_err(|refusal| refusal.problem().detail),
         refused: service.policy_refusal(&caller.who),
@@ -40,7 +40,7 @@ pub async fn all(
         asked: told.asked.filter(|id| service.policies().get(id).is_some()),
     };
     let body = Body::Archive(ArchiveView::Policies(Box::new(view)));
-    show(&app, &nonce, &headers, app.board().position(), body)
+    show(&app, &sheet, &headers, app.board().position(), body)
 }
 
 /// Runs one now, or shows what that would do.

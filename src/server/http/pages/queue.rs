@@ -2,7 +2,7 @@
 
 use super::super::api::JobsQuery;
 use super::super::caller::Caller;
-use super::super::security::Nonce;
+use super::super::security::Sheet;
 use super::{notice, refused, see_other, show};
 use crate::base_path::{job_path, queue_path};
 use crate::model::action::JobAction;
@@ -21,7 +21,7 @@ use serde::Deserialize;
 pub async fn queue(
     State(app): State<App>,
     caller: Caller,
-    Extension(nonce): Extension<Nonce>,
+    Extension(sheet): Extension<Sheet>,
     Path((store, queue)): Path<(String, String)>,
     Query(query): Query<JobsQuery>,
     headers: HeaderMap,
@@ -33,7 +33,7 @@ pub async fn queue(
             let links = vec![("The queue".into(), queue_path(&key))];
             return notice(
                 &app,
-                &nonce,
+                &sheet,
                 &headers,
                 StatusCode::BAD_REQUEST,
                 problem.title,
@@ -42,10 +42,8 @@ pub async fn queue(
             );
         }
     };
-    let (page, aside) = tokio::join!(
-        app.service().queue_page(&key, &request),
-        app.service().queue_aside(&caller.who, &key)
-    );
+    let view = app.view(&caller.who);
+    let (page, aside) = tokio::join!(view.queue_page(&key, &request), view.queue_aside(&key));
     match page {
         Ok((mut page, position)) => {
             let letters = aside.as_ref().is_ok_and(|aside| {
@@ -59,9 +57,9 @@ pub async fn queue(
                 let archive = archive && app.service().has_archive();
                 page.tools = ui::tools(&app.config().base_path, &page, archive, letters);
             }
-            show(&app, &nonce, &headers, position, Body::Queue(page))
+            show(&app, &sheet, &headers, position, Body::Queue(page))
         }
-        Err(refusal) => refused(&app, &nonce, &headers, &refusal),
+        Err(refusal) => refused(&app, &sheet, &headers, &refusal),
     }
 }
 
@@ -88,15 +86,15 @@ pub async fn find_job(
 
 /// Limits, retention and times alone, for a page that keeps them fresh.
 pub async fn aside(State(app): State<App>, caller: Caller, Path((store, queue)): Path<(String, String)>) -> Response {
-    match app.service().queue_aside(&caller.who, &QueueRef { store, queue }).await {
+    match app.view(&caller.who).queue_aside(&QueueRef { store, queue }).await {
         Ok(aside) => Html(ui::aside(&app.config().base_path, aside)).into_response(),
         Err(refusal) => refusal.into_response(),
     }
 }
 
 /// The throughput chart alone, for a page that keeps it fresh.
-pub async fn chart(State(app): State<App>, Path((store, queue)): Path<(String, String)>) -> Response {
-    match app.service().chart(&QueueRef { store, queue }).await {
+pub async fn chart(State(app): State<App>, caller: Caller, Path((store, queue)): Path<(String, String)>) -> Response {
+    match app.view(&caller.who).chart(&QueueRef { store, queue }).await {
         Ok(svg) => ([(header::CONTENT_TYPE, "image/svg+xml")], svg.to_string()).into_response(),
         Err(refusal) => refusal.into_response(),
     }

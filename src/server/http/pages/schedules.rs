@@ -1,7 +1,7 @@
 //! What runs when.
 
 use super::super::caller::Caller;
-use super::super::security::Nonce;
+use super::super::security::Sheet;
 use super::workers::FleetQuery;
 use super::{refused, show};
 use crate::model::page::Body;
@@ -18,29 +18,30 @@ use axum::{Extension, Json};
 pub async fn schedules(
     State(app): State<App>,
     caller: Caller,
-    Extension(nonce): Extension<Nonce>,
+    Extension(sheet): Extension<Sheet>,
     Query(query): Query<FleetQuery>,
     headers: HeaderMap,
 ) -> Response {
     let answer = match query.filter() {
-        Ok(filter) => app.service().schedules(&filter).await,
+        Ok(filter) => app.view(&caller.who).schedules(&filter).await,
         Err(refusal) => Err(refusal),
     };
     match answer {
         Ok((page, position)) => {
             let queues: Vec<QueueRef> = page.schedules.iter().map(|schedule| schedule.queue.clone()).collect();
             let offers = app.service().offer_schedules(&caller.who, &queues);
-            show(&app, &nonce, &headers, position, Body::Schedules(page, offers))
+            show(&app, &sheet, &headers, position, Body::Schedules(page, offers))
         }
-        Err(refusal) => refused(&app, &nonce, &headers, &refusal),
+        Err(refusal) => refused(&app, &sheet, &headers, &refusal),
     }
 }
 
 /// The same for the API.
 pub async fn schedules_json(
     State(app): State<App>,
+    caller: Caller,
     Query(query): Query<FleetQuery>,
 ) -> Result<Json<SchedulesPage>, Refusal> {
-    let (page, _) = app.service().schedules(&query.filter()?).await?;
+    let (page, _) = app.view(&caller.who).schedules(&query.filter()?).await?;
     Ok(Json(page))
 }

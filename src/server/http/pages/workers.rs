@@ -1,9 +1,10 @@
 //! Who works for which queue.
 
-use super::super::security::Nonce;
+use super::super::security::Sheet;
 use super::{refused, show};
 use crate::model::page::Body;
 use crate::model::worker::{FleetFilter, WorkersPage};
+use crate::server::http::caller::Caller;
 use crate::server::service::Refusal;
 use crate::server::state::App;
 use axum::extract::{Query, State};
@@ -33,26 +34,28 @@ impl FleetQuery {
 /// The page.
 pub async fn workers(
     State(app): State<App>,
-    Extension(nonce): Extension<Nonce>,
+    caller: Caller,
+    Extension(sheet): Extension<Sheet>,
     Query(query): Query<FleetQuery>,
     headers: HeaderMap,
 ) -> Response {
     match query.filter() {
         Ok(filter) => {
-            let (page, position) = app.service().workers(&filter).await;
+            let (page, position) = app.view(&caller.who).workers(&filter).await;
             let page = WorkersPage::clone(&page);
-            show(&app, &nonce, &headers, position, Body::Workers(page))
+            show(&app, &sheet, &headers, position, Body::Workers(page))
         }
-        Err(refusal) => refused(&app, &nonce, &headers, &refusal),
+        Err(refusal) => refused(&app, &sheet, &headers, &refusal),
     }
 }
 
 /// The same for the API.
 pub async fn workers_json(
     State(app): State<App>,
+    caller: Caller,
     Query(query): Query<FleetQuery>,
 ) -> Result<Json<WorkersPage>, Refusal> {
     let filter = query.filter()?;
-    let (page, _) = app.service().workers(&filter).await;
+    let (page, _) = app.view(&caller.who).workers(&filter).await;
     Ok(Json(WorkersPage::clone(&page)))
 }

@@ -3,7 +3,6 @@
 
 use super::super::{Answer, Refusal, Service};
 use super::intent::Intent;
-use super::who::Who;
 use super::{Ask, NotActed};
 use crate::model::action::{Effect, FlowAction, Seen};
 use crate::model::answer::{FLOW_MAX, FlowJobAnswer, FlowRetried};
@@ -12,6 +11,7 @@ use crate::model::job::cut;
 use crate::model::queue::QueueRef;
 use crate::server::adapter::Adapter;
 use crate::server::adapter::flow::{FlowJob, FlowState, InFlow};
+use crate::server::auth::who::Who;
 use serde_json::{Value, json};
 use std::collections::BTreeMap;
 use std::sync::Arc;

@@ -1,9 +1,9 @@
 //! What is asked for: one action on one target, read from words and checked.
 
-use super::who::Verb;
 use crate::model::action::{FlowAction, JobAction, QueueAction, ScheduleAction};
 use crate::model::family::Family;
 use crate::server::adapter::Adapter;
+use crate::server::auth::who::Verb;
 use serde::de::DeserializeOwned;
 use serde_json::{Map, Value};
 
@@ -234,8 +234,8 @@ impl Intent {
                 | JobAction::Cancel { .. }
                 | JobAction::RemoveDeduplication
                 | JobAction::ClearLogs { .. }
-                | JobAction::RemoveChildren
-                | JobAction::Archive => &[Verb::Remove],
+                | JobAction::RemoveChildren => &[Verb::Remove],
+                JobAction::Archive => &[Verb::Archive],
             },
             Self::Flow {
                 action: FlowAction::RetryChildren,
@@ -247,7 +247,8 @@ impl Intent {
                 QueueAction::Concurrency { .. } | QueueAction::RateLimit { .. } | QueueAction::ReleaseRateLimit => {
                     &[Verb::Limit]
                 }
-                QueueAction::TrimEvents { .. } | QueueAction::Obliterate { .. } => &[Verb::Remove],
+                QueueAction::TrimEvents { .. } => &[Verb::Remove],
+                QueueAction::Obliterate { .. } => &[Verb::Obliterate],
             },
             Self::Schedule { action, .. } => match action {
                 ScheduleAction::Run => &[Verb::Add],

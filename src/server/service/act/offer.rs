@@ -1,7 +1,6 @@
 //! What a page offers to do: what makes sense now and would be tried. What would not be is said in a sentence.
 
 use super::intent::{Intent, Target};
-use super::who::Who;
 use super::{NotActed, Service};
 use crate::model::flow::Flow;
 use crate::model::form::{Offer, Offered, QueueOffer};
@@ -11,6 +10,7 @@ use crate::model::queue::{QueueRef, QueueSummary, System};
 use crate::model::state::JobState;
 use crate::model::store::StoreSummary;
 use crate::server::audit::record::mint_id;
+use crate::server::auth::who::Who;
 use serde_json::{Map, Value, json};
 
 /// How long the last thing that was asked of a queue stands beside it, in milliseconds.

@@ -12,18 +12,19 @@ use crate::model::schedule::Schedule;
 use crate::model::state::JobState;
 use crate::model::worker::FleetFilter;
 use crate::server::audit::record::mint_id;
+use crate::server::auth::who::Who;
 use crate::server::service::Refusal;
 use crate::server::service::act::NotActed;
 use crate::server::service::act::intent::Target;
 use crate::server::service::act::offer::{NEW_SCHEDULE, example, seen_fields};
 use crate::server::service::act::sentence;
-use crate::server::service::act::who::Who;
 use crate::server::state::App;
 
 /// The form for an action.
 pub(super) async fn page(app: &App, who: &Who, on: &On, word: &str) -> Result<FormPage, Refusal> {
     let service = app.service();
-    let (line, ..) = service.queue(&on.queue)?;
+    let view = app.view(who);
+    let (line, ..) = view.queue(&on.queue)?;
     if on.of == Target::Queue && word == NEW_SCHEDULE {
         return Ok(new_schedule(app, who, on, &line));
     }
@@ -31,11 +32,11 @@ pub(super) async fn page(app: &App, who: &Who, on: &On, word: &str) -> Result<Fo
         return Err(NotActed::Wrong(format!("There is no action {word:?} here.")).into());
     };
     let job = match on.of {
-        Target::Job => Some(service.job(&on.queue, &on.target).await?),
+        Target::Job => Some(view.job(&on.queue, &on.target).await?),
         _ => None,
     };
     let schedule = match on.of {
-        Target::Schedule => schedule(app, on).await,
+        Target::Schedule => schedule(app, who, on).await,
         _ => None,
     };
     let title = match word {
@@ -49,7 +50,7 @@ pub(super) async fn page(app: &App, who: &Who, on: &On, word: &str) -> Result<Fo
         refusal: service.refusal_of(who, &on.queue, &intent),
         action: on.path(),
         hidden: vec![("action".into(), word.into())],
-        fields: fields(word, line.family, job.as_deref(), schedule.as_ref()),
+        fields: fields(word, line.family, job.as_ref(), schedule.as_ref()),
         submit: title.into(),
         danger: danger(word) && title != "Cancel the job",
         crumbs: crumbs(on, &line.name),
@@ -443,12 +444,12 @@ fn unwritable(data: Option<&Payload>) -> Option<String> {
     None
 }
 
-async fn schedule(app: &App, on: &On) -> Option<Schedule> {
+async fn schedule(app: &App, who: &Who, on: &On) -> Option<Schedule> {
     let filter = FleetFilter {
         q: String::new(),
         queue: Some(on.queue.clone()),
     };
-    let (page, _) = app.service().schedules(&filter).await.ok()?;
+    let (page, _) = app.view(who).schedules(&filter).await.ok()?;
     page.schedules
         .into_iter()
         .find(|s| s.queue == on.queue && s.id == on.target)

@@ -1,0 +1,87 @@
+//! What is taken out of jobs for those who may not look into them. What remains tells that something is there.
+
+use crate::model::flow::{Flow, FlowNode};
+use crate::model::job::{Form, JobDetail, JobRow, LogPage, Payload, Progress};
+use crate::model::schedule::Schedule;
+
+const NOTE: &str = "Not shown: the permission view_payload is needed to see what jobs carry.";
+
+fn payload(value: &mut Option<Payload>) {
+    if let Some(value) = value {
+        *value = Payload {
+            size: value.size,
+            text: None,
+            shown: 0,
+            form: Form::Text,
+            note: Some(NOTE.into()),
+        };
+    }
+}
+
+fn progress(value: &mut Option<Progress>) {
+    if matches!(value, Some(Progress::Text(_))) {
+        *value = None;
+    }
+}
+
+/// Out of a line: a progress that is more than a number. The first line of the error stays: it is what a list is for.
+pub(super) fn row(row: &mut JobRow) {
+    progress(&mut row.progress);
+}
+
+/// Out of a job: everything that it was given, returned or wrote.
+pub(super) fn detail(job: &mut JobDetail) {
+    row(&mut job.row);
+    for value in [
+        &mut job.data,
+        &mut job.options,
+        &mut job.progress,
+        &mut job.result,
+        &mut job.error,
+        &mut job.deferred_failure,
+    ] {
+        payload(value);
+    }
+    job.traces.clear();
+    job.traces_note = (job.traces_total > 0).then(|| NOTE.to_owned());
+    job.logs = LogPage {
+        total: job.logs.total,
+        ..LogPage::default()
+    };
+    for field in &mut job.fields {
+        field.head.clear();
+    }
+    job.oddities.push(NOTE.into());
+}
+
+/// Out of a schedule: the data that its jobs get.
+pub(super) fn schedule(schedule: &mut Schedule) {
+    payload(&mut schedule.data);
+}
+
+/// Out of a flow: what relatives in queues that are not seen are.
+pub(super) fn flow(flow: &mut Flow, sees: impl Fn(&str) -> bool) {
+    let hide = |node: &mut FlowNode| {
+        if node.queue.as_deref().is_none_or(&sees) {
+            return;
+        }
+        *node = FlowNode {
+            key: node.key.clone(),
+            queue: node.queue.clone(),
+            id: node.id.clone(),
+            known: false,
+            name: None,
+            state: None,
+            removed: false,
+            error: None,
+            created: None,
+            finished: None,
+            result_size: None,
+            children: None,
+        };
+    };
+    flow.ancestors.iter_mut().for_each(hide);
+    for branch in &mut flow.branches {
+        branch.nodes.iter_mut().for_each(hide);
+    }
+}
