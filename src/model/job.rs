@@ -324,6 +324,9 @@ pub struct JobDetail {
     pub children: Option<Children>,
     /// Every field of its record.
     pub fields: Vec<Field>,
+    /// Whether what it carries was left out, because whoever asks may not see it.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub withheld: bool,
     /// When this was read.
     pub as_of: Millis,
 }

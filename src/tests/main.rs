@@ -11,6 +11,7 @@ mod act_pages;
 #[macro_use]
 mod actions;
 
+mod access;
 mod act_flow;
 mod archive;
 mod audit;

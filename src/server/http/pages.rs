@@ -157,6 +157,9 @@ fn show(app: &App, sheet: &Sheet, headers: &HeaderMap, position: Position, body:
     Html(document(app, &Taste::of(headers), Some(position), body, sheet)).into_response()
 }
 
+/// How every document ends.
+const END: &str = "</body></html>";
+
 /// The whole document.
 fn document(app: &App, taste: &Taste, position: Option<Position>, body: Body, sheet: &Sheet) -> String {
     let nonce = &sheet.nonce;
@@ -211,6 +214,6 @@ fn document(app: &App, taste: &Taste, position: Option<Position>, body: Body, sh
          <meta name=\"viewport\" content=\"width=device-width, initial-scale=1\">\
          <meta name=\"color-scheme\" content=\"light dark\"><meta name=\"robots\" content=\"noindex\">\
          <title>{title}</title><link rel=\"icon\" type=\"image/svg+xml\" href=\"{icon}\">{style}{script}\
-         <script type=\"application/json\" id=\"page\">{data}</script></head><body>{markup}{account}</body></html>"
+         <script type=\"application/json\" id=\"page\">{data}</script></head><body>{markup}{account}{END}"
     )
 }

@@ -1,6 +1,6 @@
 //! Every route on one screen, with what it needs. All of them also answer below the base path.
 
-use super::route::{Needs, Routes, any, get, post};
+use super::route::{Declared, Needs, Routes, any, get, post};
 use super::{api, assets, events, health, openapi, pages, problem, security};
 use crate::server::state::App;
 use axum::Router;
@@ -17,6 +17,12 @@ pub fn router(app: App) -> Router {
         .layer(map_response(security::cache_nothing_by_default))
         .layer(from_fn_with_state(app.clone(), security::guard))
         .with_state(app)
+}
+
+/// Every method of every route, with what it needs.
+#[must_use]
+pub fn declared() -> Vec<Declared> {
+    routes().declared().to_vec()
 }
 
 fn routes() -> Routes {

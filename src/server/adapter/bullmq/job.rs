@@ -284,6 +284,7 @@ fn assemble(
     row.locked = active.then_some(lock.is_some());
     let lost = (active && lock.is_none()).then(|| lost_words(&replies[LOCK..], row.stalled));
     JobDetail {
+        withheld: false,
         state_known: found.state.is_some(),
         state_note,
         oddities,

@@ -204,6 +204,7 @@ fn assemble(found: &PgRow, row: JobRow) -> JobDetail {
     let active = row.state == JobState::Active;
     let with_error = failed || row.error.is_some();
     JobDetail {
+        withheld: false,
         state_known: true,
         state_note: (active && option("heartbeatSeconds").is_none()).then(|| {
             "A worker without a heartbeat is not told of what happens to its job here: when it finishes one that was \

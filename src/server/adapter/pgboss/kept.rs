@@ -112,6 +112,7 @@ pub(super) fn detail(job: &RawJob) -> JobDetail {
     let waits = moment(job, "start_after").zip(moment(job, "created_on"));
     let waited_for = job.parts.iter().find(|part| part.name == "dependencies");
     JobDetail {
+        withheld: false,
         state_known: true,
         state_note: None,
         oddities: vec![],

@@ -5,7 +5,7 @@
 use super::super::security::Sheet;
 use super::pins::pins_of;
 use super::theme::Taste;
-use super::{document, show};
+use super::{END, document, show};
 use crate::model::look::Look;
 use crate::model::page::Body;
 use crate::server::auth::who::Who;
@@ -42,7 +42,7 @@ struct RenderedPage {
     taste: Taste,
     position: String,
     at: Instant,
-    /// The page before and after the nonce.
+    /// The page before and after the nonce, without its [`END`].
     parts: Arc<(String, String)>,
 }
 
@@ -70,7 +70,10 @@ pub async fn overview(
     }
     let parts = rendered_overview(&app, &caller.who, Taste::of(&headers)).await;
     let (before, after) = &*parts;
-    Html(Bytes::from([before, sheet.nonce.as_str(), after].concat())).into_response()
+    // The line that tells who reads it is theirs alone.
+    let account = super::account(&app, &caller.who);
+    let html = [before, sheet.nonce.as_str(), after, &account, END].concat();
+    Html(Bytes::from(html)).into_response()
 }
 
 /// For somebody who sees all: the same for all of them.
@@ -90,6 +93,7 @@ async fn rendered_overview(app: &App, who: &Who, taste: Taste) -> Arc<(String, S
         &Sheet::at(NONCE_PLACE),
     );
     let (before, after) = html.split_once(NONCE_PLACE).unwrap_or((&html, ""));
+    let after = after.strip_suffix(END).unwrap_or(after);
     let parts = Arc::new((before.to_owned(), after.to_owned()));
     cache.push(RenderedPage {
         taste,

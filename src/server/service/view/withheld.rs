@@ -4,7 +4,7 @@ use crate::model::flow::{Flow, FlowNode};
 use crate::model::job::{Form, JobDetail, JobRow, LogPage, Payload, Progress};
 use crate::model::schedule::Schedule;
 
-const NOTE: &str = "Not shown: the permission view_payload is needed to see what jobs carry.";
+const NOTE: &str = "not shown: the permission view_payload is needed to see what jobs carry";
 
 fn payload(value: &mut Option<Payload>) {
     if let Some(value) = value {
@@ -37,21 +37,27 @@ pub(super) fn detail(job: &mut JobDetail) {
         &mut job.options,
         &mut job.progress,
         &mut job.result,
-        &mut job.error,
         &mut job.deferred_failure,
     ] {
         payload(value);
     }
+    // What a list shows of it: which failure it is can be told, what it quotes of the data cannot.
+    if let Some(error) = &mut job.error {
+        let first = job.row.error.clone().unwrap_or_default();
+        error.shown = first.len() as u64;
+        error.form = Form::Text;
+        error.text = Some(first);
+    }
     job.traces.clear();
-    job.traces_note = (job.traces_total > 0).then(|| NOTE.to_owned());
+    job.traces_note = (job.traces_total > 0).then(|| format!("They are {NOTE}."));
     job.logs = LogPage {
         total: job.logs.total,
         ..LogPage::default()
     };
-    for field in &mut job.fields {
-        field.head.clear();
-    }
-    job.oddities.push(NOTE.into());
+    job.fields.clear();
+    job.withheld = true;
+    job.oddities
+        .push(format!("Data, result, options, stacks and log are {NOTE}."));
 }
 
 /// Out of a schedule: the data that its jobs get.

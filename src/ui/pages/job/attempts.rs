@@ -26,6 +26,7 @@ pub fn attempts(shown: Shown) -> AnyView {
         }
         let cut = traces.iter().any(|trace| trace.cut) || (traces.len() as u64) < total;
         let hidden = total.saturating_sub(traces.len() as u64);
+        let withheld = shown.job.with_untracked(|job| job.withheld);
         let items = traces.iter().rev().enumerate().map(|(i, trace)| item(i, trace, total)).collect_view();
         let href = shown.place.with_value(|place| place.field("stacktrace"));
         view! {
@@ -33,14 +34,14 @@ pub fn attempts(shown: Shown) -> AnyView {
                 <div class="value-head">
                     <h2 id="t-attempts">"Failed attempts"</h2>
                     <small>{format!("{} on record, newest first", format::count(total))}</small>
-                    {(cut || !traces.is_empty()).then(|| {
+                    {((cut || !traces.is_empty()) && !withheld).then(|| {
                         let text = if cut { format!("Download all {}", format::bytes(size)) } else { "Download".into() };
                         view! { <a href=href download="">{text}</a> }
                     })}
                 </div>
                 {note.map(|note| view! { <p class="empty">{note}</p> })}
                 {items}
-                {(hidden > 0).then(|| view! { <p class="empty">{format!("{} earlier ones are not shown.", format::count(hidden))}</p> })}
+                {(hidden > 0 && !withheld).then(|| view! { <p class="empty">{format!("{} earlier ones are not shown.", format::count(hidden))}</p> })}
             </section>
         }
         .into_any()

@@ -178,6 +178,9 @@ pub fn options(job: RwSignal<JobDetail>) -> AnyView {
 /// The record, field by field.
 pub fn record(shown: Shown) -> AnyView {
     let fields = part(shown.job, |j| j.fields.clone());
+    if shown.job.with_untracked(|job| job.withheld) {
+        return ().into_any();
+    }
     let rows = move || {
         let row = |field: crate::model::job::Field| {
             let href = shown.place.with_value(|place| place.field(&field.name));

@@ -43,7 +43,7 @@ pub fn LogSection(shown: Shown) -> impl IntoView {
                 <h2 id="t-logs">"Log"</h2>
                 <small>{move || log.with(|log| words(log, newest && shown.job.with(|j| j.row.state == JobState::Active)))}</small>
                 {move || log.with(|log| moves(shown, log))}
-                {move || size.get().then(form)}
+                {move || (size.get() && !shown.job.with_untracked(|job| job.withheld)).then(form)}
             </div>
             {move || if size.get() { lines(log, newest) } else { view! { <p class="empty">"The job has written no log line."</p> }.into_any() }}
         </section>

@@ -25,6 +25,7 @@ pub fn section(title: &'static str, field: &'static str, payload: Payload, shown
     };
     let link = match payload.size {
         0 => None,
+        _ if shown.job.with_untracked(|job| job.withheld) => None,
         n if n > DOWNLOAD_MAX => Some(view! { <small>"too large to be handed over"</small> }.into_any()),
         _ => {
             let text = if cut || payload.text.is_none() {

@@ -1,0 +1,103 @@
+//! Who gets in, and who may see and do what: rules S-1 to S-11, from outside.
+
+mod grants;
+mod modes;
+mod paths;
+
+use crate::support::app::Drover;
+use crate::support::client::{self, Answer};
+use drover::model::event::encode_segment;
+use drover::server::auth::tokens::{Tokens, Wanted};
+use drover::server::auth::users::Users;
+use drover::server::auth::who::{QueueGlob, Role, Verb};
+
+/// What the proxy proves itself with.
+const SECRET: &str = "a secret of the proxy";
+
+/// A password that is good enough.
+const PASSWORD: &str = "correct horse battery";
+
+/// A board that a proxy on this machine stands in front of.
+async fn behind_proxy(redis: &str, grants: &str) -> Drover {
+    let env = [
+        ("DROVER_REDIS_URL", redis),
+        ("DROVER_AUTH_MODE", "proxy"),
+        ("DROVER_PROXY_SECRET", SECRET),
+        ("DROVER_TRUSTED_PROXIES", "127.0.0.1"),
+    ];
+    Drover::with(&env, grants).await
+}
+
+/// A grant as it stands in the configuration.
+fn grant(users: &str, role: &str, queues: &[&str]) -> String {
+    format!("[[auth.grant]]\nusers = [\"{users}\"]\nrole = \"{role}\"\nqueues = {queues:?}\n")
+}
+
+/// The headers of a request that the proxy passes on for somebody.
+fn proxied(user: &str) -> [(&str, &str); 2] {
+    [("X-Forwarded-User", user), ("X-Drover-Proxy-Secret", SECRET)]
+}
+
+/// `GET` below the base path, as somebody.
+async fn get_as(drover: &Drover, user: &str, path: &str) -> Answer {
+    client::request(drover.port, "GET", &format!("/admin/queues{path}"), &proxied(user), "").await
+}
+
+/// `POST` of JSON to the API, as somebody.
+async fn post_as(drover: &Drover, user: &str, path: &str, body: &str) -> Answer {
+    let program = [("X-Drover", "1"), ("Content-Type", "application/json")];
+    let headers = [&proxied(user)[..], &program].concat();
+    client::request(
+        drover.port,
+        "POST",
+        &format!("/admin/queues/api/v1{path}"),
+        &headers,
+        body,
+    )
+    .await
+}
+
+/// A board with sign-in, and the people who may.
+async fn with_sign_in(redis: &str, more: &[(&str, &str)]) -> (Drover, Users) {
+    let env = [&[("DROVER_REDIS_URL", redis), ("DROVER_AUTH_MODE", "password")], more].concat();
+    let drover = Drover::with(&env, "").await;
+    let users = Users::at(drover.state.path().join("users.json"));
+    (drover, users)
+}
+
+/// Sends the form to sign in with.
+async fn sign_in(drover: &Drover, name: &str, password: &str, more: &[(&str, &str)]) -> Answer {
+    let headers = [
+        &[
+            ("Content-Type", "application/x-www-form-urlencoded"),
+            ("Sec-Fetch-Site", "same-origin"),
+        ],
+        more,
+    ]
+    .concat();
+    let form = format!(
+        "name={}&password={}&next=/workers",
+        encode_segment(name),
+        encode_segment(password)
+    );
+    client::request(drover.port, "POST", "/admin/queues/sign-in", &headers, &form).await
+}
+
+/// What a browser sends back of a cookie that was set.
+fn cookie_of(answer: &Answer) -> String {
+    let set = answer.header("set-cookie").unwrap();
+    set.split(';').next().unwrap().to_owned()
+}
+
+/// A token that may do these on those.
+fn token(drover: &Drover, name: &str, allow: &[Verb], role: Option<Role>, queues: &[&str]) -> String {
+    let tokens = Tokens::at(drover.state.path().join("tokens.json"));
+    let wanted = Wanted {
+        name: name.into(),
+        role,
+        allow: allow.to_vec(),
+        queues: queues.iter().map(|glob| glob.parse::<QueueGlob>().unwrap()).collect(),
+        days: 1,
+    };
+    tokens.add(&wanted).unwrap().0
+}

@@ -1,0 +1,161 @@
+//! Every route there is, asked by those who may not, and asked in odd ways.
+
+use super::*;
+use crate::support::SOON;
+use crate::support::eventually;
+use crate::support::oracle::Oracle;
+use crate::support::redis::Redis;
+use drover::server::http::route::Needs;
+use drover::server::http::router::declared;
+use serde_json::json;
+
+/// A route with its parts filled in.
+fn filled(path: &str, queue: &str) -> String {
+    let parts = [
+        ("{store}", "redis"),
+        ("{queue}", queue),
+        ("{job}", "1"),
+        ("{key}", "plan"),
+        ("{id}", "none"),
+        ("{field}", "data"),
+        ("{series}", "memory.svg"),
+        ("{action}", "pause"),
+        ("{control}", "pause"),
+        ("{word}", "run"),
+        ("{component}", "mail"),
+        ("{file}", "favicon.svg"),
+        ("{*rest}", "x"),
+    ];
+    let path = parts
+        .iter()
+        .fold(path.to_owned(), |path, (part, with)| path.replace(part, with));
+    assert!(!path.contains('{'), "{path} has a part that this test does not know");
+    path
+}
+
+/// The same address in ways that a proxy, a router and a permission might read differently.
+fn mutations(path: &str) -> Vec<String> {
+    let all = [
+        path.replacen('/', "//", 1),
+        format!("/{path}"),
+        path.replacen("/queues/", "/./queues/", 1),
+        path.replacen("/queues/", "/x/../queues/", 1),
+        path.replacen("/queues/", "/%2e/queues/", 1),
+        path.replacen("/queues/", "/x/%2e%2e/queues/", 1),
+        path.replacen("/queues/", "/queues%2f", 1),
+        path.replacen("bull:mail", "bull%3Amail", 1),
+        path.replacen("bull:mail", "bull:billing/../bull:mail", 1),
+        path.replacen("bull:mail", "bull:billing%2f..%2fbull:mail", 1),
+        path.replacen("bull:mail", "bull:mail;x=bull:billing", 1),
+        path.replacen("bull:mail", "bull:mail%00", 1),
+        path.replace('/', "\\"),
+        path.replace("/queues/", "/QUEUES/"),
+        format!("{path}/"),
+        format!("{path}/."),
+        format!("{path}%20"),
+    ];
+    let at = format!("/at?to={}", encode_segment(path));
+    let at_of_base = format!("/at?to={}", encode_segment(&format!("/admin/queues{path}")));
+    all.into_iter().chain([at, at_of_base]).collect()
+}
+
+async fn board(grants: &str) -> (Redis, Oracle, Drover) {
+    let redis = Redis::start();
+    let mut oracle = Oracle::start(&redis.url(), 6).await;
+    for queue in ["billing", "mail"] {
+        oracle.add(queue, "n", json!({"mark": "payload-mark"}), json!({})).await;
+    }
+    let drover = behind_proxy(&redis.url(), grants).await;
+    eventually("both queues", SOON, || async {
+        let all = get_as(&drover, "root", "/api/v1/queues").await.json();
+        (all["items"].as_array()?.len() == 2).then_some(())
+    })
+    .await;
+    (redis, oracle, drover)
+}
+
+async fn ask(drover: &Drover, method: &str, path: &str, who: &[(&str, &str)]) -> Answer {
+    let program = [("X-Drover", "1"), ("Content-Type", "application/json")];
+    let form = [
+        ("Content-Type", "application/x-www-form-urlencoded"),
+        ("Sec-Fetch-Site", "same-origin"),
+    ];
+    let more = if path.contains("/api/") { program } else { form };
+    let body = match (method, path.contains("/api/")) {
+        ("GET", _) => "",
+        (_, true) => "{}",
+        _ => "action=pause",
+    };
+    client::request(drover.port, method, path, &[who, &more].concat(), body).await
+}
+
+// S-4
+#[tokio::test]
+async fn no_way_of_writing_an_address_leads_past_its_permission() {
+    let grants = grant("root", "admin", &["*"]) + &grant("ada", "operator", &["redis/bull:billing"]);
+    let (_redis, mut oracle, drover) = board(&grants).await;
+    let ada = proxied("ada");
+    let mut asked = 0;
+    for (path, method, needs) in declared() {
+        if !path.contains("{queue}") {
+            continue;
+        }
+        assert!(needs.verb().is_some(), "{path} is about a queue and asks for nothing");
+        let method = if method == "*" { "GET" } else { method };
+        let plain = filled(path, "bull:mail");
+        for inner in mutations(&plain).into_iter().chain([plain.clone()]) {
+            for base in ["/admin/queues", ""] {
+                let answer = ask(&drover, method, &format!("{base}{inner}"), &ada).await;
+                let told = answer.body.contains("payload-mark");
+                // A mutation may be the address of something else, which is hers or is not there; never of this.
+                let other = inner.contains("billing") || inner.contains("/at?to=");
+                let fine = !(200..300).contains(&answer.status) || (other && !answer.body.contains("bull:mail"));
+                assert!(
+                    fine && !told,
+                    "{method} {base}{inner}: {} {}",
+                    answer.status,
+                    answer.body
+                );
+                asked += 1;
+            }
+        }
+    }
+    assert!(asked > 300, "{asked}");
+    assert_eq!(oracle.ask("isPaused", "mail", json!({})).await, json!(false));
+    assert_eq!(oracle.counts("mail").await["waiting"], 1);
+}
+
+// S-1, S-4
+#[tokio::test]
+async fn nobody_gets_nothing_and_a_viewer_changes_nothing_on_any_route() {
+    let grants = grant("root", "admin", &["*"]) + &grant("eve", "viewer", &["*"]) + &grant("teams", "status", &["*"]);
+    let (_redis, mut oracle, drover) = board(&grants).await;
+    let key = [("X-Drover-Proxy-Secret", SECRET)];
+    for (path, method, needs) in declared() {
+        let method = if method == "*" { "GET" } else { method };
+        let inner = format!("/admin/queues{}", filled(path, "bull:mail"));
+        if needs == Needs::Nothing {
+            continue;
+        }
+        for nobody in [&[][..], &key] {
+            let answer = ask(&drover, method, &inner, nobody).await;
+            assert_eq!(answer.status, 401, "{method} {inner}: {}", answer.body);
+            assert!(!answer.body.contains("bull:"), "{inner}");
+        }
+        if needs != Needs::Status {
+            let answer = ask(&drover, method, &inner, &proxied("teams")).await;
+            assert_eq!(
+                answer.status, 403,
+                "{method} {inner}: whoever reads the status page reads no more"
+            );
+        }
+        if needs == Needs::Act {
+            let answer = ask(&drover, method, &inner, &proxied("eve")).await;
+            let nothing_done = !(200..300).contains(&answer.status);
+            assert!(nothing_done, "{method} {inner}: {} {}", answer.status, answer.body);
+        }
+    }
+    assert_eq!(oracle.ask("isPaused", "mail", json!({})).await, json!(false));
+    assert_eq!(oracle.counts("mail").await["waiting"], 1);
+    assert!(std::fs::read_to_string(drover.state.path().join("audit.ndjson")).is_ok_and(|text| text.is_empty()));
+}
