@@ -116,11 +116,13 @@ pub fn pointer_inside(id: &str) -> bool {
 }
 
 async fn answer(url: String) -> Option<web_sys::Response> {
-    JsFuture::from(window().fetch_with_str(&url))
-        .await
-        .ok()?
-        .dyn_into()
-        .ok()
+    let answer = JsFuture::from(window().fetch_with_str(&url)).await.ok()?;
+    let answer: web_sys::Response = answer.dyn_into().ok()?;
+    if answer.status() == 401 {
+        // Nobody is signed in any more: the page itself leads to where that can be mended.
+        let _ = window().location().reload();
+    }
+    Some(answer)
 }
 
 async fn fetch(url: String) -> Option<web_sys::Response> {

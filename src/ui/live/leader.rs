@@ -4,7 +4,7 @@
 //! few times a second; after a failure following a pause that grows and is never the same twice; and
 //! when nothing has been heard for longer than two heartbeats.
 
-use super::browser::set_timeout;
+use super::browser::{fetch_text, set_timeout};
 use super::channel::Post;
 use super::share::{Ledger, Place, Word};
 use super::source::{OnEvent, Source};
@@ -264,6 +264,11 @@ fn lost(tab: &Rc<Tab>, pause: Option<u32>) {
     };
     let leader = tab.id.clone();
     say(tab, Word::Link { leader, up: false });
+    // A stream does not tell why it is refused; whoever is no longer signed in is led away by this.
+    fetch_text(
+        format!("{}/api/v1/stores", tab.events.trim_end_matches("/events")),
+        |_| (),
+    );
     let tab = tab.clone();
     #[expect(clippy::cast_possible_truncation, reason = "at most 15,000")]
     set_timeout(pause as i32, move || {
