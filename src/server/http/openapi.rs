@@ -227,11 +227,16 @@ fn describe() -> Value {
             "version": env!("CARGO_PKG_VERSION"),
             "license": {"name": "MIT", "identifier": "MIT"},
             "description": "Queues, jobs and the stores they live in. Ids in paths are percent-encoded. A failure is a problem \
-                (RFC 9457) whose `outcome` says whether anything was done. A program that acts sends `X-Drover: 1` and \
-                `Content-Type: application/json`.",
+                (RFC 9457) whose `outcome` says whether anything was done. A program sends a token that `drover token add` made; \
+                where nobody signs in it sends `X-Drover: 1` with what acts. What is not permitted is answered with 403, \
+                whoever is not recognised with 401.",
         },
+        "security": [{"token": []}, {}],
         "paths": paths,
-        "components": {"schemas": answers.take_definitions(true)},
+        "components": {
+            "schemas": answers.take_definitions(true),
+            "securitySchemes": {"token": {"type": "http", "scheme": "bearer"}},
+        },
     })
 }
 
