@@ -232,7 +232,10 @@ fn start(config: Config, tasks: &TaskTracker, stop: &CancellationToken) -> App {
 fn open(store: &Store) -> (Source, Arc<dyn Adapter>) {
     match store.kind {
         StoreKind::Redis => {
-            let link = Arc::new(Link::new(&store.url).unwrap_or_else(|error| unreachable!("checked URL: {error}")));
+            let link = Arc::new(
+                Link::trusting(&store.url, store.authorities.as_deref())
+                    .unwrap_or_else(|error| unreachable!("checked URL: {error}")),
+            );
             let scope = bullmq::Scope {
                 prefixes: store.prefixes.clone(),
                 queues: store.queues.clone(),

@@ -74,6 +74,8 @@ pub struct Store {
     pub kind: StoreKind,
     /// `redis://`, `rediss://` or `postgres://`. Holds the password: never logged, never shown.
     pub url: String,
+    /// Certificates (PEM) that sign the server's, where those that the public trusts do not.
+    pub authorities: Option<Vec<u8>>,
     /// Only queues with these prefixes; empty for any.
     pub prefixes: Vec<String>,
     /// Of a Postgres: only the installations of pg-boss in these schemas; empty for any.
@@ -376,11 +378,13 @@ fn stores(r: &mut Reader<'_>, raw: Vec<file::Store>, warnings: &mut Vec<String>)
         };
         let environment = label(r, &at, store.environment.unwrap_or_default());
         if let Some(url) = url {
+            let authorities = store.ca_file.and_then(|path| authorities(r, &at, &url, &path));
             stores.push((
                 at,
                 Store {
                     id,
                     kind: StoreKind::of(&url),
+                    authorities,
                     url,
                     prefixes: store.prefixes.unwrap_or_default(),
                     schemas: store.schemas.unwrap_or_default(),
@@ -390,6 +394,7 @@ fn stores(r: &mut Reader<'_>, raw: Vec<file::Store>, warnings: &mut Vec<String>)
             ));
         }
     }
+    let ca_file = r.env("DROVER_REDIS_CA_FILE");
     let redis = r.secret("DROVER_REDIS_URL", "DROVER_REDIS_URL_FILE");
     let postgres = r.secret("DROVER_POSTGRES_URL", "DROVER_POSTGRES_URL_FILE");
     for (id, kind, name, url) in [
@@ -404,6 +409,10 @@ fn stores(r: &mut Reader<'_>, raw: Vec<file::Store>, warnings: &mut Vec<String>)
         let store = Store {
             id: id.into(),
             kind,
+            authorities: ca_file
+                .as_ref()
+                .filter(|_| kind == StoreKind::Redis)
+                .and_then(|path| authorities(r, name, &url, path)),
             url,
             prefixes: vec![],
             schemas: vec![],
@@ -428,6 +437,21 @@ fn stores(r: &mut Reader<'_>, raw: Vec<file::Store>, warnings: &mut Vec<String>)
         }
     }
     stores.into_iter().map(|(_, store)| store).collect()
+}
+
+/// The certificates in a file.
+fn authorities(r: &mut Reader<'_>, at: &str, url: &str, path: &str) -> Option<Vec<u8>> {
+    if !url.starts_with("rediss://") {
+        r.problems.push(format!(
+            "{at}: ca_file is for rediss://; a Postgres takes ?sslmode=verify-full&sslrootcert={path}"
+        ));
+    }
+    let read = std::fs::read(path);
+    read.map_err(|error| {
+        r.problems
+            .push(format!("{at}: ca_file: {path} cannot be read: {error}"))
+    })
+    .ok()
 }
 
 fn check_store(r: &mut Reader<'_>, at: &str, store: &Store, warnings: &mut Vec<String>) {
@@ -466,7 +490,7 @@ fn check_redis(r: &mut Reader<'_>, at: &str, store: &Store) -> Result<Option<&'s
             ));
         }
     }
-    let link = super::adapter::redis::link::Link::new(&store.url)
+    let link = super::adapter::redis::link::Link::trusting(&store.url, store.authorities.as_deref())
         .map_err(|error| format!("it is not the URL of a Redis: {error}"))?;
     let host = link.address().rsplit_once(':').map_or("", |(host, _)| host);
     let open = store.url.starts_with("redis://") && !is_local(host) && store.url.contains('@');

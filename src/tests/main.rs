@@ -39,6 +39,7 @@ mod stores;
 mod stores_full;
 mod stores_memory;
 mod support;
+mod tls;
 mod values;
 mod weather;
 mod wording;

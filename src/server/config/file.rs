@@ -164,6 +164,7 @@ pub struct Store {
     pub id: Option<String>,
     pub url: Option<String>,
     pub url_file: Option<String>,
+    pub ca_file: Option<String>,
     pub prefixes: Option<Vec<String>>,
     pub schemas: Option<Vec<String>>,
     pub queues: Option<Vec<String>>,

@@ -113,7 +113,15 @@ fn refusal(auth: &Auth, request: &Request) -> Option<Problem> {
         }
     }
     if matches!(*request.method(), Method::GET | Method::HEAD | Method::OPTIONS) {
-        return None;
+        return taken_elsewhere(request).then(|| {
+            refuse(
+                StatusCode::FORBIDDEN,
+                "cross-site",
+                "Not from this page",
+                "Another site asks for this. Answers of the API and streams are for pages of the board and for programs; open the \
+                 address itself, or follow a link to it.",
+            )
+        });
     }
     match origin_of(auth, request) {
         Origin::ThisBoard | Origin::Program => None,
@@ -133,6 +141,16 @@ fn refusal(auth: &Auth, request: &Request) -> Option<Problem> {
              application/json.",
         )),
     }
+}
+
+/// Whether another site's page asks for data or a stream: it could not read the answer, but would take a place (S-15). A
+/// link is followed as ever.
+fn taken_elsewhere(request: &Request) -> bool {
+    let is = |name: &str, value: &str| request.headers().get(name).is_some_and(|given| given == value);
+    let path = request.uri().path();
+    let data = path.starts_with("/api/") || path == "/events" || path == "/metrics";
+    data && is("sec-fetch-site", "cross-site")
+        && !(is("sec-fetch-mode", "navigate") && is("sec-fetch-dest", "document"))
 }
 
 /// What no address of the board holds, and what a proxy and a router could read in two ways (S-4). What is escaped stays
@@ -413,6 +431,32 @@ mod tests {
         );
         let read = [HOST, ("sec-fetch-site", "cross-site")];
         assert_eq!(kind(false, "GET", "/", &read), None, "links may come from anywhere");
+    }
+
+    // S-15
+    #[test]
+    fn another_site_takes_no_data_and_no_stream() {
+        let site = ("sec-fetch-site", "cross-site");
+        let link = [site, ("sec-fetch-mode", "navigate"), ("sec-fetch-dest", "document")];
+        let frame = [site, ("sec-fetch-mode", "navigate"), ("sec-fetch-dest", "iframe")];
+        let image = [site, ("sec-fetch-mode", "no-cors"), ("sec-fetch-dest", "image")];
+        for path in ["/api/v1/queues", "/events", "/metrics"] {
+            assert_eq!(kind(true, "GET", path, &link), None, "{path}: a link");
+            for headers in [&frame, &image] {
+                assert_eq!(
+                    kind(true, "GET", path, headers).as_deref(),
+                    Some("cross-site"),
+                    "{path} {headers:?}"
+                );
+            }
+            assert_eq!(kind(true, "GET", path, &[("sec-fetch-site", "same-origin")]), None);
+            assert_eq!(kind(true, "GET", path, &[]), None, "{path}: a program");
+        }
+        assert_eq!(
+            kind(true, "GET", "/status.json", &image),
+            None,
+            "the status page is for other sites too"
+        );
     }
 
     #[test]

@@ -21,7 +21,8 @@ use arc_swap::ArcSwapOption;
 use redis::aio::{MultiplexedConnection, PubSub};
 use redis::io::tcp::TcpSettings;
 use redis::{
-    AsyncConnectionConfig, Client, ConnectionAddr, ErrorKind, IntoConnectionInfo, RedisError, RedisResult, Value,
+    AsyncConnectionConfig, Client, ConnectionAddr, ErrorKind, IntoConnectionInfo, RedisError, RedisResult,
+    TlsCertificates, Value,
 };
 use std::fmt;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -104,6 +105,15 @@ impl Link {
     ///
     /// When the URL is not one of a Redis.
     pub fn new(url: &str) -> RedisResult<Self> {
+        Self::trusting(url, None)
+    }
+
+    /// The same where the server's certificate is signed by these (PEM) and not by one that the public trusts.
+    ///
+    /// # Errors
+    ///
+    /// When the URL is not one of a Redis, or these are no certificates.
+    pub fn trusting(url: &str, authorities: Option<&[u8]>) -> RedisResult<Self> {
         let info = url.into_connection_info()?;
         // A dead path is noticed by the kernel too, not only by our own questions: without these a
         // half-open socket would hold memory until the kernel gives up after a quarter of an hour.
@@ -123,7 +133,16 @@ impl Link {
             other => other.to_string(),
         };
         Ok(Self {
-            client: Client::open(info)?,
+            client: match authorities {
+                None => Client::open(info)?,
+                Some(pem) => Client::build_with_tls(
+                    info,
+                    TlsCertificates {
+                        client_tls: None,
+                        root_cert: Some(pem.to_vec()),
+                    },
+                )?,
+            },
             address,
             current: ArcSwapOption::empty(),
             health: watch::Sender::new(Err(Trouble::new(Reach::Connecting, "Connecting for the first time."))),

@@ -311,7 +311,7 @@ pub async fn csv(
 
 /// A text as a cell. One that a spreadsheet would take for a formula begins with an apostrophe, as OWASP advises.
 fn cell(text: &str) -> String {
-    let formula = text.starts_with(['=', '+', '-', '@', '\t', '\r']);
+    let formula = text.starts_with(['=', '+', '-', '@', '\t', '\r', '\n', '\0', '＝', '＋', '－', '＠']);
     let text = format!("{}{text}", if formula { "'" } else { "" });
     if text.contains(['"', ',', '\n', '\r']) {
         return format!("\"{}\"", text.replace('"', "\"\""));
@@ -364,11 +364,12 @@ async fn export(
 mod tests {
     use super::*;
 
+    // S-16
     #[test]
     fn a_cell_is_never_a_formula() {
         assert_eq!(cell("plain"), "plain");
         assert_eq!(cell("=HYPERLINK(\"x\")"), "\"'=HYPERLINK(\"\"x\"\")\"");
-        for text in ["+1", "-1", "@a", "\tx"] {
+        for text in ["+1", "-1", "@a", "\tx", "\0=1", "＝1", "＋1", "－1", "＠a"] {
             assert!(cell(text).trim_start_matches('"').starts_with('\''), "{text}");
         }
         assert_eq!(cell("a,b\nc"), "\"a,b\nc\"");
