@@ -18,6 +18,7 @@ use super::collect::board::{Board, Position};
 use super::collect::collector::Collector;
 use super::operation::Operations;
 use super::policy::Policies;
+use super::redact::{Mask, Redactor, said};
 use super::shared::Shared;
 use crate::model::error::{Outcome, Problem};
 use crate::model::flow::Flow;
@@ -172,7 +173,7 @@ impl Refusal {
                 trouble.cause.clone(),
             ),
             Self::Unreadable(ReadError::Corrupt(what)) => {
-                ("unreadable", "The store's data cannot be read", 502, what.clone())
+                ("unreadable", "The store's data cannot be read", 502, said(what))
             }
         };
         Problem::new(kind, title, status, detail, Outcome::None)
@@ -202,6 +203,7 @@ pub struct Service {
     operations: Result<Arc<Operations>, String>,
     archive: Option<Arc<Archive>>,
     policies: Policies,
+    redactor: Arc<Redactor>,
     /// Held while an archived job is put back.
     restoring: tokio::sync::Mutex<()>,
 }
@@ -216,6 +218,7 @@ impl Service {
         operations: Result<Arc<Operations>, String>,
         archive: Option<Arc<Archive>>,
         policies: Policies,
+        redactor: Arc<Redactor>,
     ) -> Self {
         Self {
             board,
@@ -232,8 +235,17 @@ impl Service {
             operations,
             archive,
             policies,
+            redactor,
             restoring: tokio::sync::Mutex::default(),
         }
+    }
+
+    /// What is hidden in a queue.
+    fn mask(&self, key: &QueueRef) -> Mask {
+        let name = self.board.queue(key).map(|(line, ..)| line.name.clone());
+        // Of a queue that is no more, its archived jobs know the id alone.
+        let name = name.unwrap_or_else(|| key.queue.rsplit(':').next().unwrap_or_default().to_owned());
+        self.redactor.for_queue(&key.store, &key.queue, &name)
     }
 
     fn collector(&self, store: &str) -> Answer<&Arc<Collector>> {

@@ -65,7 +65,10 @@ impl Service {
         limit: usize,
     ) -> Answer<ArchivePage> {
         let after = cursor.map(|text| ArchiveId::parse(text).ok_or(Refusal::Unreadable(ReadError::BadCursor)));
-        let page = self.archived()?.page(filter, after.transpose()?, limit).await;
+        let page = self
+            .archived()?
+            .page(filter, after.transpose()?, limit, &|queue| self.mask(queue))
+            .await;
         page.map_err(unavailable)
     }
 
