@@ -476,6 +476,12 @@ impl Mask {
         json::any(&self.0, text, 0)
     }
 
+    /// A sentence of ours, or of an operator: it is shown where payloads are hidden whole, too.
+    #[must_use]
+    pub fn words<'a>(&self, text: &'a str) -> Cow<'a, str> {
+        self.0.plain(text)
+    }
+
     /// The value of something that has a name: a field of a record, an option.
     #[must_use]
     pub fn named<'a>(&self, name: &str, value: &'a str) -> Cow<'a, str> {

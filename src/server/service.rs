@@ -10,6 +10,7 @@
 //! - [`fleet`]: who works, and what runs when
 //! - [`act`]: what changes something; [`operations`]: what changes many things
 //! - [`archive`]: what was archived, and putting it back; [`policies`]: what is archived by itself
+//! - [`view`]: what one caller may see of it; [`mod@redact`]: whole jobs without their secrets
 //! - [`stores`]: one store in full; [`weights`]: the memory its queues take
 
 use super::adapter::{FlowQuery, JobQuery, LogQuery, ReadError, Trouble};
@@ -38,6 +39,7 @@ pub mod jobs;
 pub mod operations;
 pub mod policies;
 pub mod queues;
+mod redact;
 pub mod stores;
 pub mod view;
 pub mod weights;
