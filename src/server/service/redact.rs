@@ -99,6 +99,7 @@ impl Hide<'_> {
             children: _,
             fields,
             as_of: _,
+            withheld: _,
         } = job;
         self.row(row);
         for text in [state_note, lost, backoff, traces_note].into_iter().flatten() {
