@@ -2,7 +2,7 @@
 //!
 //! Data goes one way: a store is read by its [`adapter`], the [`collect`]or keeps the board true,
 //! [`service`] answers what a page or a caller may know, [`http`] puts it into pages, JSON and
-//! streams. [`boot`] is the only place that knows every part by its concrete type.
+//! streams. What is secret in a job is hidden by [`redact`] before any of them sees it. [`boot`] is the only place that knows every part by its concrete type.
 
 pub mod adapter;
 pub mod archive;
@@ -19,6 +19,7 @@ pub mod http;
 pub mod limits;
 pub mod operation;
 pub mod policy;
+pub mod redact;
 pub mod service;
 pub mod shared;
 pub mod state;

@@ -28,6 +28,7 @@ use crate::model::state::JobState;
 use crate::model::store::Reach;
 use crate::model::vitals::Answered;
 use crate::model::worker::Worker;
+use crate::server::redact::said;
 use async_trait::async_trait;
 use bytes::Bytes;
 use flow::{FailedBelow, InFlow};
@@ -59,11 +60,11 @@ pub struct Trouble {
 }
 
 impl Trouble {
-    /// A trouble with its sentence.
-    pub fn new(reach: Reach, cause: impl Into<String>) -> Self {
+    /// A trouble with its sentence. What a server said in it is shown without the data that it quotes.
+    pub fn new(reach: Reach, cause: impl AsRef<str>) -> Self {
         Self {
             reach,
-            cause: cause.into(),
+            cause: said(cause.as_ref()),
         }
     }
 }

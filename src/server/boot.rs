@@ -12,6 +12,7 @@ use super::collect::board::Board;
 use super::collect::collector::Collector;
 use super::collect::source::Source;
 use super::config::{self, Config, EXIT_CONFIG, Listen, Store, StoreKind, print};
+use super::redact::{Masks, Redactor};
 use super::state::App;
 use super::{history, http, limits, policy, telemetry};
 use std::io::Read as _;
@@ -199,9 +200,12 @@ pub async fn serve(
 /// Builds every part and starts the collectors.
 fn start(config: Config, tasks: &TaskTracker, stop: &CancellationToken) -> App {
     let board = Arc::new(Board::default());
+    // It was compiled once when the configuration was checked.
+    let redactor = Redactor::new(config.redact.clone()).unwrap_or_else(|why| unreachable!("checked: {why:?}"));
+    let redactor = Arc::new(redactor);
     let mut collectors = Vec::new();
     for store in &config.stores {
-        let (source, adapter) = open(store);
+        let (source, adapter) = open(store, Masks::new(redactor.clone(), &store.id));
         let collector = Arc::new(Collector::new(&store.id, source.clone(), adapter, board.clone()));
         tasks.spawn(source.supervise(stop.clone()));
         collector.start(tasks, stop);
@@ -221,7 +225,15 @@ fn start(config: Config, tasks: &TaskTracker, stop: &CancellationToken) -> App {
         archive.start(tasks, stop);
         history::start(&collectors, archive, tasks, stop);
     }
-    let app = App::new(config, board, collectors, archive.clone(), stop.clone(), tasks);
+    let app = App::new(
+        config,
+        board,
+        collectors,
+        archive.clone(),
+        redactor,
+        stop.clone(),
+        tasks,
+    );
     if let Some(archive) = &archive {
         policy::start(&app, archive, tasks, stop);
     }
@@ -229,7 +241,7 @@ fn start(config: Config, tasks: &TaskTracker, stop: &CancellationToken) -> App {
 }
 
 /// The connection to a store and what reads its queues. The URL was checked with the configuration.
-fn open(store: &Store) -> (Source, Arc<dyn Adapter>) {
+fn open(store: &Store, masks: Masks) -> (Source, Arc<dyn Adapter>) {
     match store.kind {
         StoreKind::Redis => {
             let link = Arc::new(
@@ -240,7 +252,7 @@ fn open(store: &Store) -> (Source, Arc<dyn Adapter>) {
                 prefixes: store.prefixes.clone(),
                 queues: store.queues.clone(),
             };
-            (Source::Redis(link.clone()), Arc::new(BullMq::new(link, scope)))
+            (Source::Redis(link.clone()), Arc::new(BullMq::new(link, scope, masks)))
         }
         StoreKind::Postgres => {
             let database = Database::new(&store.url).unwrap_or_else(|error| unreachable!("checked URL: {error}"));
@@ -250,7 +262,7 @@ fn open(store: &Store) -> (Source, Arc<dyn Adapter>) {
             };
             (
                 Source::Postgres(database.clone()),
-                Arc::new(PgBoss::new(database, scope)),
+                Arc::new(PgBoss::new(database, scope, masks)),
             )
         }
     }

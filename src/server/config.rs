@@ -16,6 +16,7 @@ pub mod auth;
 pub mod file;
 mod listen;
 pub mod print;
+mod redact;
 
 pub use listen::Listen;
 
@@ -44,6 +45,8 @@ pub struct Config {
     pub audit_file: PathBuf,
     /// Where finished jobs are archived, if anywhere.
     pub archive: Option<super::archive::Settings>,
+    /// What is hidden of jobs.
+    pub redact: super::redact::Settings,
     /// The stores, at least one.
     pub stores: Vec<Store>,
     /// Which log lines are written, as `tracing` filter directives.
@@ -300,6 +303,7 @@ fn check(raw: file::Raw, path: Option<PathBuf>, env: Env<'_>, problems: Vec<Stri
     );
     let stores = stores(&mut r, raw.store.unwrap_or_default(), &mut warnings);
     let archive = archive::read(&mut r, raw.archive, &stores, read_only, &mut warnings);
+    let redact = redact::read(&mut r, raw.redact, &mut warnings);
     if r.problems.is_empty() {
         Ok(Config {
             listen,
@@ -310,6 +314,7 @@ fn check(raw: file::Raw, path: Option<PathBuf>, env: Env<'_>, problems: Vec<Stri
             environment,
             audit_file,
             archive,
+            redact,
             stores,
             log,
             log_format,

@@ -10,6 +10,7 @@
 //! - [`fleet`]: who works, and what runs when
 //! - [`act`]: what changes something; [`operations`]: what changes many things
 //! - [`archive`]: what was archived, and putting it back; [`policies`]: what is archived by itself
+//! - [`view`]: what one caller may see of it; [`mod@redact`]: whole jobs without their secrets
 //! - [`stores`]: one store in full; [`weights`]: the memory its queues take
 
 use super::adapter::{FlowQuery, JobQuery, LogQuery, ReadError, Trouble};
@@ -18,6 +19,7 @@ use super::collect::board::{Board, Position};
 use super::collect::collector::Collector;
 use super::operation::Operations;
 use super::policy::Policies;
+use super::redact::{Mask, Redactor, said};
 use super::shared::Shared;
 use crate::model::error::{Outcome, Problem};
 use crate::model::flow::Flow;
@@ -37,6 +39,7 @@ pub mod jobs;
 pub mod operations;
 pub mod policies;
 pub mod queues;
+mod redact;
 pub mod stores;
 pub mod view;
 pub mod weights;
@@ -172,7 +175,7 @@ impl Refusal {
                 trouble.cause.clone(),
             ),
             Self::Unreadable(ReadError::Corrupt(what)) => {
-                ("unreadable", "The store's data cannot be read", 502, what.clone())
+                ("unreadable", "The store's data cannot be read", 502, said(what))
             }
         };
         Problem::new(kind, title, status, detail, Outcome::None)
@@ -202,6 +205,7 @@ pub struct Service {
     operations: Result<Arc<Operations>, String>,
     archive: Option<Arc<Archive>>,
     policies: Policies,
+    redactor: Arc<Redactor>,
     /// Held while an archived job is put back.
     restoring: tokio::sync::Mutex<()>,
 }
@@ -216,6 +220,7 @@ impl Service {
         operations: Result<Arc<Operations>, String>,
         archive: Option<Arc<Archive>>,
         policies: Policies,
+        redactor: Arc<Redactor>,
     ) -> Self {
         Self {
             board,
@@ -232,8 +237,17 @@ impl Service {
             operations,
             archive,
             policies,
+            redactor,
             restoring: tokio::sync::Mutex::default(),
         }
+    }
+
+    /// What is hidden in a queue.
+    fn mask(&self, key: &QueueRef) -> Mask {
+        let name = self.board.queue(key).map(|(line, ..)| line.name.clone());
+        // Of a queue that is no more, its archived jobs know the id alone.
+        let name = name.unwrap_or_else(|| key.queue.rsplit(':').next().unwrap_or_default().to_owned());
+        self.redactor.for_queue(&key.store, &key.queue, &name)
     }
 
     fn collector(&self, store: &str) -> Answer<&Arc<Collector>> {

@@ -10,6 +10,7 @@ use super::http::assets::Assets;
 use super::http::pages::Rendered;
 use super::operation::Operations;
 use super::policy::Policies;
+use super::redact::Redactor;
 use super::service::Service;
 use super::service::act::Desk;
 use super::service::view::View;
@@ -45,6 +46,7 @@ impl App {
         board: Arc<Board>,
         collectors: Vec<(String, Arc<Collector>)>,
         archive: Option<Arc<Archive>>,
+        redactor: Arc<Redactor>,
         stop: CancellationToken,
         tasks: &TaskTracker,
     ) -> Self {
@@ -72,7 +74,15 @@ impl App {
         }
         let policies = config.archive.as_ref().map_or(&[][..], |archive| &archive.policies);
         let policies = Policies::new(policies);
-        let service = Service::new(board.clone(), collectors.clone(), desk, operations, archive, policies);
+        let service = Service::new(
+            board.clone(),
+            collectors.clone(),
+            desk,
+            operations,
+            archive,
+            policies,
+            redactor,
+        );
         let auth = Arc::new(Auth::open(&config.auth, &config.base_path));
         Self(Arc::new(Parts {
             config,

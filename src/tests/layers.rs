@@ -15,7 +15,7 @@ fn sources(dir: &Path, found: &mut Vec<PathBuf>) {
 }
 
 /// The folder or module, what it must not name, and why.
-const RULES: [(&str, &[&str], &str); 14] = [
+const RULES: [(&str, &[&str], &str); 15] = [
     (
         "model",
         &["crate::server", "crate::ui", "leptos", "axum", "redis::", "tokio"],
@@ -106,6 +106,26 @@ const RULES: [(&str, &[&str], &str); 14] = [
             "sqlx",
         ],
         "who somebody is does not depend on what they ask for",
+    ),
+    (
+        "server/redact",
+        &[
+            "crate::ui",
+            "leptos",
+            "axum",
+            "tokio",
+            "redis::",
+            "sqlx",
+            "server::adapter",
+            "server::archive",
+            "server::audit",
+            "server::collect",
+            "server::config",
+            "server::http",
+            "server::operation",
+            "server::service",
+        ],
+        "texts go in and masked texts come out",
     ),
     (
         "server/service",

@@ -83,6 +83,7 @@ use crate::model::page::JobPageRows;
 use crate::model::schedule::Schedule;
 use crate::model::state::JobState;
 use crate::model::vitals::Answered;
+use crate::server::redact::{Mask, Masks};
 use async_trait::async_trait;
 use std::collections::HashSet;
 use std::sync::Arc;
@@ -102,6 +103,7 @@ pub struct Scope {
 pub struct BullMq {
     link: Arc<Link>,
     scope: Scope,
+    hidden: Hidden,
     watch: Arc<events::Watch>,
     channels: Arc<channels::Channels>,
     layouts: Arc<layout::Layouts>,
@@ -111,19 +113,37 @@ pub struct BullMq {
 }
 
 impl BullMq {
-    /// An adapter over a link that somebody else supervises.
+    /// An adapter over a link that somebody else supervises, of queues with these masks.
     #[must_use]
-    pub fn new(link: Arc<Link>, scope: Scope) -> Self {
+    pub fn new(link: Arc<Link>, scope: Scope, masks: Masks) -> Self {
+        let hidden = Hidden {
+            masks,
+            prefixes: scope.prefixes.clone(),
+        };
         Self {
             link,
             scope,
-            watch: Arc::default(),
-            channels: Arc::default(),
+            watch: Arc::new(events::Watch::new(hidden.clone())),
+            channels: Arc::new(channels::Channels::new(hidden.clone())),
+            hidden,
             layouts: Arc::default(),
             rejected: discover::Rejected::default(),
             large: values::Large::default(),
             scripts: act::Scripts::default(),
         }
+    }
+}
+
+/// What is hidden in each queue.
+#[derive(Clone, Debug, Default)]
+struct Hidden {
+    masks: Masks,
+    prefixes: Vec<String>,
+}
+
+impl Hidden {
+    fn of(&self, queue: &str) -> Mask {
+        self.masks.of(queue, &name_of(queue, &self.prefixes))
     }
 }
 
@@ -171,13 +191,13 @@ impl Adapter for BullMq {
 
     async fn jobs(&self, query: &JobQuery) -> Result<JobPageRows, ReadError> {
         match &query.filter {
-            None => list::page(&self.link, query).await,
-            Some(filter) => search::page(&self.link, query, filter).await,
+            None => list::page(&self.link, query, &self.hidden.of(&query.queue)).await,
+            Some(filter) => search::page(&self.link, query, filter, &self.hidden.of(&query.queue)).await,
         }
     }
 
     async fn scan(&self, query: &JobQuery, errors: bool) -> Result<(Vec<JobRow>, Option<String>), ReadError> {
-        scan::page(&self.link, query, errors).await
+        scan::page(&self.link, query, errors, &self.hidden.of(&query.queue)).await
     }
 
     async fn job(&self, queue: &QueueId, id: &str) -> Result<Option<JobDetail>, ReadError> {
@@ -185,11 +205,11 @@ impl Adapter for BullMq {
     }
 
     async fn logs(&self, query: &LogQuery) -> Result<LogPage, ReadError> {
-        logs::page(&self.link, &self.large, query).await
+        logs::page(&self.link, &self.large, query, &self.hidden.of(&query.queue)).await
     }
 
     async fn flow(&self, query: &FlowQuery, known: &[QueueId]) -> Result<Option<Flow>, ReadError> {
-        flow::read(&self.link, query, known).await
+        flow::read(&self.link, query, known, &self.hidden).await
     }
 
     async fn field(&self, queue: &QueueId, id: &str, field: &str) -> Result<Option<FieldBytes>, FieldError> {
@@ -213,7 +233,7 @@ impl Adapter for BullMq {
     }
 
     async fn schedules(&self, queues: &[QueueId], bounds: Bounds) -> Result<Vec<Schedule>, Trouble> {
-        schedules::read(&self.link, queues, bounds).await
+        schedules::read(&self.link, queues, bounds, &self.hidden).await
     }
 
     async fn weigh(&self, queue: &QueueId, sample: u32) -> Result<Answered<QueueWeight>, Trouble> {

@@ -57,6 +57,7 @@ use crate::model::insight::Insight;
 use crate::model::job::{JobDetail, JobRow};
 use crate::model::page::JobPageRows;
 use crate::model::schedule::Schedule;
+use crate::server::redact::{Mask, Masks};
 use async_trait::async_trait;
 use shape::Shape;
 use sqlx::Postgres;
@@ -87,6 +88,7 @@ pub struct Scope {
 pub struct PgBoss {
     db: Arc<Database>,
     scope: Scope,
+    masks: Masks,
     shapes: Arc<shape::Shapes>,
     paces: Arc<Mutex<HashMap<String, counts::Pace>>>,
     /// The last counts, for the headings of lists.
@@ -100,12 +102,13 @@ pub struct PgBoss {
 }
 
 impl PgBoss {
-    /// An adapter over a database that somebody else supervises.
+    /// An adapter over a database that somebody else supervises, of queues with these masks.
     #[must_use]
-    pub fn new(db: Arc<Database>, scope: Scope) -> Self {
+    pub fn new(db: Arc<Database>, scope: Scope, masks: Masks) -> Self {
         Self {
             db,
             scope,
+            masks,
             shapes: Arc::default(),
             paces: Arc::default(),
             known: Arc::default(),
@@ -113,6 +116,11 @@ impl PgBoss {
             knock: Arc::default(),
             downloads: Arc::new(Semaphore::new(1)),
         }
+    }
+
+    /// What is hidden in a queue.
+    fn mask(&self, shape: &Shape, name: &str) -> Mask {
+        self.masks.of(&names::id_of(&shape.schema, name), name)
     }
 
     /// Reads rows. Where a column or table is missing, `schema` is looked at again next time.

@@ -2,6 +2,9 @@
 //!
 //! Pages are cut by key, the last finished first, so that page ten thousand costs what the first costs. A text is looked
 //! for in [`LOOKED_AT`] rows at most; a page says when that was not everything, and goes on from there.
+//!
+//! The archive holds jobs exactly, secrets included. What Postgres finds is a hit only if the text stands in what is shown:
+//! the rest is passed over, and the page goes on to the same end as if it had not been found.
 
 use super::Archive;
 use super::record::{ArchiveId, decode};
@@ -11,6 +14,7 @@ use crate::model::queue::QueueRef;
 use crate::model::state::JobState;
 use crate::server::adapter::Trouble;
 use crate::server::adapter::raw::RawJob;
+use crate::server::redact::Mask;
 use sqlx::postgres::PgRow;
 use sqlx::{Postgres, QueryBuilder, Row as _};
 
@@ -106,6 +110,30 @@ fn row(found: &PgRow) -> Result<ArchivedRow, sqlx::Error> {
     })
 }
 
+/// A row as it is shown; `None` if what is looked for stands only in what is hidden of it.
+fn shown(
+    found: &PgRow,
+    filter: &ArchiveFilter,
+    mask: &(dyn Fn(&QueueRef) -> Mask + Sync),
+) -> Result<Option<ArchivedRow>, sqlx::Error> {
+    let mut row = row(found)?;
+    let mask = mask(&row.queue);
+    row.error = row.error.map(|error| mask.text(&error).into_owned());
+    let holds = |text: &str, part: &str| text.to_lowercase().contains(&part.to_lowercase());
+    if let Some(part) = &filter.error
+        && !row.error.as_ref().is_some_and(|error| holds(error, part))
+    {
+        return Ok(None);
+    }
+    if let Some(part) = &filter.text {
+        let data: String = found.try_get("data")?;
+        if !holds(&mask.json(&data), part) {
+            return Ok(None);
+        }
+    }
+    Ok(Some(row))
+}
+
 fn key(found: &PgRow) -> Result<ArchiveId, sqlx::Error> {
     let bytes: Vec<u8> = found.try_get("id")?;
     let mut digest = [0; 16];
@@ -129,33 +157,28 @@ impl Archive {
         filter: &ArchiveFilter,
         after: Option<ArchiveId>,
         limit: usize,
+        mask: &(dyn Fn(&QueueRef) -> Mask + Sync),
     ) -> Result<ArchivePage, Trouble> {
         self.ready()?;
         let texts = filter.name.is_some() || filter.error.is_some() || filter.text.is_some();
-        let wanted = i64::try_from(limit).unwrap_or(i64::MAX).saturating_add(1);
-        let bound = if texts { LOOKED_AT } else { wanted };
-        let mut query = QueryBuilder::new(format!("SELECT {COLUMNS} FROM (SELECT * FROM drover.archive"));
-        indexed(&mut query, filter, after);
-        query
-            .push(" ORDER BY finished_on DESC, id DESC LIMIT ")
-            .push_bind(bound)
-            .push(") looked WHERE true");
-        if let Some(name) = &filter.name {
-            query.push(" AND name ILIKE ").push_bind(pattern(name, false));
+        let wanted = limit.saturating_add(1);
+        let mut items: Vec<ArchivedRow> = Vec::new();
+        let mut passed = None;
+        loop {
+            let batch = self.batch(filter, after, passed, (texts, wanted)).await?;
+            let whole = batch.len() >= wanted;
+            for found in &batch {
+                let row = shown(found, filter, mask).map_err(|error| self.database.trouble(&error))?;
+                items.extend(row);
+            }
+            passed = match batch.last().map(key).transpose() {
+                Ok(last) => last,
+                Err(error) => return Err(self.database.trouble(&error)),
+            };
+            if !whole || items.len() > limit {
+                break;
+            }
         }
-        if let Some(error) = &filter.error {
-            query.push(" AND error ILIKE ").push_bind(pattern(error, true));
-        }
-        if let Some(text) = &filter.text {
-            query.push(" AND data ILIKE ").push_bind(pattern(text, true));
-        }
-        query
-            .push(" ORDER BY finished_on DESC, id DESC LIMIT ")
-            .push_bind(wanted);
-        let pool = self.database.reads();
-        let found = self.database.run(query.build().fetch_all(&pool)).await?;
-        let rows = found.iter().map(row).collect::<Result<Vec<_>, _>>();
-        let mut items = rows.map_err(|error| self.database.trouble(&error))?;
         if items.len() > limit {
             items.truncate(limit);
             let next = items.last().map(|row| row.id.clone());
@@ -175,6 +198,43 @@ impl Archive {
             partial: next.is_some(),
             next: next.map(|id| id.to_string()),
         })
+    }
+
+    /// Rows that fit behind those that were `passed`, out of the same ones that the page looks at.
+    async fn batch(
+        &self,
+        filter: &ArchiveFilter,
+        after: Option<ArchiveId>,
+        passed: Option<ArchiveId>,
+        (texts, wanted): (bool, usize),
+    ) -> Result<Vec<PgRow>, Trouble> {
+        let wanted = i64::try_from(wanted).unwrap_or(i64::MAX);
+        let bound = if texts { LOOKED_AT } else { wanted };
+        let data = if filter.text.is_some() { ", data" } else { "" };
+        let mut query = QueryBuilder::new(format!("SELECT {COLUMNS}{data} FROM (SELECT * FROM drover.archive"));
+        indexed(&mut query, filter, after);
+        query
+            .push(" ORDER BY finished_on DESC, id DESC LIMIT ")
+            .push_bind(bound)
+            .push(") looked WHERE true");
+        if let Some(passed) = passed {
+            query.push(" AND (finished_on, id) < (").push_bind(passed.finished_on);
+            query.push(", ").push_bind(passed.digest.to_vec()).push(")");
+        }
+        if let Some(name) = &filter.name {
+            query.push(" AND name ILIKE ").push_bind(pattern(name, false));
+        }
+        if let Some(error) = &filter.error {
+            query.push(" AND error ILIKE ").push_bind(pattern(error, true));
+        }
+        if let Some(text) = &filter.text {
+            query.push(" AND data ILIKE ").push_bind(pattern(text, true));
+        }
+        query
+            .push(" ORDER BY finished_on DESC, id DESC LIMIT ")
+            .push_bind(wanted);
+        let pool = self.database.reads();
+        self.database.run(query.build().fetch_all(&pool)).await
     }
 
     /// The last row that a search for texts looked at, if there are more.

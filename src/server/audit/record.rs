@@ -5,6 +5,7 @@ use crate::model::answer::FlowRetried;
 use crate::model::audit::{AuditEntry, Became};
 use crate::model::queue::QueueRef;
 use crate::model::{Millis, format};
+use crate::server::redact::Mask;
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value, json};
 use sha2::{Digest as _, Sha256};
@@ -162,6 +163,15 @@ impl Record {
         }
     }
 
+    /// Without secrets, whoever wrote them into it: the operator, or a producer whose text stands in a sentence.
+    #[must_use]
+    pub fn masked(mut self, mask: &Mask) -> Self {
+        self.sentence = mask.words(&self.sentence).into_owned();
+        self.reason = self.reason.map(|reason| mask.words(&reason).into_owned());
+        hide(&mut self.details, mask);
+        self
+    }
+
     /// Whether it is about the queue itself.
     #[must_use]
     pub const fn is_on_queue(&self) -> bool {
@@ -209,6 +219,16 @@ impl Record {
     }
 }
 
+/// Masks every text in a value.
+fn hide(value: &mut Value, mask: &Mask) {
+    match value {
+        Value::String(text) => *text = mask.words(text).into_owned(),
+        Value::Array(items) => items.iter_mut().for_each(|item| hide(item, mask)),
+        Value::Object(fields) => fields.values_mut().for_each(|value| hide(value, mask)),
+        _ => {}
+    }
+}
+
 /// A new id: the moment, so that ids sort by time, then chance.
 #[must_use]
 pub fn mint_id(at: Millis) -> String {
@@ -221,9 +241,10 @@ pub fn time(at: Millis) -> String {
     format::iso(at)
 }
 
-/// What was given with an action, without the action's word and without payloads.
+/// What was given with an action, without the action's word and without payloads: of those the size, and the hash of what
+/// is shown of them. That of a secret could be guessed from its own.
 #[must_use]
-pub fn details(action: Value) -> Value {
+pub fn details(action: Value, mask: &Mask) -> Value {
     let Value::Object(fields) = action else {
         return Value::Null;
     };
@@ -232,7 +253,7 @@ pub fn details(action: Value) -> Value {
         match (name.as_str(), value) {
             ("action", _) | (_, Value::Null) => {}
             ("data" | "options", Value::String(text)) => {
-                let told = json!({"bytes": text.len(), "sha256": fingerprint(text.as_bytes())});
+                let told = json!({"bytes": text.len(), "sha256": fingerprint(mask.json(&text).as_bytes())});
                 kept.insert(name, told);
             }
             (_, value) => {

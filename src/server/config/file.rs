@@ -14,6 +14,7 @@ pub struct Raw {
     pub auth: Option<Auth>,
     pub audit: Option<Audit>,
     pub archive: Option<Archive>,
+    pub redact: Option<Redact>,
     pub store: Option<Vec<Store>>,
     /// Names of the built assets, shared with the build; last in the file, where its readers look.
     pub package: Option<toml::Table>,
@@ -151,6 +152,37 @@ pub struct Policy {
     pub older_than: Option<String>,
     pub every: Option<String>,
     pub limit: Option<u64>,
+}
+
+/// `[redact]`
+#[derive(Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields)]
+#[expect(
+    missing_docs,
+    reason = "each field is a key of the file; `server::redact::Settings` says what they mean"
+)]
+pub struct Redact {
+    pub defaults: Option<bool>,
+    pub keys: Option<Vec<String>>,
+    pub keep: Option<Vec<String>>,
+    pub patterns: Option<Vec<String>>,
+    pub rule: Option<Vec<RedactRule>>,
+}
+
+/// `[[redact.rule]]`
+#[derive(Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields)]
+#[expect(
+    missing_docs,
+    reason = "each field is a key of the file; `server::redact::Rule` says what they mean"
+)]
+pub struct RedactRule {
+    pub queues: Option<String>,
+    pub keys: Option<Vec<String>>,
+    pub keep: Option<Vec<String>>,
+    pub patterns: Option<Vec<String>>,
+    pub paths: Option<Vec<String>>,
+    pub all: Option<bool>,
 }
 
 /// `[[store]]`

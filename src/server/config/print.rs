@@ -2,6 +2,7 @@
 
 use super::auth::{Auth, Mode};
 use super::{Config, LogFormat, StoreKind, mask_url};
+use crate::server::redact::Settings;
 use std::fmt::Write as _;
 
 /// Writes the configuration as TOML with passwords replaced by `***`.
@@ -60,6 +61,7 @@ pub fn print(config: &Config) -> String {
             }
         }
     }
+    redact(&mut out, &config.redact);
     for store in &config.stores {
         let _ = writeln!(out, "\n[[store]]");
         let _ = writeln!(out, "id = {}", text(&store.id));
@@ -110,5 +112,41 @@ fn print_auth(out: &mut String, auth: &Auth) {
         let _ = writeln!(out, "groups = {}", list(&rule.groups));
         let _ = writeln!(out, "allow = {}", list(&allow));
         let _ = writeln!(out, "queues = {}", list(&queues));
+    }
+}
+
+/// `[redact]`, without the lists that are empty.
+fn redact(out: &mut String, settings: &Settings) {
+    let lists = |out: &mut String, lists: [(&str, &Vec<String>); 4]| {
+        for (name, items) in lists.into_iter().filter(|(_, items)| !items.is_empty()) {
+            let _ = writeln!(out, "{name} = {}", toml::Value::from(items.clone()));
+        }
+    };
+    let none = Vec::new();
+    let _ = writeln!(out, "\n[redact]\ndefaults = {}", settings.defaults);
+    let (keys, keep, patterns) = (&settings.keys, &settings.keep, &settings.patterns);
+    lists(
+        out,
+        [("keys", keys), ("keep", keep), ("patterns", patterns), ("paths", &none)],
+    );
+    for rule in &settings.rules {
+        let _ = writeln!(
+            out,
+            "\n[[redact.rule]]\nqueues = {}",
+            toml::Value::from(rule.queues.as_str())
+        );
+        let (keys, keep, patterns) = (&rule.keys, &rule.keep, &rule.patterns);
+        lists(
+            out,
+            [
+                ("keys", keys),
+                ("keep", keep),
+                ("patterns", patterns),
+                ("paths", &rule.paths),
+            ],
+        );
+        if rule.all {
+            let _ = writeln!(out, "all = true");
+        }
     }
 }

@@ -189,3 +189,62 @@ fn the_build_and_the_server_agree_on_the_names_of_assets() {
         "the file in the repository can be read"
     );
 }
+
+const HIDDEN: &str = r#"
+[[store]]
+id = "redis"
+url = "redis://h"
+
+[redact]
+keys = ["internalRef"]
+keep = ["session_id"]
+patterns = ['EMP-\d{4}']
+
+[[redact.rule]]
+queues = "redis/bull:pay*"
+paths = ["$.customer.email"]
+
+[[redact.rule]]
+queues = "hr"
+all = true
+"#;
+
+#[test]
+fn what_is_hidden_is_printed_as_it_was_written() {
+    let config = load_with(HIDDEN, &[]).unwrap();
+    assert!(config.warnings.is_empty(), "{:?}", config.warnings);
+    let printed = print::print(&config);
+    let again = load_with(&printed, &[]).unwrap();
+    assert_eq!(again.redact, config.redact, "{printed}");
+    assert_eq!(config.redact.rules.len(), 2);
+    assert!(config.redact.defaults);
+}
+
+#[test]
+fn mistakes_in_what_is_hidden_are_told_with_the_others() {
+    let file = "[server]\nlisten = \"nowhere\"\n[redact]\nkeys = [\"-\"]\npatterns = [\"(\"]\n[[redact.rule]]\npaths = [\"x\"]\n";
+    let Problems(problems) = load_with(file, &[("DROVER_REDIS_URL", "redis://h")]).unwrap_err();
+    let all = problems.join("\n");
+    for part in [
+        "listen",
+        "redact: keys: \"-\"",
+        "redact: patterns: \"(\" is no regular expression",
+        "[[redact.rule]] 1: queues",
+        "[[redact.rule]] 1: paths: \"x\"",
+    ] {
+        assert!(all.contains(part), "{part:?} is not in\n{all}");
+    }
+    let unknown = load_with("[redact]\nrules = []\n", &[]).unwrap_err();
+    assert!(unknown.0[0].contains("rules"), "{unknown:?}");
+}
+
+#[test]
+fn showing_secrets_is_a_risk_that_is_told() {
+    let file = "[[store]]\nid = \"a\"\nurl = \"redis://h\"\n[redact]\ndefaults = false\n";
+    let config = load_with(file, &[]).unwrap();
+    assert!(
+        config.warnings[0].contains("redact.defaults is off"),
+        "{:?}",
+        config.warnings
+    );
+}

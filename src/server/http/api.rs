@@ -32,6 +32,7 @@ pub mod archive;
 pub mod job;
 pub mod operations;
 pub mod policies;
+pub mod reveal;
 
 /// A list with the moment it is true for.
 #[derive(Debug, JsonSchema, Serialize)]

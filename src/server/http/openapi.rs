@@ -6,6 +6,7 @@
 use super::api::archive;
 use super::api::operations;
 use super::api::policies;
+use super::api::reveal;
 use super::api::{Listing, QueueAnswer, QueueInFull};
 use crate::model::action::{FlowAction, JobAction, QueueAction, ScheduleAction, Seen};
 use crate::model::answer::{ActAnswer, DryRunAnswer};
@@ -220,6 +221,7 @@ fn describe() -> Value {
     }
     describe_operations(&mut paths, &mut answers, &failure);
     describe_archive(&mut paths, &mut answers, &failure);
+    describe_reveal(&mut paths, &mut answers, &failure);
     json!({
         "openapi": "3.1.0",
         "info": {
@@ -315,6 +317,24 @@ fn describe_archive(paths: &mut Map<String, Value>, answers: &mut SchemaGenerato
             "responses": responses(answer, failure),
         });
         add(paths, path, "post", operation);
+    }
+}
+
+fn describe_reveal(paths: &mut Map<String, Value>, answers: &mut SchemaGenerator, failure: &Value) {
+    let body = of::<reveal::RevealBody>(answers).to_value();
+    for (path, answer) in [
+        (format!("{JOB}/reveal"), of::<JobDetail>(answers)),
+        ("/archive/jobs/{id}/reveal".to_owned(), of::<ArchivedJob>(answers)),
+    ] {
+        let content = json!({"application/json": {"schema": answer}});
+        let operation = json!({
+            "operationId": name(&format!("post{path}")),
+            "summary": "Shows a job with its hidden values, and writes down who looked and why",
+            "parameters": parameters_of(&path, &[]),
+            "requestBody": {"required": true, "content": {"application/json": {"schema": body}}},
+            "responses": responses(&content, failure),
+        });
+        add(paths, &path, "post", operation);
     }
 }
 

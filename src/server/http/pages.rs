@@ -160,8 +160,22 @@ fn show(app: &App, sheet: &Sheet, headers: &HeaderMap, position: Position, body:
 /// How every document ends.
 const END: &str = "</body></html>";
 
+/// A page that is there once: no script takes it up, asks for it again or keeps what it was made of.
+fn show_once(app: &App, sheet: &Sheet, headers: &HeaderMap, body: Body) -> Response {
+    let html = written(app, &Taste::of(headers), None, body, sheet, false);
+    let mut response = Html(html).into_response();
+    let headers = response.headers_mut();
+    headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
+    response
+}
+
 /// The whole document.
 fn document(app: &App, taste: &Taste, position: Option<Position>, body: Body, sheet: &Sheet) -> String {
+    written(app, taste, position, body, sheet, true)
+}
+
+/// The same, with or without what a browser takes it up with.
+fn written(app: &App, taste: &Taste, position: Option<Position>, body: Body, sheet: &Sheet, live: bool) -> String {
     let nonce = &sheet.nonce;
     let base = &app.config().base_path;
     let page = Page {
@@ -185,6 +199,11 @@ fn document(app: &App, taste: &Taste, position: Option<Position>, body: Body, sh
         }),
     };
     let data = data.unwrap_or_default().replace('<', "\\u003c");
+    let data = if live {
+        format!("<script type=\"application/json\" id=\"page\">{data}</script>")
+    } else {
+        String::new()
+    };
     let assets = app.assets();
     let address = |file: &Option<String>| file.as_ref().map(|file| base.href(&format!("/pkg/{file}")));
     let style =
@@ -192,6 +211,7 @@ fn document(app: &App, taste: &Taste, position: Option<Position>, body: Body, sh
     // The three lists are where Leptos looks for streamed data; the board's pages stream none.
     let script = address(&assets.script)
         .zip(address(&assets.wasm))
+        .filter(|_| live)
         .map_or_else(String::new, |(js, wasm)| {
             format!(
                 "<link rel=\"modulepreload\" href=\"{js}\"><script type=\"module\" nonce=\"{nonce}\">\
@@ -214,6 +234,6 @@ fn document(app: &App, taste: &Taste, position: Option<Position>, body: Body, sh
          <meta name=\"viewport\" content=\"width=device-width, initial-scale=1\">\
          <meta name=\"color-scheme\" content=\"light dark\"><meta name=\"robots\" content=\"noindex\">\
          <title>{title}</title><link rel=\"icon\" type=\"image/svg+xml\" href=\"{icon}\">{style}{script}\
-         <script type=\"application/json\" id=\"page\">{data}</script></head><body>{markup}{account}{END}"
+         {data}</head><body>{markup}{account}{END}"
     )
 }

@@ -42,6 +42,10 @@ fn routes() -> Routes {
             get(Needs::View, pages::act::queue_form).post(Needs::Act, pages::act::queue),
         )
         .route(
+            "/queues/{store}/{queue}/jobs/{job}/reveal",
+            get(Needs::View, pages::act::reveal::ask).post(Needs::Act, pages::act::reveal::show),
+        )
+        .route(
             "/queues/{store}/{queue}/jobs/{job}/act",
             get(Needs::View, pages::act::job_form).post(Needs::Act, pages::act::job),
         )
@@ -106,6 +110,10 @@ fn routes() -> Routes {
             get(Needs::View, api::jobs).post(Needs::Act, api::act::add),
         )
         .route("/api/v1/queues/{store}/{queue}/jobs/{job}", get(Needs::View, api::job))
+        .route(
+            "/api/v1/queues/{store}/{queue}/jobs/{job}/reveal",
+            post(Needs::Act, api::reveal::job),
+        )
         .route("/api/v1/workers", get(Needs::View, pages::workers::workers_json))
         .route("/api/v1/schedules", get(Needs::View, pages::schedules::schedules_json))
         .route(
@@ -160,6 +168,10 @@ fn routes() -> Routes {
         .route(
             "/api/v1/archive/jobs/{id}/restore",
             post(Needs::Act, api::archive::restore),
+        )
+        .route(
+            "/api/v1/archive/jobs/{id}/reveal",
+            post(Needs::Act, api::reveal::archived),
         )
         .route("/api/v1/archive/restore", post(Needs::Act, api::archive::restore_many))
         .route("/api/v1/archive/policies", get(Needs::View, api::policies::list))

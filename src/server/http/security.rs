@@ -65,6 +65,7 @@ pub async fn guard(State(app): State<App>, mut request: Request, next: Next) -> 
     add_headers(response.headers_mut(), &sheet, app.auth().origin());
     telemetry::count_request(response.status().as_u16());
     let duration_ms = u64::try_from(began.elapsed().as_millis()).unwrap_or(u64::MAX);
+    let path = telemetry::named(&path);
     tracing::debug!(%method, path, status = response.status().as_u16(), duration_ms, "request");
     response
 }

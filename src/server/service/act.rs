@@ -23,6 +23,7 @@ use crate::server::audit::record::{self, Key, Record};
 use crate::server::audit::{Audit, AuditFilter, Claim};
 use crate::server::auth::who::{Permission, Verb, Who};
 use crate::server::config::Config;
+use crate::server::redact::Mask;
 use flow::FlowPlan;
 use intent::{Intent, NO_ERROR, Target};
 use sentence::Place;
@@ -42,6 +43,10 @@ pub use not_acted::NotActed;
 /// Characters of a reason at most.
 pub const REASON_MAX: usize = 500;
 
+/// Why data that was taken from what is shown is not written back.
+const HIDDEN: &str = "This data holds hidden values: each [redacted] stands for one that the job still has, and saving would write \
+    the word in its place. Write the values themselves, or show the hidden values first and edit from there.";
+
 /// A page waits this long for what an action did to be seen in the store.
 const SEEN_SOON: Duration = Duration::from_secs(1);
 
@@ -56,6 +61,8 @@ pub struct Ask {
     pub reason: Option<String>,
     /// Whether only to tell what would be done.
     pub dry_run: bool,
+    /// Whether what was given was written in a form that showed hidden values.
+    pub revealed: bool,
     /// The idempotency key, with what it is used for.
     pub key: Option<Key>,
     /// The id of the request.
@@ -190,7 +197,10 @@ impl Service {
             reason: checked_reason(ask.reason)?,
             ..ask
         };
-        let sentence = self.sentence_of(&line, &ask.intent);
+        let sentence = self
+            .mask(queue)
+            .words(&self.sentence_of(&line, &ask.intent))
+            .into_owned();
         let refusal = match self.permitted(who, queue, &ask.intent) {
             Err(NotActed::ReadOnly) if ask.dry_run => Some(NotActed::ReadOnly),
             other => {
@@ -198,6 +208,9 @@ impl Service {
                 None
             }
         };
+        if ask.intent.holds_hidden() && !(ask.revealed && who.holds(Verb::Reveal, Some(queue))) {
+            return Err(NotActed::Wrong(HIDDEN.into()).into());
+        }
         if ask.dry_run {
             let refusal = match refusal.or_else(|| self.impossible(&line, &store, &ask.intent)) {
                 Some(refusal) => Some(refusal.parts().3),
@@ -248,11 +261,11 @@ impl Service {
             _ => None,
         };
         let touched = flow.as_ref().map_or_else(Vec::new, FlowPlan::queues);
-        let mut record = record_of(who, queue, &ask, sentence);
+        let mut record = record_of(who, queue, &ask, sentence, &self.mask(queue));
         if let Some(flow) = &flow {
             record.details = flow.details();
         }
-        let record = Arc::new(record);
+        let record = Arc::new(record.masked(&self.mask(queue)));
         let (sent, audit) = (record.clone(), self.desk.audit.clone());
         let adapter = self.collector(&queue.store)?.adapter().clone();
         let (archive, place) = (self.archive.clone(), archive::Place::of(&self.board, queue));
@@ -475,7 +488,7 @@ fn unanswered() -> Effect {
     }
 }
 
-fn record_of(who: &Who, queue: &QueueRef, ask: &Ask, sentence: String) -> Record {
+fn record_of(who: &Who, queue: &QueueRef, ask: &Ask, sentence: String, mask: &Mask) -> Record {
     let (job, schedule) = match &ask.intent {
         Intent::Job { id, .. } | Intent::Flow { id, .. } => (Some(id.clone()), None),
         Intent::Schedule { key, .. } => (None, Some(key.clone())),
@@ -487,7 +500,7 @@ fn record_of(who: &Who, queue: &QueueRef, ask: &Ask, sentence: String) -> Record
         seen: ask.seen.clone().filter(|_| ask.intent.target() == Target::Job),
         reason: ask.reason.clone(),
         request: ask.request.clone(),
-        details: record::details(ask.intent.value()),
+        details: record::details(ask.intent.value(), mask),
         idempotency: ask.key.clone(),
         ..Record::intent((&who.name, &who.address), &ask.intent.word(), queue.clone(), sentence)
     }

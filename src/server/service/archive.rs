@@ -65,7 +65,10 @@ impl Service {
         limit: usize,
     ) -> Answer<ArchivePage> {
         let after = cursor.map(|text| ArchiveId::parse(text).ok_or(Refusal::Unreadable(ReadError::BadCursor)));
-        let page = self.archived()?.page(filter, after.transpose()?, limit).await;
+        let page = self
+            .archived()?
+            .page(filter, after.transpose()?, limit, &|queue| self.mask(queue))
+            .await;
         page.map_err(unavailable)
     }
 
@@ -147,24 +150,28 @@ impl Service {
         let collector = self.collector(&queue.store)?.clone();
         let adapter = collector.adapter();
         let before = archive.restored(key).await.map_err(unavailable)?;
-        let record = |job: &str, how: &str| Record {
-            job: Some(job.to_owned()),
-            reason: ask
-                .reason
-                .clone()
-                .map(|r| r.trim().to_owned())
-                .filter(|r| !r.is_empty()),
-            request: ask.request.clone(),
-            details: json!({"archived": id}),
-            ..Record::intent(
-                (&who.name, &who.address),
-                "restore",
-                queue.clone(),
-                format!(
-                    "Put the archived job {} of {queue} back{how}.",
-                    format::visible(&found.row.job)
-                ),
-            )
+        let mask = self.mask(&queue);
+        let record = |job: &str, how: &str| {
+            let record = Record {
+                job: Some(job.to_owned()),
+                reason: ask
+                    .reason
+                    .clone()
+                    .map(|r| r.trim().to_owned())
+                    .filter(|r| !r.is_empty()),
+                request: ask.request.clone(),
+                details: json!({"archived": id}),
+                ..Record::intent(
+                    (&who.name, &who.address),
+                    "restore",
+                    queue.clone(),
+                    format!(
+                        "Put the archived job {} of {queue} back{how}.",
+                        format::visible(&found.row.job)
+                    ),
+                )
+            };
+            record.masked(&mask)
         };
         let last = before.first().filter(|_| !ask.again);
         if let Some(last) = last {

@@ -18,6 +18,7 @@ use crate::server::auth::who::{Permission, Verb, Who};
 use crate::server::operation::run::Run;
 use crate::server::operation::select::{self, SelectError, Selection};
 use crate::server::operation::{NotStarted, Operations, Order};
+use crate::server::redact::Mask;
 use serde_json::json;
 use std::sync::Arc;
 
@@ -65,6 +66,10 @@ impl Service {
     pub async fn preview(&self, who: &Who, asked: Asked) -> Answer<Preview> {
         let engine = self.engine()?;
         check(&asked.action)?;
+        let asked = Asked {
+            action: without_secrets(asked.action, self.redactor.base()),
+            ..asked
+        };
         if asked.action == JobAction::Archive {
             if let Some(archive) = &self.archive {
                 // What it says is asked for right after.
@@ -192,14 +197,17 @@ impl Service {
             return Err(wrong(format!("Type {wanted:?} to confirm: this cannot be undone.")));
         }
         self.permitted_everywhere(who, &selection)?;
-        let sentence = self.of_places(&selection);
+        // Both are kept with the operation for as long as it is.
+        let reason = self.redactor.base().words(&reason).into_owned();
+        let sentence = self.redactor.base().words(&self.of_places(&selection)).into_owned();
         let records: Vec<Record> = selection
             .by_queue()
             .into_iter()
             .take(RECORDED)
             .map(|(queue, jobs)| {
                 let details = json!({"filter": selection.filter, "jobs": jobs, "bounds": bounds});
-                note(who, queue, selection.action_word(), sentence.clone(), &reason, details)
+                let mask = self.mask(&queue);
+                note(who, queue, selection.action_word(), sentence.clone(), &reason, details).masked(&mask)
             })
             .collect();
         for record in &records {
@@ -300,7 +308,8 @@ impl Service {
         };
         if let Some(queue) = meta.queues.first() {
             let sentence = format!("{}: {}.", control.word(), meta.sentence.trim_end_matches('.'));
-            let record = Arc::new(note(who, queue.clone(), word, sentence, "", json!({"operation": id})));
+            let record = note(who, queue.clone(), word, sentence, "", json!({"operation": id}));
+            let record = Arc::new(record.masked(&self.mask(queue)));
             let written = self.desk.audit().intend(&record).await;
             written.map_err(NotActed::from)?;
             let told = self.engine()?.control(&run, control).await;
@@ -400,6 +409,14 @@ fn typed(selection: &Selection) -> Option<String> {
         [(_, name)] => name.trim().to_owned(),
         _ => selection.items.len().to_string(),
     })
+}
+
+/// An action over many jobs is kept in files until it has ended: an error that somebody writes into it is masked before.
+fn without_secrets(mut action: JobAction, mask: &Mask) -> JobAction {
+    if let JobAction::FailLost { error } | JobAction::Cancel { error } = &mut action {
+        *error = mask.words(error).into_owned();
+    }
+    action
 }
 
 fn note(

@@ -4,10 +4,11 @@
 //! and what jobs carry where they may not look into jobs. Nothing outside of [`service`](super) can read past it.
 
 use super::queues::JobsRequest;
-use super::{Answer, FlowRequest, JobRequest, LogRequest, Refusal, Service};
+use super::{Answer, FlowRequest, JobRequest, LogRequest, Refusal, Service, redact};
 use crate::model::archive::{ArchiveFilter, ArchivePage, ArchivedJob};
 use crate::model::audit::{AuditEntry, AuditPage};
 use crate::model::flow::Flow;
+use crate::model::form::Offered;
 use crate::model::insight::Insight;
 use crate::model::job::{JobDetail, LogPage};
 use crate::model::operation::{ItemResult, Operation};
@@ -23,9 +24,11 @@ use crate::server::adapter::{FieldBytes, JobQuery, ReadError, Trouble};
 use crate::server::audit::AuditFilter;
 use crate::server::auth::who::{Verb, Who};
 use crate::server::collect::board::Position;
+use reveal::REVEAL;
 use std::sync::Arc;
 
 mod archive;
+pub mod reveal;
 mod withheld;
 
 /// See the module.
@@ -141,15 +144,19 @@ impl View<'_> {
     /// One job.
     pub async fn job(&self, key: &QueueRef, id: &str) -> Answer<JobDetail> {
         self.may(Verb::View, key)?;
-        let job = JobDetail::clone(&*self.service.job(key, id).await?);
-        Ok(self.detail(key, job))
+        let mut job = JobDetail::clone(&*self.service.job(key, id).await?);
+        self.detail(key, &mut job);
+        Ok(job)
     }
 
-    fn detail(&self, key: &QueueRef, mut job: JobDetail) -> JobDetail {
-        if !self.looks_into(key) {
-            withheld::detail(&mut job);
+    /// Takes out of a job what this caller may not see. Tells whether secrets are hidden in what they may.
+    fn detail(&self, key: &QueueRef, job: &mut JobDetail) -> bool {
+        let hidden = redact::detail(job, &self.service.mask(key));
+        if self.looks_into(key) {
+            return hidden;
         }
-        job
+        withheld::detail(job);
+        false
     }
 
     /// A part of a job's log.
@@ -179,10 +186,18 @@ impl View<'_> {
         flow
     }
 
-    /// A field of a job's record as it is stored.
+    /// A field of a job's record: as it is stored, but for its secrets.
     pub async fn field(&self, key: &QueueRef, id: &str, field: &str) -> Answer<FieldBytes> {
         self.may(Verb::ViewPayload, key)?;
-        self.service.field(key, id, field).await
+        let mut value = self.service.field(key, id, field).await?;
+        let (bytes, mask, name) = (value.bytes.clone(), self.service.mask(key), field.to_owned());
+        // A second for a large one: not among the tasks that answer everybody.
+        let masked = tokio::task::spawn_blocking(move || redact::bytes(&name, &bytes, &mask)).await;
+        let masked = masked.map_err(|error| Refusal::Unreadable(ReadError::Corrupt(error.to_string())))?;
+        if let Some(masked) = masked {
+            (value.bytes, value.text) = (masked.into(), true);
+        }
+        Ok(value)
     }
 
     /// A job's page.
@@ -192,7 +207,15 @@ impl View<'_> {
             self.may(Verb::ViewPayload, key)?;
         }
         let (mut page, position) = self.service.job_page(self.who, key, id, request).await?;
-        page.job = self.detail(key, page.job);
+        let hidden = self.detail(key, &mut page.job);
+        if hidden && self.may_reveal(key).is_ok() {
+            page.offer.safe.push(Offered {
+                word: REVEAL.into(),
+                label: "Show hidden values…".into(),
+                at_once: false,
+                key: None,
+            });
+        }
         page.flow = page.flow.map(|flow| self.relatives(key, flow));
         Ok((page, position))
     }

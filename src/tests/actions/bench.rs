@@ -8,6 +8,7 @@ use drover::model::state::JobState;
 use drover::server::adapter::bullmq::{BullMq, Scope};
 use drover::server::adapter::redis::link::Link;
 use drover::server::adapter::{Adapter, QueueId};
+use drover::server::redact::Masks;
 use serde_json::{Value, json};
 use std::sync::Arc;
 use tokio_util::sync::CancellationToken;
@@ -223,7 +224,7 @@ async fn adapter(url: &str, stop: &CancellationToken) -> Arc<BullMq> {
     tokio::spawn(Arc::clone(&link).supervise(stop.clone()));
     let health = link.health();
     eventually("a connection", SOON, || async { health.borrow().is_ok().then_some(()) }).await;
-    Arc::new(BullMq::new(link, Scope::default()))
+    Arc::new(BullMq::new(link, Scope::default(), Masks::default()))
 }
 
 pub(crate) fn done() -> Effect {

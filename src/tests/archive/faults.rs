@@ -11,6 +11,7 @@ use drover::server::adapter::Adapter;
 use drover::server::adapter::bullmq::{BullMq, Scope};
 use drover::server::adapter::redis::link::Link;
 use drover::server::archive::{Archive, Place, Settings};
+use drover::server::redact::Masks;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
@@ -53,7 +54,7 @@ impl Parts {
         })
         .await;
         Self {
-            adapter: BullMq::new(link, Scope::default()),
+            adapter: BullMq::new(link, Scope::default(), Masks::default()),
             archive,
             place: Place {
                 store: "redis".into(),

@@ -12,6 +12,7 @@ use drover::model::state::JobState;
 use drover::server::adapter::pgboss::{PgBoss, Scope};
 use drover::server::adapter::postgres::database::Database;
 use drover::server::adapter::{Adapter, JobQuery, QueueId};
+use drover::server::redact::Masks;
 use serde_json::{Value, json};
 use std::sync::Arc;
 use tokio_util::sync::CancellationToken;
@@ -51,7 +52,7 @@ pub(crate) async fn adapter(url: &str, stop: &CancellationToken) -> Arc<PgBoss> 
     tokio::spawn(Arc::clone(&database).supervise(stop.clone()));
     let mut health = database.health();
     health.wait_for(Result::is_ok).await.unwrap();
-    Arc::new(PgBoss::new(database, Scope::default()))
+    Arc::new(PgBoss::new(database, Scope::default(), Masks::default()))
 }
 
 impl Bench {

@@ -14,12 +14,13 @@
 
 use super::super::redis::link::Link;
 use super::super::{Change, JobEvent, QueueId, What};
+use super::Hidden;
 use super::discover::escape_glob;
 use super::events::ERROR_MAX;
 use crate::model::exact::{bytes_of, text_of};
-use crate::model::job::{Progress, cut};
 use crate::model::now;
 use crate::model::state::JobState;
+use crate::server::redact::Mask;
 use futures::{FutureExt as _, StreamExt as _};
 use redis::Msg;
 use redis::aio::{PubSubSink, PubSubStream};
@@ -43,12 +44,21 @@ const DEADLINE: Duration = Duration::from_secs(2);
 /// The queues that are followed, shared by the listener and the adapter.
 #[derive(Debug, Default)]
 pub struct Channels {
+    hidden: Hidden,
     queues: Mutex<HashMap<Vec<u8>, QueueId>>,
     changed: Notify,
     listening: AtomicBool,
 }
 
 impl Channels {
+    /// Follows nothing yet.
+    pub(super) fn new(hidden: Hidden) -> Self {
+        Self {
+            hidden,
+            ..Self::default()
+        }
+    }
+
     fn queues(&self) -> MutexGuard<'_, HashMap<Vec<u8>, QueueId>> {
         self.queues.lock().unwrap_or_else(std::sync::PoisonError::into_inner)
     }
@@ -93,7 +103,8 @@ impl Channels {
         let queue = self.queues().get(&channel[..at])?.clone();
         let event = std::str::from_utf8(&channel[at + 1..]).ok()?;
         let event = event.split('@').next().unwrap_or_default();
-        Some((queue, event_of(event, message.get_payload_bytes())))
+        let mask = self.hidden.of(&queue);
+        Some((queue, event_of(event, message.get_payload_bytes(), &mask)))
     }
 }
 
@@ -106,7 +117,7 @@ struct Said {
     progress: Option<Box<serde_json::value::RawValue>>,
 }
 
-fn event_of(event: &str, payload: &[u8]) -> JobEvent {
+fn event_of(event: &str, payload: &[u8], mask: &Mask) -> JobEvent {
     let plain = || text_of(payload);
     let said = || serde_json::from_slice::<Said>(payload).ok();
     let id = |said: &Option<Said>| match said.as_ref().map(|said| &said.job) {
@@ -127,15 +138,14 @@ fn event_of(event: &str, payload: &[u8]) -> JobEvent {
                 Some(other) => other.to_string(),
                 None => String::new(),
             };
-            let first = error.lines().next().unwrap_or_default();
-            (id(&said), What::Failed(cut(first, ERROR_MAX)))
+            (id(&said), What::Failed(mask.headline(&error, ERROR_MAX)))
         }
         "progress" => {
             let said = said();
             let progress = said.as_ref().and_then(|said| said.progress.as_ref());
             (
                 id(&said),
-                What::Progress(progress.and_then(|json| Progress::parse(json.get()))),
+                What::Progress(progress.and_then(|json| mask.progress(json.get()))),
             )
         }
         _ => (String::new(), What::Queue),
@@ -232,21 +242,22 @@ async fn listen(
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::model::job::Progress;
 
     #[test]
     fn what_bull_says_is_read_whatever_the_type_of_an_id() {
-        let failed = event_of("failed", br#"{"jobId":7,"val":"boom\nat x"}"#);
+        let failed = event_of("failed", br#"{"jobId":7,"val":"boom\nat x"}"#, &Mask::default());
         assert_eq!((failed.job.as_str(), &failed.what), ("7", &What::Failed("boom".into())));
-        let done = event_of("completed", br#"{"jobId":"a","val":{"x":1}}"#);
+        let done = event_of("completed", br#"{"jobId":"a","val":{"x":1}}"#, &Mask::default());
         assert_eq!(
             (done.job.as_str(), &done.what),
             ("a", &What::Entered(JobState::Completed))
         );
-        let progress = event_of("progress", br#"{"jobId":"a","progress":42}"#);
+        let progress = event_of("progress", br#"{"jobId":"a","progress":42}"#, &Mask::default());
         assert_eq!(progress.what, What::Progress(Some(Progress::Percent(42.0))));
-        assert_eq!(event_of("waiting", b"a:b").job, "a:b");
-        assert_eq!(event_of("completed", b"not json").job, "");
-        assert_eq!(event_of("delayed", b"1732167.5").what, What::Queue);
+        assert_eq!(event_of("waiting", b"a:b", &Mask::default()).job, "a:b");
+        assert_eq!(event_of("completed", b"not json", &Mask::default()).job, "");
+        assert_eq!(event_of("delayed", b"1732167.5", &Mask::default()).what, What::Queue);
     }
 
     #[test]

@@ -20,10 +20,10 @@ use self::places::{drop_misfits, place_new, resync};
 use super::super::redis::link::Link;
 use super::super::redis::reply;
 use super::super::{Change, JobEvent, QueueId, What};
-use super::key;
+use super::{Hidden, key};
 use crate::model::Millis;
-use crate::model::job::{Progress, cut};
 use crate::model::state::JobState;
+use crate::server::redact::Mask;
 use redis::Value;
 use redis::aio::MultiplexedConnection;
 use std::collections::HashMap;
@@ -78,6 +78,8 @@ struct Stream {
     /// The `events` key, made once.
     key: Vec<u8>,
     last: StreamId,
+    /// What is hidden in its events.
+    mask: Mask,
     /// `None` while cold; otherwise when it last spoke.
     hot: Option<Instant>,
 }
@@ -85,6 +87,7 @@ struct Stream {
 /// The streams that are followed, shared by the two readers and the collector.
 #[derive(Debug, Default)]
 pub struct Watch {
+    hidden: Hidden,
     /// Short critical sections only: it is taken by two readers a hundred times a second.
     streams: Mutex<HashMap<Vec<u8>, Stream>>,
     /// Queues whose place in their stream is not known yet.
@@ -93,6 +96,14 @@ pub struct Watch {
 }
 
 impl Watch {
+    /// Follows nothing yet.
+    pub(super) fn new(hidden: Hidden) -> Self {
+        Self {
+            hidden,
+            ..Self::default()
+        }
+    }
+
     fn streams(&self) -> MutexGuard<'_, HashMap<Vec<u8>, Stream>> {
         self.streams.lock().unwrap_or_else(std::sync::PoisonError::into_inner)
     }
@@ -139,6 +150,7 @@ impl Watch {
                 queue: queue.clone(),
                 key,
                 last,
+                mask: self.hidden.of(queue),
                 hot: Some(Instant::now()),
             });
         }
@@ -335,7 +347,7 @@ fn take(watch: &Watch, value: &Value) -> (Vec<Change>, bool) {
                 continue;
             }
             stream.last = id;
-            events.push(event(id, reply::items(fields)));
+            events.push(event(id, reply::items(fields), &stream.mask));
         }
         stream.hot = Some(Instant::now());
         if !events.is_empty() {
@@ -356,7 +368,7 @@ fn parse_id(value: &Value) -> Option<StreamId> {
 }
 
 /// Reads one entry: `event` first, then what belongs to it.
-fn event(id: StreamId, fields: &[Value]) -> JobEvent {
+fn event(id: StreamId, fields: &[Value], mask: &Mask) -> JobEvent {
     let field = |name: &str| {
         fields
             .chunks_exact(2)
@@ -370,10 +382,10 @@ fn event(id: StreamId, fields: &[Value]) -> JobEvent {
         "waiting-children" => What::Entered(JobState::WaitingChildren),
         "active" => What::Entered(JobState::Active),
         "completed" => What::Entered(JobState::Completed),
-        "failed" => What::Failed(field("failedReason").map_or_else(String::new, |text| {
-            cut(text.lines().next().unwrap_or_default(), ERROR_MAX)
-        })),
-        "progress" => What::Progress(field("data").and_then(|json| Progress::parse(&json))),
+        "failed" => {
+            What::Failed(field("failedReason").map_or_else(String::new, |text| mask.headline(&text, ERROR_MAX)))
+        }
+        "progress" => What::Progress(field("data").and_then(|json| mask.progress(&json))),
         "removed" => What::Removed,
         "stalled" => What::Stalled,
         _ => What::Queue,
@@ -406,11 +418,11 @@ mod tests {
             "active",
         ]
         .map(bulk);
-        let event = event((1000, 2), &fields);
+        let event = event((1000, 2), &fields, &Mask::default());
         assert_eq!(event.at, 1000);
         assert_eq!(event.job, "7");
         assert_eq!(event.what, What::Failed("boom".into()));
-        assert_eq!(super::event((1, 0), &[]).what, What::Queue);
+        assert_eq!(super::event((1, 0), &[], &Mask::default()).what, What::Queue);
     }
 
     #[test]
@@ -422,6 +434,7 @@ mod tests {
                 queue: "bull:a".into(),
                 key: b"bull:a:events".to_vec(),
                 last: (5, 0),
+                mask: Mask::default(),
                 hot: None,
             },
         );

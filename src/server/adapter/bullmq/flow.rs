@@ -20,7 +20,7 @@ use super::super::redis::reply;
 use super::super::{FlowQuery, QueueId, ReadError, Trouble};
 use super::list::zset;
 use super::locate::SCORED;
-use super::{below, key};
+use super::{Hidden, below, key};
 use crate::model::exact::{bytes_of, text_of};
 use crate::model::flow::{Branch, ChildKind, Flow, FlowNode};
 use crate::model::job::{Children, cut};
@@ -61,7 +61,12 @@ const fn suffix(kind: ChildKind) -> &'static str {
 }
 
 /// Reads a job's relatives; `None` if nothing at all is stored of the job.
-pub async fn read(link: &Link, query: &FlowQuery, known: &[QueueId]) -> Result<Option<Flow>, ReadError> {
+pub(super) async fn read(
+    link: &Link,
+    query: &FlowQuery,
+    known: &[QueueId],
+    hidden: &Hidden,
+) -> Result<Option<Flow>, ReadError> {
     let job = key(&query.queue, &query.job);
     let own_key = text_of(&job);
     let mut pipe = redis::pipe();
@@ -110,7 +115,12 @@ pub async fn read(link: &Link, query: &FlowQuery, known: &[QueueId]) -> Result<O
             .iter()
             .flat_map(|(_, _, keys, ..)| keys.iter().map(String::as_str)),
     );
-    let mut nodes = look_up(link, &job, &keys, known).await?.into_iter();
+    let mut nodes = look_up(link, &job, &keys, known).await?;
+    for node in &mut nodes {
+        let mask = hidden.of(node.queue.as_deref().unwrap_or(&query.queue));
+        node.error = node.error.as_deref().map(|error| mask.headline(error, TEXT_MAX));
+    }
+    let mut nodes = nodes.into_iter();
     let ancestors: Vec<FlowNode> = nodes.by_ref().take(above.len()).collect();
     let Some(mut own) = nodes.next() else {
         return Ok(None);
@@ -382,13 +392,9 @@ async fn reasons(
         pipe.cmd("HGET").arg(below(job, "failed")).arg(&*bytes_of(keys[*i]));
     }
     for (i, reply) in wanted.into_iter().zip(link.run(&mut pipe).await?) {
-        nodes[i].error = reply.ok().as_ref().and_then(reply::text).map(|text| first_line(&text));
+        nodes[i].error = reply.ok().as_ref().and_then(reply::text);
     }
     Ok(())
-}
-
-fn first_line(text: &str) -> String {
-    cut(text.lines().next().unwrap_or_default(), TEXT_MAX)
 }
 
 fn node(
@@ -439,7 +445,8 @@ fn node(
             (None, false, false) => None,
         },
         removed: !exists,
-        error: text(1).map(|error| first_line(&error)),
+        // It is masked, and then cut, with those of the others.
+        error: text(1),
         created: moment(0),
         finished: moment(1),
         result_size: reply::count(&first[FIRST - 1]).ok().filter(|size| *size > 0),

@@ -20,6 +20,7 @@ use crate::model::job::{Children, Dedup, JobDetail, Lock, LogLine, LogPage, Neig
 use crate::model::state::JobState;
 use crate::model::timeline::is_moment;
 use crate::model::{Millis, format, now};
+use crate::server::redact::Mask;
 use redis::{RedisResult, Value};
 
 /// Log lines and bytes of them on the page itself.
@@ -45,6 +46,8 @@ const FAMILY: usize = LOCK + 4;
 const LOG: usize = FAMILY + 4;
 
 /// Reads a job; `None` if there is none: no record, and its id in no set.
+///
+/// Nothing in it is masked: what is shown of it is masked as a whole, by whoever knows who asks.
 pub async fn read(link: &Link, large: &Large, queue: &str, id: &str) -> Result<Option<JobDetail>, ReadError> {
     let job = key(queue, id);
     let mut pipe = redis::pipe();
@@ -83,7 +86,16 @@ pub async fn read(link: &Link, large: &Large, queue: &str, id: &str) -> Result<O
         find: None,
     };
     let large_values = record.large(link, large, &job).await;
-    let logs = logs::part(link, large, &below(&job, "logs"), &replies[LOG..], &log, LOG_BYTES).await;
+    let logs = logs::part(
+        link,
+        large,
+        &below(&job, "logs"),
+        &replies[LOG..],
+        &log,
+        LOG_BYTES,
+        &Mask::nothing(),
+    )
+    .await;
     let dedup = dedup(link, queue, &record).await?;
     let mut detail = assemble(id, &job, &kind, &record, large_values, found, lock, &replies);
     detail.dedup = dedup;
@@ -210,7 +222,7 @@ fn assemble(
         id: id.to_owned(),
         score: found.score,
     };
-    let mut row = base_row(&entry, state, |name| record.value(name));
+    let mut row = base_row(&entry, state, &Mask::nothing(), |name| record.value(name));
     row.data_size = record.size("data").unwrap_or(0);
     let mut oddities = oddities(&text_of(job), kind, state, record, &found);
     for time in [&mut row.created, &mut row.started, &mut row.finished, &mut row.due] {

@@ -10,10 +10,11 @@ use super::super::redis::reply;
 use super::super::{JobQuery, ReadError, Trouble};
 use super::key;
 use super::layout::is_marker;
-use crate::model::job::{JobRow, Progress, ROW_NAME_MAX, cut};
+use crate::model::job::{JobRow, ROW_NAME_MAX, cut};
 use crate::model::page::{JobPageRows, Order};
 use crate::model::state::JobState;
 use crate::model::{Millis, now};
+use crate::server::redact::Mask;
 use redis::{RedisResult, Value};
 use std::collections::HashMap;
 
@@ -34,10 +35,10 @@ pub(super) struct Entry {
 }
 
 /// Reads one page.
-pub async fn page(link: &Link, query: &JobQuery) -> Result<JobPageRows, ReadError> {
+pub async fn page(link: &Link, query: &JobQuery, mask: &Mask) -> Result<JobPageRows, ReadError> {
     let found = entries(link, query).await?;
     Ok(JobPageRows {
-        rows: rows(link, &query.queue, query.state, &found.entries).await?,
+        rows: rows(link, &query.queue, query.state, &found.entries, mask).await?,
         next: found.after(query.state, found.entries.len()),
         offset: Some(found.offset),
         total: found.total,
@@ -290,7 +291,13 @@ const SHORT: [&str; 14] = [
 const LONG: [&str; 5] = ["name", "opts", "failedReason", "progress", "data"];
 
 /// Reads the rows of a page in two round trips, whatever the jobs carry.
-pub(super) async fn rows(link: &Link, queue: &str, state: JobState, entries: &[Entry]) -> Result<Vec<JobRow>, Trouble> {
+pub(super) async fn rows(
+    link: &Link,
+    queue: &str,
+    state: JobState,
+    entries: &[Entry],
+    mask: &Mask,
+) -> Result<Vec<JobRow>, Trouble> {
     // A job that overtook a marker has put it between two jobs: it takes a place in the list and is no row.
     let is_job = |entry: &&Entry| state != JobState::Waiting || !is_marker(&entry.id);
     let entries: Vec<&Entry> = entries.iter().filter(is_job).collect();
@@ -322,11 +329,17 @@ pub(super) async fn rows(link: &Link, queue: &str, state: JobState, entries: &[E
         .iter()
         .zip(first.chunks_exact(stride))
         .zip(&second)
-        .map(|((entry, first), second)| row(entry, state, first, second))
+        .map(|((entry, first), second)| row(entry, state, first, second, mask))
         .collect())
 }
 
-fn row(entry: &Entry, state: JobState, first: &[RedisResult<Value>], second: &RedisResult<Value>) -> JobRow {
+fn row(
+    entry: &Entry,
+    state: JobState,
+    first: &[RedisResult<Value>],
+    second: &RedisResult<Value>,
+    mask: &Mask,
+) -> JobRow {
     let mut fields: HashMap<&str, &Value> = HashMap::new();
     let mut problem = None;
     for (names, reply) in [(SHORT.as_slice(), &first[0]), (&LONG[..4], second)] {
@@ -347,7 +360,7 @@ fn row(entry: &Entry, state: JobState, first: &[RedisResult<Value>], second: &Re
     if problem.is_none() && fields.values().all(|value| **value == Value::Nil) && sizes.iter().all(|size| *size == 0) {
         problem = Some("its record is missing: it was removed just now, evicted by Redis, or lost".into());
     }
-    let mut row = base_row(entry, state, |name| fields.get(name).copied());
+    let mut row = base_row(entry, state, mask, |name| fields.get(name).copied());
     row.data_size = sizes[4];
     if sizes[0] > ROW_FIELD_MAX {
         row.name = format!("(a name of {} bytes)", sizes[0]);
@@ -363,8 +376,14 @@ fn row(entry: &Entry, state: JobState, first: &[RedisResult<Value>], second: &Re
     row
 }
 
-/// A row from the fields of a job's hash, wherever they were read.
-pub(super) fn base_row<'a>(entry: &Entry, state: JobState, field: impl Fn(&str) -> Option<&'a Value>) -> JobRow {
+/// A row from the fields of a job's hash, wherever they were read. What a producer or a worker wrote into it is masked
+/// before it is cut, and before any filter sees it.
+pub(super) fn base_row<'a>(
+    entry: &Entry,
+    state: JobState,
+    mask: &Mask,
+    field: impl Fn(&str) -> Option<&'a Value>,
+) -> JobRow {
     let text = |name: &str| field(name).and_then(reply::text).filter(|text| !text.is_empty());
     let int = |name: &str| field(name).and_then(reply::int);
     let small = |n: Option<i64>| n.map_or(0, |n| u32::try_from(n.max(0)).unwrap_or(u32::MAX));
@@ -393,8 +412,8 @@ pub(super) fn base_row<'a>(entry: &Entry, state: JobState, field: impl Fn(&str) 
         )]
         attempts_max: attempts_max.clamp(1.0, f64::from(u32::MAX)) as u32,
         stalled: small(int("stalledCounter").or_else(|| int("stc"))),
-        progress: text("progress").and_then(|json| Progress::parse(&json)),
-        error: text("failedReason").map(|text| cut(text.lines().next().unwrap_or_default(), ROW_ERROR_MAX)),
+        progress: text("progress").and_then(|json| mask.progress(&json)),
+        error: text("failedReason").map(|text| mask.headline(&text, ROW_ERROR_MAX)),
         worker: text("pb"),
         scheduler: text("rjk"),
         data_size: 0,

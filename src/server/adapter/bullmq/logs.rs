@@ -4,7 +4,8 @@
 //! it is known when it has been fetched. So lines are fetched in batches made for the average, a log
 //! that could hold a giant line is read over a connection of its own, and an answer ends after
 //! [`TEXT_MAX`] bytes of text or [`FETCH_MAX`] bytes fetched, whichever comes first. A search goes
-//! from the newest line to older ones and ends after [`SEARCH_LINES`] lines; it says how far it came.
+//! from the newest line to older ones and ends after [`SEARCH_LINES`] lines; it says how far it came. It sees the masked
+//! text of a line, up to the place where a line is cut: what is hidden can be found by nobody.
 
 use super::super::redis::link::{Link, classify};
 use super::super::redis::reply;
@@ -13,6 +14,7 @@ use super::values::Large;
 use super::{below, key};
 use crate::model::job::{LogLine, LogPage, LogSearch};
 use crate::model::store::Reach;
+use crate::server::redact::{MARKER, Mask};
 use redis::aio::MultiplexedConnection;
 use redis::{RedisResult, Value};
 use std::time::{Duration, Instant};
@@ -41,7 +43,7 @@ const SHARED_MAX: u64 = 2 * 1024 * 1024;
 const DEADLINE: Duration = Duration::from_secs(4);
 
 /// Reads what a query asks for; `None` if the job has no log.
-pub async fn page(link: &Link, large: &Large, query: &LogQuery) -> Result<LogPage, ReadError> {
+pub async fn page(link: &Link, large: &Large, query: &LogQuery, mask: &Mask) -> Result<LogPage, ReadError> {
     let log = below(&key(&query.queue, &query.job), "logs");
     let mut pipe = redis::pipe();
     measure(&mut pipe, &log);
@@ -49,7 +51,7 @@ pub async fn page(link: &Link, large: &Large, query: &LogQuery) -> Result<LogPag
     if let Err(error) = &replies[0] {
         return Err(ReadError::Corrupt(format!("the log cannot be read: {error}")));
     }
-    part(link, large, &log, &replies, query, TEXT_MAX).await
+    part(link, large, &log, &replies, query, TEXT_MAX, mask).await
 }
 
 /// Asks how many lines there are and how much memory they take: two commands.
@@ -67,6 +69,7 @@ pub(super) async fn part(
     measured: &[RedisResult<Value>],
     query: &LogQuery,
     room: usize,
+    mask: &Mask,
 ) -> Result<LogPage, ReadError> {
     let total = reply::count(&measured[0]).unwrap_or(0);
     if total == 0 {
@@ -98,8 +101,8 @@ pub(super) async fn part(
             fetched: 0,
         };
         match &query.find {
-            Some(q) => search(&mut reader, q, query, total, room).await,
-            None => lines(&mut reader, query, total, room).await,
+            Some(q) => search(&mut reader, q, query, total, room, mask).await,
+            None => lines(&mut reader, query, total, room, mask).await,
         }
     };
     let page = timeout(DEADLINE, read).await.map_err(|_| {
@@ -157,7 +160,7 @@ impl Reader<'_> {
     }
 }
 
-fn line(n: u64, bytes: &[u8]) -> LogLine {
+fn line(n: u64, bytes: &[u8], mask: &Mask) -> LogLine {
     let cut = bytes.len() > LINE_MAX;
     // A character that the cut goes through is left out; other bytes that are no text are replaced.
     let head = &bytes[..bytes.len().min(LINE_MAX)];
@@ -167,13 +170,19 @@ fn line(n: u64, bytes: &[u8]) -> LogLine {
     };
     LogLine {
         n,
-        text: String::from_utf8_lossy(head).into_owned(),
+        text: mask.text(&String::from_utf8_lossy(head)).into_owned(),
         size: cut.then_some(bytes.len() as u64),
     }
 }
 
 /// From `from` on, or the newest ones.
-async fn lines(reader: &mut Reader<'_>, query: &LogQuery, total: u64, room: usize) -> Result<LogPage, Trouble> {
+async fn lines(
+    reader: &mut Reader<'_>,
+    query: &LogQuery,
+    total: u64,
+    room: usize,
+    mask: &Mask,
+) -> Result<LogPage, Trouble> {
     let limit = query.limit as u64;
     let mut lines: Vec<LogLine> = Vec::new();
     let mut text = 0;
@@ -190,7 +199,7 @@ async fn lines(reader: &mut Reader<'_>, query: &LogQuery, total: u64, room: usiz
                 break;
             }
             for bytes in batch {
-                let line = line(at + 1, &bytes);
+                let line = line(at + 1, &bytes, mask);
                 if !fits(&line, lines.is_empty()) {
                     break 'forward;
                 }
@@ -208,7 +217,7 @@ async fn lines(reader: &mut Reader<'_>, query: &LogQuery, total: u64, room: usiz
                 break;
             }
             for bytes in batch.iter().rev() {
-                let line = line(at, bytes);
+                let line = line(at, bytes, mask);
                 if !fits(&line, lines.is_empty()) {
                     break 'backward;
                 }
@@ -232,6 +241,7 @@ async fn search(
     query: &LogQuery,
     total: u64,
     room: usize,
+    mask: &Mask,
 ) -> Result<LogPage, Trouble> {
     let from = query.from.unwrap_or(total).min(total);
     let (mut at, mut text, mut lines) = (from, 0, Vec::new());
@@ -243,8 +253,11 @@ async fn search(
             break;
         }
         for bytes in batch.iter().rev() {
-            if holds(bytes, &needle) {
-                let line = line(at, bytes);
+            // Most lines do not hold it; of those that do it must stand in what is shown.
+            let hit = Some(bytes)
+                .filter(|bytes| holds(bytes, &needle) || MARKER.contains(&needle))
+                .map(|bytes| line(at, bytes, mask));
+            if let Some(line) = hit.filter(|line| holds(line.text.as_bytes(), &needle)) {
                 if lines.len() >= query.limit || (text + line.text.len() > room && !lines.is_empty()) {
                     break 'search;
                 }
@@ -291,7 +304,7 @@ mod tests {
     #[test]
     fn a_long_line_is_cut_between_characters_and_says_its_size() {
         let long = format!("a{}", "é".repeat(LINE_MAX));
-        let line = line(7, long.as_bytes());
+        let line = line(7, long.as_bytes(), &Mask::default());
         assert_eq!((line.n, line.size), (7, Some(long.len() as u64)));
         assert!(!line.text.contains('\u{fffd}') && line.text.len() >= LINE_MAX - 2);
     }

@@ -10,6 +10,7 @@ use super::layout::is_marker;
 use super::list::{self, Entry, base_row};
 use crate::model::job::{JobRow, ROW_NAME_MAX};
 use crate::model::state::JobState;
+use crate::server::redact::Mask;
 use redis::Value;
 
 /// Fields that are never long.
@@ -20,9 +21,10 @@ pub(super) async fn page(
     link: &Link,
     query: &JobQuery,
     errors: bool,
+    mask: &Mask,
 ) -> Result<(Vec<JobRow>, Option<String>), ReadError> {
     let found = list::entries(link, query).await?;
-    let rows = brief(link, &query.queue, query.state, &found.entries, errors).await?;
+    let rows = brief(link, &query.queue, query.state, &found.entries, errors, mask).await?;
     let next = found.after(query.state, found.entries.len());
     let is_job = |row: &JobRow| query.state != JobState::Waiting || !is_marker(&row.id);
     Ok((rows.into_iter().filter(is_job).collect(), next))
@@ -35,6 +37,7 @@ pub(super) async fn brief(
     state: JobState,
     entries: &[Entry],
     errors: bool,
+    mask: &Mask,
 ) -> Result<Vec<JobRow>, Trouble> {
     let long: &[&str] = if errors { &["name", "failedReason"] } else { &["name"] };
     let keys: Vec<Vec<u8>> = entries.iter().map(|entry| key(queue, &entry.id)).collect();
@@ -64,7 +67,7 @@ pub(super) async fn brief(
                 Err(_) => &[] as &[Value],
             };
             let (short, texts) = (of(first[0].as_ref()), of(second.as_ref()));
-            let mut row = base_row(entry, state, |name| {
+            let mut row = base_row(entry, state, mask, |name| {
                 let short = SHORT.iter().position(|field| *field == name).and_then(|i| short.get(i));
                 short.or_else(|| {
                     let i = long.iter().position(|field| *field == name)?;

@@ -18,7 +18,7 @@
 use super::super::redis::link::Link;
 use super::super::redis::reply;
 use super::super::{Bounds, QueueId, Trouble};
-use super::{below, key};
+use super::{Hidden, below, key};
 use crate::model::exact::bytes_of;
 use crate::model::job::{Payload, cut};
 use crate::model::queue::QueueRef;
@@ -80,19 +80,24 @@ struct Member<'a> {
 }
 
 /// Reads the schedules that run next.
-pub async fn read(link: &Link, queues: &[QueueId], bounds: Bounds) -> Result<Vec<Schedule>, Trouble> {
+pub(super) async fn read(
+    link: &Link,
+    queues: &[QueueId],
+    bounds: Bounds,
+    hidden: &Hidden,
+) -> Result<Vec<Schedule>, Trouble> {
     let mut members = members(link, queues, bounds.queue).await?;
     members.sort_by_key(|member| member.next);
     members.truncate(bounds.all);
     let mut schedules = Vec::with_capacity(members.len());
     for batch in members.chunks(BATCH) {
-        schedules.extend(details(link, batch).await?);
+        schedules.extend(details(link, batch, hidden).await?);
     }
     let missing: Vec<usize> = (0..schedules.len()).filter(|i| schedules[*i].job.is_none()).collect();
     if !missing.is_empty() {
         tokio::time::sleep(SECOND_LOOK).await;
         for batch in missing.chunks(BATCH) {
-            look_again(link, &members, batch, &mut schedules).await?;
+            look_again(link, &members, batch, &mut schedules, hidden).await?;
         }
     }
     Ok(schedules)
@@ -130,6 +135,7 @@ async fn look_again(
     members: &[Member<'_>],
     missing: &[usize],
     schedules: &mut [Schedule],
+    hidden: &Hidden,
 ) -> Result<(), Trouble> {
     let mut pipe = redis::pipe();
     for i in missing {
@@ -150,7 +156,7 @@ async fn look_again(
             member
         })
         .collect();
-    for (i, schedule) in missing.iter().zip(details(link, &again).await?) {
+    for (i, schedule) in missing.iter().zip(details(link, &again, hidden).await?) {
         schedules[*i] = schedule;
     }
     Ok(())
@@ -194,7 +200,7 @@ fn ask_past(pipe: &mut Pipeline, queue: &str, id: &str) {
 }
 
 /// Reads definitions, next jobs and last runs.
-async fn details(link: &Link, members: &[Member<'_>]) -> Result<Vec<Schedule>, Trouble> {
+async fn details(link: &Link, members: &[Member<'_>], hidden: &Hidden) -> Result<Vec<Schedule>, Trouble> {
     let drafts = drafts(link, members).await?;
     let mut pipe = redis::pipe();
     for draft in &drafts {
@@ -223,7 +229,7 @@ async fn details(link: &Link, members: &[Member<'_>]) -> Result<Vec<Schedule>, T
             options: size(7),
         });
     }
-    complete(link, &mut schedules, &found).await?;
+    complete(link, &mut schedules, &found, hidden).await?;
     Ok(schedules)
 }
 
@@ -390,7 +396,7 @@ struct Sizes {
 const LISTS: usize = 5;
 
 /// Reads what is small enough to be fetched, and looks for jobs in the lists.
-async fn complete(link: &Link, schedules: &mut [Schedule], sizes: &[Sizes]) -> Result<(), Trouble> {
+async fn complete(link: &Link, schedules: &mut [Schedule], sizes: &[Sizes], hidden: &Hidden) -> Result<(), Trouble> {
     let mut pipe = redis::pipe();
     for (schedule, sizes) in schedules.iter().zip(sizes) {
         let queue = schedule.queue.queue.as_str();
@@ -433,7 +439,8 @@ async fn complete(link: &Link, schedules: &mut [Schedule], sizes: &[Sizes]) -> R
         };
         let nothing = size == 0 || data.as_deref() == Some("{}");
         schedule.data = (!nothing).then(|| {
-            let text = data.map(|text| cut(&text, DATA_SHOWN));
+            let mask = hidden.of(&schedule.queue.queue);
+            let text = data.map(|text| cut(&mask.json(&text), DATA_SHOWN));
             Payload {
                 size,
                 shown: text.as_ref().map_or(0, |text| text.len() as u64),

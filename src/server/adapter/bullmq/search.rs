@@ -11,6 +11,7 @@ use super::scan;
 use crate::model::filter::JobFilter;
 use crate::model::now;
 use crate::model::page::JobPageRows;
+use crate::server::redact::Mask;
 
 /// Jobs read in one round trip: well below a millisecond of the server's time.
 const WINDOW: usize = 500;
@@ -19,7 +20,7 @@ const WINDOW: usize = 500;
 const LOOKED_AT: u64 = 10_000;
 
 /// Reads one page of matches.
-pub async fn page(link: &Link, query: &JobQuery, filter: &JobFilter) -> Result<JobPageRows, ReadError> {
+pub async fn page(link: &Link, query: &JobQuery, filter: &JobFilter, mask: &Mask) -> Result<JobPageRows, ReadError> {
     let mut window = JobQuery {
         limit: WINDOW,
         filter: None,
@@ -30,7 +31,15 @@ pub async fn page(link: &Link, query: &JobQuery, filter: &JobFilter) -> Result<J
     let (mut next, mut total);
     loop {
         let found = list::entries(link, &window).await?;
-        let brief = scan::brief(link, &query.queue, query.state, &found.entries, filter.error.is_some()).await?;
+        let brief = scan::brief(
+            link,
+            &query.queue,
+            query.state,
+            &found.entries,
+            filter.error.is_some(),
+            mask,
+        )
+        .await?;
         let hits = brief.iter().enumerate().filter(|(_, row)| filter.takes(row, query.at));
         let room = query.limit - matches.len();
         let hits: Vec<usize> = hits.map(|(i, _)| i).take(room).collect();
@@ -50,7 +59,7 @@ pub async fn page(link: &Link, query: &JobQuery, filter: &JobFilter) -> Result<J
         window.cursor.clone_from(&next);
     }
     Ok(JobPageRows {
-        rows: list::rows(link, &query.queue, query.state, &matches).await?,
+        rows: list::rows(link, &query.queue, query.state, &matches, mask).await?,
         next,
         offset: None,
         total,

@@ -17,7 +17,6 @@ use super::discover::by_schema;
 use super::names::{id_of, literal};
 use super::pause;
 use super::shape::{Shape, at_us, us};
-use crate::model::job::cut;
 use crate::model::now;
 use crate::model::state::JobState;
 use sha2::{Digest as _, Sha224};
@@ -337,10 +336,8 @@ async fn events(
             'x' => What::Entered(JobState::Cancelled),
             _ => {
                 let error: Option<String> = row.get(5);
-                What::Failed(cut(
-                    error.unwrap_or_default().lines().next().unwrap_or_default(),
-                    ERROR_MAX,
-                ))
+                let mask = boss.mask(shape, &name);
+                What::Failed(mask.headline(&error.unwrap_or_default(), ERROR_MAX))
             }
         };
         let event = JobEvent {

@@ -162,7 +162,7 @@ async fn branch(
         None => statement,
     };
     let rows = boss.read(Some(&shape.schema), statement).await?;
-    let mut nodes: Vec<FlowNode> = rows.iter().map(|row| node(shape, row, known)).collect();
+    let mut nodes: Vec<FlowNode> = rows.iter().map(|row| node(boss, shape, row, known)).collect();
     let more = nodes.len() > query.limit;
     nodes.truncate(query.limit);
     let last = rows.get(query.limit.saturating_sub(1)).filter(|_| more);
@@ -222,16 +222,16 @@ async fn one(boss: &PgBoss, shape: &Shape, name: &str, id: &str, known: &[QueueI
         removed: true,
         ..blank(shape, name, id, known)
     };
-    Ok(rows.first().map_or_else(gone, |row| node(shape, row, known)))
+    Ok(rows.first().map_or_else(gone, |row| node(boss, shape, row, known)))
 }
 
-fn node(shape: &Shape, row: &PgRow, known: &[QueueId]) -> FlowNode {
+fn node(boss: &PgBoss, shape: &Shape, row: &PgRow, known: &[QueueId]) -> FlowNode {
     let (name, id): (String, String) = (row.get("of_queue"), row.get("of_job"));
     let blank = blank(shape, &name, &id, known);
     if !row.get::<bool, _>("there") {
         return FlowNode { removed: true, ..blank };
     }
-    let job = job_row(row, &name);
+    let job = job_row(row, &name, &boss.mask(shape, &name));
     FlowNode {
         state: Some(job.state),
         error: job.error.filter(|_| job.state == JobState::Failed),

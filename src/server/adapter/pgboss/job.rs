@@ -12,6 +12,7 @@ use crate::model::job::{EffectiveOption, Field, JobDetail, JobRow, LogPage, Neig
 use crate::model::page::Order;
 use crate::model::state::JobState;
 use crate::model::{Millis, now};
+use crate::server::redact::Mask;
 use sqlx::Row as _;
 use sqlx::postgres::PgRow;
 use std::time::Duration;
@@ -60,7 +61,8 @@ pub(super) async fn read(boss: &PgBoss, queue: &QueueId, id: &str) -> Result<Opt
     let Some(found) = rows.first() else {
         return Ok(None);
     };
-    let mut detail = assemble(found, job_row(found, &name));
+    // What is shown of it is masked as a whole, by whoever knows who asks.
+    let mut detail = assemble(found, job_row(found, &name, &Mask::nothing()));
     let family = async {
         if !shape.has_flows() {
             return Ok((None, None));

@@ -16,16 +16,22 @@ use super::PgBoss;
 use super::counts;
 use super::names::{is_uuid, parts_of};
 use super::shape::{Shape, at_us, ms, us};
-use crate::model::job::{JobRow, Progress, cut};
+use crate::model::job::JobRow;
 use crate::model::page::{JobPageRows, Order};
 use crate::model::state::JobState;
 use crate::model::{Millis, now};
+use crate::server::redact::Mask;
 use sqlx::Row as _;
 use sqlx::postgres::PgRow;
+use std::collections::HashSet;
 use std::time::Duration;
 
 /// The largest data, in bytes as stored, that a list looks into.
 const SEARCHED_MAX: i32 = 256 * 1024;
+
+/// Jobs whose data are read at a time to see whether what was found stands in what is shown, and the largest data.
+const CONFIRMED: usize = 50;
+const CONFIRMED_MAX: usize = 1024 * 1024;
 
 /// Bytes of a result, as stored, that a row's error is taken from; of a larger one the size is told.
 const OUTPUT_MAX: i32 = 8 * 1024;
@@ -216,7 +222,10 @@ impl Wanted<'_> {
         let rows = boss
             .read(Some(&self.shape.schema), self.bind(&sql, name, limit))
             .await?;
-        Ok(rows.iter().map(|row| self.listed(row, name)).collect())
+        let mask = boss.mask(self.shape, name);
+        let mut listed: Vec<Listed> = rows.iter().map(|row| self.listed(row, name, &mask)).collect();
+        self.confirm(boss, name, &mask, &mut listed).await?;
+        Ok(listed)
     }
 
     pub(super) async fn fetch_within(
@@ -228,7 +237,11 @@ impl Wanted<'_> {
     ) -> Result<Option<Vec<Listed>>, ReadError> {
         let sql = self.sql(window);
         let rows = boss.within(self.shape, time, self.bind(&sql, name, limit)).await?;
-        Ok(rows.map(|rows| rows.iter().map(|row| self.listed(row, name)).collect()))
+        let Some(rows) = rows else { return Ok(None) };
+        let mask = boss.mask(self.shape, name);
+        let mut listed: Vec<Listed> = rows.iter().map(|row| self.listed(row, name, &mask)).collect();
+        self.confirm(boss, name, &mask, &mut listed).await?;
+        Ok(Some(listed))
     }
 
     fn bind<'q>(&'q self, sql: &'q str, name: &'q str, limit: usize) -> super::Statement<'q> {
@@ -245,6 +258,37 @@ impl Wanted<'_> {
             Some(data) => query.bind(data.replace('\0', "\u{fffd}")),
             None => query,
         }
+    }
+
+    /// Of the rows whose data hold what is looked for, those where it stands in what is shown: the others are no hits,
+    /// and look like every other row that is none.
+    async fn confirm(&self, boss: &PgBoss, name: &str, mask: &Mask, listed: &mut [Listed]) -> Result<(), ReadError> {
+        let Some(needle) = self.data else { return Ok(()) };
+        let needle = needle.to_lowercase();
+        let sql = format!(
+            "select j.id::text, case when octet_length(j.data::text) <= {CONFIRMED_MAX} then j.data::text end from {} j \
+             where j.name = $1 and j.id = any($2::text[]::uuid[])",
+            self.shape.job()
+        );
+        let hits: Vec<usize> = (0..listed.len()).filter(|i| listed[*i].hit).collect();
+        for batch in hits.chunks(CONFIRMED) {
+            let ids: Vec<String> = batch.iter().map(|i| listed[*i].row.id.clone()).collect();
+            let rows = boss
+                .read(Some(&self.shape.schema), sqlx::query(&sql).bind(name).bind(ids))
+                .await?;
+            let shown: HashSet<String> = rows
+                .iter()
+                .filter(|row| {
+                    let data: Option<String> = row.get(1);
+                    data.is_some_and(|data| mask.json(&data).to_lowercase().contains(&needle))
+                })
+                .map(|row| row.get(0))
+                .collect();
+            for i in batch {
+                listed[*i].hit = shown.contains(&listed[*i].row.id);
+            }
+        }
+        Ok(())
     }
 
     const fn by_priority(&self) -> bool {
@@ -330,8 +374,8 @@ impl Wanted<'_> {
         format!("select {columns}, {hit} as hit from {from} j order by {order} limit $2")
     }
 
-    fn listed(&self, row: &PgRow, name: &str) -> Listed {
-        let job = job_row(row, name);
+    fn listed(&self, row: &PgRow, name: &str, mask: &Mask) -> Listed {
+        let job = job_row(row, name, mask);
         let priority = if self.by_priority() {
             i64::from(row.get::<i32, _>("priority"))
         } else {
@@ -375,8 +419,9 @@ pub(super) fn row_columns(shape: &Shape, place: &str) -> String {
     )
 }
 
-/// A row out of [`row_columns`].
-pub(super) fn job_row(row: &PgRow, name: &str) -> JobRow {
+/// A row out of [`row_columns`]. What a producer or a worker wrote into it is masked before it is cut, and before any
+/// filter sees it.
+pub(super) fn job_row(row: &PgRow, name: &str, mask: &Mask) -> JobRow {
     let time = |column: &str| row.get::<Option<Millis>, _>(column);
     let count = |n: i32| u32::try_from(n).unwrap_or(0);
     let size = |column: &str| row.get::<Option<i32>, _>(column).and_then(|n| u64::try_from(n).ok());
@@ -398,9 +443,9 @@ pub(super) fn job_row(row: &PgRow, name: &str) -> JobRow {
         stalled: 0,
         progress: row
             .get::<Option<String>, _>("progress")
-            .and_then(|json| Progress::parse(&json)),
+            .and_then(|json| mask.progress(&json)),
         error: match (error, large) {
-            (Some(error), _) => Some(cut(error.lines().next().unwrap_or_default(), ERROR_MAX)),
+            (Some(error), _) => Some(mask.headline(&error, ERROR_MAX)),
             (None, Some(size)) => Some(format!("(an error of {size} bytes)")),
             (None, None) => None,
         },

@@ -131,6 +131,7 @@ async fn of_schema(boss: &PgBoss, shape: &Shape, names: &[String], bounds: Bound
             continue;
         };
         let words = cron::words(every, pattern.as_deref(), tz.as_deref());
+        let mask = boss.mask(shape, &name);
         let (last_id, state): (Option<String>, Option<String>) = (row.get(7), row.get(8));
         let size = u64::try_from(row.get::<Option<i32>, _>(6).unwrap_or(0)).unwrap_or(0);
         let last = match (last_id, state, row.get::<Option<Millis>, _>(11)) {
@@ -169,7 +170,7 @@ async fn of_schema(boss: &PgBoss, shape: &Shape, names: &[String], bounds: Bound
                 .get::<Option<String>, _>(5)
                 .filter(|text| text != "null")
                 .map(|text| {
-                    let text = cut(&text, DATA_SHOWN);
+                    let text = cut(&mask.json(&text), DATA_SHOWN);
                     Payload {
                         size,
                         shown: text.len() as u64,

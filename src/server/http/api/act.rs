@@ -269,6 +269,7 @@ impl Request {
             seen,
             reason,
             dry_run,
+            revealed: false,
             key,
             request: self.caller.request,
         })

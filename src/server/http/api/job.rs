@@ -130,7 +130,7 @@ impl JobQuery {
     }
 }
 
-/// A field of a job's record, byte by byte, as a file.
+/// A field of a job's record as a file: as it is stored, but for its secrets.
 pub async fn field(
     State(app): State<App>,
     caller: Caller,
@@ -140,12 +140,17 @@ pub async fn field(
         .view(&caller.who)
         .field(&QueueRef { store, queue }, &job, &field)
         .await?;
+    Ok(file(value, &job, &field))
+}
+
+/// The value of a field as a file.
+pub(super) fn file(value: FieldBytes, job: &str, field: &str) -> Response {
     let (kind, ending) = if value.text {
         ("text/plain; charset=utf-8", "txt")
     } else {
         ("application/octet-stream", "bin")
     };
-    let name = format!("job-{}-{}.{ending}", plain(&job), plain(&field));
+    let name = format!("job-{}-{}.{ending}", plain(job), plain(field));
     let length = value.bytes.len();
     let mut response = Response::new(Body::from_stream(pieces(value)));
     let headers = response.headers_mut();
@@ -154,7 +159,7 @@ pub async fn field(
     if let Ok(name) = HeaderValue::from_str(&format!("attachment; filename=\"{name}\"")) {
         headers.insert(header::CONTENT_DISPOSITION, name);
     }
-    Ok(response)
+    response
 }
 
 /// What of a stranger's text may stand in a file name.

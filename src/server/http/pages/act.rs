@@ -20,6 +20,7 @@ use crate::server::service::Refusal;
 use crate::server::service::act::intent::{BadIntent, Intent, Target};
 use crate::server::service::act::offer::NEW_SCHEDULE;
 use crate::server::service::act::{Acted, Ask, NotActed, Told};
+use crate::server::service::view::reveal::REVEAL;
 use crate::server::state::App;
 use axum::extract::{Path, Query, State};
 use axum::http::{HeaderMap, StatusCode};
@@ -30,6 +31,7 @@ use serde::Deserialize;
 
 mod filled;
 mod form;
+pub mod reveal;
 
 /// What an action from a page is on.
 #[derive(Clone, Debug)]
@@ -136,7 +138,11 @@ const fn on(store: String, queue: String, of: Target, target: String) -> On {
 }
 
 async fn ask_first((State(app), caller, Extension(sheet), headers): Frame, on: On, word: &str) -> Response {
-    match form::page(&app, &caller.who, &on, word).await {
+    let page = match (on.of, word) {
+        (Target::Job, REVEAL) => reveal::page(&app, &caller, &on, ""),
+        _ => form::page(&app, &caller.who, &on, word).await,
+    };
+    match page {
         Ok(page) => shown(&app, &sheet, &headers, StatusCode::OK, page),
         Err(refusal) => refused(&app, &sheet, &headers, &refusal),
     }
@@ -205,6 +211,7 @@ async fn act(
         seen: filled.seen(),
         reason: Some(filled.text("reason").to_owned()),
         dry_run: false,
+        revealed: filled.text("revealed") == "true",
         key: key.map(|key| Key::new(&caller.who.name, key, &[b"FORM", path.as_bytes(), what.as_bytes()])),
         request: caller.request.clone(),
         intent,

@@ -4,6 +4,7 @@ use crate::model::action::{FlowAction, JobAction, QueueAction, ScheduleAction};
 use crate::model::family::Family;
 use crate::server::adapter::Adapter;
 use crate::server::auth::who::Verb;
+use crate::server::redact::holds_marker;
 use serde::de::DeserializeOwned;
 use serde_json::{Map, Value};
 
@@ -256,6 +257,24 @@ impl Intent {
                 ScheduleAction::Upsert(_) => &[Verb::Edit],
             },
         }
+    }
+
+    /// Whether what would be written holds the word that stands for hidden values.
+    #[must_use]
+    pub fn holds_hidden(&self) -> bool {
+        let (data, options) = match self {
+            Self::Job {
+                action: JobAction::Retry { data: Some(data), .. } | JobAction::EditData { data },
+                ..
+            } => (Some(data), None),
+            Self::Queue(QueueAction::Add(job)) => (Some(&job.data), job.options.as_ref()),
+            Self::Schedule {
+                action: ScheduleAction::Upsert(plan),
+                ..
+            } => (Some(&plan.data), plan.options.as_ref()),
+            _ => (None, None),
+        };
+        data.into_iter().chain(options).any(|text| holds_marker(text))
     }
 
     /// Whether doing it twice is not the same as doing it once.

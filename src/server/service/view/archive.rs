@@ -1,6 +1,8 @@
 //! The archive, as far as its queues are seen.
 
-use super::{Answer, ArchiveFilter, ArchivePage, ArchivedJob, PolicyStanding, Refusal, Verb, View, withheld};
+use super::{
+    Answer, ArchiveFilter, ArchivePage, ArchivedJob, PolicyStanding, ReadError, Refusal, Verb, View, redact, withheld,
+};
 
 impl View<'_> {
     /// A page of archived jobs. Rows of queues that are not seen are left out after they were read: a page may be short.
@@ -44,20 +46,25 @@ impl View<'_> {
         if !self.who.sees(&job.row.queue) {
             return Err(Refusal::NotArchived(id.to_owned()));
         }
+        let mask = self.service.mask(&job.row.queue);
+        redact::archived(&mut job, &mask);
         if !self.looks_into(&job.row.queue) {
             withheld::detail(&mut job.detail);
         }
         Ok(job)
     }
 
-    /// A field of an archived job, see [`archive_field`](super::Service::archive_field).
+    /// A field of an archived job without its secrets, see [`archive_field`](super::Service::archive_field).
     pub async fn archive_field(&self, id: &str, field: &str) -> Answer<Vec<u8>> {
         let (queue, bytes) = self.service.archive_field(id, field).await?;
         if !self.who.sees(&queue) {
             return Err(Refusal::NotArchived(id.to_owned()));
         }
         self.may(Verb::ViewPayload, &queue)?;
-        bytes.ok_or_else(|| Refusal::NoField(field.to_owned()))
+        let bytes = bytes.ok_or_else(|| Refusal::NoField(field.to_owned()))?;
+        let (mask, name) = (self.service.mask(&queue), field.to_owned());
+        let masked = tokio::task::spawn_blocking(move || redact::bytes(&name, &bytes, &mask).unwrap_or(bytes)).await;
+        masked.map_err(|error| Refusal::Unreadable(ReadError::Corrupt(error.to_string())))
     }
 
     /// Every policy with what became of it so far. A policy tells of queues by a pattern and of jobs by number: it is for

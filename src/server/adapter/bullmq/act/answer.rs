@@ -3,6 +3,7 @@
 use super::super::super::redis::reply;
 use crate::model::action::Effect;
 use crate::model::job::cut;
+use crate::server::redact::said;
 use redis::{RedisError, Value};
 
 /// Characters of somebody else's text that are repeated in a sentence.
@@ -174,13 +175,13 @@ pub(super) fn error(error: &RedisError) -> Effect {
         _ if before_any_write(&whole).is_some() => before_any_write(&whole).unwrap_or_default(),
         "NOPERM" => format!(
             "Drover's user may not do that on this server: {}. The README has the ACL of an operator.",
-            cut(&says, SHOWN)
+            cut(&said(&says), SHOWN)
         ),
         "BUSY" => "The server is running somebody's script and answers nobody until it ends.".into(),
         "LOADING" => "The server is loading its data.".into(),
         "MASTERDOWN" => "The server is a replica that has lost its primary.".into(),
         "WRONGTYPE" => "A key of the queue holds another type than the library keeps there.".into(),
-        _ => format!("The server refused it: {}", cut(&whole, SHOWN)),
+        _ => format!("The server refused it: {}", cut(&said(&whole), SHOWN)),
     })
 }
 

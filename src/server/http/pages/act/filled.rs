@@ -38,7 +38,10 @@ impl Filled {
         for (name, value) in &self.0 {
             let value = value.trim();
             if value.is_empty()
-                || matches!(name.as_str(), "action" | "key" | "reason" | "schedule_key" | "archive")
+                || matches!(
+                    name.as_str(),
+                    "action" | "key" | "reason" | "schedule_key" | "archive" | "revealed"
+                )
                 || name.starts_with("seen_")
             {
                 continue;

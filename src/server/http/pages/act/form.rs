@@ -13,15 +13,38 @@ use crate::model::state::JobState;
 use crate::model::worker::FleetFilter;
 use crate::server::audit::record::mint_id;
 use crate::server::auth::who::Who;
+use crate::server::redact::{MARKER, holds_marker};
 use crate::server::service::Refusal;
 use crate::server::service::act::NotActed;
 use crate::server::service::act::intent::Target;
 use crate::server::service::act::offer::{NEW_SCHEDULE, example, seen_fields};
 use crate::server::service::act::sentence;
+use crate::server::service::view::reveal::Reveal;
 use crate::server::state::App;
 
 /// The form for an action.
 pub(super) async fn page(app: &App, who: &Who, on: &On, word: &str) -> Result<FormPage, Refusal> {
+    filled_with(app, who, on, word, None).await
+}
+
+/// The form for writing a job's data, filled with them as they are.
+pub(super) async fn revealed(app: &App, who: &Who, on: &On, word: &str, ask: &Reveal) -> Result<FormPage, Refusal> {
+    let job = app.view(who).reveal(&on.queue, &on.target, ask).await?;
+    let mut form = filled_with(app, who, on, word, Some(job)).await?;
+    form.hidden.push(("revealed".into(), "true".into()));
+    form.notes
+        .push("Hidden values are shown here. What is written is what stands here.".into());
+    Ok(form)
+}
+
+async fn filled_with(
+    app: &App,
+    who: &Who,
+    on: &On,
+    word: &str,
+    revealed: Option<JobDetail>,
+) -> Result<FormPage, Refusal> {
+    let is_masked = revealed.is_none();
     let service = app.service();
     let view = app.view(who);
     let (line, ..) = view.queue(&on.queue)?;
@@ -32,6 +55,7 @@ pub(super) async fn page(app: &App, who: &Who, on: &On, word: &str) -> Result<Fo
         return Err(NotActed::Wrong(format!("There is no action {word:?} here.")).into());
     };
     let job = match on.of {
+        Target::Job if revealed.is_some() => revealed,
         Target::Job => Some(view.job(&on.queue, &on.target).await?),
         _ => None,
     };
@@ -92,6 +116,28 @@ pub(super) async fn page(app: &App, who: &Who, on: &On, word: &str) -> Result<Fo
                 form.refusal.get_or_insert(why);
             }
         }
+    }
+    let hides = |value: &str| is_masked && holds_marker(value);
+    if let Some(data) = form.fields.iter_mut().find(|field| field.name == "data")
+        && hides(&data.value)
+        && on.of == Target::Job
+    {
+        data.hint = format!("{} Each {MARKER} stands for a hidden value.", data.hint);
+        form.notes.push(format!(
+            "Some of its values are hidden: write them yourself in the place of each {MARKER}, or open \"Show hidden values\" on \
+             the job's page and edit from there. What holds the word is not saved."
+        ));
+    }
+    if let Some(schedule) = &schedule
+        && schedule
+            .data
+            .as_ref()
+            .and_then(|data| data.text.as_deref())
+            .is_some_and(hides)
+    {
+        form.fields.retain(|field| field.name != "data");
+        form.notes
+            .push("The data of its jobs hold hidden values: they stay as they are. The API writes others.".into());
     }
     if let Some(why) = schedule
         .as_ref()
@@ -180,7 +226,7 @@ fn about(on: &On, place: &str) -> String {
     }
 }
 
-fn crumbs(on: &On, name: &str) -> Vec<(String, String)> {
+pub(super) fn crumbs(on: &On, name: &str) -> Vec<(String, String)> {
     let mut crumbs = vec![
         ("All queues".into(), "/".into()),
         (format::visible(name), queue_path(&on.queue)),
@@ -241,7 +287,14 @@ fn danger(word: &str) -> bool {
     )
 }
 
-fn field(name: &str, label: &str, kind: FieldKind, value: impl Into<String>, hint: &str, required: bool) -> Field {
+pub(super) fn field(
+    name: &str,
+    label: &str,
+    kind: FieldKind,
+    value: impl Into<String>,
+    hint: &str,
+    required: bool,
+) -> Field {
     Field {
         name: name.into(),
         label: label.into(),

@@ -1,0 +1,525 @@
+//! What is secret is hidden here, before anybody outside can see it: a page, the API, a stream, an export, a search, the
+//! audit record or a log line.
+//!
+//! It is a leaf: texts go in and masked texts come out. Nothing is decided by the reader. A value is hidden because of
+//! the name it stands under ([`keys`]) or because of its look ([`shapes`]); in JSON ([`json`]) it is found by a scanner
+//! that leaves everything else as it is stored, in plain text ([`mod@text`]) by what stands in front of a separator; what a
+//! server says of a failure loses the data that it quotes ([`said()`]). In its
+//! place stands [`MARKER`], whatever its length. Masking what is masked already changes nothing.
+//!
+//! Every search is linear: there is no backtracking, looks back and ahead are bounded, and patterns of the configuration
+//! are compiled with a bounded size. Measured on one shared core, release build:
+//!
+//! | what | time |
+//! |---|---|
+//! | 256 KiB of JSON: 1,000 jobs with a nested object, an address and a JSON in a string | 3.0 ms |
+//! | 256 KiB of JSON: one string | 2.7 ms |
+//! | 256 KiB of JSON: numbers | 0.3 ms |
+//! | 64 KiB of a stack | 0.2 ms |
+//! | the error of a row, with and without a secret | 1.2 µs, 0.3 µs |
+//!
+//! What it cannot find: a secret of no known look under no telling name, such as a positional argument.
+
+mod json;
+mod keys;
+mod said;
+mod shapes;
+mod text;
+
+use crate::model::filter;
+use crate::model::job::{Progress, cut};
+use keys::Keys;
+use regex::{Regex, RegexBuilder};
+use std::borrow::Cow;
+use std::collections::HashMap;
+use std::fmt;
+use std::ops::Range;
+use std::sync::{Arc, LazyLock, PoisonError, RwLock};
+
+pub use said::said;
+
+/// What stands in the place of everything that is hidden.
+pub const MARKER: &str = "[redacted]";
+
+/// The most bytes of a pattern, and of its compiled form.
+const PATTERN_MAX: usize = 500;
+const COMPILED_MAX: usize = 1 << 20;
+
+/// Names, patterns or paths of one list at most.
+const LIST_MAX: usize = 200;
+
+/// Queues whose masks are remembered.
+const REMEMBERED: usize = 20_000;
+
+/// What is hidden, as it is configured.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Settings {
+    /// Whether the built-in names and looks are in force.
+    pub defaults: bool,
+    /// More names.
+    pub keys: Vec<String>,
+    /// Names that are shown all the same.
+    pub keep: Vec<String>,
+    /// Regular expressions: what they find is hidden.
+    pub patterns: Vec<String>,
+    /// What else is hidden in some queues.
+    pub rules: Vec<Rule>,
+}
+
+impl Default for Settings {
+    fn default() -> Self {
+        Self {
+            defaults: true,
+            keys: Vec::new(),
+            keep: Vec::new(),
+            patterns: Vec::new(),
+            rules: Vec::new(),
+        }
+    }
+}
+
+/// What else is hidden in some queues.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Rule {
+    /// A glob over `store/queue-id`, a queue's id or its name.
+    pub queues: String,
+    /// More names.
+    pub keys: Vec<String>,
+    /// Names that are shown all the same.
+    pub keep: Vec<String>,
+    /// Regular expressions.
+    pub patterns: Vec<String>,
+    /// Places in a JSON, such as `$.customer.email`.
+    pub paths: Vec<String>,
+    /// Whether payloads are hidden whole.
+    pub all: bool,
+}
+
+/// A place in a JSON: names from the top, `*` for any. Arrays on the way are passed through.
+#[derive(Debug, PartialEq, Eq)]
+struct Path(Vec<Option<String>>);
+
+impl Path {
+    fn parse(text: &str) -> Result<Self, String> {
+        let wrong = || format!("{text:?}: write it as $.customer.email, with * for any name");
+        let rest = text.strip_prefix("$.").ok_or_else(wrong)?;
+        let mut names = Vec::new();
+        for name in rest.split('.') {
+            let name = name.strip_suffix("[*]").unwrap_or(name);
+            if name.is_empty() || name.contains(['[', ']']) {
+                return Err(wrong());
+            }
+            names.push((name != "*").then(|| name.to_owned()));
+        }
+        Ok(Self(names))
+    }
+
+    fn is(&self, path: &[String]) -> bool {
+        self.0.len() == path.len()
+            && self
+                .0
+                .iter()
+                .zip(path)
+                .all(|(wanted, name)| wanted.as_ref().is_none_or(|wanted| wanted == name))
+    }
+}
+
+/// What is hidden in one queue, compiled.
+struct Rules {
+    keys: Keys,
+    /// Whether secrets are known by their look.
+    looks: bool,
+    patterns: Vec<Regex>,
+    paths: Vec<Path>,
+    all: bool,
+}
+
+impl Rules {
+    fn new(settings: &Settings, rules: &[&Rule]) -> Result<Self, String> {
+        let names = |of: fn(&Rule) -> &Vec<String>| rules.iter().flat_map(move |rule| of(rule));
+        let patterns = settings.patterns.iter().chain(names(|rule| &rule.patterns));
+        Ok(Self {
+            keys: Keys::new(
+                settings.defaults,
+                settings.keys.iter().chain(names(|rule| &rule.keys)),
+                settings.keep.iter().chain(names(|rule| &rule.keep)),
+            ),
+            looks: settings.defaults,
+            patterns: patterns.map(|pattern| compile(pattern)).collect::<Result<_, _>>()?,
+            paths: names(|rule| &rule.paths)
+                .map(|path| Path::parse(path))
+                .collect::<Result<_, _>>()?,
+            all: rules.iter().any(|rule| rule.all),
+        })
+    }
+
+    /// Hides what is secret in plain text.
+    fn plain<'a>(&self, text: &'a str) -> Cow<'a, str> {
+        let mut found: Vec<Range<usize>> = Vec::new();
+        let bytes = text.as_bytes();
+        if self.looks {
+            shapes::find(bytes, &mut found);
+        }
+        for pattern in &self.patterns {
+            found.extend(pattern.find_iter(text).map(|hit| hit.range()));
+        }
+        text::find(bytes, &self.keys, self.looks, &mut found);
+        if found.is_empty() {
+            return Cow::Borrowed(text);
+        }
+        found.sort_unstable_by_key(|range| range.start);
+        let mut out = String::with_capacity(text.len());
+        let (mut shown, mut hidden) = (0, 0..0);
+        for range in found {
+            if hidden.end > 0 && range.start <= hidden.end {
+                hidden.end = hidden.end.max(range.end);
+                continue;
+            }
+            push(&mut out, text, &mut shown, &hidden);
+            hidden = range;
+        }
+        push(&mut out, text, &mut shown, &hidden);
+        out.push_str(&text[shown..]);
+        Cow::Owned(out)
+    }
+}
+
+/// Writes what is shown in front of a hidden place, and the marker.
+fn push(out: &mut String, text: &str, shown: &mut usize, hidden: &Range<usize>) {
+    if hidden.end == 0 {
+        return;
+    }
+    // Found by bytes; never inside a letter, and if it were, more is hidden.
+    let (mut from, mut to) = (hidden.start, hidden.end.min(text.len()));
+    while !text.is_char_boundary(from) {
+        from -= 1;
+    }
+    while !text.is_char_boundary(to) {
+        to += 1;
+    }
+    out.push_str(&text[*shown..from]);
+    out.push_str(MARKER);
+    *shown = to;
+}
+
+/// Compiles a pattern of the configuration.
+fn compile(pattern: &str) -> Result<Regex, String> {
+    if pattern.len() > PATTERN_MAX {
+        return Err(format!(
+            "a pattern may have up to {PATTERN_MAX} bytes; this one has {}",
+            pattern.len()
+        ));
+    }
+    let built = RegexBuilder::new(pattern)
+        .size_limit(COMPILED_MAX)
+        .dfa_size_limit(COMPILED_MAX)
+        .build();
+    let regex = built.map_err(|error| match error {
+        regex::Error::CompiledTooBig(_) => format!("{pattern:?} takes too much memory: use smaller repetitions"),
+        // The message shows the place over several lines; its last one says what is wrong.
+        error => {
+            let text = error.to_string();
+            let last = text
+                .lines()
+                .last()
+                .unwrap_or_default()
+                .trim_start_matches("error: ")
+                .to_owned();
+            format!("{pattern:?} is no regular expression: {last}")
+        }
+    })?;
+    if regex.is_match("") {
+        return Err(format!(
+            "{pattern:?} also fits where there is nothing: let it need a character"
+        ));
+    }
+    Ok(regex)
+}
+
+/// Everything that is wrong with what was configured, each with its place, such as `keys`.
+#[must_use]
+pub fn problems(settings: &Settings) -> Vec<String> {
+    let mut problems = Vec::new();
+    lists(
+        &mut problems,
+        "redact",
+        &settings.keys,
+        &settings.keep,
+        &settings.patterns,
+    );
+    for (i, rule) in settings.rules.iter().enumerate() {
+        let at = format!("[[redact.rule]] {}", i + 1);
+        lists(&mut problems, &at, &rule.keys, &rule.keep, &rule.patterns);
+        if rule.queues.trim().is_empty() || rule.queues.len() > 500 {
+            problems.push(format!(
+                "{at}: queues: the queues it is for, such as \"redis/bull:pay*\" or \"*\" for all"
+            ));
+        }
+        if rule.paths.len() > LIST_MAX {
+            problems.push(format!("{at}: paths: at most {LIST_MAX}"));
+        }
+        problems.extend(
+            rule.paths
+                .iter()
+                .filter_map(|path| Path::parse(path).err())
+                .map(|why| format!("{at}: paths: {why}")),
+        );
+        let nothing = rule.keys.is_empty() && rule.keep.is_empty() && rule.patterns.is_empty() && rule.paths.is_empty();
+        if nothing && !rule.all {
+            problems.push(format!(
+                "{at}: it hides nothing: write keys, patterns, paths or all = true"
+            ));
+        }
+    }
+    problems
+}
+
+fn lists(problems: &mut Vec<String>, at: &str, keys: &[String], keep: &[String], patterns: &[String]) {
+    for (what, names) in [("keys", keys), ("keep", keep)] {
+        if names.len() > LIST_MAX {
+            problems.push(format!("{at}: {what}: at most {LIST_MAX}"));
+        }
+        for name in names {
+            let folded = keys::folded(name).len();
+            if folded < 2 || name.len() > 64 {
+                problems.push(format!("{at}: {what}: {name:?}: a name of 2 to 64 letters and digits"));
+            }
+        }
+    }
+    if patterns.len() > LIST_MAX {
+        problems.push(format!("{at}: patterns: at most {LIST_MAX}"));
+    }
+    problems.extend(
+        patterns
+            .iter()
+            .filter_map(|pattern| compile(pattern).err())
+            .map(|why| format!("{at}: patterns: {why}")),
+    );
+}
+
+/// Hands out the mask of each queue. Built once, from the configuration.
+pub struct Redactor {
+    settings: Settings,
+    base: Mask,
+    /// By the rules that a queue falls under.
+    compiled: RwLock<HashMap<Vec<usize>, Mask>>,
+    /// By store, queue and name.
+    known: RwLock<HashMap<[String; 3], Mask>>,
+}
+
+impl fmt::Debug for Redactor {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Redactor")
+            .field("settings", &self.settings)
+            .finish_non_exhaustive()
+    }
+}
+
+impl Default for Redactor {
+    fn default() -> Self {
+        Self::new(Settings::default()).unwrap_or_else(|problems| unreachable!("{problems:?}"))
+    }
+}
+
+impl Redactor {
+    /// Compiles what was configured.
+    ///
+    /// # Errors
+    ///
+    /// Everything that is wrong with it, as [`problems`] tells.
+    pub fn new(settings: Settings) -> Result<Self, Vec<String>> {
+        let wrong = problems(&settings);
+        if !wrong.is_empty() {
+            return Err(wrong);
+        }
+        let base = Mask(Arc::new(Rules::new(&settings, &[]).map_err(|why| vec![why])?));
+        let redactor = Self {
+            settings,
+            base,
+            compiled: RwLock::default(),
+            known: RwLock::default(),
+        };
+        Ok(redactor)
+    }
+
+    /// What is hidden where no queue is known: in notices, reasons and sentences.
+    #[must_use]
+    pub const fn base(&self) -> &Mask {
+        &self.base
+    }
+
+    /// What is hidden in a queue.
+    #[must_use]
+    pub fn for_queue(&self, store: &str, queue: &str, name: &str) -> Mask {
+        if self.settings.rules.is_empty() {
+            return self.base.clone();
+        }
+        let key = [store, queue, name].map(str::to_owned);
+        if let Some(mask) = self.known.read().unwrap_or_else(PoisonError::into_inner).get(&key) {
+            return mask.clone();
+        }
+        let whole = format!("{store}/{queue}");
+        let fits = |rule: &Rule| {
+            [whole.as_str(), queue, name]
+                .iter()
+                .any(|text| filter::matches(&rule.queues, text))
+        };
+        let which: Vec<usize> = (0..self.settings.rules.len())
+            .filter(|i| fits(&self.settings.rules[*i]))
+            .collect();
+        let mask = self.compiled(which);
+        let mut known = self.known.write().unwrap_or_else(PoisonError::into_inner);
+        if known.len() >= REMEMBERED {
+            known.clear();
+        }
+        known.insert(key, mask.clone());
+        mask
+    }
+
+    fn compiled(&self, which: Vec<usize>) -> Mask {
+        if which.is_empty() {
+            return self.base.clone();
+        }
+        let mut compiled = self.compiled.write().unwrap_or_else(PoisonError::into_inner);
+        if let Some(mask) = compiled.get(&which) {
+            return mask.clone();
+        }
+        let rules: Vec<&Rule> = which.iter().map(|i| &self.settings.rules[*i]).collect();
+        // Each was compiled alone when the configuration was checked.
+        let rules = Rules::new(&self.settings, &rules).unwrap_or_else(|why| unreachable!("checked: {why}"));
+        let mask = Mask(Arc::new(rules));
+        compiled.insert(which, mask.clone());
+        mask
+    }
+}
+
+/// The masks of one store's queues.
+#[derive(Clone, Debug, Default)]
+pub struct Masks {
+    redactor: Arc<Redactor>,
+    store: Arc<str>,
+}
+
+impl Masks {
+    /// Those of a store.
+    #[must_use]
+    pub fn new(redactor: Arc<Redactor>, store: &str) -> Self {
+        Self {
+            redactor,
+            store: store.into(),
+        }
+    }
+
+    /// What is hidden in a queue.
+    #[must_use]
+    pub fn of(&self, queue: &str, name: &str) -> Mask {
+        self.redactor.for_queue(&self.store, queue, name)
+    }
+}
+
+/// What is hidden in one queue. A clone is the same one.
+#[derive(Clone)]
+pub struct Mask(Arc<Rules>);
+
+impl fmt::Debug for Mask {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Mask").field("all", &self.0.all).finish_non_exhaustive()
+    }
+}
+
+/// The built-in list alone.
+impl Default for Mask {
+    fn default() -> Self {
+        static BUILT_IN: LazyLock<Mask> = LazyLock::new(|| Redactor::default().base.clone());
+        BUILT_IN.clone()
+    }
+}
+
+impl Mask {
+    /// Hides nothing: for what is masked later, or shown as it is to whoever may see it.
+    #[must_use]
+    pub fn nothing() -> Self {
+        static NOTHING: LazyLock<Mask> = LazyLock::new(|| {
+            let settings = Settings {
+                defaults: false,
+                ..Settings::default()
+            };
+            Redactor::new(settings)
+                .unwrap_or_else(|problems| unreachable!("{problems:?}"))
+                .base
+                .clone()
+        });
+        NOTHING.clone()
+    }
+
+    /// Whether payloads are hidden whole.
+    #[must_use]
+    pub fn hides_all(&self) -> bool {
+        self.0.all
+    }
+
+    /// A text without its secrets: an error, a line of a log, a stack. It may be JSON all the same.
+    #[must_use]
+    pub fn text<'a>(&self, text: &'a str) -> Cow<'a, str> {
+        if self.0.all && !text.is_empty() {
+            return Cow::Borrowed(MARKER);
+        }
+        json::any(&self.0, text, 1)
+    }
+
+    /// A JSON without its secrets, whole or cut, else a plain text. What was valid stays valid.
+    #[must_use]
+    pub fn json<'a>(&self, text: &'a str) -> Cow<'a, str> {
+        if self.0.all && !text.is_empty() {
+            return Cow::Owned(format!("\"{MARKER}\""));
+        }
+        json::any(&self.0, text, 0)
+    }
+
+    /// A sentence of ours, or of an operator: it is shown where payloads are hidden whole, too.
+    #[must_use]
+    pub fn words<'a>(&self, text: &'a str) -> Cow<'a, str> {
+        self.0.plain(text)
+    }
+
+    /// The value of something that has a name: a field of a record, an option.
+    #[must_use]
+    pub fn named<'a>(&self, name: &str, value: &'a str) -> Cow<'a, str> {
+        let number = || value.bytes().all(|byte| byte.is_ascii_digit() || byte == b'.');
+        match self.0.keys.of(name.as_bytes()) {
+            Some(secret) if !value.is_empty() && (secret.numbers || !number()) => Cow::Borrowed(MARKER),
+            _ => self.json(value),
+        }
+    }
+
+    /// The first line of an error as a row shows it: masked first and cut then, so that no secret is cut out of what
+    /// gives it away.
+    #[must_use]
+    pub fn headline(&self, text: &str, max: usize) -> String {
+        // Of a line without an end no more than a row could ever need.
+        const LOOKED_AT: usize = 4_096;
+        let line = text.lines().next().unwrap_or_default();
+        let mut end = LOOKED_AT.max(max * 4).min(line.len());
+        while !line.is_char_boundary(end) {
+            end -= 1;
+        }
+        cut(&self.text(&line[..end]), max)
+    }
+
+    /// How far a job says it is, by what is stored. A number is no secret.
+    #[must_use]
+    pub fn progress(&self, json: &str) -> Option<Progress> {
+        match Progress::parse(json) {
+            Some(Progress::Text(_)) => Progress::parse(&self.json(json)),
+            other => other,
+        }
+    }
+}
+
+/// Whether something in a text was hidden.
+#[must_use]
+pub fn holds_marker(text: &str) -> bool {
+    text.contains(MARKER)
+}
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,311 @@
+//! Whole jobs without their secrets, on the way out: to a page, the API, a stream or a file.
+//!
+//! Lines of lists are masked where they are read; a job in full is read as it is stored, because it is put to use as well
+//! (put back, compared), and masked here. Every type is taken apart field by field, without a rest: a field that is added
+//! does not compile until somebody has decided what is hidden of it.
+
+use crate::model::archive::{ArchivedJob, ArchivedRow};
+use crate::model::job::{
+    Dedup, EffectiveOption, Field, Form, JobDetail, JobRow, LogLine, LogPage, Payload, Progress, Trace,
+};
+use crate::server::redact::{MARKER, Mask, said};
+use std::borrow::Cow;
+
+/// Why the text of bytes that are no text is not shown.
+const BYTES: &str = "Its bytes hold values that are hidden.";
+
+/// Masks in place, and remembers whether anything was hidden.
+struct Hide<'a> {
+    mask: &'a Mask,
+    hidden: bool,
+}
+
+/// Masks a job. Tells whether anything was hidden.
+pub(super) fn detail(job: &mut JobDetail, mask: &Mask) -> bool {
+    let mut hide = Hide { mask, hidden: false };
+    hide.detail(job);
+    hide.hidden
+}
+
+/// Masks a row that was not read from a list.
+pub(super) fn archived(job: &mut ArchivedJob, mask: &Mask) -> bool {
+    let ArchivedJob {
+        row,
+        sha256: _,
+        detail,
+        restored: _,
+    } = job;
+    let mut hide = Hide { mask, hidden: false };
+    hide.detail(detail);
+    hide.archived_row(row);
+    hide.hidden
+}
+
+impl Hide<'_> {
+    fn replace(&mut self, text: &mut String, masked: impl FnOnce(&Mask, &str) -> Option<String>) {
+        if let Some(masked) = masked(self.mask, text) {
+            *text = masked;
+            self.hidden = true;
+        }
+    }
+
+    fn text(&mut self, text: &mut String) {
+        self.replace(text, |mask, text| changed(mask.text(text)));
+    }
+
+    fn words(&mut self, text: &mut String) {
+        self.replace(text, |mask, text| {
+            changed(mask.words(&said(text))).or_else(|| other(said(text), text))
+        });
+    }
+
+    fn named(&mut self, name: &str, text: &mut String) {
+        self.replace(text, |mask, text| changed(mask.named(name, text)));
+    }
+
+    fn detail(&mut self, job: &mut JobDetail) {
+        let JobDetail {
+            row,
+            state_known: _,
+            state_note,
+            oddities,
+            place: _,
+            // Ids, and a sentence of ours.
+            neighbours: _,
+            locked: _,
+            // Who holds it: the name of a worker.
+            lock: _,
+            lost,
+            attempts_started: _,
+            backoff,
+            deferred_failure,
+            delay: _,
+            first_delay: _,
+            data,
+            options,
+            effective,
+            progress,
+            result,
+            error,
+            traces,
+            traces_total: _,
+            traces_size: _,
+            traces_note,
+            logs,
+            keep_logs: _,
+            dedup,
+            // A key, made of ids.
+            parent: _,
+            children: _,
+            fields,
+            as_of: _,
+            withheld: _,
+        } = job;
+        self.row(row);
+        for text in [state_note, lost, backoff, traces_note].into_iter().flatten() {
+            self.words(text);
+        }
+        for text in oddities {
+            self.words(text);
+        }
+        for value in [deferred_failure, data, options, progress, result, error]
+            .into_iter()
+            .flatten()
+        {
+            self.payload(value);
+        }
+        for EffectiveOption { name, value, origin: _ } in effective {
+            self.named(name, value);
+        }
+        for Trace {
+            attempt: _,
+            text,
+            size: _,
+            lines: _,
+            cut: _,
+        } in traces
+        {
+            self.text(text);
+        }
+        self.logs(logs);
+        if let Some(Dedup { id, owner: _, ttl: _ }) = dedup {
+            self.words(id);
+        }
+        for Field { name, size: _, head } in fields {
+            match head.strip_prefix("binary: ") {
+                None => self.named(name, head),
+                Some(hex) if self.hides_bytes(&bytes_of(hex.split(' '))) => {
+                    MARKER.clone_into(head);
+                    self.hidden = true;
+                }
+                Some(_) => {}
+            }
+        }
+    }
+
+    fn row(&mut self, row: &mut JobRow) {
+        let JobRow {
+            // Names and ids are shown as they are: they are what a job is told by.
+            id: _,
+            name: _,
+            state: _,
+            created: _,
+            started: _,
+            finished: _,
+            due: _,
+            priority: _,
+            attempts: _,
+            attempts_max: _,
+            stalled: _,
+            progress,
+            error,
+            worker: _,
+            scheduler: _,
+            data_size: _,
+            locked: _,
+            problem,
+        } = row;
+        if let Some(Progress::Text(text)) = progress {
+            self.replace(text, |mask, text| changed(mask.json(text)));
+        }
+        if let Some(error) = error {
+            self.text(error);
+        }
+        if let Some(problem) = problem {
+            self.words(problem);
+        }
+    }
+
+    fn archived_row(&mut self, row: &mut ArchivedRow) {
+        let ArchivedRow {
+            id: _,
+            queue: _,
+            system: _,
+            job: _,
+            name: _,
+            state: _,
+            finished: _,
+            created: _,
+            started: _,
+            attempts: _,
+            error,
+            size: _,
+            archived: _,
+        } = row;
+        if let Some(error) = error {
+            self.text(error);
+        }
+    }
+
+    fn logs(&mut self, logs: &mut LogPage) {
+        let LogPage {
+            total: _,
+            lines,
+            // What was asked for.
+            search: _,
+        } = logs;
+        for LogLine { n: _, text, size: _ } in lines {
+            self.text(text);
+        }
+    }
+
+    fn payload(&mut self, value: &mut Payload) {
+        let Payload {
+            size: _,
+            text,
+            shown,
+            form,
+            note,
+        } = value;
+        if let Some(note) = note {
+            self.words(note);
+        }
+        let Some(shown_text) = text else { return };
+        if *form != Form::Binary {
+            self.replace(shown_text, |mask, text| changed(mask.json(text)));
+            return;
+        }
+        // A dump: behind the place of each sixteen bytes stand they themselves.
+        let hex = shown_text
+            .lines()
+            .flat_map(|line| line.get(10..57).unwrap_or_default().split(' '));
+        if self.hides_bytes(&bytes_of(hex)) {
+            (*text, *shown, *form) = (None, 0, Form::Text);
+            *note = Some(BYTES.into());
+            self.hidden = true;
+        }
+    }
+
+    fn hides_bytes(&self, bytes: &[u8]) -> bool {
+        changed(self.mask.json(&String::from_utf8_lossy(bytes))).is_some()
+    }
+}
+
+fn changed(masked: Cow<'_, str>) -> Option<String> {
+    match masked {
+        Cow::Borrowed(text) if text != MARKER => None,
+        masked => Some(masked.into_owned()),
+    }
+}
+
+fn other(text: String, before: &str) -> Option<String> {
+    (text != before).then_some(text)
+}
+
+fn bytes_of<'a>(hex: impl Iterator<Item = &'a str>) -> Vec<u8> {
+    hex.filter_map(|byte| u8::from_str_radix(byte, 16).ok()).collect()
+}
+
+/// The bytes of a field as everybody may have them, and whether they are text. Milliseconds for each megabyte.
+pub(super) fn bytes(name: &str, value: &[u8], mask: &Mask) -> Option<Vec<u8>> {
+    let text = String::from_utf8_lossy(value);
+    let masked = mask.named(name, &text);
+    (masked != text).then(|| masked.into_owned().into_bytes())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn payload(text: &str, form: Form) -> Payload {
+        Payload {
+            size: text.len() as u64,
+            shown: text.len() as u64,
+            text: Some(text.into()),
+            form,
+            note: None,
+        }
+    }
+
+    #[test]
+    fn bytes_that_are_no_text_are_shown_unless_something_is_hidden_in_them() {
+        let dump = |bytes: &[u8]| {
+            let hex: Vec<String> = bytes.iter().map(|byte| format!("{byte:02x}")).collect();
+            hex.chunks(16)
+                .enumerate()
+                .map(|(i, row)| format!("{:08x}  {:<47}  ................\n", i * 16, row.join(" ")))
+                .collect::<String>()
+        };
+        let mask = Mask::default();
+        let mut hide = Hide {
+            mask: &mask,
+            hidden: false,
+        };
+        let mut plain = payload(&dump(b"\xff{\"user\":\"bob\",\"n\":1234567890}"), Form::Binary);
+        hide.payload(&mut plain);
+        assert!(plain.text.is_some() && !hide.hidden);
+        let mut secret = payload(&dump(b"\xff{\"password\":\"hunter2\"} and more"), Form::Binary);
+        hide.payload(&mut secret);
+        assert_eq!((secret.text, secret.note.as_deref()), (None, Some(BYTES)));
+        assert!(hide.hidden);
+    }
+
+    #[test]
+    fn a_field_is_handed_over_without_its_secrets() {
+        let mask = Mask::default();
+        assert_eq!(bytes("data", br#"{"n":1.0}"#, &mask), None);
+        let masked = bytes("data", br#"{"n":1.0,"pwd":"x"}"#, &mask).unwrap();
+        assert_eq!(masked, br#"{"n":1.0,"pwd":"[redacted]"}"#);
+        assert!(bytes("x", b"\xff token=abc1", &mask).is_some());
+    }
+}
