@@ -22,5 +22,6 @@ pub mod policy;
 pub mod service;
 pub mod shared;
 pub mod state;
+pub mod status;
 pub mod telemetry;
 pub mod verdict;

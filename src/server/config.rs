@@ -16,6 +16,7 @@ pub mod auth;
 pub mod file;
 mod listen;
 pub mod print;
+mod status;
 
 pub use listen::Listen;
 
@@ -44,6 +45,8 @@ pub struct Config {
     pub audit_file: PathBuf,
     /// Where finished jobs are archived, if anywhere.
     pub archive: Option<super::archive::Settings>,
+    /// What the status page publishes, if anything.
+    pub status: Option<super::status::Settings>,
     /// The stores, at least one.
     pub stores: Vec<Store>,
     /// Which log lines are written, as `tracing` filter directives.
@@ -298,6 +301,13 @@ fn check(raw: file::Raw, path: Option<PathBuf>, env: Env<'_>, problems: Vec<Stri
     );
     let stores = stores(&mut r, raw.store.unwrap_or_default(), &mut warnings);
     let archive = archive::read(&mut r, raw.archive, &stores, read_only, &mut warnings);
+    let status = status::read(
+        &mut r,
+        raw.status_page,
+        &listen,
+        !matches!(auth.mode, auth::Mode::None),
+        &mut warnings,
+    );
     if r.problems.is_empty() {
         Ok(Config {
             listen,
@@ -308,6 +318,7 @@ fn check(raw: file::Raw, path: Option<PathBuf>, env: Env<'_>, problems: Vec<Stri
             environment,
             audit_file,
             archive,
+            status,
             stores,
             log,
             log_format,

@@ -15,7 +15,7 @@ fn sources(dir: &Path, found: &mut Vec<PathBuf>) {
 }
 
 /// The folder or module, what it must not name, and why.
-const RULES: [(&str, &[&str], &str); 14] = [
+const RULES: [(&str, &[&str], &str); 15] = [
     (
         "model",
         &["crate::server", "crate::ui", "leptos", "axum", "redis::", "tokio"],
@@ -106,6 +106,21 @@ const RULES: [(&str, &[&str], &str); 14] = [
             "sqlx",
         ],
         "who somebody is does not depend on what they ask for",
+    ),
+    (
+        "server/status",
+        &[
+            "leptos",
+            "axum",
+            "crate::ui",
+            "server::http",
+            "server::service",
+            "collect::collector",
+            "bullmq::",
+            "redis::",
+            "sqlx",
+        ],
+        "what is published is made of the board alone",
     ),
     (
         "server/service",

@@ -35,6 +35,7 @@ mod pgboss;
 mod postgres;
 mod reading;
 mod schedules;
+mod status;
 mod stores;
 mod stores_full;
 mod stores_memory;

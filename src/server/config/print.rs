@@ -60,6 +60,7 @@ pub fn print(config: &Config) -> String {
             }
         }
     }
+    super::status::print(config, &mut out);
     for store in &config.stores {
         let _ = writeln!(out, "\n[[store]]");
         let _ = writeln!(out, "id = {}", text(&store.id));
