@@ -69,6 +69,8 @@ pub mod queue;
 pub mod refusal;
 pub mod schedule;
 pub mod state;
+#[cfg(feature = "ssr")]
+pub mod status;
 pub mod store;
 pub mod tick;
 pub mod timeline;

@@ -23,5 +23,6 @@ pub mod redact;
 pub mod service;
 pub mod shared;
 pub mod state;
+pub mod status;
 pub mod telemetry;
 pub mod verdict;

@@ -19,6 +19,7 @@
 //! | [`flow`] | read, keep, commit, compare and remove: the order that the promises stand on |
 //! | [`shared`] | whether what replicas of Drover share can be kept there too |
 //! | [`history`] | how many jobs came and went, of that |
+//! | [`status`] | what the status page's bars are drawn from |
 //!
 //! It is not a log of everything that ever ran: what retention removed before somebody archived it is not in it.
 
@@ -48,6 +49,7 @@ pub mod retention;
 pub mod schema;
 pub mod search;
 pub mod shared;
+pub mod status;
 
 /// How long a step may take before the server counts as not answering.
 const LIMIT: Duration = Duration::from_secs(20);

@@ -21,6 +21,7 @@ use std::os::unix::net::UnixStream;
 use std::process::ExitCode;
 use std::sync::Arc;
 use std::time::Duration;
+use tokio::net::TcpListener;
 use tokio::signal::unix::{SignalKind, signal};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
@@ -172,7 +173,16 @@ pub async fn serve(
     stop: CancellationToken,
 ) -> std::io::Result<()> {
     let tasks = TaskTracker::new();
+    let alone = listen_alone(&config).await?;
     let app = start(config, &tasks, &stop);
+    if let (Some(alone), Some(status)) = (alone, app.status()) {
+        let serving = http::status::serve(status.clone(), alone, stop.clone());
+        tasks.spawn(async move {
+            if let Err(error) = serving.await {
+                tracing::error!("the status page is no longer served on its own: {error}");
+            }
+        });
+    }
     let listening = listener.into();
     let place = listening.place();
     tracing::info!(
@@ -195,6 +205,21 @@ pub async fn serve(
     tasks.close();
     let _ = tokio::time::timeout(Duration::from_secs(1), tasks.wait()).await;
     result
+}
+
+/// The status page's own listener, where one is configured.
+async fn listen_alone(config: &Config) -> std::io::Result<Option<TcpListener>> {
+    let Some(address) = config.status.as_ref().and_then(|status| status.listen) else {
+        return Ok(None);
+    };
+    let listener = TcpListener::bind(address).await.map_err(|error| {
+        let why = format!(
+            "cannot listen on {address} for the status page: {error}. Set DROVER_STATUS_LISTEN to another address."
+        );
+        std::io::Error::new(error.kind(), why)
+    })?;
+    tracing::info!(%address, "the status page alone at http://{address}/");
+    Ok(Some(listener))
 }
 
 /// Builds every part and starts the collectors.

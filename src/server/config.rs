@@ -5,9 +5,7 @@
 //! first. What is legal but risky becomes a warning. The order is: default, then file, then
 //! environment.
 
-use super::adapter::postgres::database::Address;
 use crate::base_path::{self, BasePath};
-use std::collections::HashSet;
 use std::fmt;
 use std::path::{Path, PathBuf};
 
@@ -17,6 +15,8 @@ pub mod file;
 mod listen;
 pub mod print;
 mod redact;
+mod status;
+mod stores;
 
 pub use listen::Listen;
 
@@ -47,6 +47,8 @@ pub struct Config {
     pub archive: Option<super::archive::Settings>,
     /// What is hidden of jobs.
     pub redact: super::redact::Settings,
+    /// What the status page publishes, if anything.
+    pub status: Option<super::status::Settings>,
     /// The stores, at least one.
     pub stores: Vec<Store>,
     /// Which log lines are written, as `tracing` filter directives.
@@ -301,9 +303,16 @@ fn check(raw: file::Raw, path: Option<PathBuf>, env: Env<'_>, problems: Vec<Stri
         &audit_file,
         &mut warnings,
     );
-    let stores = stores(&mut r, raw.store.unwrap_or_default(), &mut warnings);
+    let stores = stores::read(&mut r, raw.store.unwrap_or_default(), &mut warnings);
     let archive = archive::read(&mut r, raw.archive, &stores, read_only, &mut warnings);
     let redact = redact::read(&mut r, raw.redact, &mut warnings);
+    let status = status::read(
+        &mut r,
+        raw.status_page,
+        &listen,
+        !matches!(auth.mode, auth::Mode::None),
+        &mut warnings,
+    );
     if r.problems.is_empty() {
         Ok(Config {
             listen,
@@ -315,6 +324,7 @@ fn check(raw: file::Raw, path: Option<PathBuf>, env: Env<'_>, problems: Vec<Stri
             audit_file,
             archive,
             redact,
+            status,
             stores,
             log,
             log_format,
@@ -348,173 +358,6 @@ fn default_audit_file(env: Env<'_>) -> PathBuf {
     folder
         .unwrap_or_else(|| PathBuf::from("/var/lib/drover"))
         .join("audit.ndjson")
-}
-
-fn stores(r: &mut Reader<'_>, raw: Vec<file::Store>, warnings: &mut Vec<String>) -> Vec<Store> {
-    let place = r
-        .file
-        .as_ref()
-        .map_or_else(String::new, |path| path.display().to_string());
-    let mut stores = Vec::new();
-    for (i, store) in raw.into_iter().enumerate() {
-        let at = format!(
-            "{place}: [[store]] {} ({})",
-            i + 1,
-            store.id.as_deref().unwrap_or("no id")
-        );
-        let url = match (store.url, store.url_file) {
-            (Some(url), None) => Some(url),
-            (None, Some(path)) => r.read_secret(&at, &path),
-            (Some(_), Some(_)) => {
-                r.problems
-                    .push(format!("{at}: url and url_file are both set: keep one"));
-                None
-            }
-            (None, None) => {
-                r.problems.push(format!(
-                    "{at}: has no url: write url = \"redis://host:6379\" or url_file"
-                ));
-                None
-            }
-        };
-        let Some(id) = store.id else {
-            r.problems.push(format!("{at}: has no id: write id = \"a-short-name\""));
-            continue;
-        };
-        let environment = label(r, &at, store.environment.unwrap_or_default());
-        if let Some(url) = url {
-            let authorities = store.ca_file.and_then(|path| authorities(r, &at, &url, &path));
-            stores.push((
-                at,
-                Store {
-                    id,
-                    kind: StoreKind::of(&url),
-                    authorities,
-                    url,
-                    prefixes: store.prefixes.unwrap_or_default(),
-                    schemas: store.schemas.unwrap_or_default(),
-                    queues: store.queues.unwrap_or_default(),
-                    environment,
-                },
-            ));
-        }
-    }
-    let ca_file = r.env("DROVER_REDIS_CA_FILE");
-    let redis = r.secret("DROVER_REDIS_URL", "DROVER_REDIS_URL_FILE");
-    let postgres = r.secret("DROVER_POSTGRES_URL", "DROVER_POSTGRES_URL_FILE");
-    for (id, kind, name, url) in [
-        ("redis", StoreKind::Redis, "DROVER_REDIS_URL", redis),
-        ("postgres", StoreKind::Postgres, "DROVER_POSTGRES_URL", postgres),
-    ] {
-        let Some(url) = url else {
-            continue;
-        };
-        // The environment wins over a store of the same id in the file.
-        stores.retain(|(_, store)| store.id != id);
-        let store = Store {
-            id: id.into(),
-            kind,
-            authorities: ca_file
-                .as_ref()
-                .filter(|_| kind == StoreKind::Redis)
-                .and_then(|path| authorities(r, name, &url, path)),
-            url,
-            prefixes: vec![],
-            schemas: vec![],
-            queues: vec![],
-            environment: None,
-        };
-        stores.push((name.into(), store));
-    }
-    if stores.is_empty() && r.problems.is_empty() {
-        r.problems.push(
-            "no store is configured: set DROVER_REDIS_URL=redis://127.0.0.1:6379 or DROVER_POSTGRES_URL, or write a [[store]] \
-             table with id and url into Leptos.toml"
-                .into(),
-        );
-    }
-    let mut seen = HashSet::new();
-    for (at, store) in &stores {
-        check_store(r, at, store, warnings);
-        if !seen.insert(store.id.clone()) {
-            r.problems
-                .push(format!("{at}: a second store has the id {:?}", store.id));
-        }
-    }
-    stores.into_iter().map(|(_, store)| store).collect()
-}
-
-/// The certificates in a file.
-fn authorities(r: &mut Reader<'_>, at: &str, url: &str, path: &str) -> Option<Vec<u8>> {
-    if !url.starts_with("rediss://") {
-        r.problems.push(format!(
-            "{at}: ca_file is for rediss://; a Postgres takes ?sslmode=verify-full&sslrootcert={path}"
-        ));
-    }
-    let read = std::fs::read(path);
-    read.map_err(|error| {
-        r.problems
-            .push(format!("{at}: ca_file: {path} cannot be read: {error}"))
-    })
-    .ok()
-}
-
-fn check_store(r: &mut Reader<'_>, at: &str, store: &Store, warnings: &mut Vec<String>) {
-    let plain = |b: u8| b.is_ascii_alphanumeric() || b"-_.".contains(&b);
-    if store.id.is_empty() || store.id.len() > 64 || !store.id.bytes().all(plain) || store.id.starts_with('.') {
-        r.problems.push(format!(
-            "{at}: id: 1 to 64 letters, digits, '-', '_' and '.', not beginning with '.'"
-        ));
-    }
-    let checked = match store.kind {
-        StoreKind::Redis => check_redis(r, at, store),
-        StoreKind::Postgres => check_postgres(r, at, store),
-    };
-    match checked {
-        Err(why) => r
-            .problems
-            .push(format!("{at}: url: {} cannot be used: {why}", mask_url(&store.url))),
-        Ok(Some(remedy)) => warnings.push(format!(
-            "{at}: the password of {} travels in the clear; {remedy} encrypts it.",
-            store.id
-        )),
-        Ok(None) => {}
-    }
-}
-
-/// What would encrypt a connection that carries a password in the clear to another machine.
-fn check_redis(r: &mut Reader<'_>, at: &str, store: &Store) -> Result<Option<&'static str>, String> {
-    if !store.schemas.is_empty() {
-        r.problems
-            .push(format!("{at}: schemas are for a Postgres; a Redis takes prefixes"));
-    }
-    for queue in &store.queues {
-        if !queue.contains(':') {
-            r.problems.push(format!(
-                "{at}: queues: {queue:?} has no prefix: write prefix:name, such as bull:{queue}"
-            ));
-        }
-    }
-    let link = super::adapter::redis::link::Link::trusting(&store.url, store.authorities.as_deref())
-        .map_err(|error| format!("it is not the URL of a Redis: {error}"))?;
-    let host = link.address().rsplit_once(':').map_or("", |(host, _)| host);
-    let open = store.url.starts_with("redis://") && !is_local(host) && store.url.contains('@');
-    Ok(open.then_some("rediss://"))
-}
-
-/// The same for a Postgres.
-fn check_postgres(r: &mut Reader<'_>, at: &str, store: &Store) -> Result<Option<&'static str>, String> {
-    if !store.prefixes.is_empty() || !store.queues.is_empty() {
-        r.problems.push(format!(
-            "{at}: prefixes and queues are for a Redis; a Postgres takes schemas = [\"pgboss\"], or none for all of them"
-        ));
-    }
-    let address = Address::of(&store.url).map_err(|why| format!("it is not the URL of a Postgres: {why}"))?;
-    Ok((!address.encrypted && !is_local(&address.host) && address.password).then_some("sslmode=require"))
-}
-
-fn is_local(host: &str) -> bool {
-    matches!(host, "localhost" | "127.0.0.1" | "::1" | "")
 }
 
 #[cfg(test)]

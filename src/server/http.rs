@@ -17,6 +17,7 @@ pub mod problem;
 pub mod route;
 pub mod router;
 pub mod security;
+pub mod status;
 
 use super::config::Listen;
 use super::state::App;

@@ -14,6 +14,7 @@ use super::redact::Redactor;
 use super::service::Service;
 use super::service::act::Desk;
 use super::service::view::View;
+use super::status::Status;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use tokio_util::sync::CancellationToken;
@@ -31,6 +32,7 @@ struct Parts {
     /// In the order of the configuration.
     collectors: Vec<(String, Arc<Collector>)>,
     service: Service,
+    status: Option<Arc<Status>>,
     assets: Assets,
     rendered: Rendered,
     /// Cancelled when the server is asked to stop: streams say goodbye, `/readyz` says no.
@@ -72,6 +74,9 @@ impl App {
         if let Ok(operations) = &operations {
             operations.share(!config.read_only);
         }
+        let base = config.base_path.as_str();
+        let status = config.status.clone();
+        let status = status.map(|settings| Status::start(settings, base, board.clone(), archive.clone(), tasks, &stop));
         let policies = config.archive.as_ref().map_or(&[][..], |archive| &archive.policies);
         let policies = Policies::new(policies);
         let service = Service::new(
@@ -90,6 +95,7 @@ impl App {
             board,
             collectors,
             service,
+            status,
             assets: Assets::find(),
             rendered: Rendered::default(),
             stop,
@@ -130,6 +136,12 @@ impl App {
     #[must_use]
     pub fn view<'a>(&'a self, who: &'a Who) -> View<'a> {
         self.service().view(who)
+    }
+
+    /// The status page, where something is published.
+    #[must_use]
+    pub fn status(&self) -> Option<&Arc<Status>> {
+        self.0.status.as_ref()
     }
 
     /// What is archived by itself.

@@ -3,6 +3,7 @@
 mod grants;
 mod modes;
 mod paths;
+mod status;
 
 use crate::support::app::Drover;
 use crate::support::client::{self, Answer};

@@ -15,7 +15,7 @@ fn sources(dir: &Path, found: &mut Vec<PathBuf>) {
 }
 
 /// The folder or module, what it must not name, and why.
-const RULES: [(&str, &[&str], &str); 15] = [
+const RULES: [(&str, &[&str], &str); 16] = [
     (
         "model",
         &["crate::server", "crate::ui", "leptos", "axum", "redis::", "tokio"],
@@ -126,6 +126,21 @@ const RULES: [(&str, &[&str], &str); 15] = [
             "server::service",
         ],
         "texts go in and masked texts come out",
+    ),
+    (
+        "server/status",
+        &[
+            "leptos",
+            "axum",
+            "crate::ui",
+            "server::http",
+            "server::service",
+            "collect::collector",
+            "bullmq::",
+            "redis::",
+            "sqlx",
+        ],
+        "what is published is made of the board alone",
     ),
     (
         "server/service",

@@ -36,6 +36,7 @@ mod postgres;
 mod reading;
 mod schedules;
 mod secrets;
+mod status;
 mod stores;
 mod stores_full;
 mod stores_memory;

@@ -15,12 +15,13 @@ use std::time::Duration;
 use tokio::time::timeout;
 
 /// All there are, by number.
-const ALL: [(i64, &str, &str); 5] = [
+const ALL: [(i64, &str, &str); 6] = [
     (1, "archive", include_str!("../../../migrations/0001_archive.sql")),
     (2, "policy", include_str!("../../../migrations/0002_policy.sql")),
     (3, "audit", include_str!("../../../migrations/0003_audit.sql")),
     (4, "operation", include_str!("../../../migrations/0004_operation.sql")),
     (5, "history", include_str!("../../../migrations/0005_history.sql")),
+    (6, "status", include_str!("../../../migrations/0006_status.sql")),
 ];
 
 /// How long making the schema may take: a first index over a large table of an older version takes its time.

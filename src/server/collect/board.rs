@@ -186,6 +186,12 @@ impl Board {
         (overview, Position { epoch: self.epoch, seq })
     }
 
+    /// All stores and queues as they are, without saying that anybody looks.
+    pub fn lines(&self) -> (Vec<StoreSummary>, Vec<Arc<QueueSummary>>) {
+        let inner = self.inner();
+        (inner.stores.clone(), inner.queues.values().cloned().collect())
+    }
+
     /// One queue and its store.
     pub fn queue(&self, key: &QueueRef) -> Option<(Arc<QueueSummary>, StoreSummary, Position)> {
         let inner = self.inner();

@@ -77,7 +77,7 @@ pub(super) fn read(
     })
 }
 
-fn place(r: &Reader<'_>) -> String {
+pub(super) fn place(r: &Reader<'_>) -> String {
     let path = r.file.as_ref();
     path.map_or_else(String::new, |path| path.display().to_string())
 }

@@ -15,6 +15,7 @@ pub struct Raw {
     pub audit: Option<Audit>,
     pub archive: Option<Archive>,
     pub redact: Option<Redact>,
+    pub status_page: Option<super::status::Raw>,
     pub store: Option<Vec<Store>>,
     /// Names of the built assets, shared with the build; last in the file, where its readers look.
     pub package: Option<toml::Table>,

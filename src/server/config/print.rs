@@ -62,6 +62,7 @@ pub fn print(config: &Config) -> String {
         }
     }
     redact(&mut out, &config.redact);
+    super::status::print(config, &mut out);
     for store in &config.stores {
         let _ = writeln!(out, "\n[[store]]");
         let _ = writeln!(out, "id = {}", text(&store.id));

@@ -18,6 +18,7 @@ use crate::model::job::{JobDetail, LogPage};
 use crate::model::operation::{Operation, Preview};
 use crate::model::page::JobPageRows;
 use crate::model::schedule::SchedulesPage;
+use crate::model::status::PublicStatus;
 use crate::model::store::StoreSummary;
 use crate::model::vitals::{Answered, StoreDetail};
 use crate::model::weights::MemoryByQueue;
@@ -168,7 +169,11 @@ const ROUTES: [Route; 24] = [
 pub async fn document(State(app): State<App>) -> Json<Value> {
     static DOCUMENT: OnceLock<Value> = OnceLock::new();
     let mut document = DOCUMENT.get_or_init(describe).clone();
-    document["servers"] = json!([{"url": app.config().base_path.href("/api/v1")}]);
+    let base = &app.config().base_path;
+    document["servers"] = json!([{"url": base.href("/api/v1")}]);
+    if app.status().is_some() {
+        describe_status(&mut document, base.as_str());
+    }
     Json(document)
 }
 
@@ -336,6 +341,19 @@ fn describe_reveal(paths: &mut Map<String, Value>, answers: &mut SchemaGenerator
         });
         add(paths, &path, "post", operation);
     }
+}
+
+/// The status page's JSON, which is no part of the API: it has an address of its own, and is there where something is published.
+fn describe_status(document: &mut Value, base: &str) {
+    let schema = schemars::schema_for!(PublicStatus).to_value();
+    document["paths"]["/status.json"] = json!({
+        "servers": [{"url": if base.is_empty() { "/" } else { base }}],
+        "get": {
+            "operationId": "get_status_json",
+            "summary": "What the status page says. The same in the shapes of Statuspage is below /status/api/v2",
+            "responses": {"200": {"description": "The page", "content": {"application/json": {"schema": schema}}}},
+        },
+    });
 }
 
 fn add(paths: &mut Map<String, Value>, path: &str, method: &str, operation: Value) {

@@ -1,7 +1,7 @@
 //! Every route on one screen, with what it needs. All of them also answer below the base path.
 
 use super::route::{Declared, Needs, Routes, any, get, post};
-use super::{api, assets, events, health, openapi, pages, problem, security};
+use super::{api, assets, events, health, openapi, pages, problem, security, status};
 use crate::server::state::App;
 use axum::Router;
 use axum::extract::DefaultBodyLimit;
@@ -9,13 +9,14 @@ use axum::middleware::{from_fn_with_state, map_response};
 
 /// The board, rooted at `/`.
 pub fn router(app: App) -> Router {
-    routes()
+    status::routes(routes(), app.status().map(|status| &**status))
         .into_router()
         .fallback(pages::not_found)
         .method_not_allowed_fallback(problem::no_such_method)
         .layer(DefaultBodyLimit::max(api::act::FORM_MAX))
         .layer(map_response(security::cache_nothing_by_default))
         .layer(from_fn_with_state(app.clone(), security::guard))
+        .layer(map_response(status::dress))
         .with_state(app)
 }
 

@@ -1,0 +1,95 @@
+//! The minutes behind the bars, in Postgres: read once something answers, added to as they pass, and now and then read
+//! again for what other replicas saw. Nothing waits for it; while it is away, the minutes are in memory.
+
+use super::Status;
+use super::days::{KEPT, day_of};
+use crate::server::adapter::Trouble;
+use crate::server::archive::Archive;
+use crate::server::archive::status::Row;
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+use std::time::{Duration, Instant};
+use tokio::time::sleep;
+
+/// How often it is looked whether there is something to write, and before the first reading.
+const LOOK: (Duration, Duration) = (Duration::from_secs(5), Duration::from_millis(500));
+
+/// How often the last two days are read again, and what is too old is removed.
+const AGAIN: Duration = Duration::from_secs(300);
+const FORGET: Duration = Duration::from_secs(3_600);
+
+pub(super) async fn keep(status: Arc<Status>, archive: Arc<Archive>) {
+    let mut keeper = Keeper {
+        ids: status.settings.components.iter().map(|one| one.id.clone()).collect(),
+        status,
+        archive,
+        read: None,
+        forgot: None,
+    };
+    let mut told = false;
+    loop {
+        match keeper.turn().await {
+            Ok(()) => told = false,
+            // Before it answers for the first time there is nothing to tell.
+            Err(trouble) if !told && keeper.archive.shares().is_ok() => {
+                tracing::warn!("the status page's history is in memory only for now: {trouble}");
+                told = true;
+            }
+            Err(_) => {}
+        }
+        sleep(if keeper.read.is_some() { LOOK.0 } else { LOOK.1 }).await;
+    }
+}
+
+struct Keeper {
+    ids: Vec<String>,
+    status: Arc<Status>,
+    archive: Arc<Archive>,
+    read: Option<Instant>,
+    forgot: Option<Instant>,
+}
+
+impl Keeper {
+    async fn turn(&mut self) -> Result<(), Trouble> {
+        let today = day_of(crate::model::now());
+        let first = self.read.is_none();
+        if self.read.is_none_or(|at| at.elapsed() >= AGAIN) {
+            let from = if first { today - KEPT + 1 } else { today - 1 };
+            let rows = self.archive.days(&self.ids, from).await?;
+            let mut days = self.status.days();
+            for (component, number, day) in rows {
+                if let Some(i) = self.ids.iter().position(|id| *id == component) {
+                    days[i].merge(number, &day);
+                }
+            }
+            self.read = Some(Instant::now());
+            self.status.recalled.store(true, Ordering::Release);
+        }
+        self.write().await?;
+        if self.forgot.is_none_or(|at| at.elapsed() >= FORGET) {
+            self.archive.forget_days(today - KEPT + 1).await?;
+            self.forgot = Some(Instant::now());
+        }
+        Ok(())
+    }
+
+    async fn write(&self) -> Result<(), Trouble> {
+        let mut rows: Vec<(usize, Row)> = Vec::new();
+        for (i, days) in self.status.days().iter_mut().enumerate() {
+            let unwritten = days.take_unwritten().into_iter();
+            rows.extend(unwritten.map(|(number, day)| (i, (self.ids[i].clone(), number, day))));
+        }
+        if rows.is_empty() {
+            return Ok(());
+        }
+        let (places, rows): (Vec<usize>, Vec<Row>) = rows.into_iter().unzip();
+        let done = self.archive.note_days(&rows).await;
+        if done.is_err() {
+            let mut days = self.status.days();
+            for (i, (_, number, _)) in places.into_iter().zip(rows) {
+                days[i].not_written(number);
+            }
+        }
+        done
+    }
+}
