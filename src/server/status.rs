@@ -345,7 +345,7 @@ impl Looker {
                         0 => 0,
                         ms => seconds(words::up(ms)),
                     }),
-                trend: one.backlog.trend(),
+                trend: one.backlog.trend().filter(|_| together.backlog() != Some(0)),
                 back_to_normal: late.then(|| one.backlog.back_to_normal(fits)).flatten(),
                 history: history(&days[i], at, kept),
             });

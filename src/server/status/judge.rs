@@ -230,7 +230,7 @@ impl Together {
                 reason = "an estimate, and casts to integers saturate"
             )]
             let ahead = (backlog as f64 / out * 60_000.0) as Millis;
-            Some(ahead.max(queue.wait?))
+            Some(ahead.max(queue.wait.unwrap_or(0)))
         };
         let moving = self.queues.iter().filter(|queue| queue.standing != Standing::Paused);
         let each: Option<Vec<Millis>> = moving.map(one).collect();

@@ -3,7 +3,7 @@
 use super::days::KEPT;
 use super::words;
 use crate::model::Millis;
-use crate::model::status::{PublicComponent, PublicHistory, PublicStatus, State};
+use crate::model::status::{PublicComponent, PublicHistory, PublicStatus, State, Trend};
 use std::borrow::Cow;
 use std::fmt::Write as _;
 
@@ -158,7 +158,9 @@ fn one(out: &mut String, component: &PublicComponent, few: bool) {
         let _ = write!(out, "<p class=\"about\">{}</p>", escape(text));
     }
     let _ = write!(out, "<p>{}", escape(&component.sentence));
-    if let Some(trend) = component.trend {
+    // That nothing changes is worth a word only where something is wrong.
+    let calm = matches!(component.state, State::Operational | State::UnderMaintenance);
+    if let Some(trend) = component.trend.filter(|trend| *trend != Trend::Steady || !calm) {
         let _ = write!(out, " What waits is <b>{}</b>", trend.word());
         if let Some(range) = component.back_to_normal {
             let _ = write!(out, ", back to normal in about {}", words::range(range));

@@ -93,14 +93,14 @@ pub fn sentence(together: &Together, promise: Millis) -> String {
     let mut text = match (together.backlog(), together.wait()) {
         (Some(0), _) if together.is_unserved() => format!("Nothing is waiting {promise}."),
         (Some(0), _) => format!("Nothing is waiting: new work starts right away {promise}."),
-        (_, Some(wait)) => match together.starts_within() {
-            Some(within) => format!("New work starts within about {} {promise}.", span(up(within))),
-            None => format!(
+        (_, wait) => match (together.starts_within(), wait) {
+            (Some(within), _) => format!("New work starts within about {} {promise}.", span(up(within))),
+            (None, Some(wait)) => format!(
                 "The next piece of work has waited for about {} {promise}.",
                 span(up(wait))
             ),
+            _ => format!("How long work waits is not known at the moment {promise}."),
         },
-        _ => format!("How long work waits is not known at the moment {promise}."),
     };
     if together.is_partly_held() {
         text.push_str(" A part of it is held by an operator.");
