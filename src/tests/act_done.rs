@@ -108,11 +108,11 @@ async fn data_goes_to_the_job_and_not_into_the_record() {
     let (_redis, mut oracle, drover, id) = board().await;
     let path = format!("/queues/redis/bull:q/jobs/{id}/edit_data");
     let answer = drover
-        .post(&path, &json!({"data": r#"{"card":4111111111111111111111}"#}))
+        .post(&path, &json!({"data": r#"{"cart":4111111111111111111111}"#}))
         .await;
     assert_eq!(answer.status, 200, "{}", answer.body);
     let shown = drover.job("bull:q", &id).await;
-    assert_eq!(shown["data"]["text"], r#"{"card":4111111111111111111111}"#);
+    assert_eq!(shown["data"]["text"], r#"{"cart":4111111111111111111111}"#);
     assert!(oracle.job("q", &id).await.is_object());
     let text = fs::read_to_string(drover.state.path().join("audit.ndjson")).unwrap();
     assert!(!text.contains("4111") && text.contains("\"bytes\":31"), "{text}");

@@ -1,5 +1,6 @@
 use super::*;
 use crate::model::action::Effect;
+use crate::server::redact::Mask;
 use serde_json::json;
 use std::fs;
 
@@ -270,7 +271,10 @@ async fn pages_go_back_in_time_and_can_be_of_one_queue_or_job() {
 
 #[test]
 fn of_a_payload_only_size_and_hash_are_kept() {
-    let details = record::details(json!({"action": "retry", "reset_attempts": true, "data": "{\"card\":\"4111\"}"}));
+    let details = record::details(
+        json!({"action": "retry", "reset_attempts": true, "data": "{\"card\":\"4111\"}"}),
+        &Mask::default(),
+    );
     assert_eq!(details["reset_attempts"], true);
     assert_eq!(details["data"]["bytes"], 15);
     assert_eq!(details["data"]["sha256"].as_str().unwrap().len(), 64);

@@ -190,6 +190,9 @@ fn the_build_and_the_server_agree_on_the_names_of_assets() {
     );
 }
 
+/// Nobody signs in, and that is meant.
+const NONE: [(&str, &str); 1] = [("DROVER_AUTH_MODE", "none")];
+
 const HIDDEN: &str = r#"
 [[store]]
 id = "redis"
@@ -211,10 +214,10 @@ all = true
 
 #[test]
 fn what_is_hidden_is_printed_as_it_was_written() {
-    let config = load_with(HIDDEN, &[]).unwrap();
+    let config = load_with(HIDDEN, &NONE).unwrap();
     assert!(config.warnings.is_empty(), "{:?}", config.warnings);
     let printed = print::print(&config);
-    let again = load_with(&printed, &[]).unwrap();
+    let again = load_with(&printed, &NONE).unwrap();
     assert_eq!(again.redact, config.redact, "{printed}");
     assert_eq!(config.redact.rules.len(), 2);
     assert!(config.redact.defaults);
@@ -241,7 +244,7 @@ fn mistakes_in_what_is_hidden_are_told_with_the_others() {
 #[test]
 fn showing_secrets_is_a_risk_that_is_told() {
     let file = "[[store]]\nid = \"a\"\nurl = \"redis://h\"\n[redact]\ndefaults = false\n";
-    let config = load_with(file, &[]).unwrap();
+    let config = load_with(file, &NONE).unwrap();
     assert!(
         config.warnings[0].contains("redact.defaults is off"),
         "{:?}",
