@@ -1,6 +1,6 @@
 //! Actions: everything between whoever asks and the adapter.
 //!
-//! Who asks is told apart from what is asked ([`who`], [`intent`]); what would be done is one sentence
+//! Who asks is told apart from what is asked ([`who`](crate::server::auth::who), [`intent`]); what would be done is one sentence
 //! ([`sentence`]). The order is always the same: may they, was it asked before (an idempotency key), can it
 //! be done now (read-only, a store that is silent, a generation that lacks it), written down, sent, written
 //! down again. Nothing is shown as done before the store has said so.
