@@ -76,8 +76,9 @@ before(async () => {
     const { jobId } = await library.ask("send", "boss", { data: { [text]: text, fail: text }, options: { retryLimit: 0, singletonKey: text } });
     boss.push(jobId);
   }
-  await library.ask("startWorker", "boss", { workerId: "w" });
-  await library.ask("waitUntil", "boss", { jobId: boss.at(-1), state: "failed" });
+  // One takes a job each half a second.
+  for (let n = 0; n < 8; n += 1) await library.ask("startWorker", "boss", { workerId: `w${n}`, options: { pollingIntervalSeconds: 0.5 } });
+  for (const jobId of boss) await library.ask("waitUntil", "boss", { jobId, state: "failed" });
   await library.ask("call", "boss", { method: "schedule", args: ["boss", "* * * * *", { [POLYGLOTS[0]]: POLYGLOTS[2] }] });
   at = await direct(redis, "/admin/queues", { DROVER_POSTGRES_URL: postgres.url });
   await until("all of them on the board", async () => (await at.drover.api("/queues")).items.length >= 2 * 41 + 1, 40_000);
@@ -148,6 +149,8 @@ for (const prefix of ["bull", "old"]) {
         for (const [what, path] of Object.entries({ list: at.queue(nameOf(text), { ...queue, query: "?state=failed" }), job, form: `${job}/act?action=remove` })) {
           await page.goto(path);
           const tags = await looked(page);
+          // A name that does not survive in an address travels in hidden fields.
+          delete tags.input;
           if (text === PLAIN) shapes.set(what, tags);
           // Lists and forms are of one shape whatever the text; a job's page shows more where a field is out of order.
           else if (what !== "job") assert.deepEqual(tags, shapes.get(what), `${what} of ${text}`);
@@ -176,7 +179,7 @@ test("what an operator writes is text too", () =>
       const path = `${at.origin}/api/v1/queues/redis/${encodeURIComponent(`bull:${nameOf(text)}`)}/pause`;
       const told = await fetch(path, { method: "POST", headers: { "X-Drover": "1", "Content-Type": "application/json" }, body });
       assert.ok(told.status < 500, await told.text());
-      for (const part of ["/audit", "/operations/new?filter=", "/archive?error=", "/queues/redis/"]) {
+      for (const part of ["/audit?job=a&queue=redis/", "/operations/new?filter=", "/archive?error=", "/queues/redis/"]) {
         await page.goto(at.base + part + encodeURIComponent(text));
         await looked(page);
       }

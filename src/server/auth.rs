@@ -64,6 +64,9 @@ pub struct Auth {
     tokens: Tokens,
     sessions: Sessions,
     limiter: Limiter,
+    /// By name, whatever addresses the guesses come from. Far above what a person mistypes, so that nobody is locked out by
+    /// somebody else's few guesses.
+    by_name: Limiter,
     checking: Semaphore,
     cookie: Cookie,
 }
@@ -81,7 +84,8 @@ impl Auth {
             users: Users::at(file("users.json")),
             tokens: Tokens::at(file("tokens.json")),
             sessions: Sessions::open(file("sessions.json"), settings.lifetime),
-            limiter: Limiter::default(),
+            limiter: Limiter::after(limiter::FAILURES),
+            by_name: Limiter::after(10 * limiter::FAILURES),
             checking: Semaphore::new(CHECKED_AT_ONCE),
             cookie: Cookie::new(base, secure),
             settings: settings.clone(),
@@ -229,11 +233,11 @@ impl Auth {
         password: String,
     ) -> Result<String, Option<u64>> {
         let client = self.client(headers, peer);
-        let (place, by_name) = (limiter::place(client), format!("user {name}"));
+        let place = limiter::place(client);
         let address = self.address(client, peer);
         let _turn = self.checking.acquire().await;
         // Looked at when it is one's turn: whoever waited behind ten failures has failed too.
-        if let Some(seconds) = self.limiter.wait(&place).or_else(|| self.limiter.wait(&by_name)) {
+        if let Some(seconds) = self.limiter.wait(&place).or_else(|| self.by_name.wait(&name)) {
             tracing::warn!(address, "too many wrong passwords");
             return Err(Some(seconds));
         }
@@ -242,13 +246,13 @@ impl Auth {
         let checked = tokio::task::spawn_blocking(move || auth.users.check(&asked, &password)).await;
         let Some(user) = checked.ok().flatten() else {
             self.limiter.failed(&place);
-            self.limiter.failed(&by_name);
+            self.by_name.failed(&name);
             let user: String = name.escape_debug().take(64).collect();
             tracing::warn!(address, user, "a wrong name or password");
             return Err(None);
         };
         self.limiter.succeeded(&place);
-        self.limiter.succeeded(&by_name);
+        self.by_name.succeeded(&name);
         if let Some((old, ..)) = self.cookie.read(headers).and_then(|secret| self.sessions.whose(secret)) {
             self.sessions.end(&old);
         }
@@ -274,11 +278,13 @@ impl Auth {
     }
 }
 
-/// The token of a request. Only from the header: addresses are written into logs.
+/// The token of a request, if it is one of ours: a proxy may pass on those of others. Only from the header: addresses are
+/// written into logs.
 #[must_use]
 pub fn bearer(headers: &HeaderMap) -> Option<&str> {
     let (scheme, token) = headers.get(header::AUTHORIZATION)?.to_str().ok()?.split_once(' ')?;
-    scheme.eq_ignore_ascii_case("bearer").then(|| token.trim())
+    let ours = scheme.eq_ignore_ascii_case("bearer") && token.trim().starts_with(tokens::PREFIX);
+    ours.then(|| token.trim())
 }
 
 #[cfg(test)]

@@ -8,7 +8,7 @@ use std::net::IpAddr;
 use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
-/// Failures within [`WINDOW`] after which nothing more is tried.
+/// Failures of one place within [`WINDOW`] after which nothing more is tried.
 pub const FAILURES: usize = 10;
 
 /// How long a failure counts.
@@ -18,23 +18,38 @@ pub const WINDOW: Duration = Duration::from_secs(300);
 const PLACES: usize = 1_000;
 
 /// See the module.
-#[derive(Debug, Default)]
-pub struct Limiter(Mutex<HashMap<String, Vec<Instant>>>);
+#[derive(Debug)]
+pub struct Limiter {
+    failures: usize,
+    places: Mutex<HashMap<String, Vec<Instant>>>,
+}
 
 impl Limiter {
+    /// One that lets so many failures pass.
+    #[must_use]
+    pub fn after(failures: usize) -> Self {
+        Self {
+            failures,
+            places: Mutex::default(),
+        }
+    }
+
     /// After how many seconds it may be tried again; `None` if it may be now.
     #[must_use]
     pub fn wait(&self, place: &str) -> Option<u64> {
-        let places = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let places = self.places.lock().unwrap_or_else(PoisonError::into_inner);
         let failures = places.get(place)?;
         let recent: Vec<_> = failures.iter().filter(|at| at.elapsed() < WINDOW).collect();
-        let first = recent.len().checked_sub(FAILURES).and_then(|over| recent.get(over))?;
+        let first = recent
+            .len()
+            .checked_sub(self.failures)
+            .and_then(|over| recent.get(over))?;
         Some((WINDOW.saturating_sub(first.elapsed())).as_secs() + 1)
     }
 
     /// Somebody was wrong.
     pub fn failed(&self, place: &str) {
-        let mut places = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut places = self.places.lock().unwrap_or_else(PoisonError::into_inner);
         if !places.contains_key(place) && places.len() >= PLACES {
             let oldest = places.iter().min_by_key(|(_, failures)| failures.last().copied());
             if let Some(oldest) = oldest.map(|(place, _)| place.clone()) {
@@ -43,14 +58,14 @@ impl Limiter {
         }
         let failures = places.entry(place.to_owned()).or_default();
         failures.retain(|at| at.elapsed() < WINDOW);
-        if failures.len() < FAILURES {
+        if failures.len() < self.failures {
             failures.push(Instant::now());
         }
     }
 
     /// Somebody was right: what was before is forgiven.
     pub fn succeeded(&self, place: &str) {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner).remove(place);
+        self.places.lock().unwrap_or_else(PoisonError::into_inner).remove(place);
     }
 }
 
@@ -74,7 +89,7 @@ mod tests {
     // S-11
     #[test]
     fn ten_failures_are_enough_and_what_is_remembered_is_bounded() {
-        let limiter = Limiter::default();
+        let limiter = Limiter::after(FAILURES);
         for _ in 0..FAILURES {
             assert_eq!(limiter.wait("a"), None);
             limiter.failed("a");
@@ -85,7 +100,7 @@ mod tests {
         for n in 0..3 * PLACES {
             limiter.failed(&n.to_string());
         }
-        assert!(limiter.0.lock().unwrap().len() <= PLACES);
+        assert!(limiter.places.lock().unwrap().len() <= PLACES);
         limiter.succeeded("a");
         assert_eq!(limiter.wait("a"), None);
     }

@@ -14,7 +14,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 /// What every token begins with.
-const PREFIX: &str = "dr_";
+pub(super) const PREFIX: &str = "dr_";
 
 /// Days that a token may live.
 pub const DAYS_MAX: u32 = 90;

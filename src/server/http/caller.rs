@@ -59,14 +59,16 @@ pub fn peer_of(extensions: &Extensions) -> Peer {
     client.map_or(Peer::Socket, |ConnectInfo(Client(peer))| *peer)
 }
 
+/// Whether it is a reader who asks, and not a script of a page or a program.
+pub fn wants_page(path: &str, headers: &HeaderMap) -> bool {
+    let navigates = headers.get("sec-fetch-mode").is_none_or(|mode| mode == "navigate");
+    let accept = headers.get(header::ACCEPT).and_then(|accept| accept.to_str().ok());
+    navigates && accept.is_some_and(|accept| accept.contains("text/html")) && !path.starts_with("/api/")
+}
+
 /// Nobody says who it is: a reader is led to where that can be said, a program is told how.
 pub fn nobody(app: &App, method: &Method, path: &str, headers: &HeaderMap) -> Response {
-    let navigates = headers.get("sec-fetch-mode").is_none_or(|mode| mode == "navigate");
-    let reads = headers
-        .get(header::ACCEPT)
-        .and_then(|accept| accept.to_str().ok())
-        .is_some_and(|accept| accept.contains("text/html"));
-    let page = *method == Method::GET && navigates && reads && !path.starts_with("/api/");
+    let page = *method == Method::GET && wants_page(path, headers);
     match app.auth().mode() {
         Mode::Password if page => {
             let next = crate::model::event::encode_segment(path);
@@ -127,10 +129,9 @@ impl Standing {
     pub fn of(who: &Who, headers: &HeaderMap, peer: Peer) -> Self {
         // Ten thousand streams keep this: only what tells who it is.
         let tells = |name: &header::HeaderName| match who.via {
-            Via::Nobody => false,
+            Via::Nobody | Via::Proxy => false,
             Via::Session(_) => name == header::COOKIE,
             Via::Token(_) => name == header::AUTHORIZATION,
-            Via::Proxy => name.as_str().starts_with("x-"),
         };
         let kept = headers.iter().filter(|(name, _)| tells(name));
         let mut headers = HeaderMap::new();
@@ -144,9 +145,18 @@ impl Standing {
         }
     }
 
+    /// Whether only a new request can tell: what a proxy says of somebody comes with requests alone.
+    #[must_use]
+    pub const fn is_the_proxy_s(&self) -> bool {
+        matches!(self.who.via, Via::Proxy)
+    }
+
     /// Whether everything is as it was: the session lasts, the token is valid, the permissions are the same.
     #[must_use]
     pub fn holds(&self, auth: &Auth) -> bool {
+        if self.is_the_proxy_s() {
+            return true;
+        }
         let now = auth.recognise(&self.headers, self.peer).ok().flatten();
         now.is_some_and(|now| now.grants == self.who.grants && now.name == self.who.name)
     }

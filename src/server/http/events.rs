@@ -34,6 +34,10 @@ const HEARTBEAT: Duration = Duration::from_secs(10);
 /// How often it is asked whether whoever reads a stream still may.
 const RECHECK: Duration = Duration::from_secs(5);
 
+/// How long a stream lasts whose reader a proxy vouched for: then the browser comes back through the proxy, which says anew
+/// who it is.
+const VOUCHED: Duration = Duration::from_secs(600);
+
 /// Topics on one stream.
 const TOPICS_MAX: usize = 32;
 
@@ -121,6 +125,7 @@ pub async fn stream(
         narrowed: (!narrow::is_needless(&caller.who)).then(|| caller.who.clone()),
         standing: Standing::of(&caller.who, &headers, peer_of(&extensions)),
         recheck: Instant::now() + RECHECK,
+        ends: Instant::now() + VOUCHED,
         app,
         ended: false,
         _place: place,
@@ -172,6 +177,7 @@ struct Follower {
     /// Whether whoever opened the stream may still read it (S-7).
     standing: Standing,
     recheck: Instant,
+    ends: Instant,
     app: App,
     ended: bool,
     _place: StreamPlace,
@@ -190,6 +196,11 @@ impl Follower {
             }
             if self.recheck <= Instant::now() {
                 self.recheck = Instant::now() + RECHECK;
+                if self.standing.is_the_proxy_s() && self.ends <= Instant::now() {
+                    self.ended = true;
+                    self.ready.push_back(frame("bye", &Bye { retry_ms: 500 }));
+                    continue;
+                }
                 if !self.standing.holds(self.app.auth()) {
                     self.ended = true;
                     self.ready.push_back(frame("auth_expired", &serde_json::json!({})));

@@ -16,6 +16,7 @@ use crate::server::state::App;
 use crate::ui::{self, WayOut};
 use axum::Extension;
 use axum::extract::State;
+use axum::http::request::Parts;
 use axum::http::{HeaderMap, HeaderValue, StatusCode, Uri, header};
 use axum::response::{Html, IntoResponse, Response};
 
@@ -131,6 +132,12 @@ fn refused(app: &App, sheet: &Sheet, headers: &HeaderMap, refusal: &Refusal) -> 
         page.headers_mut().insert("refresh", HeaderValue::from_static(seconds));
     }
     page
+}
+
+/// A page that is not for whoever asks, before its handler began.
+pub(super) fn denied(app: &App, parts: &Parts, refusal: &Refusal) -> Response {
+    let sheet = parts.extensions.get::<Sheet>().cloned().unwrap_or_default();
+    refused(app, &sheet, &parts.headers, refusal)
 }
 
 fn notice(

@@ -3,7 +3,8 @@
 //! There is no way to add one without saying so, and it is asked for before the handler begins (S-4): by the route that
 //! was matched, with the queue that stands in it, and not by how the path is written.
 
-use super::caller::Caller;
+use super::caller::{Caller, wants_page};
+use super::pages;
 use crate::model::queue::QueueRef;
 use crate::server::auth::who::Verb;
 use crate::server::state::App;
@@ -141,7 +142,10 @@ impl<T: 'static, H: Handler<T, App>> Handler<(T, Needs), App> for Asked<H> {
                 let named = RawPathParams::from_request_parts(&mut parts, &app).await;
                 let queue = named.ok().as_ref().and_then(queue_of);
                 if let Err(refusal) = app.service().may(&caller.who, verb, queue.as_ref()) {
-                    return refusal.into_response();
+                    return match wants_page(parts.uri.path(), &parts.headers) {
+                        true => pages::denied(&app, &parts, &refusal),
+                        false => refusal.into_response(),
+                    };
                 }
             }
             self.handler.call(Request::from_parts(parts, body), app).await

@@ -159,3 +159,78 @@ async fn nobody_gets_nothing_and_a_viewer_changes_nothing_on_any_route() {
     assert_eq!(oracle.counts("mail").await["waiting"], 1);
     assert!(std::fs::read_to_string(drover.state.path().join("audit.ndjson")).is_ok_and(|text| text.is_empty()));
 }
+
+// S-13, S-14: on every answer, refusals and streams too.
+#[tokio::test]
+async fn every_answer_says_what_a_browser_may_do_with_it() {
+    let grants = grant("root", "admin", &["*"]);
+    let (_redis, _oracle, drover) = board(&grants).await;
+    let root = proxied("root");
+    let mut asked = vec![];
+    for (path, method, _) in declared() {
+        let method = if method == "*" { "GET" } else { method };
+        let inner = format!("/admin/queues{}", filled(path, "bull:mail"));
+        if path == "/events" {
+            let stream = crate::support::client::Stream::open(drover.port, &inner, &root).await;
+            asked.push((inner.clone(), stream.status, stream.headers.clone()));
+        } else {
+            let answer = ask(&drover, method, &inner, &root).await;
+            asked.push((format!("{method} {inner}"), answer.status, answer.headers));
+        }
+        let nobody = ask(&drover, method, &inner, &[]).await;
+        asked.push((format!("{method} {inner} as nobody"), nobody.status, nobody.headers));
+    }
+    for odd in [
+        "/admin/queues/none",
+        "/admin/queues//",
+        "/elsewhere",
+        "/admin/queues/api/v1/none",
+    ] {
+        let answer = ask(&drover, "GET", odd, &root).await;
+        assert!(answer.status >= 400, "{odd}");
+        asked.push((odd.into(), answer.status, answer.headers));
+    }
+    let mut nonces = std::collections::HashSet::new();
+    for (what, status, headers) in &asked {
+        let header = |name: &str| {
+            let mut all = headers.iter().filter(|(n, _)| n.eq_ignore_ascii_case(name));
+            let one = all.next().map(|(_, value)| value.as_str());
+            assert!(all.next().is_none(), "{what}: {name} is there twice");
+            one
+        };
+        let policy = header("content-security-policy").unwrap_or_else(|| panic!("{what}: {status} without a policy"));
+        for part in [
+            "default-src 'none'",
+            "frame-ancestors 'none'",
+            "base-uri 'none'",
+            "form-action 'self'",
+        ] {
+            assert!(policy.contains(part), "{what}: {policy}");
+        }
+        assert!(
+            !policy.contains("unsafe-inline") && !policy.contains("'unsafe-eval'"),
+            "{what}: {policy}"
+        );
+        let nonce = policy.split("'nonce-").nth(1).and_then(|rest| rest.split('\'').next());
+        assert!(
+            nonces.insert(nonce.unwrap_or_default().to_owned()),
+            "{what}: a nonce is used twice"
+        );
+        for (name, value) in [
+            ("x-content-type-options", "nosniff"),
+            ("x-frame-options", "DENY"),
+            ("referrer-policy", "same-origin"),
+            ("cross-origin-opener-policy", "same-origin"),
+            ("cross-origin-resource-policy", "same-origin"),
+        ] {
+            assert_eq!(header(name), Some(value), "{what}: {name}");
+        }
+        assert!(
+            header("server").is_none() && header("access-control-allow-origin").is_none(),
+            "{what}"
+        );
+        let kept = what.contains("/pkg/") || what.contains("favicon.svg") || what.contains("openapi.json");
+        let caching = header("cache-control").unwrap_or_default();
+        assert!(kept || caching.contains("no-store"), "{what}: {caching}");
+    }
+}
