@@ -36,7 +36,7 @@ export class Drover {
       drover.headers = { "X-Drover-Proxy-Secret": PROXY_SECRET, "X-Forwarded-User": "test" };
     }
     if (stores.url) drover.#env.DROVER_REDIS_URL = stores.url;
-    drover.#env.DROVER_CONFIG = drover.#write(stores.url ? {} : stores, config);
+    drover.#env.DROVER_CONFIG ??= drover.#write(stores.url ? {} : stores, config);
     await drover.restart();
     return drover;
   }

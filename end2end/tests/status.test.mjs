@@ -81,7 +81,7 @@ for (const [place, [entrance, path]] of Object.entries(PLACES)) {
             assert.match(await text(page, ".whole"), /Some work does not get through/);
             const states = await page.locator("article .state").allInnerTexts();
             assert.deepEqual(
-              states.map((state) => state.replace(/\s+/g, " ").trim()),
+              states.map((state) => state.replace(/^(\S)\s*/, "$1 ").trim()),
               ["● Operational", "‖ Under maintenance", "■ Major outage", "? No recent data"],
             );
             assert.match(await text(page, "article.under_maintenance"), /Held by an operator/);
