@@ -29,6 +29,7 @@ mod http;
 mod insight;
 mod job;
 mod layers;
+mod least;
 mod operations;
 mod operations_api;
 mod pgboss;
