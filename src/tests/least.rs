@@ -1,6 +1,8 @@
 //! The users that `deploy/redis/users.acl` makes may do what Drover does and nothing else (S-31), asked of the real
 //! library and of the server's own log of refusals.
 
+mod postgres;
+
 use crate::actions::bench::{Bench, Of};
 use crate::actions::guard::everything;
 use crate::operations::{becomes, preview, start};
