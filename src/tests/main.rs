@@ -21,6 +21,7 @@ mod bad_records;
 mod base_path;
 mod contract;
 mod crowd;
+mod deploy;
 mod discovery;
 mod events;
 mod flow;
