@@ -23,6 +23,7 @@ mod contract;
 mod crowd;
 mod deploy;
 mod discovery;
+mod docs;
 mod events;
 mod flow;
 mod history;
