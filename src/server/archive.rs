@@ -208,12 +208,15 @@ impl Archive {
     ///
     /// A sentence.
     pub async fn migrate(&self) -> Result<usize, String> {
-        schema::migrate(self.database.options()).await.map_err(|why| {
+        let steps = schema::migrate(self.database.options()).await.map_err(|why| {
             format!(
                 "the schema drover at {} cannot be made or brought up to date: {why}",
                 self.address()
             )
-        })
+        })?;
+        // Whoever serves may not be allowed to.
+        self.make_room(std::iter::empty()).await;
+        Ok(steps)
     }
 
     /// Host, port and database.

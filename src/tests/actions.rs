@@ -23,7 +23,7 @@ mod add;
 mod api;
 mod api_rest;
 pub(crate) mod bench;
-mod guard;
+pub(crate) mod guard;
 mod head;
 mod lost;
 mod pause;

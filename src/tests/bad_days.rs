@@ -235,20 +235,12 @@ async fn a_redis_that_refuses_writes_is_still_read_and_says_why() {
 #[tokio::test]
 async fn a_command_that_is_no_longer_permitted_is_named_with_the_rule_that_permits_it() {
     let redis = Redis::start();
-    let readme = include_str!("../../README.md");
-    let rules = readme
-        .split_once("ACL SETUSER drover ")
-        .unwrap()
-        .1
-        .split_once("```")
-        .unwrap()
-        .0;
     let mut words = vec!["ACL", "SETUSER", "watcher"];
-    words.extend(rules.split_whitespace());
+    words.extend(crate::support::redis::shipped("drover_read"));
     redis.run::<()>(&words);
     let mut oracle = Oracle::start(&redis.url(), 6).await;
     oracle.add("q", "n", json!({}), json!({})).await;
-    let drover = Drover::over(&format!("redis://watcher:password@127.0.0.1:{}", redis.port)).await;
+    let drover = Drover::over(&format!("redis://watcher:change-me-reader@127.0.0.1:{}", redis.port)).await;
     drover.knows("bull:q").await;
     eventually("a first report", LATER, || async {
         let store = drover.store("redis").await;

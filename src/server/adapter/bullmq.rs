@@ -304,6 +304,9 @@ impl Adapter for BullMq {
     fn follow(&self, queues: &[QueueId]) {
         self.layouts.keep_only(queues);
         let (bull, streams): (Vec<_>, Vec<_>) = queues.iter().cloned().partition(|queue| self.layouts.is_bull(queue));
+        self.link
+            .rights()
+            .about(act::needs::places(queues), act::needs::of(!bull.is_empty()));
         self.watch.follow(&streams);
         self.channels.follow(&bull);
     }

@@ -2,6 +2,7 @@
 //!
 //! - [`link`]: the connection, its supervisor and its state of health
 //! - [`classify`]: what an error means, in a sentence; [`met`]: refusals that do not stop it from answering
+//! - [`rights`]: what our user may do, asked without doing it
 //! - `knock`: what is behind an address that no connection can be made to
 //! - [`info`]: what the server says about itself, parsed; [`signs`]: what of it tells of trouble
 //! - [`report`]: the same report in full, for the page of a store
@@ -16,4 +17,5 @@ pub mod link;
 pub mod met;
 pub mod reply;
 pub mod report;
+pub mod rights;
 pub mod signs;

@@ -335,8 +335,8 @@ fn rough(latency: Duration) -> String {
     format::duration(Millis::try_from(ms / unit * unit).unwrap_or(Millis::MAX))
 }
 
-/// Whether jobs of this store may be acted on.
-pub(super) fn actions(store: &StoreSummary, now: Millis) -> Actions {
+/// Whether jobs of this store may be acted on. `lacks` is what our user may not do.
+pub(super) fn actions(store: &StoreSummary, now: Millis, lacks: Option<String>) -> Actions {
     let refuse = |reason: String| Actions {
         allowed: false,
         reason: Some(reason),
@@ -356,8 +356,8 @@ pub(super) fn actions(store: &StoreSummary, now: Millis) -> Actions {
         ));
     }
     Actions {
-        allowed: true,
-        reason: None,
+        allowed: lacks.is_none(),
+        reason: lacks,
     }
 }
 

@@ -120,12 +120,17 @@ fn slowness_and_clocks_are_told_as_the_board_met_them() {
 #[test]
 fn actions_are_refused_with_the_reason() {
     let mut store = StoreSummary::example("a");
-    assert!(!actions(&store, 0).allowed, "nothing was read yet");
+    assert!(!actions(&store, 0, None).allowed, "nothing was read yet");
     store.as_of = Some(0);
-    assert!(actions(&store, 0).allowed);
+    assert!(actions(&store, 0, None).allowed);
     store.reach = Reach::Frozen;
-    assert!(actions(&store, 29_000).allowed, "a short silence");
-    let refused = actions(&store, 31_000);
+    assert!(actions(&store, 29_000, None).allowed, "a short silence");
+    let lacks = actions(&store, 0, Some("It may only read.".into()));
+    assert_eq!(
+        (lacks.allowed, lacks.reason.as_deref()),
+        (false, Some("It may only read."))
+    );
+    let refused = actions(&store, 31_000, None);
     assert!(!refused.allowed && refused.reason.unwrap().contains("not answering"));
     store.reach = Reach::Live;
     for (kind, allowed) in [
@@ -140,7 +145,7 @@ fn actions_are_refused_with_the_reason() {
             effect: String::new(),
             since: 0,
         }];
-        assert_eq!(actions(&store, 0).allowed, allowed, "{kind:?}");
+        assert_eq!(actions(&store, 0, None).allowed, allowed, "{kind:?}");
     }
     assert_eq!(ConditionKind::Slow.level(), Level::Watch);
 }

@@ -72,6 +72,22 @@ impl Source {
         }
     }
 
+    /// Why nothing can be changed with the rights of our user; `None` while that is not known.
+    pub(super) fn may_not_act(&self) -> Option<String> {
+        match self {
+            Self::Redis(link) => link.rights().refusal(link.user()),
+            // Which grant an action lacks is told by the action.
+            Self::Postgres(_) => None,
+        }
+    }
+
+    /// Somebody asks for what our user may not do: it may have been permitted since.
+    pub fn doubt_rights(&self) {
+        if let Self::Redis(link) = self {
+            link.rights().doubt();
+        }
+    }
+
     /// Whether something that was refused is to be tried again.
     pub(super) fn wants_another_try(&self) -> bool {
         match self {

@@ -254,6 +254,7 @@ impl Service {
             }
         }
         if let Some(refusal) = self.impossible(&line, &store, &ask.intent) {
+            self.doubt_rights(&queue.store);
             return Err(refusal.into());
         }
         let flow = match &ask.intent {

@@ -71,6 +71,13 @@ impl Stores {
 }
 
 impl Service {
+    /// Somebody asks for what cannot be done: what our user may do there is looked at again.
+    pub(super) fn doubt_rights(&self, store: &str) {
+        if let Ok(collector) = self.collector(store) {
+            collector.source().doubt_rights();
+        }
+    }
+
     /// One store in full.
     pub(super) async fn store_detail(&self, id: &str) -> Answer<StoreDetail> {
         let vitals = self.collector(id)?.vitals().clone();

@@ -67,7 +67,11 @@ impl Drop for Bench {
 
 impl Bench {
     pub(crate) async fn of(family: Of) -> Self {
-        let redis = Redis::start();
+        Self::on(family, Redis::start()).await
+    }
+
+    /// The same on this Redis.
+    pub(crate) async fn on(family: Of, redis: Redis) -> Self {
         let oracle = Oracle::of(&redis.url(), family.0).await;
         let stop = CancellationToken::new();
         let adapter = adapter(&redis.url(), &stop).await;

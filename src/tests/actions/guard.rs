@@ -1,4 +1,4 @@
-//! What stands in front of every action: the layout looked at twice, answers that do not come, and permissions.
+//! What stands in front of every action: the layout looked at twice, and answers that do not come.
 
 use super::bench::{Bench, Of, done, remove, retry};
 use super::silence::unheard;
@@ -8,22 +8,6 @@ use drover::model::state::JobState;
 use drover::server::adapter::flow::InFlow;
 use drover::server::adapter::{Adapter as _, QueueId};
 use serde_json::{Value, json};
-
-/// The permissions that the README asks for: a reader's, and what an operator needs beside them.
-fn permissions() -> Vec<String> {
-    let text = include_str!("../../../README.md");
-    let block = |from: &str| {
-        let from = &text[text.find(from).unwrap()..];
-        from[..from.find("```").unwrap()].to_owned()
-    };
-    let reader = block("ACL SETUSER drover on").replace("%R~bull:*", "~bull:*");
-    let operator = block("+evalsha +script|load");
-    reader
-        .split_whitespace()
-        .chain(operator.split_whitespace())
-        .map(str::to_owned)
-        .collect()
-}
 
 // Whatever lies in the store, the guard decides as the reader does: it never finds the choice to be wrong.
 on!(the_guard_sees_what_the_reader_sees: bullmq_6);
@@ -156,25 +140,6 @@ async fn a_store_that_is_away_is_told_and_nothing_is_sent(family: Of) {
     assert_eq!(bench.state(&id).await, "failed");
 }
 
-on!(an_operator_needs_these_permissions);
-async fn an_operator_needs_these_permissions(family: Of) {
-    let mut bench = Bench::of(family).await;
-    let permissions = permissions();
-    let words: Vec<&str> = permissions.iter().map(String::as_str).collect();
-    let _: String = bench.redis.run(&words);
-    let url = format!("redis://drover:password@127.0.0.1:{}", bench.redis.port);
-    let adapter = bench.over(&url).await;
-    let queue = QueueId::from("bull:q");
-    let said: Vec<Value> = everything(&mut bench, &adapter, &queue, family).await;
-    let denied: Vec<&Value> = said
-        .iter()
-        .filter(|line| line.to_string().contains("may not") || line.to_string().contains("ermission"))
-        .collect();
-    assert!(denied.is_empty(), "{denied:#?}");
-    let log: Vec<redis::Value> = bench.redis.run(&["ACL", "LOG"]);
-    assert!(log.is_empty(), "{log:?}");
-}
-
 /// Retries a child, and a parent that then waits for it: one that goes before others, so that it comes from the other
 /// end of the list.
 async fn a_flow(bench: &mut Bench, adapter: &drover::server::adapter::bullmq::BullMq, family: Of) -> Vec<Value> {
@@ -204,7 +169,7 @@ async fn a_flow(bench: &mut Bench, adapter: &drover::server::adapter::bullmq::Bu
 }
 
 /// Does everything once, and gives what was said.
-async fn everything(
+pub(crate) async fn everything(
     bench: &mut Bench,
     adapter: &drover::server::adapter::bullmq::BullMq,
     queue: &QueueId,

@@ -4,6 +4,19 @@ use super::free_port;
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
+/// The users that are shipped.
+const USERS: &str = include_str!("../../../deploy/redis/users.acl");
+
+/// The rules of a user that is shipped.
+pub(crate) fn shipped(user: &str) -> Vec<&'static str> {
+    let line = USERS
+        .lines()
+        .find_map(|line| line.strip_prefix(&format!("user {user} ")));
+    line.unwrap_or_else(|| panic!("there is no user {user}"))
+        .split(' ')
+        .collect()
+}
+
 /// A running `redis-server`, killed when dropped.
 pub(crate) struct Redis {
     child: Child,
@@ -41,6 +54,29 @@ impl Redis {
         let open = format!(">{password}");
         self.run::<()>(&[&["ACL", "SETUSER", name, "on", &open], rules].concat());
         format!("redis://{name}:{password}@127.0.0.1:{}", self.port)
+    }
+
+    /// Starts one with the users of the deployment in its ACL file, beside the default one, who may `DEBUG`.
+    pub(crate) fn with_users() -> Self {
+        let file = tempfile::NamedTempFile::new().unwrap();
+        std::fs::write(file.path(), USERS).unwrap();
+        let file = file.path().to_str().unwrap();
+        Self::start_with(&["--aclfile", file, "--enable-debug-command", "yes"])
+    }
+
+    /// The URL of a user of the deployment.
+    pub(crate) fn url_as(&self, user: &str) -> String {
+        let password = shipped(user)[1].strip_prefix('>').unwrap();
+        format!("redis://{user}:{password}@127.0.0.1:{}", self.port)
+    }
+
+    /// What was refused to anybody: the command or the key, the newest first.
+    pub(crate) fn denied(&self) -> Vec<String> {
+        let log: Vec<std::collections::HashMap<String, redis::Value>> = self.run(&["ACL", "LOG", "128"]);
+        let object = |entry: &std::collections::HashMap<String, redis::Value>| {
+            redis::from_redis_value(entry["object"].clone()).unwrap()
+        };
+        log.iter().map(object).collect()
     }
 
     /// Where it writes its files.

@@ -9,6 +9,7 @@
 //! - `lua/guard.lua`: what each begins with; `lua/*.lua`: one step for each action
 //! - [`jobs`], [`queue`], [`schedule`], [`add`]: the actions; [`head`]: many finished jobs at once; [`sweep`]: whole states;
 //!   [`exact`]: the removal of jobs that are exactly what was read of them
+//! - [`needs`]: the commands that all of these run
 //! - [`confirm`], [`sign`]: what became of one whose answer did not come
 //! - [`answer`]: what was answered, in sentences; [`pack`]: MessagePack
 
@@ -36,6 +37,7 @@ mod exact;
 mod head;
 mod jobs;
 mod library;
+pub(super) mod needs;
 mod pack;
 mod queue;
 mod schedule;

@@ -1,7 +1,7 @@
 //! One Postgres that is either known to answer or known not to.
 //!
-//! Reads go over a pool whose sessions cannot write and give up after [`READ_LIMIT`]; actions over another one, which
-//! waits for a lock for [`LOCK_LIMIT`] at most. A supervisor asks for a sign of life every second. When two do not
+//! Reads go over a pool whose sessions cannot write and give up after [`READ_LIMIT`]; actions over another one. Neither
+//! waits for a lock for longer than [`LOCK_LIMIT`]. A supervisor asks for a sign of life every second. When two do not
 //! come, both pools are replaced: a connection that hangs in a frozen server is never waited for again.
 
 use super::super::Trouble;
@@ -307,6 +307,7 @@ impl Pools {
         let options = options.clone().options([("plan_cache_mode", "force_custom_plan")]);
         let reads = options.clone().options([
             ("default_transaction_read_only", "on".to_owned()),
+            ("lock_timeout", ms(LOCK_LIMIT)),
             ("statement_timeout", ms(READ_LIMIT)),
             ("idle_in_transaction_session_timeout", ms(READ_LIMIT)),
         ]);

@@ -144,6 +144,9 @@ fn map<T, U>(answer: Answered<T>, f: impl FnOnce(T) -> U) -> Answered<U> {
 /// When the store does not answer.
 pub async fn ask(link: &Link, forbidden: &Forbidden, channels: Option<u64>) -> Result<Asked, Trouble> {
     let list_channels = channels.is_none_or(|n| n <= u64::from(CHANNELS_MAX));
+    if link.rights().lack_config().await {
+        forbidden.note("+config|get");
+    }
     let mut questions = Questions::new(forbidden);
     questions.ask("+config|get", &["CONFIG", "GET", SETTINGS[0]]);
     questions.ask("+slowlog|get", &["SLOWLOG", "GET", &SLOW_MAX.to_string()]);

@@ -8,13 +8,14 @@
 //! reason at once, with one they get an answer within [`DEADLINE`].
 //!
 //! It never has more than six sockets: the working connection, those of two readers that block, and
-//! at most one being made for each.
+//! at most one being made for each; and for a moment one that asks what our user may do.
 
 use super::super::Trouble;
 pub use super::classify::classify;
 use super::classify::{answers_all_the_same, full, no_such_host, refuses_everything};
 use super::knock::{Behind, knock};
 use super::met::Met;
+use super::rights::Rights;
 use crate::model::store::Reach;
 use crate::server::adapter::rhythm::Rhythm;
 use arc_swap::ArcSwapOption;
@@ -87,6 +88,8 @@ pub struct Link {
     sent: AtomicU64,
     /// Refusals that do not stop it from answering.
     met: Mutex<Met>,
+    /// What our user may do.
+    rights: Rights,
     rhythm: Rhythm,
 }
 
@@ -151,6 +154,7 @@ impl Link {
             started: Instant::now(),
             sent: AtomicU64::new(0),
             met: Mutex::default(),
+            rights: Rights::default(),
             rhythm: Rhythm::default(),
         })
     }
@@ -164,6 +168,11 @@ impl Link {
     pub fn user(&self) -> &str {
         let settings = self.client.get_connection_info().redis_settings();
         settings.username().unwrap_or("default")
+    }
+
+    /// What our user may do.
+    pub fn rights(&self) -> &Rights {
+        &self.rights
     }
 
     /// How often it is asked.
@@ -215,7 +224,12 @@ impl Link {
     ///
     /// When there is no working connection, or no answer in time: [`Silence::sent`] tells which.
     pub async fn write(&self, pipe: &mut redis::Pipeline) -> Result<Vec<RedisResult<Value>>, Silence> {
-        self.send(pipe, WRITE_DEADLINE).await
+        let replies = self.send(pipe, WRITE_DEADLINE).await?;
+        let refused = |reply: &RedisResult<Value>| matches!(reply, Err(error) if error.code() == Some("NOPERM"));
+        if replies.iter().any(refused) {
+            self.rights.doubt();
+        }
+        Ok(replies)
     }
 
     /// Runs a pipeline of reads with answers so large that they may take as long as a write.
@@ -311,6 +325,13 @@ impl Link {
 
     /// Keeps the link alive until `stop`.
     pub async fn supervise(self: Arc<Self>, stop: CancellationToken) {
+        tokio::select! {
+            () = self.learn() => {}
+            () = self.keep_connected(&stop) => {}
+        }
+    }
+
+    async fn keep_connected(&self, stop: &CancellationToken) {
         let mut failures = 0_usize;
         loop {
             let connected = tokio::select! {
@@ -365,6 +386,7 @@ impl Link {
                     if !worked {
                         worked = true;
                         self.current.store(Some(Arc::new(connection.clone())));
+                        self.rights.connected();
                     }
                     self.set(Ok(()));
                 }
@@ -430,7 +452,7 @@ impl Link {
             .unwrap_or_else(|| Trouble::new(Reach::Connecting, "Connecting again."))
     }
 
-    fn frozen(&self) -> Trouble {
+    pub(super) fn frozen(&self) -> Trouble {
         Trouble::new(
             Reach::Frozen,
             format!(

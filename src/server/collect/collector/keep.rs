@@ -317,7 +317,7 @@ impl Collector {
         } else {
             vec![]
         };
-        state.summary.actions = conditions::actions(&state.summary, at);
+        state.summary.actions = conditions::actions(&state.summary, at, self.source.may_not_act());
         let opinion = verdict::of_store(&state.summary);
         state.summary.verdict = state.judge.consider(at, opinion);
         if live {

@@ -174,7 +174,7 @@ pub(super) fn error(error: &RedisError) -> Effect {
     refused(match error.code().unwrap_or_default() {
         _ if before_any_write(&whole).is_some() => before_any_write(&whole).unwrap_or_default(),
         "NOPERM" => format!(
-            "Drover's user may not do that on this server: {}. The README has the ACL of an operator.",
+            "Drover's user may not do that on this server: {}. deploy/redis/users.acl has a user with all that an operator needs.",
             cut(&said(&says), SHOWN)
         ),
         "BUSY" => "The server is running somebody's script and answers nobody until it ends.".into(),

@@ -1,0 +1,325 @@
+//! The files of `deploy/`, as far as a machine without their programs can try them: Drover as nobody with nothing to write
+//! but its state, behind the nginx that is shipped (S-1, S-2, S-30).
+
+use crate::support::client::{self, Stream};
+use crate::support::oracle::Oracle;
+use crate::support::redis::Redis;
+use crate::support::{LATER, SOON, eventually, free_port};
+use serde_json::json;
+use std::os::unix::fs::PermissionsExt as _;
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Stdio};
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+use tokio::net::TcpListener;
+
+/// What the proxy proves itself with.
+const SECRET: &str = "0123456789abcdef0123456789abcdef";
+
+/// Who may do what behind it.
+const GRANTS: &str = "[[auth.grant]]\ngroups = [\"ops\"]\nrole = \"viewer\"\n";
+
+/// The number of `nobody` everywhere.
+const NOBODY: &str = "65534";
+
+fn shipped(file: &str) -> String {
+    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("deploy").join(file);
+    std::fs::read_to_string(&path).unwrap_or_else(|error| panic!("{}: {error}", path.display()))
+}
+
+/// A process that is ended with the test.
+struct Ends(Child);
+
+impl Drop for Ends {
+    fn drop(&mut self) {
+        let _ = self.0.kill();
+        let _ = self.0.wait();
+    }
+}
+
+/// Whether we may become somebody else.
+fn is_root() -> bool {
+    let id = Command::new("id").arg("-u").output().unwrap();
+    id.stdout == b"0\n"
+}
+
+/// A program as nobody without any right, in a folder, where we may become nobody; else as whoever we are.
+fn as_nobody(program: &Path, folder: &Path) -> Command {
+    let mut command;
+    if is_root() {
+        command = Command::new("setpriv");
+        command.args(["--reuid", NOBODY, "--regid", NOBODY, "--clear-groups"]);
+        command.args(["--no-new-privs", "--bounding-set=-all", "--inh-caps=-all"]);
+        command.arg(program);
+    } else {
+        command = Command::new(program);
+    }
+    command.current_dir(folder).env_clear();
+    command
+}
+
+fn only_for(path: &Path, mode: u32) {
+    std::fs::set_permissions(path, std::fs::Permissions::from_mode(mode)).unwrap();
+}
+
+/// Every file below a folder.
+fn files(folder: &Path) -> Vec<PathBuf> {
+    let entries = std::fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().path());
+    let below = |path: PathBuf| if path.is_dir() { files(&path) } else { vec![path] };
+    entries.flat_map(below).collect()
+}
+
+// S-30
+#[tokio::test]
+async fn as_nobody_with_nothing_to_write_but_its_state_it_serves_and_is_healthy() {
+    let redis = Redis::with_users();
+    let mut oracle = Oracle::start(&redis.url(), 6).await;
+    let id = oracle.add("q", "n", json!({}), json!({})).await;
+    let root = tempfile::tempdir().unwrap();
+    let [bin, work, state] = ["bin", "work", "state"].map(|name| root.path().join(name));
+    for folder in [&bin, &work, &state] {
+        std::fs::create_dir(folder).unwrap();
+    }
+    let program = bin.join("drover");
+    std::fs::copy(env!("CARGO_BIN_EXE_drover"), &program).unwrap();
+    std::fs::write(work.join("redis-url"), redis.url_as("drover_operator")).unwrap();
+    if is_root() {
+        let nobody = Some(NOBODY.parse().unwrap());
+        std::os::unix::fs::chown(&state, nobody, nobody).unwrap();
+    }
+    for (folder, mode) in [(root.path(), 0o555), (&bin, 0o555), (&work, 0o555), (&state, 0o700)] {
+        only_for(folder, mode);
+    }
+    let port = free_port();
+    let listen = format!("127.0.0.1:{port}");
+    let command = |word: &str| {
+        let mut command = as_nobody(&program, &work);
+        command
+            .arg(word)
+            .env("DROVER_LISTEN", &listen)
+            .env("DROVER_AUTH_MODE", "none")
+            .env("STATE_DIRECTORY", &state)
+            .env("DROVER_REDIS_URL_FILE", "redis-url")
+            .stdout(Stdio::null())
+            .stderr(Stdio::null());
+        command
+    };
+    let before = files(root.path());
+    let unhealthy = command("healthcheck").status().unwrap();
+    assert!(!unhealthy.success(), "nobody serves yet");
+    let served = Ends(command("serve").spawn().unwrap());
+    eventually("the health check is content", LATER, || async {
+        command("healthcheck").status().unwrap().success().then_some(())
+    })
+    .await;
+    let status = std::fs::read_to_string(format!("/proc/{}/status", served.0.id())).unwrap();
+    let line = |name: &str| status.lines().find(|line| line.starts_with(name)).unwrap().to_owned();
+    if is_root() {
+        assert!(line("Uid:").ends_with(NOBODY), "{}", line("Uid:"));
+        assert!(line("CapEff:").ends_with("0000000000000000"), "{}", line("CapEff:"));
+    }
+    // It reads, acts, and writes down that it did.
+    eventually("the queue is on the board", SOON, || async {
+        let page = client::get(port, "/admin/queues/queues/redis/bull:q").await;
+        (page.status == 200).then_some(())
+    })
+    .await;
+    let program_headers = [("X-Drover", "1"), ("Content-Type", "application/json")];
+    let path = format!("/admin/queues/api/v1/queues/redis/bull:q/jobs/{id}/remove");
+    let removed = client::request(port, "POST", &path, &program_headers, "{}").await;
+    assert_eq!(removed.status, 200, "{}", removed.body);
+    drop(served);
+    only_for(root.path(), 0o755);
+    let new: Vec<PathBuf> = files(root.path())
+        .into_iter()
+        .filter(|file| !before.contains(file))
+        .collect();
+    assert!(
+        !new.is_empty() && new.iter().all(|file| file.starts_with(&state)),
+        "{new:?}"
+    );
+}
+
+/// Asks who somebody is: whoever has the cookie `who` is that, in the group `ops`; a group may be left out.
+async fn identity(listener: TcpListener) {
+    while let Ok((mut socket, _)) = listener.accept().await {
+        tokio::spawn(async move {
+            let mut asked = Vec::new();
+            let mut piece = [0; 4096];
+            while !asked.windows(4).any(|end| end == b"\r\n\r\n") {
+                match socket.read(&mut piece).await {
+                    Ok(n) if n > 0 => asked.extend_from_slice(&piece[..n]),
+                    _ => return,
+                }
+            }
+            let text = String::from_utf8_lossy(&asked).to_lowercase();
+            let who = text
+                .split("who=")
+                .nth(1)
+                .and_then(|rest| rest.split_whitespace().next());
+            let answer = who.map_or_else(
+                || "HTTP/1.1 401 Unauthorized\r\n".to_owned(),
+                |who| {
+                    let groups = if who == "ada" {
+                        "X-Auth-Request-Groups: ops\r\n"
+                    } else {
+                        ""
+                    };
+                    format!("HTTP/1.1 202 Accepted\r\nX-Auth-Request-User: {who}\r\n{groups}")
+                },
+            );
+            let answer = format!("{answer}Content-Length: 0\r\nConnection: close\r\n\r\n");
+            let _ = socket.write_all(answer.as_bytes()).await;
+        });
+    }
+}
+
+/// The nginx of the deployment on a free port, before two Drovers (one whose prefix stays, one whose prefix goes).
+async fn nginx(folder: &Path, keeps: u16, strips: u16) -> (u16, Ends) {
+    let (port, asks) = (free_port(), TcpListener::bind("127.0.0.1:0").await.unwrap());
+    let server = shipped("nginx.conf")
+        .replace("127.0.0.1:8080", &format!("127.0.0.1:{port}"))
+        .replace("127.0.0.1:3000/;", &format!("127.0.0.1:{strips}/;"))
+        .replace("127.0.0.1:3000;", &format!("127.0.0.1:{keeps};"))
+        .replace("127.0.0.1:4180", &asks.local_addr().unwrap().to_string())
+        .replace("change-me-to-openssl-rand-hex-32", SECRET);
+    let at = folder.display();
+    let places: String = ["client_body", "proxy", "fastcgi", "uwsgi", "scgi"]
+        .iter()
+        .map(|name| format!("{name}_temp_path {at}/{name};\n"))
+        .collect();
+    let file = folder.join("nginx.conf");
+    let text = format!(
+        "daemon off;\nmaster_process off;\npid {at}/pid;\nerror_log {at}/error.log;\nevents {{}}\nhttp {{\naccess_log off;\n\
+         {places}{server}}}\n"
+    );
+    std::fs::write(&file, text).unwrap();
+    let command = |more: &[&str]| {
+        let mut command = Command::new("nginx");
+        command
+            .arg("-c")
+            .arg(&file)
+            .arg("-p")
+            .arg(folder)
+            .arg("-e")
+            .arg(folder.join("error.log"));
+        command.args(more);
+        command
+    };
+    let checked = command(&["-t"]).output().expect("nginx is installed");
+    let says = String::from_utf8_lossy(&checked.stderr).into_owned();
+    assert!(checked.status.success() && !says.contains("[warn]"), "{says}");
+    tokio::spawn(identity(asks));
+    let nginx = Ends(command(&[]).stderr(Stdio::null()).spawn().unwrap());
+    eventually("nginx answers", SOON, || async {
+        tokio::net::TcpStream::connect(("127.0.0.1", port)).await.ok()
+    })
+    .await;
+    (port, nginx)
+}
+
+// S-1, S-2
+#[tokio::test]
+async fn the_nginx_of_the_deployment_says_who_it_is_and_nobody_else_can() {
+    let redis = Redis::start();
+    let mut oracle = Oracle::start(&redis.url(), 6).await;
+    oracle.add("q", "n", json!({}), json!({})).await;
+    let url = redis.url();
+    let env = |base: &'static str| {
+        [
+            ("DROVER_REDIS_URL", url.as_str()),
+            ("DROVER_AUTH_MODE", "proxy"),
+            ("DROVER_TRUSTED_PROXIES", "127.0.0.1"),
+            ("DROVER_PROXY_SECRET", SECRET),
+            ("DROVER_BASE_PATH", base),
+        ]
+    };
+    let keeps = crate::support::app::Drover::with(&env("/admin/queues"), GRANTS).await;
+    let strips = crate::support::app::Drover::with(&env("/queues"), GRANTS).await;
+    let folder = tempfile::tempdir().unwrap();
+    let (port, _nginx) = nginx(folder.path(), keeps.port, strips.port).await;
+    for base in ["/admin/queues", "/queues"] {
+        let ask = async |headers: &[(&str, &str)]| {
+            client::request(port, "GET", &format!("{base}/api/v1/queues"), headers, "").await
+        };
+        assert_eq!(ask(&[]).await.status, 401, "{base}: nobody");
+        let ada = ask(&[("Cookie", "who=ada")]).await;
+        assert_eq!(ada.status, 200, "{base}: {}", ada.body);
+        // A browser's own words about who it is are overwritten, also where nothing takes their place.
+        for forged in [
+            ("X-Forwarded-User", "ada"),
+            ("X-Forwarded-Groups", "ops"),
+            ("X_Forwarded_User", "ada"),
+            ("X-Drover-Proxy-Secret", "guess"),
+        ] {
+            assert_eq!(ask(&[forged]).await.status, 401, "{base}: {forged:?} alone");
+            let eve = ask(&[("Cookie", "who=eve"), forged]).await;
+            assert_eq!(eve.status, 403, "{base}: {forged:?}: {}", eve.body);
+        }
+        // Streams come through its buffers.
+        let headers = [("Cookie", "who=ada")];
+        let mut stream = Stream::open(port, &format!("{base}/events?topics=queue:redis/bull:q"), &headers).await;
+        let id = oracle.add("q", "n", json!({}), json!({})).await;
+        stream.until_job(&id).await;
+    }
+}
+
+#[test]
+fn every_proxy_of_the_deployment_sets_what_proves_it_and_what_names_people() {
+    for file in ["nginx.conf", "Caddyfile", "traefik.yml"] {
+        let text = shipped(file);
+        for part in [
+            "X-Drover-Proxy-Secret",
+            "-User",
+            "-Groups",
+            "DROVER_TRUSTED_PROXIES",
+            "/admin/queues",
+        ] {
+            assert!(text.contains(part), "{file} has no {part}");
+        }
+    }
+}
+
+#[test]
+fn the_image_runs_as_a_number_and_asks_itself_whether_it_is_well() {
+    let text = shipped("Containerfile");
+    let last = text.rsplit("\nFROM ").next().unwrap();
+    let user = last.lines().find_map(|line| line.strip_prefix("USER ")).unwrap();
+    let number: u32 = user.split(':').next().unwrap().parse().unwrap();
+    assert!(number > 0);
+    assert!(last.contains("\"/usr/local/bin/drover\", \"healthcheck\""));
+    assert!(!last.contains("\nRUN "), "the last stage needs no shell");
+    for line in text.lines().filter(|line| line.starts_with("FROM ")) {
+        let image = line.split(' ').nth(1).unwrap();
+        assert!(!image.contains('/'), "{image} names a registry");
+    }
+}
+
+#[test]
+fn the_unit_is_understood_and_keeps_the_service_in() {
+    let unit = Path::new(env!("CARGO_MANIFEST_DIR")).join("deploy/drover.service");
+    let text = shipped("drover.service");
+    for line in [
+        "DynamicUser=yes",
+        "StateDirectory=drover",
+        "ProtectSystem=strict",
+        "NoNewPrivileges=yes",
+        "PrivateTmp=yes",
+        "MemoryDenyWriteExecute=yes",
+        "SystemCallFilter=@system-service",
+        "CapabilityBoundingSet=",
+    ] {
+        assert!(text.lines().any(|own| own == line), "{line} is missing");
+    }
+    // Not every machine that runs the tests has systemd.
+    let Ok(verified) = Command::new("systemd-analyze").arg("verify").arg(&unit).output() else {
+        eprintln!("systemd-analyze is not installed: only the lines were looked at");
+        return;
+    };
+    let says = String::from_utf8_lossy(&verified.stderr).into_owned();
+    let wrong: Vec<&str> = says
+        .lines()
+        // The program is where it is installed, which is not here.
+        .filter(|line| line.contains("drover.service") && !line.contains("/usr/local/bin/drover is not executable"))
+        .collect();
+    assert!(wrong.is_empty(), "{wrong:#?}");
+}
