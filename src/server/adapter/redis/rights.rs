@@ -31,7 +31,8 @@ const SETTLES: Duration = Duration::from_millis(500);
 /// Commands that are named in a sentence.
 const NAMED: usize = 8;
 
-/// Asks about ARGV[1], a JSON list of commands, each a list of words, on the keys from ARGV[3] on; ARGV[2] is any SHA-1.
+/// Asks about its first argument, a JSON list of commands, each a list of words, on the keys from the third on; the second
+/// is any SHA-1.
 /// Answers first whether settings may be read, which no action needs.
 const PROBE: &str = "if not redis.acl_check_cmd then return {'unknown'} end
 local answer = {redis.acl_check_cmd('CONFIG', 'GET', 'save') and 'settings' or 'none'}
