@@ -182,7 +182,7 @@ async fn every_answer_says_what_a_browser_may_do_with_it() {
     }
     for odd in [
         "/admin/queues/none",
-        "/admin/queues//",
+        "/admin/queues//workers",
         "/elsewhere",
         "/admin/queues/api/v1/none",
     ] {
