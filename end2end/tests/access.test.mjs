@@ -14,7 +14,7 @@ before(async () => {
   oracle = await Oracle.start(redis);
   for (const queue of ["billing", "mail"]) {
     await oracle.ask("startWorker", queue, { workerId: queue });
-    await oracle.ask("add", queue, { name: "n", data: { fail: `${queue} is down`, card: "in the data" }, opts: { jobId: "a" } });
+    await oracle.ask("add", queue, { name: "n", data: { fail: `${queue} is down`, note: "in the data" }, opts: { jobId: "a" } });
     await oracle.ask("waitUntil", queue, { state: "failed", count: 1 });
   }
   at = await signedIn(redis, [["ada", "operator"], ["eve", "viewer"], ["billy", "operator", "redis/bull:billing"], ["temp", "viewer"]]);
@@ -85,7 +85,7 @@ for (const javaScript of [true, false]) {
         watch.allow(/\b403\b/);
         await page.goto(at.queue("mail"));
         assert.match(await text(page, "main"), /403\s+Not permitted\s+billy may not see this/);
-        await page.getByRole("link", { name: "All queues" }).click();
+        await page.getByRole("link", { name: "All queues", exact: true }).click();
         await page.getByRole("link", { name: "billing" }).first().waitFor();
       });
     });

@@ -28,7 +28,7 @@ after(endAll);
 
 /** Event streams that the server holds open. */
 async function streams(drover) {
-  const text = await (await fetch(`${drover.origin}/metrics`)).text();
+  const text = await (await fetch(`${drover.origin}/metrics`, { headers: drover.headers })).text();
   const line = text.split("\n").find((line) => /^drover_\w*streams\w*[ {]/.test(line));
   assert.ok(line, "the metrics count open streams");
   return Number(line.split(" ").at(-1));
