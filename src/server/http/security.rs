@@ -263,6 +263,10 @@ fn add_headers(headers: &mut HeaderMap, sheet: &Sheet, origin: Option<&str>) {
     ] {
         headers.insert(name, HeaderValue::from_static(value));
     }
+    // Of what was refused before it came to a handler, too.
+    headers
+        .entry(header::CACHE_CONTROL)
+        .or_insert(HeaderValue::from_static("no-store"));
     if origin.is_some_and(|origin| origin.starts_with("https://")) {
         let year = HeaderValue::from_static("max-age=31536000");
         headers.insert(header::STRICT_TRANSPORT_SECURITY, year);
