@@ -1,7 +1,7 @@
 //! HTTP/1.1 as cheap as it can be: the clients share two cores with what they measure.
 
 use crate::Outcome;
-use crate::measure::micros;
+use crate::measure::{float, micros};
 use std::time::Duration;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpStream;
@@ -66,6 +66,15 @@ impl Client {
         .into())
     }
 
+    /// `GET` below the base path as a browser asks, which accepts a compressed answer; anything but 200 is an error.
+    pub(crate) async fn packed(&mut self, path: &str) -> Outcome<Answer> {
+        let answer = self.ask(path, "Accept-Encoding: gzip\r\n").await?;
+        match answer.status {
+            200 => Ok(answer),
+            status => Err(format!("{path} answered {status}").into()),
+        }
+    }
+
     /// `GET` below the base path with further header lines, each with its line end.
     pub(crate) async fn ask(&mut self, path: &str, headers: &str) -> Outcome<Answer> {
         match timeout(PATIENCE, self.exchange(path, headers)).await {
@@ -88,6 +97,17 @@ impl Client {
             return Ok(answer);
         }
         Err(format!("{path} answered {}: {}", answer.status, answer.text()).into())
+    }
+
+    /// Sends a form below the base path with further header lines, each with its line end.
+    pub(crate) async fn form(&mut self, path: &str, headers: &str, form: &str) -> Outcome<Answer> {
+        let request = format!(
+            "POST {BASE}{path} HTTP/1.1\r\nHost: 127.0.0.1:{}\r\n{headers}Content-Type: application/x-www-form-urlencoded\r\n\
+             Content-Length: {}\r\n\r\n{form}",
+            self.port,
+            form.len()
+        );
+        timeout(PATIENCE, self.send(&request)).await?
     }
 
     async fn exchange(&mut self, path: &str, headers: &str) -> Outcome<Answer> {
@@ -130,6 +150,33 @@ impl Client {
 
 fn find(bytes: &[u8], wanted: &[u8]) -> Option<usize> {
     bytes.windows(wanted.len()).position(|window| window == wanted)
+}
+
+/// Bytes a second of a compressed stream on these topics, as they come out of the socket, after its snapshot.
+pub(crate) async fn stream_bytes_per_second(port: u16, topics: &str, time: Duration) -> Outcome<f64> {
+    let mut socket = TcpStream::connect(("127.0.0.1", port)).await?;
+    let request = format!(
+        "GET {BASE}/events?topics={topics} HTTP/1.1\r\nHost: 127.0.0.1:{port}\r\nAccept-Encoding: gzip\r\n\r\n"
+    );
+    socket.write_all(request.as_bytes()).await?;
+    let mut buffer = vec![0; 64 * 1024];
+    let mut count = async |time: Duration| {
+        let mut bytes = 0;
+        let read = async {
+            loop {
+                match socket.read(&mut buffer).await {
+                    Ok(read) if read > 0 => bytes += read as u64,
+                    _ => return,
+                }
+            }
+        };
+        match timeout(time, read).await {
+            Ok(()) => Err("the stream ended"),
+            Err(_) => Ok(bytes),
+        }
+    };
+    count(Duration::from_secs(2)).await?;
+    Ok(float(count(time).await?) / time.as_secs_f64())
 }
 
 /// An open event stream.

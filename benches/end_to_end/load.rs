@@ -47,6 +47,14 @@ redis.call('XADD', q .. ':events', 'MAXLEN', '~', 10000, '*', 'event', 'complete
 return id
 "#;
 
+const LONE: &str = r#"
+local q, now = KEYS[1], ARGV[1]
+local id = redis.call('INCR', q .. ':id')
+redis.call('HSET', q .. ':' .. id, 'name', 'send', 'data', '{}', 'opts', '{}', 'timestamp', now, 'finishedOn', now)
+redis.call('ZADD', q .. ':completed', now, id)
+redis.call('XADD', q .. ':events', 'MAXLEN', '~', 10000, '*', 'event', 'completed', 'jobId', id, 'returnvalue', 'null')
+"#;
+
 /// The steps of a life, in order.
 const STEPS: [&str; 5] = [ADD, TAKE, PROGRESS, PROGRESS, COMPLETE];
 
@@ -147,6 +155,55 @@ impl Drop for Load {
     }
 }
 
+/// One change at a time, when it is asked for.
+pub(crate) struct Lone {
+    connection: redis::Connection,
+    script: String,
+    /// With the number of completed jobs in each.
+    queues: Vec<(String, u64)>,
+    sent: Arc<Sent>,
+}
+
+impl Lone {
+    /// Changes of these queues.
+    pub(crate) fn new(redis: &Redis, names: &[String]) -> Outcome<Self> {
+        let mut connection = redis.connection()?;
+        let mut queues = Vec::new();
+        for name in names {
+            let completed = redis::cmd("ZCARD")
+                .arg(format!("{name}:completed"))
+                .query(&mut connection)?;
+            queues.push((name.clone(), completed));
+        }
+        Ok(Self {
+            script: redis::cmd("SCRIPT").arg("LOAD").arg(LONE).query(&mut connection)?,
+            connection,
+            sent: Arc::new(Sent::new(queues.len())),
+            queues,
+        })
+    }
+
+    /// When each completion was sent.
+    pub(crate) fn sent(&self) -> Arc<Sent> {
+        self.sent.clone()
+    }
+
+    /// A job completes in this queue.
+    pub(crate) fn complete(&mut self, queue: usize) -> Outcome<()> {
+        let (name, completed) = &mut self.queues[queue];
+        *completed += 1;
+        self.sent.note(queue, *completed, micros());
+        let mut command = redis::cmd("EVALSHA");
+        command.arg(&self.script).arg(1).arg(name.as_str()).arg(now_ms()?);
+        Ok(command.query(&mut self.connection)?)
+    }
+}
+
+fn now_ms() -> Outcome<String> {
+    let now = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH)?;
+    Ok(now.as_millis().to_string())
+}
+
 struct Lives {
     connection: redis::Connection,
     scripts: Vec<String>,
@@ -204,15 +261,12 @@ impl Lives {
             life.completed += 1;
             self.sent.note(queue, life.completed, at);
         }
-        let now = std::time::SystemTime::now()
-            .duration_since(std::time::UNIX_EPOCH)?
-            .as_millis();
         let mut command = redis::cmd("EVALSHA");
         command
             .arg(&self.scripts[step])
             .arg(1)
             .arg(&life.queue)
-            .arg(now.to_string())
+            .arg(now_ms()?)
             .arg(at)
             .arg(&life.job);
         life.job = command.query(&mut self.connection)?;

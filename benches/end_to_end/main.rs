@@ -5,11 +5,11 @@
 //! measure, so the figures are those of a small machine that does everything at once.
 //!
 //! ```text
-//! make bench                                  everything: about 8 minutes, 5 GB of memory
+//! make bench                                  everything: about 20 minutes, 5 GB of memory
 //! make bench ARGS=--quick                     a smoke run: shorter windows, a tenth of the jobs
 //! make bench ARGS='freshness jobs'            only these
 //! make bench ARGS='--out report.md'           the table also as a file
-//! DROVER_BIN=/path/to/drover make bench       another build
+//! TESTED_DROVER=/path/to/drover make bench       another build
 //! ```
 //!
 //! Reading order: [`rows`] has one module for each part of the table; [`ground`] writes the data, [`load`] makes it
@@ -25,7 +25,7 @@ mod rows;
 mod table;
 mod watchers;
 
-use rows::{Bench, act, archive, commands, floors, footprint, freshness, jobs, many, pages, pgboss};
+use rows::{Bench, abuse, act, archive, commands, floors, footprint, freshness, jobs, many, pages, pgboss};
 use std::path::PathBuf;
 use std::process::ExitCode;
 use std::time::Instant;
@@ -35,11 +35,13 @@ use tokio::signal::unix::{SignalKind, signal};
 pub(crate) type Outcome<T> = Result<T, Box<dyn std::error::Error + Send + Sync>>;
 
 /// What can be asked for, in the order in which it is measured: neighbours share their data where they can.
-const NAMES: [&str; 17] = [
+const NAMES: [&str; 20] = [
     "freshness",
+    "lone",
     "overview",
     "commands",
     "idle",
+    "unwatched",
     "cpu",
     "workers",
     "memory",
@@ -53,6 +55,7 @@ const NAMES: [&str; 17] = [
     "act",
     "archive",
     "pgboss",
+    "abuse",
 ];
 
 #[derive(Debug, Default)]
@@ -137,9 +140,11 @@ async fn run(args: &Args) -> Outcome<()> {
         eprintln!("{name}");
         let outcome = match name {
             "freshness" => freshness::freshness(&mut bench).await,
+            "lone" => freshness::lone(&mut bench).await,
             "overview" => pages::overview(&mut bench).await,
             "commands" => commands::watchers(&mut bench).await,
             "idle" => commands::idle(&mut bench).await,
+            "unwatched" => commands::unwatched(&mut bench).await,
             "cpu" => commands::cpu(&mut bench).await,
             "workers" => many::workers(&mut bench).await,
             "memory" => footprint::memory(&mut bench).await,
@@ -152,6 +157,7 @@ async fn run(args: &Args) -> Outcome<()> {
             "act" => act::act(&mut bench).await,
             "archive" => archive::archive(&mut bench).await,
             "pgboss" => pgboss::pgboss(&mut bench).await,
+            "abuse" => abuse::abuse(&mut bench).await,
             _ => footprint::large(&mut bench).await,
         };
         if let Err(error) = outcome {

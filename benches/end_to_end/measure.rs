@@ -52,6 +52,11 @@ impl Samples {
         self.per_mille(500)
     }
 
+    /// 95 of 100 are not longer than this.
+    pub(crate) fn p95(&self) -> Option<Duration> {
+        self.per_mille(950)
+    }
+
     /// 99 of 100 are not longer than this.
     pub(crate) fn p99(&self) -> Option<Duration> {
         self.per_mille(990)

@@ -102,19 +102,23 @@ impl Drop for Redis {
     }
 }
 
-/// Which Drover to measure: `DROVER_BIN`, else the release build.
+/// Which Drover to measure: `TESTED_DROVER`, else the release build.
 pub(crate) fn find_drover() -> Outcome<PathBuf> {
-    let path = match std::env::var_os("DROVER_BIN") {
+    let path = match std::env::var_os("TESTED_DROVER") {
         Some(path) => PathBuf::from(path),
         None => Path::new(env!("CARGO_MANIFEST_DIR")).join("target/release/drover"),
     };
     if !path.is_file() {
-        return Err(format!("There is no {}. Run `make build`, or set DROVER_BIN.", path.display()).into());
+        return Err(format!(
+            "There is no {}. Run `make build`, or set TESTED_DROVER.",
+            path.display()
+        )
+        .into());
     }
     let path = path.canonicalize()?;
     if path.components().any(|part| part.as_os_str() == "debug") {
         return Err(format!(
-            "{} is a debug build, and its figures would mean nothing. Run `make build`, or set DROVER_BIN.",
+            "{} is a debug build, and its figures would mean nothing. Run `make build`, or set TESTED_DROVER.",
             path.display()
         )
         .into());
@@ -137,11 +141,23 @@ impl Drover {
         Self::spawn_with(binary, redis, &[])
     }
 
+    /// The same with so many open files at most.
+    pub(crate) fn spawn_within(binary: &Path, redis: &Redis, files: u32) -> Outcome<Self> {
+        let mut command = Command::new("sh");
+        command
+            .args(["-c", &format!("ulimit -n {files}; exec \"$0\"")])
+            .arg(binary);
+        Self::run(command, redis, &[])
+    }
+
     /// The same with more of its configuration.
     pub(crate) fn spawn_with(binary: &Path, redis: &Redis, more: &[(&str, String)]) -> Outcome<Self> {
+        Self::run(Command::new(binary), redis, more)
+    }
+
+    fn run(mut command: Command, redis: &Redis, more: &[(&str, String)]) -> Outcome<Self> {
         let dir = tempfile::tempdir()?;
         let port = free_port()?;
-        let mut command = Command::new(binary);
         for (name, _) in std::env::vars_os() {
             if name.to_string_lossy().starts_with("DROVER_") {
                 command.env_remove(name);
@@ -159,7 +175,7 @@ impl Drover {
             .stdout(log.try_clone()?)
             .stderr(log)
             .spawn()
-            .map_err(|error| format!("{} cannot be started: {error}", binary.display()))?;
+            .map_err(|error| format!("Drover cannot be started: {error}"))?;
         Ok(Self { child, dir, port })
     }
 

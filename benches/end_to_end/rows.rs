@@ -1,5 +1,6 @@
 //! What is measured, one module for each part of the board.
 
+pub(crate) mod abuse;
 pub(crate) mod act;
 pub(crate) mod archive;
 pub(crate) mod commands;

@@ -7,7 +7,7 @@
 --   4. Start the server as drover, with DROVER_ARCHIVE_MIGRATE=false.
 --
 -- Change both passwords first, or leave PASSWORD away and let pg_hba.conf say how they get in.
--- What a role needs in the schema of pg-boss is in the README, "What Drover shows of pg-boss".
+-- What a role needs in the schema of pg-boss: docs/pg-boss.md, "What the role needs".
 
 DO $$
 BEGIN

@@ -6,7 +6,7 @@
 use super::{Bench, start};
 use crate::Outcome;
 use crate::ground::{Shape, queues};
-use crate::load::Load;
+use crate::load::{Load, Lone};
 use crate::measure::float;
 use crate::process::Redis;
 use crate::table::Verdict;
@@ -101,9 +101,53 @@ pub(crate) async fn idle(bench: &mut Bench) -> Outcome<()> {
             let verdict = Verdict::of(commands <= 5000.0);
             bench.table.line(what, "≤ 5,000", format!("{commands:.0}"), "", verdict);
         } else {
-            let what = format!("{what}, jobs waiting in each that nobody takes (without recounts)");
+            let what = format!("{what}, jobs waiting in each that no worker takes (without recounts)");
             bench.table.line(what, "", format!("{commands:.0}"), "", Verdict::None);
         }
+    }
+    Ok(())
+}
+
+/// Commands per minute on an unwatched board, where a job comes and goes each five seconds.
+pub(crate) async fn unwatched(bench: &mut Bench) -> Outcome<()> {
+    const QUEUES: u32 = 20;
+    // Asking whether all queues are known counts as watching for 30 s, and what was put off is read then.
+    let settle = Duration::from_secs(40);
+    let window = bench.time(180);
+    let redis = bench.ground.of(Shape::of(QUEUES).waiting(0))?;
+    let mut lone = Lone::new(redis, &queues(QUEUES))?;
+    let before = redis.commands()?;
+    let asking = redis.commands()? - before;
+    let before = redis.commands()?;
+    for _ in 0..10 {
+        lone.complete(0)?;
+    }
+    let step = (redis.commands()? - before - asking) / 10.0;
+    let _drover = start(&bench.drover, redis, QUEUES).await?;
+    tokio::time::sleep(settle).await;
+    for (what, spread) in [
+        ("of one queue", 1),
+        ("of all queues by turns", usize::try_from(QUEUES)?),
+    ] {
+        let before = redis.commands()?;
+        let (began, mut steps) = (Instant::now(), 0.0);
+        for queue in (0..spread).cycle() {
+            if began.elapsed() >= window {
+                break;
+            }
+            lone.complete(queue)?;
+            steps += 1.0;
+            tokio::time::sleep(Duration::from_secs(5)).await;
+        }
+        let (spent, ran) = (redis.commands()? - before - asking - steps * step, began.elapsed());
+        let commands = spent / ran.as_secs_f64() * 60.0;
+        bench.table.line(
+            format!("Redis commands per minute, unwatched board of {QUEUES} queues, a job each 5 s {what}"),
+            "≤ 120",
+            format!("{commands:.0}"),
+            "",
+            Verdict::of(commands <= 120.0),
+        );
     }
     Ok(())
 }

@@ -1,9 +1,10 @@
 //! What Drover takes: memory, time to start, bytes over the wire, and what one huge job does to it.
 
+use super::pages::{per_second, repeat};
 use super::{Bench, start};
 use crate::Outcome;
-use crate::ground::{Shape, queues, seed_large};
-use crate::http::Client;
+use crate::ground::{Shape, queues as names, seed_large};
+use crate::http::{Client, stream_bytes_per_second};
 use crate::load::Load;
 use crate::measure::{Samples, float, micros, ms};
 use crate::process::{Drover, Redis};
@@ -15,6 +16,9 @@ use std::time::Duration;
 
 const MB: u64 = 1024;
 
+/// A job's life is six events.
+const EVENTS_OF_40_JOBS: u32 = 240;
+
 /// Memory of the server, at rest and at work.
 pub(crate) async fn memory(bench: &mut Bench) -> Outcome<()> {
     const QUEUES: u32 = 500;
@@ -24,7 +28,7 @@ pub(crate) async fn memory(bench: &mut Bench) -> Outcome<()> {
     let drover = start(&bench.drover, redis, QUEUES).await?;
     tokio::time::sleep(settle).await;
     let idle = drover.rss_kb()?;
-    let names = queues(QUEUES);
+    let names = names(QUEUES);
     let load = Load::start(redis, names.clone(), EVENTS)?;
     let watchers = Watchers::open(drover.port, 150, 50, &names, &load.sent()).await?;
     tokio::time::sleep(window).await;
@@ -129,13 +133,56 @@ pub(crate) async fn wire(bench: &mut Bench) -> Outcome<()> {
         "",
         Verdict::of(kb <= 350.0),
     );
+    drop(drover);
+    for (queues, html, (p99, rate)) in [(100, 20, (1, 10_000.0)), (500, 60, (3, 3_000.0))] {
+        sent(bench, queues, html, p99, rate).await?;
+    }
+    Ok(())
+}
+
+/// What a reader of so many queues is sent, compressed.
+async fn sent(bench: &mut Bench, queues: u32, html: u64, p99: u64, rate: f64) -> Outcome<()> {
+    let (warm, time) = (bench.time(90), bench.time(30));
+    let redis = bench.ground.of(Shape::of(queues))?;
+    let drover = start(&bench.drover, redis, queues).await?;
+    let load = Load::start(redis, names(queues), EVENTS_OF_40_JOBS)?;
+    // Rates over a minute change with each job until the first minute is over.
+    tokio::time::sleep(warm).await;
+    let kb = |bytes: usize| float(bytes as u64) / 1024.0;
+    let mut client = Client::connect(drover.port).await?;
+    let page = client.packed("/").await?.body.len();
+    let plain = client.get("/").await?.body.len();
     bench.table.line(
-        "overview page, 100 queues, as sent",
+        format!("overview page, {queues} queues, as sent"),
+        format!("≤ {html} KB"),
+        format!("{:.1} KB of {:.1}", kb(page), kb(plain)),
         "",
-        format!("{:.1} KB", float(page.len() as u64) / 1024.0),
-        "",
-        Verdict::None,
+        Verdict::of(page as u64 <= html * 1024),
     );
+    let stream = stream_bytes_per_second(drover.port, "overview", time).await?;
+    bench.table.line(
+        format!("stream of the overview, {queues} queues, 40 jobs/s, as sent"),
+        if queues == 500 { "≤ 8 KB/s" } else { "" },
+        format!("{:.1} KB/s", stream / 1024.0),
+        "",
+        if queues == 500 {
+            Verdict::of(stream <= 8.0 * 1024.0)
+        } else {
+            Verdict::None
+        },
+    );
+    let list = "/api/v1/queues";
+    let samples = repeat(&drover, list, time / 3, Duration::from_millis(10)).await?;
+    let per_second = per_second(&drover, list, time / 3).await?;
+    let size = client.packed(list).await?.body.len();
+    bench.table.line(
+        format!("`GET /queues`, {queues} queues, 40 jobs/s ({:.1} KB as sent)", kb(size)),
+        format!("p99 ≤ {p99} ms, ≥ {rate:.0} a second"),
+        format!("{}; {per_second:.0} a second", samples.told()),
+        "",
+        Verdict::of(samples.within(p99, p99) && per_second >= rate),
+    );
+    load.finish()?;
     Ok(())
 }
 

@@ -4,15 +4,61 @@
 use super::{Bench, start};
 use crate::Outcome;
 use crate::ground::{self, Shape};
-use crate::load::Load;
-use crate::measure::float;
+use crate::load::{Load, Lone};
+use crate::measure::{float, ms};
 use crate::process::own_cpu;
 use crate::table::Verdict;
 use crate::watchers::Watchers;
+use std::time::Duration;
 
 const EVENTS: u32 = 1000;
 const OVERVIEW: usize = 150;
 const SINGLE: usize = 50;
+
+/// Queues that speak on a quiet board.
+const SPEAKING: usize = 12;
+
+/// Lone changes: the mean gap between two of them in milliseconds, and how many there are. Every second one is of the same
+/// queue, which is read as a lively one up to a gap of ten seconds; the others of the other queues by turns.
+const GAPS: [(u64, u32); 5] = [(30, 200), (150, 80), (1_000, 24), (3_000, 12), (12_000, 6)];
+
+/// The lines of freshness on a quiet board: one change, and then nothing for a while.
+pub(crate) async fn lone(bench: &mut Bench) -> Outcome<()> {
+    for queues in [12, 500] {
+        let redis = bench.ground.of(Shape::of(queues))?;
+        let drover = start(&bench.drover, redis, queues).await?;
+        let names = &ground::queues(queues)[..SPEAKING];
+        let mut lone = Lone::new(redis, names)?;
+        // A queue that is new on the board counts as lively for the first seconds.
+        tokio::time::sleep(Duration::from_secs(if bench.quick { 3 } else { 14 })).await;
+        for (gap, changes) in GAPS {
+            let changes = if bench.quick { changes.div_ceil(6) } else { changes };
+            let watchers = Watchers::open(drover.port, SPEAKING, 0, names, &lone.sent()).await?;
+            watchers.begin();
+            for (change, other) in (0..changes).zip((0..SPEAKING - 1).cycle()) {
+                let gap = rand::random_range(gap / 2..gap * 3 / 2);
+                tokio::time::sleep(Duration::from_millis(gap)).await;
+                lone.complete(if change % 2 == 0 { 0 } else { other + 1 })?;
+            }
+            tokio::time::sleep(Duration::from_secs(1)).await;
+            let seen = watchers.finish().await?.overview;
+            let told = match (seen.p50(), seen.p95()) {
+                (Some(p50), Some(p95)) => format!("{} / {} (p95), {} changes", ms(p50), ms(p95), seen.len()),
+                _ => "no samples".into(),
+            };
+            let (p50, p95) = (Duration::from_millis(5), Duration::from_millis(20));
+            let holds = seen.p50().is_some_and(|t| t <= p50) && seen.p95().is_some_and(|t| t <= p95);
+            bench.table.line(
+                format!("freshness: a lone change, one each {gap} ms, quiet board of {queues} queues"),
+                "p50 ≤ 5 ms, p95 ≤ 20 ms",
+                told,
+                format!("wake-up {}", bench.floors.wake.told()),
+                Verdict::of(holds && seen.len() == usize::try_from(changes)?),
+            );
+        }
+    }
+    Ok(())
+}
 
 /// The lines of freshness, and who used the processors meanwhile: with the load on 50 queues, and spread so thin over 500
 /// that almost every event is of another queue, which is the dearest way to follow it.

@@ -61,10 +61,11 @@ async fn one_size(bench: &mut Bench, shape: Shape, jobs: &str) -> Outcome<()> {
     let redis = bench.ground.of(shape)?;
     let drover = start(&bench.drover, redis, shape.queues).await?;
     tokio::time::sleep(Duration::from_secs(1)).await;
-    let still = repeat(&drover, still_for, Duration::ZERO).await?;
+    let still = repeat(&drover, "/", still_for, Duration::ZERO).await?;
     let moving = moving(redis, &drover, shape.queues, moving_for).await?;
     let bytes = Client::connect(drover.port).await?.get("/").await?.body.len();
-    let floor = floors::http(bytes).await?.told();
+    let sent = Client::connect(drover.port).await?.packed("/").await?.body.len();
+    let floor = floors::http(sent).await?.told();
     let rate = if shape.queues == 100 {
         Some(pages_per_second(redis, &drover, shape.queues, rate_for).await?)
     } else {
@@ -74,9 +75,10 @@ async fn one_size(bench: &mut Bench, shape: Shape, jobs: &str) -> Outcome<()> {
     for (kind, samples) in [("still", still), ("moving", moving)] {
         bench.table.line(
             format!(
-                "overview page, {} queues, {jobs} jobs, {kind} ({} KB)",
+                "overview page, {} queues, {jobs} jobs, {kind} ({} KB, sent as {})",
                 shape.queues,
-                bytes / 1024
+                bytes / 1024,
+                sent / 1024
             ),
             format!("p99 ≤ {bound} ms"),
             samples.told(),
@@ -98,19 +100,19 @@ async fn one_size(bench: &mut Bench, shape: Shape, jobs: &str) -> Outcome<()> {
 
 async fn moving(redis: &Redis, drover: &Drover, n: u32, time: Duration) -> Outcome<Samples> {
     let load = Load::start(redis, queues(n), TRICKLE)?;
-    let samples = repeat(drover, time, PAUSE).await?;
+    let samples = repeat(drover, "/", time, PAUSE).await?;
     load.finish()?;
     Ok(samples)
 }
 
-/// One request after the other on one connection.
-async fn repeat(drover: &Drover, time: Duration, pause: Duration) -> Outcome<Samples> {
+/// One request after the other on one connection, compressed as for a browser.
+pub(super) async fn repeat(drover: &Drover, path: &str, time: Duration, pause: Duration) -> Outcome<Samples> {
     let mut client = Client::connect(drover.port).await?;
     let mut samples = Samples::default();
     let began = Instant::now();
     while began.elapsed() < time {
         let sent = micros();
-        client.get("/").await?;
+        client.packed(path).await?;
         samples.add_since(sent);
         if !pause.is_zero() {
             tokio::time::sleep(pause).await;
@@ -121,6 +123,13 @@ async fn repeat(drover: &Drover, time: Duration, pause: Duration) -> Outcome<Sam
 
 async fn pages_per_second(redis: &Redis, drover: &Drover, n: u32, time: Duration) -> Outcome<f64> {
     let load = Load::start(redis, queues(n), TRICKLE)?;
+    let rate = per_second(drover, "/", time).await?;
+    load.finish()?;
+    Ok(rate)
+}
+
+/// Compressed answers a second, to [`CONNECTIONS`] who ask as fast as they can.
+pub(super) async fn per_second(drover: &Drover, path: &'static str, time: Duration) -> Outcome<f64> {
     let mut tasks = Vec::new();
     for _ in 0..CONNECTIONS {
         let mut client = Client::connect(drover.port).await?;
@@ -128,7 +137,7 @@ async fn pages_per_second(redis: &Redis, drover: &Drover, n: u32, time: Duration
             let began = Instant::now();
             let mut pages: u64 = 0;
             while began.elapsed() < time {
-                if client.get("/").await.is_err() {
+                if client.packed(path).await.is_err() {
                     break;
                 }
                 pages += 1;
@@ -140,6 +149,5 @@ async fn pages_per_second(redis: &Redis, drover: &Drover, n: u32, time: Duration
     for task in tasks {
         pages += task.await?;
     }
-    load.finish()?;
     Ok(float(pages) / time.as_secs_f64())
 }

@@ -23,9 +23,9 @@ const ROWS: u32 = 50;
 const KNOWN: Duration = Duration::from_secs(60);
 
 /// `$1` jobs, half a second apart, the last a moment ago; about a kilobyte each.
-const FILL: &str = "insert into pgboss.job \
+pub(super) const FILL: &str = "insert into pgboss.job \
     (name, data, state, retry_limit, retry_count, created_on, start_after, started_on, completed_on, output, keep_until) \
-    select 'big', jsonb_build_object('n', n, 'body', repeat(md5(n::text), 30)), s.state::pgboss.job_state, 2, \
+    select 'big', jsonb_build_object('n', n, 'password', 'zebra42', 'body', repeat(md5(n::text), 30)), s.state::pgboss.job_state, 2, \
         case when s.state = 'failed' then 2 else 0 end, t.at, t.at, \
         case when s.state <> 'created' then t.at + interval '1 s' end, \
         case when s.state <> 'created' then t.at + interval '2 s' end, \
@@ -128,7 +128,7 @@ pub(crate) async fn pgboss(bench: &mut Bench) -> Outcome<()> {
 }
 
 /// Has the library make its tables and the queue.
-async fn made_by_the_library(postgres: &Postgres) -> Outcome<()> {
+pub(super) async fn made_by_the_library(postgres: &Postgres) -> Outcome<()> {
     let url = postgres.url();
     let make = move || -> Outcome<()> {
         let mut library = Command::new("node")
