@@ -2,10 +2,10 @@
 //
 //   node end2end/run.mjs [filter]
 //
-// The filter names a file of end2end/tests (`live`), or else tests whose name contains it. DROVER_BIN names the binary
+// The filter names a file of end2end/tests (`live`), or else tests whose name contains it. TESTED_DROVER names the binary
 // (target/release/drover), CHROMIUM the browser (/usr/bin/chromium), E2E_JOBS how many files run at once, and
-// E2E_REFERENCES=renew has the reference pictures written instead of compared. Files called `….alone.test.mjs` measure
-// time and run after the others, one by one. Screenshots and the pages of failed tests are left in end2end/results.
+// E2E_REFERENCES=renew has the reference pictures written instead of compared. Screenshots and the pages of failed tests are
+// left in end2end/results.
 import { mkdirSync, readdirSync, rmSync } from "node:fs";
 import { basename, join } from "node:path";
 import { run } from "node:test";
@@ -22,7 +22,7 @@ rmSync(RESULTS, { recursive: true, force: true });
 mkdirSync(RESULTS, { recursive: true });
 
 const all = readdirSync(TESTS).filter((file) => file.endsWith(".test.mjs")).sort();
-const named = all.filter((file) => file === `${filter}.test.mjs` || basename(file, ".test.mjs").replace(/\.alone$/, "") === filter);
+const named = all.filter((file) => file === `${filter}.test.mjs` || basename(file, ".test.mjs") === filter);
 const files = filter && named.length > 0 ? named : all;
 // As a literal: a filter is part of a sentence, not a pattern.
 const sentence = filter && named.length === 0 ? new RegExp(filter.replace(/[.*+?^${}()|[\]\\]/g, "\\$&"), "i") : undefined;
@@ -54,9 +54,7 @@ async function round(files, concurrency) {
   for await (const text of events.compose(spec)) process.stdout.write(text);
 }
 
-const alone = (file) => file.endsWith(".alone.test.mjs");
-await round(files.filter((file) => !alone(file)), Number(process.env.E2E_JOBS ?? 2));
-await round(files.filter(alone), 1);
+await round(files, Number(process.env.E2E_JOBS ?? 2));
 // Last, where whoever reads the end of a long log finds them.
 for (const failure of failures) console.log(`\n# failed: ${failure}`);
 for (const [word, count] of totals) console.log(`# ${word} ${count}`);

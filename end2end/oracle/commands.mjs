@@ -1,11 +1,22 @@
 // The oracle's commands, the same for every library and major. Everything is asked of the library itself; Redis is
 // never touched directly, or the answers would prove nothing.
+import { Redis } from "ioredis";
 import { Gate, createProcessor } from "./processor.mjs";
 
 const BULK = 1000;
 const POLL_MS = 20;
 
 const sleep = (ms) => new Promise((resolve) => setTimeout(resolve, ms));
+
+/** A client of an application that names its connections itself, whatever the library asks for. */
+function named(connection, connectionName) {
+  class Own extends Redis {
+    duplicate(options) {
+      return super.duplicate({ ...options, connectionName });
+    }
+  }
+  return new Own({ ...connection, connectionName, maxRetriesPerRequest: null });
+}
 
 export function createCommands(family, { url, prefix: defaultPrefix }) {
   const { Job, states } = family;
@@ -138,7 +149,7 @@ export function createCommands(family, { url, prefix: defaultPrefix }) {
     async log({ line, keepLogs, ...request }) {
       return family.log(queueOf(request), await jobOf(request), line, keepLogs);
     },
-    async waitUntil({ state, count, op = "eq", timeoutMs = 5000, ...at }) {
+    async waitUntil({ state, count, op = "eq", timeoutMs = 30_000, ...at }) {
       const holds = { eq: (n) => n === count, gte: (n) => n >= count, lte: (n) => n <= count }[op];
       if (!holds) throw new Error(`unknown op ${op}`);
       const queue = queueOf(at);
@@ -158,12 +169,13 @@ export function createCommands(family, { url, prefix: defaultPrefix }) {
       const list = await queueOf(at).getWorkers();
       return { count: list.length, names: list.map((worker) => worker.rawname ?? worker.name) };
     },
-    async startWorker({ workerId, queue, prefix = defaultPrefix, concurrency = 1, name, opts }) {
+    async startWorker({ workerId, queue, prefix = defaultPrefix, concurrency = 1, name, ownName, opts }) {
       if (workers.has(workerId)) throw new Error(`worker ${workerId} runs already`);
       // Taken at once: two starts of the same name must not both succeed.
       workers.set(workerId, undefined);
       try {
-        const given = { connection, prefix, concurrency, name, ...opts };
+        const as = ownName ? named(connection, ownName) : connection;
+        const given = { connection: as, prefix, concurrency, name, ...opts };
         workers.set(workerId, await family.startWorker(queue, processor, given));
       } catch (error) {
         workers.delete(workerId);

@@ -146,7 +146,8 @@ export const AWAY = [
 /** Waits until the page has been taken up and hears of changes. */
 export async function alive(page) {
   await page.locator("html[data-alive]").waitFor({ state: "attached" });
-  await shows(page, "#link", /^live$/);
+  // A page about a store that was never read is live, and says first that there is nothing to show.
+  await shows(page, "#link", /^(live|nothing read yet)$/);
 }
 
 /** Waits until the text of an element fits; looks with every frame that the browser draws. */

@@ -63,6 +63,14 @@ export class Drover {
     return this.#child.end(signal);
   }
 
+  freeze() {
+    this.#child.kill("SIGSTOP");
+  }
+
+  thaw() {
+    this.#child.kill("SIGCONT");
+  }
+
   /** Runs Drover's own command line with the same settings; gives what it printed. */
   command(...args) {
     return execFileSync(DROVER, args, { env: this.#env, cwd: this.#folder, encoding: "utf8" });

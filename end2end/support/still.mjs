@@ -18,7 +18,7 @@ const FIXED = {
   ".health tr:nth-child(6) td:nth-child(2)": "20 of 10,000, 2 blocked",
   ".health tr:nth-child(7) td:nth-child(2)": "median 5 ms, longest 5 ms (60 PINGs in a minute)",
   ".health tr:nth-child(8) td:nth-child(2)": "10 /s",
-  ".health tr:nth-child(8) td:nth-child(2) + .judged small": "1,000 since it started, ours among them.",
+  ".health tr:nth-child(8) td:nth-child(2) + .judged small": "1,000 since it started, including Drover's own.",
   ".health tr:nth-child(9) td:nth-child(2)": "50 %",
   ".health tr:nth-child(9) td:nth-child(2) + .judged small": "Of 100 reads within the last 5 m.",
   ".health tr:nth-child(10) td:nth-child(2)": "0 expired, 0 evicted",

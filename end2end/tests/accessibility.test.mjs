@@ -74,6 +74,21 @@ test("the help dialog breaks no rule of WCAG 2 A and AA", () =>
     assert.deepEqual(await findings(page), []);
   }));
 
+test("lines that are laid out as grids are rows of a table for a screen reader", () =>
+  visit({ at }, async (page) => {
+    await page.goto(at.overview);
+    await alive(page);
+    const reader = await page.context().newCDPSession(page);
+    const { nodes } = await reader.send("Accessibility.getFullAXTree");
+    const roles = nodes.filter(({ ignored }) => !ignored).map(({ role }) => role.value);
+    const count = (role) => roles.filter((one) => one === role).length;
+    const lines = await page.locator("#queues tbody tr").count();
+    assert.equal(count("rowheader"), lines);
+    assert.equal(count("row"), lines + 1);
+    assert.equal(count("columnheader"), 13);
+    assert.equal(count("cell"), lines * 12);
+  }));
+
 test("rows are tall enough for a thumb on a phone", () =>
   visit({ at, size: NARROW }, async (page) => {
     for (const path of [at.overview, at.queue("orders", { query: "?state=waiting" })]) {

@@ -92,7 +92,7 @@ for (const javaScript of [true, false]) {
         await open(page, at.job(queue, "a"), javaScript);
         await button(page, "Retry").click();
         await page.waitForURL(/asked=/);
-        assert.match(await text(page, ".asked"), new RegExp(`Asked: Run job a of queue ${queue} in redis again\\. Done\\. Read since: it is waiting\\.`));
+        assert.equal(await text(page, ".asked"), "Retried job a. It is now waiting.");
         assert.equal(await button(page, "Retry").count(), 0, "what waits is not retried");
         assert.equal(await state(queue, "a"), "waiting");
         if (javaScript) {
@@ -100,12 +100,12 @@ for (const javaScript of [true, false]) {
           await mark(page);
         }
         await work(queue);
-        await sees(page, javaScript, ".asked", /Read since: it is completed\./);
+        await sees(page, javaScript, ".asked", /It is now completed\./);
         if (javaScript) assert.ok(await untouched(page), "without a reload");
         assert.equal(await state(queue, "a"), "completed");
         assert.equal(await state(queue, "b"), "failed", "the other one is as it was");
         await page.goto(`${at.base}/audit`);
-        assert.match(await text(page, ".audit tbody tr"), new RegExp(`anonymous 127\\.0\\.0\\.1 Run job a of queue ${queue} .* done`));
+        assert.match(await text(page, ".audit tbody tr"), new RegExp(`anonymous 127\\.0\\.0\\.1 Retry job a of queue ${queue} .* done`));
       });
       await rest(queue);
       assert.deepEqual(await record(queue), ["retry done"]);
@@ -116,8 +116,8 @@ for (const javaScript of [true, false]) {
       await inTab(async (page) => {
         await open(page, at.queue(queue, { query: "?state=failed" }), javaScript);
         if (javaScript) for (const key of ["j", "j", "x"]) await page.keyboard.press(key);
-        else await page.getByRole("checkbox", { name: "Tick b", exact: true }).check();
-        await button(page, "Retry ticked…").click();
+        else await page.getByRole("checkbox", { name: "Select b", exact: true }).check();
+        await button(page, "Retry selected…").click();
         assert.match(await text(page, ".lead"), /^Exactly 1 job\./);
         assert.equal(await state(queue, "b"), "failed", "a preview does nothing");
         await button(page, "Retry 1 job").click();
@@ -136,9 +136,9 @@ for (const javaScript of [true, false]) {
         await page.waitForURL((url) => url.pathname === at.queue(queue));
         // At once, and because it was seen: nothing here offers again what has just been done.
         assert.match(await text(page, "#act .paused-by"), /^Paused \d s ago by anonymous \(127\.0\.0\.1\): deploy <of> mail & co$/);
-        assert.match(await text(page, "#act .asked"), /Asked: Pause queue .*: workers take no new jobs from it, running ones go on\. Done\.$/);
+        assert.match(await text(page, "#act .asked"), /^Paused the queue\. Running jobs will finish\.$/);
         assert.equal(await button(page, "Pause").count(), 0);
-        assert.match(await text(page, ".facts"), /Hands out work no, paused/);
+        assert.match(await text(page, ".facts"), /Status paused/);
         assert.equal(await oracle.ask("isPaused", queue), true);
         await work(queue);
         await oracle.add(queue, {}, { opts: { jobId: "c" } });
@@ -152,7 +152,7 @@ for (const javaScript of [true, false]) {
         assert.equal(await oracle.ask("isPaused", queue), false);
         await oracle.ask("waitUntil", queue, { state: "completed", count: 3 });
         await sees(page, javaScript, ".tabs .completed", /completed 3/);
-        await page.locator("#act, .insight").getByRole("link", { name: "audit" }).click();
+        await page.locator("#act, .insight").getByRole("link", { name: "actions on this queue" }).click();
         const rows = await page.locator(".audit tbody tr").allInnerTexts();
         assert.deepEqual(rows.map((row) => /Resume|Pause/.exec(row)?.[0]), ["Resume", "Pause"]);
         assert.match(rows[1], /“deploy <of> mail & co”/);
@@ -171,7 +171,7 @@ for (const javaScript of [true, false]) {
         await fill("name", "mail.send");
         await fill("data", '{"to": "a", ');
         await fill("id", id);
-        await fill("delay_s", "3600");
+        await fill("delay", "3600");
         await fill("priority", "7");
         watch.allow(/\b422\b/);
         await button(page, "Add a job").click();
@@ -189,7 +189,7 @@ for (const javaScript of [true, false]) {
         await work(queue);
         await oracle.ask("waitUntil", queue, { state: "completed", count: 2 });
         await button(page, "Run now").click();
-        await sees(page, javaScript, ".asked", /Have job .* run now instead of when it is due\. Done\. Read since: it is completed\./);
+        await sees(page, javaScript, ".asked", /Promoted job .*\. It is now completed\./);
         assert.equal(await state(queue, id), "completed");
       });
       await rest(queue);
@@ -201,17 +201,17 @@ for (const javaScript of [true, false]) {
       await inTab(async (page, watch) => {
         await open(page, at.job(queue, "a"), javaScript);
         assert.equal(await link(page, "Remove…").isVisible(), false, "it is folded away");
-        await page.getByText("What cannot be undone…").click();
+        await page.getByText("Danger zone…").click();
         await link(page, "Remove…").click();
-        assert.equal(await text(page, ".form .sentence"), `Remove job a of queue ${queue} in redis for ever.`);
+        assert.equal(await text(page, ".form .sentence"), `Remove job a of queue ${queue} in redis permanently.`);
         await link(page, "Back").click();
         assert.equal(await state(queue, "a"), "failed", "asking does nothing");
-        await page.getByText("What cannot be undone…").click();
+        await page.getByText("Danger zone…").click();
         await link(page, "Remove…").click();
         await page.locator("[name=reason]").fill("test data");
         await button(page, "Remove the job").click();
         await page.waitForURL(/\/audit\?/);
-        assert.match(await text(page, ".audit tbody tr"), /Remove job a .* for ever\. ?“test data” .* done/);
+        assert.match(await text(page, ".audit tbody tr"), /Remove job a .* permanently\. ?“test data” .* done/);
         assert.ok(await gone(queue, "a"));
         watch.allow(/\b404\b/);
         await page.goto(at.job(queue, "a"));
@@ -233,7 +233,7 @@ for (const javaScript of [true, false]) {
         await oracle.ask("waitUntil", queue, { state: "completed", count: 1 });
         await button(page, "Remove the job").click();
         await page.waitForURL(/asked=/);
-        assert.match(await text(page, ".asked.not-done"), /Asked: Remove job a .*not as it was shown.*completed.*Read since: it is completed\./);
+        assert.match(await text(page, ".asked.not-done"), /^Nothing was done: it has changed since it was shown\. It is completed now\.$/);
         assert.equal(await state(queue, "a"), "completed");
       });
       await rest(queue);
@@ -250,7 +250,7 @@ test("a job's data are edited, and the old ones become a line of its log", async
     await page.locator("[name=data]").fill('{"returns": "well"}');
     await button(page, "Edit the data").click();
     await page.waitForURL(/asked=/);
-    assert.match(await text(page, ".asked"), /Replace the data of job a .* becomes a line of its log\. Done\. Read since: it is failed\./);
+    assert.match(await text(page, ".asked"), /^Changed the data of job a\. It is now failed\.$/);
     assert.match(await text(page, ".job"), /lines 1 to 1 of 1 .*They were: \{"failTimes":1,"fail":"no route to host"\}/);
     const edited = await job("edit", "a");
     assert.deepEqual([edited.data, edited.logs.length], [{ returns: "well" }, 1]);
@@ -258,7 +258,7 @@ test("a job's data are edited, and the old ones become a line of its log", async
     await page.waitForURL(/asked=/);
     await alive(page);
     await work("edit");
-    await shows(page, ".asked", /it is completed/);
+    await shows(page, ".asked", /It is now completed/);
   });
   assert.equal((await job("edit", "a")).returnvalue, "well", "it ran with the new ones");
   const told = await at.drover.api("/audit?queue=redis%2Fbull%3Aedit");
@@ -274,26 +274,28 @@ test("a delayed job is put off, given a priority, copied and run at once", async
       for (const [field, value] of Object.entries(fields)) await page.locator(`[name=${field}]`).fill(value);
       await button(page, submit).click();
       await page.waitForURL(/asked=/);
-      assert.match(await text(page, ".asked.done"), /Done\. Read since: it is delayed\.$/);
+      assert.match(await text(page, ".asked.done"), /^Changed the (delay|priority) of job a\. It is now delayed\.$/);
     };
     const before = Date.now();
-    await asks("Change the delay…", { ms_s: "7200" }, "Change the delay");
+    await asks("Change the delay…", { ms: "7200" }, "Change the delay");
     const { row } = await at.drover.api(`/queues/redis/bull:${queue}/jobs/a`);
     assert.ok(row.due >= before + 7_200_000 && row.due <= Date.now() + 7_200_000, `due ${row.due}`);
     assert.equal((await job(queue, "a")).delay, 7_200_000);
     await asks("Priority…", { priority: "4" }, "Change the priority");
     assert.equal((await job(queue, "a")).priority, 4);
     await open(page, at.job(queue, "a"));
-    await button(page, "Duplicate").click();
+    await link(page, "Duplicate…").click();
+    assert.equal(await page.locator("[name=priority]").inputValue(), "4", "what the job has is filled in");
+    await button(page, "Add the job").click();
     await page.waitForURL(/asked=/);
-    assert.match(await text(page, ".asked.done"), /Add a new job with the name, data and options of job a/);
+    assert.match(await text(page, ".asked.done"), /^Duplicated job a\. New job: .*\. Remove the new job$/);
     const others = (await oracle.ask("ids", queue, { state: ["waiting", "prioritized", "delayed"] })).filter((id) => id !== "a");
     assert.equal(others.length, 1, "one copy");
     const [copied] = others;
     assert.equal((await job(queue, copied)).priority, 4);
     await work(queue);
     await button(page, "Run now").click();
-    await shows(page, ".asked", /Read since: it is completed\./);
+    await shows(page, ".asked", /It is now completed\./);
     assert.equal(await state(queue, "a"), "completed");
   });
   assert.deepEqual(await record(queue), ["promote done", "duplicate done", "priority done", "delay done"]);
@@ -328,7 +330,7 @@ test("the keyboard alone retries a job, and pauses and resumes a queue", async (
     await ring("Retry");
     await page.keyboard.press("Enter");
     await page.waitForURL(/asked=/);
-    assert.match(await text(page, ".asked.done"), /Read since: it is waiting\./);
+    assert.match(await text(page, ".asked.done"), /It is now waiting\./);
     await page.keyboard.press("Tab");
     assert.equal(await focused(), "Priority…", "Tab goes on behind the outcome");
     await ring("the first button");
@@ -386,14 +388,14 @@ test("on a phone every action can be reached", async () => {
   const long = LONG_NAME;
   await visit({ at, size: NARROW }, async (page) => {
     await open(page, at.job(long, "a"));
-    await page.getByText("What cannot be undone…").click();
-    assert.deepEqual(await reachable(page, ".act", "the job"), ["Retry", "Retry with changes…", "Edit data…", "Duplicate", "What cannot be undone…", "Remove…"]);
-    for (const word of ["remove", "retry", "edit_data"]) {
+    await page.getByText("Danger zone…").click();
+    assert.deepEqual(await reachable(page, ".act", "the job"), ["Retry", "Retry with changes…", "Edit data…", "Duplicate…", "Danger zone…", "Remove…"]);
+    for (const word of ["remove", "retry", "edit_data", "duplicate"]) {
       await open(page, `${at.job(long, "a")}/act?action=${word}`);
       await reachable(page, ".form", word);
     }
     await open(page, at.queue(long, { query: "?state=failed" }));
-    await page.getByText("What cannot be undone…").click();
+    await page.getByText("Danger zone…").click();
     await reachable(page, "#act", "the queue");
     await reachable(page, ".tools", "the tools of the list");
     await open(page, `${at.queue(long)}/act?action=pause`);

@@ -87,8 +87,9 @@ for (const javaScript of [true, false]) {
         const shown = await text(page, "main");
         for (const words of ["no route to host", `b@${queue}.example`, "SHA-256", "Timeline"]) assert.ok(shown.includes(words), words);
 
-        await button(page, "Put back under its old id").click();
-        assert.match(await text(page, "main"), /Put back .* as job b, by anonymous/);
+        await button(page, "Run again under its old id").click();
+        assert.match(await text(page, ".asked.done"), /^Queued the job again\. New job: b\. Remove the new job$/);
+        assert.match(await text(page, "main"), /Queued again .* as job b, by anonymous/);
         assert.deepEqual(await ids(queue, "waiting"), ["b"]);
         await oracle.ask("startWorker", queue, { workerId: queue });
         // Its attempts are counted from the beginning, so that it fails once more: a worker took it, and it is what it was.
@@ -115,9 +116,12 @@ for (const javaScript of [true, false]) {
 
         // Those that are ticked are put back together.
         await page.goto(`${at.base}/archive?queue=redis/bull:${queue}`);
-        for (const id of ["a", "c"]) await page.getByLabel(`Tick ${id}`, { exact: true }).check();
-        await button(page, "Put the ticked ones back as new jobs").click();
-        assert.match(await text(page, "main"), /2 of 2 jobs put back/);
+        for (const id of ["a", "c"]) await page.getByLabel(`Select ${id}`, { exact: true }).check();
+        await button(page, "Run selected again as new jobs…").click();
+        assert.match(await text(page, "main"), /Their work will be done again/);
+        assert.deepEqual(await ids(queue, "waiting"), [], "asking does nothing");
+        await button(page, "Run them again").click();
+        assert.match(await text(page, "main"), /2 of 2 jobs queued again/);
         const back = await ids(queue, "waiting");
         assert.equal(back.length, 2);
         const data = await Promise.all(back.map(async (jobId) => (await oracle.ask("job", queue, { jobId })).data.to));
@@ -152,7 +156,7 @@ for (const javaScript of [true, false]) {
         });
         // Once more there is nothing to do, and it says so.
         await section.getByRole("button", { name: "Run now" }).click();
-        await until("it to say so", async () => (await text(page, "main")).includes(`${queue} was run: there is nothing to archive now.`));
+        await until("it to say so", async () => (await text(page, "main")).includes(`${queue} was run: there was nothing to archive.`));
       });
     });
   });

@@ -68,7 +68,7 @@ describe("The page of workers", () => {
       await worker("beta", "beta-1");
       await shows(page, workers("beta"), /^1$/);
       await shows(page, `${row("beta")} + tr.one`, /^beta-1 127\.0\.0\.1:\d+ \d+ s ago/);
-      await shows(page, ".sums", /^1 connected/);
+      await shows(page, ".sums", /^1 worker on /);
       assert.deepEqual(await changed(), [], "these are other elements now");
       await leaves("beta-1");
       await shows(page, workers("beta"), /^0$/);
@@ -162,14 +162,17 @@ describe("A store's page", () => {
       await page.locator("#store-memory").evaluate((element) => element.scrollIntoView());
       const clients = Number(/^(\d+)/.exec(await text(page, health("Clients")))[1]);
       const changed = await remember(page, "h1", ".vitals", ".health", link);
-      const scrolled = await page.evaluate(() => scrollY);
-      assert.ok(scrolled > 500, "there is something to scroll");
+      assert.ok((await page.evaluate(() => scrollY)) > 500, "there is something to scroll");
+      // A reason or a longer figure may come above what is read: the browser then scrolls, and the text stays.
+      const place = () => page.locator("#store-memory").evaluate((element) => element.getBoundingClientRect().top);
+      const before = await place();
       await page.locator(jobs).waitFor();
       for (const name of ["gamma-1", "gamma-2"]) await worker("gamma", name);
       await until("more clients", async () => Number(/^(\d+)/.exec(await text(page, health("Clients")))[1]) > clients, 20_000);
       assert.equal(await focused(page), "beta");
       assert.deepEqual(await changed(), [], "these are other elements now");
-      assert.ok(Math.abs((await page.evaluate(() => scrollY)) - scrolled) < 60, "the page stays where it was");
+      const moved = Math.round((await place()) - before);
+      assert.ok(Math.abs(moved) < 60, `what is read moved by ${moved} pixels`);
       assert.ok(await untouched(page), "nothing was reloaded");
       for (const name of ["gamma-1", "gamma-2"]) await leaves(name);
     }));
@@ -205,9 +208,19 @@ describe("A notice", () => {
       const path = at.job("alpha", "awaited");
       await opened(page, path);
       await shows(page, "h1", /^No such job$/);
+      const every = Number(await page.locator("[data-every]").getAttribute("data-every"));
+      const began = Date.now();
+      await page.evaluate(() => {
+        globalThis.links = [];
+        const link = document.querySelector("#link");
+        new MutationObserver(() => globalThis.links.push(link.textContent)).observe(link, { subtree: true, childList: true, characterData: true });
+      });
       const again = await page.waitForResponse((response) => response.url().endsWith(path), { timeout: 20_000 });
       await again.finished();
-      assert.equal(await text(page, "#link"), "live");
+      const late = Date.now() - began > every + 1_000;
+      await shows(page, "#link", /^live$/);
+      // Only where the answer took seconds, the page has said so until it came.
+      if (!late) assert.deepEqual(await page.evaluate(() => globalThis.links.filter((text) => text !== "live")), []);
       await oracle.add("alpha", {}, { name: "late", opts: { jobId: "awaited", delay: HOUR } });
       await shows(page, "h1", /^late awaited$/, 20_000);
       assert.equal(await text(page, "#link"), "live");
@@ -314,9 +327,9 @@ describe("Without JavaScript", () => {
 
 describe("When its store goes down and comes back,", () => {
   const PAGES = {
-    workers: [() => at.workers(), /redis is unreachable/],
-    schedules: [() => at.schedules(), /redis is unreachable/],
-    store: [() => at.store(), /redis is unreachable for \d+ s/],
+    workers: [() => at.workers(), /redis has been unreachable/],
+    schedules: [() => at.schedules(), /redis has been unreachable/],
+    store: [() => at.store(), /redis has been unreachable for \d+ s/],
   };
 
   test("each page says so, and no longer when it is over", () =>
@@ -332,12 +345,14 @@ describe("When its store goes down and comes back,", () => {
       for (const [one, banner] of pages) {
         await one.bringToFront();
         await shows(one, ".banner", banner, 20_000);
-        assert.equal(await text(one, "#link"), "live", "the page itself still hears of changes");
+        // Drover answers; what the page shows is as old as the store's last answer.
+        await shows(one, "#link", /^stale since \d\d:\d\d:\d\d UTC/, 20_000);
       }
       await redis.restart();
       for (const [one] of pages) {
         await one.bringToFront();
         await one.locator(".banner").waitFor({ state: "detached", timeout: 20_000 });
+        await shows(one, "#link", /^live$/, 20_000);
         assert.ok(await untouched(one), one.url());
       }
     }));

@@ -33,10 +33,10 @@ test("rows stay where they are until the reader asks for what is new", () =>
     assert.deepEqual(await ids(page), ["c", "b", "a"]);
     await page.mouse.move(700, 700);
     await oracle.add("news", { fail: "no" }, { opts: { jobId: "d" } });
-    await shows(page, ".news", /^\+1 new, show$/);
+    await shows(page, ".news", /^1 new · Refresh$/);
     assert.deepEqual(await ids(page), ["c", "b", "a"], "nothing has moved");
     await oracle.ask("callJob", "news", { jobId: "b", method: "remove" });
-    await shows(page, ".news", /^\+1 new, 1 gone, show$/);
+    await shows(page, ".news", /^1 new, 1 removed · Refresh$/);
     await shows(page, '#jobs tr:has(a[href$="/b"]) .detail', /removed/);
     assert.deepEqual(await ids(page), ["c", "b", "a"], "a row that has left stays in its place");
     await page.locator(".news").click();
@@ -45,7 +45,7 @@ test("rows stay where they are until the reader asks for what is new", () =>
     // The same with the keyboard.
     await oracle.add("news", { fail: "no" }, { opts: { jobId: "e" } });
     await page.keyboard.press("Shift");
-    await shows(page, ".news", /new, show$/);
+    await shows(page, ".news", /new · Refresh$/);
     await page.keyboard.press("r");
     await page.waitForFunction(() => document.querySelector("#jobs tbody .id").innerText === "e");
   }));
@@ -65,7 +65,7 @@ for (const javaScript of [true, false]) {
           await page.locator(".name-filter button").click();
         }
         await page.waitForURL(/q=INVOICE/);
-        assert.match(await text(page, ".list-head b"), /^123 of 123 waiting looked at: 3 match$/);
+        assert.match(await text(page, ".list-head b"), /^123 of 123 waiting searched: 3 match$/);
         assert.equal((await ids(page)).length, 3);
         assert.equal(await page.locator("#q").inputValue(), "INVOICE", "it can be changed");
         await page.getByText("all of them").click();
@@ -84,7 +84,7 @@ for (const javaScript of [true, false]) {
           if (javaScript) await alive(page);
           await page.locator("#q").fill("paid");
           await page.locator(".name-filter button").click();
-          assert.match(await text(page, ".list-head b"), /^1 of 1 waiting looked at: 1 match$/, at.name);
+          assert.match(await text(page, ".list-head b"), /^1 of 1 waiting searched: 1 match$/, at.name);
         });
       }
     });
@@ -94,8 +94,8 @@ for (const javaScript of [true, false]) {
 test("what a queue keeps and how long its jobs take is told, on a phone too", () =>
   visit({ at: entrances[0], size: NARROW }, async (page) => {
     await page.goto(entrances[0].queue("news", { query: "?state=failed" }));
-    assert.match(await text(page, ".insight"), /Waits · runs .* ms/);
-    assert.match(await text(page, ".insight"), /Kept completed for ever; failed for ever/);
+    assert.match(await text(page, ".insight"), /Times \(p50 \/ p95 \/ p99\) wait .* run .* ms/);
+    assert.match(await text(page, ".insight"), /Kept completed forever; failed forever/);
     const overflow = await page.evaluate(() => document.documentElement.scrollWidth - innerWidth);
     assert.ok(overflow <= 0, `${overflow} pixels too wide`);
   }));

@@ -54,7 +54,7 @@ async function picture(page, path, name) {
       return await compare(page, name, !incomparable);
     } catch (error) {
       // Slow for a moment and quick again by now: the page still tells of it.
-      const slow = await page.getByText("asked less often").count();
+      const slow = await page.getByText("polled less often").count();
       if (left === 1 || (!slow && (await calm(at.drover)))) throw error;
     }
   }

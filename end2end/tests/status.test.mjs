@@ -78,22 +78,22 @@ for (const [place, [entrance, path]] of Object.entries(PLACES)) {
             const bytes = (await response.body()).length;
             assert.ok(bytes < 30_000, `the page takes ${bytes} bytes`);
             assert.equal(await text(page, "h1"), "Shop <b>status</b>");
-            assert.match(await text(page, ".whole"), /Some work does not get through/);
+            assert.match(await text(page, ".whole"), /Some work is not getting through/);
             const states = await page.locator("article .state").allInnerTexts();
             assert.deepEqual(
               states.map((state) => state.replace(/^(\S)\s*/, "$1 ").trim()),
               ["● Operational", "‖ Under maintenance", "■ Major outage", "? No recent data"],
             );
-            assert.match(await text(page, "article.under_maintenance"), /Held by an operator/);
+            assert.match(await text(page, "article.under_maintenance"), /Paused by an operator/);
             assert.match(await text(page, "article.operational"), /% within the promise over 6\d days/);
             await page.getByText("Days below 100").first().click();
             assert.match(await text(page, "article.operational details"), /: 0 %/);
             const { scroll, inner } = await page.evaluate(() => ({ scroll: document.documentElement.scrollWidth, inner: innerWidth }));
             assert.ok(scroll <= inner, `the page is ${scroll} px wide in a window of ${inner} px`);
-            await page.getByRole("link", { name: "Stop renewing it" }).click();
-            await page.getByText("This page does not renew itself.").waitFor();
-            await page.getByRole("link", { name: "Renew it again" }).click();
-            await page.getByText("This page renews itself").waitFor();
+            await page.getByRole("link", { name: "Stop refreshing it" }).click();
+            await page.getByText("This page does not refresh itself.").waitFor();
+            await page.getByRole("link", { name: "Refresh it automatically" }).click();
+            await page.getByText("This page refreshes").waitFor();
           }));
 
         // What measures is a script itself.
@@ -101,8 +101,8 @@ for (const [place, [entrance, path]] of Object.entries(PLACES)) {
           visit({ at: entrance(), theme, size }, async (page) => {
             await page.goto(path);
             assert.deepEqual((await findings(page)).filter((line) => !MEANT.test(line)), []);
-            await page.getByRole("link", { name: "Stop renewing it" }).click();
-            await page.getByText("This page does not renew itself.").waitFor();
+            await page.getByRole("link", { name: "Stop refreshing it" }).click();
+            await page.getByText("This page does not refresh itself.").waitFor();
             assert.deepEqual(await findings(page), [], "and nothing at all once it stands still");
           }));
       });

@@ -1,16 +1,22 @@
 //! Who gets in, and who may see and do what: rules S-1 to S-11, from outside.
 
+mod archive;
+mod beside;
 mod grants;
+mod guesses;
 mod modes;
 mod paths;
 mod status;
+mod streams;
+mod unreadable;
 
 use crate::support::app::Drover;
 use crate::support::client::{self, Answer};
-use drover::model::event::encode_segment;
+use drover::model::address::encode_segment;
+use drover::model::permission::{Role, Verb};
 use drover::server::auth::tokens::{Tokens, Wanted};
 use drover::server::auth::users::Users;
-use drover::server::auth::who::{QueueGlob, Role, Verb};
+use drover::server::auth::who::QueueGlob;
 
 /// What the proxy proves itself with.
 const SECRET: &str = "a secret of the proxy";

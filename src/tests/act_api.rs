@@ -7,7 +7,7 @@ use crate::support::client;
 use crate::support::oracle::Oracle;
 use crate::support::redis::Redis;
 use crate::support::{LATER, eventually};
-use drover::model::event::encode_segment;
+use drover::model::address::encode_segment;
 use serde_json::{Value, json};
 
 /// A board over one Redis with a queue of BullMQ 6 that holds a waiting job.
@@ -105,7 +105,7 @@ async fn what_is_wrong_is_refused_with_what_would_be_right() {
             json!({}),
             400,
             "bad-action",
-            "null takes",
+            "null removes",
         ),
         (
             "/queues/redis/bull:nope/pause".into(),
@@ -197,7 +197,7 @@ async fn a_dry_run_says_what_would_be_done_and_does_nothing() {
     let told = answer.json();
     assert_eq!(
         told["sentence"],
-        format!("Remove job {id} of queue q in redis (production) for ever.")
+        format!("Remove job {id} of queue q in redis (production) permanently.")
     );
     assert_eq!(told["dry_run"], true);
     let seen = json!({"dry_run": true, "seen": {"state": "failed"}});

@@ -2,9 +2,10 @@
 
 use crate::support::app::Drover;
 use crate::support::client::{self, Answer};
+use crate::support::form::filled;
 use crate::support::oracle::Oracle;
 use crate::support::redis::Redis;
-use drover::model::event::encode_segment;
+use drover::model::address::encode_segment;
 use serde_json::json;
 
 async fn board(env: &[(&str, &str)]) -> (Redis, Oracle, Drover, String) {
@@ -25,49 +26,17 @@ async fn board(env: &[(&str, &str)]) -> (Redis, Oracle, Drover, String) {
     (redis, oracle, drover, id)
 }
 
-/// What a form of a page would send: its unseen fields, and these.
-fn filled(page: &str, word: &str, more: &[(&str, &str)]) -> String {
-    let start = page
-        .find(&format!("name=\"action\" value=\"{word}\""))
-        .unwrap_or_else(|| panic!("no form for {word} in {page}"));
-    let form = page[start..].split("</form>").next().unwrap();
-    let mut fields = vec![("action".to_owned(), word.to_owned())];
-    for input in form.split("<input type=\"hidden\"").skip(1) {
-        let of = |name: &str| {
-            input
-                .split(&format!("{name}=\""))
-                .nth(1)
-                .and_then(|rest| rest.split('"').next())
-                .unwrap_or("")
-                .to_owned()
-        };
-        fields.push((of("name"), of("value")));
-    }
-    fields.extend(
-        more.iter()
-            .map(|(name, value)| ((*name).to_owned(), (*value).to_owned())),
-    );
-    let pairs: Vec<String> = fields
-        .iter()
-        .map(|(n, v)| {
-            format!(
-                "{n}={}",
-                encode_segment(v)
-                    .replace('+', "%2B")
-                    .replace('&', "%26")
-                    .replace('=', "%3D")
-            )
-        })
-        .collect();
-    pairs.join("&")
-}
-
 async fn send(drover: &Drover, path: &str, body: &str) -> Answer {
     let headers = [
         ("Sec-Fetch-Site", "same-origin"),
         ("Content-Type", "application/x-www-form-urlencoded"),
     ];
     client::request(drover.port, "POST", &format!("/admin/queues{path}"), &headers, body).await
+}
+
+/// A page without the marks that tell its texts apart for the browser.
+fn plain(page: &str) -> String {
+    page.replace("<!>", "")
 }
 
 /// The page that an answer leads to.
@@ -89,17 +58,18 @@ async fn a_retry_asks_nothing_and_its_page_tells_what_became_of_it() {
     let told = follow(&drover, &send(&drover, &format!("{path}/act"), &retry).await).await;
     assert_eq!(told.status, 200);
     assert!(told.body.contains("class=\"asked done\""), "{}", told.body);
-    assert!(told.body.contains("Read since: it is waiting."), "{}", told.body);
+    let sentence = format!("<p>Retried job {id}. It is now waiting.</p>");
+    assert!(plain(&told.body).contains(&sentence), "{}", told.body);
     assert!(!told.body.contains(">Retry</button>"), "a waiting job is not retried");
     assert_eq!(oracle.ids("q", "waiting", true).await, std::slice::from_ref(&id));
     // The same again, from another tab: it had been done.
     let told = follow(&drover, &send(&drover, &format!("{path}/act"), &retry).await).await;
-    assert!(told.body.contains("It had been done before"), "{}", told.body);
+    assert!(told.body.contains("Already done: "), "{}", told.body);
     // And a form that was opened before: the job is not as it was shown.
     let remove = filled(&removal, "remove", &[]);
     let told = follow(&drover, &send(&drover, &format!("{path}/act"), &remove).await).await;
     assert!(
-        told.body.contains("class=\"asked not-done\"") && told.body.contains("not as it was shown"),
+        told.body.contains("class=\"asked not-done\"") && told.body.contains("it has changed since it was shown"),
         "{}",
         told.body
     );
@@ -118,7 +88,7 @@ async fn a_removal_asks_first_in_one_sentence_and_leads_to_the_record() {
     let form = drover.get(&format!("{path}/act?action=remove")).await;
     assert!(
         form.body
-            .contains(&format!("Remove job {id} of queue q in redis (staging) for ever.")),
+            .contains(&format!("Remove job {id} of queue q in redis (staging) permanently.")),
         "{}",
         form.body
     );
@@ -245,7 +215,7 @@ async fn what_cannot_be_done_is_no_button_but_a_sentence() {
 #[tokio::test]
 async fn the_record_has_a_page_with_filters_and_a_way_to_older_entries() {
     let (_redis, _oracle, drover, id) = board(&[]).await;
-    assert!(drover.get("/audit").await.body.contains("Nothing was asked for yet"));
+    assert!(drover.get("/audit").await.body.contains("No actions yet"));
     for n in 0..53 {
         let path = format!("/queues/redis/bull:q/jobs/{}/retry", if n == 0 { &id } else { "nope" });
         drover.post(&path, &json!({"reason": format!("try {n}.")})).await;
@@ -280,7 +250,7 @@ async fn a_form_that_is_sent_twice_adds_one_job() {
     let typed = [
         ("name", "mail"),
         ("data", "{\r\n \"a\": 1 }"),
-        ("delay_s", "3600"),
+        ("delay", "3600"),
         ("priority", ""),
         ("options", ""),
     ];
@@ -305,7 +275,7 @@ async fn a_form_that_is_sent_twice_adds_one_job() {
     .await;
     assert_eq!(wrong.status, 422);
     assert!(
-        wrong.body.contains("no whole number") && wrong.body.contains("value=\"many\""),
+        wrong.body.contains("not a whole number") && wrong.body.contains("value=\"many\""),
         "{}",
         wrong.body
     );
@@ -319,17 +289,13 @@ async fn a_schedule_is_added_run_and_removed() {
     let typed = [
         ("schedule_key", "daily/1"),
         ("name", "report"),
-        ("every_s", "3600"),
+        ("every_ms", "3600"),
         ("data", "{}"),
     ];
     let nameless = send(&drover, path, &filled(&form, "schedule", &typed[1..])).await;
     assert_eq!(nameless.status, 422, "{}", nameless.body);
     let page = follow(&drover, &send(&drover, path, &filled(&form, "schedule", &typed)).await).await;
-    assert!(
-        page.body.contains("Save schedule daily/1 of queue q in redis"),
-        "{}",
-        page.body
-    );
+    assert!(page.body.contains("Saved schedule daily/1."), "{}", page.body);
     let run = filled(&page.body, "run", &[]);
     let sent_to = page
         .body
@@ -344,7 +310,11 @@ async fn a_schedule_is_added_run_and_removed() {
         .to_owned();
     let before = oracle.counts("q").await;
     let page = follow(&drover, &send(&drover, &act, &run).await).await;
-    assert!(page.body.contains("Add a job from schedule daily/1"), "{}", page.body);
+    assert!(
+        page.body.contains("Ran schedule daily/1.") && page.body.contains(">Remove the new job</button>"),
+        "{}",
+        page.body
+    );
     follow(&drover, &send(&drover, &act, &run).await).await;
     let after = oracle.counts("q").await;
     assert_eq!(
@@ -355,7 +325,7 @@ async fn a_schedule_is_added_run_and_removed() {
     let joint = if act.contains('?') { '&' } else { '?' };
     let form = drover.get(&format!("{act}{joint}action=remove")).await.body;
     assert!(
-        form.contains("Remove schedule daily/1 of queue q in redis for ever, with its next job."),
+        form.contains("Remove schedule daily/1 of queue q in redis permanently, with its next job."),
         "{form}"
     );
     follow(&drover, &send(&drover, &act, &filled(&form, "remove", &[])).await).await;
@@ -366,4 +336,44 @@ async fn a_schedule_is_added_run_and_removed() {
         .map(|e| format!("{} {}", e["action"], e["result"]).replace('"', ""))
         .collect();
     assert_eq!(words, ["remove done", "run done", "upsert done"]);
+}
+
+#[tokio::test]
+async fn all_that_failed_like_one_are_found_from_its_page() {
+    let (_redis, mut oracle, drover, _) = board(&[]).await;
+    let mut first = String::new();
+    for n in 0..14 {
+        let data = json!({"fail": format!("refund window closed for SO-{}", 5_971_086 + n)});
+        first = oracle.add("q", "refund", data, json!({})).await;
+    }
+    oracle
+        .add("q", "refund", json!({"fail": "card_declined: expired_card"}), json!({}))
+        .await;
+    oracle.ask("startWorker", "q", json!({"workerId": "w"})).await;
+    oracle.wait("q", "failed", 16).await;
+    drover.counts_become("bull:q", &oracle.counts("q").await).await;
+    let page = drover.get(&format!("/queues/redis/bull:q/jobs/{first}")).await.body;
+    let mut links = page.split("href=\"").map(|part| part.split('"').next().unwrap());
+    let link = links.find(|link| link.contains("/operations/new?")).unwrap();
+    let link = link.replace("&amp;", "&");
+    // The filter is there to be edited before anything is counted.
+    let form = client::get(drover.port, &link).await.body;
+    let filter = "state:failed queue:redis/bull:q error:&quot;refund window closed for&quot;";
+    assert!(form.contains(filter), "{form}");
+    let preview = crate::operations::preview(&drover, "retry", &filter.replace("&quot;", "\"")).await;
+    assert_eq!(preview["selected"], 14, "{preview}");
+}
+
+#[tokio::test]
+async fn a_list_that_a_retry_has_emptied_blames_no_retention() {
+    let (_redis, oracle, drover, id) = board(&[]).await;
+    let mut oracle = oracle;
+    let retry = format!("/queues/redis/bull:q/jobs/{id}/retry");
+    assert_eq!(drover.post(&retry, &json!({})).await.status, 200);
+    drover.counts_become("bull:q", &oracle.counts("q").await).await;
+    let page = drover.get("/queues/redis/bull:q?state=failed").await.body;
+    assert!(
+        page.contains("There are no failed jobs now.") && !page.contains("Retention"),
+        "{page}"
+    );
 }

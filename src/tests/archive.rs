@@ -1,6 +1,7 @@
 //! The archive's promises, one by one: never removed before it is durable, never there twice for the same finish, left
 //! alone and reported when it changed meanwhile. Real Redis, real Postgres, the real library.
 
+mod again;
 mod exact;
 mod faults;
 mod kills;

@@ -5,7 +5,7 @@ use super::support::client;
 use super::support::redis::Redis;
 use super::support::{RECORD, SOON, eventually};
 use drover::base_path::{BasePath, DEFAULT, job_path, queue_path};
-use drover::model::event::encode_segment;
+use drover::model::address::encode_segment;
 use drover::model::exact::text_of;
 use drover::model::queue::QueueRef;
 use rand::rngs::StdRng;
@@ -161,7 +161,11 @@ async fn one_bad_job_is_one_bad_row_and_says_why() {
     assert_eq!(page["rows"][0]["name"], "fine");
     assert_eq!(problem(0), "");
     assert!(problem(1).contains("missing"), "{}", problem(1));
-    assert!(problem(2).contains("WRONGTYPE"), "{}", problem(2));
+    assert!(
+        problem(2).contains("holds another type than the library keeps there"),
+        "{}",
+        problem(2)
+    );
     assert_eq!(page["rows"][3]["error"], "boom");
     assert_eq!(drover.get("/queues/redis/bull:q?state=failed").await.status, 200);
 }
@@ -357,7 +361,7 @@ async fn a_search_finds_every_match_once_and_says_what_it_looked_at() {
         .get("/queues/redis/bull:q?state=completed&q=no%20such%20thing")
         .await;
     assert!(
-        nothing.body.contains("None of the 10,000 jobs looked at"),
+        nothing.body.contains("None of the 10,000 jobs searched"),
         "{}",
         nothing.body
     );

@@ -175,7 +175,7 @@ async fn a_replica_is_read_and_says_that_nothing_can_be_done_on_it() {
     // A page that was made a moment ago may be given out again.
     eventually("the overview says it", SOON, || async {
         let page = drover.get("").await;
-        page.body.contains("redis is failing over").then_some(())
+        page.body.contains("redis has been failing over").then_some(())
     })
     .await;
     replica.run::<()>(&["REPLICAOF", "NO", "ONE"]);
@@ -322,8 +322,8 @@ async fn a_redis_without_room_is_told_apart_and_taken_up_again_when_there_is() {
     let store = drover.store_becomes("redis", "full").await;
     assert!(store["cause"].as_str().unwrap().contains("maxclients"), "{store}");
     assert!(
-        drover.get("").await.body.contains("redis is no free connection")
-            || drover.get("").await.body.contains("no room")
+        drover.get("").await.body.contains("redis has been out of connections")
+            || drover.get("").await.body.contains("accepts no more connections")
     );
     configure(&mut admin, "maxclients", "100");
     drover.store_becomes("redis", "live").await;
@@ -406,7 +406,10 @@ async fn a_script_that_keeps_redis_busy_is_waited_for_and_never_killed() {
         let store = drover.store_becomes("redis", "busy").await;
         assert!(store["cause"].as_str().unwrap().contains("running a script"), "{store}");
         let page = drover.get("/queues/redis/bull:q?state=waiting").await;
-        assert!(page.body.contains("Drover does not stop a script"), "the page says so");
+        assert!(
+            page.body.contains("Drover does not stop the script"),
+            "the page says so"
+        );
         assert_eq!(drover.knows("bull:q").await["counts"]["waiting"], 3, "old is not zero");
         assert_eq!(
             tokio::task::spawn_blocking(|| running.join().unwrap()).await.unwrap(),
@@ -447,7 +450,7 @@ async fn a_redis_that_loads_is_no_wrong_password_and_recovers() {
     .await;
     assert_eq!(seen, "loading");
     assert!(drover.get("").await.body.contains("until all data is loaded"));
-    eventually("it answers", Duration::from_secs(20), || async {
+    eventually("it answers", LATER, || async {
         let reach = drover.store("redis").await["reach"].clone();
         assert_ne!(reach, "wrong_password");
         (reach == "live").then_some(())

@@ -23,13 +23,13 @@ const TABLE: &[(&str, &[&str], &str, &str)] = &[
         "negative-time",
         &["timestamp", "-5"],
         "failed",
-        "timestamp (&quot;-5&quot;) is no moment in time",
+        "timestamp (&quot;-5&quot;) is not a valid time",
     ),
     (
         "huge-time",
         &["timestamp", "1e30"],
         "failed",
-        "is no moment in time, so when it was created is not known",
+        "is not a valid time, so when it was created is not known",
     ),
     (
         "word-time",
@@ -47,25 +47,25 @@ const TABLE: &[(&str, &[&str], &str, &str)] = &[
         "clocks",
         &["processedOn", "1700000005000", "finishedOn", "1700000002000"],
         "completed",
-        "3.0 s before what came first: the clocks of two machines disagree",
+        "3.0 s before the previous step: the clocks of two machines disagree",
     ),
     (
         "word-delay",
         &["delay", "soon"],
         "delayed",
-        "delay (&quot;soon&quot;) is no count",
+        "delay (&quot;soon&quot;) is not a number",
     ),
     (
         "negative-priority",
         &["priority", "-3"],
         "prioritized",
-        "priority (&quot;-3&quot;) is no count",
+        "priority (&quot;-3&quot;) is not a number",
     ),
     (
         "nan-attempts",
         &["atm", "NaN"],
         "failed",
-        "atm (&quot;NaN&quot;) is no count",
+        "atm (&quot;NaN&quot;) is not a number",
     ),
     (
         "text-data",
@@ -77,13 +77,13 @@ const TABLE: &[(&str, &[&str], &str, &str)] = &[
         "text-opts",
         &["opts", "{\"attempts\":"],
         "failed",
-        "Its options are no JSON object",
+        "Its options are not a JSON object",
     ),
     (
         "list-opts",
         &["opts", "[1,2]"],
         "failed",
-        "Its options are no JSON object",
+        "Its options are not a JSON object",
     ),
     (
         "deep-data",
@@ -95,19 +95,19 @@ const TABLE: &[(&str, &[&str], &str, &str)] = &[
         "word-stack",
         &["stacktrace", "it broke"],
         "failed",
-        "Stored as something else than a list of texts",
+        "Not stored as a list of strings",
     ),
     (
         "number-stack",
         &["stacktrace", "[1,2,3]"],
         "failed",
-        "Stored as something else than a list of texts",
+        "Not stored as a list of strings",
     ),
     (
         "half-stack",
         &["stacktrace", "[\"Error: a"],
         "failed",
-        "Stored as something else than a list of texts",
+        "Not stored as a list of strings",
     ),
     ("nonsense-parent", &["parentKey", "nonsense"], "failed", "nonsense"),
     ("empty-name", &["name", ""], "failed", "empty-name"),
@@ -183,7 +183,11 @@ async fn a_missing_a_half_written_and_a_wrong_record_are_said_to_be_so() {
     redis.run::<()>(&["DEL", "bull:q:failed"]);
     redis.run::<()>(&["SET", "bull:q:failed", "x"]);
     tokio::time::sleep(std::time::Duration::from_millis(300)).await;
-    says("half", "the set of the failed jobs cannot be read: WRONGTYPE").await;
+    says(
+        "half",
+        "the set of the failed jobs cannot be read: the key holds another type",
+    )
+    .await;
     // What is in no set and no record is no job.
     assert_eq!(drover.get("/queues/redis/bull:q/jobs/nothing").await.status, 404);
 }

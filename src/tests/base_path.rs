@@ -8,7 +8,7 @@ use serde_json::json;
 
 /// Every address in a page.
 fn addresses(html: &str) -> Vec<String> {
-    ["href=\"", "src=\"", "action=\"", "from \"", "module_or_path: \""]
+    ["href=\"", "src=\"", "action=\"", "start(\""]
         .iter()
         .flat_map(|mark| html.split(mark).skip(1))
         .map(|rest| rest.split('"').next().unwrap().to_owned())

@@ -14,6 +14,7 @@ mod rows;
 
 use crate::support::app::Drover;
 use crate::support::oracle::Oracle;
+use crate::support::postgres::Postgres;
 use crate::support::redis::Redis;
 use serde_json::{Value, json};
 
@@ -38,6 +39,16 @@ pub(crate) struct Family {
     workers_leave_traces: bool,
     /// It tells who was added, delayed and removed, by name; otherwise only that something was.
     tells_all: bool,
+    /// It tells of every step of a job; otherwise what has begun and ended between two looks is only seen to have ended.
+    tells_steps: bool,
+    /// Its jobs have progress, a log, a trace for each attempt, and a lock of the worker that holds them.
+    keeps_notes: bool,
+    /// It can pause a queue.
+    pauses: bool,
+    /// Its jobs say when they were created, and its finished jobs are counted and listed.
+    keeps_history: bool,
+    /// A delayed job waits in the memory of a worker, and not without one.
+    delays_in_workers: bool,
 }
 
 const BULL: Family = Family {
@@ -50,6 +61,11 @@ const BULL: Family = Family {
     names_workers: false,
     workers_leave_traces: false,
     tells_all: false,
+    tells_steps: true,
+    keeps_notes: true,
+    pauses: true,
+    keeps_history: true,
+    delays_in_workers: false,
 };
 
 const BULLMQ_6: Family = Family {
@@ -62,6 +78,7 @@ const BULLMQ_6: Family = Family {
     names_workers: true,
     workers_leave_traces: true,
     tells_all: true,
+    ..BULL
 };
 
 const BULLMQ_5: Family = Family {
@@ -88,22 +105,129 @@ const BULLMQ_3: Family = Family {
     ..BULLMQ_4
 };
 
+const PGBOSS_12: Family = Family {
+    word: "12",
+    version: "12.",
+    system: PGBOSS,
+    layout: "pgboss12",
+    tells_steps: false,
+    keeps_notes: false,
+    pauses: false,
+    ..BULL
+};
+
+const PGBOSS_11: Family = Family {
+    word: "11",
+    version: "11.",
+    layout: "pgboss11",
+    ..PGBOSS_12
+};
+
+const PGBOSS_10: Family = Family {
+    word: "10",
+    version: "10.",
+    layout: "pgboss10",
+    ..PGBOSS_12
+};
+
+const PGBOSS_9: Family = Family {
+    word: "9",
+    version: "9.",
+    layout: "pgboss9",
+    ..PGBOSS_12
+};
+
+const PGBOSS: &str = "pgboss";
+
+const CELERY: Family = Family {
+    word: "celery",
+    version: "5.",
+    system: "celery",
+    layout: "celery",
+    tells_steps: false,
+    keeps_notes: false,
+    pauses: false,
+    keeps_history: false,
+    delays_in_workers: true,
+    ..BULL
+};
+
+/// The store of a family.
+pub(crate) enum Store {
+    Redis(Redis),
+    Postgres(Postgres),
+}
+
+impl Store {
+    /// Cuts the board's connections.
+    async fn cut(&self) {
+        match self {
+            Self::Redis(redis) => {
+                for kind in ["pubsub", "normal"] {
+                    redis.run::<()>(&["CLIENT", "KILL", "TYPE", kind]);
+                }
+            }
+            Self::Postgres(postgres) => {
+                let sql = "select pg_terminate_backend(pid) from pg_stat_activity where application_name = 'drover'";
+                postgres.run(sql).await;
+            }
+        }
+    }
+}
+
 impl Family {
-    /// The library on a Redis of its own.
-    async fn alone(&self) -> (Redis, Oracle) {
+    /// The library on a store of its own.
+    async fn alone(&self) -> (Store, Oracle) {
+        if self.system != PGBOSS {
+            let (redis, oracle) = self.on_redis().await;
+            return (Store::Redis(redis), oracle);
+        }
+        let postgres = Postgres::start().await;
+        let oracle = Oracle::pgboss(&postgres.url(), self.word, "pgboss", json!({})).await;
+        assert!(oracle.version.starts_with(self.version), "{}", oracle.version);
+        (Store::Postgres(postgres), oracle)
+    }
+
+    /// A library that has its jobs in Redis, on a Redis of its own.
+    async fn on_redis(&self) -> (Redis, Oracle) {
         let redis = Redis::start();
-        let oracle = Oracle::of(&redis.url(), self.word).await;
+        let oracle = match self.word {
+            "celery" => Oracle::celery(&redis.url(), json!({})).await,
+            word => Oracle::of(&redis.url(), word).await,
+        };
         assert!(oracle.version.starts_with(self.version), "{}", oracle.version);
         (redis, oracle)
     }
 
+    /// A board over its store.
+    async fn board(&self, store: &Store) -> Drover {
+        match store {
+            Store::Redis(redis) => Drover::over(&redis.url()).await,
+            Store::Postgres(postgres) => Drover::over_postgres(&postgres.url()).await,
+        }
+    }
+
+    /// The board's id of a queue.
+    fn id(&self, queue: &str) -> String {
+        match self.system {
+            PGBOSS | "celery" => queue.to_owned(),
+            _ => format!("bull:{queue}"),
+        }
+    }
+
+    /// One job as the library knows it, in the words of BullMQ.
+    async fn job(&self, oracle: &mut Oracle, queue: &str, id: &str) -> Value {
+        let command = if self.system == PGBOSS { "seen" } else { "job" };
+        oracle.ask(command, queue, json!({"jobId": id})).await
+    }
+
     /// A queue with jobs in every state, held by a running worker, and a board that knows it.
-    async fn filled(&self, queue: &str) -> (Redis, Oracle, Drover) {
-        let (redis, mut oracle) = self.alone().await;
+    async fn filled(&self, queue: &str) -> (Store, Oracle, Drover) {
+        let (store, mut oracle) = self.alone().await;
         fill::every_state(self, &mut oracle, queue).await;
-        let drover = Drover::over(&redis.url()).await;
-        drover.knows(&format!("bull:{queue}")).await;
-        (redis, oracle, drover)
+        let drover = self.board(&store).await;
+        drover.knows(&self.id(queue)).await;
+        (store, oracle, drover)
     }
 
     /// Options of a worker that holds a job for half a second at a time and looks for lost ones as often.
@@ -126,10 +250,11 @@ impl Family {
             ("completed", "completed"),
             ("failed", "failed"),
         ];
-        let (prioritized, flows) = (self.prioritized, self.flows);
+        let (prioritized, flows, history) = (self.prioritized, self.flows, self.keeps_history);
         all.into_iter().filter(move |(state, _)| match *state {
             "prioritized" => prioritized,
             "waiting_children" => flows,
+            "completed" | "failed" => history,
             _ => true,
         })
     }
@@ -137,104 +262,70 @@ impl Family {
 
 /// One test for each subject and family.
 macro_rules! contract {
-    ($($module:ident: $family:ident),+ $(,)?) => {$(
+    ($module:ident: $family:ident, $($test:ident: $file:ident::$subject:ident),+ $(,)?) => {
         mod $module {
-            use super::$family as FAMILY;
+            $(#[tokio::test]
+            async fn $test() {
+                super::$file::$subject(&super::$family).await;
+            })+
+        }
+    };
+}
 
-            #[tokio::test]
-            async fn counts_follow_while_workers_run() {
-                super::counts::follow_while_workers_run(&FAMILY).await;
-            }
+/// What holds for every library.
+macro_rules! of_every_library {
+    ($module:ident: $family:ident $(, $more:ident: $file:ident::$subject:ident)* $(,)?) => {
+        contract! { $module: $family,
+            counts_follow_while_workers_run: counts::follow_while_workers_run,
+            counts_are_the_librarys_with_and_without_workers: counts::are_the_librarys,
+            rows_are_the_librarys_in_its_order: rows::are_the_librarys,
+            jobs_are_shown_as_the_library_knows_them: details::are_the_librarys,
+            a_retry_that_waits_for_its_time_shows_what_went_wrong: details::of_a_retry_to_come,
+            what_happens_to_jobs_is_pushed: changes::of_jobs_are_pushed,
+            what_happens_to_one_job_is_pushed_to_its_page: changes::of_one_job_are_pushed,
+            what_nobody_tells_is_found_by_counting: changes::nobody_tells_are_counted,
+            changes_are_pushed_again_after_a_broken_connection: changes::go_on_after_a_break,
+            a_queue_is_found_by_whatever_is_left_of_it: discovery::finds_whatever_is_left,
+            $($more: $file::$subject),*
+        }
+    };
+}
 
-            #[tokio::test]
-            async fn counts_are_the_librarys_with_and_without_workers() {
-                super::counts::are_the_librarys(&FAMILY).await;
-            }
-
-            #[tokio::test]
-            async fn rows_are_the_librarys_in_its_order() {
-                super::rows::are_the_librarys(&FAMILY).await;
-            }
-
-            #[tokio::test]
-            async fn waiting_jobs_of_a_paused_queue_are_listed_and_counted() {
-                super::rows::of_a_paused_queue(&FAMILY).await;
-            }
-
-            #[tokio::test]
-            async fn jobs_are_shown_as_the_library_knows_them() {
-                super::details::are_the_librarys(&FAMILY).await;
-            }
-
-            #[tokio::test]
-            async fn a_retry_that_waits_for_its_time_shows_what_went_wrong() {
-                super::details::of_a_retry_to_come(&FAMILY).await;
-            }
-
-            #[tokio::test]
-            async fn a_job_whose_worker_was_lost_is_known_by_its_lock() {
-                super::details::of_a_lost_worker(&FAMILY).await;
-            }
-
-            #[tokio::test]
-            async fn what_happens_to_jobs_is_pushed() {
-                super::changes::of_jobs_are_pushed(&FAMILY).await;
-            }
-
-            #[tokio::test]
-            async fn what_happens_to_one_job_is_pushed_to_its_page() {
-                super::changes::of_one_job_are_pushed(&FAMILY).await;
-            }
-
-            #[tokio::test]
-            async fn what_nobody_tells_is_found_by_counting() {
-                super::changes::nobody_tells_are_counted(&FAMILY).await;
-            }
-
-            #[tokio::test]
-            async fn changes_are_pushed_again_after_a_broken_connection() {
-                super::changes::go_on_after_a_break(&FAMILY).await;
-            }
-
-            #[tokio::test]
-            async fn a_pause_and_a_resume_are_pushed() {
-                super::changes::of_the_queue_are_pushed(&FAMILY).await;
-            }
-
-            #[tokio::test]
-            async fn workers_are_counted_as_they_come_and_go() {
-                super::discovery::counts_workers(&FAMILY).await;
-            }
-
-            #[tokio::test]
-            async fn a_queue_is_found_by_its_first_worker() {
-                super::discovery::finds_a_worker(&FAMILY).await;
-            }
-
-            #[tokio::test]
-            async fn a_queue_is_found_by_whatever_is_left_of_it() {
-                super::discovery::finds_whatever_is_left(&FAMILY).await;
-            }
-
-            #[tokio::test]
-            async fn a_queue_is_found_under_any_prefix_and_hash_tag() {
-                super::discovery::finds_any_prefix(&FAMILY).await;
-            }
-
-            #[tokio::test]
-            async fn reading_never_writes() {
-                super::discovery::never_writes(&FAMILY).await;
-            }
+/// What holds for those that have their jobs in Redis as well.
+macro_rules! on_redis {
+    ($($module:ident: $family:ident),+ $(,)?) => {$(
+        of_every_library! { $module: $family,
+            waiting_jobs_of_a_paused_queue_are_listed_and_counted: rows::of_a_paused_queue,
+            a_job_whose_worker_was_lost_is_known_by_its_lock: details::of_a_lost_worker,
+            a_pause_and_a_resume_are_pushed: changes::of_the_queue_are_pushed,
+            workers_are_counted_as_they_come_and_go: discovery::counts_workers,
+            a_queue_is_found_by_its_first_worker: discovery::finds_a_worker,
+            a_queue_is_found_under_any_prefix_and_hash_tag: discovery::finds_any_prefix,
+            reading_never_writes: discovery::never_writes,
         }
     )+};
 }
 
-contract! {
+on_redis! {
     bull: BULL,
     bullmq_3: BULLMQ_3,
     bullmq_4: BULLMQ_4,
     bullmq_5: BULLMQ_5,
     bullmq_6: BULLMQ_6,
+}
+
+of_every_library! { pgboss_9: PGBOSS_9 }
+of_every_library! { pgboss_10: PGBOSS_10 }
+of_every_library! { pgboss_11: PGBOSS_11 }
+of_every_library! { pgboss_12: PGBOSS_12 }
+
+// Nothing of Celery's is pushed, and its finished jobs are not known: the rest is in `crate::celery`.
+contract! { celery: CELERY,
+    counts_follow_while_workers_run: counts::follow_while_workers_run,
+    counts_are_the_librarys_with_and_without_workers: counts::are_the_librarys,
+    rows_are_the_librarys_in_its_order: rows::are_the_librarys,
+    jobs_are_shown_as_the_library_knows_them: details::are_the_librarys,
+    what_nobody_tells_is_found_by_counting: changes::nobody_tells_are_counted,
 }
 
 /// BullMQ forbids `:` in names since 5.12.12; older libraries take it.

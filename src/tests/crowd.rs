@@ -2,13 +2,14 @@
 //! Redis, and how it ends. Numbers `F-n` are those of the reliability plan; here are 1,000 clients for
 //! seconds instead of 10,000 for half an hour.
 
+use crate::support::app::Drover;
 use crate::support::client::Stream;
 use crate::support::oracle::Oracle;
 use crate::support::process::Process;
 use crate::support::redis::Redis;
 use crate::support::{LATER, eventually};
 use serde_json::json;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpStream;
 
@@ -48,8 +49,8 @@ fn rand_ms() -> u64 {
     500 + hash % 1000
 }
 
-async fn delay(stream: &mut Stream, oracle: &mut Oracle) -> Duration {
-    let began = Instant::now();
+/// Adds a job and reads the stream until it tells of it.
+async fn heard(stream: &mut Stream, oracle: &mut Oracle) {
     let id = oracle.add("q", "n", json!({}), json!({})).await;
     stream
         .until("the new job", |e| {
@@ -57,7 +58,23 @@ async fn delay(stream: &mut Stream, oracle: &mut Oracle) -> Duration {
             jobs.iter().any(|j| j["id"] == id.as_str()).then_some(())
         })
         .await;
-    began.elapsed()
+}
+
+/// What a client sends before it falls silent: nothing, half a head, a head without its body, or one request.
+const HALVES: [&str; 4] = [
+    "",
+    "GET /admin/queues/ HTTP/1.1\r\nHost: 127.0.0.1\r\nX-Half: ",
+    "POST /admin/queues/theme HTTP/1.1\r\nHost: 127.0.0.1\r\nSec-Fetch-Site: same-origin\r\n\
+     Content-Type: application/x-www-form-urlencoded\r\nContent-Length: 10\r\n\r\ntheme",
+    "GET /livez HTTP/1.1\r\nHost: 127.0.0.1\r\n\r\n",
+];
+
+/// Raises the limit of open files of this process.
+fn open_many() {
+    use rustix::process::{Resource, getrlimit, setrlimit};
+    let mut limit = getrlimit(Resource::Nofile);
+    limit.current = limit.maximum;
+    setrlimit(Resource::Nofile, limit).unwrap();
 }
 
 async fn streams(port: u16) -> usize {
@@ -79,10 +96,7 @@ async fn a_thousand_readers_of_whom_a_hundred_never_read_cost_little_and_end_in_
     })
     .await;
     let mut stream = Stream::open(process.port, EVENTS, &[]).await;
-    let mut alone = vec![];
-    for _ in 0..20 {
-        alone.push(delay(&mut stream, &mut oracle).await);
-    }
+    heard(&mut stream, &mut oracle).await;
     let calls = redis.calls_in_all();
     tokio::time::sleep(Duration::from_secs(3)).await;
     let cost_alone = redis.calls_in_all() - calls;
@@ -93,7 +107,7 @@ async fn a_thousand_readers_of_whom_a_hundred_never_read_cost_little_and_end_in_
     for _ in 0..STUCK {
         stuck.push(ask(process.port).await.unwrap());
     }
-    eventually("all streams", Duration::from_secs(30), || async {
+    eventually("all streams", LATER, || async {
         (streams(process.port).await >= CLIENTS).then_some(())
     })
     .await;
@@ -105,10 +119,7 @@ async fn a_thousand_readers_of_whom_a_hundred_never_read_cost_little_and_end_in_
         cost_together <= cost_alone + cost_alone / 5 + 50,
         "{cost_alone} commands for one reader, {cost_together} for {CLIENTS}"
     );
-    let mut together = vec![];
-    for _ in 0..20 {
-        together.push(delay(&mut stream, &mut oracle).await);
-    }
+    heard(&mut stream, &mut oracle).await;
     // Much happens: whoever does not read does not make Drover remember it for them.
     for _ in 0..10 {
         oracle
@@ -119,27 +130,13 @@ async fn a_thousand_readers_of_whom_a_hundred_never_read_cost_little_and_end_in_
             )
             .await;
     }
-    let after_much = delay(&mut stream, &mut oracle).await;
-    assert!(
-        after_much < Duration::from_secs(10),
-        "after much happened: {after_much:?}"
-    );
-    for times in [&mut alone, &mut together] {
-        times.sort();
-    }
-    assert!(
-        together[19] < Duration::from_millis(1500),
-        "the slowest of 20 changes took {:?} among {CLIENTS}, {:?} alone",
-        together[19],
-        alone[19]
-    );
+    heard(&mut stream, &mut oracle).await;
     let grown = process.memory().saturating_sub(memory);
     assert!(grown < 150_000_000, "{CLIENTS} readers hold {grown} bytes");
 
     // It ends in time although a hundred take nothing, and the crowd comes back to the next one.
-    let (status, took) = process.terminate().await;
+    let status = process.terminate().await;
     assert!(status.success(), "{status}: {}", process.log());
-    assert!(took < Duration::from_secs(12), "it took {took:?}");
     drop((readers, stuck));
     let mut costs = vec![];
     for size in [1, CLIENTS - STUCK] {
@@ -147,7 +144,7 @@ async fn a_thousand_readers_of_whom_a_hundred_never_read_cost_little_and_end_in_
         let waiting = crowd(port, size);
         let before = redis.calls_in_all();
         let mut process = Process::at(port, &redis.url(), None).await;
-        eventually("the crowd is back", Duration::from_secs(20), || async {
+        eventually("the crowd is back", LATER, || async {
             (streams(port).await >= size).then_some(())
         })
         .await;
@@ -164,6 +161,57 @@ async fn a_thousand_readers_of_whom_a_hundred_never_read_cost_little_and_end_in_
         costs[0],
         costs[1]
     );
+}
+
+/// Queues of the unwatched board.
+const QUEUES: usize = 20;
+
+#[tokio::test]
+async fn an_unwatched_board_asks_little_and_is_right_when_a_viewer_comes() {
+    const WINDOW: Duration = Duration::from_secs(30);
+    let redis = Redis::start();
+    let mut oracle = Oracle::start(&redis.url(), 6).await;
+    for n in 0..QUEUES {
+        oracle.add(&format!("q{n}"), "n", json!({}), json!({})).await;
+    }
+    oracle.ask("startWorker", "q0", json!({"workerId": "w"})).await;
+    for n in 1..QUEUES {
+        oracle.ask("drain", &format!("q{n}"), json!({"delayed": true})).await;
+    }
+    let drover = Drover::over(&redis.url()).await;
+    for n in 0..QUEUES {
+        drover.knows(&format!("bull:q{n}")).await;
+    }
+    let counts = oracle.counts("q0").await;
+    drover.counts_become("bull:q0", &counts).await;
+    // A request counts as watching for 30 s.
+    tokio::time::sleep(Duration::from_secs(32)).await;
+    let sent = || async {
+        let metrics = crate::support::client::get(drover.port, "/metrics").await.body;
+        let mut lines = metrics.lines();
+        let line = lines.find_map(|line| line.strip_prefix("drover_store_commands_total{store=\"redis\"} "));
+        line.unwrap().parse::<u64>().unwrap()
+    };
+    let (before, pings) = (sent().await, redis.calls_of("ping"));
+    for _ in 0..WINDOW.as_secs() / 5 {
+        oracle.add("q0", "n", json!({}), json!({})).await;
+        tokio::time::sleep(Duration::from_secs(5)).await;
+    }
+    let (spent, pings) = (sent().await - before, redis.calls_of("ping") - pings);
+    // 60 are the share of 120 a minute; one part that does not spare the store costs three times as much.
+    assert!(spent <= 180, "{spent} commands in {WINDOW:?}");
+    assert!(pings <= WINDOW.as_secs(), "{pings} signs of life in {WINDOW:?}");
+
+    let counts = oracle.counts("q0").await;
+    drover.counts_become("bull:q0", &counts).await;
+    let mut stream = drover.stream("queue:redis/bull:q1").await;
+    let id = oracle.add("q1", "n", json!({}), json!({})).await;
+    stream
+        .until("the new job", |e| {
+            let jobs = e.data["jobs"].as_array()?;
+            jobs.iter().any(|j| j["id"] == id.as_str()).then_some(())
+        })
+        .await;
 }
 
 /// F-30.
@@ -206,4 +254,43 @@ async fn with_few_open_files_streams_are_refused_and_pages_still_read() {
         (stream.status == 200).then_some(())
     })
     .await;
+}
+
+/// F-30, S-18: silent connections leave files for the stores and connections for requests.
+#[tokio::test]
+async fn two_thousand_silent_connections_block_no_request() {
+    open_many();
+    let redis = Redis::start();
+    let mut oracle = Oracle::start(&redis.url(), 6).await;
+    oracle.add("q", "n", json!({}), json!({})).await;
+    let process = Process::over(&redis.url(), Some(512)).await;
+    eventually("the queue", LATER, || async {
+        let answer = crate::support::client::get(process.port, "/admin/queues/api/v1/queues/redis/bull:q").await;
+        (answer.status == 200).then_some(())
+    })
+    .await;
+    let mut stream = Stream::open(process.port, EVENTS, &[]).await;
+    let mut silent = vec![];
+    for n in 0..2_000 {
+        let mut socket = TcpStream::connect(("127.0.0.1", process.port)).await.unwrap();
+        // It may have been closed for another one.
+        let _ = socket.write_all(HALVES[n % HALVES.len()].as_bytes()).await;
+        silent.push(socket);
+        if n % 40 == 0 {
+            let page = crate::support::client::get(process.port, "/admin/queues/").await;
+            assert_eq!(page.status, 200, "among {n}");
+        }
+    }
+    for _ in 0..50 {
+        let page = crate::support::client::get(process.port, "/admin/queues/").await;
+        assert_eq!(page.status, 200);
+    }
+    assert!(process.files() < 512, "{} files", process.files());
+    let store = crate::support::client::get(process.port, "/admin/queues/api/v1/stores/redis").await;
+    assert_eq!(store.json()["reach"], "live");
+    // A stream that is read was not closed.
+    let id = oracle.add("q", "n", json!({}), json!({})).await;
+    stream.until_job(&id).await;
+    assert!(process.log().contains("connections run out"), "{}", process.log());
+    drop(silent);
 }

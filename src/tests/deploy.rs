@@ -1,10 +1,13 @@
 //! The files of `deploy/`, as far as a machine without their programs can try them: Drover as nobody with nothing to write
 //! but its state, behind the nginx that is shipped (S-1, S-2, S-30).
 
+use crate::proxies::ODD_IDS;
 use crate::support::client::{self, Stream};
+use crate::support::nginx::{Nginx, shipped};
 use crate::support::oracle::Oracle;
 use crate::support::redis::Redis;
 use crate::support::{LATER, SOON, eventually, free_port};
+use drover::model::address::encode_segment;
 use serde_json::json;
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
@@ -21,13 +24,8 @@ const GRANTS: &str = "[[auth.grant]]\ngroups = [\"ops\"]\nrole = \"viewer\"\n";
 /// The number of `nobody` everywhere.
 const NOBODY: &str = "65534";
 
-fn shipped(file: &str) -> String {
-    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("deploy").join(file);
-    std::fs::read_to_string(&path).unwrap_or_else(|error| panic!("{}: {error}", path.display()))
-}
-
 /// A process that is ended with the test.
-struct Ends(Child);
+pub(crate) struct Ends(pub(crate) Child);
 
 impl Drop for Ends {
     fn drop(&mut self) {
@@ -43,7 +41,7 @@ fn is_root() -> bool {
 }
 
 /// A program as nobody without any right, in a folder, where we may become nobody; else as whoever we are.
-fn as_nobody(program: &Path, folder: &Path) -> Command {
+pub(crate) fn as_nobody(program: &Path, folder: &Path) -> Command {
     let mut command;
     if is_root() {
         command = Command::new("setpriv");
@@ -57,7 +55,7 @@ fn as_nobody(program: &Path, folder: &Path) -> Command {
     command
 }
 
-fn only_for(path: &Path, mode: u32) {
+pub(crate) fn only_for(path: &Path, mode: u32) {
     std::fs::set_permissions(path, std::fs::Permissions::from_mode(mode)).unwrap();
 }
 
@@ -174,7 +172,7 @@ async fn identity(listener: TcpListener) {
 }
 
 /// The nginx of the deployment on a free port, before two Drovers (one whose prefix stays, one whose prefix goes).
-async fn nginx(folder: &Path, keeps: u16, strips: u16) -> (u16, Ends) {
+async fn nginx(keeps: u16, strips: u16) -> (u16, Nginx) {
     let (port, asks) = (free_port(), TcpListener::bind("127.0.0.1:0").await.unwrap());
     let server = shipped("nginx.conf")
         .replace("127.0.0.1:8080", &format!("127.0.0.1:{port}"))
@@ -182,38 +180,8 @@ async fn nginx(folder: &Path, keeps: u16, strips: u16) -> (u16, Ends) {
         .replace("127.0.0.1:3000;", &format!("127.0.0.1:{keeps};"))
         .replace("127.0.0.1:4180", &asks.local_addr().unwrap().to_string())
         .replace("change-me-to-openssl-rand-hex-32", SECRET);
-    let at = folder.display();
-    let places: String = ["client_body", "proxy", "fastcgi", "uwsgi", "scgi"]
-        .iter()
-        .map(|name| format!("{name}_temp_path {at}/{name};\n"))
-        .collect();
-    let file = folder.join("nginx.conf");
-    let text = format!(
-        "daemon off;\nmaster_process off;\npid {at}/pid;\nerror_log {at}/error.log;\nevents {{}}\nhttp {{\naccess_log off;\n\
-         {places}{server}}}\n"
-    );
-    std::fs::write(&file, text).unwrap();
-    let command = |more: &[&str]| {
-        let mut command = Command::new("nginx");
-        command
-            .arg("-c")
-            .arg(&file)
-            .arg("-p")
-            .arg(folder)
-            .arg("-e")
-            .arg(folder.join("error.log"));
-        command.args(more);
-        command
-    };
-    let checked = command(&["-t"]).output().expect("nginx is installed");
-    let says = String::from_utf8_lossy(&checked.stderr).into_owned();
-    assert!(checked.status.success() && !says.contains("[warn]"), "{says}");
     tokio::spawn(identity(asks));
-    let nginx = Ends(command(&[]).stderr(Stdio::null()).spawn().unwrap());
-    eventually("nginx answers", SOON, || async {
-        tokio::net::TcpStream::connect(("127.0.0.1", port)).await.ok()
-    })
-    .await;
+    let nginx = Nginx::start(&server, port).await;
     (port, nginx)
 }
 
@@ -223,6 +191,10 @@ async fn the_nginx_of_the_deployment_says_who_it_is_and_nobody_else_can() {
     let redis = Redis::start();
     let mut oracle = Oracle::start(&redis.url(), 6).await;
     oracle.add("q", "n", json!({}), json!({})).await;
+    for id in ODD_IDS {
+        oracle.add("odd", "n", json!({}), json!({"jobId": id})).await;
+    }
+    let odd = ODD_IDS.map(encode_segment);
     let url = redis.url();
     let env = |base: &'static str| {
         [
@@ -235,8 +207,7 @@ async fn the_nginx_of_the_deployment_says_who_it_is_and_nobody_else_can() {
     };
     let keeps = crate::support::app::Drover::with(&env("/admin/queues"), GRANTS).await;
     let strips = crate::support::app::Drover::with(&env("/queues"), GRANTS).await;
-    let folder = tempfile::tempdir().unwrap();
-    let (port, _nginx) = nginx(folder.path(), keeps.port, strips.port).await;
+    let (port, _nginx) = nginx(keeps.port, strips.port).await;
     for base in ["/admin/queues", "/queues"] {
         let ask = async |headers: &[(&str, &str)]| {
             client::request(port, "GET", &format!("{base}/api/v1/queues"), headers, "").await
@@ -254,6 +225,42 @@ async fn the_nginx_of_the_deployment_says_who_it_is_and_nobody_else_can() {
             assert_eq!(ask(&[forged]).await.status, 401, "{base}: {forged:?} alone");
             let eve = ask(&[("Cookie", "who=eve"), forged]).await;
             assert_eq!(eve.status, 403, "{base}: {forged:?}: {}", eve.body);
+        }
+        // Every page is where its links say, with the prefix kept and stripped.
+        for inner in [
+            "",
+            "/queues/redis/bull:q",
+            "/workers",
+            "/stores/redis",
+            "/api/v1/queues/redis/bull:q",
+        ] {
+            let page = eventually("the search for queues to end", LATER, || async {
+                let path = format!("{base}{inner}");
+                let page = client::request(port, "GET", &path, &[("Cookie", "who=ada")], "").await;
+                (page.status != 503).then_some(page)
+            })
+            .await;
+            let page = match (page.status, page.header("location")) {
+                (301, Some(to)) => {
+                    client::request(
+                        port,
+                        "GET",
+                        to.split_once(&port.to_string()).unwrap().1,
+                        &[("Cookie", "who=ada")],
+                        "",
+                    )
+                    .await
+                }
+                _ => page,
+            };
+            assert_eq!(page.status, 200, "{base}{inner}: {}", page.body);
+        }
+        // And a job whose id is no part of a path for every proxy is found by its own address, whatever else is there.
+        for (id, name) in ODD_IDS.iter().zip(&odd) {
+            let path = format!("{base}/api/v1/queues/redis/bull:odd/jobs/{name}");
+            let job = client::request(port, "GET", &path, &[("Cookie", "who=ada")], "").await;
+            assert_eq!(job.status, 200, "{path}: {}", job.body);
+            assert_eq!(job.json()["row"]["id"], *id, "{path}");
         }
         // Streams come through its buffers.
         let headers = [("Cookie", "who=ada")];

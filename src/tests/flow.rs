@@ -278,7 +278,10 @@ async fn parents_that_go_round_in_a_circle_end() {
     ]);
     let tree = flow(&drover, "q", &id, "").await;
     assert_eq!(tree["ancestors"].as_array().unwrap().len(), 1);
-    assert!(tree["ancestors_note"].as_str().unwrap().contains("circle"), "{tree}");
+    assert!(
+        tree["ancestors_note"].as_str().unwrap().contains("form a cycle"),
+        "{tree}"
+    );
     // A chain that is too long ends, and says so.
     for i in 0..40 {
         let (own, parent) = (format!("bull:q:n{i}"), format!("bull:q:n{}", i + 1));

@@ -64,7 +64,7 @@ async fn delay_back_off_and_waiting_are_told_apart() {
     says(
         &page(&drover, &id).await,
         &[
-            "attempt 1 failed (worked out from the back-off)",
+            "attempt 1 failed (time inferred from the back-off)",
             "backs off",
             "next attempt due",
             "1 made of 3 allowed",
@@ -145,7 +145,7 @@ async fn a_lock_names_its_worker_and_a_lost_worker_is_said_with_what_comes_next(
     redis.run::<()>(&["DEL", "bull:q:stalled-check"]);
     eventually("nobody checks", SOON, || async {
         let lost = job(&drover, &id).await["lost"].as_str().unwrap_or_default().to_owned();
-        lost.contains("No worker has made BullMQ's stalled check lately")
+        lost.contains("No worker has run BullMQ's stalled check lately")
             .then_some(())
     })
     .await;
@@ -182,7 +182,7 @@ async fn deduplication_schedule_deferred_failure_and_options_are_shown() {
             "changed after it was created",
             "after 1 h, and all but the newest 50",
             "the last 20 lines",
-            "never, unless its worker says otherwise",
+            "never, unless its worker is set to",
             "Set to fail",
             "the operator said so",
             "state=prioritized&amp;q=dedup",

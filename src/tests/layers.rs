@@ -1,9 +1,10 @@
 //! Dependencies point one way. The rules are those of the crate's own documentation.
 
+use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::path::{Path, PathBuf};
 
-fn sources(dir: &Path, found: &mut Vec<PathBuf>) {
+pub(crate) fn sources(dir: &Path, found: &mut Vec<PathBuf>) {
     for entry in fs::read_dir(dir).unwrap() {
         let path = entry.unwrap().path();
         if path.is_dir() {
@@ -15,7 +16,7 @@ fn sources(dir: &Path, found: &mut Vec<PathBuf>) {
 }
 
 /// The folder or module, what it must not name, and why.
-const RULES: [(&str, &[&str], &str); 16] = [
+const RULES: [(&str, &[&str], &str); 18] = [
     (
         "model",
         &["crate::server", "crate::ui", "leptos", "axum", "redis::", "tokio"],
@@ -41,11 +42,11 @@ const RULES: [(&str, &[&str], &str); 16] = [
             "server::collect",
             "server::service",
         ],
-        "adapters only read",
+        "adapters know stores, not who asks",
     ),
     (
         "server/adapter/redis",
-        &["bullmq"],
+        &["bullmq", "celery"],
         "the connection knows no queue library",
     ),
     (
@@ -55,7 +56,12 @@ const RULES: [(&str, &[&str], &str); 16] = [
     ),
     (
         "server/adapter/bullmq",
-        &["pgboss", "sqlx"],
+        &["pgboss", "celery", "sqlx"],
+        "adapters never name each other",
+    ),
+    (
+        "server/adapter/celery",
+        &["bullmq", "pgboss", "sqlx"],
         "adapters never name each other",
     ),
     (
@@ -73,6 +79,7 @@ const RULES: [(&str, &[&str], &str); 16] = [
             "server::service",
             "bullmq",
             "pgboss",
+            "celery",
         ],
         "collectors know the trait only",
     ),
@@ -88,6 +95,21 @@ const RULES: [(&str, &[&str], &str); 16] = [
             "redis::",
         ],
         "the archive knows the trait and its Postgres",
+    ),
+    (
+        "server/database",
+        &[
+            "leptos",
+            "axum",
+            "crate::ui",
+            "server::http",
+            "server::service",
+            "server::archive",
+            "bullmq",
+            "pgboss",
+            "redis::",
+        ],
+        "Drover's own data knows its two databases",
     ),
     (
         "server/verdict",
@@ -144,12 +166,20 @@ const RULES: [(&str, &[&str], &str); 16] = [
     ),
     (
         "server/service",
-        &["leptos", "axum", "crate::ui", "server::http", "bullmq", "pgboss"],
+        &[
+            "leptos",
+            "axum",
+            "crate::ui",
+            "server::http",
+            "bullmq",
+            "pgboss",
+            "celery",
+        ],
         "use cases serve any front",
     ),
     (
         "server/http",
-        &["bullmq", "redis::", "pgboss", "sqlx"],
+        &["bullmq", "redis::", "pgboss", "celery", "sqlx"],
         "HTTP knows use cases, not stores",
     ),
 ];
@@ -192,6 +222,32 @@ fn dependencies_point_one_way() {
     assert_eq!(used, [true; RULES.len()], "a rule is about a place that is no more");
 }
 
+/// Where a system may be named.
+const SYSTEMS: [&str; 3] = ["server/adapter", "server/boot", "model/system"];
+
+#[test]
+fn systems_are_named_by_their_adapters_alone() {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("src");
+    let mut files = Vec::new();
+    sources(&root, &mut files);
+    let named: Vec<String> = files
+        .iter()
+        .filter_map(|path| {
+            let name = path.strip_prefix(&root).unwrap().to_str().unwrap();
+            let elsewhere = SYSTEMS.iter().all(|place| !name.starts_with(place));
+            let test = name.starts_with("tests/") || name.ends_with("_tests.rs") || name.ends_with("/tests.rs");
+            let text = fs::read_to_string(path).unwrap();
+            let code = text.split("#[cfg(test)]").next().unwrap();
+            let line = code.lines().find(|line| line.contains("System::"))?;
+            (elsewhere && !test).then(|| format!("{name}: {}", line.trim()))
+        })
+        .collect();
+    assert!(
+        named.is_empty(),
+        "what a system can do is in its capabilities: {named:#?}"
+    );
+}
+
 #[test]
 fn files_can_be_read_in_one_sitting() {
     let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("src");
@@ -204,4 +260,90 @@ fn files_can_be_read_in_one_sitting() {
         .map(|(path, lines)| format!("{}: {lines} lines", path.display()))
         .collect();
     assert!(long.is_empty(), "{long:?}");
+}
+
+/// The modules that code names by its paths through `crate` and `super`, as seen from a module.
+fn named<'a>(code: &'a str, module: &[&'a str]) -> Vec<Vec<&'a str>> {
+    let mut named = Vec::new();
+    let word = |c: char| c.is_alphanumeric() || c == '_';
+    let starts = code.match_indices("crate::").chain(code.match_indices("super::"));
+    for (at, _) in starts {
+        if code[..at].ends_with(|c: char| word(c) || c == ':') {
+            continue;
+        }
+        let (mut base, mut rest) = (module, &code[at..]);
+        if let Some(of_crate) = rest.strip_prefix("crate::") {
+            (base, rest) = (&[], of_crate);
+        }
+        while let Some(above) = rest.strip_prefix("super::") {
+            (base, rest) = (&base[..base.len().saturating_sub(1)], above);
+        }
+        // `use super::{a, b::c}` names several.
+        let list = rest.strip_prefix('{').map(|list| list.split('}').next().unwrap());
+        for path in list.map_or_else(|| vec![rest], |list| list.split(',').map(str::trim).collect()) {
+            let path = path.split(|c: char| !word(c) && c != ':').next().unwrap();
+            named.push(base.iter().copied().chain(path.split("::")).collect());
+        }
+    }
+    named
+}
+
+/// The folder, or file without one, that a module is in: of the crate, of `model`, `server` or `ui`.
+fn room(module: &[&str]) -> String {
+    let deep = matches!(module.first(), Some(&("model" | "server" | "ui")));
+    module
+        .iter()
+        .take(1 + usize::from(deep))
+        .copied()
+        .collect::<Vec<_>>()
+        .join("/")
+}
+
+#[test]
+fn no_two_folders_need_each_other() {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("src");
+    let mut files = Vec::new();
+    sources(&root, &mut files);
+    let mut needs: BTreeMap<String, BTreeSet<String>> = BTreeMap::new();
+    for path in &files {
+        let name = path.strip_prefix(&root).unwrap().with_extension("");
+        let module: Vec<&str> = name.to_str().unwrap().split('/').collect();
+        let text = fs::read_to_string(path).unwrap();
+        let code: String = text
+            .split("#[cfg(test)]")
+            .next()
+            .unwrap()
+            .lines()
+            .filter(|line| !line.trim_start().starts_with("//"))
+            .collect();
+        if module[0] == "tests" || module.last().unwrap().ends_with("tests") {
+            continue;
+        }
+        let others = named(&code, &module).into_iter().map(|named| room(&named));
+        let others = others.filter(|other| root.join(format!("{other}.rs")).exists() && *other != room(&module));
+        needs.entry(room(&module)).or_default().extend(others);
+    }
+    let rooms: Vec<String> = needs.keys().cloned().collect();
+    for others in needs.values_mut() {
+        others.retain(|other| rooms.contains(other));
+    }
+    // What needs nothing that is left can be read first, and again; what is never readable needs itself.
+    loop {
+        let read: Vec<String> = needs
+            .iter()
+            .filter(|(_, needs)| needs.is_empty())
+            .map(|(room, _)| room.clone())
+            .collect();
+        if read.is_empty() {
+            break;
+        }
+        needs.retain(|room, _| !read.contains(room));
+        for others in needs.values_mut() {
+            others.retain(|other| !read.contains(other));
+        }
+    }
+    assert!(
+        needs.is_empty(),
+        "folders that need each other, and those that need them: {needs:#?}"
+    );
 }

@@ -99,6 +99,7 @@ fn all_actions(id: &str) -> Vec<(String, Value)> {
         ("remove_deduplication", json!({})),
         ("clear_logs", json!({})),
         ("remove_children", json!({})),
+        ("release", json!({})),
         ("retry_children", json!({})),
         ("archive", json!({})),
     ];
@@ -175,6 +176,17 @@ async fn a_reader_sees_everything_changes_nothing_and_is_told_what_acting_takes(
         page.contains("drover_read may only read"),
         "the page says why nothing is offered"
     );
+    let page = drover.get("/queues/redis/bull:q?state=failed").await.body;
+    assert!(page.contains("drover_read may only read"), "so does the list");
+    for button in [
+        "Retry selected…",
+        "Remove selected…",
+        "Retry all failed…",
+        "Act on all that match…",
+        ">Pause<",
+    ] {
+        assert!(!page.contains(button), "{button} is offered");
+    }
     // Nothing can be done, and whoever asks is told the way.
     for (path, body) in all_actions(&failed) {
         let answer = drover.post(&path, &body).await;

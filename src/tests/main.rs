@@ -5,47 +5,64 @@
 
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
 
+mod act_again;
 mod act_api;
 mod act_done;
+mod act_offers;
 mod act_pages;
 #[macro_use]
 mod actions;
 
 mod access;
 mod act_flow;
+mod adapters;
 mod archive;
 mod audit;
 mod bad_data;
 mod bad_days;
 mod bad_records;
 mod base_path;
+mod celery;
 mod contract;
 mod crowd;
+mod database;
 mod deploy;
 mod discovery;
 mod docs;
 mod events;
 mod flow;
+mod foreign;
 mod history;
 mod http;
 mod insight;
 mod job;
 mod layers;
 mod least;
+mod names;
 mod operations;
 mod operations_api;
+mod parents;
 mod pgboss;
+mod pooler;
+mod ports;
 mod postgres;
+mod proxies;
 mod reading;
 mod schedules;
+mod scripts;
 mod secrets;
+mod stale;
 mod status;
 mod stores;
 mod stores_full;
 mod stores_memory;
 mod support;
+mod tasks;
 mod tls;
+mod topology;
 mod values;
+mod waiting;
 mod weather;
+mod wire;
 mod wording;
 mod workers;

@@ -101,6 +101,8 @@ async fn an_order_with_a_key_is_started_once_and_its_results_are_a_file() {
     assert_eq!(oracle.counts(QUEUE).await["waiting"], 30);
     let file = drover.get(&format!("/api/v1/operations/{id}/results.ndjson")).await;
     assert_eq!(file.header("content-type"), Some("application/x-ndjson"));
+    let disposition = file.header("content-disposition").unwrap();
+    assert!(disposition.starts_with("attachment; filename="), "{disposition}");
     let lines: Vec<Value> = file
         .body
         .lines()
@@ -215,7 +217,7 @@ async fn what_is_wrong_is_refused_with_what_would_be_right() {
             json!({"action": "explode", "filter": filter()}),
             400,
             "bad-operation",
-            "there are retry",
+            "there are release",
         ),
         (
             json!({"action": "retry", "soon": 1, "filter": filter()}),
@@ -241,7 +243,7 @@ async fn what_is_wrong_is_refused_with_what_would_be_right() {
             json!({"action": "retry", "filter": "color:red"}),
             400,
             "bad-operation",
-            "there are state, queue",
+            "use state, queue",
         ),
         (
             json!({"action": "retry", "filter": "queue:mail", "dry_run": true}),
@@ -286,7 +288,7 @@ async fn a_form_leads_from_a_filter_to_an_operation_that_can_be_paused_and_ended
         .send_form("/operations/preview", &[("action", "retry"), ("filter", "error:")])
         .await;
     assert_eq!(wrong.status, 422);
-    assert!(wrong.body.contains("error: says nothing"), "{}", wrong.body);
+    assert!(wrong.body.contains("error: has no value"), "{}", wrong.body);
     let text = filter();
     let preview = drover
         .send_form("/operations/preview", &[("action", "retry"), ("filter", &text)])
@@ -328,7 +330,7 @@ async fn a_form_leads_from_a_filter_to_an_operation_that_can_be_paused_and_ended
     assert!(done < 150, "{told}");
     assert_eq!(oracle.counts(QUEUE).await["failed"].as_u64().unwrap(), 151 - done);
     let html = drover.get(page).await.body;
-    for part in ["Again for the rest", "not touched", "data-every=\"5000\""] {
+    for part in ["Again for the rest", "not processed", "data-every=\"5000\""] {
         assert!(html.contains(part), "{part}: {html}");
     }
     let again = drover.send_form(&format!("{page}/again"), &[]).await;
@@ -345,7 +347,7 @@ async fn a_form_leads_from_a_filter_to_an_operation_that_can_be_paused_and_ended
     assert_eq!(told["totals"]["done"], 150 - done, "{told}");
     assert_eq!(oracle.ids(QUEUE, "failed", true).await, ["other"]);
     let list = drover.get("/operations").await.body;
-    assert!(list.contains("none under way, 2 ended"), "{list}");
+    assert!(list.contains("none in progress, 2 ended"), "{list}");
 }
 
 #[tokio::test]
@@ -358,11 +360,11 @@ async fn ticked_jobs_are_removed_and_those_that_have_changed_are_left_alone() {
     let form = [("ticked", "redis/bull:mail"), ("state", "failed"), ("action", "remove")];
     let none = drover.send_form("/operations/preview", &form).await;
     assert_eq!(none.status, 422);
-    assert!(none.body.contains("No job is ticked."), "{}", none.body);
+    assert!(none.body.contains("No job is selected."), "{}", none.body);
     let mut fields = form.to_vec();
     fields.extend([("job", boxes[0]), ("job", boxes[1])]);
     let preview = drover.send_form("/operations/preview", &fields).await;
-    for part in ["Exactly 2 jobs.", "Remove 2 jobs for good", "destroys"] {
+    for part in ["Exactly 2 jobs.", "Remove 2 jobs permanently", "destroys"] {
         assert!(preview.body.contains(part), "{part}: {}", preview.body);
     }
     // One of them is retried by somebody else meanwhile.

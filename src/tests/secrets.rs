@@ -1,11 +1,12 @@
 //! Secrets in jobs are seen by nobody, wherever they stand and however they are asked for (S-20, S-24, S-25, S-26).
 //!
-//! The real BullMQ and the real pg-boss carry thirty canaries through everything that they have a place for. Then every
+//! The real BullMQ and the real pg-boss carry 38 canaries through everything that they have a place for. Then every
 //! route is fetched, every search is tried, jobs are added, edited, retried, archived and shown; at the end pages, answers,
 //! streams, the record, the journals of operations and Drover's own log are searched for them.
 
 mod crawl;
 mod planted;
+mod shown;
 
 use crate::operations;
 use crate::support::app::Drover;
@@ -16,7 +17,8 @@ use crate::support::process::Process;
 use crate::support::redis::Redis;
 use crate::support::{LATER, eventually};
 use crawl::Known;
-use drover::model::event::encode_segment;
+use drover::model::address::encode_segment;
+use drover::server::tasks::Tasks;
 use planted::{CANARIES, PARCEL};
 use serde_json::{Value, json};
 use std::path::Path;
@@ -67,8 +69,10 @@ impl Town {
         ];
         let process = Process::with(&redis.url(), env).await;
         let drover = Drover {
+            store: "redis",
             port: process.port,
             stop: CancellationToken::new(),
+            tasks: Tasks::new(CancellationToken::new()),
             serving: None,
             state: tempfile::tempdir().unwrap(),
         };
@@ -353,7 +357,7 @@ async fn what_is_hidden_is_never_written_into_a_job() {
     ] {
         let answer = town.drover.post(&path, &body).await;
         assert!(
-            answer.status >= 400 && answer.body.contains("holds hidden values"),
+            answer.status >= 400 && answer.body.contains("contains hidden values"),
             "{path}: {}",
             answer.body
         );
@@ -374,7 +378,7 @@ async fn what_is_hidden_is_never_written_into_a_job() {
     ];
     let answer = town.drover.send_form(&format!("{}/act", job(&waits)), &fields).await;
     assert!(
-        answer.status == 422 && answer.body.contains("holds hidden values"),
+        answer.status == 422 && answer.body.contains("contains hidden values"),
         "{}",
         answer.body
     );
@@ -394,11 +398,11 @@ async fn what_is_hidden_is_never_written_into_a_job() {
     };
     let masked = town.drover.get(&format!("/api/v1{}", job(&failed))).await.json();
     let masked = masked["data"]["text"].as_str().unwrap().to_owned();
-    let (state, seen) = (hidden("seen_state"), hidden("seen_data"));
+    let (state, seen) = (hidden("seen_state"), hidden("was_data"));
     let fields = [
         ("action", "retry"),
         ("data", masked.as_str()),
-        ("seen_data", seen.as_str()),
+        ("was_data", seen.as_str()),
         ("seen_state", state.as_str()),
     ];
     let answer = town.drover.send_form(&format!("{}/act", job(&failed)), &fields).await;
@@ -428,7 +432,12 @@ async fn hidden_values_are_shown_once_with_a_reason_and_on_the_record() {
     assert_eq!(answer.status, 200, "{}", answer.body);
     assert_eq!(answer.header("cache-control"), Some("no-store"));
     // Progress, result and template are of other jobs.
-    for canary in CANARIES.iter().take(17).chain(&CANARIES[18..23]) {
+    for canary in CANARIES
+        .iter()
+        .take(17)
+        .chain(&CANARIES[18..23])
+        .chain(planted::forms())
+    {
         assert!(
             answer.body.contains(canary),
             "{canary} is still hidden: {}",

@@ -91,10 +91,10 @@ async fn when_the_worker_stops_work_does_not_get_through_and_when_it_is_back_it_
     let bad = becomes(&drover, "mail", "major_outage", LATER * 2).await;
     let sentence = bad["sentence"].as_str().unwrap();
     assert!(
-        sentence.starts_with("The next piece of work has waited for about 1"),
+        sentence.starts_with("The oldest waiting work has waited for about 1"),
         "{sentence}"
     );
-    assert!(drover.get("/status").await.body.contains("Work does not get through"));
+    assert!(drover.get("/status").await.body.contains("Work is not getting through"));
     let v2 = drover.get("/status/api/v2/summary.json").await.json();
     assert_eq!(
         v2["status"],
@@ -115,7 +115,7 @@ async fn when_the_worker_stops_work_does_not_get_through_and_when_it_is_back_it_
     assert_eq!(drover.post("/queues/redis/bull%3Amail/pause", &pause).await.status, 200);
     let held = becomes(&drover, "mail", "under_maintenance", LATER).await;
     assert!(
-        held["sentence"].as_str().unwrap().starts_with("Held by an operator"),
+        held["sentence"].as_str().unwrap().starts_with("Paused by an operator"),
         "{held}"
     );
     for path in PATHS {

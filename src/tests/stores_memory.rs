@@ -3,7 +3,7 @@
 use crate::support::app::Drover;
 use crate::support::oracle::Oracle;
 use crate::support::redis::Redis;
-use crate::support::{SOON, eventually};
+use crate::support::{LATER, SOON, eventually};
 use serde_json::{Value, json};
 
 /// Memory by queue as the API gives it.
@@ -143,7 +143,7 @@ async fn five_hundred_queues_cost_no_more_than_the_budget() {
         pipe.exec(&mut connection).unwrap();
     }
     let drover = Drover::over(&redis.url()).await;
-    eventually("all queues counted", std::time::Duration::from_secs(20), || async {
+    eventually("all queues counted", LATER, || async {
         let queues = drover.get("/api/v1/queues").await.json();
         let counted = |q: &Value| q["counts"]["waiting"].as_u64().is_some_and(|n| n >= 50);
         let items = queues["items"].as_array().unwrap();

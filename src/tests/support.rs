@@ -2,15 +2,19 @@
 
 pub(crate) mod app;
 pub(crate) mod client;
+pub(crate) mod form;
+pub(crate) mod nginx;
 pub(crate) mod oracle;
+pub(crate) mod pgbouncer;
 pub(crate) mod postgres;
 pub(crate) mod process;
 pub(crate) mod proxy;
 pub(crate) mod redis;
+pub(crate) mod refusals;
 
 use std::time::{Duration, Instant};
 
-/// Waits until `check` gives something, and gives that. No test sleeps for a fixed time.
+/// Waits until `check` gives something, and gives that. Prefer it to a sleep for a fixed time.
 ///
 /// # Panics
 ///
@@ -58,11 +62,12 @@ pub(crate) const RECORD: [&str; 24] = [
     "made-up",
 ];
 
-/// The usual patience.
-pub(crate) const SOON: Duration = Duration::from_secs(10);
+/// How long a test waits for what it expects before it fails. Generous, because only a failure takes that long: a limit
+/// near the usual time makes a test that fails on a loaded machine.
+pub(crate) const SOON: Duration = Duration::from_secs(30);
 
-/// Patience with what shows only after a report of the store and a poll, on a loaded machine.
-pub(crate) const LATER: Duration = Duration::from_secs(15);
+/// The same for what shows only after several polls of the store, or a few slices of the history of ten seconds each.
+pub(crate) const LATER: Duration = Duration::from_secs(45);
 
 /// A free port below those that systems give to outgoing connections, one of which could take it before it is used.
 pub(crate) fn free_port() -> u16 {

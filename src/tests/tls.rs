@@ -1,7 +1,8 @@
 //! S-27: an encrypted connection is made with the server that is meant, or not at all.
 
 use crate::support::app::Drover;
-use crate::support::free_port;
+use crate::support::process::Process;
+use crate::support::{SOON, eventually, free_port};
 use std::path::Path;
 use std::process::{Child, Command, Stdio};
 
@@ -20,6 +21,7 @@ fn openssl(dir: &Path, arguments: &[&str]) {
 }
 
 /// An authority, `ca.pem`, and a certificate that it signs for a name, for some days from now on: `name.pem`, `name.key`.
+/// Without a name it has one in its CN alone.
 fn certificate(dir: &Path, name: &str, subject: &str, days: &str) {
     let key = ["-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-nodes"];
     if !dir.join("ca.pem").exists() {
@@ -39,17 +41,17 @@ fn certificate(dir: &Path, name: &str, subject: &str, days: &str) {
     openssl(
         dir,
         &[
-            &["req", "-new", "-subj", "/CN=x"],
+            &["req", "-new", "-subj", "/CN=127.0.0.1"],
             &key[..],
             &["-keyout", &own_key, "-out", &request],
         ]
         .concat(),
     );
-    std::fs::write(
-        dir.join("names"),
-        format!("subjectAltName={subject}\nbasicConstraints=CA:FALSE\n"),
-    )
-    .unwrap();
+    let names = match subject {
+        "" => String::new(),
+        subject => format!("subjectAltName={subject}\n"),
+    };
+    std::fs::write(dir.join("names"), format!("{names}basicConstraints=CA:FALSE\n")).unwrap();
     let sign = [
         "x509",
         "-req",
@@ -72,6 +74,11 @@ struct Encrypted(Child, u16);
 
 impl Encrypted {
     fn start(dir: &Path, name: &str) -> Self {
+        Self::asking(dir, name, "no")
+    }
+
+    /// One that asks clients for a certificate, or not.
+    fn asking(dir: &Path, name: &str, clients: &str) -> Self {
         let port = free_port();
         let child = Command::new("redis-server")
             .current_dir(dir)
@@ -91,7 +98,7 @@ impl Encrypted {
                 "--tls-key-file",
                 &format!("{name}.key"),
             ])
-            .args(["--tls-ca-cert-file", "ca.pem", "--tls-auth-clients", "no"])
+            .args(["--tls-ca-cert-file", "ca.pem", "--tls-auth-clients", clients])
             .stdout(Stdio::null())
             .spawn()
             .unwrap();
@@ -112,12 +119,44 @@ async fn a_redis_with_another_certificate_than_it_should_have_is_not_talked_to()
     certificate(dir.path(), "right", "IP:127.0.0.1", "2");
     certificate(dir.path(), "other-name", "DNS:redis.example.com", "2");
     certificate(dir.path(), "ended", "IP:127.0.0.1", "-1");
+    certificate(dir.path(), "cn-only", "", "2");
+    // As `openssl req -x509` makes it: signed by itself, and an authority's.
+    std::fs::copy(dir.path().join("ca.pem"), dir.path().join("itself.pem")).unwrap();
+    std::fs::copy(dir.path().join("ca.key"), dir.path().join("itself.key")).unwrap();
     let ca = dir.path().join("ca.pem").display().to_string();
     for (name, ca, reach, says) in [
-        ("right", Some(&ca), "live", ""),
-        ("right", None, "tls_failed", "certificate"),
-        ("other-name", Some(&ca), "tls_failed", "certificate"),
-        ("ended", Some(&ca), "tls_failed", "certificate"),
+        ("right", Some(&ca), "live", &[][..]),
+        (
+            "right",
+            None,
+            "tls_failed",
+            &["an authority that Drover does not know", "DROVER_REDIS_CA_FILE"],
+        ),
+        (
+            "itself",
+            None,
+            "tls_failed",
+            &["signed by itself", "CA:TRUE", "subjectAltName=IP:127.0.0.1"],
+        ),
+        ("itself", Some(&ca), "tls_failed", &["CA:TRUE"]),
+        (
+            "other-name",
+            Some(&ca),
+            "tls_failed",
+            &["is for redis.example.com and not for 127.0.0.1"],
+        ),
+        (
+            "cn-only",
+            Some(&ca),
+            "tls_failed",
+            &["in CN alone is ignored", "subjectAltName=IP:127.0.0.1"],
+        ),
+        (
+            "ended",
+            Some(&ca),
+            "tls_failed",
+            &["its certificate has expired", "Renew it."],
+        ),
     ] {
         let redis = Encrypted::start(dir.path(), name);
         let url = format!("rediss://:a-password@127.0.0.1:{}", redis.1);
@@ -131,8 +170,45 @@ async fn a_redis_with_another_certificate_than_it_should_have_is_not_talked_to()
         let drover = Drover::with(&env, "").await;
         let store = drover.store_becomes("redis", reach).await;
         let cause = store["cause"].as_str().unwrap_or_default();
-        assert!(cause.to_lowercase().contains(says), "{name}: {store}");
+        let page = drover.get("").await.body;
+        for says in says {
+            assert!(cause.contains(says), "{name}: {cause}");
+            assert!(page.contains(says), "{name}: {says} is not on the page");
+        }
+        assert!(!cause.contains("[redacted]"), "{name}: {cause}");
+        // What the log makes of it.
+        assert_eq!(drover::server::redact::Mask::default().text(cause), cause, "{name}");
     }
+}
+
+#[tokio::test]
+async fn a_redis_that_wants_a_certificate_of_its_clients_is_told_as_such() {
+    let dir = tempfile::tempdir().unwrap();
+    certificate(dir.path(), "right", "IP:127.0.0.1", "2");
+    let ca = dir.path().join("ca.pem").display().to_string();
+    let redis = Encrypted::asking(dir.path(), "right", "yes");
+    let url = format!("rediss://127.0.0.1:{}", redis.1);
+    let drover = Drover::with(&[("DROVER_REDIS_URL", &url), ("DROVER_REDIS_CA_FILE", &ca)], "").await;
+    let store = drover.store_becomes("redis", "tls_failed").await;
+    let cause = store["cause"].as_str().unwrap();
+    assert!(cause.contains("asks for a certificate of the client"), "{cause}");
+}
+
+#[tokio::test]
+async fn the_log_says_why_a_certificate_is_not_taken() {
+    let dir = tempfile::tempdir().unwrap();
+    certificate(dir.path(), "right", "IP:127.0.0.1", "2");
+    let redis = Encrypted::start(dir.path(), "right");
+    let process = Process::with(&format!("rediss://127.0.0.1:{}", redis.1), vec![]).await;
+    let line = eventually("the line", SOON, || async {
+        let log = process.log();
+        log.lines()
+            .find(|line| line.contains("store does not answer"))
+            .map(str::to_owned)
+    })
+    .await;
+    assert!(line.contains("an authority that Drover does not know"), "{line}");
+    assert!(!line.contains("[redacted]"), "{line}");
 }
 
 #[test]

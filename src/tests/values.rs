@@ -217,7 +217,7 @@ async fn what_is_downloaded_is_what_is_stored_byte_for_byte() {
         "binary, 11 bytes",
         "ff fe 00 62 69 6e 61 72 79 0d 0a",
         "binary, 9 bytes",
-        "no JSON object",
+        "not a JSON object",
     ] {
         assert!(page.body.contains(words), "{words}");
     }

@@ -21,7 +21,7 @@ async fn a_store_that_never_answered_is_told_with_since_when_why_and_where_to_lo
         for words in [
             " for ",
             &format!("127.0.0.1:{port}"),
-            &format!("Its {what} are not known"),
+            &format!("Its {what} have not been read yet"),
             "Drover keeps trying",
             "/admin/queues/stores/redis\"",
             "no action will work",

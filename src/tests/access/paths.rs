@@ -5,6 +5,7 @@ use crate::support::SOON;
 use crate::support::eventually;
 use crate::support::oracle::Oracle;
 use crate::support::redis::Redis;
+use drover::server::http::route::Declared;
 use drover::server::http::route::Needs;
 use drover::server::http::router::declared;
 use serde_json::json;
@@ -54,9 +55,13 @@ fn mutations(path: &str) -> Vec<String> {
         format!("{path}/."),
         format!("{path}%20"),
     ];
+    let at_of_api = format!(
+        "/api/v1/at?to={}",
+        encode_segment(path.strip_prefix("/api/v1").unwrap_or(path))
+    );
     let at = format!("/at?to={}", encode_segment(path));
     let at_of_base = format!("/at?to={}", encode_segment(&format!("/admin/queues{path}")));
-    all.into_iter().chain([at, at_of_base]).collect()
+    all.into_iter().chain([at, at_of_api, at_of_base]).collect()
 }
 
 async fn board(grants: &str) -> (Redis, Oracle, Drover) {
@@ -96,7 +101,10 @@ async fn no_way_of_writing_an_address_leads_past_its_permission() {
     let (_redis, mut oracle, drover) = board(&grants).await;
     let ada = proxied("ada");
     let mut asked = 0;
-    for (path, method, needs) in declared() {
+    for Declared {
+        path, method, needs, ..
+    } in declared()
+    {
         if !path.contains("{queue}") {
             continue;
         }
@@ -131,7 +139,10 @@ async fn nobody_gets_nothing_and_a_viewer_changes_nothing_on_any_route() {
     let grants = grant("root", "admin", &["*"]) + &grant("eve", "viewer", &["*"]) + &grant("teams", "status", &["*"]);
     let (_redis, mut oracle, drover) = board(&grants).await;
     let key = [("X-Drover-Proxy-Secret", SECRET)];
-    for (path, method, needs) in declared() {
+    for Declared {
+        path, method, needs, ..
+    } in declared()
+    {
         let method = if method == "*" { "GET" } else { method };
         let inner = format!("/admin/queues{}", filled(path, "bull:mail"));
         if needs == Needs::Nothing {
@@ -167,7 +178,7 @@ async fn every_answer_says_what_a_browser_may_do_with_it() {
     let (_redis, _oracle, drover) = board(&grants).await;
     let root = proxied("root");
     let mut asked = vec![];
-    for (path, method, _) in declared() {
+    for Declared { path, method, .. } in declared() {
         let method = if method == "*" { "GET" } else { method };
         let inner = format!("/admin/queues{}", filled(path, "bull:mail"));
         if path == "/events" {

@@ -1,7 +1,7 @@
 //! Adding jobs and copying them.
 
 use super::bench::{Bench, Of};
-use drover::model::action::{Effect, JobAction, NewJob, QueueAction};
+use drover::model::action::{Changes, Effect, JobAction, NewJob, QueueAction};
 use serde_json::json;
 
 fn new(data: &str) -> NewJob {
@@ -14,7 +14,7 @@ fn new(data: &str) -> NewJob {
 
 async fn add(bench: &Bench, new: NewJob) -> String {
     match bench.act_on_queue(QueueAction::Add(new)).await {
-        Effect::Done { job: Some(id) } => id,
+        Effect::Done { job: Some(id), .. } => id,
         other => panic!("{other:?}"),
     }
 }
@@ -86,8 +86,8 @@ async fn a_copy_has_the_data_and_no_parent(family: Of) {
     let mut bench = Bench::of(family).await;
     let opts = json!({"priority": 3, "attempts": 2, "jobId": "mine"});
     let id = bench.failed(json!({"fail": "é 😀", "n": 0.1}), opts).await;
-    let copy = match bench.act(&id, JobAction::Duplicate).await {
-        Effect::Done { job: Some(copy) } => copy,
+    let copy = match bench.act(&id, JobAction::Duplicate(Changes::default())).await {
+        Effect::Done { job: Some(copy), .. } => copy,
         other => panic!("{other:?}"),
     };
     assert_ne!(copy, id);
@@ -104,7 +104,8 @@ async fn a_copy_has_the_data_and_no_parent(family: Of) {
         let tree = json!({"name": "parent", "queueName": "parents", "data": {}, "children": [child]});
         let tree = bench.oracle.ask("flow", "q", json!({"tree": tree})).await;
         let child = tree["children"][0]["jobId"].as_str().unwrap();
-        let Effect::Done { job: Some(copy) } = bench.act(child, JobAction::Duplicate).await else {
+        let Effect::Done { job: Some(copy), .. } = bench.act(child, JobAction::Duplicate(Changes::default())).await
+        else {
             panic!("no copy")
         };
         assert!(bench.job(&copy).await["parentKey"].is_null());
@@ -112,7 +113,10 @@ async fn a_copy_has_the_data_and_no_parent(family: Of) {
         bench.becomes(child, "completed").await;
         bench.becomes(&copy, "completed").await;
     }
-    assert_eq!(bench.act("none", JobAction::Duplicate).await, Effect::Gone);
+    assert_eq!(
+        bench.act("none", JobAction::Duplicate(Changes::default())).await,
+        Effect::Gone
+    );
     bench.is_whole();
 }
 

@@ -6,8 +6,9 @@ use crate::support::app::Drover;
 use crate::support::client::Answer;
 use crate::support::oracle::Oracle;
 use crate::support::redis::Redis;
+use crate::support::refusals::refusals;
 use crate::support::{LATER, eventually, now_ms};
-use drover::model::event::encode_segment;
+use drover::model::address::encode_segment;
 use serde_json::{Value, json};
 
 const QUEUE: &str = "/queues/redis/bull:q";
@@ -161,7 +162,7 @@ async fn one_job_after_another_is_acted_on(family: Of) {
         ground.done(&first, "priority", json!({"priority": 5})).await;
         ground.done(&plain, "priority", json!({"priority": 3})).await;
         let told = ground.done(&plain, "priority", json!({"priority": 0})).await;
-        let order = told["sentence"].as_str().unwrap().contains("(0 goes before all others");
+        let order = told["sentence"].as_str().unwrap().contains("(0 runs first");
         assert_eq!(order, family.prioritizes_apart(), "{told}");
     }
     // What was seen is not what is there any more.
@@ -329,42 +330,23 @@ async fn an_operation_retries_what_its_filter_selects(family: Of) {
     assert_eq!(counts["waiting"], 0, "{counts}");
 }
 
-/// A request for each action on a job and on a queue, by its word.
-fn requests(id: &str) -> Vec<(&'static str, String, Value)> {
-    let job = |word: &'static str, body: Value| (word, format!("{QUEUE}/jobs/{id}/{word}"), body);
-    let queue = |word: &'static str, body: Value| (word, format!("{QUEUE}/{word}"), body);
-    vec![
-        job("retry", json!({})),
-        job("remove", json!({})),
-        job("promote", json!({})),
-        job("delay", json!({"ms": 1000})),
-        job("priority", json!({"priority": 1})),
-        job("edit_data", json!({"data": "{}"})),
-        job("duplicate", json!({})),
-        job("fail_lost", json!({"error": "lost"})),
-        job("put_back", json!({})),
-        job("cancel", json!({"error": "cancelled"})),
-        job("remove_deduplication", json!({})),
-        job("clear_logs", json!({})),
-        job("remove_children", json!({})),
-        queue("pause", json!({})),
-        queue("resume", json!({})),
-        queue("concurrency", json!({"limit": 2})),
-        queue("rate_limit", json!({"limit": {"max": 1, "per_ms": 1000}})),
-        queue("release_rate_limit", json!({})),
-        queue("trim_events", json!({"keep": 10})),
-        (
-            "schedule_upsert",
-            "/schedules/redis/bull:q/daily/upsert".into(),
-            json!({"name": "report", "data": "{}", "every_ms": 3_600_000}),
-        ),
-        ("schedule_run", "/schedules/redis/bull:q/daily/run".into(), json!({})),
-        (
-            "schedule_remove",
-            "/schedules/redis/bull:q/daily/remove".into(),
-            json!({}),
-        ),
-    ]
+on!(a_retry_of_a_completed_job_is_offered_where_the_library_does_it);
+async fn a_retry_of_a_completed_job_is_offered_where_the_library_does_it(family: Of) {
+    let (mut ground, _) = Ground::of(family, &[json!({"fail": "no"})]).await;
+    let id = ground.add(json!({"n": 1}), json!({})).await;
+    ground.work().await;
+    ground.oracle.wait("q", "completed", 1).await;
+    ground.agree().await;
+    let does = !family.is(&["bull"]);
+    let page = ground.drover.get(&format!("{QUEUE}/jobs/{id}")).await.body;
+    assert_eq!(page.contains(">Retry…<"), does, "{page}");
+    let path = format!("{QUEUE}/jobs/{id}/retry");
+    let told = ground.drover.post(&path, &json!({"dry_run": true})).await.json();
+    assert_eq!(told["allowed"], does, "{told}");
+    if !does {
+        let why = told["refusal"].as_str().unwrap();
+        assert!(why.starts_with("Bull retries failed jobs only"), "{why}");
+    }
 }
 
 on!(what_a_generation_cannot_do_is_said_before_and_refused);
@@ -373,49 +355,25 @@ async fn what_a_generation_cannot_do_is_said_before_and_refused(family: Of) {
     let id = ground.add(json!({"n": 1}), json!({"delay": 600_000})).await;
     let before = (ground.oracle.job("q", &id).await, ground.agree().await);
     let queue = ground.drover.queue("redis", "bull:q").await.unwrap();
-    let said = queue["capabilities"]["actions"].as_object().unwrap();
-    let mut refused = vec![];
-    for (word, path, body) in requests(&id) {
-        let mut asked = body.clone();
-        asked["dry_run"] = json!(true);
-        let told = ground.drover.post(&path, &asked).await;
-        assert_eq!(told.status, 200, "{word}: {}", told.body);
-        let reason = said
-            .get(word)
-            .unwrap_or_else(|| panic!("nothing is said of {word}: {queue}"));
-        assert_eq!(&told.json()["refusal"], reason, "{word}");
-        assert_eq!(told.json()["allowed"], reason.is_null(), "{word}: {}", told.body);
-        if reason.is_null() {
-            continue;
-        }
-        let answer = ground.drover.post(&path, &body).await;
-        let problem = answer.json();
-        assert_eq!(
-            (answer.status, &problem["type"], &problem["outcome"]),
-            (422, &json!("urn:drover:problem:not-possible"), &json!("none")),
-            "{word}: {problem}"
-        );
-        assert_eq!(&problem["detail"], reason, "{word}");
-        refused.push(word);
-    }
+    let refused = refusals(&ground.drover, &queue, &id).await;
     let old = [
         "put_back",
         "cancel",
         "remove_children",
+        "release",
         "concurrency",
         "rate_limit",
         "schedule_upsert",
     ];
-    let expected: Vec<&str> = match family.0 {
-        "bull" => [&old[..], &["delay", "priority", "trim_events"]].concat(),
-        "3" | "4" => [&old[..], &["remove_deduplication"]].concat(),
-        _ => vec![],
+    let more: &[&str] = match family.0 {
+        "bull" => &["delay", "priority", "trim_events", "retry_children"],
+        "3" | "4" => &["remove_deduplication"],
+        _ => &[],
     };
-    let sorted = |mut words: Vec<&'static str>| {
-        words.sort_unstable();
-        words
-    };
-    assert_eq!(sorted(refused), sorted(expected));
+    let old: &[&str] = if more.is_empty() { &[] } else { &old };
+    // Of pg-boss alone.
+    let mut expected = [old, more, &["resume_job", "redrive"]].concat();
+    expected.sort_unstable();
+    assert_eq!(refused, expected);
     assert_eq!((ground.oracle.job("q", &id).await, ground.agree().await), before);
-    assert!(ground.drover.audit("").await.is_empty(), "nothing was tried");
 }

@@ -2,7 +2,7 @@
 
 use super::api::Ground;
 use super::bench::Of;
-use drover::model::event::encode_segment;
+use drover::model::address::encode_segment;
 use serde_json::{Value, json};
 
 /// Does something to the queue or to a schedule; what became of it.

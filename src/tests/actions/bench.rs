@@ -5,9 +5,10 @@ use crate::support::redis::Redis;
 use crate::support::{LATER, SOON, eventually};
 use drover::model::action::{Effect, JobAction, QueueAction, Seen};
 use drover::model::state::JobState;
+use drover::server::adapter::Act as _;
+use drover::server::adapter::QueueId;
 use drover::server::adapter::bullmq::{BullMq, Scope};
 use drover::server::adapter::redis::link::Link;
-use drover::server::adapter::{Adapter, QueueId};
 use drover::server::redact::Masks;
 use serde_json::{Value, json};
 use std::sync::Arc;
@@ -52,7 +53,6 @@ impl Of {
 
 /// Everything that a test of an action needs.
 pub(crate) struct Bench {
-    pub(crate) family: Of,
     pub(crate) redis: Redis,
     pub(crate) oracle: Oracle,
     pub(crate) adapter: Arc<BullMq>,
@@ -76,7 +76,6 @@ impl Bench {
         let stop = CancellationToken::new();
         let adapter = adapter(&redis.url(), &stop).await;
         Self {
-            family,
             redis,
             oracle,
             adapter,
@@ -110,16 +109,17 @@ impl Bench {
 
     pub(crate) async fn act_on(&self, queue: &str, id: &str, seen: Seen, action: JobAction) -> Effect {
         let jobs = [(id.to_owned(), seen)];
-        let effects = self.adapter.act(&QueueId::from(queue), &jobs, &action).await.unwrap();
+        let effects = self
+            .adapter
+            .on_jobs(&QueueId::from(queue), &jobs, &action)
+            .await
+            .unwrap();
         assert_eq!(effects.len(), 1);
         effects.into_iter().next().unwrap()
     }
 
     pub(crate) async fn act_on_queue(&self, action: QueueAction) -> Effect {
-        self.adapter
-            .act_on_queue(&QueueId::from("bull:q"), &action)
-            .await
-            .unwrap()
+        self.adapter.on_queue(&QueueId::from("bull:q"), &action).await.unwrap()
     }
 
     /// The library's word for the state a job is in.
@@ -232,7 +232,7 @@ async fn adapter(url: &str, stop: &CancellationToken) -> Arc<BullMq> {
 }
 
 pub(crate) fn done() -> Effect {
-    Effect::Done { job: None }
+    Effect::done()
 }
 
 pub(crate) fn retry() -> JobAction {

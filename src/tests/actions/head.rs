@@ -3,7 +3,8 @@
 use super::bench::{Bench, Of, remove, retry};
 use drover::model::action::{Effect, JobAction, Seen};
 use drover::model::state::JobState;
-use drover::server::adapter::{Adapter as _, QueueId};
+use drover::server::adapter::Act as _;
+use drover::server::adapter::QueueId;
 use serde_json::{Value, json};
 
 /// The jobs of a state as an operation has seen them, the oldest first.
@@ -25,11 +26,15 @@ fn seen(bench: &Bench, state: JobState) -> Vec<(String, Seen)> {
 }
 
 async fn act(bench: &Bench, jobs: &[(String, Seen)], action: &JobAction) -> Vec<Effect> {
-    bench.adapter.act(&QueueId::from("bull:q"), jobs, action).await.unwrap()
+    bench
+        .adapter
+        .on_jobs(&QueueId::from("bull:q"), jobs, action)
+        .await
+        .unwrap()
 }
 
 fn done(effects: &[Effect]) -> usize {
-    effects.iter().filter(|e| **e == Effect::Done { job: None }).count()
+    effects.iter().filter(|e| **e == Effect::done()).count()
 }
 
 async fn finished(bench: &mut Bench, count: usize, data: Value, state: &str) {

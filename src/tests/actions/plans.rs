@@ -2,12 +2,12 @@
 
 use super::bench::{Bench, Of, done};
 use drover::model::action::{Effect, Plan, ScheduleAction};
-use drover::server::adapter::{Adapter as _, QueueId};
+use drover::server::adapter::{Act as _, QueueId};
 use serde_json::{Value, json};
 
 async fn act(bench: &Bench, key: &str, action: ScheduleAction) -> Effect {
     let queue = QueueId::from("bull:q");
-    bench.adapter.act_on_schedule(&queue, key, &action).await.unwrap()
+    bench.adapter.on_schedule(&queue, key, &action).await.unwrap()
 }
 
 /// One of the library's schedules, to be compared with another.
@@ -44,7 +44,7 @@ async fn a_schedule_runs_out_of_turn_and_its_plan_stays(family: Of) {
     let mut bench = Bench::of(family).await;
     let key = plan(&mut bench, family).await;
     let next = bench.oracle.ids("q", "delayed", true).await;
-    let Effect::Done { job: Some(id) } = act(&bench, &key, ScheduleAction::Run).await else {
+    let Effect::Done { job: Some(id), .. } = act(&bench, &key, ScheduleAction::Run).await else {
         panic!("it did not run")
     };
     let job = bench.job(&id).await;
@@ -84,7 +84,7 @@ async fn a_repeatable_job_of_version_5_is_removed(family: Of) {
         .await;
     let keys: Vec<String> = bench.redis.run(&["ZRANGE", "bull:q:repeat", "0", "-1"]);
     let ran = act(&bench, &keys[0], ScheduleAction::Run).await;
-    assert!(matches!(ran, Effect::Done { job: Some(_) }), "{ran:?}");
+    assert!(matches!(ran, Effect::Done { job: Some(_), .. }), "{ran:?}");
     assert_eq!(act(&bench, &keys[0], ScheduleAction::Remove).await, done());
     let left: Vec<String> = bench.redis.run(&["KEYS", "bull:q:repeat*"]);
     assert!(left.is_empty(), "{left:?}");
@@ -118,7 +118,7 @@ async fn a_schedule_is_planned_as_the_library_plans_it(family: Of) {
         options: Some(r#"{"attempts":2}"#.into()),
     };
     let planned = act(&bench, "ours-cron", ScheduleAction::Upsert(ours.clone())).await;
-    assert!(matches!(planned, Effect::Done { job: Some(_) }), "{planned:?}");
+    assert!(matches!(planned, Effect::Done { job: Some(_), .. }), "{planned:?}");
     let every = Plan {
         pattern: None,
         tz: None,
@@ -126,7 +126,7 @@ async fn a_schedule_is_planned_as_the_library_plans_it(family: Of) {
         ..ours.clone()
     };
     let planned = act(&bench, "ours-every", ScheduleAction::Upsert(every)).await;
-    assert!(matches!(planned, Effect::Done { job: Some(_) }), "{planned:?}");
+    assert!(matches!(planned, Effect::Done { job: Some(_), .. }), "{planned:?}");
     let all = bench.oracle.ask("schedulers", "q", json!({})).await;
     let of = |key: &str| {
         let mut one = without_key(&all, key);
@@ -185,7 +185,7 @@ async fn what_a_change_does_not_say_stays_as_it_was(family: Of) {
         options: None,
     };
     let changed = act(&bench, "changed", ScheduleAction::Upsert(plan.clone())).await;
-    assert!(matches!(changed, Effect::Done { job: Some(_) }), "{changed:?}");
+    assert!(matches!(changed, Effect::Done { job: Some(_), .. }), "{changed:?}");
     let all = bench.oracle.ask("schedulers", "q", json!({})).await;
     let of = |key: &str| without_key(&all, key);
     assert_eq!(of("changed"), of("theirs"), "as if the library had changed it");

@@ -3,6 +3,7 @@
 use super::bench::{Bench, Of, done, remove};
 use drover::model::action::{Effect, JobAction};
 use drover::model::state::JobState;
+use drover::server::adapter::Act as _;
 use serde_json::{Value, json};
 
 on!(a_job_of_any_state_is_removed_unless_a_worker_holds_it);
@@ -107,7 +108,8 @@ async fn a_parent_is_removed_with_all_its_children_if_asked(family: Of) {
     let worker = json!({"workerId": "e"});
     bench.oracle.ask("startWorker", "elsewhere", worker).await;
     bench.oracle.wait("elsewhere", "completed", 1).await;
-    assert_eq!(bench.act(&parent, JobAction::Remove { children: true }).await, done());
+    let removed = bench.act(&parent, JobAction::Remove { children: true }).await;
+    assert_eq!(removed, Effect::noted("3 jobs below it were removed with it.".into()));
     for id in children.iter().chain([&parent]) {
         assert!(!bench.exists(id).await);
     }
@@ -225,13 +227,116 @@ async fn children_that_have_not_begun_are_removed(family: Of) {
             .act_on("bull:parents", parent, seen, JobAction::RemoveChildren)
             .await
     };
-    assert_eq!(act(&bench).await, done());
+    let said = "2 children were removed. 1 is running; only children that have not started are removed.";
+    assert_eq!(act(&bench).await, Effect::noted(said.into()));
     bench.counts_are(json!({"active": 1})).await;
     assert_eq!(bench.oracle.job("parents", parent).await["state"], "waiting-children");
     bench.oracle.ask("release", "q", json!({"all": true})).await;
     bench.oracle.wait("parents", "waiting", 1).await;
     let again = act(&bench).await;
     assert!(matches!(again, Effect::Already { .. }), "{again:?}");
+}
+
+on!(children_that_have_failed_are_counted_and_left: bullmq_5 bullmq_6);
+async fn children_that_have_failed_are_counted_and_left(family: Of) {
+    let mut bench = Bench::of(family).await;
+    let child = |data: Value, opts: Value| json!({"name": "child", "queueName": "q", "data": data, "opts": opts});
+    let mut children: Vec<Value> = (0..3).map(|_| child(json!({"fail": "no"}), json!({}))).collect();
+    children.push(child(json!({}), json!({"delay": 600_000})));
+    let tree = json!({"name": "parent", "queueName": "parents", "data": {}, "children": children});
+    let tree = bench.oracle.ask("flow", "parents", json!({"tree": tree})).await;
+    let parent = tree["jobId"].as_str().unwrap();
+    bench.work().await;
+    bench.oracle.wait("q", "failed", 3).await;
+    bench.rest().await;
+    let act = async |bench: &Bench| {
+        let seen = drover::model::action::Seen::default();
+        bench
+            .act_on("bull:parents", parent, seen, JobAction::RemoveChildren)
+            .await
+    };
+    let first = act(&bench).await;
+    assert!(
+        matches!(&first, Effect::Done { note: Some(note), .. } if note.starts_with("1 child was removed. 3 have failed")),
+        "{first:?}"
+    );
+    bench.counts_are(json!({"failed": 3})).await;
+    // Nothing is left that it could remove: that is no success.
+    let second = act(&bench).await;
+    assert!(
+        matches!(&second, Effect::Refused { reason } if reason.starts_with("None was removed. 3 have failed")),
+        "{second:?}"
+    );
+    bench.counts_are(json!({"failed": 3})).await;
+    assert_eq!(bench.oracle.job("parents", parent).await["state"], "waiting-children");
+}
+
+on!(a_run_left_over_from_a_schedule_that_is_gone_is_removed_although_another_is_due: bull bullmq_3 bullmq_4);
+async fn a_run_left_over_from_a_schedule_that_is_gone_is_removed_although_another_is_due(family: Of) {
+    let mut bench = Bench::of(family).await;
+    for name in ["a", "b"] {
+        let yearly = json!({"repeat": {"cron": "0 0 1 1 *", "pattern": "0 0 1 1 *"}});
+        bench.oracle.add("q", name, json!({}), yearly).await;
+    }
+    let members: Vec<String> = bench.redis.run(&["ZRANGE", "bull:q:repeat", "0", "-1"]);
+    let torn = members.iter().find(|member| member.starts_with("a:")).unwrap();
+    left_over(&mut bench, torn).await;
+}
+
+on!(a_run_left_over_from_a_scheduler_that_is_gone_is_removed_although_another_is_due: bullmq_5 bullmq_6);
+async fn a_run_left_over_from_a_scheduler_that_is_gone_is_removed_although_another_is_due(family: Of) {
+    let mut bench = Bench::of(family).await;
+    for name in ["a", "b"] {
+        let yearly = json!({"schedulerId": name, "repeat": {"pattern": "0 0 1 1 *"}, "template": {"name": name}});
+        bench.oracle.ask("upsertScheduler", "q", yearly).await;
+    }
+    left_over(&mut bench, "a").await;
+}
+
+/// Tears the schedule `torn` out of two that are due in the same millisecond: its run goes, in each way in which a job is
+/// removed, and that of the other stays.
+async fn left_over(bench: &mut Bench, torn: &str) {
+    let delayed = bench.oracle.ids("q", "delayed", true).await;
+    let due = |id: &String| id.rsplit(':').next().unwrap().to_owned();
+    assert_eq!((delayed.len(), due(&delayed[0])), (2, due(&delayed[1])));
+    let mut names = vec![];
+    for id in &delayed {
+        names.push(bench.job(id).await["name"].clone());
+    }
+    let (gone, kept) = if names[0] == "a" {
+        (&delayed[0], &delayed[1])
+    } else {
+        (&delayed[1], &delayed[0])
+    };
+    let _: i64 = bench.redis.run(&["ZREM", "bull:q:repeat", torn]);
+    let _: i64 = bench.redis.run(&["DEL", &format!("bull:q:repeat:{torn}")]);
+    let (record, set) = (format!("bull:q:{gone}"), "bull:q:delayed");
+    let score: String = bench.redis.run(&["ZSCORE", set, gone]);
+    for way in ["alone", "with its children", "among others", "again"] {
+        let _: i64 = bench.redis.run(&["COPY", &record, "copy"]);
+        let effects = match way {
+            "among others" => {
+                let both = [gone, kept].map(|id| (id.clone(), drover::model::action::Seen::default()));
+                bench.adapter.on_jobs(&"bull:q".into(), &both, &remove()).await.unwrap()
+            }
+            way => {
+                let children = way == "with its children";
+                vec![
+                    bench.act(gone, JobAction::Remove { children }).await,
+                    bench.act(kept, JobAction::Remove { children }).await,
+                ]
+            }
+        };
+        assert_eq!(effects[0], done(), "{way}");
+        assert!(
+            matches!(&effects[1], Effect::Refused { reason } if reason.contains("schedule")),
+            "{way}: {effects:?}"
+        );
+        let _: i64 = bench.redis.run(&["COPY", "copy", &record]);
+        let _: i64 = bench.redis.run(&["ZADD", set, &score, gone]);
+    }
+    assert_eq!(bench.act(gone, remove()).await, done());
+    bench.counts_are(json!({"delayed": 1})).await;
 }
 
 on!(a_child_that_the_library_would_not_find_is_left_alone: bullmq_4);

@@ -3,7 +3,7 @@
 use super::bench::{Bench, Of, done, retry};
 use drover::model::action::{Effect, JobAction, Seen};
 use drover::model::state::JobState;
-use drover::server::adapter::{Adapter as _, QueueId};
+use drover::server::adapter::{Act as _, QueueId};
 use serde_json::json;
 
 on!(a_failed_job_runs_again);
@@ -207,7 +207,7 @@ async fn many_are_retried_in_one_go(family: Of) {
     jobs.push((ids[0].clone(), seen));
     let effects = bench
         .adapter
-        .act(&QueueId::from("bull:q"), &jobs, &retry())
+        .on_jobs(&QueueId::from("bull:q"), &jobs, &retry())
         .await
         .unwrap();
     assert_eq!(effects.len(), 302);
@@ -271,7 +271,7 @@ async fn a_job_of_an_unknown_generation_before_5_is_left_alone(family: Of) {
         bench
             .another()
             .await
-            .act(&"bull:q".into(), &[(id.clone(), Seen::default())], &retry())
+            .on_jobs(&"bull:q".into(), &[(id.clone(), Seen::default())], &retry())
             .await
             .unwrap(),
         [done()]

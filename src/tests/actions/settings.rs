@@ -65,9 +65,22 @@ on!(the_stream_is_shortened: bullmq_3 bullmq_4 bullmq_5 bullmq_6);
 async fn the_stream_is_shortened(family: Of) {
     let mut bench = Bench::of(family).await;
     bench.oracle.ask("addMany", "q", json!({"count": 500})).await;
-    assert_eq!(bench.act_on_queue(QueueAction::TrimEvents { keep: 100 }).await, done());
+    let before: u64 = bench.redis.run(&["XLEN", "bull:q:events"]);
+    let shortened = bench.act_on_queue(QueueAction::TrimEvents { keep: 100 }).await;
     let left: u64 = bench.redis.run(&["XLEN", "bull:q:events"]);
     assert!((100..=200).contains(&left), "{left}");
+    let said = format!("{} events were removed. {left} are kept: ", before - left);
+    assert!(
+        matches!(&shortened, Effect::Done { note: Some(note), .. } if note.starts_with(&said)),
+        "{shortened:?}, not {said}"
+    );
+    // A block is given up whole: one that is too many takes none away, and nothing else is claimed.
+    let none = bench.act_on_queue(QueueAction::TrimEvents { keep: left - 1 }).await;
+    assert!(
+        matches!(&none, Effect::Refused { reason } if reason.starts_with("None was removed.")),
+        "{none:?}"
+    );
+    assert_eq!(bench.redis.run::<u64>(&["XLEN", "bull:q:events"]), left);
     bench.counts_are(json!({"waiting": 500})).await;
 }
 

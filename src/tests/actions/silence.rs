@@ -4,7 +4,7 @@ use super::bench::{Bench, Of, done};
 use crate::support::proxy::{Proxy, Weather};
 use drover::model::action::{Effect, JobAction, NewJob, Plan, QueueAction, Rate, ScheduleAction, Seen};
 use drover::server::adapter::bullmq::BullMq;
-use drover::server::adapter::{Adapter as _, QueueId};
+use drover::server::adapter::{Act as _, QueueId};
 use serde_json::json;
 use std::sync::Arc;
 use std::time::Duration;
@@ -32,15 +32,19 @@ async fn each(bench: &Bench, url: &str, n: usize) -> Vec<Arc<BullMq>> {
 
 async fn on_job(adapter: &BullMq, id: &str, action: JobAction) -> Effect {
     let jobs = [(id.to_owned(), Seen::default())];
-    adapter.act(&"bull:q".into(), &jobs, &action).await.unwrap().remove(0)
+    adapter
+        .on_jobs(&"bull:q".into(), &jobs, &action)
+        .await
+        .unwrap()
+        .remove(0)
 }
 
 async fn on_queue(adapter: &BullMq, queue: &str, action: QueueAction) -> Effect {
-    adapter.act_on_queue(&QueueId::from(queue), &action).await.unwrap()
+    adapter.on_queue(&QueueId::from(queue), &action).await.unwrap()
 }
 
 async fn on_plan(adapter: &BullMq, key: &str, action: ScheduleAction) -> Effect {
-    adapter.act_on_schedule(&"bull:q".into(), key, &action).await.unwrap()
+    adapter.on_schedule(&"bull:q".into(), key, &action).await.unwrap()
 }
 
 on!(what_was_done_to_jobs_shows: bullmq_4 bullmq_5 bullmq_6);
@@ -81,7 +85,7 @@ async fn what_was_done_to_jobs_shows(family: Of) {
                     reset_attempts: false,
                     data,
                 };
-                a[4].act(&"bull:q".into(), &[(failed.clone(), seen)], &retry)
+                a[4].on_jobs(&"bull:q".into(), &[(failed.clone(), seen)], &retry)
                     .await
                     .unwrap()
                     .remove(0)
@@ -149,14 +153,12 @@ async fn what_was_done_to_queues_and_schedules_shows(family: Of) {
         )
     };
     let said = unheard(&bench, &proxy, acting).await;
-    let named = Effect::Done {
-        job: Some("mine".into()),
-    };
+    let named = Effect::made("mine".into());
     assert_eq!((said.0, said.1, said.2, said.3), (done(), done(), done(), done()));
     assert_eq!((said.4, said.6, said.7, said.8), (named, done(), done(), done()));
     // A job whose id the library counts up is like any other.
     assert!(
-        matches!(&said.5, Effect::Unconfirmed { reason } if reason.contains("Look at the newest jobs")),
+        matches!(&said.5, Effect::Unconfirmed { reason } if reason.contains("Check the newest jobs")),
         "{:?}",
         said.5
     );
@@ -195,7 +197,7 @@ async fn what_was_never_taken_is_not_said_to_be_done(family: Of) {
     );
     for effect in [&said.0, &said.1, &said.2] {
         assert!(
-            matches!(effect, Effect::Unconfirmed { reason } if reason.contains("ook at ")),
+            matches!(effect, Effect::Unconfirmed { reason } if reason.contains("Check ")),
             "{effect:?}"
         );
     }

@@ -6,7 +6,7 @@ use crate::operations::failed;
 use crate::support::postgres::Postgres;
 use crate::support::redis::Redis;
 use drover::model::action::{Effect, Seen};
-use drover::server::adapter::Adapter as _;
+use drover::server::adapter::Archiving as _;
 use drover::server::adapter::raw::{RawJob, Whole};
 use drover::server::archive::record;
 use serde_json::json;
@@ -58,7 +58,7 @@ async fn one_odd_job_neither_stops_the_others_nor_makes_them_told_falsely() {
     let removed = drover
         .post(&format!("/queues/redis/bull%3Amail/jobs/{}/remove", ids[9]), &json!({}))
         .await;
-    assert!(removed.body.contains("another type"), "{}", removed.body);
+    assert!(removed.body.contains("a different type"), "{}", removed.body);
     assert_eq!(kept(&postgres, &ids[3]).await.parts[0].items[1], b"\"A\"");
 }
 
@@ -99,7 +99,7 @@ async fn what_children_left_is_compared_as_well() {
     redis.run::<()>(&["ZREM", &below(2, "unsuccessful"), "bull:mail:u"]);
     redis.run::<()>(&["ZADD", &below(2, "unsuccessful"), "17.5", "bull:mail:v"]);
     let effects = bench.adapter.remove_exactly(&queue, &read).await.unwrap();
-    assert_eq!(effects[0], Effect::Done { job: None });
+    assert_eq!(effects[0], Effect::done());
     for effect in &effects[1..] {
         assert!(matches!(effect, Effect::Changed { .. }), "{effects:?}");
     }

@@ -7,23 +7,24 @@ use crate::support::proxy::{Proxy, Weather};
 use crate::support::redis::Redis;
 use crate::support::{LATER, SOON, eventually};
 use drover::model::action::{Effect, JobAction, Seen};
-use drover::server::adapter::Adapter;
+use drover::server::adapter::Act as _;
+use drover::server::adapter::Archiving as _;
 use drover::server::adapter::bullmq::{BullMq, Scope};
 use drover::server::adapter::redis::link::Link;
-use drover::server::archive::{Archive, Place, Settings};
+use drover::server::archive::{Archive, ArchivedQueue, Settings};
 use drover::server::redact::Masks;
+use drover::server::tasks::Tasks;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::{TcpListener, TcpStream};
 use tokio_util::sync::CancellationToken;
-use tokio_util::task::TaskTracker;
 
 /// The parts, without a board.
 struct Parts {
     adapter: BullMq,
     archive: Arc<Archive>,
-    place: Place,
+    place: ArchivedQueue,
     stop: CancellationToken,
 }
 
@@ -35,7 +36,8 @@ impl Drop for Parts {
 
 impl Parts {
     async fn over(redis: &str, postgres: &str) -> Self {
-        let (stop, tasks) = (CancellationToken::new(), TaskTracker::new());
+        let tasks = Tasks::new(CancellationToken::new());
+        let stop = tasks.stop().clone();
         let link = Arc::new(Link::new(redis).unwrap());
         tasks.spawn(link.clone().supervise(stop.clone()));
         let settings = Settings {
@@ -48,7 +50,7 @@ impl Parts {
             read_only: false,
         };
         let archive = Arc::new(Archive::new(settings).unwrap());
-        archive.start(&tasks, &stop);
+        archive.start(&tasks);
         eventually("both answer", LATER, || async {
             (archive.ready().is_ok() && link.health().borrow().is_ok()).then_some(())
         })
@@ -56,10 +58,10 @@ impl Parts {
         Self {
             adapter: BullMq::new(link, Scope::default(), Masks::default()),
             archive,
-            place: Place {
+            place: ArchivedQueue {
                 store: "redis".into(),
                 queue: "bull:mail".into(),
-                system: "bullmq",
+                system: Some("bullmq"),
             },
             stop,
         }
@@ -81,6 +83,22 @@ async fn failed_jobs(oracle: &mut Oracle, count: usize) -> Vec<String> {
 }
 
 #[tokio::test]
+async fn a_queue_that_the_board_does_not_know_is_archived_as_its_librarys() {
+    let (redis, postgres) = (Redis::start(), Postgres::start_with(&[]).await);
+    for (family, system) in [("6", "bullmq"), ("bull", "bull")] {
+        let mut oracle = Oracle::of(&redis.url(), family).await;
+        redis.run::<()>(&["FLUSHALL"]);
+        let ids = failed_jobs(&mut oracle, 1).await;
+        let mut parts = Parts::over(&redis.url(), &postgres.url()).await;
+        parts.place.system = None;
+        assert_eq!(parts.archive(&ids, async || {}).await, [Effect::done()], "{family}");
+        let written: String = postgres.one("SELECT system FROM drover.archive").await;
+        assert_eq!(written, system);
+        postgres.run("TRUNCATE drover.archive").await;
+    }
+}
+
+#[tokio::test]
 async fn what_changes_while_it_is_looked_at_is_left_alone_and_said() {
     let (redis, postgres) = (Redis::start(), Postgres::start_with(&[]).await);
     for family in ["6", "5", "4", "3", "bull"] {
@@ -97,7 +115,11 @@ async fn what_changes_while_it_is_looked_at_is_left_alone_and_said() {
                     data: None,
                 };
                 let retried = [(ids[0].clone(), Seen::default())];
-                parts.adapter.act(&"bull:mail".into(), &retried, &retry).await.unwrap();
+                parts
+                    .adapter
+                    .on_jobs(&"bull:mail".into(), &retried, &retry)
+                    .await
+                    .unwrap();
                 redis.run::<()>(&["HSET", &key(1), "data", "{\"fail\":\"on\"}"]);
                 redis.run::<()>(&["HSET", &key(2), "more", ""]);
                 redis.run::<()>(&["RPUSH", &format!("{}:logs", key(3)), "a line"]);
@@ -115,18 +137,18 @@ async fn what_changes_while_it_is_looked_at_is_left_alone_and_said() {
             assert!(redis.run::<bool>(&["EXISTS", &key(i)]), "{family} {i} is gone");
         }
         assert!(matches!(effects[5], Effect::Already { .. }), "{family}: {effects:?}");
-        assert_eq!(effects[6], Effect::Done { job: None }, "{family}");
+        assert_eq!(effects[6], Effect::done(), "{family}");
         assert!(!redis.run::<bool>(&["EXISTS", &key(6)]));
         // What was edited is another content for the same run: it stays until somebody decides.
         let again = parts.archive(&ids[1..2], async || {}).await;
         assert!(
-            matches!(&again[0], Effect::Refused { reason } if reason.contains("other contents")),
+            matches!(&again[0], Effect::Refused { reason } if reason.contains("different contents")),
             "{family}: {again:?}"
         );
         assert!(redis.run::<bool>(&["EXISTS", &key(1)]));
         // What failed again is another run, and a row of its own.
         let again = parts.archive(&ids[4..5], async || {}).await;
-        assert_eq!(again[0], Effect::Done { job: None }, "{family}");
+        assert_eq!(again[0], Effect::done(), "{family}");
         let runs: i64 = postgres
             .one(&format!(
                 "SELECT count(*) FROM drover.archive WHERE job_id = '{}'",
@@ -237,10 +259,7 @@ async fn a_commit_without_an_answer_is_read_back() {
     cutter.armed.store(true, Ordering::SeqCst);
     let effects = parts.archive(&ids, async || {}).await;
     assert_eq!(cutter.cut.load(Ordering::SeqCst), 1, "the commit was cut");
-    assert!(
-        effects.iter().all(|effect| *effect == Effect::Done { job: None }),
-        "{effects:?}"
-    );
+    assert!(effects.iter().all(|effect| *effect == Effect::done()), "{effects:?}");
     assert_eq!(archived(&postgres).await, (5, 5));
     // And where nothing was committed nothing is removed.
     let ids = failed_jobs(&mut oracle, 5).await;
@@ -293,7 +312,7 @@ async fn a_frozen_archive_is_said_and_nothing_is_removed() {
         .archive(&parts.adapter, &parts.place, &jobs)
         .await
         .unwrap();
-    assert_eq!(effects, [Effect::Done { job: None }]);
+    assert_eq!(effects, [Effect::done()]);
     let jobs = parts.adapter.whole(&"bull:mail".into(), &jobs).await.unwrap();
     assert_eq!(jobs.len(), 1);
 }

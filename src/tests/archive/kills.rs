@@ -42,7 +42,7 @@ fn scaled(name: &str, usual: u32) -> u32 {
 
 #[tokio::test]
 async fn drover_is_killed_again_and_again() {
-    let (kills, jobs) = (scaled("DROVER_KILLS", 20), scaled("DROVER_KILLS_JOBS", 4_000));
+    let (kills, jobs) = (scaled("PROCESS_KILLS", 20), scaled("PROCESS_KILLS_JOBS", 4_000));
     let (redis, postgres) = (Redis::start(), Postgres::start_with(&[]).await);
     write_failed(&redis, "mail", jobs);
     let env = vec![("DROVER_POSTGRES_URL", postgres.url())];

@@ -3,12 +3,12 @@
 use super::{archive_all, board};
 use crate::operations::{failed, write_failed};
 use crate::support::app::Drover;
-use crate::support::client;
 use crate::support::{LATER, eventually};
+use crate::support::{client, form};
 use serde_json::{Value, json};
 use std::collections::HashSet;
 
-async fn found(drover: &Drover, query: &str) -> Value {
+pub(super) async fn found(drover: &Drover, query: &str) -> Value {
     let answer = drover.get(&format!("/api/v1/archive/jobs?{query}")).await;
     assert_eq!(answer.status, 200, "{query}: {}", answer.body);
     answer.json()
@@ -19,7 +19,7 @@ async fn how_many(drover: &Drover, query: &str) -> usize {
 }
 
 /// A form sent from a page of ours.
-async fn send(drover: &Drover, path: &str, body: &str) -> client::Answer {
+pub(super) async fn send(drover: &Drover, path: &str, body: &str) -> client::Answer {
     let headers = [
         ("Content-Type", "application/x-www-form-urlencoded"),
         ("Sec-Fetch-Site", "same-origin"),
@@ -95,7 +95,7 @@ async fn archived_jobs_are_found_page_by_page_and_by_what_they_say() {
     assert!(page.body.contains(">Archive</a>"), "it is among the pages");
     assert!(page.body.contains("data-row"));
     let none = drover.get("/archive?name=nobody").await;
-    assert!(none.body.contains("No archived job fits"), "{}", none.body);
+    assert!(none.body.contains("No archived job matches"), "{}", none.body);
     let bad = drover.get("/archive?from=soon").await;
     assert!(bad.status == 400 && bad.body.contains("value=\"soon\""));
 }
@@ -168,7 +168,8 @@ async fn one_is_shown_as_it_was_and_put_back_once() {
         "second line",
         "Timeline",
         "Options in force",
-        "Put back as a new job",
+        "Run again as a new job",
+        "Add a job like this…",
         "SHA-256",
     ] {
         assert!(page.body.contains(says), "{says}");
@@ -218,7 +219,10 @@ async fn one_is_shown_as_it_was_and_put_back_once() {
     assert_eq!(answer.json()["result"], "already", "{}", answer.body);
     assert_eq!(oracle.counts("mail").await["prioritized"], 1);
     let page = drover.get(&path).await;
-    assert!(page.body.contains("Put back once more"), "it says where it went");
+    assert!(
+        page.body.contains("Run once more as a new job…"),
+        "it says where it went"
+    );
     // Whoever was killed in the middle leaves a row; it is found in the queue, or nobody knows.
     postgres
         .run("UPDATE drover.restore SET done_at = NULL WHERE n = 2")
@@ -236,10 +240,20 @@ async fn one_is_shown_as_it_was_and_put_back_once() {
         answer.body
     );
     assert_eq!(oracle.counts("mail").await["prioritized"], 0);
-    // From its page.
-    let sent = send(&drover, &format!("{path}/restore"), "again=true").await;
-    assert_eq!(sent.status, 303, "{}", sent.body);
-    assert_eq!(oracle.counts("mail").await["prioritized"], 1);
+    // From its page, which asks: it was put back before.
+    let form = send(&drover, &format!("{path}/restore"), "again=true").await;
+    assert!(
+        form.status == 200 && form.body.contains("It was already queued again at "),
+        "{}",
+        form.body
+    );
+    assert_eq!(oracle.counts("mail").await["prioritized"], 0);
+    let asked = form::body(&form::filled_by(&form.body, ("asked", "true"), &[]));
+    for _ in 0..2 {
+        let sent = send(&drover, &format!("{path}/restore"), &asked).await;
+        assert_eq!(sent.status, 303, "{}", sent.body);
+    }
+    assert_eq!(oracle.counts("mail").await["prioritized"], 1, "one for each form");
     // Many at once.
     let answer = drover
         .post("/archive/restore", &json!({"ids": [id, "1-00"], "again": true}))
@@ -261,12 +275,14 @@ async fn a_queue_that_is_to_go_offers_to_keep_its_finished_jobs_first() {
     drover.counts_become("bull:mail", &oracle.counts("mail").await).await;
     oracle.ask("pause", "mail", json!({})).await;
     let path = "/queues/redis/bull%3Amail/act";
-    let form = drover.get(&format!("{path}?action=obliterate")).await;
-    assert!(
-        form.body.contains("Archive its completed and failed jobs first"),
-        "{}",
+    // The form asks once the pause is seen.
+    eventually("the form offers the archive", LATER, || async {
+        let form = drover.get(&format!("{path}?action=obliterate")).await;
         form.body
-    );
+            .contains("Archive its completed and failed jobs first")
+            .then_some(())
+    })
+    .await;
     let sent = send(&drover, path, "action=obliterate&archive=true&name=mail").await;
     let to = sent.header("location").unwrap_or_default().to_owned();
     assert!(
@@ -290,29 +306,38 @@ async fn ticked_ones_are_put_back_together() {
     drover.counts_become("bull:mail", &oracle.counts("mail").await).await;
     archive_all(&drover, "state:failed").await;
     let page = drover.get("/archive").await;
-    assert!(page.body.contains("Put the ticked ones back"), "{}", page.body);
+    assert!(page.body.contains("Run selected again as new jobs…"), "{}", page.body);
     let rows = found(&drover, "").await["items"].clone();
     let id = |n: usize| rows[n]["id"].as_str().unwrap();
-    let sent = send(&drover, "/archive/restore", &format!("id={}&id={}", id(0), id(1))).await;
+    let form = send(&drover, "/archive/restore", &format!("id={}&id={}", id(0), id(1))).await;
     assert!(
-        sent.status == 200 && sent.body.contains("2 of 2 jobs put back"),
+        form.status == 200 && form.body.contains("Their work will be done again"),
+        "{}",
+        form.body
+    );
+    assert_eq!(oracle.counts("mail").await["waiting"], 0, "nothing before it was asked");
+    let asked = form::body(&form::filled_by(&form.body, ("asked", "true"), &[]));
+    let sent = send(&drover, "/archive/restore", &asked).await;
+    assert!(
+        sent.status == 200 && sent.body.contains("2 of 2 jobs queued again"),
         "{}",
         sent.body
     );
+    assert!(sent.body.contains("/act?action=remove"), "a way back: {}", sent.body);
     assert_eq!(oracle.counts("mail").await["waiting"], 2);
-    let sent = send(
-        &drover,
-        "/archive/restore",
-        &format!("id={}&id={}&id=1-00", id(1), id(2)),
-    )
-    .await;
-    for says in ["1 of 3 jobs put back", "1 job had been put back before", "1 job not."] {
+    let more = format!("asked=true&id={}&id={}&id=1-00", id(1), id(2));
+    let sent = send(&drover, "/archive/restore", &more).await;
+    for says in [
+        "1 of 3 jobs queued again",
+        "1 job was already queued again",
+        "1 job was not queued.",
+    ] {
         assert!(sent.body.contains(says), "{says}: {}", sent.body);
     }
     assert_eq!(oracle.counts("mail").await["waiting"], 3);
     let none = send(&drover, "/archive/restore", "").await;
     assert!(
-        none.status == 400 && none.body.contains("Tick between"),
+        none.status == 400 && none.body.contains("Select between"),
         "{}",
         none.body
     );

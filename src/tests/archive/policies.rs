@@ -308,7 +308,7 @@ async fn when_its_owner_is_killed_another_one_goes_on() {
     crate::operations::becomes(&other, &id, "paused").await;
     let refused = other.post("/archive/policies/p/run", &json!({})).await;
     assert!(
-        refused.status >= 400 && refused.body.contains("under way"),
+        refused.status >= 400 && refused.body.contains("in progress"),
         "{}",
         refused.body
     );
@@ -335,7 +335,7 @@ async fn when_its_owner_is_killed_another_one_goes_on() {
     let whole = crate::operations::becomes(&other, &id, "done").await;
     assert_eq!(whole["totals"]["selected"], 6_000, "{whole}");
     assert_eq!(old["outcome"], "failed", "{seen}");
-    assert!(old["note"].as_str().unwrap().contains("ended in the middle"), "{seen}");
+    assert!(old["note"].as_str().unwrap().contains("stopped halfway"), "{seen}");
     let left: u64 = redis.run(&["ZCARD", "bull:mail:failed"]);
     assert_eq!(left, 0);
 }
@@ -355,7 +355,7 @@ async fn a_run_is_paused_and_cancelled_like_any_operation() {
     control(&drover, &id, "pause").await;
     let again = drover.post("/archive/policies/p/run", &json!({})).await;
     assert!(
-        again.status >= 400 && again.body.contains("under way"),
+        again.status >= 400 && again.body.contains("in progress"),
         "{}",
         again.body
     );

@@ -12,6 +12,11 @@ pub(crate) async fn every_state(family: &Family, oracle: &mut Oracle, queue: &st
     let worker = json!({"workerId": "w", "concurrency": HELD, "name": "eu-1"});
     oracle.ask("startWorker", queue, worker).await;
     finished(oracle, queue).await;
+    if family.delays_in_workers {
+        // While it has room for them.
+        later(oracle, queue).await;
+        oracle.wait(queue, "delayed", LATER).await;
+    }
     // All at once, so that nothing is left for the worker when the others come.
     let data = json!({"hold": true, "progress": [40], "log": ["begun"]});
     for _ in 0..HELD {
@@ -24,17 +29,28 @@ pub(crate) async fn every_state(family: &Family, oracle: &mut Oracle, queue: &st
             .await;
     }
     for i in 0..4 {
-        let (urgent, later) = (
-            json!({"priority": 10 - i}),
-            json!({"delay": 1_000_000 - i * 1000, "attempts": 3}),
-        );
-        oracle.add(queue, "urgent", json!({}), urgent).await;
-        oracle.add(queue, "later", json!({}), later).await;
+        oracle
+            .add(queue, "urgent", json!({}), json!({"priority": 10 - i}))
+            .await;
+    }
+    if !family.delays_in_workers {
+        later(oracle, queue).await;
     }
     if family.flows {
         let child = json!({"name": "child", "queueName": format!("{queue}-children"), "data": {}});
         let tree = json!({"name": "parent", "queueName": queue, "data": {}, "children": [child]});
         oracle.ask("flow", queue, json!({"tree": tree})).await;
+    }
+}
+
+/// Delayed jobs.
+const LATER: usize = 4;
+
+/// Jobs for the far future, the one that is due first added last.
+async fn later(oracle: &mut Oracle, queue: &str) {
+    for i in 0..LATER {
+        let opts = json!({"delay": 1_000_000 - i * 1000, "attempts": 3});
+        oracle.add(queue, "later", json!({}), opts).await;
     }
 }
 
@@ -58,8 +74,14 @@ async fn finished(oracle: &mut Oracle, queue: &str) {
 }
 
 /// Lets the held jobs finish and stops the worker.
-pub(crate) async fn knock_off(oracle: &mut Oracle, queue: &str) {
+pub(crate) async fn knock_off(family: &Family, oracle: &mut Oracle, queue: &str) {
     // What waits must stay: a worker that lets go would take the next.
+    if !family.pauses {
+        oracle.ask("stopWorker", queue, json!({"workerId": "w"})).await;
+        oracle.ask("release", queue, json!({"all": true})).await;
+        oracle.wait(queue, "active", 0).await;
+        return;
+    }
     oracle.ask("pause", queue, json!({})).await;
     oracle.ask("release", queue, json!({"all": true})).await;
     oracle.wait(queue, "active", 0).await;

@@ -6,27 +6,14 @@ use crate::operations::failed;
 use crate::support::app::Drover;
 use crate::support::oracle::Oracle;
 use crate::support::postgres::Postgres;
+use crate::support::process::migrate;
 use crate::support::redis::Redis;
 use crate::support::{LATER, SOON, eventually};
 use drover::server::adapter::postgres::database::Database;
 use serde_json::json;
 use sqlx::{Connection as _, PgConnection};
-use tokio::process::Command;
 
 const ROLES: &str = include_str!("../../../deploy/postgres/roles.sql");
-
-async fn migrate(url: &str) -> (bool, String) {
-    let output = Command::new(env!("CARGO_BIN_EXE_drover"))
-        .arg("migrate")
-        .env("DROVER_POSTGRES_URL", url)
-        .env("DROVER_AUTH_MODE", "none")
-        .env("DROVER_CONFIG", "/dev/null")
-        .output()
-        .await
-        .unwrap();
-    let text = [output.stdout, output.stderr].concat();
-    (output.status.success(), String::from_utf8(text).unwrap())
-}
 
 /// A server whose schema was made as the file says.
 async fn prepared() -> Postgres {
@@ -62,7 +49,10 @@ async fn the_role_that_serves_does_its_work_and_never_rewrites_the_record_or_a_t
     let file = r#"
         [[archive.policy]]
         id = "old"
-        sentence = "archive completed older than 30d from redis/* every day at 03:00 UTC"
+        queues = "redis/*"
+        states = ["completed"]
+        older_than = "30d"
+        every = "day at 03:00"
         [[archive.keep]]
         queues = "mail"
         for = "1d"

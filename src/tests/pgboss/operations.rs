@@ -147,21 +147,25 @@ async fn an_operation_that_is_cancelled_leaves_the_rest_as_it_was() {
 #[tokio::test]
 async fn the_queues_page_offers_what_can_be_done_and_the_rest_says_why_not() {
     let (_bench, drover) = full(pgboss_12).await;
-    let page = drover.get("/queues/postgres/q?state=cancelled").await.body;
+    let page = eventually("the archive to be ready", LATER, || async {
+        let page = drover.get("/queues/postgres/q?state=cancelled").await.body;
+        page.contains("Archive all failed…").then_some(page)
+    })
+    .await;
     for words in [
         "Retry all failed…",
         "Promote all delayed…",
         "Resume all cancelled…",
-        "Resume ticked…",
+        "Resume selected…",
         "Archive or clean by state, age and count…",
         "Archive all failed…",
-        "Drain: remove all that wait…",
-        "Its queues belong to the application",
+        "Drain: remove all waiting jobs…",
+        "pg-boss queues belong to the application",
     ] {
         assert!(page.contains(words), "{words}");
     }
     let completed = drover.get("/queues/postgres/q?state=completed").await.body;
-    assert!(!completed.contains("Retry ticked…"), "pg-boss has no such thing");
+    assert!(!completed.contains("Retry selected…"), "pg-boss does not support this");
     let preview = preview(&drover, "retry", "state:completed queue:postgres/q").await;
     assert_eq!(preview["selected"], 0);
     let skipped = &preview["skipped"][0];
@@ -170,7 +174,4 @@ async fn the_queues_page_offers_what_can_be_done_and_the_rest_says_why_not() {
         skipped["of"].as_str().unwrap().contains("failed jobs only"),
         "{skipped}"
     );
-    let queue = drover.queue("postgres", "q").await.unwrap();
-    let sweep = queue["capabilities"]["actions"]["sweep_clean"].as_str().unwrap();
-    assert!(sweep.contains("operation"), "{sweep}");
 }

@@ -2,10 +2,12 @@
 
 use super::bench::{Bench, Of, pgboss_12, query};
 use crate::support::oracle::Oracle;
+use drover::model::action::{Effect, JobAction};
 use drover::model::filter::JobFilter;
+use drover::model::now;
 use drover::model::page::Order;
 use drover::model::state::JobState;
-use drover::server::adapter::{Adapter as _, JobQuery};
+use drover::server::adapter::{Adapter as _, Head, JobQuery};
 use serde_json::json;
 use std::collections::HashSet;
 
@@ -66,8 +68,8 @@ async fn queues_of_every_schema_are_found_and_missed(of: Of) {
     ids.sort_unstable();
     let named = format!("{}:mail", second.trim_matches('"'));
     assert_eq!(ids, [(named.as_str(), "mail"), ("q", "q")]);
-    let family = search.found[0].family;
-    assert_eq!(format!("{:?}", family.layout), format!("PgBoss{major}"));
+    let family = &search.found[0].family;
+    assert_eq!(family.layout, format!("pgboss{major}"));
 
     let known = HashSet::from(["q".into(), "gone".into(), named.as_str().into(), "nowhere:x".into()]);
     let again = bench.adapter.discover(&known).await.unwrap();
@@ -147,7 +149,7 @@ async fn counts_and_lists_are_the_librarys(of: Of) {
         .unwrap();
     let row = &page.rows[0];
     assert_eq!((page.total, row.error.as_deref()), (1, Some("boom 1")));
-    assert_eq!((row.attempts, row.attempts_max, row.name.as_str()), (1, 1, "q"));
+    assert_eq!((row.attempts, row.attempts_max, row.name.as_str()), (1, Some(1), "q"));
     assert!(row.created <= row.started && row.started <= row.finished && row.finished.is_some());
     let page = bench
         .adapter
@@ -168,9 +170,9 @@ async fn counts_and_lists_are_the_librarys(of: Of) {
         .unwrap();
     assert_eq!((rows.len(), more.is_some()), (2, true));
 
-    let oldest = bench
+    let heads = bench
         .adapter
-        .oldest_waiting(&["q".into(), "gone".into()])
+        .heads(&["q".into(), "gone".into()], &|_, _| false)
         .await
         .unwrap();
     let page = bench
@@ -178,7 +180,93 @@ async fn counts_and_lists_are_the_librarys(of: Of) {
         .jobs(&query(JobState::Waiting, Order::Next, None, 1))
         .await
         .unwrap();
-    assert_eq!(oldest, [page.rows[0].created, None]);
+    let next = &page.rows[0];
+    let head = Head {
+        id: next.id.clone(),
+        created: next.created,
+        ready: next.created,
+    };
+    assert_eq!(heads, [vec![head], vec![]]);
+}
+
+on!(a_job_has_waited_since_it_was_due_or_retried_and_not_since_it_was_created);
+async fn a_job_has_waited_since_it_was_due_or_retried_and_not_since_it_was_created(of: Of) {
+    let mut bench = Bench::of(of).await;
+    let [created, start_after, started, completed] = match of.0 {
+        9 => ["createdon", "startafter", "startedon", "completedon"],
+        _ => ["created_on", "start_after", "started_on", "completed_on"],
+    };
+    let head = async |bench: &Bench| {
+        let heads = bench.adapter.heads(&["q".into()], &|_, _| false).await.unwrap();
+        heads[0][0].clone()
+    };
+    let about =
+        |at: Option<i64>, seconds: i64| at.is_some_and(|at| (seconds..seconds + 60).contains(&((now() - at) / 1000)));
+    let two_days = 2 * 24 * 3600;
+    let id = bench.send(json!({}), json!({})).await;
+    let set = async |bench: &Bench, what: &str| {
+        let sql = format!("update pgboss.job set {what} where id = '{id}'");
+        bench.postgres.run(&sql).await;
+    };
+    // Created two days ago, and due two seconds ago.
+    let was = format!("{created} = now() - interval '2 days', {start_after} = now() - interval '2 s'");
+    set(&bench, &was).await;
+    let due = head(&bench).await;
+    assert!(about(due.ready, 2) && about(due.created, two_days), "{due:?}");
+    // It ran, failed, and its back-off was over three minutes ago: pg-boss writes down when.
+    let was =
+        format!("state = 'retry', {started} = now() - interval '9 min', {start_after} = now() - interval '3 min'");
+    set(&bench, &was).await;
+    assert!(about(head(&bench).await.ready, 180));
+    assert!(about(bench.detail(&id).await.unwrap().ready, 180));
+    // It failed for good, and was retried by hand by a release that does not write down when.
+    let was = format!("{start_after} = now() - interval '2 days', {completed} = null");
+    set(&bench, &was).await;
+    let unknown = head(&bench).await;
+    assert!(
+        unknown.ready.is_none() && about(unknown.created, two_days),
+        "{unknown:?}"
+    );
+    // Drover's own retry does.
+    set(&bench, &format!("state = 'failed', {completed} = now()")).await;
+    let retry = JobAction::Retry {
+        reset_attempts: false,
+        data: None,
+    };
+    assert_eq!(bench.act(&id, retry).await, Effect::done());
+    assert!(about(head(&bench).await.ready, 0));
+}
+
+on!(a_job_that_waited_for_others_is_ready_since_the_last_of_them_completed: pgboss_12);
+async fn a_job_that_waited_for_others_is_ready_since_the_last_of_them_completed(of: Of) {
+    let mut bench = Bench::of(of).await;
+    let jobs = json!([[
+        {"ref": "first", "name": "q", "data": {}},
+        {"ref": "last", "name": "q", "data": {}, "dependsOn": ["first"]},
+    ]]);
+    let ids = bench
+        .oracle
+        .ask("call", "q", json!({"method": "flow", "args": jobs}))
+        .await;
+    let (first, last) = (ids["first"].as_str().unwrap(), ids["last"].as_str().unwrap());
+    // As releases before 12.27 leave it: the one completed, and the other one still says when it was created.
+    for set in [
+        format!("state = 'completed', blocking = false, completed_on = now() - interval '3 min' where id = '{first}'"),
+        format!(
+            "blocked = false, pending_dependencies = 0, created_on = now() - interval '1 h', \
+             start_after = now() - interval '1 h' where id = '{last}'"
+        ),
+    ] {
+        bench.postgres.run(&format!("update pgboss.job set {set}")).await;
+    }
+    let ready = async |bench: &Bench| {
+        let heads = bench.adapter.heads(&["q".into()], &|_, _| false).await.unwrap();
+        heads[0][0].ready.map(|at| (now() - at) / 60_000)
+    };
+    assert_eq!(ready(&bench).await, Some(3), "minutes");
+    let gone = format!("delete from pgboss.job where id = '{first}'");
+    bench.postgres.run(&gone).await;
+    assert_eq!(ready(&bench).await, None, "it is gone, and with it the time");
 }
 
 on!(what_cannot_be_counted_in_time_is_unknown_and_says_why);

@@ -6,6 +6,7 @@ use crate::support::{LATER, eventually};
 use drover::model::action::{Effect, JobAction, Seen};
 use drover::model::page::Order;
 use drover::model::state::JobState;
+use drover::server::adapter::Act as _;
 use drover::server::adapter::Adapter as _;
 use serde_json::{Value, json};
 
@@ -67,7 +68,7 @@ async fn a_redriven_dead_letter_is_the_job_that_the_library_would_make_of_it() {
     assert_eq!(copies.len(), 2);
     let effect = bench.act(&copies[0], JobAction::Redrive).await;
     let job = Some(copies[0].clone());
-    assert_eq!(effect, Effect::Done { job }, "it keeps its id");
+    assert_eq!(effect, Effect::Done { job, note: None }, "it keeps its id");
     let again = bench.act(&copies[0], JobAction::Redrive).await;
     assert!(
         matches!(&again, Effect::Already { now } if now.contains("src")),
@@ -129,7 +130,7 @@ async fn what_cannot_be_redriven_stays_and_says_why() {
         data: None,
     };
     let jobs = [(originals[0].clone(), Seen::default())];
-    bench.adapter.act(&"src".into(), &jobs, &retry).await.unwrap();
+    bench.adapter.on_jobs(&"src".into(), &jobs, &retry).await.unwrap();
     bench.send_to("src", json!({}), json!({"singletonKey": "taken"})).await;
     let jobs: Vec<_> = [&copies[0], &copies[1], &copies[2], &plain]
         .iter()
@@ -137,13 +138,13 @@ async fn what_cannot_be_redriven_stays_and_says_why() {
         .collect();
     let effects = bench
         .adapter
-        .act(&"q".into(), &jobs, &JobAction::Redrive)
+        .on_jobs(&"q".into(), &jobs, &JobAction::Redrive)
         .await
         .unwrap();
     assert!(reason(&effects[0]).contains("run again since"), "{effects:?}");
     assert!(reason(&effects[1]).contains("exclusive"), "{effects:?}");
     assert!(matches!(effects[2], Effect::Done { .. }), "{effects:?}");
-    assert!(reason(&effects[3]).contains("no dead letter"), "{effects:?}");
+    assert!(reason(&effects[3]).contains("not a dead letter"), "{effects:?}");
     assert_eq!(bench.job(&copies[1]).await["state"], "created", "it can be tried again");
     assert_eq!((rows(&bench, "q").await, rows(&bench, "src").await), (3, 5));
     bench
@@ -151,7 +152,7 @@ async fn what_cannot_be_redriven_stays_and_says_why() {
         .ask("call", "q", json!({"method": "deleteQueue", "args": ["src"]}))
         .await;
     let effect = bench.act(&copies[1], JobAction::Redrive).await;
-    assert!(reason(&effect).contains("not there any more"), "{effect:?}");
+    assert!(reason(&effect).contains("no longer exists"), "{effect:?}");
     assert_eq!(rows(&bench, "q").await, 3);
     let waiting = Seen {
         state: Some(JobState::Waiting),
@@ -190,8 +191,8 @@ async fn each_of_many_is_redriven_once_whoever_else_does_it() {
     let jobs: Vec<_> = ids.iter().map(|id| (id.clone(), Seen::default())).collect();
     let queue = "q".into();
     let (mine, theirs, library) = tokio::join!(
-        bench.adapter.act(&queue, &jobs, &JobAction::Redrive),
-        other.act(&queue, &jobs, &JobAction::Redrive),
+        bench.adapter.on_jobs(&queue, &jobs, &JobAction::Redrive),
+        other.on_jobs(&queue, &jobs, &JobAction::Redrive),
         third.ask("call", "q", json!({"method": "redrive", "args": ["q", {"limit": 500}]})),
     );
     let done = |effects: &[Effect]| {
@@ -232,7 +233,7 @@ async fn dead_letters_are_redriven_from_pages_and_as_an_operation() {
     })
     .await;
     let page = drover.get("/queues/postgres/q?state=waiting").await.body;
-    for words in ["Redrive ticked…", "Redrive all…", "Dead letters of"] {
+    for words in ["Redrive selected…", "Redrive all…", "Dead letters of"] {
         assert!(page.contains(words), "{words}");
     }
     let source = drover.get("/queues/postgres/src?state=waiting").await.body;

@@ -1,29 +1,33 @@
-//! What a role may do: the one that the README makes does everything, one that may only read reads everything and is told
+//! What a role may do: the one that `docs/pg-boss.md` makes does everything, one that may only read reads everything and is told
 //! the grant that it lacks.
 
-use super::bench::{Bench, Of, query};
-use drover::model::action::{Effect, JobAction, NewJob, QueueAction, ScheduleAction, Seen};
+use super::bench::{Bench, Of, pgboss_12, query};
+use crate::operations::preview;
+use crate::support::app::Drover;
+use crate::support::{LATER, eventually};
+use drover::model::action::{Changes, Effect, JobAction, NewJob, QueueAction, ScheduleAction, Seen};
 use drover::model::state::JobState;
+use drover::server::adapter::Act as _;
+use drover::server::adapter::Flows as _;
 use drover::server::adapter::pgboss::PgBoss;
 use drover::server::adapter::{Adapter as _, Bounds, FlowQuery, QueueId};
 use serde_json::json;
 use std::collections::HashSet;
 
-/// The statements that the README tells, of which the last allows a pause.
+/// The statements of `docs/pg-boss.md`, of which the last allows a pause.
 fn statements() -> Vec<String> {
-    let readme = include_str!("../../../README.md");
-    let block = readme.split("What the role needs").nth(1).unwrap();
+    let document = include_str!("../../../docs/pg-boss.md");
+    let block = document.split("## What the role needs").nth(1).unwrap();
     let block = block.split("```sql").nth(1).unwrap().split("```").next().unwrap();
     let lines = block.lines().map(|line| line.split("--").next().unwrap().trim());
-    let all: Vec<String> = lines
-        .filter(|line| !line.is_empty())
-        // Whoever made the installation owns it.
-        .map(|line| line.replace("pgboss_owner", "owner"))
-        .collect();
+    let all: Vec<String> = lines.filter(|line| !line.is_empty()).map(str::to_owned).collect();
     assert!(all.len() > 4 && all[0].starts_with("CREATE ROLE drover"), "{all:?}");
-    assert!(all.last().unwrap().starts_with("GRANT owner"), "{all:?}");
+    assert!(all.last().unwrap().starts_with("GRANT pgboss_owner"), "{all:?}");
     all
 }
+
+/// What gives the tables to a role that is no superuser.
+pub(super) const OWNER: &str = include_str!("../../../deploy/postgres/pgboss_owner.sql");
 
 /// A queue with jobs and a schedule.
 async fn stocked(of: Of) -> Bench {
@@ -51,10 +55,10 @@ impl Try {
         match self {
             Self::Job(id, action) => {
                 let jobs = [(id.clone(), Seen::default())];
-                adapter.act(&queue, &jobs, action).await.unwrap().remove(0)
+                adapter.on_jobs(&queue, &jobs, action).await.unwrap().remove(0)
             }
-            Self::Queue(action) => adapter.act_on_queue(&queue, action).await.unwrap(),
-            Self::Schedule(action) => adapter.act_on_schedule(&queue, "", action).await.unwrap(),
+            Self::Queue(action) => adapter.on_queue(&queue, action).await.unwrap(),
+            Self::Schedule(action) => adapter.on_schedule(&queue, "", action).await.unwrap(),
         }
     }
 }
@@ -78,7 +82,7 @@ async fn everything(bench: &mut Bench) -> Vec<Try> {
             priority: 4,
             lifo: false,
         },
-        JobAction::Duplicate,
+        JobAction::Duplicate(Changes::default()),
         JobAction::Cancel { error: String::new() },
         JobAction::ResumeJob,
         JobAction::Remove { children: false },
@@ -115,8 +119,8 @@ fn grant_in(effect: &Effect) -> String {
     grant.unwrap_or_else(|| panic!("{reason}")).to_owned()
 }
 
-on!(the_role_of_the_readme_does_everything);
-async fn the_role_of_the_readme_does_everything(of: Of) {
+on!(the_documented_role_does_everything);
+async fn the_documented_role_does_everything(of: Of) {
     let mut bench = stocked(of).await;
     let mut statements = statements();
     let pause = statements.pop().unwrap();
@@ -131,17 +135,42 @@ async fn the_role_of_the_readme_does_everything(of: Of) {
     let id = bench.send_to("later", json!({}), json!({})).await;
     let jobs = [(id, Seen::default())];
     let removed = drover
-        .act(&"later".into(), &jobs, &JobAction::Remove { children: false })
+        .on_jobs(&"later".into(), &jobs, &JobAction::Remove { children: false })
         .await;
-    assert_eq!(removed.unwrap(), [Effect::Done { job: None }]);
+    assert_eq!(removed.unwrap(), [Effect::done()]);
     bench.send(json!({}), json!({})).await;
+    // The owner of the installation is a superuser, which Drover never advises to become.
+    let Effect::Refused { reason } = Try::Queue(QueueAction::Pause).by(&drover).await else {
+        panic!("it may not")
+    };
+    assert!(
+        reason.contains("deploy/postgres/pgboss_owner.sql") && !reason.contains("GRANT"),
+        "{reason}"
+    );
+    bench.postgres.run(OWNER).await;
+    let turn = async |action: QueueAction| {
+        assert_eq!(Try::Queue(action).by(&drover).await, Effect::done());
+    };
+    turn(QueueAction::Pause).await;
+    // Queues with tables of their own, created since by the owner of the installation.
+    let own = if of.0 > 10 {
+        json!({"options": {"partition": true}})
+    } else {
+        json!({})
+    };
+    bench.oracle.ask("createQueue", "during", own.clone()).await;
+    turn(QueueAction::Resume).await;
+    bench.oracle.ask("createQueue", "after", own).await;
+    bench.postgres.run("revoke pgboss_owner from drover").await;
     let refused = Try::Queue(QueueAction::Pause).by(&drover).await;
     assert_eq!(grant_in(&refused).replace('"', ""), pause);
     bench.postgres.run(&pause).await;
-    for action in [QueueAction::Pause, QueueAction::Resume] {
-        let effect = Try::Queue(action).by(&drover).await;
-        assert_eq!(effect, Effect::Done { job: None });
-    }
+    turn(QueueAction::Pause).await;
+    turn(QueueAction::Resume).await;
+    // The application goes on as who it is.
+    let id = bench.send(json!({}), json!({})).await;
+    bench.work().await;
+    bench.becomes(&id, "completed").await;
 }
 
 on!(a_role_that_reads_sees_everything_and_each_grant_that_it_is_told_is_enough);
@@ -153,6 +182,10 @@ async fn a_role_that_reads_sees_everything_and_each_grant_that_it_is_told_is_eno
             .any(|start| sql.starts_with(start))
     });
     bench.postgres.run(&looks.collect::<Vec<_>>().join("\n")).await;
+    bench
+        .postgres
+        .run(&format!("{OWNER}; revoke pgboss_owner from drover"))
+        .await;
     let viewer = bench.over(&bench.postgres.url_of("drover", "x")).await;
     let all = everything(&mut bench).await;
     reads_the_same(&bench, &viewer).await;
@@ -169,6 +202,100 @@ async fn a_role_that_reads_sees_everything_and_each_grant_that_it_is_told_is_eno
             effect = tried.by(&viewer).await;
         }
         assert!(matches!(effect, Effect::Done { .. }), "{tried:?}: {effect:?}");
+    }
+}
+
+#[tokio::test]
+async fn what_the_role_may_not_do_is_not_offered_and_one_sentence_names_the_grant() {
+    let mut bench = stocked(pgboss_12).await;
+    let failed = bench.failed(json!({"fail": "boom"}), json!({})).await;
+    let looks = statements().into_iter().filter(|sql| {
+        ["CREATE ROLE", "GRANT USAGE", "GRANT SELECT"]
+            .iter()
+            .any(|start| sql.starts_with(start))
+    });
+    bench.postgres.run(&looks.collect::<Vec<_>>().join("\n")).await;
+    bench
+        .postgres
+        .run(&format!("{OWNER}; revoke pgboss_owner from drover"))
+        .await;
+    let drover = Drover::with(&[("DROVER_POSTGRES_URL", &bench.postgres.url_of("drover", "x"))], "").await;
+    eventually("the failed job", LATER, || async {
+        (drover.queue("postgres", "q").await?["counts"]["failed"] == 1).then_some(())
+    })
+    .await;
+    let job = format!("/queues/postgres/q/jobs/{failed}");
+    let list = "/queues/postgres/q?state=failed".to_owned();
+    let pages = [
+        (
+            &job,
+            vec![">Retry<", ">Duplicate…<", ">Remove…<"],
+            "Allow it with: GRANT INSERT, UPDATE, DELETE ON &quot;pgboss&quot;.&quot;job&quot;",
+        ),
+        (
+            &list,
+            vec![
+                ">Pause…<",
+                ">Add a job…<",
+                "Retry selected…",
+                "Remove selected…",
+                "Retry all failed…",
+                "Act on all that match…",
+            ],
+            "GRANT &quot;pgboss_owner&quot; TO &quot;drover&quot;;",
+        ),
+        (
+            &"/schedules".to_owned(),
+            vec![">Run now<", ">Remove…<"],
+            "GRANT DELETE ON &quot;pgboss&quot;.&quot;schedule&quot;",
+        ),
+    ];
+    for (path, buttons, grant) in &pages {
+        let page = drover
+            .get(path)
+            .await
+            .body
+            .replace("&#34;", "&quot;")
+            .replace('"', "&quot;");
+        for button in buttons {
+            assert!(!page.contains(button), "{path} offers {button}");
+        }
+        assert_eq!(
+            page.matches(grant).count(),
+            1,
+            "{path} does not name the grant once: {page}"
+        );
+    }
+    // A request all the same gets the same answer, for one job and for many.
+    let form = drover.get(&format!("{job}/act?action=remove")).await.body;
+    assert!(
+        form.contains("This cannot be done now") && form.contains("GRANT UPDATE, DELETE ON"),
+        "{form}"
+    );
+    let dry = drover
+        .post(&format!("{job}/retry"), &json!({"dry_run": true}))
+        .await
+        .json();
+    assert!(dry["refusal"].as_str().unwrap().contains("GRANT UPDATE ON"), "{dry}");
+    let preview = preview(&drover, "retry", "state:failed queue:q").await;
+    assert_eq!(preview["selected"], 0, "{preview}");
+    assert!(
+        preview["skipped"][0]["of"]
+            .as_str()
+            .unwrap()
+            .contains("GRANT UPDATE ON"),
+        "{preview}"
+    );
+    // What is granted is offered.
+    let mut grants = statements();
+    grants.retain(|sql| !sql.starts_with("CREATE ROLE") && !sql.contains("pg_monitor"));
+    bench.postgres.run(&grants.join("\n")).await;
+    for (path, buttons, _) in &pages {
+        eventually(&format!("{path} to offer it all"), LATER, || async {
+            let page = drover.get(path).await.body;
+            (buttons.iter().all(|button| page.contains(button)) && !page.contains("Allow it with")).then_some(())
+        })
+        .await;
     }
 }
 
@@ -189,12 +316,15 @@ async fn reads_the_same(bench: &Bench, viewer: &PgBoss) {
         owner.counts(&queues).await.unwrap()
     );
     assert_eq!(
-        viewer.oldest_waiting(&queues).await.unwrap(),
-        owner.oldest_waiting(&queues).await.unwrap()
+        viewer.heads(&queues, &|_, _| false).await.unwrap(),
+        owner.heads(&queues, &|_, _| false).await.unwrap()
     );
     let bounds = Bounds { queue: 10, all: 10 };
     let schedules = viewer.schedules(&queues, bounds).await.unwrap();
-    assert_eq!((schedules.len(), viewer.workers().await.is_ok()), (1, true));
+    assert_eq!(
+        (schedules.len(), viewer.workers(&HashSet::new()).await.is_ok()),
+        (1, true)
+    );
     let insight = viewer.insight(&"q".into()).await.unwrap();
     assert_eq!(insight.times, owner.insight(&"q".into()).await.unwrap().times);
     for state in JobState::ALL {

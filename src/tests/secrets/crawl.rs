@@ -1,10 +1,8 @@
 //! Everything that can be fetched: each route of the router that answers a GET, filled in with what there is.
 
 use crate::support::app::Drover;
-use drover::model::event::encode_segment;
-
-/// The router itself: a route that is added is fetched, or missed aloud.
-const ROUTER: &str = include_str!("../../server/http/router.rs");
+use drover::model::address::encode_segment;
+use drover::server::http::router::declared;
 
 /// What addresses are filled in with.
 pub(crate) struct Known {
@@ -17,13 +15,8 @@ pub(crate) struct Known {
 
 /// The paths of all routes that answer a GET.
 fn routes() -> Vec<String> {
-    let words = ROUTER.split("#[cfg(test)]").next().unwrap();
-    let words = words.split_whitespace().collect::<Vec<_>>().join(" ");
-    words
-        .split(".route(")
-        .skip(1)
-        .filter(|route| route.contains("get("))
-        .map(|route| route.split('"').nth(1).unwrap().to_owned())
+    let read = declared().into_iter().filter(|route| route.method == "GET");
+    read.map(|route| route.path.to_owned())
         // Files that are part of the program.
         .filter(|path| {
             !matches!(
@@ -102,6 +95,7 @@ fn queries(route: &str) -> &'static [&'static str] {
         "/queues/{store}/{queue}/find" => &["?id=2", "?q=2"],
         "/schedules/{store}/{queue}/{key}/act" => &["?action=upsert", "?action=run"],
         "/archive" | "/api/v1/archive/jobs" => &["?text=parcel", "?error=bob"],
+        "/api/v1/at" => &["?to=%2Fqueues"],
         "/operations/new" => &["?action=retry&filter=state%3Afailed"],
         _ => &[],
     }

@@ -3,7 +3,7 @@
 use serde_json::{Value, json};
 
 /// What must be seen by nobody. Each is found by a text of its own.
-pub(crate) const CANARIES: [&str; 30] = [
+pub(crate) const CANARIES: [&str; 38] = [
     "cnry01pw",
     "cnry02key",
     "cnry03auth",
@@ -35,7 +35,21 @@ pub(crate) const CANARIES: [&str; 30] = [
     "cnry28reason",
     "cnry29retried",
     "cnry30cancelled",
+    // in other forms
+    "cnry31pair",
+    "cnry32flag",
+    "cnry33sql",
+    "cnry34curl",
+    "cnry35encoded",
+    "cnry36form",
+    "cnry37wide",
+    "cnry38long",
 ];
+
+/// Those of [`data`] that are not among the first seventeen.
+pub(crate) fn forms() -> &'static [&'static str] {
+    &CANARIES[30..]
+}
 
 /// What stands beside them and is for everybody.
 pub(crate) const PARCEL: &str = "parcel-0451";
@@ -61,7 +75,13 @@ pub(crate) fn data() -> Value {
         "otp": 914_285_714,
         "sessionId": "cnry15session",
         "cookie": "sid=cnry16cookie; theme=dark",
-        "env": [{"name": "DB_PASSWORD", "value": "cnry17pair"}],
+        "env": [{"name": "DB_PASSWORD", "value": "cnry17pair"}, {"value": ["cnry31pair"], "name": "DB_PASSWORD"}],
+        "args": ["--user", "x", "--password", "cnry32flag"],
+        "sql": "ALTER ROLE shop WITH PASSWORD 'cnry33sql'",
+        "shell": "curl -u shop:cnry34curl https://example.test/cb?next=%2Fin%3Ftoken%3Dcnry35encoded",
+        "form": "--b\r\nContent-Disposition: form-data; name=\"password\"\r\n\r\ncnry36form\r\n--b--",
+        "\u{ff50}\u{ff41}\u{ff53}\u{ff53}\u{200b}\u{ff57}\u{ff4f}\u{ff52}\u{ff44}": "cnry37wide",
+        (format!("password_{}", "x".repeat(200))): "cnry38long",
     })
 }
 

@@ -1,4 +1,4 @@
-//! The bars: minute by minute in Postgres, so that a restart and another replica draw the same.
+//! The bars: minute by minute in Postgres, so that a restart and another replica draw the same (the file: `database.rs`).
 
 use super::{MAIL, becomes, component};
 use crate::support::app::Drover;
@@ -102,12 +102,16 @@ async fn a_minute_in_which_work_waited_too_long_is_missed_and_a_postgres_that_is
 }
 
 #[tokio::test]
-async fn without_a_postgres_the_bars_say_that_they_begin_at_the_start() {
-    let redis = Redis::start();
+async fn bars_that_can_be_kept_nowhere_say_that_they_begin_at_the_start() {
+    let (redis, folder) = (Redis::start(), tempfile::tempdir().unwrap());
+    // In the place of the file there is a folder.
+    std::fs::create_dir(folder.path().join("state.db")).unwrap();
+    let audit = folder.path().join("audit.ndjson").display().to_string();
     let mut oracle = Oracle::start(&redis.url(), 6).await;
     oracle.ask("startWorker", "mail", json!({"workerId": "w"})).await;
     oracle.add("mail", "n", json!({}), json!({})).await;
-    let drover = super::board(&redis, MAIL).await;
+    let env = [("DROVER_REDIS_URL", &*redis.url()), ("DROVER_AUDIT_FILE", &audit)];
+    let drover = Drover::with(&env, MAIL).await;
     let history = history(&drover, "the first minute", |history| {
         history["within_promise"] == 100.0
     })

@@ -110,5 +110,5 @@ async fn a_component_without_queues_is_unknown_and_one_does_not_speak_for_anothe
     let v2 = drover.get("/status/api/v2/status.json").await.json();
     assert_eq!(v2["status"]["indicator"], "minor");
     let page = drover.get("/status").await.body;
-    assert!(page.contains("No recent data of some components"), "{page}");
+    assert!(page.contains("No recent data for some components"), "{page}");
 }

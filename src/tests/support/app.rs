@@ -4,7 +4,8 @@ use super::client::{self, Answer, Stream};
 use super::oracle::Oracle;
 use super::redis::Redis;
 use super::{SOON, eventually};
-use drover::model::event::encode_segment;
+use drover::model::address::encode_segment;
+use drover::server::tasks::Tasks;
 use drover::server::{boot, config};
 use serde_json::{Value, json};
 use std::collections::HashMap;
@@ -15,7 +16,11 @@ use tokio_util::sync::CancellationToken;
 /// A running board, stopped when dropped.
 pub(crate) struct Drover {
     pub(crate) port: u16,
+    /// The store that is meant where none is named.
+    pub(crate) store: &'static str,
     pub(crate) stop: CancellationToken,
+    /// The tasks that it keeps running.
+    pub(crate) tasks: Tasks,
     pub(crate) serving: Option<JoinHandle<()>>,
     /// Where it keeps the record of actions, unless the test said where.
     pub(crate) state: tempfile::TempDir,
@@ -25,6 +30,13 @@ impl Drover {
     /// Starts a board over one Redis with the id `redis`.
     pub(crate) async fn over(url: &str) -> Self {
         Self::with(&[("DROVER_REDIS_URL", url)], "").await
+    }
+
+    /// Starts a board over one Postgres with the id `postgres`.
+    pub(crate) async fn over_postgres(url: &str) -> Self {
+        let mut drover = Self::with(&[("DROVER_POSTGRES_URL", url)], "").await;
+        drover.store = "postgres";
+        drover
     }
 
     /// Starts a board over a Redis in which three jobs wait in the queue `q`, and waits until it shows them.
@@ -53,11 +65,14 @@ impl Drover {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let port = listener.local_addr().unwrap().port();
         let stop = CancellationToken::new();
-        let until = stop.clone();
-        let serving = tokio::spawn(async move { boot::serve(config, listener, until).await.unwrap() });
+        let tasks = Tasks::new(stop.clone());
+        let kept = tasks.clone();
+        let serving = tokio::spawn(async move { boot::serve(config, listener, kept).await.unwrap() });
         Self {
             port,
+            store: "redis",
             stop,
+            tasks,
             serving: Some(serving),
             state: dir,
         }
@@ -121,9 +136,19 @@ impl Drover {
         (answer.status == 200).then(|| answer.json())
     }
 
+    /// What the generation of a queue can do.
+    pub(crate) async fn capabilities(&self, queue: &Value) -> Value {
+        let systems = self.get("/api/v1/systems").await.json();
+        let mut all = systems["items"].as_array().unwrap().iter();
+        let found = all.find(|can| can["layout"] == queue["family"]["layout"]);
+        found
+            .unwrap_or_else(|| panic!("{queue} is of no generation in {systems}"))
+            .clone()
+    }
+
     /// Waits until a queue is on the board.
     pub(crate) async fn knows(&self, queue: &str) -> Value {
-        eventually(&format!("{queue} on the board"), SOON, || self.queue("redis", queue)).await
+        eventually(&format!("{queue} on the board"), SOON, || self.queue(self.store, queue)).await
     }
 
     /// The rows of a state as the API lists them, over all its pages.
@@ -132,7 +157,8 @@ impl Drover {
         let mut cursor = String::new();
         for _ in 0..200 {
             let path = format!(
-                "/api/v1/queues/redis/{queue}/jobs?state={state}&order={order}&limit={limit}&cursor={cursor}",
+                "/api/v1/queues/{store}/{queue}/jobs?state={state}&order={order}&limit={limit}&cursor={cursor}",
+                store = self.store,
                 queue = encode_segment(queue),
             );
             let answer = self.get(&path).await;
@@ -156,7 +182,8 @@ impl Drover {
     /// Everything about a job.
     pub(crate) async fn job(&self, queue: &str, id: &str) -> Value {
         let (queue, id) = (encode_segment(queue), encode_segment(id));
-        let answer = self.get(&format!("/api/v1/queues/redis/{queue}/jobs/{id}")).await;
+        let path = format!("/api/v1/queues/{}/{queue}/jobs/{id}", self.store);
+        let answer = self.get(&path).await;
         assert_eq!(answer.status, 200, "{}", answer.body);
         answer.json()
     }
@@ -165,7 +192,7 @@ impl Drover {
     pub(crate) async fn counts_become(&self, queue: &str, counts: &Value) {
         let mut seen = Value::Null;
         for _ in 0..400 {
-            if let Some(line) = self.queue("redis", queue).await {
+            if let Some(line) = self.queue(self.store, queue).await {
                 if line["counts"] == *counts {
                     return;
                 }
@@ -179,7 +206,7 @@ impl Drover {
     /// The same, where nothing is pushed.
     pub(crate) async fn counts_become_late(&self, queue: &str, counts: &Value) {
         eventually(&format!("{queue} is {counts}"), super::LATER * 2, || async {
-            (self.queue("redis", queue).await?["counts"] == *counts).then_some(())
+            (self.queue(self.store, queue).await?["counts"] == *counts).then_some(())
         })
         .await;
     }

@@ -1,4 +1,4 @@
-//! The library's own word: a Node process that drives the real Bull, BullMQ or pg-boss.
+//! The library's own word: a process that drives the real Bull, BullMQ or pg-boss (Node) or Celery (Python).
 
 use serde_json::{Value, json};
 use std::process::Stdio;
@@ -25,6 +25,11 @@ impl Oracle {
         Self::run("oracle.mjs", &["--redis", redis_url, "--bullmq", family]).await
     }
 
+    /// Starts Bee-Queue.
+    pub(crate) async fn beequeue(redis_url: &str) -> Self {
+        Self::run("beequeue.mjs", &["--redis", redis_url]).await
+    }
+
     /// Starts pg-boss of this major version over a schema, with options of its own.
     pub(crate) async fn pgboss(postgres_url: &str, major: &str, schema: &str, options: Value) -> Self {
         let options = options.to_string();
@@ -41,8 +46,24 @@ impl Oracle {
         Self::run("pgboss.mjs", &arguments).await
     }
 
+    /// Starts Celery, with settings of its application.
+    pub(crate) async fn celery(redis_url: &str, options: Value) -> Self {
+        let options = options.to_string();
+        let python = concat!(env!("CARGO_MANIFEST_DIR"), "/.tools/celery/bin/python");
+        Self::run_by(
+            python,
+            "celery_oracle.py",
+            &["--redis", redis_url, "--options", &options],
+        )
+        .await
+    }
+
     async fn run(script: &str, arguments: &[&str]) -> Self {
-        let mut child = Command::new("node")
+        Self::run_by("node", script, arguments).await
+    }
+
+    async fn run_by(program: &str, script: &str, arguments: &[&str]) -> Self {
+        let mut child = Command::new(program)
             .arg(format!("{}/end2end/oracle/{script}", env!("CARGO_MANIFEST_DIR")))
             .args(arguments)
             .stdin(Stdio::piped())
@@ -50,7 +71,7 @@ impl Oracle {
             .stderr(Stdio::null())
             .kill_on_drop(true)
             .spawn()
-            .expect("node is installed");
+            .unwrap_or_else(|error| panic!("{program}: {error}; has scripts/setup been run?"));
         let input = child.stdin.take().unwrap();
         let mut output = BufReader::new(child.stdout.take().unwrap()).lines();
         let ready = output
@@ -115,14 +136,24 @@ impl Oracle {
     pub(crate) async fn counts(&mut self, queue: &str) -> Value {
         let counts = self.ask("counts", queue, json!({})).await;
         let n = |name: &str| counts[name].as_u64().unwrap_or(0);
-        json!({
+        // What the library itself does not know is null.
+        let known = |name: &str| match counts.get(name) {
+            Some(Value::Null) => Value::Null,
+            _ => json!(n(name)),
+        };
+        let mut ours = json!({
             "waiting": n("waiting") + n("paused"),
             "prioritized": n("prioritized"),
             "active": n("active"),
             "delayed": n("delayed"),
             "waiting_children": n("waiting-children"),
-            "completed": n("completed"),
-            "failed": n("failed"),
-        })
+            "completed": known("completed"),
+            "failed": known("failed"),
+        });
+        // A state that only some libraries have.
+        if let Some(cancelled) = counts.get("cancelled") {
+            ours["cancelled"] = cancelled.clone();
+        }
+        ours
     }
 }

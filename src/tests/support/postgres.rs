@@ -188,7 +188,7 @@ fn spawn(command: &mut Command, dir: &Path, port: u16, settings: &[&str]) -> Chi
 }
 
 /// A command of the server, which refuses to run as root.
-fn as_server(program: &str) -> Command {
+pub(crate) fn as_server(program: &str) -> Command {
     let mut command = Command::new(program);
     if let Some((user, group)) = server_user() {
         command.uid(user).gid(group);
@@ -198,7 +198,7 @@ fn as_server(program: &str) -> Command {
 }
 
 /// The user that Debian's package makes for the server, where we are root.
-fn server_user() -> Option<(u32, u32)> {
+pub(crate) fn server_user() -> Option<(u32, u32)> {
     let id = |what: &str, of: &str| -> Option<u32> {
         let output = Command::new("id").args([what, of]).output().ok()?;
         String::from_utf8(output.stdout).ok()?.trim().parse().ok()

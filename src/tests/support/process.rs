@@ -64,7 +64,7 @@ impl Process {
     }
 
     async fn serves(&self) {
-        eventually("the process serves", Duration::from_secs(10), || async {
+        eventually("the process serves", super::SOON, || async {
             let connected = tokio::net::TcpStream::connect(("127.0.0.1", self.port)).await;
             connected.ok().map(|_| ())
         })
@@ -100,8 +100,13 @@ impl Process {
         line.split_whitespace().nth(1).unwrap().parse::<u64>().unwrap() * 1024
     }
 
-    /// Asks it to stop, and gives how it ended and how long that took.
-    pub(crate) async fn terminate(&mut self) -> (ExitStatus, Duration) {
+    /// Files that it has open.
+    pub(crate) fn files(&self) -> usize {
+        fs::read_dir(format!("/proc/{}/fd", self.child.id())).unwrap().count()
+    }
+
+    /// Asks it to stop, and returns how it ended.
+    pub(crate) async fn terminate(&mut self) -> ExitStatus {
         let began = Instant::now();
         let sent = Command::new("kill")
             .arg("-TERM")
@@ -111,9 +116,9 @@ impl Process {
         assert!(sent.success());
         loop {
             if let Some(status) = self.child.try_wait().unwrap() {
-                return (status, began.elapsed());
+                return status;
             }
-            assert!(began.elapsed() < Duration::from_secs(30), "it does not end");
+            assert!(began.elapsed() < super::LATER, "it does not end");
             tokio::time::sleep(Duration::from_millis(20)).await;
         }
     }
@@ -147,4 +152,23 @@ fn spawn(
         .stderr(log.reopen().unwrap())
         .spawn()
         .unwrap()
+}
+
+/// Runs Drover's own command line: its exit code, and all that it said. Without a configuration but `env`.
+pub(crate) async fn command(arguments: &[&str], env: &[(&str, &str)]) -> (Option<i32>, String) {
+    let output = tokio::process::Command::new(env!("CARGO_BIN_EXE_drover"))
+        .args(arguments)
+        .env("DROVER_CONFIG", "/dev/null")
+        .envs(env.iter().copied())
+        .output()
+        .await
+        .unwrap();
+    let text = [output.stdout, output.stderr].concat();
+    (output.status.code(), String::from_utf8(text).unwrap())
+}
+
+/// `drover migrate` as the role of a URL: whether it could, and what it said.
+pub(crate) async fn migrate(url: &str) -> (bool, String) {
+    let (code, text) = command(&["migrate"], &[("DROVER_POSTGRES_URL", url)]).await;
+    (code == Some(0), text)
 }

@@ -92,6 +92,36 @@ impl Drop for Proxy {
     }
 }
 
+/// In front of a port: the first time that a client sends this word, something is done before it arrives.
+pub(crate) async fn before_the_first(word: &'static [u8], upstream: u16, act: impl FnOnce() + Send + 'static) -> u16 {
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let port = listener.local_addr().unwrap().port();
+    let act = Arc::new(Mutex::new(Some(act)));
+    tokio::spawn(async move {
+        while let Ok((client, _)) = listener.accept().await {
+            let act = act.clone();
+            let server = TcpStream::connect(("127.0.0.1", upstream)).await.unwrap();
+            let (mut from_client, mut to_client) = client.into_split();
+            let (mut from_server, mut to_server) = server.into_split();
+            tokio::spawn(async move { tokio::io::copy(&mut from_server, &mut to_client).await });
+            tokio::spawn(async move {
+                let mut bytes = vec![0; 64 * 1024];
+                while let Ok(n @ 1..) = from_client.read(&mut bytes).await {
+                    if bytes[..n].windows(word.len()).any(|part| part == word)
+                        && let Some(act) = act.lock().unwrap().take()
+                    {
+                        act();
+                    }
+                    if to_server.write_all(&bytes[..n]).await.is_err() {
+                        break;
+                    }
+                }
+            });
+        }
+    });
+    port
+}
+
 struct Open(Arc<Seen>);
 
 impl Open {

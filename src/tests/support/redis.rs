@@ -101,7 +101,7 @@ impl Redis {
                 return;
             }
             assert!(
-                began.elapsed() < Duration::from_secs(10),
+                began.elapsed() < super::SOON,
                 "redis-server on port {} does not answer",
                 self.port
             );
