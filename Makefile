@@ -29,7 +29,7 @@ build: ## The release binary: target/release/drover, with the page's files insid
 
 ## Checking
 
-.PHONY: test check fmt fmt-check clippy doc deny advisories unit integration kills e2e references wasm-size bench
+.PHONY: test check fmt fmt-check clippy doc deny advisories unit integration kills e2e references wasm-size bench bench-browser
 # What fails soonest comes first; what needs the release build comes last.
 test: ## Everything that must hold: style, lints, docs, licences, all tests, the size budget
 	@exec scripts/steps test setup fmt-check deny clippy doc unit integration build wasm-size e2e
@@ -65,7 +65,7 @@ integration: ## The tests against real servers and the systems' own libraries
 
 # A run of all tests kills fewer times.
 kills: ## Kill Drover 200 times and Postgres 20 times while each archives 20,000 jobs
-	@$(IN) DROVER_KILLS=200 DROVER_KILLS_JOBS=20000 POSTGRES_KILLS=20 POSTGRES_KILLS_JOBS=20000 \
+	@$(IN) PROCESS_KILLS=200 PROCESS_KILLS_JOBS=20000 POSTGRES_KILLS=20 POSTGRES_KILLS_JOBS=20000 \
 		cargo nextest run $(SERVER) --profile kills --no-capture --test it again_and_again $(ARGS)
 
 e2e: ## The tests in a real browser; needs `make build`
@@ -81,6 +81,9 @@ wasm-size: ## What the browser fetches, against its budget; needs `make build`
 
 bench: ## Measure against the budgets; ARGS go to the benchmark
 	@$(IN) cargo bench $(SERVER) --bench end_to_end -- $(ARGS)
+
+bench-browser: ## Measure how long the browser is busy; needs `make build`
+	@$(IN) node benches/fluid.mjs; node benches/watch.mjs
 
 ## Housekeeping
 

@@ -28,6 +28,10 @@ fn main() {
         return;
     }
     println!("cargo::rerun-if-changed=package-lock.json");
+    // What a release build embeds of the page: a file more or less is seen by this list alone (scripts/cargo-server).
+    if env::var("PROFILE").is_ok_and(|profile| profile == "release") {
+        println!("cargo::rerun-if-changed=target/embedded.list");
+    }
     if let Err(problem) = embed() {
         println!("cargo::error={problem}");
         process::exit(1);

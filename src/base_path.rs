@@ -4,17 +4,20 @@
 //! Both arrive at the same routes, because [`BasePath::strip`] takes the prefix off when it is
 //! there; every address that goes *out* is made by [`BasePath::href`] and always has it.
 
-use crate::model::event::encode_segment;
+use crate::model::address::encode_segment;
 use crate::model::queue::QueueRef;
 use percent_encoding::percent_decode_str;
 use std::fmt;
 use std::str::FromStr;
 
-/// The default, as in the proxies of the README.
+/// The default, as in the examples of `docs/proxy.md`.
 pub const DEFAULT: &str = "/admin/queues";
 
 /// Where a path that does not survive as a path is sent as a parameter.
 const AT: &str = "/at";
+
+/// Where the API is.
+pub const API: &str = "/api/v1";
 
 /// The parameter.
 pub const TO: &str = "to";
@@ -101,10 +104,28 @@ impl BasePath {
         }
     }
 
-    /// The path and query that an `/at?to=…` address stands for; `None` if it is none.
+    /// The public address of a path inside the board that came with a request, such as a form's `next`; the first page if
+    /// it is not a plain path. A browser drops tabs and reads backslashes as slashes, so `/\t/host` would leave the board.
+    #[must_use]
+    pub fn lead(&self, inner: &str) -> String {
+        let plain = inner.bytes().all(|byte| byte.is_ascii_graphic() && byte != b'\\');
+        let path = inner.split(['?', '#']).next().unwrap_or_default();
+        if plain && path.starts_with('/') && !path.contains("//") {
+            self.href(inner)
+        } else {
+            self.href("/")
+        }
+    }
+
+    /// The path and query that an `/at?to=…` address stands for, or, with a path of the API, `/api/v1/at?to=…`; `None` if
+    /// it is none.
     #[must_use]
     pub fn unwrap_at(path_and_query: &str) -> Option<String> {
-        let parameters = path_and_query.strip_prefix(AT)?.strip_prefix('?')?;
+        let (below, at) = match path_and_query.strip_prefix(API) {
+            Some(rest) => (API, rest),
+            None => ("", path_and_query),
+        };
+        let parameters = at.strip_prefix(AT)?.strip_prefix('?')?;
         let mut parameters: Vec<&str> = parameters.split('&').collect();
         let to = parameters
             .iter()
@@ -117,7 +138,7 @@ impl BasePath {
         } else {
             format!("?{}", parameters.join("&"))
         };
-        path.starts_with('/').then(|| format!("{path}{query}"))
+        path.starts_with('/').then(|| format!("{below}{path}{query}"))
     }
 
     /// The path inside the board of a request for `path`, whether or not a proxy took the prefix off.
@@ -236,6 +257,48 @@ mod tests {
         );
         for plain in ["/at", "/at?x=1", "/at?to=", "/at?to=nowhere", "/queues/a"] {
             assert_eq!(BasePath::unwrap_at(plain), None, "{plain}");
+            assert_eq!(BasePath::unwrap_at(&format!("/api/v1{plain}")), None, "{plain}");
+        }
+        assert_eq!(
+            BasePath::unwrap_at("/api/v1/at?state=failed&to=%2Fqueues%2Fs%2Fa%252Fb").as_deref(),
+            Some("/api/v1/queues/s/a%2Fb?state=failed")
+        );
+    }
+
+    #[test]
+    fn a_path_from_a_request_never_leads_off_the_board() {
+        for base in ["", "/admin/queues"] {
+            let base: BasePath = base.parse().unwrap();
+            for fine in [
+                "/",
+                "/workers",
+                "/queues/r/bull:a%2Fb?state=failed&q=a//b",
+                "/at?to=%2Fqueues",
+                "/workers#x",
+            ] {
+                assert_eq!(base.lead(fine), base.href(fine), "{fine}");
+            }
+            for evil in [
+                "",
+                "//host",
+                "///host",
+                "/\t/host",
+                "/\\host",
+                "\\/host",
+                "/\r\n/host",
+                "/\u{b}/host",
+                "/\0/host",
+                "/ /host",
+                "/./\t/host",
+                "/x//host",
+                "https://host",
+                "host",
+                "/é",
+                "\u{a0}//host",
+                "javascript:alert(1)",
+            ] {
+                assert_eq!(base.lead(evil), base.href("/"), "{evil:?}");
+            }
         }
     }
 }

@@ -9,6 +9,10 @@
 //! 4. `server::collect`: one collector per store, the board, and the streams of its changes
 //! 5. `server::service` and `server::http`: what is answered, and every route on one screen
 //! 6. [`ui`]: the pages, rendered by the server and enlivened in the browser
+//! 7. by subject: `server::verdict`, `server::auth`, `server::redact`, `server::audit`, `server::operation`,
+//!    `server::archive`, `server::status`
+//!
+//! `docs/architecture.md` follows one change and one action through these, file by file.
 //!
 //! Data goes one way: store → adapter → collector → board → page and stream. Dependencies point one
 //! way too: `model` knows nobody, `ui` never names the server, adapters never name each other, HTTP

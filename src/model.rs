@@ -8,14 +8,14 @@
 //! |---|---|
 //! | [`state`] | the job states every queue system shares |
 //! | [`counts`] | how many jobs are in each state, with "not known" kept apart from zero |
-//! | [`family`] | which generation of Bull or BullMQ laid out a queue, and what it can do |
-//! | [`refusal`] | what a generation cannot have done to it, and why |
+//! | [`system`] | the queue systems, and which generation of one laid out a queue |
+//! | [`capability`] | what a generation can show and do, and why not |
+//! | `permission` | verbs and roles (on the server alone) |
 //! | [`queue`] | one line of the overview, and the patch that changes it |
 //! | [`store`] | one Redis: reachable or not, since when and why, and its vital signs |
 //! | [`insight`] | a queue's limits, retention, and how long its jobs wait and run |
-//! | [`vitals`] | one store in full: its report, what was watched and asked, what to think of it |
+//! | [`vitals`] | one store in full: its report, what was watched and asked, what to think of it; a Postgres with its parts |
 //! | [`weights`] | the memory that its queues take, estimated |
-//! | [`postgres`] | a Postgres in full: each part judged, its tables, its sessions |
 //! | [`action`] | what an operator can ask for, and what became of it |
 //! | `audit` | who asked for what (on the server alone) |
 //! | `answer` | what the API answers to an action (on the server alone) |
@@ -29,6 +29,7 @@
 //! | [`page`] | what each page of the board is made of |
 //! | [`event`] | the vocabulary of the event stream |
 //! | [`position`] | a place in it |
+//! | [`address`] | text as one part of an address |
 //! | [`verdict`] | Bad, Watch, OK, Paused, Unknown, each with its sentence |
 //! | [`exact`] | names and ids as text that loses no byte |
 //! | `form` | what a page offers to do, and asks before (on the server alone) |
@@ -39,18 +40,21 @@
 //! | [`error`] | what a browser may know of a failure |
 
 pub mod action;
+pub mod address;
 #[cfg(feature = "ssr")]
 pub mod answer;
 #[cfg(feature = "ssr")]
 pub mod archive;
 #[cfg(feature = "ssr")]
 pub mod audit;
+pub mod capability;
 pub mod condition;
 pub mod counts;
 pub mod error;
+#[cfg(feature = "ssr")]
+pub mod error_text;
 pub mod event;
 pub mod exact;
-pub mod family;
 pub mod filter;
 pub mod flow;
 #[cfg(feature = "ssr")]
@@ -62,16 +66,18 @@ pub mod look;
 pub mod operation;
 pub mod page;
 #[cfg(feature = "ssr")]
+pub mod permission;
+#[cfg(feature = "ssr")]
 pub mod policy;
 pub mod position;
-pub mod postgres;
 pub mod queue;
-pub mod refusal;
 pub mod schedule;
+pub mod span;
 pub mod state;
 #[cfg(feature = "ssr")]
 pub mod status;
 pub mod store;
+pub mod system;
 pub mod tick;
 pub mod timeline;
 pub mod verdict;

@@ -7,6 +7,7 @@
 //! - [`app`]: picks the page and puts the frame around it
 //! - [`pages`]: overview, queue, job, workers, schedules, operations, store, audit, a form before an action, notice
 //! - [`components`]: what more than one page needs
+//! - [`context`]: what every component may need to know
 //! - [`live`]: the stream, its state, fetching, the keyboard. Does nothing on the server
 
 // The component macro makes public items of its own that cannot carry documentation.
@@ -14,6 +15,7 @@
 
 pub mod app;
 pub mod components;
+pub mod context;
 pub mod live;
 pub mod pages;
 
@@ -45,8 +47,8 @@ pub fn title(page: &Page) -> String {
                 format!("{bad} bad · Queues · Drover")
             }
         }
-        Body::Queue(page) => format!("{} · Drover", page.queue.name),
-        Body::Job(page) => format!("{} · {} · Drover", page.job.row.id, page.queue.name),
+        Body::Queue(page) => format!("{} · Drover", page.queue.label),
+        Body::Job(page) => format!("{} · {} · Drover", page.job.row.id, page.queue.label),
         Body::Workers(page) => {
             let deserted = page.queues.iter().filter(|crew| crew.level == Level::Bad).count();
             if deserted == 0 {
@@ -76,7 +78,7 @@ pub fn title(page: &Page) -> String {
         // Never rendered: it stands for the others in what the browser gets.
         Body::Fresh(_) => "Drover".into(),
     };
-    text.replace('&', "&amp;").replace('<', "&lt;").replace('>', "&gt;")
+    crate::model::format::escape(&text).into_owned()
 }
 
 /// The markup of a page, to stand between `<body>` and `</body>`.
@@ -128,12 +130,13 @@ pub use pages::operations::path as operation_path;
 pub fn tools(
     base: &crate::base_path::BasePath,
     page: &crate::model::page::QueuePage,
-    archive: bool,
+    can: &crate::model::capability::Capabilities,
+    offer: &crate::model::form::Offer,
     letters: bool,
 ) -> String {
     use leptos::prelude::*;
     let owner = Owner::new_root(None);
-    owner.with(|| pages::operations::tools::view(base, page, archive, letters).to_html())
+    owner.with(|| pages::operations::tools::view(base, page, can, offer, letters).to_html())
 }
 
 /// Takes up the page that the server rendered.

@@ -27,6 +27,9 @@ pub struct ActAnswer {
     /// The job that came of it, where one did.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub job: Option<String>,
+    /// How much was changed and what was left, where that is not plain from the action: sentences.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub note: Option<String>,
     /// When it was asked for.
     pub at: Millis,
     /// Its id in the record.
@@ -105,12 +108,12 @@ impl FlowRetried {
             n => format!("{} jobs", format::count(n)),
         };
         let mut says = match self.retried {
-            0 => "No job runs again.".to_owned(),
-            1 => "1 job runs again, as soon as what is below it has ended.".to_owned(),
-            n => format!("{} run again, each as soon as what is below it has ended.", jobs(n)),
+            0 => "No job was retried.".to_owned(),
+            1 => "Retried 1 job. It runs when its children have ended.".to_owned(),
+            n => format!("Retried {}. Each runs when its children have ended.", jobs(n)),
         };
         if self.already > 0 {
-            says += &format!(" {} had been retried before.", jobs(self.already));
+            says += &format!(" Already retried: {}.", jobs(self.already));
         }
         if self.skipped > 0 {
             says += &format!(" Not retried: {}.", jobs(self.skipped));

@@ -1,6 +1,8 @@
 //! Archived jobs: one line of a list, everything about one, and what is searched for.
 
 use super::Millis;
+use super::audit::AuditEntry;
+use super::form::Undo;
 use super::job::JobDetail;
 use super::policy::PolicyStanding;
 use super::queue::QueueRef;
@@ -53,6 +55,8 @@ pub struct ArchivePage {
     /// Whether the search stopped before it had looked at everything: `next` goes on where it stopped, and there may be
     /// fewer rows than asked for.
     pub partial: bool,
+    /// How many jobs a search for a text looked at; `None` where nothing had to be looked through.
+    pub searched: Option<u64>,
 }
 
 /// What is searched for. Texts are found in either case.
@@ -82,6 +86,17 @@ impl ArchiveFilter {
     #[must_use]
     pub fn is_empty(&self) -> bool {
         *self == Self::default()
+    }
+
+    /// The queue, where one is named and not a part of several.
+    #[must_use]
+    pub fn exact_queue(&self) -> Option<QueueRef> {
+        let queue = self.queue.as_deref().filter(|queue| !queue.contains('*'))?;
+        let (store, queue) = queue.split_once('/')?;
+        Some(QueueRef {
+            store: store.to_owned(),
+            queue: queue.to_owned(),
+        })
     }
 }
 
@@ -139,11 +154,12 @@ pub const RESTORED_MANY: usize = 200;
 
 /// What the page of the archive shows.
 #[derive(Clone, Debug, PartialEq)]
+#[expect(clippy::large_enum_variant, reason = "one value per request")]
 pub enum ArchiveView {
     /// A list.
     List {
-        /// What is searched for.
-        filter: ArchiveFilter,
+        /// Whether nothing is searched for.
+        all: bool,
         /// The words of the form, as they were written.
         written: Vec<(String, String)>,
         /// The rows, or why there are none.
@@ -159,8 +175,8 @@ pub enum ArchiveView {
         job: Box<ArchivedJob>,
         /// Why it cannot be put back, if it cannot.
         refused: Option<String>,
-        /// What became of the last restore, as it was asked for a moment ago.
-        told: Option<String>,
+        /// The last restore, as it was asked for a moment ago, and what takes it back.
+        told: Option<(AuditEntry, Option<Undo>)>,
     },
     /// What is archived by itself.
     Policies(Box<PoliciesView>),

@@ -55,18 +55,29 @@ impl Became {
     #[must_use]
     pub fn sentence(&self) -> String {
         match self {
-            Self::Asked => "Under way: the store has not answered yet.".into(),
+            Self::Asked => "In progress: the store has not answered yet.".into(),
             Self::Lost => {
-                "Result unknown: Drover ended before the store's answer was noted. Look at the target.".into()
+                "Result unknown: Drover stopped before it recorded the store's answer. Check the target.".into()
             }
-            Self::NotSent(why) => format!("Nothing was done: the store could not be asked: {why}"),
+            Self::NotSent(why) => format!("Nothing was done: the store could not be reached: {why}"),
             Self::Flow(flow) => flow.sentence(),
-            Self::Known(Effect::Done { job: None }) => "Done.".into(),
-            Self::Known(Effect::Done { job: Some(job) }) => format!("Done: job {}.", super::format::visible(job)),
-            Self::Known(Effect::Already { now }) => format!("It had been done before: {now}"),
-            Self::Known(Effect::Changed { now }) => format!("Nothing was done: it is not as it was shown. {now}"),
-            Self::Known(Effect::Gone) => "Nothing was done: it is no longer there.".into(),
-            Self::Known(Effect::Locked { by }) => format!("Nothing was done: it is being worked on. {by}"),
+            Self::Known(Effect::Done { job, note }) => {
+                let job = job
+                    .as_ref()
+                    .map(|job| format!("The new job is {}.", super::format::visible(job)));
+                let said: Vec<String> = job.into_iter().chain(note.clone()).collect();
+                if said.is_empty() {
+                    "Done.".into()
+                } else {
+                    said.join(" ")
+                }
+            }
+            Self::Known(Effect::Already { now }) => format!("Already done: {now}"),
+            Self::Known(Effect::Changed { now }) => {
+                format!("Nothing was done: it has changed since it was shown. {now}")
+            }
+            Self::Known(Effect::Gone) => "Nothing was done: it no longer exists.".into(),
+            Self::Known(Effect::Locked { by }) => format!("Nothing was done: the job is running. {by}"),
             Self::Known(Effect::Refused { reason }) => format!("Refused, nothing was done: {reason}"),
             Self::Known(Effect::Unconfirmed { reason }) => format!("Result unknown: {reason}"),
         }
@@ -108,6 +119,69 @@ pub struct AuditEntry {
     pub detail: String,
     /// Whether anything was done.
     pub outcome: Outcome,
+    /// The job that came of it, where one did.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub made: Option<String>,
+    /// How much it changed and what it left, where that is not plain from the action: sentences.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub note: Option<String>,
+}
+
+/// Actions that bring a job into a queue that was not there before.
+const MAKES: [&str; 4] = ["add", "duplicate", "run", "restore"];
+
+impl AuditEntry {
+    /// The job that came of it, where it is a new one.
+    #[must_use]
+    pub fn new_job(&self) -> Option<&str> {
+        self.made.as_deref().filter(|_| MAKES.contains(&self.action.as_str()))
+    }
+
+    /// What happened, in one short sentence in the past tense, with what is to be added; where nothing happened, why not.
+    #[must_use]
+    pub fn told(&self) -> String {
+        if self.result != "done" {
+            return self.detail.clone();
+        }
+        let shown = |text: &Option<String>| super::format::visible(text.as_deref().unwrap_or_default());
+        let (job, schedule) = (shown(&self.job), shown(&self.schedule));
+        let past = match (self.action.as_str(), self.schedule.is_some()) {
+            ("run", true) => format!("Ran schedule {schedule}."),
+            ("remove", true) => format!("Removed schedule {schedule}."),
+            ("upsert", true) => format!("Saved schedule {schedule}."),
+            ("retry", _) => format!("Retried job {job}."),
+            ("remove", _) => format!("Removed job {job}."),
+            ("promote", _) => format!("Promoted job {job}."),
+            ("delay", _) => format!("Changed the delay of job {job}."),
+            ("priority", _) => format!("Changed the priority of job {job}."),
+            ("edit_data", _) => format!("Changed the data of job {job}."),
+            ("duplicate", _) => format!("Duplicated job {job}."),
+            ("fail_lost", _) => format!("Failed job {job}."),
+            ("put_back", _) => format!("Requeued job {job}."),
+            ("cancel", _) if self.sentence.starts_with("Cancel ") => format!("Cancelled job {job}."),
+            ("cancel", _) => format!("Job {job} will fail when a worker takes it."),
+            ("resume_job", _) => format!("Resumed job {job}."),
+            ("redrive", _) => format!("Moved job {job} back to the queue it came from."),
+            ("remove_deduplication", _) => format!("Removed the deduplication key of job {job}."),
+            ("clear_logs", _) => format!("Cleared the log of job {job}."),
+            ("remove_children", _) => format!("Removed children of job {job} that had not started."),
+            ("archive", _) => format!("Archived job {job}."),
+            ("restore", _) => "Queued the job again.".into(),
+            ("pause", _) => "Paused the queue. Running jobs will finish.".into(),
+            ("resume", _) => "Resumed the queue.".into(),
+            ("add", _) => "Added a job.".into(),
+            ("concurrency", _) => "Saved the concurrency.".into(),
+            ("rate_limit", _) => "Saved the rate limit.".into(),
+            ("release_rate_limit", _) => "Lifted the rate limit once.".into(),
+            ("trim_events", _) => "Trimmed the events.".into(),
+            ("obliterate", _) => "Obliterated the queue.".into(),
+            _ => return self.detail.clone(),
+        };
+        match &self.note {
+            Some(note) => format!("{past} {note}"),
+            None => past,
+        }
+    }
 }
 
 /// A page of them, the newest first.
@@ -122,4 +196,59 @@ pub struct AuditPage {
     pub file: String,
     /// Why nothing can be recorded now, and so nothing can be done; `None` while it can.
     pub trouble: Option<String>,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn entry(action: &str, result: &str) -> AuditEntry {
+        AuditEntry {
+            id: "1".into(),
+            at: 0,
+            who: "anna".into(),
+            address: "127.0.0.1".into(),
+            action: action.into(),
+            queue: QueueRef {
+                store: "redis".into(),
+                queue: "bull:q".into(),
+            },
+            job: Some("491".into()),
+            schedule: None,
+            sentence: "Run job 491 of queue q in redis again.".into(),
+            seen: None,
+            reason: None,
+            request: "r".into(),
+            result: result.into(),
+            detail: "Nothing was done: it no longer exists.".into(),
+            outcome: Outcome::Done,
+            made: None,
+            note: None,
+        }
+    }
+
+    #[test]
+    fn what_was_done_is_told_in_one_short_sentence_of_the_past() {
+        assert_eq!(entry("retry", "done").told(), "Retried job 491.");
+        assert_eq!(entry("retry", "gone").told(), "Nothing was done: it no longer exists.");
+        let removed = AuditEntry {
+            note: Some("3 jobs below it were removed with it.".into()),
+            ..entry("remove", "done")
+        };
+        assert_eq!(removed.told(), "Removed job 491. 3 jobs below it were removed with it.");
+        let ran = AuditEntry {
+            schedule: Some("tick".into()),
+            made: Some("846".into()),
+            ..entry("run", "done")
+        };
+        assert_eq!((&*ran.told(), ran.new_job()), ("Ran schedule tick.", Some("846")));
+        // The next job of a schedule comes with the schedule: no one asked for it.
+        let saved = AuditEntry {
+            action: "upsert".into(),
+            ..ran
+        };
+        assert_eq!((&*saved.told(), saved.new_job()), ("Saved schedule tick.", None));
+        let detail = Became::Known(Effect::made("846".into())).sentence();
+        assert_eq!(detail, "The new job is 846.");
+    }
 }

@@ -13,7 +13,9 @@ use serde::{Deserialize, Serialize};
 #[cfg_attr(feature = "ssr", derive(schemars::JsonSchema))]
 #[serde(rename_all = "snake_case")]
 pub enum ConditionKind {
-    /// A node of a cluster, given as a single Redis.
+    /// A Sentinel, given as a Redis.
+    Sentinel,
+    /// A node of a cluster that does not own all slots, given as a single Redis.
     Cluster,
     /// At its memory limit, and it does not make room by itself.
     OutOfMemory,
@@ -27,6 +29,8 @@ pub enum ConditionKind {
     Replica,
     /// Nearly all connections are taken.
     Crowded,
+    /// A pooler in between drops the settings of our sessions.
+    SettingsDropped,
     /// Somebody paused writes.
     WritesPaused,
     /// It is removing keys to make room.
@@ -46,6 +50,7 @@ impl ConditionKind {
     #[must_use]
     pub const fn word(self) -> &'static str {
         match self {
+            Self::Sentinel => "a Sentinel, not a store",
             Self::Cluster => "one node of a cluster",
             Self::OutOfMemory => "out of memory",
             Self::DiskFailed => "refuses writes: disk",
@@ -53,11 +58,12 @@ impl ConditionKind {
             Self::CutOff => "cut off from its primary",
             Self::Replica => "a read-only replica",
             Self::Crowded => "few connections left",
+            Self::SettingsDropped => "behind a pooler",
             Self::WritesPaused => "writes are paused",
             Self::Evicting => "evicting keys",
             Self::NotPermitted => "not permitted",
             Self::NotPushed => "changes not pushed",
-            Self::Slow => "asked less often",
+            Self::Slow => "polled less often",
             Self::ClockDiffers => "clocks differ",
         }
     }
@@ -66,7 +72,8 @@ impl ConditionKind {
     #[must_use]
     pub const fn level(self) -> Level {
         match self {
-            Self::Cluster
+            Self::Sentinel
+            | Self::Cluster
             | Self::OutOfMemory
             | Self::DiskFailed
             | Self::TooFewReplicas
@@ -74,6 +81,7 @@ impl ConditionKind {
             | Self::Evicting => Level::Bad,
             Self::Replica
             | Self::Crowded
+            | Self::SettingsDropped
             | Self::WritesPaused
             | Self::NotPermitted
             | Self::NotPushed
@@ -87,7 +95,14 @@ impl ConditionKind {
     pub const fn forbids_actions(self) -> bool {
         matches!(
             self,
-            Self::Cluster | Self::DiskFailed | Self::TooFewReplicas | Self::CutOff | Self::Replica | Self::WritesPaused
+            Self::Sentinel
+                | Self::Cluster
+                | Self::DiskFailed
+                | Self::TooFewReplicas
+                | Self::CutOff
+                | Self::Replica
+                | Self::SettingsDropped
+                | Self::WritesPaused
         )
     }
 }

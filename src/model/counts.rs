@@ -1,5 +1,6 @@
 //! How many jobs are in each state.
 
+use super::format;
 use super::state::JobState;
 use serde::de::{MapAccess, Visitor};
 use serde::ser::SerializeMap;
@@ -58,26 +59,85 @@ impl Counts {
         self.0[..COMMON].iter().all(|c| *c == Some(0)) && self.0[COMMON].unwrap_or(0) == 0
     }
 
-    /// The sum over two sets; unknown if either part is.
-    #[must_use]
-    pub fn plus(&self, other: &Self) -> Self {
-        let mut sum = Self::UNKNOWN;
-        for i in 0..COMMON {
-            sum.0[i] = self.0[i].zip(other.0[i]).map(|(a, b)| a + b);
-        }
-        sum.0[COMMON] = match (self.0[COMMON], other.0[COMMON]) {
-            (Some(a), Some(b)) => Some(a + b),
-            (one, other) => one.or(other),
-        };
-        sum
-    }
-
-    /// All states at zero, the start of a sum.
+    /// All states at zero.
     #[must_use]
     pub const fn zero() -> Self {
         let mut counts = Self([Some(0); JobState::ALL.len()]);
         counts.0[COMMON] = None;
         counts
+    }
+}
+
+/// A sum of numbers some of which may not be known.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Total {
+    known: u64,
+    /// Whether a part is not known: the sum is this or more.
+    partial: bool,
+}
+
+impl Total {
+    /// What is known of a sum, and whether a part of it is not.
+    #[must_use]
+    pub const fn of(known: u64, partial: bool) -> Self {
+        Self { known, partial }
+    }
+
+    /// Adds a number.
+    pub const fn add(&mut self, part: Option<u64>) {
+        match part {
+            Some(part) => self.known += part,
+            None => self.partial = true,
+        }
+    }
+
+    /// Whether it is known to be nothing.
+    #[must_use]
+    pub const fn is_zero(self) -> bool {
+        self.known == 0 && !self.partial
+    }
+}
+
+/// `1,284`; `≥1,284` where a part is not known; `—` where nothing is.
+impl fmt::Display for Total {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match (self.known, self.partial) {
+            (0, true) => f.write_str(format::UNKNOWN),
+            (known, true) => write!(f, "≥{}", format::count(known)),
+            (known, false) => f.write_str(&format::count(known)),
+        }
+    }
+}
+
+/// Jobs of many queues by state.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Totals {
+    sums: [Total; JobState::ALL.len()],
+    /// Whether a queue has the state that only some systems have.
+    rare: bool,
+}
+
+impl Totals {
+    /// Adds a queue's jobs.
+    pub fn add(&mut self, counts: &Counts) {
+        for state in &JobState::ALL[..COMMON] {
+            self.sums[state.index()].add(counts.get(*state));
+        }
+        if let Some(n) = counts.0[COMMON] {
+            self.sums[COMMON].add(Some(n));
+            self.rare = true;
+        }
+    }
+
+    /// There are jobs that were not counted, of whatever state.
+    pub fn miss(&mut self) {
+        self.add(&Counts::UNKNOWN);
+    }
+
+    /// The sum of one state; `None` for a state that none of the queues has.
+    #[must_use]
+    pub fn get(&self, state: JobState) -> Option<Total> {
+        (state.index() < COMMON || self.rare).then(|| self.sums[state.index()])
     }
 }
 
@@ -139,7 +199,14 @@ mod tests {
     fn a_state_that_a_system_does_not_have_is_not_told_and_makes_nothing_unknown() {
         let mut pgboss = Counts::zero();
         pgboss.set(JobState::Cancelled, Some(2));
-        assert_eq!(Counts::zero().plus(&pgboss).get(JobState::Cancelled), Some(2));
+        let mut totals = Totals::default();
+        totals.add(&Counts::zero());
+        assert_eq!(totals.get(JobState::Cancelled), None);
+        totals.add(&pgboss);
+        assert_eq!(
+            totals.get(JobState::Cancelled).map(|n| n.to_string()).as_deref(),
+            Some("2")
+        );
         assert!(pgboss.is_known() && !pgboss.is_empty() && Counts::zero().is_known());
         assert_eq!(pgboss.unfinished(), Some(0), "nobody has to see to a cancelled job");
         let text = serde_json::to_string(&[Counts::zero(), pgboss]).unwrap();
@@ -155,9 +222,27 @@ mod tests {
         let text = serde_json::to_string(&counts).unwrap();
         assert!(text.contains(r#""failed":null"#), "{text}");
         assert_eq!(serde_json::from_str::<Counts>(&text).unwrap(), counts);
-        assert_eq!(counts.plus(&Counts::zero()).get(JobState::Failed), None);
         assert_eq!(counts.backlog(), Some(3));
         assert!(!counts.is_known());
         assert!(!counts.is_empty());
+    }
+
+    #[test]
+    fn a_total_of_which_a_part_is_not_known_says_at_least() {
+        let text = |totals: &Totals, state| totals.get(state).unwrap().to_string();
+        let mut counts = Counts::zero();
+        counts.set(JobState::Waiting, Some(1_284));
+        let mut totals = Totals::default();
+        totals.add(&counts);
+        assert_eq!(text(&totals, JobState::Waiting), "1,284");
+        assert_eq!(text(&totals, JobState::Failed), "0");
+        totals.miss();
+        assert_eq!(text(&totals, JobState::Waiting), "≥1,284");
+        assert_eq!(
+            text(&totals, JobState::Failed),
+            "—",
+            "none that is known of, and more is not known"
+        );
+        assert!(!totals.get(JobState::Failed).unwrap().is_zero());
     }
 }

@@ -56,3 +56,16 @@ impl Problem {
         }
     }
 }
+
+/// A page that could not be shown, and what to do about it.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Notice {
+    /// The HTTP status.
+    pub status: u16,
+    /// What is the matter, in a few words.
+    pub title: String,
+    /// What happened and what to do next.
+    pub detail: String,
+    /// Where to go from here: a label and a path inside the board.
+    pub links: Vec<(String, String)>,
+}

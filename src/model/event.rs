@@ -5,12 +5,13 @@
 //! is right again after the next snapshot.
 
 use super::Millis;
+use super::address::encode_segment;
 use super::job::Progress;
 use super::position::Position;
 use super::queue::{QueuePatch, QueueRef, QueueSummary};
 use super::state::JobState;
 use super::store::StoreSummary;
-use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, percent_decode_str, utf8_percent_encode};
+use percent_encoding::percent_decode_str;
 use serde::{Deserialize, Serialize};
 use std::fmt;
 use std::str::FromStr;
@@ -28,26 +29,6 @@ pub enum Topic {
     Store(String),
     /// One operation over many jobs.
     Operation(String),
-}
-
-/// What may stand unescaped in a part of a topic or a path.
-const PLAIN: &AsciiSet = &NON_ALPHANUMERIC
-    .remove(b'-')
-    .remove(b'_')
-    .remove(b'.')
-    .remove(b'~')
-    .remove(b':');
-
-/// Percent-encodes one segment so that it survives paths, queries and topic lists.
-///
-/// `.` and `..` are escaped whole: a URL parser would swallow them as path steps.
-#[must_use]
-pub fn encode_segment(text: &str) -> String {
-    match text {
-        "." => "%2E".into(),
-        ".." => "%2E%2E".into(),
-        _ => utf8_percent_encode(text, PLAIN).to_string(),
-    }
 }
 
 impl Topic {
@@ -240,7 +221,16 @@ pub struct Refused {
     pub detail: String,
 }
 
-/// The payload of `heartbeat`: lets a page tell a quiet queue from a dead link.
+/// How often a stream without news shows that it lives, in milliseconds.
+///
+/// Well below the 60 seconds after which nginx, Traefik and others cut a silent connection. A page without news for much
+/// longer than this is old.
+pub const HEARTBEAT_MS: u32 = 5_000;
+
+/// The shortest time between two paints of a page, in milliseconds. Its stream sends what changes meanwhile together.
+pub const PAINT_MS: u32 = 250;
+
+/// The payload of `heartbeat`: what a page was told is still so. The first comes as the stream begins.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Heartbeat {
     /// The server's time.
@@ -254,6 +244,9 @@ pub struct Bye {
     /// come at once.
     pub retry_ms: u32,
 }
+
+/// The pause before a stream is opened again that only has to be permitted anew: the link is not lost.
+pub const RENEWAL_MS: u32 = 100;
 
 #[cfg(test)]
 mod tests {

@@ -12,6 +12,7 @@
 
 use super::Millis;
 use super::job::JobRow;
+use super::span;
 use super::state::JobState;
 use serde::{Deserialize, Serialize};
 use std::fmt;
@@ -83,8 +84,8 @@ impl JobFilter {
         let filter: Self = text.parse()?;
         if !filter.states.is_empty() || !filter.queues.is_empty() || filter.first.is_some() {
             return Err(BadFilter(
-                "This list is of one queue and one state, and has pages: choose another by its tab, and leave state:, queue: \
-                 and first: out."
+                "This list shows one queue and one state, in pages: use the tabs to change the state, and leave out \
+                 state:, queue: and first:."
                     .into(),
             ));
         }
@@ -184,7 +185,7 @@ impl FromStr for JobFilter {
         for (key, value) in words(text)? {
             let once = |slot: &mut Option<String>| {
                 if slot.is_some() {
-                    return Err(BadFilter(format!("{key}: is there twice; a job has one.")));
+                    return Err(BadFilter(format!("{key}: is given twice; use it once.")));
                 }
                 *slot = Some(value.clone());
                 Ok(())
@@ -216,8 +217,8 @@ impl FromStr for JobFilter {
                     None => filter.text = Some(value),
                 },
                 "age" => match bound(&value) {
-                    (">" | ">=", rest) => filter.older = Some(span(rest)?),
-                    ("<" | "<=", rest) => filter.younger = Some(span(rest)?),
+                    (">" | ">=", rest) => filter.older = Some(span::parse(rest).map_err(BadFilter)?),
+                    ("<" | "<=", rest) => filter.younger = Some(span::parse(rest).map_err(BadFilter)?),
                     _ => {
                         return Err(BadFilter(format!(
                             "age:{value}: write age:>2h for older or age:<2h for younger."
@@ -241,7 +242,7 @@ impl FromStr for JobFilter {
                 }
                 _ => {
                     return Err(BadFilter(format!(
-                        "{key}: is not known; there are {KEYS}. Put \"…\" around text with a colon."
+                        "{key}: is not known; use {KEYS}. Put \"…\" around text with a colon."
                     )));
                 }
             }
@@ -269,8 +270,8 @@ impl fmt::Display for JobFilter {
                 .iter()
                 .filter_map(|(key, value)| Some(format!("{key}{}", quoted(value.as_ref()?)))),
         );
-        parts.extend(self.older.map(|ms| format!("age:>{}", told(ms))));
-        parts.extend(self.younger.map(|ms| format!("age:<{}", told(ms))));
+        parts.extend(self.older.map(|ms| format!("age:>{}", span::write(ms))));
+        parts.extend(self.younger.map(|ms| format!("age:<{}", span::write(ms))));
         match (self.attempts_min, self.attempts_max) {
             (Some(least), Some(most)) if least == most => parts.push(format!("attempts:{least}")),
             (least, most) => {
@@ -317,7 +318,7 @@ fn words(text: &str) -> Result<Vec<(String, String)>, BadFilter> {
             let mut chars = inside.char_indices();
             loop {
                 match chars.next() {
-                    None => return Err(BadFilter("A quotation mark is missing at the end.".into())),
+                    None => return Err(BadFilter("The closing quotation mark is missing.".into())),
                     Some((at, '"')) => {
                         rest = &inside[at + 1..];
                         break value;
@@ -336,7 +337,7 @@ fn words(text: &str) -> Result<Vec<(String, String)>, BadFilter> {
             return Err(BadFilter(if key.is_empty() {
                 "There is nothing between the quotation marks.".into()
             } else {
-                format!("{key}: says nothing; write what to look for right behind it.")
+                format!("{key}: has no value; write it directly after the colon.")
             }));
         }
         found.push((key, value));
@@ -371,37 +372,6 @@ fn in_quotes(text: &str) -> String {
 fn bound(value: &str) -> (&str, &str) {
     let end = value.find(|c| !matches!(c, '<' | '>' | '=')).unwrap_or(value.len());
     value.split_at(end)
-}
-
-const UNITS: [(&str, u64); 5] = [
-    ("d", 86_400_000),
-    ("h", 3_600_000),
-    ("m", 60_000),
-    ("s", 1_000),
-    ("ms", 1),
-];
-
-/// A span of time as it is written in a filter, in milliseconds.
-///
-/// # Errors
-///
-/// When it is none: a sentence.
-pub fn span(text: &str) -> Result<u64, BadFilter> {
-    let end = text.find(|c: char| !c.is_ascii_digit()).unwrap_or(text.len());
-    let unit = UNITS.iter().find(|(unit, _)| *unit == &text[end..]);
-    let number: Option<u64> = text[..end].parse().ok();
-    number
-        .zip(unit)
-        .and_then(|(n, (_, ms))| n.checked_mul(*ms))
-        .ok_or_else(|| BadFilter(format!("{text:?} is no span of time; write 90s, 15m, 2h or 7d.")))
-}
-
-fn told(ms: u64) -> String {
-    let (unit, size) = UNITS
-        .into_iter()
-        .find(|(_, size)| ms.is_multiple_of(*size))
-        .unwrap_or(("ms", 1));
-    format!("{}{unit}", ms / size)
 }
 
 #[cfg(test)]
@@ -448,7 +418,7 @@ mod tests {
         }
         assert_eq!(JobFilter::in_list("age:>2h mail").unwrap(), read("age:>2h mail"));
         for (text, part) in [
-            ("state:failed", "its tab"),
+            ("state:failed", "use the tabs"),
             ("age:2h", "age:>2h"),
             ("error:\"no end", "missing"),
         ] {
@@ -460,17 +430,17 @@ mod tests {
     #[test]
     fn what_cannot_be_understood_says_what_can() {
         for (text, part) in [
-            ("color:red", "there are state, queue"),
+            ("color:red", "use state, queue"),
             ("state:lost", "state:lost"),
             ("state:failed,lost", "state:lost"),
             ("first:0", "first:1000"),
             ("age:2h", "age:>2h"),
             ("age:>2 weeks", "90s, 15m"),
-            ("age:>99999999999999999999d", "no span"),
+            ("age:>99999999999999999999d", "not a duration"),
             ("attempts:many", "attempts:>=3"),
-            ("name:", "says nothing"),
+            ("name:", "has no value"),
             ("name:a name:b", "twice"),
-            ("error:\"no end", "missing at the end"),
+            ("error:\"no end", "closing quotation mark is missing"),
         ] {
             let error = text.parse::<JobFilter>().unwrap_err().to_string();
             assert!(error.contains(part), "{text}: {error}");

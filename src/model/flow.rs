@@ -53,6 +53,14 @@ impl ChildKind {
 }
 
 impl Flow {
+    /// Whether it waits for a child that can never finish: one that failed, or is gone. Of the children that are shown.
+    #[must_use]
+    pub fn is_stuck(&self) -> bool {
+        let never = |node: &FlowNode| node.removed || node.state == Some(JobState::Failed);
+        let pending = self.branches.iter().filter(|branch| branch.kind == ChildKind::Pending);
+        self.job.state == Some(JobState::WaitingChildren) && pending.flat_map(|branch| &branch.nodes).any(never)
+    }
+
     /// Whether the job failed or waits, and jobs below it are known to have failed: those that its parent's record says
     /// so of, and those among the shown that are pending and failed.
     #[must_use]
@@ -65,6 +73,30 @@ impl Flow {
             }),
             ChildKind::Completed => false,
         })
+    }
+}
+
+#[cfg(feature = "ssr")]
+impl Flow {
+    /// Whether the job may wait for a child that has not begun: one that is shown as such, or one that is not shown.
+    #[must_use]
+    pub fn may_have_unbegun(&self) -> bool {
+        let mut pending = self.branches.iter().filter(|branch| branch.kind == ChildKind::Pending);
+        pending.any(|branch| {
+            let begun = |node: &FlowNode| {
+                matches!(
+                    node.state,
+                    Some(JobState::Failed | JobState::Active | JobState::Completed)
+                )
+            };
+            branch.total > branch.nodes.len() as u64 || !branch.nodes.iter().all(begun)
+        })
+    }
+
+    /// Whether the job's own parent waits for its children.
+    #[must_use]
+    pub fn parent_waits(&self) -> bool {
+        self.ancestors.last().and_then(|parent| parent.state) == Some(JobState::WaitingChildren)
     }
 }
 
@@ -110,6 +142,28 @@ pub struct FlowNode {
     pub result_size: Option<u64>,
     /// Its own children.
     pub children: Option<Children>,
+}
+
+#[cfg(feature = "ssr")]
+impl FlowNode {
+    /// Of which only the key is known.
+    #[must_use]
+    pub const fn of_key(key: String) -> Self {
+        Self {
+            key,
+            queue: None,
+            id: None,
+            known: false,
+            name: None,
+            state: None,
+            removed: false,
+            error: None,
+            created: None,
+            finished: None,
+            result_size: None,
+            children: None,
+        }
+    }
 }
 
 /// A page of children of one kind.

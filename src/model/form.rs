@@ -14,6 +14,8 @@ pub struct FormPage {
     pub sentence: String,
     /// What else is worth knowing before.
     pub notes: Vec<String>,
+    /// Other ways from here: label and path.
+    pub links: Vec<(String, String)>,
     /// Why it cannot be done; then there is no button.
     pub refusal: Option<String>,
     /// What was wrong with what was sent.
@@ -85,10 +87,25 @@ pub struct Offer {
     pub danger: Vec<Offered>,
     /// What cannot be done, and why: sentences.
     pub refused: Vec<String>,
+    /// What our user in the store may not do, and what would permit it: one sentence.
+    pub lacks: Option<String>,
     /// What goes unseen with what is done at once: the target as it was shown.
     pub hidden: Vec<(String, String)>,
     /// What was asked for last.
     pub last: Option<AuditEntry>,
+    /// What takes that back, while it still can.
+    pub undo: Option<Undo>,
+}
+
+/// A button that takes back what was just done.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Undo {
+    /// The text on it.
+    pub label: String,
+    /// Where it is sent: a path inside the board.
+    pub action: String,
+    /// What goes with it unseen.
+    pub hidden: Vec<(String, String)>,
 }
 
 /// What stands beside a queue's facts about what can be done to it.

@@ -20,6 +20,12 @@ pub fn count(n: u64) -> String {
     out
 }
 
+/// A number with what it counts: `1 job`, `1,284 jobs`.
+#[must_use]
+pub fn counted(n: u64, one: &str, many: &str) -> String {
+    format!("{} {}", count(n), if n == 1 { one } else { many })
+}
+
 /// What stands where a number is not known.
 pub const UNKNOWN: &str = "—";
 
@@ -108,6 +114,27 @@ fn two(large: i64, large_unit: &str, small: i64, small_unit: &str) -> String {
         format!("{large} {large_unit}")
     } else {
         format!("{large} {large_unit} {small} {small_unit}")
+    }
+}
+
+/// "4 s ago", or how far ahead another clock is.
+#[must_use]
+pub fn ago(now: Millis, at: Millis) -> String {
+    let age = age(now, at);
+    if at.saturating_sub(now) > 5_000 {
+        age
+    } else {
+        age + " ago"
+    }
+}
+
+/// "in 3 m", or by how much it is overdue.
+#[must_use]
+pub fn due(now: Millis, at: Millis) -> String {
+    if at >= now {
+        format!("in {}", span(at.saturating_sub(now)))
+    } else {
+        format!("overdue {}", span(now.saturating_sub(at)))
     }
 }
 
@@ -229,6 +256,27 @@ pub fn visible(text: &str) -> String {
     out
 }
 
+/// Text as it is written in an element or an attribute of HTML or SVG.
+#[cfg(feature = "ssr")]
+#[must_use]
+pub fn escape(text: &str) -> std::borrow::Cow<'_, str> {
+    if !text.contains(['&', '<', '>', '"', '\'']) {
+        return std::borrow::Cow::Borrowed(text);
+    }
+    let mut out = String::with_capacity(text.len() + 16);
+    for c in text.chars() {
+        match c {
+            '&' => out.push_str("&amp;"),
+            '<' => out.push_str("&lt;"),
+            '>' => out.push_str("&gt;"),
+            '"' => out.push_str("&quot;"),
+            '\'' => out.push_str("&#39;"),
+            c => out.push(c),
+        }
+    }
+    std::borrow::Cow::Owned(out)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -238,6 +286,8 @@ mod tests {
         assert_eq!(count(0), "0");
         assert_eq!(count(1284), "1,284");
         assert_eq!(count(1_000_000), "1,000,000");
+        assert_eq!(counted(1, "job", "jobs"), "1 job");
+        assert_eq!(counted(2_000, "job", "jobs"), "2,000 jobs");
         assert_eq!(count_or_unknown(None), "—");
         assert_eq!(rate(0.04), "0.0");
         assert_eq!(rate(4.26), "4.3");
@@ -289,5 +339,13 @@ mod tests {
         assert_eq!(visible(&super::super::exact::text_of(&[b'a', 0xff])), "a\\xff");
         assert_eq!(visible("plain\n\ttext é"), "plain\n\ttext é");
         assert_eq!(visible("a\u{202e}b\u{1b}[31m\0"), "a\\u{202e}b\\u{1b}[31m\\u{0}");
+    }
+
+    #[test]
+    fn a_clock_that_is_ahead_is_said_not_hidden() {
+        assert_eq!(ago(10_000, 4_000), "6 s ago");
+        assert_eq!(ago(10_000, 12_000), "0 s ago");
+        assert_eq!(ago(10_000, 3_610_000), "clock ahead by 1 h");
+        assert!(ago(10_000, i64::MIN).ends_with("ago"));
     }
 }

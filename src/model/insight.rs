@@ -106,8 +106,8 @@ pub struct Share {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[cfg_attr(feature = "ssr", derive(schemars::JsonSchema))]
 pub struct Times {
-    /// From the moment a job was ready (delay over) to its start; only jobs of a single attempt, because
-    /// only the last attempt's start is kept. `None` without any.
+    /// From the moment a job was ready (delay over) to its start; only of jobs with a single attempt that waited for no
+    /// others, because of all others it is not known when they were ready. `None` without any.
     pub wait: Option<Percentiles>,
     /// The last attempt's run.
     pub run: Option<Percentiles>,

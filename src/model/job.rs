@@ -5,6 +5,7 @@
 use super::Millis;
 use super::state::JobState;
 use serde::{Deserialize, Serialize};
+use std::collections::BTreeMap;
 
 /// How far a job says it is. BullMQ lets it be any JSON.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -37,6 +38,9 @@ impl Progress {
 /// Bytes of a name that is fetched for a list; a longer one is told by its size.
 pub const ROW_NAME_MAX: u64 = 16 * 1024;
 
+/// What replaces everything that is hidden.
+pub const REDACTED: &str = "[redacted]";
+
 /// The first `max` characters of `text`, with an ellipsis if there was more.
 #[must_use]
 pub fn cut(text: &str, max: usize) -> String {
@@ -68,8 +72,8 @@ pub struct JobRow {
     pub priority: u64,
     /// Attempts made so far.
     pub attempts: u32,
-    /// Attempts allowed, at least 1.
-    pub attempts_max: u32,
+    /// Attempts allowed, at least 1; `None` where that is not stored.
+    pub attempts_max: Option<u32>,
     /// How often its worker was lost.
     pub stalled: u32,
     /// How far it says it is.
@@ -84,6 +88,9 @@ pub struct JobRow {
     pub data_size: u64,
     /// Whether a worker holds its lock; `None` unless it was found among the active jobs.
     pub locked: Option<bool>,
+    /// Whether its library has put it into an archive of the library's own, where nothing can be done with it.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub put_away: bool,
     /// What is wrong with the record itself, if it could not be read whole.
     pub problem: Option<String>,
 }
@@ -255,6 +262,9 @@ pub struct EffectiveOption {
     pub value: String,
     /// Where it comes from.
     pub origin: Origin,
+    /// Whether it may carry data of the application: anything but a setting of the library.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub payload: bool,
 }
 
 /// Everything about a job.
@@ -291,6 +301,9 @@ pub struct JobDetail {
     pub delay: Option<Millis>,
     /// The delay it was created with, ms.
     pub first_delay: Option<Millis>,
+    /// Since when it has been ready to run, by the store's clock; `None` if it is not, or that is not known.
+    #[serde(default)]
+    pub ready: Option<Millis>,
     /// What it was given to work on.
     pub data: Option<Payload>,
     /// Its options, as stored.
@@ -318,12 +331,19 @@ pub struct JobDetail {
     pub keep_logs: Option<u64>,
     /// Its deduplication.
     pub dedup: Option<Dedup>,
+    /// The schedule that goes on from this job: it would end if the job were removed.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub carries_schedule: Option<String>,
     /// The parent's key, as stored.
     pub parent: Option<String>,
     /// How many children are unfinished and finished, if it has any.
     pub children: Option<Children>,
     /// Every field of its record.
     pub fields: Vec<Field>,
+    /// For each hidden value the rule that hides it, in their order, by the field that holds them: `data`, `traces.0`,
+    /// `logs.17`. Only for those who may see hidden values.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub hidden_by: BTreeMap<String, Vec<String>>,
     /// Whether what it carries was left out, because whoever asks may not see it.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub withheld: bool,

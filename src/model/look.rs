@@ -5,8 +5,9 @@
 //! pinned stand above all others; they are remembered in a cookie, see [`read_pins`].
 
 use super::Millis;
-use super::counts::Counts;
-use super::event::{Topic, encode_segment};
+use super::address::encode_segment;
+use super::counts::Totals;
+use super::event::Topic;
 use super::queue::{QueueRef, QueueSummary};
 use super::state::JobState;
 use super::verdict::Level;
@@ -334,7 +335,7 @@ pub struct Sum {
     /// The worst verdict among them.
     pub level: Level,
     /// All their jobs.
-    pub counts: Counts,
+    pub counts: Totals,
 }
 
 impl Sum {
@@ -344,12 +345,13 @@ impl Sum {
         let nothing = Self {
             queues: 0,
             level: Level::Ok,
-            counts: Counts::zero(),
+            counts: Totals::default(),
         };
-        queues.fold(nothing, |sum, queue| Self {
-            queues: sum.queues + 1,
-            level: sum.level.min(queue.verdict.level),
-            counts: sum.counts.plus(&queue.counts),
+        queues.fold(nothing, |mut sum, queue| {
+            sum.queues += 1;
+            sum.level = sum.level.min(queue.verdict.level);
+            sum.counts.add(&queue.counts);
+            sum
         })
     }
 }
@@ -361,6 +363,12 @@ const PINS_BYTES: usize = 3_000;
 #[must_use]
 pub fn pin(queue: &QueueRef) -> String {
     format!("{}/{}", encode_segment(&queue.store), encode_segment(&queue.queue))
+}
+
+/// The field that a queue's pin button sends, and its title before the queue's name.
+#[must_use]
+pub const fn pin_button(pinned: bool) -> (&'static str, &'static str) {
+    if pinned { ("unpin", "Unpin") } else { ("pin", "Pin") }
 }
 
 /// The queue that a text of [`pin`] stands for.

@@ -109,6 +109,9 @@ pub struct Preview {
     pub by_queue: Vec<(QueueRef, u64)>,
     /// Jobs that fit and are left out, with the reason.
     pub skipped: Vec<Share>,
+    /// Jobs of it that completed and would run again: all that they did is done once more.
+    #[serde(default)]
+    pub done_again: u64,
     /// What has to be typed to start it; `None` if nothing.
     pub typed: Option<String>,
 }
@@ -147,7 +150,7 @@ impl OperationState {
             Self::Running => "running",
             Self::Paused => "paused",
             Self::Cancelled => "cancelled",
-            Self::Stopped => "stopped by itself",
+            Self::Stopped => "stopped automatically",
             Self::Done => "done",
         }
     }

@@ -6,6 +6,9 @@
 use super::Millis;
 #[cfg(feature = "ssr")]
 use super::archive::ArchiveView;
+use super::capability::Generation;
+#[cfg(feature = "ssr")]
+use super::error::Notice;
 #[cfg(feature = "ssr")]
 use super::event::Topic;
 #[cfg(feature = "ssr")]
@@ -26,7 +29,7 @@ use super::queue::{QueueRef, QueueSummary};
 #[cfg(feature = "ssr")]
 use super::schedule::SchedulesPage;
 use super::state::JobState;
-use super::store::StoreSummary;
+use super::store::{Silence, StoreSummary};
 #[cfg(feature = "ssr")]
 use super::vitals::StorePage;
 #[cfg(feature = "ssr")]
@@ -57,6 +60,9 @@ pub struct Page {
     /// Whether there is an archive to go to.
     #[serde(default)]
     pub archive: bool,
+    /// How old its data are, when none of the stores that it is about answers.
+    #[serde(default)]
+    pub silence: Option<Silence>,
     /// What the page shows.
     pub body: Body,
 }
@@ -186,6 +192,9 @@ pub struct QueuePage {
     pub watched_since: Millis,
     /// Limits, retention and times as markup, written by the server (see `QueueAside`).
     pub aside: String,
+    /// The generation that laid the queue out, where that is known.
+    #[serde(default)]
+    pub generation: Option<Generation>,
     /// What can be done with the listed jobs, written by the server; a browser leaves it as it is.
     #[serde(skip)]
     pub tools: String,
@@ -214,7 +223,7 @@ pub struct QueueAside {
 pub struct DeadLetters {
     /// Which.
     pub queue: QueueRef,
-    /// Its name.
+    /// What it is called.
     pub name: String,
     /// Jobs in it that are not completed; `None` if not known.
     pub jobs: Option<u64>,
@@ -294,17 +303,6 @@ pub struct JobPage {
     pub flow: Option<Flow>,
     /// What can be done to it.
     pub offer: Offer,
-}
-
-/// A page that could not be shown, and what to do about it.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Notice {
-    /// The HTTP status.
-    pub status: u16,
-    /// What is the matter, in a few words.
-    pub title: String,
-    /// What happened and what to do next.
-    pub detail: String,
-    /// Where to go from here: a label and a path inside the board.
-    pub links: Vec<(String, String)>,
+    /// Why jobs of its system have no log; `None` where they have one.
+    pub no_log: Option<String>,
 }

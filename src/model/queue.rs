@@ -2,41 +2,13 @@
 
 use super::Millis;
 use super::counts::Counts;
-use super::family::Family;
+use super::format;
+use super::system::{Family, System};
 use super::verdict::Verdict;
 use serde::{Deserialize, Deserializer, Serialize};
+#[cfg(feature = "ssr")]
+use std::collections::HashMap;
 use std::fmt;
-
-/// The library a queue belongs to.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
-#[cfg_attr(feature = "ssr", derive(schemars::JsonSchema))]
-#[serde(rename_all = "lowercase")]
-pub enum System {
-    /// BullMQ on Redis.
-    BullMq,
-    /// Bull, its predecessor.
-    Bull,
-    /// pg-boss on Postgres.
-    PgBoss,
-}
-
-impl System {
-    /// The name people use.
-    #[must_use]
-    pub const fn label(self) -> &'static str {
-        match self {
-            Self::BullMq => "BullMQ",
-            Self::Bull => "Bull",
-            Self::PgBoss => "pg-boss",
-        }
-    }
-}
-
-impl fmt::Display for System {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(self.label())
-    }
-}
 
 /// Which queue: the store it lives in and its id there.
 ///
@@ -56,6 +28,21 @@ impl fmt::Display for QueueRef {
     }
 }
 
+/// What each of these queues of one store, by id and name, is called where people read it and type it.
+///
+/// Its name, or its id where another one has that name, or is called so by its id. No two are called the same.
+#[cfg(feature = "ssr")]
+pub fn labels<'a>(queues: impl Iterator<Item = (&'a str, &'a str)> + Clone) -> impl Iterator<Item = &'a str> {
+    let mut meant: HashMap<&str, u32> = HashMap::new();
+    for (id, name) in queues.clone() {
+        *meant.entry(name).or_default() += 1;
+        if id != name {
+            *meant.entry(id).or_default() += 1;
+        }
+    }
+    queues.map(move |(id, name)| if meant.get(name) == Some(&1) { name } else { id })
+}
+
 /// Jobs per minute, counted from the queue's own events.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[cfg_attr(feature = "ssr", derive(schemars::JsonSchema))]
@@ -72,6 +59,29 @@ pub struct Rates {
     pub window_s: u32,
 }
 
+/// Parents that wait for children which can never finish: failed for good, or gone.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "ssr", derive(schemars::JsonSchema))]
+pub struct Stuck {
+    /// How many were found.
+    pub parents: u64,
+    /// How many parents were looked at, those that have waited longest first. More than these were not.
+    pub looked_at: u64,
+    /// Since when the first of those that were found has waited for its children.
+    pub oldest: Option<Millis>,
+}
+
+/// When the library of a queue removes the first of the jobs that wait, if it has not begun by then.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Expiry {
+    /// That moment, by the store's clock.
+    pub at: Millis,
+    /// Since when that job has been ready to run.
+    pub ready: Millis,
+    /// What becomes of it: words in front of "the first", such as "pg-boss deletes".
+    pub deed: &'static str,
+}
+
 /// One queue, as much as the overview shows.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[cfg_attr(feature = "ssr", derive(schemars::JsonSchema))]
@@ -84,6 +94,8 @@ pub struct QueueSummary {
     pub system: System,
     /// The name its application gave it.
     pub name: String,
+    /// What it is called on pages and in sentences: its name, or its id where that name is not its alone (see [`labels`]).
+    pub label: String,
     /// What the library's client wrote about its own version, when it did.
     pub version: Option<String>,
     /// Which generation laid out its keys, and what says so; `None` until it has been read.
@@ -92,18 +104,28 @@ pub struct QueueSummary {
     pub paused: Option<bool>,
     /// Jobs by state.
     pub counts: Counts,
-    /// Why a count is missing, when one is.
+    /// Why a count is missing, when one is, or what the counts leave out.
     pub reason: Option<String>,
     /// Throughput; `None` until the board has watched for a few seconds, or after a gap.
     pub rates: Option<Rates>,
-    /// When the job that has waited longest was created; `None` if none waits or it is not known.
+    /// Since when the job that runs next has been ready to run, its delay and back-off over; `None` if none waits or that
+    /// is not known. Beside `next_created` it is a bound: the job has waited at least since then.
     pub oldest_waiting: Option<Millis>,
-    /// Connected workers; `None` when the store does not say.
+    /// When the job that runs next was created, where it is not known since when that job has been ready.
+    #[serde(default)]
+    pub next_created: Option<Millis>,
+    /// Connected workers; `None` when the store does not say, or when `unseen`.
     pub workers: Option<u32>,
+    /// Whether jobs are being done although no connection is known as a worker of this queue.
+    #[serde(default)]
+    pub unseen: bool,
+    /// Parents that can never run; `None` until they have been looked for.
+    #[serde(default)]
+    pub stuck: Option<Stuck>,
     /// What to think of it.
     pub verdict: Verdict,
-    /// Finished jobs per ten seconds, oldest first, the last ten minutes.
-    pub spark: Vec<u32>,
+    /// Finished jobs per ten seconds, oldest first, the last ten minutes; null where that was not watched.
+    pub spark: Vec<Option<u32>>,
     /// When the counts were read.
     pub as_of: Millis,
 }
@@ -118,6 +140,26 @@ impl QueueSummary {
         }
     }
 
+    /// How long the job that runs next has waited, by the store's clock; [`format::UNKNOWN`] if that is not known, and
+    /// empty if none waits.
+    #[must_use]
+    pub fn waited(&self, its_clock: Millis) -> String {
+        match (self.counts.backlog(), self.oldest_waiting) {
+            (Some(0), _) => String::new(),
+            (_, None) => format::UNKNOWN.into(),
+            (_, Some(at)) if self.next_created.is_some() => format!("≥ {}", format::age(its_clock, at)),
+            (_, Some(at)) => format::age(its_clock, at),
+        }
+    }
+
+    /// Why that is not known, or not exactly.
+    #[must_use]
+    pub fn waited_note(&self, its_clock: Millis) -> Option<String> {
+        let created = self.next_created.filter(|_| self.counts.backlog() != Some(0))?;
+        let age = format::span(its_clock.saturating_sub(created));
+        Some(format!("Created {age} ago; when it became ready is not known."))
+    }
+
     /// What changed between `before` and `self`; `None` if nothing a reader sees did.
     #[must_use]
     pub fn patch_since(&self, before: &Self) -> Option<QueuePatch> {
@@ -128,6 +170,7 @@ impl QueueSummary {
             store: self.store.clone(),
             id: self.id.clone(),
             system: differs(&self.system, &before.system),
+            label: differs(&self.label, &before.label),
             version: differs(&self.version, &before.version),
             family: differs(&self.family, &before.family),
             paused: differs(&self.paused, &before.paused),
@@ -135,7 +178,10 @@ impl QueueSummary {
             reason: differs(&self.reason, &before.reason),
             rates: differs(&self.rates, &before.rates),
             oldest_waiting: differs(&self.oldest_waiting, &before.oldest_waiting),
+            next_created: differs(&self.next_created, &before.next_created),
             workers: differs(&self.workers, &before.workers),
+            unseen: differs(&self.unseen, &before.unseen),
+            stuck: differs(&self.stuck, &before.stuck),
             verdict: differs(&self.verdict, &before.verdict),
             spark: differs(&self.spark, &before.spark),
             as_of: self.as_of,
@@ -151,6 +197,7 @@ impl QueueSummary {
             }
         }
         set(&mut self.system, patch.system);
+        set(&mut self.label, patch.label);
         set(&mut self.version, patch.version);
         set(&mut self.family, patch.family);
         set(&mut self.paused, patch.paused);
@@ -158,7 +205,10 @@ impl QueueSummary {
         set(&mut self.reason, patch.reason);
         set(&mut self.rates, patch.rates);
         set(&mut self.oldest_waiting, patch.oldest_waiting);
+        set(&mut self.next_created, patch.next_created);
         set(&mut self.workers, patch.workers);
+        set(&mut self.unseen, patch.unseen);
+        set(&mut self.stuck, patch.stuck);
         set(&mut self.verdict, patch.verdict);
         set(&mut self.spark, patch.spark);
         self.as_of = patch.as_of;
@@ -174,6 +224,8 @@ pub struct QueuePatch {
     pub id: String,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub system: Option<System>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub label: Option<String>,
     #[serde(default, deserialize_with = "present", skip_serializing_if = "Option::is_none")]
     pub version: Option<Option<String>>,
     #[serde(default, deserialize_with = "present", skip_serializing_if = "Option::is_none")]
@@ -189,11 +241,17 @@ pub struct QueuePatch {
     #[serde(default, deserialize_with = "present", skip_serializing_if = "Option::is_none")]
     pub oldest_waiting: Option<Option<Millis>>,
     #[serde(default, deserialize_with = "present", skip_serializing_if = "Option::is_none")]
+    pub next_created: Option<Option<Millis>>,
+    #[serde(default, deserialize_with = "present", skip_serializing_if = "Option::is_none")]
     pub workers: Option<Option<u32>>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub unseen: Option<bool>,
+    #[serde(default, deserialize_with = "present", skip_serializing_if = "Option::is_none")]
+    pub stuck: Option<Option<Stuck>>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub verdict: Option<Verdict>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub spark: Option<Vec<u32>>,
+    pub spark: Option<Vec<Option<u32>>>,
     pub as_of: Millis,
 }
 
@@ -210,6 +268,7 @@ impl QueuePatch {
 
     const fn is_empty(&self) -> bool {
         self.system.is_none()
+            && self.label.is_none()
             && self.version.is_none()
             && self.family.is_none()
             && self.paused.is_none()
@@ -217,7 +276,10 @@ impl QueuePatch {
             && self.reason.is_none()
             && self.rates.is_none()
             && self.oldest_waiting.is_none()
+            && self.next_created.is_none()
             && self.workers.is_none()
+            && self.unseen.is_none()
+            && self.stuck.is_none()
             && self.verdict.is_none()
             && self.spark.is_none()
     }
@@ -243,6 +305,7 @@ mod tests {
             id: "bull:mail".into(),
             system: System::BullMq,
             name: "mail".into(),
+            label: "mail".into(),
             version: None,
             family: None,
             paused: Some(false),
@@ -250,7 +313,10 @@ mod tests {
             reason: None,
             rates: None,
             oldest_waiting: Some(5),
+            next_created: None,
             workers: Some(2),
+            unseen: false,
+            stuck: None,
             verdict: Verdict::not_read(1),
             spark: vec![],
             as_of: 1,
@@ -272,6 +338,22 @@ mod tests {
         let mut patched = before;
         patched.apply(serde_json::from_str(&text).unwrap());
         assert_eq!(patched, after);
+    }
+
+    #[test]
+    fn queues_that_share_a_name_are_called_by_their_ids() {
+        let of = |queues: &[(&'static str, &'static str)]| labels(queues.iter().copied()).collect::<Vec<_>>();
+        assert_eq!(of(&[("bull:mail", "mail"), ("bull:pay", "pay")]), ["mail", "pay"]);
+        assert_eq!(
+            of(&[("stage:pay", "pay"), ("prod:pay", "pay"), ("prod:mail", "mail")]),
+            ["stage:pay", "prod:pay", "mail"]
+        );
+        // A name that is another one's id would be taken for that one.
+        assert_eq!(
+            of(&[("bull:eu:mail", "eu:mail"), ("eu:mail", "mail")]),
+            ["bull:eu:mail", "mail"]
+        );
+        assert_eq!(of(&[("pay", "pay"), ("other:pay", "pay")]), ["pay", "other:pay"]);
     }
 
     #[test]

@@ -76,6 +76,12 @@ impl JobState {
         }
     }
 
+    /// Whether its jobs have come to an end.
+    #[must_use]
+    pub const fn is_finished(self) -> bool {
+        matches!(self, Self::Completed | Self::Failed | Self::Cancelled)
+    }
+
     /// Its place in [`JobState::ALL`].
     #[must_use]
     pub const fn index(self) -> usize {

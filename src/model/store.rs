@@ -36,6 +36,8 @@ pub enum Reach {
     Full,
     /// It answers, and not as a Redis we can use does.
     Refused,
+    /// What watches it has failed: whether it answers is not known.
+    Unwatched,
 }
 
 impl Reach {
@@ -46,16 +48,17 @@ impl Reach {
             Self::Connecting => "connecting",
             Self::Live => "live",
             Self::Gone => "unreachable",
-            Self::NoSuchHost => "not found",
-            Self::TlsFailed => "refused: TLS",
-            Self::Frozen => "not answering",
+            Self::NoSuchHost => "unresolvable",
+            Self::TlsFailed => "failing TLS",
+            Self::Frozen => "unresponsive",
             Self::Loading => "loading its data",
             Self::FailingOver => "failing over",
-            Self::WrongPassword => "refusing our password",
-            Self::NotAllowed => "not permitted",
+            Self::WrongPassword => "rejecting Drover's password",
+            Self::NotAllowed => "denying access",
             Self::Busy => "busy with a script",
-            Self::Full => "no free connection",
-            Self::Refused => "refused",
+            Self::Full => "out of connections",
+            Self::Refused => "unusable",
+            Self::Unwatched => "unwatched",
         }
     }
 
@@ -64,7 +67,10 @@ impl Reach {
     pub const fn patience(self) -> &'static str {
         match self {
             Self::WrongPassword => "Drover keeps trying.",
-            _ => "Drover keeps trying; nothing needs to be restarted or reloaded.",
+            Self::Unwatched => {
+                "Drover restarts watching it automatically. If this happens again, please report it with Drover's log."
+            }
+            _ => "Drover keeps trying; you don't need to restart or reload anything.",
         }
     }
 
@@ -77,16 +83,15 @@ impl Reach {
             Self::Gone | Self::NoSuchHost | Self::TlsFailed | Self::Refused => {
                 "Nothing can be read and no action will work."
             }
-            Self::Frozen => {
-                "Nothing can be read. An action could not be confirmed: whether it was done would be known only later."
-            }
+            Self::Frozen => "Nothing can be read. Actions cannot be confirmed until the store answers again.",
+            Self::Unwatched => "The page shows what Drover last read; whether the store answers is not known.",
             Self::Loading => "Nothing can be read and no action will work until all data is loaded.",
             Self::FailingOver => "Nothing can be read and no action will work until it has a primary again.",
             Self::WrongPassword | Self::NotAllowed | Self::Full => {
-                "Nothing can be read and no action will work; the applications that are still connected go on."
+                "Nothing can be read and no action will work; applications that are still connected keep working."
             }
             Self::Busy => {
-                "Nothing can be read and actions would wait, for the applications too. Drover does not stop a script."
+                "Nothing can be read and actions would wait, as applications do. Drover does not stop the script."
             }
         }
     }
@@ -117,16 +122,16 @@ pub struct Vitals {
     pub disk: Option<u64>,
     /// `master` or `replica`; of a Postgres `primary` or `standby`.
     pub role: String,
-    /// Connected replicas.
-    pub replicas: u32,
+    /// Connected replicas; this and what follows is `null` where the server does not tell.
+    pub replicas: Option<u32>,
     /// Client connections.
-    pub clients: u32,
+    pub clients: Option<u32>,
     /// Commands per second over the last moments; of a Postgres transactions.
-    pub ops_per_second: u64,
+    pub ops_per_second: Option<u64>,
     /// Seconds since it started.
-    pub uptime_s: u64,
+    pub uptime_s: Option<u64>,
     /// Keys evicted since it started. Above zero, jobs may have disappeared.
-    pub evicted_keys: u64,
+    pub evicted_keys: Option<u64>,
     /// How it survives a crash, in a few words.
     pub persistence: String,
 }
@@ -151,8 +156,8 @@ pub struct StoreSummary {
     pub as_of: Option<Millis>,
     /// What it last said about itself.
     pub vitals: Option<Vitals>,
-    /// How many queues are known in it.
-    pub queues: u32,
+    /// How many queues are in it; `null` until it has been searched.
+    pub queues: Option<u32>,
     /// Whether a search for queues has been completed since it was last found empty or restarted.
     pub searched: bool,
     /// What to think of it.
@@ -177,6 +182,30 @@ impl StoreSummary {
     }
 }
 
+/// None of the stores that a page is about answers: what it shows is as old as what was read last.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Silence {
+    /// The moment at which what is shown was read, of several stores the earliest; `None` if nothing ever was.
+    pub as_of: Option<Millis>,
+}
+
+impl Silence {
+    /// Of these stores; `None` while one of them answers, or if there are none.
+    #[must_use]
+    pub fn of<'a>(stores: impl IntoIterator<Item = &'a StoreSummary>) -> Option<Self> {
+        let mut silence = None;
+        for store in stores {
+            if store.reach == Reach::Live {
+                return None;
+            }
+            let before = silence.and_then(|silence: Self| silence.as_of);
+            let as_of = [before, store.as_of].into_iter().flatten().min();
+            silence = Some(Self { as_of });
+        }
+        silence
+    }
+}
+
 #[cfg(test)]
 impl StoreSummary {
     /// A store that has just begun to answer, for tests.
@@ -190,12 +219,33 @@ impl StoreSummary {
             since: 0,
             as_of: None,
             vitals: None,
-            queues: 0,
+            queues: None,
             searched: true,
             verdict: Verdict::not_read(0),
             conditions: vec![],
             actions: Actions::default(),
             clock_ahead: None,
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_page_is_as_old_as_the_oldest_of_its_stores_when_none_answers() {
+        let store = |reach, as_of| StoreSummary {
+            reach,
+            as_of,
+            ..StoreSummary::example("s")
+        };
+        assert_eq!(Silence::of(&[]), None);
+        let (gone, never) = (store(Reach::Gone, Some(7)), store(Reach::Connecting, None));
+        assert_eq!(Silence::of([&never]), Some(Silence { as_of: None }));
+        assert_eq!(Silence::of([&gone, &never]), Some(Silence { as_of: Some(7) }));
+        let frozen = store(Reach::Frozen, Some(5));
+        assert_eq!(Silence::of([&gone, &frozen]), Some(Silence { as_of: Some(5) }));
+        assert_eq!(Silence::of([&gone, &store(Reach::Live, Some(9))]), None);
     }
 }

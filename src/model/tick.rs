@@ -4,7 +4,7 @@
 //! browser does to line ends or odd characters makes another id of it.
 
 use super::action::Seen;
-use super::event::encode_segment;
+use super::address::encode_segment;
 use super::job::JobRow;
 use super::state::JobState;
 use percent_encoding::percent_decode_str;
@@ -52,7 +52,7 @@ mod tests {
             due: None,
             priority: 0,
             attempts: 3,
-            attempts_max: 3,
+            attempts_max: Some(3),
             stalled: 0,
             progress: None,
             error: None,
@@ -60,6 +60,7 @@ mod tests {
             scheduler: None,
             data_size: 0,
             locked: None,
+            put_away: false,
             problem: None,
         }
     }

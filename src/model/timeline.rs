@@ -106,7 +106,7 @@ impl Story {
         let ms = until.saturating_sub(from);
         if ms < 0 {
             self.note(format!(
-                "by the times on record this is {} before what came first: the clocks of two machines disagree",
+                "recorded {} before the previous step: the clocks of two machines disagree",
                 format::duration(-ms)
             ));
         } else {
@@ -132,10 +132,12 @@ impl Story {
 fn not_started(job: &JobDetail, story: &mut Story) {
     let row = &job.row;
     if row.attempts > 0 {
-        story.note(format!(
-            "{} made; a retry by hand removed their times",
-            attempts(row.attempts)
-        ));
+        // A store that does not even tell how many attempts are allowed keeps no times of them.
+        let times = match row.attempts_max {
+            Some(_) => "; a manual retry removed their times",
+            None => " at an unrecorded time",
+        };
+        story.note(format!("{} made{times}", attempts(row.attempts)));
     }
     match row.state {
         JobState::Delayed => {
@@ -145,34 +147,44 @@ fn not_started(job: &JobDetail, story: &mut Story) {
             }
         }
         JobState::WaitingChildren => story.open(Doing::Waited, "waits for its children"),
-        JobState::Waiting | JobState::Prioritized => {
-            let held = job.first_delay.filter(|delay| *delay > 0 && row.attempts == 0);
-            if let (Some(delay), Some(created)) = (held, row.created) {
-                let due = created.saturating_add(delay);
-                if due <= job.as_of {
-                    story.span(Doing::Held, "held back by its delay", due);
-                    story.clock = Some(due);
-                } else {
-                    story.note(format!("its delay of {} was cut short", format::duration(delay)));
-                }
-            }
-            story.open(
-                Doing::Waited,
-                if row.attempts > 0 {
-                    "in all, waits again"
-                } else {
-                    "waits for a worker"
-                },
-            );
-        }
-        JobState::Active => story.open(Doing::Waited, "waits; its worker is just taking it"),
+        JobState::Waiting | JobState::Prioritized => waits(job, story),
+        JobState::Active => story.open(Doing::Waited, "waits; a worker is picking it up"),
         JobState::Completed | JobState::Failed | JobState::Cancelled => {
             if let Some(at) = row.finished {
-                story.span(Doing::Mixed, "without a start on record", at);
+                story.span(Doing::Mixed, "with no recorded start", at);
                 story.moment(finished_word(row.state), at);
             }
         }
     }
+}
+
+/// A moment that two clocks tell may differ by this much.
+const CLOCKS: Millis = 1_000;
+
+/// What is left of the story of a job that is ready to run.
+fn waits(job: &JobDetail, story: &mut Story) {
+    let row = &job.row;
+    let first_time = row.attempts == 0 && row.started.is_none() && job.children.is_none();
+    let delay = job.first_delay.filter(|delay| *delay > 0 && first_time);
+    let due = row.created.zip(delay).map(|(at, delay)| at.saturating_add(delay));
+    let ready = job.ready.unwrap_or(job.as_of);
+    if let (Some(due), Some(delay)) = (due, delay)
+        && due - ready > CLOCKS
+    {
+        story.note(format!("its delay of {} was cut short", format::duration(delay)));
+    }
+    let Some(ready) = job.ready else {
+        story.note("when it became ready is not recorded");
+        return story.open(Doing::Mixed, "in total, waits now");
+    };
+    if story.clock.is_some_and(|before| ready - before > CLOCKS) {
+        match delay {
+            Some(_) => story.span(Doing::Held, "held back by its delay", ready),
+            None => story.span(Doing::Mixed, "before it was ready to run", ready),
+        }
+    }
+    story.clock = Some(ready);
+    story.open(Doing::Waited, "waits for a worker");
 }
 
 fn attempts(n: u32) -> String {
@@ -185,7 +197,7 @@ fn attempts(n: u32) -> String {
 
 const fn finished_word(state: JobState) -> &'static str {
     match state {
-        JobState::Failed => "failed for good",
+        JobState::Failed => "failed permanently",
         JobState::Completed => "completed",
         _ => "finished",
     }
@@ -203,12 +215,13 @@ fn last_attempt(job: &JobDetail) -> u32 {
 fn started_at(job: &JobDetail, started: Millis, story: &mut Story) {
     let row = &job.row;
     let number = last_attempt(job);
-    if number > 1 {
-        let earlier = number - 1;
-        let words = if earlier == 1 {
-            "1 earlier attempt".into()
-        } else {
-            format!("{earlier} earlier attempts")
+    // A completed attempt leaves no stack: it is of one whose count was reset.
+    let reset = row.state == JobState::Completed && job.traces_total > 0;
+    if number > 1 || reset {
+        let words = match number {
+            1 => "earlier attempts".into(),
+            2 => "1 earlier attempt".into(),
+            _ => format!("{} earlier attempts", number - 1),
         };
         story.span(Doing::Mixed, format!("waits, back-offs and {words}"), started);
         story.note("Redis keeps the times of the last attempt only");
@@ -223,12 +236,11 @@ fn started_at(job: &JobDetail, started: Millis, story: &mut Story) {
                 story.note(format!("its delay of {} was cut short", format::duration(delay)));
             }
         }
-        let what = if job.children.is_some() {
-            "waited for its children, then for a worker"
-        } else {
-            "waited for a worker"
+        let (doing, what) = match job.children {
+            Some(_) => (Doing::Mixed, "waited for its children, then for a worker"),
+            None => (Doing::Waited, "waited for a worker"),
         };
-        story.span(Doing::Waited, what, started);
+        story.span(doing, what, started);
     }
     story.moment(
         if number > 1 {
@@ -247,11 +259,15 @@ fn started_at(job: &JobDetail, started: Millis, story: &mut Story) {
         JobState::Active => story.open(Doing::Ran, "running"),
         JobState::Delayed => backs_off(job, number, started, story),
         JobState::WaitingChildren => story.note("it runs again when the children it added have finished"),
-        _ if row.attempts > 0 => story.note(format!(
-            "attempt {} failed, when is not on record; it waits for the next one",
-            row.attempts
-        )),
-        _ => story.note("the attempt was given up or its worker was lost; it waits for the next one"),
+        _ => {
+            story.note(match row.attempts {
+                0 => "the attempt was abandoned or its worker was lost; it waits for the next one".into(),
+                n => format!("attempt {n} failed at an unrecorded time; it waits for the next one"),
+            });
+            if job.ready.is_some() {
+                waits(job, story);
+            }
+        }
     }
 }
 
@@ -266,12 +282,16 @@ fn backs_off(job: &JobDetail, number: u32, started: Millis, story: &mut Story) {
         Some(failed) if failed >= started && job.row.error.is_some() => {
             story.span(Doing::Ran, "ran", failed);
             story.moment(
-                format!("attempt {number} failed (worked out from the back-off)"),
+                format!("attempt {number} failed (time inferred from the back-off)"),
                 failed,
             );
             story.span(Doing::Held, "backs off", due);
         }
-        _ => story.note("it put itself off, or failed at a time that is not on record"),
+        // The record of a library whose jobs cannot delay themselves has no delay of its own.
+        None if job.delay.is_none() && job.row.error.is_some() => {
+            story.note(format!("attempt {number} failed at an unrecorded time"));
+        }
+        _ => story.note("it delayed itself, or failed at an unrecorded time"),
     }
     story.steps.push(Step::Due {
         what: "next attempt due".into(),

@@ -34,6 +34,9 @@ impl Level {
     }
 }
 
+/// The rule about parents that can never run.
+pub const STUCK: &str = "W4";
+
 /// A level, the rule that gave it, and one sentence for a person.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[cfg_attr(feature = "ssr", derive(schemars::JsonSchema))]

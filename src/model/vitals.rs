@@ -4,12 +4,14 @@
 //! Every field that a server may leave out is an `Option`: forks and hosted services leave many out,
 //! and unknown is never zero.
 
+use self::postgres::PostgresHealth;
 use super::Millis;
-use super::postgres::PostgresHealth;
 use super::store::StoreSummary;
 use super::verdict::Level;
 use super::weights::MemoryByQueue;
 use serde::{Deserialize, Serialize};
+
+pub mod postgres;
 
 /// An answer, or why there is none.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -102,6 +104,22 @@ pub enum About {
     Clients,
     /// How long an answer takes.
     Latency,
+}
+
+impl About {
+    /// What the part is called.
+    #[must_use]
+    pub const fn label(self) -> &'static str {
+        match self {
+            Self::Memory => "Memory",
+            Self::Fragmentation => "Fragmentation",
+            Self::Eviction => "At the limit",
+            Self::Persistence => "Persistence",
+            Self::Replication => "Replication",
+            Self::Clients => "Clients",
+            Self::Latency => "Latency",
+        }
+    }
 }
 
 /// What to think of one part of a store.

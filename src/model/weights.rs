@@ -58,7 +58,7 @@ pub const PAYLOADS_SHOWN: usize = 10;
 pub struct QueueMemory {
     /// Which queue.
     pub queue: QueueRef,
-    /// The name its application gave it.
+    /// What it is called.
     pub name: String,
     /// Everything, extrapolated.
     pub bytes: u64,
@@ -94,7 +94,7 @@ pub struct StateMemory {
 pub struct LargePayload {
     /// Its queue.
     pub queue: QueueRef,
-    /// The name its application gave the queue.
+    /// What the queue is called.
     pub name: String,
     /// The job.
     pub job: String,

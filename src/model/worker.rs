@@ -2,7 +2,8 @@
 //!
 //! The queue libraries keep no register of workers. What is known comes from the store's list of
 //! connections: a worker gives its blocking connection the name of its queue. So a worker here is one
-//! such connection, one for each worker object of a process, whatever its concurrency.
+//! such connection, one for each worker object of a process, whatever its concurrency. Workers whose connections have
+//! no such name are known by what they do ([`Staffing::Unseen`]).
 
 use super::queue::QueueRef;
 use super::store::Reach;
@@ -56,7 +57,7 @@ pub struct Worker {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 #[cfg_attr(feature = "ssr", derive(schemars::JsonSchema))]
 #[serde(rename_all = "snake_case")]
-pub enum Standing {
+pub enum Staffing {
     /// Work waits, and nobody is there to do it.
     Deserted,
     /// Jobs are active, and no worker is connected any more.
@@ -65,11 +66,16 @@ pub enum Standing {
     Held,
     /// The store does not say who is connected.
     Unknown,
+    /// Jobs are being done, and no connection carries the queue's name.
+    Unseen,
     /// Workers are connected.
     Served,
     /// Nobody is connected, and nothing is to be done.
     Empty,
 }
+
+/// What is said of workers that do jobs and cannot be listed.
+pub const UNSEEN: &str = "Workers not visible, but jobs are being processed.";
 
 /// One queue and who serves it.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -77,12 +83,12 @@ pub enum Standing {
 pub struct Crew {
     /// The queue.
     pub queue: QueueRef,
-    /// The name its application gave it.
+    /// What it is called: its name, or its id where that name is not its alone.
     pub name: String,
     /// False for a queue that workers name and the board does not show.
     pub on_board: bool,
     /// Whether anybody is there who should be.
-    pub standing: Standing,
+    pub standing: Staffing,
     /// How bad that is: silence of a few seconds is a restart.
     pub level: Level,
     /// Whether it hands out no work; `None` if not known.
@@ -95,7 +101,7 @@ pub struct Crew {
     pub deserted_since: Option<Millis>,
     /// Whether nobody was there from the first look on: it may have been so for longer.
     pub deserted_longer: bool,
-    /// How many workers are connected; `None` if the store does not say.
+    /// How many workers are connected; `None` if the store does not say, or they are not seen.
     pub count: Option<u32>,
     /// How many connections listen to its events without working.
     pub listeners: u32,
@@ -118,21 +124,22 @@ impl Crew {
         };
         let waiting = || format::count_or_unknown(self.waiting);
         match self.standing {
-            Standing::Deserted => format!("{} waiting, no worker{}.", waiting(), since()),
-            Standing::Lost => format!(
+            Staffing::Deserted => format!("{} waiting, no worker{}.", waiting(), since()),
+            Staffing::Lost => format!(
                 "{} active, no worker{}.",
                 format::count_or_unknown(self.active),
                 since()
             ),
-            Standing::Held => format!(
-                "Paused with {} waiting; no worker{}, and none is needed until it is resumed.",
+            Staffing::Held => format!(
+                "Paused with {} waiting; no worker{}. None is needed until you resume it.",
                 waiting(),
                 since()
             ),
-            Standing::Unknown => "The store does not say who is connected.".into(),
-            Standing::Empty => format!("No worker{}; nothing waits.", since()),
-            Standing::Served if self.paused == Some(true) => format!("Paused with {} waiting.", waiting()),
-            Standing::Served => String::new(),
+            Staffing::Unknown => "Its workers are not known; the reason is above.".into(),
+            Staffing::Unseen => UNSEEN.into(),
+            Staffing::Empty => format!("No worker{}; nothing is waiting.", since()),
+            Staffing::Served if self.paused == Some(true) => format!("Paused with {} waiting.", waiting()),
+            Staffing::Served => String::new(),
         }
     }
 }
@@ -155,6 +162,9 @@ pub struct Roster {
     pub as_of: Option<Millis>,
     /// Why it does not list them, with what to do about it.
     pub refused: Option<String>,
+    /// Whether that is so of some of its queues only.
+    #[serde(default)]
+    pub partly: bool,
 }
 
 /// How many workers carry a name, over all queues shown.
@@ -211,10 +221,10 @@ impl FleetFilter {
     pub fn query(&self) -> String {
         let mut parts = Vec::new();
         if let Some(queue) = &self.queue {
-            parts.push(format!("queue={}", super::event::encode_segment(&queue.to_string())));
+            parts.push(format!("queue={}", super::address::encode_segment(&queue.to_string())));
         }
         if !self.q.is_empty() {
-            parts.push(format!("q={}", super::event::encode_segment(&self.q)));
+            parts.push(format!("q={}", super::address::encode_segment(&self.q)));
         }
         parts.join("&")
     }
@@ -233,7 +243,7 @@ impl FleetFilter {
 mod tests {
     use super::*;
 
-    fn crew(standing: Standing) -> Crew {
+    fn crew(standing: Staffing) -> Crew {
         Crew {
             queue: QueueRef {
                 store: "redis".into(),
@@ -258,13 +268,18 @@ mod tests {
 
     #[test]
     fn a_queue_without_workers_says_so_in_one_line() {
-        let mut crew = crew(Standing::Deserted);
+        let mut crew = crew(Staffing::Deserted);
         assert_eq!(crew.sentence(180_000), "812 waiting, no worker for 3 m.");
         crew.deserted_longer = true;
         assert_eq!(crew.sentence(180_000), "812 waiting, no worker for 3 m or longer.");
-        crew.standing = Standing::Lost;
+        crew.standing = Staffing::Lost;
         assert_eq!(crew.sentence(180_000), "3 active, no worker for 3 m or longer.");
-        crew.standing = Standing::Held;
+        crew.standing = Staffing::Unseen;
+        assert_eq!(
+            crew.sentence(180_000),
+            "Workers not visible, but jobs are being processed."
+        );
+        crew.standing = Staffing::Held;
         assert!(crew.sentence(180_000).starts_with("Paused with 812 waiting"));
     }
 

@@ -14,42 +14,38 @@
 //! | `durable` | what a commit is worth on this server |
 //! | [`keep`] | rows, durable or told not to be |
 //! | [`search`] | finding them again, and what is known of those that were put back |
+//! | [`scope`] | the queues that a reader may see |
 //! | [`retention`] | how long they are kept |
-//! | [`lease`] | whose turn each policy is, and what its runs did |
 //! | [`flow`] | read, keep, commit, compare and remove: the order that the promises stand on |
-//! | [`shared`] | whether what replicas of Drover share can be kept there too |
-//! | [`history`] | how many jobs came and went, of that |
-//! | [`status`] | what the status page's bars are drawn from |
 //!
 //! It is not a log of everything that ever ran: what retention removed before somebody archived it is not in it.
 
 use crate::model::Millis;
 use crate::model::policy::Policy;
-use crate::model::queue::{QueueRef, System};
+use crate::model::queue::QueueRef;
 use crate::model::store::Reach;
 use crate::server::adapter::Trouble;
 use crate::server::adapter::postgres::database::Database;
 use crate::server::collect::board::Board;
+use crate::server::database::postgres::{SharedPostgres, answers};
+use crate::server::redact::said;
+use crate::server::shared::Shared;
+use crate::server::tasks::Tasks;
 use retention::{Keep, Removed};
 use std::collections::HashSet;
 use std::sync::Arc;
 use std::time::Duration;
-use tokio::sync::{Mutex, watch};
+use tokio::sync::{Mutex, Semaphore, watch};
 use tokio::time::sleep;
-use tokio_util::sync::CancellationToken;
-use tokio_util::task::TaskTracker;
 
 pub(in crate::server) mod durable;
 pub mod flow;
-pub mod history;
 pub mod keep;
-pub mod lease;
 pub mod record;
 pub mod retention;
 pub mod schema;
+pub mod scope;
 pub mod search;
-pub mod shared;
-pub mod status;
 
 /// How long a step may take before the server counts as not answering.
 const LIMIT: Duration = Duration::from_secs(20);
@@ -59,6 +55,12 @@ const AGAIN: (Duration, Duration) = (Duration::from_secs(5), Duration::from_secs
 
 /// How long whoever asks right after a start waits for the schema.
 const SOON: Duration = Duration::from_secs(2);
+
+/// How long the list of queues with rows is kept.
+const KNOWN: Duration = Duration::from_secs(10);
+
+/// Searches for texts at once: each masks thousands of rows.
+const SEARCHES: usize = 2;
 
 /// How it is set up.
 #[derive(Clone)]
@@ -92,15 +94,18 @@ impl std::fmt::Debug for Settings {
 #[derive(Debug)]
 pub struct Archive {
     database: Arc<Database>,
-    /// The same server for what replicas share, over connections of its own: no archiving holds them up.
-    common: Arc<Database>,
-    /// Why what replicas share cannot be kept there yet.
-    shares: watch::Sender<Result<(), Trouble>>,
+    /// The same server for what replicas share.
+    shared: Arc<SharedPostgres>,
     settings: Settings,
     /// Why it cannot be used yet.
     ready: watch::Sender<Result<(), Trouble>>,
     /// Months that have a partition, or cannot have one.
     months: Mutex<HashSet<(i32, u32)>>,
+    /// Queues with rows: as found a moment ago, and those that this process archived jobs of.
+    queues: Shared<(), Result<Arc<HashSet<String>>, Trouble>>,
+    archived: std::sync::Mutex<HashSet<String>>,
+    /// Searches for texts at once.
+    searching: Semaphore,
     removed: Removed,
 }
 
@@ -111,35 +116,44 @@ impl Archive {
     ///
     /// When the URL is not one of a Postgres.
     pub fn new(settings: Settings) -> Result<Self, String> {
-        let database = Database::new(&settings.url)?;
-        let common = Database::new(&settings.url)?;
+        let database = Database::new(&settings.url)?.strict();
+        let shared = SharedPostgres::new(&settings.url, settings.allow_unsafe)?;
         let first = Trouble::new(
             Reach::Connecting,
             format!("The archive at {} has not answered yet.", database.address()),
         );
         Ok(Self {
             database: Arc::new(database),
-            common: Arc::new(common),
-            shares: watch::Sender::new(Err(first.clone())),
+            shared: Arc::new(shared),
             settings,
             ready: watch::Sender::new(Err(first)),
             months: Mutex::default(),
+            queues: Shared::new(KNOWN),
+            archived: std::sync::Mutex::default(),
+            searching: Semaphore::new(SEARCHES),
             removed: Removed::default(),
         })
     }
 
     /// Connects, makes the schema, and keeps making partitions ahead.
-    pub fn start(self: &Arc<Self>, tasks: &TaskTracker, stop: &CancellationToken) {
-        tasks.spawn(self.database.clone().supervise(stop.clone()));
-        tasks.spawn(self.common.clone().supervise(stop.clone()));
-        let (archive, until) = (self.clone(), stop.clone());
-        tasks.spawn(async move {
-            until.run_until_cancelled(archive.prepare()).await;
+    pub fn start(self: &Arc<Self>, tasks: &Tasks) {
+        for (name, database) in [
+            ("archive connection", self.database.clone()),
+            ("connection for what replicas share", self.shared.database().clone()),
+        ] {
+            let stop = tasks.stop().clone();
+            tasks.keep_closing(name, move || database.clone().supervise(stop.clone()));
+        }
+        let archive = self.clone();
+        tasks.keep("archive schema", move || {
+            let archive = archive.clone();
+            async move { archive.prepare().await }
         });
-        if !self.settings.read_only {
-            let (archive, until) = (self.clone(), stop.clone());
-            tasks.spawn(async move {
-                until.run_until_cancelled(archive.retain()).await;
+        if !self.settings.read_only && !self.settings.keep.is_empty() {
+            let archive = self.clone();
+            tasks.keep("archive retention", move || {
+                let archive = archive.clone();
+                async move { archive.retain().await }
             });
         }
     }
@@ -160,7 +174,7 @@ impl Archive {
             }
             if good {
                 self.make_room(std::iter::empty()).await;
-                let _ = tokio::time::timeout(AGAIN.1, self.keep_sharing()).await;
+                let _ = tokio::time::timeout(AGAIN.1, self.shared.keep_looking()).await;
             } else {
                 sleep(AGAIN.0).await;
             }
@@ -169,20 +183,21 @@ impl Archive {
 
     async fn make(&self) -> Result<(), Trouble> {
         let mut health = self.database.health();
-        // Nobody else replaces the sender; a wait that ends without health is told by the attempt below.
+        // No other task replaces the sender; a wait that ends without health is told by the attempt below.
         let _ = health.wait_for(Result::is_ok).await;
         if self.settings.migrate {
-            let done = schema::migrate(self.database.options()).await;
+            let done = schema::migrate(&self.database).await;
             match done {
                 Ok(0) => {}
-                Ok(steps) => tracing::info!(steps, "the schema of the archive was brought up to date"),
+                Ok(steps) => tracing::info!(steps, "the schema of the archive was updated"),
                 Err(why) => {
                     return Err(Trouble::new(
                         Reach::NotAllowed,
                         format!(
-                            "The schema drover at {} cannot be made or brought up to date: {why}. `drover migrate` with a role \
-                             that may create it does that once.",
-                            self.address()
+                            "The schema drover at {} cannot be created or updated: {}. Run `drover migrate` once with \
+                             a role that may create it.",
+                            self.address(),
+                            said(&why.to_string())
                         ),
                     ));
                 }
@@ -196,7 +211,7 @@ impl Archive {
         Err(Trouble::new(
             Reach::Refused,
             format!(
-                "There is no archive at {} yet. `drover migrate` makes it.",
+                "There is no archive at {} yet. Run `drover migrate` to create it.",
                 self.address()
             ),
         ))
@@ -208,15 +223,21 @@ impl Archive {
     ///
     /// A sentence.
     pub async fn migrate(&self) -> Result<usize, String> {
-        let steps = schema::migrate(self.database.options()).await.map_err(|why| {
+        let steps = schema::migrate(&self.database).await.map_err(|why| {
             format!(
-                "the schema drover at {} cannot be made or brought up to date: {why}",
+                "the schema drover at {} cannot be created or updated: {why}",
                 self.address()
             )
         })?;
         // Whoever serves may not be allowed to.
         self.make_room(std::iter::empty()).await;
         Ok(steps)
+    }
+
+    /// The same server for what replicas share: the audit log, operations and Drover's own data.
+    #[must_use]
+    pub const fn shared(&self) -> &Arc<SharedPostgres> {
+        &self.shared
     }
 
     /// Host, port and database.
@@ -242,38 +263,31 @@ impl Archive {
     ///
     /// Why not, in a sentence.
     pub fn ready(&self) -> Result<(), Trouble> {
-        self.ready.borrow().clone()?;
-        match &*self.database.health().borrow() {
-            Err(trouble) if trouble.reach != Reach::Live => Err(trouble.clone()),
-            _ => Ok(()),
-        }
+        answers(&self.database)?;
+        self.ready.borrow().clone()
     }
 }
 
 /// A queue whose jobs are archived.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Place {
+pub struct ArchivedQueue {
     /// The id of its store.
     pub store: String,
     /// Its id there.
     pub queue: String,
-    /// Its system, as it is called in addresses.
-    pub system: &'static str,
+    /// The word of its system; `None` where the board does not know the queue.
+    pub system: Option<&'static str>,
 }
 
-impl Place {
+impl ArchivedQueue {
     /// A queue by what the board knows of it.
     #[must_use]
     pub fn of(board: &Board, queue: &QueueRef) -> Self {
-        let system = board.queue(queue).map_or(System::BullMq, |(line, ..)| line.system);
+        let system = board.queue(queue).map(|(line, ..)| line.system.word());
         Self {
             store: queue.store.clone(),
             queue: queue.queue.clone(),
-            system: match system {
-                System::BullMq => "bullmq",
-                System::Bull => "bull",
-                System::PgBoss => "pgboss",
-            },
+            system,
         }
     }
 

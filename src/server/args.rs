@@ -1,7 +1,9 @@
 //! The command line.
 
-use super::auth::who::{QueueGlob, Role, Verb};
-use clap::{Parser, Subcommand};
+use super::auth::who::QueueGlob;
+use crate::model::permission::{Role, Verb};
+use clap::{CommandFactory as _, Parser, Subcommand};
+use std::net::IpAddr;
 use std::path::PathBuf;
 
 /// Operations dashboard for job queues and the Redis they live in.
@@ -14,6 +16,17 @@ pub struct Args {
     /// What to do; `serve` if left out.
     #[command(subcommand)]
     pub command: Option<Command>,
+}
+
+/// The environment variables that replace an argument.
+pub(super) fn variables() -> impl Iterator<Item = &'static str> {
+    let command: &'static clap::Command = {
+        static COMMAND: std::sync::OnceLock<clap::Command> = std::sync::OnceLock::new();
+        COMMAND.get_or_init(Args::command)
+    };
+    command
+        .get_arguments()
+        .filter_map(|argument| argument.get_env()?.to_str())
 }
 
 /// What `drover` can do.
@@ -94,6 +107,14 @@ pub enum UserCommand {
     Remove {
         /// Who.
         name: String,
+    },
+    /// Lift the lock that too many wrong passwords put on a name.
+    Unlock {
+        /// Who.
+        name: String,
+        /// An address that the user signs in from: wrong passwords from other addresses do not count there.
+        #[arg(long, value_name = "ADDRESS")]
+        from: Option<IpAddr>,
     },
     /// Show everybody, with role, queues and groups.
     List,

@@ -26,6 +26,7 @@ use crate::model::audit::{AuditEntry, AuditPage, Became};
 use crate::model::queue::QueueRef;
 use crate::model::{Millis, now};
 use crate::server::archive::Archive;
+use crate::server::tasks::Tasks;
 use index::Index;
 use journal::Journal;
 use keeper::Keeper;
@@ -33,8 +34,6 @@ use record::{Key, Phase, Record};
 use spool::Spool;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
-use tokio_util::sync::CancellationToken;
-use tokio_util::task::TaskTracker;
 
 /// Entries on a page when nothing is said.
 pub const PAGE: usize = 50;
@@ -100,26 +99,26 @@ impl Audit {
     /// Opens the record. A file that cannot be written forbids actions and nothing else: it is tried again
     /// with each of them.
     #[must_use]
-    pub fn open(file: &Path) -> Self {
-        Self::open_with(file, journal::ROTATE)
+    pub fn open(file: &Path, tasks: &Tasks) -> Self {
+        Self::open_with(file, journal::ROTATE, tasks)
     }
 
-    fn open_with(file: &Path, rotate: u64) -> Self {
+    fn open_with(file: &Path, rotate: u64, tasks: &Tasks) -> Self {
         let index = Arc::<Mutex<Index>>::default();
         Self {
             file: file.to_path_buf(),
-            journal: Arc::new(Journal::open(file, index.clone(), rotate)),
+            journal: Arc::new(Journal::open(file, index.clone(), rotate, tasks)),
             index,
             keeper: OnceLock::new(),
         }
     }
 
     /// From now on the record is in this Postgres, and the file stands in for it. What the file holds is carried over.
-    pub fn share(&self, archive: &Arc<Archive>, tasks: &TaskTracker, stop: &CancellationToken) {
+    pub fn share(&self, archive: &Arc<Archive>, tasks: &Tasks) {
         self.keeper.get_or_init(|| {
             let spool = Spool::new(&self.file);
             let (archive, journal, index) = (archive.clone(), self.journal.clone(), self.index.clone());
-            Keeper::start(archive, journal, index, spool, tasks, stop)
+            Keeper::start(archive, journal, index, spool, tasks)
         });
     }
 
@@ -136,7 +135,7 @@ impl Audit {
         match self.keeper.get().map(Keeper::place) {
             None => file.to_string(),
             Some(Ok(table)) => table,
-            Some(Err(why)) => format!("Postgres, and what is recorded now in {file} until it takes lines: {why}"),
+            Some(Err(why)) => format!("Postgres, and new entries are in {file} until Postgres accepts them: {why}"),
         }
     }
 
@@ -195,7 +194,7 @@ impl Audit {
                 id = record.id,
                 action = record.action,
                 became = became.word(),
-                "the result of an action could not be recorded: {why}"
+                "the result of an action could not be written to the audit log: {why}"
             );
         }
     }

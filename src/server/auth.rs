@@ -4,37 +4,56 @@
 //! - [`proxy`]: identity from a proxy in front
 //! - [`users`], [`sessions`]: people who sign in here with a password
 //! - [`tokens`]: programs that call the API
-//! - [`limiter`]: how often somebody may be wrong
+//! - [`trusted`]: whose word about where a request comes from is believed
+//! - [`networks`]: the networks that users have signed in from
+//! - [`changes`]: what makes open streams check their permission again
 //! - [`cookie`]: the cookie of a session
 //!
 //! Every request is recognised once, before it is routed ([`Auth::recognise`]). What it may do is asked for by the route
 //! and by the service, not here.
 
-use super::config::auth::{Auth as Settings, Mode, Rule};
+use self::settings::{Auth as Settings, Mode, Rule};
+use super::limiter::Limiter;
 use crate::base_path::BasePath;
+use crate::model::Millis;
 use axum::http::{HeaderMap, header};
-use cookie::Cookie;
-use limiter::Limiter;
+use changes::Changes;
+use cookie::SessionCookie;
+use networks::{ClientNetwork, KnownNetworks};
 use proxy::Forged;
 use sessions::Sessions;
+use std::collections::HashMap;
 use std::net::IpAddr;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
 use tokens::Tokens;
 use tokio::sync::Semaphore;
 use users::{User, Users};
 use who::{Grant, Via, Who};
 
+pub mod changes;
 pub mod cookie;
 pub mod file;
-pub mod limiter;
+pub mod networks;
 pub mod proxy;
 pub mod sessions;
+pub mod settings;
 pub mod tokens;
+pub mod trusted;
 pub mod users;
 pub mod who;
 
 /// Passwords checked at once: each takes 19 MiB and tens of milliseconds.
 const CHECKED_AT_ONCE: usize = 2;
+
+/// Wrong passwords or tokens from one network before the limit, which permits one more in each [`INTERVAL`].
+const FAILURES: u32 = 10;
+
+/// The same for one name, from networks that its user has not signed in from: far above what a person mistypes.
+const GUESSES: u32 = 100;
+
+/// See [`FAILURES`].
+const INTERVAL: Duration = Duration::from_secs(30);
 
 /// Where a request comes from: an address, or nobody knows, on a Unix socket.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -45,6 +64,17 @@ pub enum Peer {
     Socket,
 }
 
+impl Peer {
+    /// Its address; `None` for the socket, whose peers the file system chose.
+    #[must_use]
+    pub const fn address(self) -> Option<IpAddr> {
+        match self {
+            Self::Ip(address) => Some(address),
+            Self::Socket => None,
+        }
+    }
+}
+
 /// Why a request is not served, whoever it is from.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Refused {
@@ -52,8 +82,19 @@ pub enum Refused {
     Forged(Forged),
     /// A token that is not valid.
     BadToken,
-    /// Wrong too often: seconds until it may be tried again.
+    /// Too many wrong tokens: seconds until one may be tried again.
     TooOften(u64),
+}
+
+/// Why a sign-in failed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum NotSignedIn {
+    /// A wrong name or password.
+    Wrong,
+    /// Too many wrong ones from this network: seconds until the next attempt.
+    FromThisNetwork(u64),
+    /// Too many wrong ones for this name, from any network: seconds until the next attempt.
+    ForThisName(u64),
 }
 
 /// See the module.
@@ -63,12 +104,19 @@ pub struct Auth {
     users: Users,
     tokens: Tokens,
     sessions: Sessions,
-    limiter: Limiter,
-    /// By name, whatever addresses the guesses come from. Far above what a person mistypes, so that nobody is locked out by
-    /// somebody else's few guesses.
+    networks: KnownNetworks,
+    /// By network; apart for tokens, so that a program with a wrong token locks no user out.
+    wrong_passwords: Limiter,
+    wrong_tokens: Limiter,
+    /// By name, from any network.
     by_name: Limiter,
+    /// By name and network, for users who have signed in from that network.
+    by_name_and_network: Limiter,
+    /// When a name was last unlocked, as far as that was applied.
+    unlocked: Mutex<HashMap<String, Millis>>,
     checking: Semaphore,
-    cookie: Cookie,
+    cookie: SessionCookie,
+    changes: Arc<Changes>,
 }
 
 impl Auth {
@@ -76,18 +124,19 @@ impl Auth {
     #[must_use]
     pub fn open(settings: &Settings, base: &BasePath) -> Self {
         let file = |name: &str| settings.folder.join(name);
-        let secure = settings
-            .origin
-            .as_ref()
-            .is_some_and(|origin| origin.starts_with("https://"));
         Self {
             users: Users::at(file("users.json")),
             tokens: Tokens::at(file("tokens.json")),
             sessions: Sessions::open(file("sessions.json"), settings.lifetime),
-            limiter: Limiter::after(limiter::FAILURES),
-            by_name: Limiter::after(10 * limiter::FAILURES),
+            networks: KnownNetworks::at(file("networks.json")),
+            wrong_passwords: Limiter::new(FAILURES, INTERVAL),
+            wrong_tokens: Limiter::new(FAILURES, INTERVAL),
+            by_name: Limiter::new(GUESSES, INTERVAL),
+            by_name_and_network: Limiter::new(FAILURES, INTERVAL),
+            unlocked: Mutex::default(),
+            changes: Arc::default(),
             checking: Semaphore::new(CHECKED_AT_ONCE),
-            cookie: Cookie::new(base, secure),
+            cookie: SessionCookie::new(base, settings.is_encrypted()),
             settings: settings.clone(),
         }
     }
@@ -104,48 +153,25 @@ impl Auth {
         self.settings.origin.as_deref()
     }
 
-    /// Whether what a peer says of others is believed.
+    /// Whether only this machine gets in: nobody signs in, or passwords would travel in the clear.
     #[must_use]
-    pub fn trusts(&self, peer: Peer) -> bool {
-        match peer {
-            Peer::Socket => true,
-            Peer::Ip(address) => self.trusts_address(address),
+    pub fn is_for_this_machine(&self) -> bool {
+        match self.settings.mode {
+            Mode::None => true,
+            Mode::Proxy(_) => false,
+            Mode::Password => !self.is_encrypted(),
         }
     }
 
-    fn trusts_address(&self, address: IpAddr) -> bool {
-        let address = address.to_canonical();
-        self.settings.trusted_proxies.iter().any(|net| net.contains(&address))
+    /// Whether browsers reach the board over TLS.
+    #[must_use]
+    pub fn is_encrypted(&self) -> bool {
+        self.settings.is_encrypted()
     }
 
-    /// Where a request comes from: the peer, or what trusted proxies say of it. The addresses in `X-Forwarded-For` are
-    /// read from the right, up to the first that is no proxy of ours: what stands before it anybody could have written.
-    #[must_use]
-    pub fn client(&self, headers: &HeaderMap, peer: Peer) -> Option<IpAddr> {
-        let own = match peer {
-            Peer::Ip(address) => Some(address.to_canonical()),
-            Peer::Socket => None,
-        };
-        if !self.trusts(peer) {
-            return own;
-        }
-        let mut client = own;
-        let lines: Vec<_> = headers.get_all("x-forwarded-for").iter().collect();
-        let all = lines
-            .iter()
-            .rev()
-            .filter_map(|line| line.to_str().ok())
-            .flat_map(|line| line.rsplit(','));
-        for text in all {
-            let Ok(address) = text.trim().parse::<IpAddr>() else {
-                return client;
-            };
-            client = Some(address.to_canonical());
-            if !self.trusts_address(address) {
-                return client;
-            }
-        }
-        client
+    /// Where a request comes from, as far as that is believed; `None` if nobody knows.
+    fn client(&self, headers: &HeaderMap, peer: Peer) -> Option<IpAddr> {
+        self.settings.trusted.client(headers, peer.address())
     }
 
     /// Whoever makes a request; `None` if nobody says who it is.
@@ -157,33 +183,46 @@ impl Auth {
         let client = self.client(headers, peer);
         let address = self.address(client, peer);
         if let Some(token) = bearer(headers) {
-            let place = limiter::place(client);
-            if let Some(seconds) = self.limiter.wait(&place) {
-                return Err(Refused::TooOften(seconds));
-            }
-            let who = self.tokens.who(token, &address);
-            if who.is_none() {
-                self.limiter.failed(&place);
-                tracing::warn!(address, "a token that is not valid was refused");
-            }
-            return who.map(Some).ok_or(Refused::BadToken);
+            return self.of_token(token, client, &address).map(Some);
         }
         match &self.settings.mode {
             Mode::None => Ok(Some(Who::anonymous(address))),
             Mode::Proxy(proxy) => {
-                let named = proxy.named(headers, self.trusts(peer)).map_err(|why| {
-                    tracing::warn!(address, "{}", why.sentence());
-                    Refused::Forged(why)
-                })?;
-                Ok(named.map(|named| Who {
-                    grants: self.grants(&named.user, &named.groups, None),
-                    name: named.user,
-                    address,
-                    via: Via::Proxy,
+                let named = proxy
+                    .named(
+                        headers,
+                        peer.address().is_none_or(|address| self.settings.trusted.has(address)),
+                    )
+                    .map_err(|why| {
+                        tracing::warn!(address, "{}", why.sentence());
+                        Refused::Forged(why)
+                    })?;
+                Ok(named.map(|named| {
+                    let grants = self.grants(&named.user, &named.groups, None);
+                    self.changes.record(&named.user, &grants);
+                    Who {
+                        grants,
+                        name: named.user,
+                        address,
+                        via: Via::Proxy,
+                    }
                 }))
             }
             Mode::Password => Ok(self.session(headers, address)),
         }
+    }
+
+    /// Whose a token is. A valid one is never held up: a program with an old token must not lock out the others behind the
+    /// same address, and 256 random bits are not guessed.
+    fn of_token(&self, token: &str, client: Option<IpAddr>, address: &str) -> Result<Who, Refused> {
+        if let Some(who) = self.tokens.who(token, address) {
+            return Ok(who);
+        }
+        self.wrong_tokens
+            .spend(&ClientNetwork::of(client))
+            .map_err(Refused::TooOften)?;
+        tracing::warn!(address, "a token that is not valid was refused");
+        Err(Refused::BadToken)
     }
 
     fn address(&self, client: Option<IpAddr>, peer: Peer) -> String {
@@ -222,53 +261,94 @@ impl Auth {
 
     /// Signs somebody in: what the answer sets as a cookie.
     ///
+    /// Success resets no limit: with an account of their own, attackers could otherwise guess the passwords of others without
+    /// end.
+    ///
     /// # Errors
     ///
-    /// `None` for a wrong name or password, or the seconds to wait.
+    /// Why not.
     pub async fn sign_in(
         self: &Arc<Self>,
         headers: &HeaderMap,
         peer: Peer,
         name: String,
         password: String,
-    ) -> Result<String, Option<u64>> {
+    ) -> Result<String, NotSignedIn> {
         let client = self.client(headers, peer);
-        let place = limiter::place(client);
-        let address = self.address(client, peer);
+        let (network, address) = (ClientNetwork::of(client), self.address(client, peer));
         let _turn = self.checking.acquire().await;
-        // Looked at when it is one's turn: whoever waited behind ten failures has failed too.
-        if let Some(seconds) = self.limiter.wait(&place).or_else(|| self.by_name.wait(&name)) {
-            tracing::warn!(address, "too many wrong passwords");
-            return Err(Some(seconds));
+        let user: String = name.escape_debug().take(64).collect();
+        // Checked after the wait: the requests ahead may have reached the limit.
+        let known = self.networks.knows(&name, &network);
+        if let Some(held) = self.held(&name, &network, known) {
+            tracing::warn!(address, user, ?held, "too many wrong passwords");
+            return Err(held);
         }
-        let auth = self.clone();
-        let asked = name.clone();
-        let checked = tokio::task::spawn_blocking(move || auth.users.check(&asked, &password)).await;
-        let Some(user) = checked.ok().flatten() else {
-            self.limiter.failed(&place);
-            self.by_name.failed(&name);
-            let user: String = name.escape_debug().take(64).collect();
+        let (auth, asked, from) = (self.clone(), name.clone(), network.clone());
+        let checked = tokio::task::spawn_blocking(move || {
+            let user = auth.users.check(&asked, &password)?;
+            auth.networks.note(&user.name, &from);
+            Some(user)
+        });
+        let Some(user) = checked.await.ok().flatten() else {
+            let _ = self.wrong_passwords.spend(&network);
+            let _ = self.by_name.spend(&name);
+            if known {
+                let _ = self.by_name_and_network.spend(&(&name, &network));
+            }
             tracing::warn!(address, user, "a wrong name or password");
-            return Err(None);
+            return Err(NotSignedIn::Wrong);
         };
-        self.limiter.succeeded(&place);
-        self.by_name.succeeded(&name);
         if let Some((old, ..)) = self.cookie.read(headers).and_then(|secret| self.sessions.whose(secret)) {
-            self.sessions.end(&old);
+            self.end(&old);
         }
         tracing::info!(address, user = user.name, "signed in");
         let secret = self.sessions.begin(&user.name, User::stamp(&user));
         Ok(self.cookie.set(&secret, self.settings.lifetime.whole.as_secs()))
     }
 
+    /// Why a password must not be checked now.
+    fn held(&self, name: &str, network: &ClientNetwork, known: bool) -> Option<NotSignedIn> {
+        if known {
+            return self
+                .by_name_and_network
+                .wait(&(name, network))
+                .map(NotSignedIn::FromThisNetwork);
+        }
+        if let Some(at) = self.networks.unlocked(name) {
+            let mut unlocked = self.unlocked.lock().unwrap_or_else(PoisonError::into_inner);
+            if unlocked.insert(name.to_owned(), at) != Some(at) {
+                self.by_name.forget(name);
+            }
+        }
+        let here = self.wrong_passwords.wait(network).map(NotSignedIn::FromThisNetwork);
+        here.or_else(|| self.by_name.wait(name).map(NotSignedIn::ForThisName))
+    }
+
+    fn end(&self, session: &str) {
+        self.sessions.end(session);
+        self.changes.notify();
+    }
+
     /// Signs somebody out: what the answer sets as a cookie.
     #[must_use]
     pub fn sign_out(&self, who: &Who) -> String {
         if let Via::Session(key) = &who.via {
-            self.sessions.end(key);
+            self.end(key);
             tracing::info!(address = who.address, user = who.name, "signed out");
         }
         self.cookie.set("", 0)
+    }
+
+    /// What makes open streams check their permission again.
+    #[must_use]
+    pub const fn changes(&self) -> &Arc<Changes> {
+        &self.changes
+    }
+
+    /// Watches the files of users and tokens until it is dropped.
+    pub async fn watch_files(&self) {
+        self.changes.watch_files([self.users.file(), self.tokens.file()]).await;
     }
 
     /// Whether a request carries a session, valid or not.

@@ -1,20 +1,16 @@
 //! From arguments to a running server and, in order, back to nothing.
 
-use super::adapter::Adapter;
-use super::adapter::bullmq::{self, BullMq};
-use super::adapter::pgboss::{self, PgBoss};
-use super::adapter::postgres::database::Database;
-use super::adapter::redis::link::Link;
 use super::archive::Archive;
 use super::archive::flow::UNCONFIGURED;
 use super::args::{Args, AuditCommand, Command, ConfigCommand};
-use super::collect::board::Board;
-use super::collect::collector::Collector;
-use super::collect::source::Source;
-use super::config::{self, Config, EXIT_CONFIG, Listen, Store, StoreKind, print};
-use super::redact::{Masks, Redactor};
-use super::state::App;
-use super::{history, http, limits, policy, telemetry};
+use super::auth::trusted::Trusted;
+use super::config::{self, Config, EXIT_CONFIG, Listen, print};
+use super::http::connections::{ConnectionLimit, Timeouts};
+use super::limits::Shares;
+use super::status::Status;
+use super::tasks::Tasks;
+use super::{http, limits, telemetry};
+use crate::model::format;
 use std::io::Read as _;
 use std::net::TcpStream;
 use std::os::unix::net::UnixStream;
@@ -24,10 +20,12 @@ use std::time::Duration;
 use tokio::net::TcpListener;
 use tokio::signal::unix::{SignalKind, signal};
 use tokio_util::sync::CancellationToken;
-use tokio_util::task::TaskTracker;
 
+#[macro_use]
+mod say;
 mod people;
 mod verify;
+mod wiring;
 
 /// How long requests may take to end after the server was asked to stop. Streams end at once.
 const DRAIN: Duration = Duration::from_secs(8);
@@ -35,14 +33,14 @@ const DRAIN: Duration = Duration::from_secs(8);
 /// Does what the command line says.
 #[must_use]
 pub fn run(args: &Args) -> ExitCode {
-    let env = |name: &str| std::env::var(name).ok();
-    let config = match config::load(args.config.as_deref(), &env) {
+    let mut config = match config::load_here(args.config.as_deref()) {
         Ok(config) => config,
         Err(problems) => {
-            eprintln!("drover: {problems}");
+            say_error!("drover: {problems}");
             return ExitCode::from(EXIT_CONFIG);
         }
     };
+    config.warnings.extend(http::known().warning(&config.base_path));
     match args.command.clone().unwrap_or(Command::Serve) {
         Command::Serve => serve_until_told(config),
         Command::Audit {
@@ -54,11 +52,14 @@ pub fn run(args: &Args) -> ExitCode {
         Command::Healthcheck => healthcheck(&config.listen),
         Command::Config { command } => {
             for warning in &config.warnings {
-                eprintln!("warning: {warning}");
+                say_error!("warning: {warning}");
             }
             match command {
-                ConfigCommand::Check => println!("the configuration is good: {} store(s)", config.stores.len()),
-                ConfigCommand::Print => print!("{}", print::print(&config)),
+                ConfigCommand::Check => say!(
+                    "the configuration is good: {}",
+                    format::counted(config.stores.len() as u64, "store", "stores")
+                ),
+                ConfigCommand::Print => say!("{}", print::print(&config).trim_end()),
             }
             ExitCode::SUCCESS
         }
@@ -79,42 +80,32 @@ fn migrate(config: &Config) -> ExitCode {
         })
     });
     match done {
-        Ok((address, 0)) => println!("the schema drover at {address} is up to date"),
-        Ok((address, steps)) => println!("the schema drover at {address} is up to date now: {steps} step(s)"),
+        Ok((address, 0)) => say!("the schema drover at {address} is up to date"),
+        Ok((address, steps)) => say!(
+            "updated the schema drover at {address}: {}",
+            format::counted(steps as u64, "step", "steps")
+        ),
         Err(why) => {
-            eprintln!("drover: {why}");
+            say_error!("drover: {why}");
             return ExitCode::FAILURE;
         }
     }
     ExitCode::SUCCESS
 }
 
-fn serve_until_told(mut config: Config) -> ExitCode {
+fn serve_until_told(config: Config) -> ExitCode {
     if let Err(why) = telemetry::init(&config.log, config.log_format) {
-        eprintln!("drover: {why}");
+        say_error!("drover: {why}");
         return ExitCode::from(EXIT_CONFIG);
     }
     for warning in &config.warnings {
         tracing::warn!("{warning}");
     }
-    let files = limits::raise();
-    let wanted = config.max_streams;
-    config.max_streams = limits::streams(wanted, files);
-    tracing::info!(
-        open_files = files.map_or_else(|| "unlimited".to_owned(), |n| n.to_string()),
-        max_streams = config.max_streams,
-        "limits"
-    );
-    if config.max_streams < wanted {
-        tracing::warn!(
-            "only {} event streams at once instead of {wanted}: raise the limit of open files (ulimit -n, LimitNOFILE=)",
-            config.max_streams
-        );
-    }
+    limits::raise();
     let runtime = match tokio::runtime::Builder::new_multi_thread().enable_all().build() {
         Ok(runtime) => runtime,
         Err(error) => {
-            eprintln!("drover: the runtime cannot start: {error}");
+            say_error!("drover: the runtime cannot start: {error}");
             return ExitCode::FAILURE;
         }
     };
@@ -123,21 +114,17 @@ fn serve_until_told(mut config: Config) -> ExitCode {
         let listener = match http::Listening::on(&listen).await {
             Ok(listener) => listener,
             Err(error) => {
-                eprintln!("drover: cannot listen on {listen}: {error}. Set DROVER_LISTEN to another address.");
+                say_error!("drover: cannot listen on {listen}: {error}. Set DROVER_LISTEN to another address.");
                 return ExitCode::FAILURE;
             }
         };
-        let stop = CancellationToken::new();
-        let on_signal = stop.clone();
-        tokio::spawn(async move {
-            wait_for_signal().await;
-            tracing::info!("asked to stop: ending streams");
-            on_signal.cancel();
-        });
-        match serve(config, listener, stop).await {
+        let tasks = Tasks::new(CancellationToken::new());
+        let stop = tasks.stop().clone();
+        tasks.keep_closing("signals", move || stop_on_signal(stop.clone()));
+        match serve(config, listener, tasks).await {
             Ok(()) => ExitCode::SUCCESS,
             Err(error) => {
-                eprintln!("drover: the server failed: {error}");
+                say_error!("drover: the server failed: {error}");
                 ExitCode::FAILURE
             }
         }
@@ -145,6 +132,13 @@ fn serve_until_told(mut config: Config) -> ExitCode {
     // Whatever still runs (a read from a frozen store) must not keep the process.
     runtime.shutdown_timeout(Duration::from_millis(500));
     code
+}
+
+/// Stops the server on a signal. It cancels before it logs, so that a failing log cannot keep the server running.
+async fn stop_on_signal(stop: CancellationToken) {
+    wait_for_signal().await;
+    stop.cancel();
+    tracing::info!("shutting down: ending streams");
 }
 
 async fn wait_for_signal() {
@@ -162,26 +156,30 @@ async fn wait_for_signal() {
     }
 }
 
-/// Serves on `listener` until `stop` is cancelled and requests have ended, for at most [`DRAIN`].
+/// Serves on `listener` until the stop, and until requests have ended, for at most [`DRAIN`].
 ///
 /// # Errors
 ///
 /// When the listener fails.
 pub async fn serve(
-    config: Config,
+    mut config: Config,
     listener: impl Into<http::Listening>,
-    stop: CancellationToken,
+    tasks: impl Into<Tasks>,
 ) -> std::io::Result<()> {
-    let tasks = TaskTracker::new();
+    let tasks = tasks.into();
+    let stop = tasks.stop().clone();
+    let shares = share(&mut config);
+    let limit = |most: usize| ConnectionLimit::new(most, Timeouts::default());
     let alone = listen_alone(&config).await?;
-    let app = start(config, &tasks, &stop);
+    let app = wiring::start(config, &tasks);
     if let (Some(alone), Some(status)) = (alone, app.status()) {
-        let serving = http::status::serve(status.clone(), alone, stop.clone());
-        tasks.spawn(async move {
-            if let Err(error) = serving.await {
-                tracing::error!("the status page is no longer served on its own: {error}");
-            }
-        });
+        serve_alone(
+            alone,
+            status.clone(),
+            app.config().auth.trusted.clone(),
+            limit(shares.status),
+            &tasks,
+        )?;
     }
     let listening = listener.into();
     let place = listening.place();
@@ -193,7 +191,7 @@ pub async fn serve(
         "serving {place}{}",
         app.config().base_path.href("/")
     );
-    let serving = http::serve(app, listening, stop.clone());
+    let serving = http::serve(app, listening, limit(shares.board), stop.clone());
     let result = tokio::select! {
         result = serving => result,
         () = async { stop.cancelled().await; tokio::time::sleep(DRAIN).await } => {
@@ -202,9 +200,55 @@ pub async fn serve(
         }
     };
     stop.cancel();
-    tasks.close();
-    let _ = tokio::time::timeout(Duration::from_secs(1), tasks.wait()).await;
+    tasks.ended(Duration::from_secs(1)).await;
     result
+}
+
+/// Divides the open files, and logs how.
+fn share(config: &mut Config) -> Shares {
+    let files = limits::files();
+    let wanted = config.max_streams;
+    let shares = Shares::of(files, config);
+    config.max_streams = shares.streams;
+    tracing::info!(
+        open_files = files.map_or_else(|| "unlimited".to_owned(), |n| n.to_string()),
+        max_connections = shares.board,
+        max_streams = shares.streams,
+        "limits"
+    );
+    if shares.streams < wanted {
+        tracing::warn!(
+            "only {} event streams at once instead of {wanted}: raise the limit of open files (ulimit -n, LimitNOFILE=)",
+            shares.streams
+        );
+    }
+    shares
+}
+
+/// Serves the status page on its own listener, which stays open should what serves it fail.
+fn serve_alone(
+    listener: TcpListener,
+    status: Arc<Status>,
+    trusted: Trusted,
+    places: Arc<ConnectionLimit>,
+    tasks: &Tasks,
+) -> std::io::Result<()> {
+    let listener = listener.into_std()?;
+    let stop = tasks.stop().clone();
+    tasks.keep_closing("status listener", move || {
+        let listener = listener.try_clone().and_then(TcpListener::from_std);
+        let (status, trusted, places, stop) = (status.clone(), trusted.clone(), places.clone(), stop.clone());
+        async move {
+            let served = match listener {
+                Ok(listener) => http::status::serve(status, trusted, listener, places, stop).await,
+                Err(error) => Err(error),
+            };
+            if let Err(error) = served {
+                tracing::error!("the status page is no longer served on its own: {error}");
+            }
+        }
+    });
+    Ok(())
 }
 
 /// The status page's own listener, where one is configured.
@@ -222,77 +266,6 @@ async fn listen_alone(config: &Config) -> std::io::Result<Option<TcpListener>> {
     Ok(Some(listener))
 }
 
-/// Builds every part and starts the collectors.
-fn start(config: Config, tasks: &TaskTracker, stop: &CancellationToken) -> App {
-    let board = Arc::new(Board::default());
-    // It was compiled once when the configuration was checked.
-    let redactor = Redactor::new(config.redact.clone()).unwrap_or_else(|why| unreachable!("checked: {why:?}"));
-    let redactor = Arc::new(redactor);
-    let mut collectors = Vec::new();
-    for store in &config.stores {
-        let (source, adapter) = open(store, Masks::new(redactor.clone(), &store.id));
-        let collector = Arc::new(Collector::new(&store.id, source.clone(), adapter, board.clone()));
-        tasks.spawn(source.supervise(stop.clone()));
-        collector.start(tasks, stop);
-        collectors.push((store.id.clone(), collector));
-    }
-    let archive = config
-        .archive
-        .clone()
-        .and_then(|settings| match Archive::new(settings) {
-            Ok(archive) => Some(Arc::new(archive)),
-            Err(why) => {
-                tracing::error!("the archive cannot be used: {why}");
-                None
-            }
-        });
-    if let Some(archive) = &archive {
-        archive.start(tasks, stop);
-        history::start(&collectors, archive, tasks, stop);
-    }
-    let app = App::new(
-        config,
-        board,
-        collectors,
-        archive.clone(),
-        redactor,
-        stop.clone(),
-        tasks,
-    );
-    if let Some(archive) = &archive {
-        policy::start(&app, archive, tasks, stop);
-    }
-    app
-}
-
-/// The connection to a store and what reads its queues. The URL was checked with the configuration.
-fn open(store: &Store, masks: Masks) -> (Source, Arc<dyn Adapter>) {
-    match store.kind {
-        StoreKind::Redis => {
-            let link = Arc::new(
-                Link::trusting(&store.url, store.authorities.as_deref())
-                    .unwrap_or_else(|error| unreachable!("checked URL: {error}")),
-            );
-            let scope = bullmq::Scope {
-                prefixes: store.prefixes.clone(),
-                queues: store.queues.clone(),
-            };
-            (Source::Redis(link.clone()), Arc::new(BullMq::new(link, scope, masks)))
-        }
-        StoreKind::Postgres => {
-            let database = Database::new(&store.url).unwrap_or_else(|error| unreachable!("checked URL: {error}"));
-            let database = Arc::new(database);
-            let scope = pgboss::Scope {
-                schemas: store.schemas.clone(),
-            };
-            (
-                Source::Postgres(database.clone()),
-                Arc::new(PgBoss::new(database, scope, masks)),
-            )
-        }
-    }
-}
-
 /// Asks `/readyz` of the server that this configuration would start.
 fn healthcheck(listen: &Listen) -> ExitCode {
     let limit = Duration::from_secs(2);
@@ -308,18 +281,18 @@ fn healthcheck(listen: &Listen) -> ExitCode {
     };
     match answer {
         Ok(answer) if answer.starts_with("HTTP/1.1 200") => {
-            println!("ready");
+            say!("ready");
             ExitCode::SUCCESS
         }
         Ok(answer) => {
-            eprintln!(
+            say_error!(
                 "drover: {listen} is not ready: {}",
                 answer.lines().next().unwrap_or("no answer")
             );
             ExitCode::FAILURE
         }
         Err(error) => {
-            eprintln!("drover: no answer from {listen}: {error}");
+            say_error!("drover: no answer from {listen}: {error}");
             ExitCode::FAILURE
         }
     }

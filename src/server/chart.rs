@@ -7,7 +7,7 @@
 pub mod series;
 
 use super::adapter::Kept;
-use super::collect::throughput::{SLICE, Slice};
+use super::throughput::{SLICE, Slice};
 use crate::model::Millis;
 use crate::model::format;
 use plotters::coord::Shift;

@@ -6,6 +6,9 @@
 //! environment.
 
 use crate::base_path::{self, BasePath};
+use crate::server::auth::settings;
+use std::cell::RefCell;
+use std::collections::BTreeSet;
 use std::fmt;
 use std::path::{Path, PathBuf};
 
@@ -13,10 +16,12 @@ mod archive;
 pub mod auth;
 pub mod file;
 mod listen;
+mod names;
 pub mod print;
 mod redact;
 mod status;
 mod stores;
+mod url;
 
 pub use listen::Listen;
 
@@ -34,7 +39,7 @@ pub struct Config {
     /// Where the board lives on its host.
     pub base_path: BasePath,
     /// Who gets in, and who may do what.
-    pub auth: auth::Auth,
+    pub auth: settings::Auth,
     /// Event streams served at once; more are refused with 503.
     pub max_streams: usize,
     /// Whether nothing may be changed: the one switch, whoever asks.
@@ -100,35 +105,12 @@ pub enum StoreKind {
     Postgres,
 }
 
-impl StoreKind {
-    /// By the scheme of a URL.
-    fn of(url: &str) -> Self {
-        if url.starts_with("postgres://") || url.starts_with("postgresql://") {
-            Self::Postgres
-        } else {
-            Self::Redis
-        }
-    }
-}
-
 impl fmt::Debug for Store {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Store")
             .field("id", &self.id)
-            .field("url", &mask_url(&self.url))
+            .field("url", &url::mask(&self.url))
             .finish_non_exhaustive()
-    }
-}
-
-/// A URL without its password.
-#[must_use]
-pub fn mask_url(url: &str) -> String {
-    match (url.find("://"), url.rfind('@')) {
-        (Some(scheme), Some(at)) if scheme + 3 <= at => {
-            let user = url[scheme + 3..at].split(':').next().unwrap_or_default();
-            format!("{}{user}:***{}", &url[..scheme + 3], &url[at..])
-        }
-        _ => url.to_owned(),
     }
 }
 
@@ -172,12 +154,30 @@ impl std::error::Error for Problems {}
 /// Reads an environment variable. Tests pass a map.
 pub type Env<'a> = &'a dyn Fn(&str) -> Option<String>;
 
+/// Reads and checks everything, with the environment of this process. What else is in it under a name of ours is a problem:
+/// a setting with a typing error.
+///
+/// # Errors
+///
+/// All problems of file and environment at once.
+pub fn load_here(named: Option<&Path>) -> Result<Config, Problems> {
+    let names: Vec<String> = std::env::vars_os()
+        .filter_map(|(name, _)| name.into_string().ok())
+        .collect();
+    load_of(named, &|name: &str| std::env::var(name).ok(), &names)
+}
+
 /// Reads and checks everything.
 ///
 /// # Errors
 ///
 /// All problems of file and environment at once.
 pub fn load(named: Option<&Path>, env: Env<'_>) -> Result<Config, Problems> {
+    load_of(named, env, &[])
+}
+
+/// The same of an environment with these names.
+fn load_of(named: Option<&Path>, env: Env<'_>, names: &[String]) -> Result<Config, Problems> {
     let mut problems = Vec::new();
     let path = named.map(Path::to_path_buf).or_else(|| {
         let default = PathBuf::from(DEFAULT_FILE);
@@ -190,24 +190,35 @@ pub fn load(named: Option<&Path>, env: Env<'_>) -> Result<Config, Problems> {
                 problems.push(format!("{}: cannot be read: {error}", path.display()));
                 file::Raw::default()
             }
-            Ok(text) => file::parse(&text).unwrap_or_else(|why| {
-                problems.push(format!("{}: {why}", path.display()));
-                file::Raw::default()
-            }),
+            Ok(text) => {
+                let (raw, wrong) = file::parse(&text);
+                problems.extend(wrong.into_iter().map(|why| format!("{}: {why}", path.display())));
+                raw
+            }
         },
     };
-    check(raw, path, env, problems)
+    check(raw, path, env, names, problems)
 }
 
 /// One value on its way from text to type.
 struct Reader<'a> {
     env: Env<'a>,
+    /// The variables that were asked for.
+    read: RefCell<BTreeSet<&'static str>>,
     file: Option<PathBuf>,
     problems: Vec<String>,
 }
 
+/// A secret that may be given directly or as the path of a file that holds it, as the environment has it.
+struct Given {
+    names: (&'static str, &'static str),
+    direct: Option<String>,
+    path: Option<String>,
+}
+
 impl Reader<'_> {
-    fn env(&self, name: &str) -> Option<String> {
+    fn env(&self, name: &'static str) -> Option<String> {
+        self.read.borrow_mut().insert(name);
         (self.env)(name).filter(|value| !value.is_empty())
     }
 
@@ -232,18 +243,33 @@ impl Reader<'_> {
         })
     }
 
-    /// A secret, given directly or as the path of a file that holds it.
-    fn secret(&mut self, name: &'static str, name_file: &'static str) -> Option<String> {
-        let direct = self.env(name);
-        let path = self.env(name_file);
-        if direct.is_some() && path.is_some() {
+    /// Asks the environment for a secret, which is not read yet.
+    fn given(&self, name: &'static str, name_file: &'static str) -> Given {
+        Given {
+            names: (name, name_file),
+            direct: self.env(name),
+            path: self.env(name_file),
+        }
+    }
+
+    /// A secret.
+    fn secret(&mut self, given: Given) -> Option<String> {
+        let (name, name_file) = given.names;
+        if given.direct.is_some() && given.path.is_some() {
             self.problems
                 .push(format!("{name} and {name_file} are both set: keep one"));
         }
-        direct.or_else(|| self.read_secret(name_file, &path?))
+        given.direct.or_else(|| self.read_secret(name_file, &given.path?))
     }
 
     fn read_secret(&mut self, place: &str, path: &str) -> Option<String> {
+        if path.contains("://") {
+            // Not shown: the secret itself may have been written in the place of its file.
+            self.problems.push(format!(
+                "{place}: holds a URL and not the path of a file that holds one"
+            ));
+            return None;
+        }
         match std::fs::read_to_string(path) {
             Ok(text) => Some(text.trim().to_owned()),
             Err(error) => {
@@ -254,9 +280,16 @@ impl Reader<'_> {
     }
 }
 
-fn check(raw: file::Raw, path: Option<PathBuf>, env: Env<'_>, problems: Vec<String>) -> Result<Config, Problems> {
+fn check(
+    raw: file::Raw,
+    path: Option<PathBuf>,
+    env: Env<'_>,
+    names: &[String],
+    problems: Vec<String>,
+) -> Result<Config, Problems> {
     let mut r = Reader {
         env,
+        read: RefCell::default(),
         file: path.clone(),
         problems,
     };
@@ -310,9 +343,15 @@ fn check(raw: file::Raw, path: Option<PathBuf>, env: Env<'_>, problems: Vec<Stri
         &mut r,
         raw.status_page,
         &listen,
-        !matches!(auth.mode, auth::Mode::None),
+        !matches!(auth.mode, settings::Mode::None),
         &mut warnings,
     );
+    let mut read = r.read.take();
+    read.extend(super::args::variables());
+    let unknown = names
+        .iter()
+        .filter_map(|name| names::problem(name, &env(name).unwrap_or_default(), &read));
+    r.problems.extend(unknown);
     if r.problems.is_empty() {
         Ok(Config {
             listen,

@@ -37,7 +37,7 @@ fn interval_in_words(ms: Millis) -> String {
         (1, "millisecond"),
     ];
     if ms <= 0 {
-        return format!("every {ms} ms, which is no interval");
+        return format!("every {ms} ms, which is not an interval");
     }
     let (size, unit) = UNITS
         .into_iter()
@@ -115,14 +115,16 @@ fn at(ms: Millis, tz: Option<&str>) -> Option<DateTime<Tz>> {
 /// Why not.
 pub fn check(pattern: &str, zone: &str) -> Result<(), String> {
     if zone.parse::<Tz>().is_err() {
-        return Err(format!("{zone} is no time zone; write one such as UTC or Europe/Paris"));
+        return Err(format!(
+            "{zone} is not a time zone; write one such as UTC or Europe/Paris"
+        ));
     }
     if parse(pattern).is_none() {
         return Err("write hour, day at 02:00, monday at 02:00, or a cron pattern such as */15 * * * *".into());
     }
     match after(None, Some(pattern), Some(zone), crate::model::now()) {
         Some(_) => Ok(()),
-        None => Err("it never falls due".into()),
+        None => Err("it never runs".into()),
     }
 }
 
@@ -176,7 +178,7 @@ mod tests {
             (90_000, "every 90 seconds"),
             (86_400_000, "every day"),
             (1_500, "every 1500 milliseconds"),
-            (0, "every 0 ms, which is no interval"),
+            (0, "every 0 ms, which is not an interval"),
         ] {
             assert_eq!(words(Some(every), None, None), text);
         }

@@ -1,19 +1,18 @@
-//! The past of the charts, beyond this process: what the collectors counted is noted in Postgres minute by minute, and what was
-//! noted before, or by another replica, is given to them.
+//! The past of the charts, beyond this process: what the collectors counted is noted in Drover's own data minute by minute, and
+//! what was noted before, or by another replica, is given to them.
 //!
-//! Nothing waits for it. A Postgres that is away for less than an hour misses nothing: the hour is in memory, and is noted
+//! Nothing waits for it. A database that is away for less than an hour misses nothing: the hour is in memory, and is noted
 //! when it is back.
 
 use super::adapter::Trouble;
-use super::archive::Archive;
 use super::collect::collector::Collector;
 use super::collect::past::MINUTE;
+use super::database::OwnData;
+use super::tasks::Tasks;
 use crate::model::Millis;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 use tokio::time::sleep;
-use tokio_util::sync::CancellationToken;
-use tokio_util::task::TaskTracker;
 
 /// How often it is looked whether a minute is over.
 const LOOK: Duration = Duration::from_secs(5);
@@ -28,30 +27,31 @@ const HOUR: Millis = 60;
 const FORGET: Duration = Duration::from_secs(3_600);
 
 /// Starts a task for each store.
-pub fn start(
-    collectors: &[(String, Arc<Collector>)],
-    archive: &Arc<Archive>,
-    tasks: &TaskTracker,
-    stop: &CancellationToken,
-) {
+pub fn start(collectors: &[(String, Arc<Collector>)], data: &OwnData, tasks: &Tasks) {
     for (store, collector) in collectors {
-        let keeper = Keeper {
-            store: store.clone(),
-            collector: collector.clone(),
-            archive: archive.clone(),
-            noted: None,
-            recalled: false,
-        };
-        tasks.spawn(stop.clone().run_until_cancelled_owned(keeper.keep()));
+        let (store, collector, data) = (store.clone(), collector.clone(), data.clone());
+        tasks.of(&store.clone(), |_, _| {}).keep("history", move || {
+            let keeper = Keeper {
+                store: store.clone(),
+                collector: collector.clone(),
+                data: data.clone(),
+                noted: None,
+                recalled: false,
+            };
+            keeper.keep()
+        });
     }
-    let archive = archive.clone();
-    tasks.spawn(stop.clone().run_until_cancelled_owned(async move {
-        loop {
-            sleep(FORGET).await;
-            let began = Instant::now();
-            while began.elapsed() < FORGET / 2 && matches!(archive.forget_history(now()).await, Ok(true)) {}
+    let data = data.clone();
+    tasks.keep("history retention", move || {
+        let data = data.clone();
+        async move {
+            loop {
+                sleep(FORGET).await;
+                let began = Instant::now();
+                while began.elapsed() < FORGET / 2 && matches!(data.forget_history(now()).await, Ok(true)) {}
+            }
         }
-    }));
+    });
 }
 
 /// The minute that is under way.
@@ -62,7 +62,7 @@ fn now() -> Millis {
 struct Keeper {
     store: String,
     collector: Arc<Collector>,
-    archive: Arc<Archive>,
+    data: OwnData,
     /// The last minute that was noted, or passed over.
     noted: Option<Millis>,
     /// Whether what was noted before was read.
@@ -72,7 +72,7 @@ struct Keeper {
 impl Keeper {
     async fn keep(mut self) {
         loop {
-            if self.archive.shares().is_ok()
+            if self.data.ready().is_ok()
                 && let Err(trouble) = self.look().await
             {
                 tracing::debug!(store.id = self.store, %trouble, "the past of a store is not noted yet");
@@ -90,7 +90,7 @@ impl Keeper {
         let first = self.noted.map_or(over - HOUR, |noted| noted + 1).max(over - HOUR);
         for minute in first..=over {
             if let Some(watched) = self.collector.minute(minute) {
-                self.archive.note_minute(&self.store, &watched).await?;
+                self.data.note_minute(&self.store, &watched).await?;
             } else if !self.collector.answers() {
                 // What it was is told by when it answers again.
                 return Ok(());
@@ -105,7 +105,7 @@ impl Keeper {
     }
 
     async fn recall(&self) -> Result<(), Trouble> {
-        let past = self.archive.past(&self.store, now() - HOUR - 1).await?;
+        let past = self.data.past(&self.store, now() - HOUR - 1).await?;
         self.collector.recall(past);
         Ok(())
     }

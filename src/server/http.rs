@@ -1,29 +1,36 @@
 //! Pages, JSON and streams over HTTP.
 //!
-//! [`router`] has every route on one screen. Around it, from the outside in: the base path is taken
-//! off ([`base_path`]), requests that must not be here are refused and every answer gets its
-//! headers ([`security`]).
+//! [`router`] has every route on one screen. Around it, from the outside in: connections are
+//! limited ([`connections`]), the base path is taken off ([`base_path`]), requests that must not be here
+//! are refused and every answer gets its headers ([`security`]).
 
 pub mod api;
 pub mod assets;
 pub mod base_path;
 pub mod caller;
 pub mod client;
+pub mod connections;
+pub mod encoding;
 pub mod events;
+pub mod extract;
 pub mod health;
+pub mod metrics;
 pub mod openapi;
 pub mod pages;
 pub mod problem;
 pub mod route;
 pub mod router;
 pub mod security;
+pub mod state;
 pub mod status;
 
+use self::state::App;
 use super::config::Listen;
-use super::state::App;
 use axum::ServiceExt;
 use axum::extract::Request;
+use connections::{ConnectionLimit, LimitedListener, TrackRequests};
 use std::os::unix::fs::{FileTypeExt as _, PermissionsExt as _};
+use std::sync::Arc;
 use tokio::net::{TcpListener, UnixListener, UnixStream};
 use tokio_util::sync::CancellationToken;
 
@@ -32,21 +39,39 @@ use tokio_util::sync::CancellationToken;
 /// # Errors
 ///
 /// When the listener fails.
-pub async fn serve(app: App, listening: Listening, stop: CancellationToken) -> std::io::Result<()> {
-    let service = base_path::Strip::new(app.config().base_path.clone(), router::router(app));
+pub async fn serve(
+    app: App,
+    listening: Listening,
+    places: Arc<ConnectionLimit>,
+    stop: CancellationToken,
+) -> std::io::Result<()> {
+    let base = app.config().base_path.clone();
+    let service = base_path::Strip::new(base, known(), router::router(app));
+    let service = TrackRequests::new(service);
     let service = ServiceExt::<Request>::into_make_service_with_connect_info::<client::Client>(service);
     match listening {
         Listening::Tcp(listener) => {
-            axum::serve(client::Tuned(listener), service)
+            axum::serve(LimitedListener::new(client::Tuned(listener), places), service)
                 .with_graceful_shutdown(stop.cancelled_owned())
                 .await
         }
         Listening::Unix(listener) => {
-            axum::serve(listener, service)
+            axum::serve(LimitedListener::new(listener, places), service)
                 .with_graceful_shutdown(stop.cancelled_owned())
                 .await
         }
     }
+}
+
+/// The paths of the board.
+#[must_use]
+pub fn known() -> base_path::Known {
+    base_path::Known::of(
+        router::declared()
+            .into_iter()
+            .map(|route| route.path)
+            .chain(status::paths()),
+    )
 }
 
 /// A socket that is listened on.

@@ -16,6 +16,7 @@ use crate::server::audit::Audit;
 use crate::server::audit::record::{Key, Record};
 use crate::server::collect::board::{Board, Update};
 use crate::server::collect::collector::Collector;
+use crate::server::tasks::Tasks;
 use journal::{Folder, Meta};
 use replicas::Sharing;
 use run::{Means, Run};
@@ -25,8 +26,6 @@ use std::path::Path;
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::time::{Duration, Instant};
 use tokio::time::sleep;
-use tokio_util::sync::CancellationToken;
-use tokio_util::task::TaskTracker;
 
 pub mod canary;
 pub mod journal;
@@ -50,7 +49,7 @@ const KEPT: usize = 200;
 
 /// What an operation is to do, and who wants it why.
 #[derive(Clone, Debug)]
-pub struct Order {
+pub struct OperationRequest {
     /// The frozen selection.
     pub selection: Arc<Selection>,
     /// What it does, in a sentence.
@@ -111,7 +110,7 @@ pub enum NotStarted {
 
 impl From<std::io::Error> for NotStarted {
     fn from(error: std::io::Error) -> Self {
-        Self::Unwritten(format!("the operation cannot be written down: {error}"))
+        Self::Unwritten(format!("the operation cannot be saved: {error}"))
     }
 }
 
@@ -134,8 +133,7 @@ pub struct Operations {
     runs: Mutex<Vec<Arc<Run>>>,
     /// Where replicas share them.
     sharing: OnceLock<Sharing>,
-    stop: CancellationToken,
-    tasks: TaskTracker,
+    tasks: Tasks,
 }
 
 impl Operations {
@@ -150,8 +148,7 @@ impl Operations {
         archive: Option<Arc<Archive>>,
         audit: Arc<Audit>,
         board: Arc<Board>,
-        tasks: &TaskTracker,
-        stop: &CancellationToken,
+        tasks: &Tasks,
     ) -> std::io::Result<Arc<Self>> {
         let stores: HashMap<_, _> = stores.collect();
         let folder = Folder::open(folder)?;
@@ -167,7 +164,6 @@ impl Operations {
             runs: Mutex::new(folder.load(KEPT)?),
             folder,
             sharing: OnceLock::new(),
-            stop: stop.clone(),
             tasks: tasks.clone(),
         });
         all.board.publish(Update {
@@ -176,7 +172,7 @@ impl Operations {
         });
         let open: Vec<_> = all.runs().iter().filter(|run| run.is_open()).cloned().collect();
         for run in &open {
-            tracing::info!(operation = run.id(), "an operation of the process before goes on");
+            tracing::info!(operation = run.id(), "an operation of the previous process continues");
             all.spawn(run);
         }
         Ok(all)
@@ -244,7 +240,11 @@ impl Operations {
     /// # Errors
     ///
     /// When it cannot be written down: then nothing is done.
-    pub async fn start(self: &Arc<Self>, token: &str, order: Order) -> Result<Option<Operation>, NotStarted> {
+    pub async fn start(
+        self: &Arc<Self>,
+        token: &str,
+        order: OperationRequest,
+    ) -> Result<Option<Operation>, NotStarted> {
         if self.previews().remove(token).is_none() {
             return Ok(None);
         }
@@ -273,78 +273,83 @@ impl Operations {
 
     fn spawn(self: &Arc<Self>, run: &Arc<Run>) {
         let (all, run) = (self.clone(), run.clone());
-        self.tasks.spawn(async move {
-            let turns = run.stores();
-            let turns = turns.iter().filter_map(|store| all.turns.get(store).cloned());
-            let turns: Vec<_> = turns.collect();
-            let mine = async {
-                // First among the replicas: one that is taken over has that turn already.
-                all.shared_turn(&run).await;
-                // In the order of their names, so that no two wait for each other.
-                let mut held = Vec::new();
-                for turn in turns {
-                    held.push(turn.lock_owned().await);
-                }
-                held
-            };
-            let tell = || {
-                all.board.publish(Update {
-                    operations: vec![run.told()],
-                    ..Update::default()
-                });
-            };
-            let telling = async {
-                loop {
-                    tell();
-                    sleep(TELL_EVERY).await;
-                }
-            };
-            let turn = async {
-                tokio::select! {
-                    held = mine => {
-                        let means = Means {
-                            stores: &all.stores,
-                            archive: all.archive.as_ref(),
-                            board: &all.board,
-                        };
-                        run.work(&means).await;
-                        drop(held);
-                    }
-                    () = run.ended_before_its_turn() => {}
-                }
-            };
-            let keeping = async {
-                match run.held() {
-                    Some(held) => held.keep(|| run.told()).await,
-                    None => std::future::pending().await,
-                }
-            };
-            let work = async {
-                tokio::select! {
-                    // Never ends by itself.
-                    () = telling => {}
-                    // Ends when another replica has taken it over.
-                    () = keeping => {}
-                    () = turn => {}
-                }
-                let ours = match run.held() {
-                    Some(held) => held.ended(|| run.told()).await,
-                    None => !run.is_shared(),
-                };
-                if !ours {
-                    return all.lost(&run);
-                }
-                all.conclude(&run).await;
-                tell();
-            };
-            // What is under way when the server ends goes on with the next process, or with another replica.
-            if all.stop.run_until_cancelled(work).await.is_none()
-                && run.is_open()
-                && let Some(held) = run.held()
-            {
-                held.leave(&run.told()).await;
+        self.tasks
+            .see_through("operation", move || all.clone().see_through(run.clone()));
+    }
+
+    /// Runs an operation to its end, or until the server stops. One that failed in the middle goes on where it was.
+    async fn see_through(self: Arc<Self>, run: Arc<Run>) {
+        let all = self;
+        let turns = run.stores();
+        let turns = turns.iter().filter_map(|store| all.turns.get(store).cloned());
+        let turns: Vec<_> = turns.collect();
+        let mine = async {
+            // First among the replicas: one that is taken over has that turn already.
+            all.shared_turn(&run).await;
+            // In the order of their names, so that no two wait for each other.
+            let mut held = Vec::new();
+            for turn in turns {
+                held.push(turn.lock_owned().await);
             }
-        });
+            held
+        };
+        let tell = || {
+            all.board.publish(Update {
+                operations: vec![run.told()],
+                ..Update::default()
+            });
+        };
+        let telling = async {
+            loop {
+                tell();
+                sleep(TELL_EVERY).await;
+            }
+        };
+        let turn = async {
+            tokio::select! {
+                held = mine => {
+                    let means = Means {
+                        stores: &all.stores,
+                        archive: all.archive.as_ref(),
+                        board: &all.board,
+                    };
+                    run.work(&means).await;
+                    drop(held);
+                }
+                () = run.ended_before_its_turn() => {}
+            }
+        };
+        let keeping = async {
+            match run.held() {
+                Some(held) => held.keep(|| run.told()).await,
+                None => std::future::pending().await,
+            }
+        };
+        let work = async {
+            tokio::select! {
+                // Never ends by itself.
+                () = telling => {}
+                // Ends when another replica has taken it over.
+                () = keeping => {}
+                () = turn => {}
+            }
+            let ours = match run.held() {
+                Some(held) => held.ended(|| run.told()).await,
+                None => !run.is_shared(),
+            };
+            if !ours {
+                return all.lost(&run);
+            }
+            all.conclude(&run).await;
+            tell();
+        };
+        // What is under way when the server ends goes on with the next process, or with another replica.
+        if all.tasks.stop().run_until_cancelled(work).await.is_none()
+            && run.is_open()
+            && let Some(held) = run.held()
+        {
+            held.leave(&run.told()).await;
+        }
     }
 
     /// Adds to the record what became of it.
@@ -358,7 +363,7 @@ impl Operations {
                 details.insert("state".into(), told.state.word().into());
                 details.insert("totals".into(), totals);
             }
-            let done = Became::Known(Effect::Done { job: None });
+            let done = Became::Known(Effect::done());
             self.audit.conclude(&Arc::new(record), done).await;
         }
     }

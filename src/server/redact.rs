@@ -2,10 +2,12 @@
 //! audit record or a log line.
 //!
 //! It is a leaf: texts go in and masked texts come out. Nothing is decided by the reader. A value is hidden because of
-//! the name it stands under ([`keys`]) or because of its look ([`shapes`]); in JSON ([`json`]) it is found by a scanner
-//! that leaves everything else as it is stored, in plain text ([`mod@text`]) by what stands in front of a separator; what a
-//! server says of a failure loses the data that it quotes ([`said()`]). In its
-//! place stands [`MARKER`], whatever its length. Masking what is masked already changes nothing.
+//! its name ([`keys`]) if it could be a secret at all ([`value`]), or because of its look ([`shapes`]); in JSON ([`json`]) it
+//! is found by a scanner that leaves everything else as it is stored, in plain text ([`mod@text`]) by what is in front of a
+//! separator; what a server says of a failure loses the data that it quotes ([`said()`]). [`MARKER`] replaces it, whatever
+//! its length, and the rule that hides it is known ([`why`]). Masking what is masked already changes nothing. Our own
+//! sentences and the names of our own log fields are never masked, only what they quote ([`Mask::sentence`],
+//! [`Mask::fields`]).
 //!
 //! Every search is linear: there is no backtracking, looks back and ahead are bounded, and patterns of the configuration
 //! are compiled with a bounded size. Measured on one shared core, release build:
@@ -22,10 +24,15 @@
 
 mod json;
 mod keys;
+mod masked;
+mod names;
 mod said;
 mod settings;
 mod shapes;
 mod text;
+mod value;
+mod why;
+mod words;
 
 use crate::model::filter;
 use crate::model::job::{Progress, cut};
@@ -34,15 +41,19 @@ use regex::Regex;
 use std::borrow::Cow;
 use std::collections::HashMap;
 use std::fmt;
-use std::ops::Range;
 use std::sync::{Arc, LazyLock, PoisonError, RwLock};
 
-pub use said::said;
+use masked::{Hit, Masked};
+pub use said::{said, without_data};
 use settings::{Path, compile};
 pub use settings::{Rule, Settings, problems};
+use why::{Why, number};
 
-/// What stands in the place of everything that is hidden.
-pub const MARKER: &str = "[redacted]";
+/// What replaces everything that is hidden.
+pub const MARKER: &str = crate::model::job::REDACTED;
+
+/// The same as JSON.
+const QUOTED: &str = "\"[redacted]\"";
 
 /// Queues whose masks are remembered.
 const REMEMBERED: usize = 20_000;
@@ -52,6 +63,8 @@ struct Rules {
     keys: Keys,
     /// Whether secrets are known by their look.
     looks: bool,
+    /// Whether addresses of e-mail are.
+    personal: bool,
     patterns: Vec<Regex>,
     paths: Vec<Path>,
     all: bool,
@@ -61,13 +74,15 @@ impl Rules {
     fn new(settings: &Settings, rules: &[&Rule]) -> Result<Self, String> {
         let names = |of: fn(&Rule) -> &Vec<String>| rules.iter().flat_map(move |rule| of(rule));
         let patterns = settings.patterns.iter().chain(names(|rule| &rule.patterns));
+        let personal = settings.personal || rules.iter().any(|rule| rule.personal);
         Ok(Self {
             keys: Keys::new(
-                settings.defaults,
+                (settings.defaults, personal),
                 settings.keys.iter().chain(names(|rule| &rule.keys)),
                 settings.keep.iter().chain(names(|rule| &rule.keep)),
             ),
             looks: settings.defaults,
+            personal,
             patterns: patterns.map(|pattern| compile(pattern)).collect::<Result<_, _>>()?,
             paths: names(|rule| &rule.paths)
                 .map(|path| Path::parse(path))
@@ -76,53 +91,29 @@ impl Rules {
         })
     }
 
-    /// Hides what is secret in plain text.
-    fn plain<'a>(&self, text: &'a str) -> Cow<'a, str> {
-        let mut found: Vec<Range<usize>> = Vec::new();
-        let bytes = text.as_bytes();
-        if self.looks {
-            shapes::find(bytes, &mut found);
+    /// Hides what is secret in a text that is no JSON itself.
+    fn settled<'a>(&self, text: &'a str) -> Masked<'a> {
+        match self.plain(text, 0, 0) {
+            masked if masked.why.is_empty() => masked,
+            masked => masked.settled(4, |text| self.plain(text, 0, 0)),
         }
-        for pattern in &self.patterns {
-            found.extend(pattern.find_iter(text).map(|hit| hit.range()));
-        }
-        text::find(bytes, &self.keys, self.looks, &mut found);
-        if found.is_empty() {
-            return Cow::Borrowed(text);
-        }
-        found.sort_unstable_by_key(|range| range.start);
-        let mut out = String::with_capacity(text.len());
-        let (mut shown, mut hidden) = (0, 0..0);
-        for range in found {
-            if hidden.end > 0 && range.start <= hidden.end {
-                hidden.end = hidden.end.max(range.end);
-                continue;
-            }
-            push(&mut out, text, &mut shown, &hidden);
-            hidden = range;
-        }
-        push(&mut out, text, &mut shown, &hidden);
-        out.push_str(&text[shown..]);
-        Cow::Owned(out)
     }
-}
 
-/// Writes what is shown in front of a hidden place, and the marker.
-fn push(out: &mut String, text: &str, shown: &mut usize, hidden: &Range<usize>) {
-    if hidden.end == 0 {
-        return;
+    /// Hides what is secret in plain text, that many strings deep in JSON. No JSON begins in front of `read`.
+    fn plain<'a>(&self, text: &'a str, depth: u8, read: usize) -> Masked<'a> {
+        let mut found: Vec<Hit> = Vec::new();
+        let bytes = text.as_bytes();
+        if self.looks || self.personal {
+            shapes::find(bytes, (self.looks, self.personal), &mut found);
+        }
+        for (i, pattern) in self.patterns.iter().enumerate() {
+            let why = Why::Pattern(number(i));
+            found.extend(pattern.find_iter(text).map(|hit| Hit::new(hit.range(), why)));
+        }
+        let text_too = Some((text, read));
+        text::find(bytes, text_too, self, depth, &mut found);
+        Masked::without(text, found)
     }
-    // Found by bytes; never inside a letter, and if it were, more is hidden.
-    let (mut from, mut to) = (hidden.start, hidden.end.min(text.len()));
-    while !text.is_char_boundary(from) {
-        from -= 1;
-    }
-    while !text.is_char_boundary(to) {
-        to += 1;
-    }
-    out.push_str(&text[*shown..from]);
-    out.push_str(MARKER);
-    *shown = to;
 }
 
 /// Hands out the mask of each queue. Built once, from the configuration.
@@ -289,8 +280,18 @@ impl Mask {
     /// A text without its secrets: an error, a line of a log, a stack. It may be JSON all the same.
     #[must_use]
     pub fn text<'a>(&self, text: &'a str) -> Cow<'a, str> {
+        self.masked_text(text).text
+    }
+
+    /// The same, and for each [`MARKER`] in it the rule that hides the value.
+    #[must_use]
+    pub fn text_with_rules<'a>(&self, text: &'a str) -> (Cow<'a, str>, Vec<String>) {
+        self.told(self.masked_text(text))
+    }
+
+    fn masked_text<'a>(&self, text: &'a str) -> Masked<'a> {
         if self.0.all && !text.is_empty() {
-            return Cow::Borrowed(MARKER);
+            return Masked::whole(MARKER, Why::Whole);
         }
         json::any(&self.0, text, 1)
     }
@@ -298,24 +299,50 @@ impl Mask {
     /// A JSON without its secrets, whole or cut, else a plain text. What was valid stays valid.
     #[must_use]
     pub fn json<'a>(&self, text: &'a str) -> Cow<'a, str> {
+        self.masked_json(text).text
+    }
+
+    /// The same, and for each [`MARKER`] in it the rule that hides the value.
+    #[must_use]
+    pub fn json_with_rules<'a>(&self, text: &'a str) -> (Cow<'a, str>, Vec<String>) {
+        self.told(self.masked_json(text))
+    }
+
+    fn masked_json<'a>(&self, text: &'a str) -> Masked<'a> {
         if self.0.all && !text.is_empty() {
-            return Cow::Owned(format!("\"{MARKER}\""));
+            return Masked::whole(QUOTED, Why::Whole);
         }
         json::any(&self.0, text, 0)
     }
 
-    /// A sentence of ours, or of an operator: it is shown where payloads are hidden whole, too.
+    fn told<'a>(&self, masked: Masked<'a>) -> (Cow<'a, str>, Vec<String>) {
+        let rules = masked.why.into_iter().map(|why| why.words(&self.0)).collect();
+        (masked.text, rules)
+    }
+
+    /// A text that is shown where payloads are hidden whole, too: what an operator wrote, or quotes of a job.
     #[must_use]
     pub fn words<'a>(&self, text: &'a str) -> Cow<'a, str> {
-        self.0.plain(text)
+        self.0.settled(text).text
+    }
+
+    /// A sentence of ours. Only what it quotes is masked: the rest are our words, and names.
+    #[must_use]
+    pub fn sentence<'a>(&self, text: &'a str) -> Cow<'a, str> {
+        masked::quotes(text, |quoted| self.0.settled(quoted).text)
+    }
+
+    /// A line of our log in JSON. The names of its fields are ours: only their values are masked.
+    #[must_use]
+    pub fn fields<'a>(&self, line: &'a str) -> Cow<'a, str> {
+        json::values(&self.0, line).text
     }
 
     /// The value of something that has a name: a field of a record, an option.
     #[must_use]
     pub fn named<'a>(&self, name: &str, value: &'a str) -> Cow<'a, str> {
-        let number = || value.bytes().all(|byte| byte.is_ascii_digit() || byte == b'.');
         match self.0.keys.of(name.as_bytes()) {
-            Some(secret) if !value.is_empty() && (secret.numbers || !number()) => Cow::Borrowed(MARKER),
+            Some(secret) if !value::harmless(value.as_bytes(), &secret, value::Place::Data) => Cow::Borrowed(MARKER),
             _ => self.json(value),
         }
     }
@@ -343,6 +370,12 @@ impl Mask {
         }
     }
 }
+
+/// Notes how many bytes a search has read, for the test that their sum grows with the length of a text.
+#[cfg(not(test))]
+const fn note_read(_: usize) {}
+#[cfg(test)]
+use tests::note_read;
 
 /// Whether something in a text was hidden.
 #[must_use]

@@ -8,27 +8,31 @@
 //! - [`queues`]: a queue's jobs and throughput
 //! - [`jobs`]: one job, its log, its relatives, and its values as they are stored
 //! - [`fleet`]: who works, and what runs when
+//! - [`permission`]: whether a caller may
 //! - [`act`]: what changes something; [`operations`]: what changes many things
 //! - [`archive`]: what was archived, and putting it back; [`policies`]: what is archived by itself
 //! - [`view`]: what one caller may see of it; [`mod@redact`]: whole jobs without their secrets
 //! - [`stores`]: one store in full; [`weights`]: the memory its queues take
 
+use self::policies::runner::Policies;
 use super::adapter::{FlowQuery, JobQuery, LogQuery, ReadError, Trouble};
 use super::archive::Archive;
 use super::collect::board::{Board, Position};
 use super::collect::collector::Collector;
 use super::operation::Operations;
-use super::policy::Policies;
 use super::redact::{Mask, Redactor, said};
 use super::shared::Shared;
-use crate::model::error::{Outcome, Problem};
+use crate::model::action::catalogue::ActionKind;
+use crate::model::capability::Capabilities;
 use crate::model::flow::Flow;
 use crate::model::format;
 use crate::model::insight::Insight;
 use crate::model::job::{JobDetail, LogPage};
 use crate::model::page::{JobPageRows, Overview};
-use crate::model::queue::{QueueRef, QueueSummary, System};
+use crate::model::queue::{QueueRef, QueueSummary};
 use crate::model::store::StoreSummary;
+use crate::server::adapter::Adapter;
+use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -37,6 +41,7 @@ pub mod archive;
 pub mod fleet;
 pub mod jobs;
 pub mod operations;
+pub mod permission;
 pub mod policies;
 pub mod queues;
 mod redact;
@@ -63,8 +68,8 @@ pub enum Refusal {
     /// The store has not been searched since Drover started, so nobody can say whether the queue is there; and
     /// why, if the store does not answer.
     NotSearched(QueueRef, Option<String>),
-    /// The queue is, and holds no such job.
-    NoJob(QueueRef, String),
+    /// The queue is, and holds no such job; and what may have become of it.
+    NoJob(QueueRef, String, String),
     /// The job is, and has no such field, or nothing of the kind that was asked for.
     NoField(String),
     /// The value is larger than anything that is handed over: its bytes, and the limit.
@@ -83,102 +88,51 @@ pub enum Refusal {
     NotActed(act::NotActed),
 }
 
-impl Refusal {
-    /// For the API.
-    #[must_use]
-    pub fn problem(&self) -> Problem {
-        let (kind, title, status, detail) = match self {
-            Self::NoStore(id) => (
-                "no-such-store",
-                "No such store",
-                404,
-                format!("No store has the id {id:?}. GET /api/v1/stores lists them."),
+impl fmt::Display for Refusal {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::NoStore(id) => write!(f, "No store has the id {id:?}. GET /api/v1/stores lists them."),
+            Self::NoQueue(QueueRef { store, queue }) => write!(
+                f,
+                "No queue {queue:?} is known in the store {store:?}. A new one is found within seconds of its first \
+                 worker, and otherwise with the next search of the key space."
             ),
-            Self::NoQueue(queue) => (
-                "no-such-queue",
-                "No such queue",
-                404,
-                format!(
-                    "No queue {:?} is known in the store {:?}. A new one is found within seconds of its first worker, and otherwise with the next search of the key space.",
-                    queue.queue, queue.store
-                ),
+            Self::NotSearched(QueueRef { store, .. }, None) => write!(
+                f,
+                "Drover has just started and is still searching the store {store:?} for its queues. Try again in a few \
+                 seconds."
             ),
-            Self::NotSearched(queue, cause) => (
-                "not-searched",
-                "Not searched yet",
-                503,
-                match cause {
-                    None => format!(
-                        "Drover has just started and is still searching the store {:?} for its queues. Ask again in a moment.",
-                        queue.store
-                    ),
-                    Some(cause) => format!(
-                        "The store {:?} has not answered since Drover started, so nobody can say which queues it holds: {cause}",
-                        queue.store
-                    ),
-                },
+            Self::NotSearched(QueueRef { store, .. }, Some(cause)) => write!(
+                f,
+                "The store {store:?} has not answered since Drover started, so its queues are not known: {cause}"
             ),
-            Self::NoJob(_, job) => (
-                "no-such-job",
-                "No such job",
-                404,
-                format!("The queue holds no job {job:?}: it was removed, or retention removed it after it finished."),
+            Self::NoJob(_, job, fate) => write!(f, "The queue holds no job {job:?}: {fate}"),
+            Self::NoField(field) => write!(f, "The record of this job has no field {field:?} now."),
+            Self::TooLarge(size, limit) => write!(
+                f,
+                "The value takes {}; at most {} are returned. Read it with the store's own tools.",
+                format::bytes(*size),
+                format::bytes(*limit)
             ),
-            Self::NoField(field) => (
-                "no-such-field",
-                "No such field",
-                404,
-                format!("The record of this job has no field {field:?} now."),
+            Self::Busy => f.write_str("Another large value of this store is being read. Try again in a few seconds."),
+            Self::NoOperation(id) => write!(
+                f,
+                "No operation has the id {id:?}: the newest 200 are kept. GET /api/v1/operations lists them."
             ),
-            Self::TooLarge(size, limit) => (
-                "too-large",
-                "Too large",
-                413,
-                format!(
-                    "The value takes {}; up to {} are handed over. Read it with the store's own tools.",
-                    format::bytes(*size),
-                    format::bytes(*limit)
-                ),
+            Self::NotArchived(id) => write!(
+                f,
+                "No archived job has the id {id:?}. GET /api/v1/archive/jobs finds them."
             ),
-            Self::Busy => (
-                "busy",
-                "One at a time",
-                503,
-                "Another large value of this store is being handed over. Ask again in a few seconds.".into(),
+            Self::NoPolicy(id) => write!(
+                f,
+                "No policy of the archive has the id {id:?}. GET /api/v1/archive/policies lists them."
             ),
-            Self::NoOperation(id) => (
-                "no-such-operation",
-                "No such operation",
-                404,
-                format!("No operation has the id {id:?}: the newest 200 are kept. GET /api/v1/operations lists them."),
-            ),
-            Self::NotArchived(id) => (
-                "not-archived",
-                "Not in the archive",
-                404,
-                format!("No archived job has the id {id:?}. GET /api/v1/archive/jobs finds them."),
-            ),
-            Self::NoPolicy(id) => (
-                "no-such-policy",
-                "No such policy",
-                404,
-                format!("No policy of the archive has the id {id:?}. GET /api/v1/archive/policies lists them."),
-            ),
-            Self::NotActed(why) => why.parts(),
-            Self::Unreadable(ReadError::BadCursor) => {
-                ("bad-cursor", "Damaged address", 400, ReadError::BadCursor.to_string())
-            }
-            Self::Unreadable(ReadError::Store(trouble)) => (
-                "store-unavailable",
-                "The store does not answer",
-                503,
-                trouble.cause.clone(),
-            ),
-            Self::Unreadable(ReadError::Corrupt(what)) => {
-                ("unreadable", "The store's data cannot be read", 502, said(what))
-            }
-        };
-        Problem::new(kind, title, status, detail, Outcome::None)
+            Self::NotActed(why) => why.fmt(f),
+            Self::Unreadable(ReadError::BadCursor) => ReadError::BadCursor.fmt(f),
+            Self::Unreadable(ReadError::Store(trouble)) => f.write_str(&trouble.cause),
+            Self::Unreadable(ReadError::Corrupt(what)) => f.write_str(&said(what)),
+            Self::Unreadable(ReadError::Unsupported(why)) => f.write_str(why),
+        }
     }
 }
 
@@ -200,7 +154,7 @@ pub struct Service {
     insights: Shared<QueueRef, Result<Insight, Trouble>>,
     fleet: fleet::Fleet,
     stores: stores::Stores,
-    desk: act::Desk,
+    actions: act::ActionContext,
     /// Or why there can be none.
     operations: Result<Arc<Operations>, String>,
     archive: Option<Arc<Archive>>,
@@ -216,7 +170,7 @@ impl Service {
     pub fn new(
         board: Arc<Board>,
         collectors: Vec<(String, Arc<Collector>)>,
-        desk: act::Desk,
+        actions: act::ActionContext,
         operations: Result<Arc<Operations>, String>,
         archive: Option<Arc<Archive>>,
         policies: Policies,
@@ -233,7 +187,7 @@ impl Service {
             insights: Shared::new(CHART),
             fleet: fleet::Fleet::default(),
             stores: stores::Stores::default(),
-            desk,
+            actions,
             operations,
             archive,
             policies,
@@ -258,6 +212,12 @@ impl Service {
             .ok_or_else(|| Refusal::NoStore(store.to_owned()))
     }
 
+    /// The adapter of a queue.
+    fn adapter(&self, queue: &QueueRef) -> Answer<Arc<dyn Adapter>> {
+        let adapter = self.collector(&queue.store)?.adapter(&queue.queue);
+        adapter.ok_or_else(|| self.no_queue(queue))
+    }
+
     /// Everything, trouble first.
     fn overview(&self) -> (Overview, Position) {
         self.board.note_viewer();
@@ -280,11 +240,26 @@ impl Service {
         Ok((QueueSummary::clone(&queue), store, position))
     }
 
-    /// Whether any queue of this system is known.
+    /// Whether an action can be done to any queue that is known.
     #[must_use]
-    pub fn has_system(&self, system: System) -> bool {
+    pub fn can_anywhere(&self, kind: ActionKind) -> bool {
         let (board, _) = self.board.overview();
-        board.queues.iter().any(|queue| queue.system == system)
+        let can = |queue: &QueueSummary| self.capabilities(queue).is_some_and(|can| can.refusal(kind).is_none());
+        board.queues.iter().any(can)
+    }
+
+    /// What each generation of each system in the configured stores can do.
+    #[must_use]
+    pub fn systems(&self) -> Vec<&'static Capabilities> {
+        let mut all: Vec<&Capabilities> = self
+            .collectors
+            .iter()
+            .flat_map(|(_, collector)| collector.adapters().all())
+            .flat_map(|adapter| adapter.generations())
+            .collect();
+        all.sort_by_key(|can| (can.generation.system, can.generation.layout.as_str()));
+        all.dedup_by_key(|can| &can.generation.layout);
+        all
     }
 
     /// Why a queue is not on the board.

@@ -14,25 +14,23 @@
 //! without news; should the task ever die or stall, the second one is served as soon as the first is older than
 //! [`judge::STALE`]. Nothing is published that no `[[status_page.component]]` names.
 
-use super::archive::Archive;
 use super::collect::board::Board;
+use super::database::OwnData;
+use super::database::days::{self, Days};
+use super::tasks::Tasks;
 use crate::model::filter::{JobFilter, matches};
 use crate::model::status::{PublicComponent, PublicDay, PublicHistory, PublicStatus};
 use crate::model::store::StoreSummary;
 use crate::model::{Millis, format, now};
 use arc_swap::ArcSwap;
-use days::Days;
 use files::{Both, Files};
 use judge::{Patience, Public, STALE, Seen, Together};
 use std::net::SocketAddr;
 use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
-use tokio_util::sync::CancellationToken;
-use tokio_util::task::TaskTracker;
 
 mod badge;
-pub mod days;
 pub mod files;
 pub mod judge;
 mod keep;
@@ -56,8 +54,6 @@ pub struct Settings {
     pub url: String,
     /// Where it is served alone, besides on the board.
     pub listen: Option<SocketAddr>,
-    /// Whether the address of a client on that listener is what a proxy says.
-    pub behind_proxy: bool,
     /// Requests a minute that each client has there; zero for any number.
     pub rate_limit: u32,
     /// Who may see it.
@@ -144,14 +140,7 @@ pub struct Status {
 impl Status {
     /// Starts what keeps the page true. `base` is where it is below the board.
     #[must_use]
-    pub fn start(
-        settings: Settings,
-        base: &str,
-        board: Arc<Board>,
-        archive: Option<Arc<Archive>>,
-        tasks: &TaskTracker,
-        stop: &CancellationToken,
-    ) -> Arc<Self> {
+    pub fn start(settings: Settings, base: &str, board: Arc<Board>, data: Option<OwnData>, tasks: &Tasks) -> Arc<Self> {
         let count = settings.components.len();
         let at = now();
         let mut looker = Looker {
@@ -170,18 +159,22 @@ impl Status {
             days: Mutex::new(vec![Days::default(); count]),
             recalled: AtomicBool::new(false),
         });
-        let looking = status.clone();
-        tasks.spawn(stop.clone().run_until_cancelled_owned(async move {
-            loop {
-                looker.turn(&looking, now());
-                tokio::time::sleep(LOOK).await;
+        let (looking, looker) = (status.clone(), Arc::new(Mutex::new(looker)));
+        tasks.keep("status page", move || {
+            let (looking, looker) = (looking.clone(), looker.clone());
+            async move {
+                loop {
+                    looker
+                        .lock()
+                        .unwrap_or_else(PoisonError::into_inner)
+                        .turn(&looking, now());
+                    tokio::time::sleep(LOOK).await;
+                }
             }
-        }));
-        if let Some(archive) = archive {
-            tasks.spawn(
-                stop.clone()
-                    .run_until_cancelled_owned(keep::keep(status.clone(), archive)),
-            );
+        });
+        if let Some(data) = data {
+            let status = status.clone();
+            tasks.keep("status history", move || keep::keep(status.clone(), data.clone()));
         }
         status
     }

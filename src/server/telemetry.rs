@@ -1,4 +1,4 @@
-//! Log lines and metrics of Drover itself.
+//! Log lines of Drover itself.
 //!
 //! A log line reads without its fields; fields have dotted names (`store.id`) and units in their
 //! names (`duration_ms`). Payloads and secrets are never logged. One line per request at `debug`,
@@ -6,12 +6,13 @@
 
 use super::config::LogFormat;
 use super::redact::Mask;
-use super::state::App;
-use metrics::{counter, describe_counter, describe_gauge, gauge};
-use metrics_exporter_prometheus::{PrometheusBuilder, PrometheusHandle};
+use std::borrow::Cow;
+use std::fmt::{self, Debug};
 use std::io::{IsTerminal as _, Write};
-use std::sync::OnceLock;
+use tracing::field::Field;
 use tracing_subscriber::EnvFilter;
+use tracing_subscriber::field::MakeExt as _;
+use tracing_subscriber::fmt::format::{self, Writer};
 
 /// Starts logging to standard error. Later calls change nothing.
 ///
@@ -26,13 +27,28 @@ pub fn init(filter: &str, format: LogFormat) -> Result<(), String> {
     let lines = tracing_subscriber::fmt()
         .with_env_filter(filter)
         .with_ansi(colours)
-        .with_writer(move || Line { colours });
+        // They go to the same standard error by `eprintln!`, which panics when the pipe is closed.
+        .log_internal_errors(false)
+        .with_writer(move || Line { format, colours });
+    // The message of a panic is a log line too: one line, without secrets.
+    std::panic::set_hook(Box::new(|panic| tracing::error!("a part of Drover panicked: {panic}")));
     // A second start in one process (tests) keeps the first subscriber.
     let _ = match format {
-        LogFormat::Text => lines.try_init(),
+        LogFormat::Text => lines.fmt_fields(format::debug_fn(field).delimited(" ")).try_init(),
         LogFormat::Json => lines.json().try_init(),
     };
     Ok(())
+}
+
+/// Writes a field of an event. Its name is ours and hides nothing; its value comes from a store, or from a library.
+fn field(writer: &mut Writer<'_>, field: &Field, value: &dyn Debug) -> fmt::Result {
+    let value = format!("{value:?}");
+    let shown = Mask::default().text(&value);
+    match field.name() {
+        "message" => writer.write_str(&shown),
+        name if writer.has_ansi_escapes() => write!(writer, "\u{1b}[3m{name}\u{1b}[0m\u{1b}[2m=\u{1b}[0m{shown}"),
+        name => write!(writer, "{name}={shown}"),
+    }
 }
 
 /// Bytes of a stranger's name in a log line.
@@ -53,27 +69,33 @@ pub fn named(name: &str) -> String {
 /// (S-25).
 #[derive(Debug)]
 struct Line {
+    format: LogFormat,
     colours: bool,
 }
 
 impl Write for Line {
-    /// One event, whole.
+    /// One event, whole. When the pipe is closed (a closed terminal, a log shipper that died) the line is lost, and the
+    /// task that wrote it goes on.
     fn write(&mut self, event: &[u8]) -> std::io::Result<usize> {
-        let line = line(event, self.colours);
-        std::io::stderr().lock().write_all(line.as_bytes())?;
+        let line = line(event, self.format, self.colours);
+        let _ = std::io::stderr().lock().write_all(line.as_bytes());
         Ok(event.len())
     }
 
     fn flush(&mut self) -> std::io::Result<()> {
-        std::io::stderr().flush()
+        Ok(())
     }
 }
 
 /// An event as it is written.
-fn line(event: &[u8], colours: bool) -> String {
+fn line(event: &[u8], format: LogFormat, colours: bool) -> String {
     let text = String::from_utf8_lossy(event);
     let text = text.strip_suffix('\n').unwrap_or(&text);
-    let shown = Mask::default().text(text).into_owned();
+    let shown = match format {
+        // Each field is masked where it is written.
+        LogFormat::Text => Cow::Borrowed(text),
+        LogFormat::Json => Mask::default().fields(text).into_owned().into(),
+    };
     format!("{}\n", one_line(&shown, colours))
 }
 
@@ -94,71 +116,50 @@ fn one_line(text: &str, colours: bool) -> String {
     out
 }
 
-/// The recorder is one per process; so is its handle.
-static RECORDER: OnceLock<Option<PrometheusHandle>> = OnceLock::new();
-
-fn recorder() -> Option<&'static PrometheusHandle> {
-    RECORDER
-        .get_or_init(|| {
-            let handle = PrometheusBuilder::new().install_recorder().ok();
-            describe_gauge!("drover_store_up", "1 while the store answers");
-            describe_gauge!("drover_queues", "Queues known in the store");
-            describe_gauge!("drover_streams", "Event streams being served");
-            describe_counter!("drover_store_commands_total", "Commands sent to the store");
-            describe_counter!("drover_http_requests_total", "Requests answered, by status class");
-            handle
-        })
-        .as_ref()
-}
-
-/// Counts an answered request.
-pub fn count_request(status: u16) {
-    if recorder().is_some() {
-        let class = match status / 100 {
-            2 => "2xx",
-            3 => "3xx",
-            4 => "4xx",
-            _ => "5xx",
-        };
-        counter!("drover_http_requests_total", "status" => class).increment(1);
-    }
-}
-
-/// The metrics in the Prometheus text format.
-#[must_use]
-pub fn render(app: &App) -> Option<String> {
-    let handle = recorder()?;
-    #[expect(clippy::cast_precision_loss, reason = "gauges are floats")]
-    gauge!("drover_streams").set(app.streams() as f64);
-    for (id, collector) in app.collectors() {
-        let up = app
-            .board()
-            .store(id)
-            .is_some_and(|store| store.reach == crate::model::store::Reach::Live);
-        gauge!("drover_store_up", "store" => id.to_owned()).set(f64::from(u8::from(up)));
-        let queues = app.board().store(id).map_or(0, |store| store.queues);
-        gauge!("drover_queues", "store" => id.to_owned()).set(f64::from(queues));
-        counter!("drover_store_commands_total", "store" => id.to_owned()).absolute(collector.source().sent());
-    }
-    handle.run_upkeep();
-    Some(handle.render())
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
 
     #[test]
     fn an_event_is_one_line_without_secrets_whatever_is_in_it() {
-        let event = "INFO new queue=a\n{\"level\":\"error\"}\u{1b}[31m cause=login with password=hunter2 failed\n";
-        assert_eq!(
-            line(event.as_bytes(), false),
-            "INFO new queue=a\\n{\"level\":\"error\"}\\u{1b}[31m cause=login with password=[redacted] failed\n"
+        let shown =
+            log(|| tracing::info!(queue = %"a\n{\"level\":\"error\"}\u{1b}[31m", cause = "password=hunter2", "new"));
+        assert!(
+            shown.ends_with("new queue=a\\n{\"level\":\"error\"}\\u{1b}[31m cause=\"password=[redacted]\"\n"),
+            "{shown}"
         );
+        assert_eq!(shown.lines().count(), 1);
         let json = br#"{"level":"INFO","fields":{"cause":"redis://u:hunter2@h"}}"#;
-        let line = line(json, false);
+        let line = line(json, LogFormat::Json, false);
         assert!(serde_json::from_str::<serde_json::Value>(&line).is_ok(), "{line}");
         assert!(!line.contains("hunter2"), "{line}");
+    }
+
+    /// What is logged in text.
+    fn log(event: impl FnOnce()) -> String {
+        use std::io::{Read as _, Seek as _};
+        let mut file = tempfile::tempfile().unwrap();
+        let subscriber = tracing_subscriber::fmt()
+            .with_ansi(false)
+            .fmt_fields(format::debug_fn(field).delimited(" "))
+            .with_writer(std::sync::Mutex::new(file.try_clone().unwrap()))
+            .finish();
+        tracing::subscriber::with_default(subscriber, event);
+        let mut event = Vec::new();
+        file.rewind().unwrap();
+        file.read_to_end(&mut event).unwrap();
+        line(&event, LogFormat::Text, false)
+    }
+
+    #[test]
+    fn the_fields_of_an_event_are_never_hidden_by_their_names() {
+        let shown = log(|| tracing::info!(auth = "x9k2", token = 4_817_263, session = "none", "listening"));
+        assert!(
+            shown.ends_with("listening auth=\"x9k2\" token=4817263 session=\"none\"\n"),
+            "{shown}"
+        );
+        let json = r#"{"level":"INFO","fields":{"message":"listening","auth":"x9k2","token":4817263},"target":"drover::server::boot"}"#;
+        assert_eq!(line(json.as_bytes(), LogFormat::Json, false), format!("{json}\n"));
     }
 
     #[test]

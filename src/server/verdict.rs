@@ -8,27 +8,32 @@
 //! |---|---|---|
 //! | U1 | Unknown | nothing has been read yet, or a count is missing |
 //! | P | Paused | the queue is paused |
-//! | B1 | Bad | work waits and no worker has been connected for 30 s |
-//! | B2 | Bad | work waits, workers are there, and nothing was begun or finished for 5 min |
-//! | W3, B3 | Watch, Bad | the next job has waited longer than one minute, five minutes |
+//! | B1 | Bad | work waits and no worker has been connected, or at work unseen, for 30 s |
+//! | B2 | Bad | work has waited and workers have been there for 5 min, and nothing was begun or finished |
+//! | W3, B3 | Watch, Bad | the next job has been ready longer than one minute, five minutes; since when is not known of every job |
+//! | W4 | Watch | parents wait for children that can never finish |
 //! | W5, B5 | Watch, Bad | at least 5 %, 20 % of 20 or more jobs finished within 5 min failed |
-//! | R1 | Watch, Bad | a store's memory is at 75 %, 90 % of its limit |
+//! | W6, B6 | Watch, Bad | the library removes the first job that waits, unrun, within a day, an hour; of a paused queue within three days, a day |
 //! | R2 | Watch, Bad | something is the matter with a store that answers: its worst [condition] |
-//! | R3 | Watch | a store may evict keys: its policy is not `noeviction` |
+//! | R1, R3 to R8 | Watch, Bad | the worst [part](vitals) of a Redis: memory, eviction, persistence, replication, clients, latency, fragmentation |
+//! | R9 | Watch, Bad | the worst [part](postgres) of a Postgres |
 //!
 //! The rules of schedules (S) are in [`schedule`].
 //!
 //! [condition]: crate::model::condition
 
 pub mod postgres;
+mod store;
 pub mod vitals;
 
-use super::collect::throughput::Slice;
+use super::throughput::Slice;
 use crate::model::Millis;
 use crate::model::counts::Counts;
 use crate::model::format;
-use crate::model::store::{Reach, StoreSummary};
-use crate::model::verdict::{Level, Verdict};
+use crate::model::queue::{Expiry, Stuck};
+use crate::model::state::JobState;
+use crate::model::verdict::{Level, STUCK, Verdict};
+pub use store::{Concern, of_store};
 
 pub mod schedule;
 
@@ -45,7 +50,17 @@ const SAMPLE: u32 = 20;
 const NO_WORKERS: Millis = 30_000;
 
 /// Silence of a queue with work and workers that is a fault.
-const NO_PROGRESS: Millis = 300_000;
+pub const NO_PROGRESS: Millis = 300_000;
+
+/// How soon the library may remove a job that waits before that is told, and before it is Bad. A job that has waited for less
+/// than it has left is in no danger: some queues keep jobs for minutes, on purpose.
+const REMOVAL: (Millis, Millis) = (DAY, 3_600_000);
+
+/// The same of a paused queue, where every job that waits will be removed: told so early that a weekend passes before it is
+/// too late.
+const REMOVAL_PAUSED: (Millis, Millis) = (3 * DAY, DAY);
+
+const DAY: Millis = 86_400_000;
 
 /// What the rules know of a queue.
 #[derive(Clone, Debug)]
@@ -58,16 +73,26 @@ pub struct Facts {
     pub reason: Option<String>,
     /// Whether it is paused.
     pub paused: Option<bool>,
-    /// When the next job was created.
+    /// Since when the next job has been ready to run; `None` if that is not known.
     pub oldest_waiting: Option<Millis>,
-    /// Connected workers.
+    /// Whether it may have been ready before that.
+    pub at_least: bool,
+    /// Since when something has been waiting, as far as the board has watched.
+    pub backlog_since: Option<Millis>,
+    /// Connected workers; `None` if not known.
     pub workers: Option<u32>,
-    /// Since when there has been no worker.
+    /// Whether workers are there that no connection tells of.
+    pub unseen: bool,
+    /// Since when there has been no worker, and no sign of one.
     pub no_workers_since: Option<Millis>,
     /// When a job was last begun or finished, as far as the board has watched; else the start.
     pub last_movement: Millis,
     /// What finished within five minutes.
     pub recent: Slice,
+    /// Parents that can never run.
+    pub stuck: Option<Stuck>,
+    /// When the library removes the first job that waits.
+    pub expiry: Option<Expiry>,
 }
 
 /// Judges a queue by its facts alone.
@@ -78,11 +103,20 @@ pub fn of_queue(facts: &Facts) -> (Level, &'static str, String) {
         return (Level::Unknown, "U1", reason);
     };
     let waiting = format::count(backlog);
-    let age = facts.oldest_waiting.map(|at| facts.now.saturating_sub(at).max(0));
+    let since = |at: Millis| facts.now.saturating_sub(at).max(0);
+    let age = facts.oldest_waiting.map(since);
+    let at_least = if facts.at_least { "at least " } else { "" };
+    let removal = removal(facts, backlog);
     if facts.paused == Some(true) {
+        if let Some((level, rule, text)) = removal {
+            return (level, rule, format!("Paused. {text} Resume it before that."));
+        }
         let text = match (backlog, age) {
-            (0, _) => "Paused. Nothing waits.".into(),
-            (_, Some(age)) => format!("Paused. {waiting} waiting, the next for {}.", format::span(age)),
+            (0, _) => "Paused. Nothing is waiting.".into(),
+            (_, Some(age)) => format!(
+                "Paused. {waiting} waiting, the next for {at_least}{}.",
+                format::span(age)
+            ),
             _ => format!("Paused. {waiting} waiting."),
         };
         return (Level::Paused, "P", text);
@@ -93,6 +127,9 @@ pub fn of_queue(facts: &Facts) -> (Level, &'static str, String) {
             worst = (level, rule, text);
         }
     };
+    if let Some((level, rule, text)) = removal {
+        fire(level, rule, text);
+    }
     if backlog > 0 {
         if let (Some(0), Some(since)) = (facts.workers, facts.no_workers_since)
             && facts.now - since >= NO_WORKERS
@@ -107,12 +144,14 @@ pub fn of_queue(facts: &Facts) -> (Level, &'static str, String) {
             );
         }
         let still = facts.now - facts.last_movement;
-        if facts.workers.is_some_and(|n| n > 0) && still >= NO_PROGRESS && age.is_some_and(|age| age >= NO_PROGRESS) {
+        let waits = age.max(facts.backlog_since.map(since));
+        let served = facts.unseen || facts.workers.is_some_and(|n| n > 0);
+        if served && still >= NO_PROGRESS && waits.is_some_and(|waits| waits >= NO_PROGRESS) {
             fire(
                 Level::Bad,
                 "B2",
                 format!(
-                    "Nothing was begun or finished for {} while {waiting} wait.",
+                    "No job started or finished for {}; {waiting} waiting.",
                     format::span(still)
                 ),
             );
@@ -120,7 +159,7 @@ pub fn of_queue(facts: &Facts) -> (Level, &'static str, String) {
         if let Some(age) = age {
             let text = || {
                 format!(
-                    "The next job has waited {}; the promise is {}.",
+                    "The next job has waited {at_least}{}; the promise is {}.",
                     format::span(age),
                     format::span(PROMISE)
                 )
@@ -131,6 +170,9 @@ pub fn of_queue(facts: &Facts) -> (Level, &'static str, String) {
                 fire(Level::Watch, "W3", text());
             }
         }
+    }
+    if let Some(stuck) = facts.stuck.filter(|stuck| stuck.parents > 0) {
+        fire(Level::Watch, STUCK, of_parents(facts, &stuck));
     }
     let finished = facts.recent.finished();
     if finished >= SAMPLE {
@@ -145,49 +187,57 @@ pub fn of_queue(facts: &Facts) -> (Level, &'static str, String) {
     worst
 }
 
-/// Judges a store by what it says about itself.
-#[must_use]
-pub fn of_store(store: &StoreSummary) -> (Level, &'static str, String) {
-    if store.reach != Reach::Live {
-        let cause = store
-            .cause
-            .clone()
-            .unwrap_or_else(|| format!("{} is {}.", store.address, store.reach.word()));
-        let level = if store.reach == Reach::Connecting {
-            Level::Unknown
-        } else {
-            Level::Bad
-        };
-        return (level, "U1", cause);
-    }
-    if let Some(worst) = store.conditions.first() {
-        return (worst.kind.level(), "R2", worst.sentence.clone());
-    }
-    let Some(memory) = store.vitals.as_ref().and_then(|vitals| vitals.memory.as_ref()) else {
-        return (Level::Ok, "", String::new());
+/// How many parents can never run, and for how long the first of them has waited.
+fn of_parents(facts: &Facts, stuck: &Stuck) -> String {
+    let all = facts.counts.get(JobState::WaitingChildren).unwrap_or(0);
+    // Of those that were not looked at nothing is known.
+    let bound = if all > stuck.looked_at {
+        format!(", of the {} that have waited longest", format::count(stuck.looked_at))
+    } else {
+        String::new()
     };
-    if let Some(max) = memory.max {
-        #[expect(clippy::cast_precision_loss, reason = "a share needs no more precision")]
-        let share = memory.used as f64 / max as f64;
-        let text = || format!("Memory is at {:.0} % of {}.", share * 100.0, format::bytes(max));
-        if share >= 0.9 {
-            return (Level::Bad, "R1", text());
-        }
-        if share >= 0.75 {
-            return (Level::Watch, "R1", text());
-        }
+    let (who, why, first) = match stuck.parents {
+        1 => ("A parent".to_owned(), "a child failed or is missing", "It"),
+        n => (
+            format!("{} parents", format::count(n)),
+            "their children failed or are missing",
+            "The first",
+        ),
+    };
+    let oldest = stuck.oldest.map_or_else(String::new, |at| {
+        let age = format::span(facts.now.saturating_sub(at).max(0));
+        format!(" {first} has waited {age}.")
+    });
+    format!("{who} cannot run{bound}: {why}.{oldest}")
+}
+
+/// Whether the library is about to remove jobs that wait.
+fn removal(facts: &Facts, backlog: u64) -> Option<(Level, &'static str, String)> {
+    let expiry = facts.expiry?;
+    let left = expiry.at - facts.now;
+    let paused = facts.paused == Some(true);
+    let (told, bad) = if paused { REMOVAL_PAUSED } else { REMOVAL };
+    let in_time = !paused && facts.now - expiry.ready < left;
+    if left > told || in_time {
+        return None;
     }
-    if !memory.policy.is_empty() && memory.policy != "noeviction" {
-        return (
-            Level::Watch,
-            "R3",
-            format!(
-                "Its eviction policy is {}; queues need noeviction, or jobs can disappear.",
-                memory.policy
-            ),
-        );
-    }
-    (Level::Ok, "", String::new())
+    let when = if left > 0 {
+        // To the minute, so that it does not change with every look.
+        format!("in {}", format::span((left + 59_999) / 60_000 * 60_000))
+    } else {
+        "at its next maintenance".into()
+    };
+    let deed = expiry.deed;
+    let text = match backlog {
+        0 => format!("Jobs wait for other jobs; {deed} the first {when} without running it."),
+        1 => format!("1 waiting; {deed} it {when}."),
+        n => format!("{} waiting; {deed} the first {when}.", format::count(n)),
+    };
+    Some(if left <= bad {
+        (Level::Bad, "B6", text)
+    } else {
+        (Level::Watch, "W6", text)
+    })
 }
 
 /// Holds a level long enough to be read.
@@ -252,7 +302,6 @@ impl Judge {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::model::state::JobState;
 
     fn facts() -> Facts {
         Facts {
@@ -261,10 +310,15 @@ mod tests {
             reason: None,
             paused: Some(false),
             oldest_waiting: None,
+            at_least: false,
+            backlog_since: None,
             workers: Some(2),
+            unseen: false,
             no_workers_since: None,
             last_movement: 1_000_000,
             recent: Slice::default(),
+            stuck: None,
+            expiry: None,
         }
     }
 
@@ -304,12 +358,109 @@ mod tests {
     }
 
     #[test]
+    fn nothing_alarms_on_a_wait_that_is_not_known() {
+        let mut unknown = waiting(5, 0);
+        unknown.oldest_waiting = None;
+        unknown.backlog_since = Some(unknown.now - 200_000);
+        assert_eq!(of_queue(&unknown).0, Level::Ok);
+        // What was found waiting five minutes ago and still is has waited that long whatever its record says.
+        unknown.oldest_waiting = Some(unknown.now - 301_000);
+        unknown.at_least = true;
+        let (level, rule, text) = of_queue(&unknown);
+        assert_eq!((level, rule), (Level::Bad, "B3"));
+        assert!(text.contains("has waited at least 5 m"), "{text}");
+        let mut still = waiting(5, 0);
+        still.oldest_waiting = None;
+        still.last_movement = still.now - 400_000;
+        still.backlog_since = Some(still.now - 301_000);
+        assert_eq!(
+            of_queue(&still).1,
+            "B2",
+            "although nobody knows the age of the next job"
+        );
+    }
+
+    #[test]
+    fn workers_that_cannot_be_seen_are_not_absent_and_can_be_stuck() {
+        let mut unseen = waiting(178, 10_000);
+        (unseen.workers, unseen.unseen) = (None, true);
+        unseen.no_workers_since = Some(unseen.now - 31_000);
+        assert_eq!(of_queue(&unseen).0, Level::Ok);
+        unseen.last_movement = unseen.now - 400_000;
+        unseen.backlog_since = Some(unseen.now - 400_000);
+        assert_eq!(of_queue(&unseen).1, "B2");
+    }
+
+    #[test]
+    fn parents_that_can_never_run_are_told_with_their_number_and_age() {
+        let mut held = facts();
+        held.counts.set(JobState::WaitingChildren, Some(40));
+        let stuck = |parents, looked_at| Stuck {
+            parents,
+            looked_at,
+            oldest: Some(held.now - 7_200_000),
+        };
+        let say = |stuck| {
+            let mut held = held.clone();
+            held.stuck = Some(stuck);
+            of_queue(&held)
+        };
+        assert_eq!(say(stuck(0, 40)).0, Level::Ok);
+        let (level, rule, text) = say(stuck(40, 40));
+        assert_eq!((level, rule), (Level::Watch, STUCK));
+        assert_eq!(
+            text,
+            "40 parents cannot run: their children failed or are missing. The first has waited 2 h."
+        );
+        assert_eq!(
+            say(stuck(1, 30)).2,
+            "A parent cannot run, of the 30 that have waited longest: a child failed or is missing. It has waited 2 h."
+        );
+    }
+
+    #[test]
     fn paused_and_unknown_are_not_faults() {
         let mut f = waiting(5, 999_000);
         f.paused = Some(true);
         assert_eq!(of_queue(&f).0, Level::Paused);
         f.counts.set(JobState::Waiting, None);
         assert_eq!(of_queue(&f).0, Level::Unknown);
+    }
+
+    #[test]
+    fn jobs_that_the_library_removes_unrun_are_told_in_time() {
+        const HOUR: Millis = 3_600_000;
+        let of = |paused, waited: Millis, left: Millis| {
+            let mut f = waiting(100_000, waited.min(30_000));
+            f.paused = Some(paused);
+            f.expiry = Some(Expiry {
+                at: f.now + left,
+                ready: f.now - waited,
+                deed: "pg-boss deletes",
+            });
+            of_queue(&f)
+        };
+        let (level, rule, text) = of(true, HOUR, 4 * HOUR - 7_000);
+        assert_eq!((level, rule), (Level::Bad, "B6"));
+        assert_eq!(
+            text,
+            "Paused. 100,000 waiting; pg-boss deletes the first in 4 h. Resume it before that."
+        );
+        assert_eq!(of(true, HOUR, 30 * HOUR).0, Level::Watch);
+        assert_eq!(of(true, HOUR, 80 * HOUR).0, Level::Paused);
+        let (level, rule, text) = of(false, 14 * 24 * HOUR, 4 * HOUR);
+        assert_eq!((level, rule), (Level::Watch, "W6"));
+        assert_eq!(text, "100,000 waiting; pg-boss deletes the first in 4 h.");
+        assert_eq!(of(false, 14 * 24 * HOUR, HOUR - 1).0, Level::Bad);
+        let (level, _, text) = of(false, 14 * 24 * HOUR, -HOUR);
+        assert_eq!(level, Level::Bad);
+        assert!(text.contains("at its next maintenance"), "{text}");
+        assert_eq!(
+            of(false, 1_000, HOUR / 2).0,
+            Level::Ok,
+            "kept for half an hour on purpose, and taken in time"
+        );
+        assert_eq!(of(false, HOUR, 30 * HOUR).0, Level::Ok);
     }
 
     #[test]

@@ -1,6 +1,7 @@
 //! The frame around every page.
 
 use super::components::{LinkBadge, SilenceBanner};
+use super::context::{Frame, JobBanners};
 use super::live::{self, Live, Zone};
 #[cfg(feature = "ssr")]
 use super::pages::{
@@ -9,20 +10,9 @@ use super::pages::{
 use super::pages::{OverviewView, QueueView};
 use crate::base_path::BasePath;
 use crate::model::page::{Body, Page};
-use crate::model::store::StoreSummary;
+use crate::model::store::Silence;
+use leptos::either::EitherOf3;
 use leptos::prelude::*;
-
-/// What every component may need to know.
-#[derive(Clone, Debug)]
-pub struct Frame {
-    /// Where the board lives.
-    pub base: BasePath,
-}
-
-/// The base path of the page.
-pub fn base() -> BasePath {
-    use_context::<Frame>().map(|frame| frame.base).unwrap_or_default()
-}
 
 #[component]
 pub fn App(page: Page) -> impl IntoView {
@@ -30,6 +20,7 @@ pub fn App(page: Page) -> impl IntoView {
     let base: BasePath = page.base.parse().unwrap_or_default();
     provide_context(Frame { base: base.clone() });
     let live = Live::new(page.now);
+    live.silence.set(page.silence);
     provide_context(live);
     live::start_clock(live);
     let local_time = page.local_time;
@@ -39,16 +30,17 @@ pub fn App(page: Page) -> impl IntoView {
     });
     let theme = page.theme.clone();
     let after = page.after.clone();
-    let beside = Beside {
+    let banners = JobBanners {
         silent: RwSignal::new(None),
         removed: RwSignal::new(false),
     };
+    // No AnyView here: it keeps the code that hydrates what is in it bit by bit, which is never run.
     let body = match page.body {
-        Body::Overview(overview) => view! { <OverviewView overview after/> }.into_any(),
-        Body::Queue(queue) => view! { <QueueView page=queue after/> }.into_any(),
+        Body::Overview(overview) => EitherOf3::A(view! { <OverviewView overview after/> }),
+        Body::Queue(queue) => EitherOf3::B(view! { <QueueView page=queue after/> }),
         Body::Fresh(topics) => {
-            live::keep_fresh(live, &topics, after, beside);
-            fresh(String::new(), 0, beside)
+            live::keep_fresh(live, &topics, after, banners);
+            EitherOf3::C(fresh(String::new(), 0, page.silence, banners))
         }
         #[cfg(feature = "ssr")]
         written => {
@@ -63,9 +55,10 @@ pub fn App(page: Page) -> impl IntoView {
                 Body::Archive(view) => view! { <ArchiveTable view/> }.into_any(),
                 Body::Store(page) => view! { <StoreView page/> }.into_any(),
                 Body::Operations(page) => view! { <OperationsView page/> }.into_any(),
-                _ => ().into_any(),
+                // Written above. A page that is in neither list does not compile.
+                Body::Overview(_) | Body::Queue(_) | Body::Fresh(_) => ().into_any(),
             };
-            fresh(view.to_html(), every, beside)
+            EitherOf3::C(fresh(view.to_html(), every, page.silence, banners))
         }
     };
     view! {
@@ -105,12 +98,12 @@ pub fn App(page: Page) -> impl IntoView {
                 <dt><kbd>"Enter"</kbd></dt><dd>"open the row, fold the group"</dd>
                 <dt><kbd>"["</kbd>" "<kbd>"]"</kbd></dt><dd>"previous and next job of the same state"</dd>
                 <dt><kbd>"/"</kbd></dt><dd>"search, filter"</dd>
-                <dt><kbd>"x"</kbd></dt><dd>"tick the row"</dd>
+                <dt><kbd>"x"</kbd></dt><dd>"select the row"</dd>
                 <dt><kbd>"r"</kbd></dt><dd>"show what is new in a list"</dd>
                 <dt><kbd>"g"</kbd>" "<kbd>"o"</kbd></dt><dd>"all queues"</dd>
                 <dt><kbd>"g"</kbd>" "<kbd>"w"</kbd></dt><dd>"workers"</dd>
                 <dt><kbd>"g"</kbd>" "<kbd>"s"</kbd></dt><dd>"schedules"</dd>
-                <dt><kbd>"g"</kbd>" "<kbd>"a"</kbd></dt><dd>"who asked for what"</dd>
+                <dt><kbd>"g"</kbd>" "<kbd>"a"</kbd></dt><dd>"audit log"</dd>
                 <dt><kbd>"g"</kbd>" "<kbd>"p"</kbd></dt><dd>"operations"</dd>
                 {page.archive.then(|| view! { <dt><kbd>"g"</kbd>" "<kbd>"r"</kbd></dt><dd>"archive"</dd> })}
                 <dt><kbd>"Esc"</kbd></dt><dd>"leave the field, show all, one level up"</dd>
@@ -119,33 +112,23 @@ pub fn App(page: Page) -> impl IntoView {
             <form method="dialog"><button>"Close"</button></form>
         </dialog>
     }
-    .into_any()
-}
-
-/// What the browser knows by itself about a page that the server writes, when the server cannot.
-#[derive(Clone, Copy, Debug)]
-pub struct Beside {
-    /// The store of the job, while it does not answer.
-    pub silent: RwSignal<Option<StoreSummary>>,
-    /// The job was removed.
-    pub removed: RwSignal<bool>,
 }
 
 /// What only the server writes, as text. The browser leaves what it finds there.
-fn fresh(html: String, every_ms: i32, beside: Beside) -> AnyView {
+fn fresh(html: String, every_ms: i32, silence: Option<Silence>, banners: JobBanners) -> impl IntoView {
     view! {
-        {move || beside.silent.get().map(|store| view! { <SilenceBanner store=Signal::stored(store)/> })}
-        {move || beside.removed.get().then(|| view! {
-            <div class="banner" role="alert"><strong>"This job was removed."</strong><p>"What is shown is how it was last seen."</p></div>
+        {move || banners.silent.get().map(|store| view! { <SilenceBanner store=Signal::stored(store)/> })}
+        {move || banners.removed.get().then(|| view! {
+            <div class="banner" role="alert"><strong>"This job was removed."</strong><p>"The page shows its last known state."</p></div>
         })}
         <div
             id="fresh"
             data-every=every_ms.to_string()
-            class:stale=move || beside.removed.get() || beside.silent.with(Option::is_some)
+            data-silence=serde_json::to_string(&silence).unwrap_or_default()
+            class:stale=move || banners.removed.get() || banners.silent.with(Option::is_some)
             inner_html=html
         ></div>
     }
-    .into_any()
 }
 
 #[component]

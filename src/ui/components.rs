@@ -1,9 +1,9 @@
 //! What more than one page needs.
 
-use super::live::{LinkState, Live};
+use super::live::{Age, LinkState, Live};
 use crate::model::Millis;
 use crate::model::format;
-use crate::model::job::Progress;
+use crate::model::job::{Progress, REDACTED};
 use crate::model::state::JobState;
 use crate::model::store::{Reach, StoreSummary};
 use crate::model::verdict::{Level, Verdict};
@@ -77,22 +77,12 @@ pub fn Ago(#[prop(into)] at: Signal<Option<Millis>>) -> impl IntoView {
             data-ago=""
         >
             {move || match at.get() {
-                Some(at) => ago(live.its_clock(), at),
+                Some(at) => format::ago(live.its_clock(), at),
                 None => format::UNKNOWN.to_owned(),
             }}
         </time>
     }
     .into_any()
-}
-
-/// "4 s ago", or how far ahead another clock is.
-pub fn ago(now: Millis, at: Millis) -> String {
-    let age = format::age(now, at);
-    if at.saturating_sub(now) > 5_000 {
-        age
-    } else {
-        age + " ago"
-    }
 }
 
 /// A moment that lies ahead: "in 3 m", or by how much it is overdue.
@@ -106,19 +96,10 @@ pub fn Due(#[prop(into)] at: Signal<Option<Millis>>) -> impl IntoView {
             class:overdue=move || at.get().is_some_and(|at| live.its_clock().saturating_sub(at) > 10_000)
             data-due=""
         >
-            {move || at.get().map_or_else(|| format::UNKNOWN.to_owned(), |at| due(live.its_clock(), at))}
+            {move || at.get().map_or_else(|| format::UNKNOWN.to_owned(), |at| format::due(live.its_clock(), at))}
         </time>
     }
     .into_any()
-}
-
-/// "in 3 m", or by how much it is overdue.
-pub fn due(now: Millis, at: Millis) -> String {
-    if at >= now {
-        format!("in {}", format::span(at.saturating_sub(now)))
-    } else {
-        format!("overdue {}", format::span(now.saturating_sub(at)))
-    }
 }
 
 /// How far a job says it is: a bar for a number, text for anything else.
@@ -156,31 +137,36 @@ fn percent(n: f64) -> String {
 #[component]
 pub fn LinkBadge() -> impl IntoView {
     let live = expect_context::<Live>();
-    let class = move || match live.link.get() {
-        LinkState::Static => "link static",
-        LinkState::Connecting => "link connecting",
-        LinkState::Live => "link live",
-        LinkState::Turns => "link turns",
-        LinkState::Reconnecting { .. } => "link lost",
-        LinkState::Resting => "link resting",
+    let class = move || match (live.link.get(), live.age()) {
+        (LinkState::Resting, _) => "link resting",
+        (LinkState::Reconnecting { .. }, _) | (_, Age::Since(_) | Age::NotRead) => "link lost",
+        (LinkState::Static, _) => "link static",
+        (LinkState::Connecting, _) => "link connecting",
+        (LinkState::Live, _) => "link live",
+        (LinkState::Turns, _) => "link turns",
     };
-    let text = move || match live.link.get() {
-        LinkState::Static => format!("as of {}", live.clock(live.made)),
-        LinkState::Connecting => "connecting".to_owned(),
-        LinkState::Live => "live".to_owned(),
-        LinkState::Turns => "every few seconds: many tabs are open".to_owned(),
-        LinkState::Reconnecting { since } => {
-            format!(
-                "reconnecting, stale since {} ({})",
-                live.clock(since),
-                format::span(live.now.get() - since)
-            )
+    // Whether changes arrive is worth a word only where something new can arrive.
+    let text = move || match (live.link.get(), live.age()) {
+        (LinkState::Resting, _) => "paused while hidden".to_owned(),
+        (link, Age::Since(at)) => {
+            let way = match link {
+                LinkState::Reconnecting { .. } => "reconnecting, ",
+                _ => "",
+            };
+            let age = format::span(live.now.get() - at);
+            format!("{way}stale since {} ({age})", live.clock(at))
         }
-        LinkState::Resting => "paused while hidden".to_owned(),
+        (LinkState::Reconnecting { .. }, _) => "reconnecting".to_owned(),
+        (_, Age::NotRead) => "nothing read yet".to_owned(),
+        (LinkState::Static, _) => format!("as of {}", live.clock(live.made)),
+        (LinkState::Connecting, _) => "connecting".to_owned(),
+        (LinkState::Live, _) => "live".to_owned(),
+        (LinkState::Turns, _) => "every few seconds: many tabs are open".to_owned(),
     };
-    let other_clock = move || match live.link.get() {
-        LinkState::Static => live.other_moment(live.made),
-        LinkState::Reconnecting { since } => live.other_moment(since),
+    let other_clock = move || match (live.link.get(), live.age()) {
+        (LinkState::Resting, _) => String::new(),
+        (_, Age::Since(at)) => live.other_moment(at),
+        (LinkState::Static, Age::Fresh) => live.other_moment(live.made),
         _ => String::new(),
     };
     view! { <span class=class role="status" id="link" title=other_clock>{text}</span> }
@@ -195,13 +181,18 @@ pub fn VerdictLine(#[prop(into)] verdict: Signal<Verdict>) -> impl IntoView {
             <LevelMark level=Signal::derive(move || verdict.with(|v| v.level))/>
             <span>
                 {move || verdict.with(|v| match v.reason.as_str() {
-                    "" => "Nothing is wrong that the rules can see.".to_owned(),
+                    "" => "No problems detected.".to_owned(),
                     reason => reason.to_owned(),
                 })}
             </span>
             <small>
                 {move || verdict.with(|v| {
-                    if v.level == Level::Ok { String::new() } else { format!("for {}", format::span(live.now.get() - v.since)) }
+                    match v.level {
+                        Level::Ok => String::new(),
+                        // The sentence may hold a duration of its own.
+                        Level::Bad | Level::Watch => format!("detected {} ago", format::span(live.now.get() - v.since)),
+                        _ => format!("for {}", format::span(live.now.get() - v.since)),
+                    }
                 })}
             </small>
         </p>
@@ -231,7 +222,7 @@ pub fn SilenceBanner(#[prop(into)] store: Signal<StoreSummary>) -> impl IntoView
                 let effect = store.reach.effect();
                 let truth = match store.as_of {
                     Some(at) => view! {
-                        {move || format!("What is shown was true at {} (", live.clock(at))}
+                        {move || format!("The page shows data from {} (", live.clock(at))}
                         {move || format::span(live.now.get() - at)}
                         " ago). "
                         {store.reach.patience()}
@@ -241,7 +232,7 @@ pub fn SilenceBanner(#[prop(into)] store: Signal<StoreSummary>) -> impl IntoView
                 };
                 view! {
                     <div class="banner" role="alert">
-                        <strong>{format!("{id} is {word} ")}{move || format!("for {}", format::span(live.now.get() - since))}</strong>
+                        <strong>{format!("{id} has been {word} ")}{move || format!("for {}", format::span(live.now.get() - since))}</strong>
                         <p>{cause}" "{truth}</p>
                         <p class="effect">{effect}</p>
                     </div>
@@ -278,30 +269,59 @@ fn Conditions(store: Signal<StoreSummary>) -> impl IntoView {
                         .into_any()
                     })
                     .collect_view();
-                let label = format!("What is the matter with {}", store.id);
+                let label = format!("Problems of {}", store.id);
                 view! { <ul class="conditions" aria-label=label>{lines}</ul> }.into_any()
             })
         })
     }
 }
 
-/// A line over the last minutes. Only its shape matters: the numbers stand beside it.
-pub fn spark_path(values: &[u32], width: f64, height: f64) -> String {
+/// The values of a sparkline's whole width.
+const SPARK: usize = 60;
+
+/// A line over the last ten minutes, a value each ten seconds, which ends now; it is broken where nothing is known. Only its
+/// shape matters: the numbers stand beside it.
+pub fn spark_path(values: &[Option<u32>], width: f64, height: f64) -> String {
     use std::fmt::Write as _;
-    let top = f64::from(values.iter().copied().max().unwrap_or(0).max(1));
-    if values.len() < 2 {
-        return String::new();
-    }
-    let step = width / 59.0;
-    let points = u32::try_from(values.len()).unwrap_or(u32::MAX);
-    let start = width - step * f64::from(points - 1);
+    let top = f64::from(values.iter().flatten().copied().max().unwrap_or(0).max(1));
+    let place = |i: usize| f64::from(u32::try_from(i).unwrap_or(u32::MAX));
+    let step = width / place(SPARK - 1);
+    #[expect(clippy::cast_possible_truncation, reason = "within a line's width and height")]
+    let pixel = |at: f64| at.round() as i32;
     let mut path = String::with_capacity(values.len() * 10);
-    for (i, value) in (0_u32..).zip(values) {
-        let x = start + step * f64::from(i);
-        let y = height - 1.0 - f64::from(*value) / top * (height - 2.0);
-        let _ = write!(path, "{}{x:.0} {y:.0}", if i == 0 { 'M' } else { 'L' });
+    let mut drawing = false;
+    for (i, value) in values.iter().rev().take(SPARK).enumerate().rev() {
+        let Some(value) = value else {
+            drawing = false;
+            continue;
+        };
+        let x = pixel(width - step * place(i));
+        let y = pixel(height - 1.0 - f64::from(*value) / top * (height - 2.0));
+        let _ = write!(path, "{}{x} {y}", if drawing { 'L' } else { 'M' });
+        // A value alone would be a line without a length.
+        if !drawing
+            && i.checked_sub(1)
+                .is_none_or(|next| values[values.len() - 1 - next].is_none())
+        {
+            path.push_str("h1");
+        }
+        drawing = true;
     }
     path
+}
+
+/// A text with the rule that hides it behind each hidden value. Without a rule for each of them it is the text alone.
+pub fn with_rules(text: &str, rules: Option<&Vec<String>>) -> AnyView {
+    let parts: Vec<&str> = text.split(REDACTED).collect();
+    let Some(rules) = rules.filter(|rules| rules.len() + 1 == parts.len()) else {
+        return text.to_owned().into_any();
+    };
+    let hidden = rules.iter().map(|rule| {
+        let title = format::visible(rule);
+        Some(view! { <abbr class="redacted" title=title>{REDACTED}</abbr> })
+    });
+    let parts = parts.into_iter().map(str::to_owned);
+    parts.zip(hidden.chain([None])).collect_view().into_any()
 }
 
 /// Indents JSON without touching a digit of it: numbers of any length, repeated keys and order stay.
@@ -376,16 +396,13 @@ mod tests {
     }
 
     #[test]
-    fn a_clock_that_is_ahead_is_said_not_hidden() {
-        assert_eq!(ago(10_000, 4_000), "6 s ago");
-        assert_eq!(ago(10_000, 12_000), "0 s ago");
-        assert_eq!(ago(10_000, 3_610_000), "clock ahead by 1 h");
-        assert!(ago(10_000, i64::MIN).ends_with("ago"));
-    }
-
-    #[test]
     fn a_line_ends_at_the_right_edge_and_stays_inside() {
         assert_eq!(spark_path(&[], 118.0, 20.0), "");
-        assert!(spark_path(&[0, 5, 10], 118.0, 20.0).ends_with("L118 1"));
+        let all = |values: &[u32]| values.iter().copied().map(Some).collect::<Vec<_>>();
+        assert_eq!(spark_path(&all(&[0, 5, 10]), 118.0, 20.0), "M114 19L116 10L118 1");
+        // Ten minutes from the left to the right, whatever is missing.
+        assert!(spark_path(&all(&[1; 60]), 118.0, 20.0).starts_with("M0 1L2 1"));
+        let gaps = [Some(10), Some(10), None, None, Some(0), None];
+        assert_eq!(spark_path(&gaps, 118.0, 20.0), "M108 1L110 1M116 19h1");
     }
 }

@@ -7,11 +7,13 @@
 use crate::model::Millis;
 use crate::model::event::Frame;
 use crate::model::format;
-use crate::model::store::StoreSummary;
+use crate::model::store::{Silence, StoreSummary};
 use leptos::prelude::*;
 
 #[cfg(feature = "hydrate")]
 mod attention;
+#[cfg(feature = "hydrate")]
+mod beat;
 #[cfg(feature = "hydrate")]
 mod browser;
 #[cfg(feature = "hydrate")]
@@ -38,16 +40,17 @@ mod stream;
 #[cfg(feature = "hydrate")]
 pub use attention::idle_ms;
 #[cfg(feature = "hydrate")]
+pub use beat::{on_beat, start_clock};
+#[cfg(feature = "hydrate")]
 pub use browser::{
-    after_hydration, document, fetch_json, fetch_text, hidden, path_and_query, pointer_inside, set_timeout,
-    start_clock, utc_offset,
+    after_hydration, document, fetch_json, fetch_text, path_and_query, pointer_inside, set_timeout, utc_offset,
 };
 #[cfg(feature = "hydrate")]
 pub use fresh::keep_fresh;
 #[cfg(feature = "hydrate")]
 pub use keyboard::focus_first_row;
 #[cfg(feature = "hydrate")]
-pub use place::{clicked_link, clicked_pin, on_back, push_address, remove_children, replace_address, send_form};
+pub use place::{clicked_link, clicked_pin, on_back, on_move, push_address, replace_address, rows_near, send_form};
 #[cfg(feature = "hydrate")]
 pub use stream::follow;
 
@@ -85,6 +88,19 @@ pub struct Live {
     pub link: RwSignal<LinkState>,
     /// By whose clock times are shown.
     pub zone: RwSignal<Zone>,
+    /// How old the data are while none of the page's stores answers, whether or not changes arrive.
+    pub silence: RwSignal<Option<Silence>>,
+}
+
+/// How old what is shown is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Age {
+    /// As new as the page says.
+    Fresh,
+    /// It was true at this moment, and may not be any more.
+    Since(Millis),
+    /// Nothing was ever read.
+    NotRead,
 }
 
 /// By whose clock times are shown; the other one is a hover away.
@@ -107,6 +123,29 @@ impl Live {
             ahead: RwSignal::new(0),
             link: RwSignal::new(LinkState::Static),
             zone: RwSignal::new(Zone::Rendered),
+            silence: RwSignal::new(None),
+        }
+    }
+
+    /// How old what is shown is: by the stores, and by whether the page hears of changes.
+    pub fn age(&self) -> Age {
+        let lost = match self.link.get() {
+            LinkState::Reconnecting { since } => Some(since),
+            LinkState::Static | LinkState::Connecting | LinkState::Live | LinkState::Turns | LinkState::Resting => None,
+        };
+        match (self.silence.get(), lost) {
+            (Some(Silence { as_of: None }), _) => Age::NotRead,
+            (Some(Silence { as_of: Some(at) }), lost) => Age::Since(lost.map_or(at, |since| since.min(at))),
+            (None, Some(since)) => Age::Since(since),
+            (None, None) => Age::Fresh,
+        }
+    }
+
+    /// Takes over whether the stores that the page is about answer.
+    pub fn follow_stores<'a>(&self, stores: impl IntoIterator<Item = &'a StoreSummary>) {
+        let silence = Silence::of(stores);
+        if self.silence.get_untracked() != silence {
+            self.silence.set(silence);
         }
     }
 
@@ -172,19 +211,19 @@ pub type OnFrame = Box<dyn Fn(Frame, bool)>;
 
 #[cfg(not(feature = "hydrate"))]
 pub use on_the_server::{
-    clicked_link, clicked_pin, fetch_json, fetch_text, focus_first_row, follow, hidden, idle_ms, keep_fresh, on_back,
-    pointer_inside, push_address, remove_children, replace_address, send_form, set_timeout, start_clock, utc_offset,
+    clicked_link, clicked_pin, fetch_json, fetch_text, focus_first_row, follow, idle_ms, keep_fresh, on_back, on_beat,
+    on_move, pointer_inside, push_address, replace_address, rows_near, send_form, set_timeout, start_clock, utc_offset,
 };
 
 /// The twins: on the server nothing moves.
 #[cfg(not(feature = "hydrate"))]
 mod on_the_server {
     use super::{Live, OnFrame};
-    use crate::ui::app::Beside;
+    use crate::ui::context::JobBanners;
 
     pub fn start_clock(_: Live) {}
 
-    pub fn keep_fresh(_: Live, _: &str, _: String, _: Beside) {}
+    pub fn keep_fresh(_: Live, _: &str, _: String, _: JobBanners) {}
 
     pub fn follow(_: Live, _: &str, _: String, _: OnFrame) {}
 
@@ -196,23 +235,25 @@ mod on_the_server {
         0.0
     }
 
-    pub fn hidden() -> bool {
-        true
-    }
-
     pub fn utc_offset(_: crate::model::Millis) -> i32 {
         0
     }
 
+    pub fn on_beat(_: impl FnOnce() + 'static) {}
+
     pub fn on_back(_: impl Fn(String) + 'static) {}
+
+    pub fn on_move(_: impl Fn() + Copy + 'static, _: impl Fn() + 'static) {}
+
+    pub fn rows_near(_: &str, _: f64) -> Option<std::ops::Range<usize>> {
+        None
+    }
 
     pub fn push_address(_: &str) {}
 
     pub fn replace_address(_: &str) {}
 
     pub fn focus_first_row() {}
-
-    pub fn remove_children(_: &str, _: usize) {}
 
     pub fn clicked_link<T>(_: &T, _: &str) -> Option<String> {
         None

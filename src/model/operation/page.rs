@@ -2,9 +2,9 @@
 
 use super::{Bounds, Canary, ItemResult, Operation, OperationState, Preview};
 use crate::model::action::JobAction;
-use crate::model::event::encode_segment;
+use crate::model::address::encode_segment;
+use crate::model::error::Notice;
 use crate::model::filter::JobFilter;
-use crate::model::page::Notice;
 use crate::model::queue::QueueRef;
 use crate::model::state::JobState;
 
@@ -51,7 +51,7 @@ impl OperationsPage {
         match self {
             Self::All(all) => match all.iter().filter(|operation| operation.state.is_open()).count() {
                 0 => "Operations".into(),
-                n => format!("{n} under way · Operations"),
+                n => format!("{n} in progress · Operations"),
             },
             Self::One(page) => {
                 let operation = &page.operation;
@@ -120,8 +120,10 @@ pub struct NewPage {
     pub filter: String,
     /// What is the matter with it.
     pub trouble: Option<String>,
-    /// Whether there may be what only pg-boss has: dead letters that know where they came from, and cancelled jobs.
-    pub boss: bool,
+    /// Whether there may be cancelled jobs that can be resumed.
+    pub cancels: bool,
+    /// Whether there may be dead letters that can go back.
+    pub redrives: bool,
     /// Whether jobs that are removed are archived first; `None` where there is no archive.
     pub archive_first: Option<bool>,
 }
@@ -243,38 +245,6 @@ impl From<Wanted> for JobAction {
     }
 }
 
-/// What an action is called: on a button, and while it is being done.
-#[must_use]
-pub const fn words(action: &JobAction) -> (&'static str, &'static str) {
-    match action {
-        JobAction::Retry { .. } => ("Retry", "Retrying"),
-        JobAction::Remove { .. } => ("Remove", "Removing"),
-        JobAction::Promote => ("Promote", "Promoting"),
-        JobAction::Delay { .. } => ("Delay", "Delaying"),
-        JobAction::Priority { .. } => ("Change the priority of", "Changing the priority of"),
-        JobAction::EditData { .. } => ("Edit", "Editing"),
-        JobAction::Duplicate => ("Duplicate", "Duplicating"),
-        JobAction::FailLost { .. } => ("Fail", "Failing"),
-        JobAction::PutBack => ("Put back", "Putting back"),
-        JobAction::ResumeJob => ("Resume", "Resuming"),
-        JobAction::Redrive => ("Redrive", "Redriving"),
-        JobAction::Cancel { .. } => ("Cancel", "Cancelling"),
-        JobAction::RemoveDeduplication => ("Remove the deduplication of", "Removing the deduplication of"),
-        JobAction::ClearLogs { .. } => ("Clear the logs of", "Clearing the logs of"),
-        JobAction::RemoveChildren => ("Remove the children of", "Removing the children of"),
-        JobAction::Archive => ("Archive", "Archiving"),
-    }
-}
-
-/// Whether something is gone for good afterwards: such an action looks different from others.
-#[must_use]
-pub const fn destroys(action: &JobAction) -> bool {
-    matches!(
-        action,
-        JobAction::Remove { .. } | JobAction::RemoveChildren | JobAction::ClearLogs { .. } | JobAction::Cancel { .. }
-    )
-}
-
 /// Jobs with a result in a hundred, rounded down: all is all.
 #[must_use]
 pub const fn percent(operation: &Operation) -> u64 {
@@ -367,6 +337,6 @@ mod tests {
             assert_eq!(Wanted::read(wanted.word(), wanted.is_more()), Some(wanted));
         }
         assert_eq!(Wanted::read("pause", false), None);
-        assert_eq!(Wanted::of(&JobAction::Duplicate), None);
+        assert_eq!(Wanted::of(&JobAction::PutBack), None);
     }
 }

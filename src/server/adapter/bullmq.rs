@@ -18,6 +18,7 @@
 //! | `P:completed`, `P:failed` | all | zset | score = when it finished, ms |
 //! | `P:waiting-children` | 3–6 | zset | score = when it began to wait, ms |
 //! | `P:events` | 3–6 | stream | what happened, trimmed to about 10,000 entries |
+//! | `P:groups`, `P:groups:…` | Pro | zset | groups of BullMQ Pro: such a queue is shown, and neither read nor changed |
 //! | `P:<event>` | B | channel | what happens, told to whoever listens |
 //! | `J` | all | hash | the job |
 //! | `J:lock` | all | string | its worker's lock, 30 s, renewed |
@@ -29,7 +30,9 @@
 //! Verified against the npm packages `bull` 4.16.5 and `bullmq` 3.16.2, 4.18.3, 5.81.5 and 6.7.0 in
 //! `src/tests`.
 //!
-//! - [`layout`]: which generation a queue's keys belong to, by evidence
+//! - [`family`]: the generations; [`capabilities`]: what each can do, and why not
+//! - [`layout`]: which library and generation a queue's keys belong to, by evidence; Bee-Queue and BullMQ Pro are
+//!   recognised, and nothing is read of them
 //! - [`discover`]: which queues there are; [`workers`]: who is connected
 //! - [`counts`]: how many jobs, in one pipeline for any number of queues
 //! - [`list`]: a page of jobs; [`search`]: the ones that fit a filter; [`scan`]: many in brief
@@ -37,16 +40,19 @@
 //!   [`values`]: what is shown of large ones; [`flow`]: its relatives
 //! - [`metrics`]: minutes that workers record
 //! - [`schedules`]: what creates jobs on a timetable
+//! - [`ready`]: the jobs that run next, and since when they have been ready
 //! - [`insight`]: limits, retention, and how long jobs wait and run
 //! - [`weigh`]: how much memory a queue takes, from a sample of its jobs
 //! - [`act`]: changing any of it, by the libraries' own scripts
 //! - [`events`]: following all queues over two blocking connections; [`channels`]: Bull's over a third
 
 pub mod act;
+mod capabilities;
 pub mod channels;
 pub mod counts;
 pub mod discover;
 pub mod events;
+mod family;
 pub mod flow;
 pub mod insight;
 pub mod job;
@@ -56,6 +62,7 @@ mod locate;
 pub mod logs;
 pub mod metrics;
 mod options;
+mod ready;
 mod record;
 mod scan;
 pub mod schedules;
@@ -68,26 +75,31 @@ pub mod workers;
 use super::flow::{FailedBelow, InFlow};
 use super::raw::{RawJob, Whole};
 use super::redis::link::Link;
+use super::redis::listen::keep_listening;
 use super::{
-    Adapter, Bounds, Change, Connections, FieldBytes, FieldError, FlowQuery, FoundQueue, JobQuery, Kept, LogQuery,
-    QueueId, QueueWeight, ReadError, Reading, Search, SweepError, Trouble,
+    Act, Adapter, Archiving, Bounds, Changes, Connections, FieldBytes, FieldError, FlowQuery, Flows, FoundQueue, Head,
+    Heard, JobQuery, Kept, LogQuery, Logs, QueueId, QueueWeight, ReadError, Reading, Search, Trouble, Weigh,
 };
 use crate::model::Millis;
-use crate::model::action::{Effect, JobAction, NewJob, QueueAction, ScheduleAction, Seen, Sweep, Swept};
+use crate::model::action::{Effect, JobAction, NewJob, QueueAction, ScheduleAction, Seen};
+use crate::model::capability::Capabilities;
 use crate::model::counts::Counts;
 use crate::model::exact::bytes_of;
 use crate::model::flow::Flow;
 use crate::model::insight::Insight;
 use crate::model::job::{JobDetail, JobRow, LogPage};
 use crate::model::page::JobPageRows;
+use crate::model::queue::Stuck;
 use crate::model::schedule::Schedule;
 use crate::model::state::JobState;
+use crate::model::store::Reach;
 use crate::model::vitals::Answered;
 use crate::server::redact::{Mask, Masks};
 use async_trait::async_trait;
 use std::collections::HashSet;
 use std::sync::Arc;
 use tokio::sync::mpsc;
+use tokio::task::JoinSet;
 
 /// Which queues to look at.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -116,9 +128,11 @@ impl BullMq {
     /// An adapter over a link that somebody else supervises, of queues with these masks.
     #[must_use]
     pub fn new(link: Arc<Link>, scope: Scope, masks: Masks) -> Self {
+        let layouts: Arc<layout::Layouts> = Arc::default();
         let hidden = Hidden {
             masks,
             prefixes: scope.prefixes.clone(),
+            layouts: Arc::clone(&layouts),
         };
         Self {
             link,
@@ -126,7 +140,7 @@ impl BullMq {
             watch: Arc::new(events::Watch::new(hidden.clone())),
             channels: Arc::new(channels::Channels::new(hidden.clone())),
             hidden,
-            layouts: Arc::default(),
+            layouts,
             rejected: discover::Rejected::default(),
             large: values::Large::default(),
             scripts: act::Scripts::default(),
@@ -134,16 +148,37 @@ impl BullMq {
     }
 }
 
+impl BullMq {
+    /// Why a queue is not read, as far as its layout is known.
+    fn unsupported(&self, queue: &str) -> Option<&'static str> {
+        self.layouts.get(queue)?.layout.unsupported()
+    }
+
+    /// Looks for the layout of a queue first, if it is not known. An error where it is not supported.
+    async fn readable(&self, queue: &QueueId) -> Result<(), ReadError> {
+        let families = self.layouts.of(&self.link, std::slice::from_ref(queue)).await?;
+        match families.first().and_then(|family| family.layout.unsupported()) {
+            Some(why) => Err(ReadError::Unsupported(why)),
+            None => Ok(()),
+        }
+    }
+}
+
+/// The prefix that Bull and BullMQ use where none is given; with braces in a cluster.
+const PREFIXES: [&str; 2] = ["bull", "{bull}"];
+
 /// What is hidden in each queue.
 #[derive(Clone, Debug, Default)]
 struct Hidden {
     masks: Masks,
     prefixes: Vec<String>,
+    layouts: Arc<layout::Layouts>,
 }
 
 impl Hidden {
     fn of(&self, queue: &str) -> Mask {
-        self.masks.of(queue, &name_of(queue, &self.prefixes))
+        let name = name_of(queue, &self.prefixes, self.layouts.forbids_colons(queue));
+        self.masks.of(queue, name)
     }
 }
 
@@ -160,19 +195,31 @@ fn below(job: &[u8], suffix: &str) -> Vec<u8> {
     [job, b":", suffix.as_bytes()].concat()
 }
 
-/// The name of a queue: what follows the prefix. A prefix has no colon unless it is configured.
-fn name_of(queue: &str, prefixes: &[String]) -> String {
-    prefixes
-        .iter()
-        .filter_map(|prefix| queue.strip_prefix(prefix.as_str())?.strip_prefix(':'))
-        .next()
-        .or_else(|| queue.split_once(':').map(|(_, name)| name))
+/// The name of a queue: what follows its prefix. A name has no colon where the library forbids it, or behind another
+/// prefix than the library's own; a prefix may have any number.
+fn name_of<'a>(queue: &'a str, prefixes: &[String], forbids_colons: bool) -> &'a str {
+    let behind = |prefix: &str| queue.strip_prefix(prefix)?.strip_prefix(':');
+    let configured = prefixes.iter().filter_map(|prefix| behind(prefix));
+    let own = || {
+        PREFIXES
+            .into_iter()
+            .filter_map(behind)
+            .next()
+            .filter(|_| !forbids_colons)
+    };
+    configured
+        .min_by_key(|name| name.len())
+        .or_else(own)
+        .or_else(|| queue.rsplit_once(':').map(|(_, name)| name))
         .unwrap_or(queue)
-        .to_owned()
 }
 
 #[async_trait]
 impl Adapter for BullMq {
+    fn generations(&self) -> &'static [Capabilities] {
+        &capabilities::ALL
+    }
+
     async fn discover(&self, known: &HashSet<QueueId>) -> Result<Search, Trouble> {
         discover::queues(&self.link, &self.scope, known, &self.layouts, &self.rejected).await
     }
@@ -185,11 +232,16 @@ impl Adapter for BullMq {
         counts::read(&self.link, &self.layouts, &self.channels, queues).await
     }
 
-    async fn oldest_waiting(&self, queues: &[QueueId]) -> Result<Vec<Option<Millis>>, Trouble> {
-        counts::oldest_waiting(&self.link, queues).await
+    async fn heads(&self, queues: &[QueueId], heard: Heard<'_>) -> Result<Vec<Vec<Head>>, Trouble> {
+        ready::heads(&self.link, queues, heard).await
+    }
+
+    async fn held(&self, queues: &[QueueId]) -> Result<Vec<bool>, Trouble> {
+        ready::held(&self.link, queues).await
     }
 
     async fn jobs(&self, query: &JobQuery) -> Result<JobPageRows, ReadError> {
+        self.readable(&query.queue).await?;
         match &query.filter {
             None => list::page(&self.link, query, &self.hidden.of(&query.queue)).await,
             Some(filter) => search::page(&self.link, query, filter, &self.hidden.of(&query.queue)).await,
@@ -197,65 +249,128 @@ impl Adapter for BullMq {
     }
 
     async fn scan(&self, query: &JobQuery, errors: bool) -> Result<(Vec<JobRow>, Option<String>), ReadError> {
+        self.readable(&query.queue).await?;
         scan::page(&self.link, query, errors, &self.hidden.of(&query.queue)).await
     }
 
     async fn job(&self, queue: &QueueId, id: &str) -> Result<Option<JobDetail>, ReadError> {
+        self.readable(queue).await?;
         job::read(&self.link, &self.large, queue, id).await
     }
 
-    async fn logs(&self, query: &LogQuery) -> Result<LogPage, ReadError> {
-        logs::page(&self.link, &self.large, query, &self.hidden.of(&query.queue)).await
-    }
-
-    async fn flow(&self, query: &FlowQuery, known: &[QueueId]) -> Result<Option<Flow>, ReadError> {
-        flow::read(&self.link, query, known, &self.hidden).await
-    }
-
     async fn field(&self, queue: &QueueId, id: &str, field: &str) -> Result<Option<FieldBytes>, FieldError> {
+        self.readable(queue).await?;
         self.large.download(&self.link, &key(queue, id), &bytes_of(field)).await
     }
 
     async fn finished(&self, queue: &QueueId, until: Millis, minutes: usize) -> Result<Vec<Kept>, Trouble> {
+        if self.unsupported(queue).is_some() {
+            return Ok(vec![]);
+        }
         counts::finished(&self.link, queue, until, minutes).await
     }
 
     async fn insight(&self, queue: &QueueId) -> Result<Insight, Trouble> {
-        insight::read(&self.link, queue).await
+        match self.unsupported(queue) {
+            Some(why) => Err(Trouble::new(Reach::Live, why)),
+            None => insight::read(&self.link, queue).await,
+        }
     }
 
-    async fn workers(&self) -> Result<Connections, Trouble> {
-        workers::read(&self.link, &self.layouts).await
+    async fn workers(&self, known: &HashSet<QueueId>) -> Result<Connections, Trouble> {
+        workers::read(&self.link, &self.layouts, known).await
     }
 
     async fn count_schedules(&self, queues: &[QueueId]) -> Result<Vec<Option<u64>>, Trouble> {
-        schedules::count(&self.link, queues).await
+        let counts = schedules::count(&self.link, queues).await?;
+        let known = |(queue, count): (&QueueId, _)| if self.unsupported(queue).is_some() { None } else { count };
+        Ok(queues.iter().zip(counts).map(known).collect())
     }
 
     async fn schedules(&self, queues: &[QueueId], bounds: Bounds) -> Result<Vec<Schedule>, Trouble> {
-        schedules::read(&self.link, queues, bounds, &self.hidden).await
+        let read = |queue: &&QueueId| self.unsupported(queue).is_none();
+        let queues: Vec<QueueId> = queues.iter().filter(read).cloned().collect();
+        schedules::read(&self.link, &queues, bounds, &self.hidden).await
     }
 
-    async fn weigh(&self, queue: &QueueId, sample: u32) -> Result<Answered<QueueWeight>, Trouble> {
-        weigh::weigh(&self.link, queue, sample).await
+    fn act(&self) -> Option<&dyn Act> {
+        Some(self)
     }
 
-    fn weigh_cost(&self, counts: &Counts, sample: u32) -> u64 {
-        let states = JobState::ALL.into_iter();
-        weigh::cost(
-            states
-                .map(|state| (state, counts.get(state).unwrap_or(0)))
-                .filter(|(_, jobs)| *jobs > 0),
-            sample,
-        )
+    fn archive(&self) -> Option<&dyn Archiving> {
+        Some(self)
     }
 
-    async fn act(&self, queue: &QueueId, jobs: &[(String, Seen)], action: &JobAction) -> Result<Vec<Effect>, Trouble> {
+    fn flows(&self) -> Option<&dyn Flows> {
+        Some(self)
+    }
+
+    fn weigh(&self) -> Option<&dyn Weigh> {
+        Some(self)
+    }
+
+    fn logs(&self) -> Option<&dyn Logs> {
+        Some(self)
+    }
+
+    fn follow(&self, queues: &[QueueId]) {
+        self.layouts.keep_only(queues);
+        let supported = queues.iter().filter(|queue| self.unsupported(queue).is_none());
+        let supported: Vec<QueueId> = supported.cloned().collect();
+        let places = act::needs::places(&supported);
+        let (bull, streams): (Vec<_>, Vec<_>) = supported.into_iter().partition(|queue| self.layouts.is_bull(queue));
+        self.link.rights().about(places, act::needs::of(!bull.is_empty()));
+        self.watch.follow(&streams);
+        self.channels.follow(&bull);
+    }
+
+    fn changes(&self) -> Changes {
+        let (sender, receiver) = mpsc::channel(events::BACKLOG);
+        let mut readers = JoinSet::new();
+        for hot in [true, false] {
+            readers.spawn(events::reader(
+                self.link.clone(),
+                self.watch.clone(),
+                sender.clone(),
+                hot,
+            ));
+        }
+        readers.spawn(keep_listening(self.link.clone(), self.channels.clone(), sender));
+        Changes::new(receiver, readers)
+    }
+}
+
+#[async_trait]
+impl Act for BullMq {
+    async fn on_jobs(
+        &self,
+        queue: &QueueId,
+        jobs: &[(String, Seen)],
+        action: &JobAction,
+    ) -> Result<Vec<Effect>, Trouble> {
         self.act_on_jobs(queue, jobs, action).await
     }
 
+    async fn on_queue(&self, queue: &QueueId, action: &QueueAction) -> Result<Effect, Trouble> {
+        self.act_on_whole(queue, action).await
+    }
+
+    async fn on_schedule(&self, queue: &QueueId, key: &str, action: &ScheduleAction) -> Result<Effect, Trouble> {
+        self.act_on_plan(queue, key, action).await
+    }
+
+    fn copied_options(&self, job: &JobDetail) -> Option<String> {
+        act::copied_options(job)
+    }
+}
+
+#[async_trait]
+impl Archiving for BullMq {
     async fn whole(&self, queue: &QueueId, jobs: &[(String, Seen)]) -> Result<Vec<Whole>, Trouble> {
-        whole::read(&self.link, queue, jobs).await
+        match self.unsupported(queue) {
+            Some(why) => Err(Trouble::new(Reach::Live, why)),
+            None => whole::read(&self.link, queue, jobs).await,
+        }
     }
 
     async fn remove_exactly(&self, queue: &QueueId, jobs: &[RawJob]) -> Result<Vec<Effect>, Trouble> {
@@ -269,6 +384,18 @@ impl Adapter for BullMq {
     fn renewed(&self, raw: &RawJob) -> Result<NewJob, String> {
         act::renewed(raw)
     }
+}
+
+#[async_trait]
+impl Flows for BullMq {
+    async fn flow(&self, query: &FlowQuery, known: &[QueueId]) -> Result<Option<Flow>, ReadError> {
+        self.readable(&query.queue).await?;
+        flow::read(&self.link, query, known, &self.hidden).await
+    }
+
+    async fn stuck(&self, queue: &QueueId, known: &[QueueId]) -> Result<Option<Stuck>, Trouble> {
+        flow::stuck::look(&self.link, queue, known).await.map(Some)
+    }
 
     async fn failed_below(
         &self,
@@ -277,45 +404,40 @@ impl Adapter for BullMq {
         known: &[QueueId],
         most: usize,
     ) -> Result<Option<FailedBelow>, ReadError> {
+        self.readable(queue).await?;
         flow::failed::below(&self.link, queue, job, known, most).await
     }
 
-    async fn retry_in_flow(
-        &self,
-        queue: &QueueId,
-        jobs: &[(String, Seen)],
-        place: InFlow,
-    ) -> Result<Vec<Effect>, Trouble> {
+    async fn retry(&self, queue: &QueueId, jobs: &[(String, Seen)], place: InFlow) -> Result<Vec<Effect>, Trouble> {
         self.retry_at(queue, jobs, place).await
     }
+}
 
-    async fn act_on_queue(&self, queue: &QueueId, action: &QueueAction) -> Result<Effect, Trouble> {
-        self.act_on_whole(queue, action).await
+#[async_trait]
+impl Weigh for BullMq {
+    async fn queue(&self, queue: &QueueId, sample: u32) -> Result<Answered<QueueWeight>, Trouble> {
+        match self.unsupported(queue) {
+            Some(why) => Ok(Answered::Failed(why.to_owned())),
+            None => weigh::weigh(&self.link, queue, sample).await,
+        }
     }
 
-    async fn act_on_schedule(&self, queue: &QueueId, key: &str, action: &ScheduleAction) -> Result<Effect, Trouble> {
-        self.act_on_plan(queue, key, action).await
+    fn cost(&self, counts: &Counts, sample: u32) -> u64 {
+        let states = JobState::ALL.into_iter();
+        weigh::cost(
+            states
+                .map(|state| (state, counts.get(state).unwrap_or(0)))
+                .filter(|(_, jobs)| *jobs > 0),
+            sample,
+        )
     }
+}
 
-    async fn sweep(&self, queue: &QueueId, sweep: &Sweep, limit: usize) -> Result<Swept, SweepError> {
-        self.sweep_batch(queue, sweep, limit).await
-    }
-
-    fn follow(&self, queues: &[QueueId]) {
-        self.layouts.keep_only(queues);
-        let (bull, streams): (Vec<_>, Vec<_>) = queues.iter().cloned().partition(|queue| self.layouts.is_bull(queue));
-        self.link
-            .rights()
-            .about(act::needs::places(queues), act::needs::of(!bull.is_empty()));
-        self.watch.follow(&streams);
-        self.channels.follow(&bull);
-    }
-
-    fn changes(&self) -> mpsc::Receiver<Vec<Change>> {
-        let (sender, receiver) = mpsc::channel(events::BACKLOG);
-        events::start(&self.link, &self.watch, &sender);
-        channels::start(&self.link, &self.channels, sender);
-        receiver
+#[async_trait]
+impl Logs for BullMq {
+    async fn page(&self, query: &LogQuery) -> Result<LogPage, ReadError> {
+        self.readable(&query.queue).await?;
+        logs::page(&self.link, &self.large, query, &self.hidden.of(&query.queue)).await
     }
 }
 
@@ -325,10 +447,24 @@ mod tests {
 
     #[test]
     fn the_name_is_what_follows_the_prefix() {
-        assert_eq!(name_of("bull:mail", &[]), "mail");
-        assert_eq!(name_of("{bull}:mail", &[]), "mail");
-        assert_eq!(name_of("bull:{mail}", &[]), "{mail}");
-        assert_eq!(name_of("my:app:mail", &["my:app".into()]), "mail");
-        assert_eq!(name_of("my:app:mail", &[]), "app:mail");
+        let found = |queue| name_of(queue, &[], false);
+        assert_eq!(found("bull:mail"), "mail");
+        assert_eq!(found("{bull}:mail"), "mail");
+        assert_eq!(found("bull:{mail}"), "{mail}");
+        assert_eq!(found("acme:bull:mail"), "mail");
+        assert_eq!(found("{acme:bull}:mail"), "mail");
+        assert_eq!(found("bull:eu:mail"), "eu:mail", "older libraries take colons in names");
+        assert_eq!(
+            name_of("bull:eu:mail", &[], true),
+            "mail",
+            "this one's version does not"
+        );
+        let prefixes = ["bull".to_owned(), "bull:eu".to_owned()];
+        assert_eq!(name_of("bull:eu:mail", &prefixes, false), "mail", "the longest prefix");
+        assert_eq!(
+            name_of("bull:eu:mail", &prefixes[..1], true),
+            "eu:mail",
+            "as configured"
+        );
     }
 }

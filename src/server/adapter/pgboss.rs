@@ -7,6 +7,7 @@
 //! |---|---|---|
 //! | `S.version` | all | the number of the schema |
 //! | `S.job` | all | the jobs; from 10 on partitioned by queue, in 9 with folded names of columns |
+//! | `S.archive` | 9, 10 | jobs that the library has put away |
 //! | `S.queue` | 10–12 | the queues with their settings; from 11 on with the library's own counters |
 //! | `S.schedule` | all | timetables: cron, from 12.31 on also recurrence rules |
 //! | `S.job_dependency` | 12.19– | which job waits for which |
@@ -15,10 +16,10 @@
 //! Verified against the npm packages `pg-boss` 9.0.3, 10.4.2, 11.1.2 and 12.38.0 in `src/tests/pgboss`.
 //!
 //! - [`names`]: identifiers, and the ids of queues
-//! - [`shape`]: what an installation has: columns, valid indexes, rights
+//! - [`shape`]: what an installation has: columns and valid indexes; [`rights`]: what our role may do with it
 //! - [`discover`]: which queues there are
-//! - [`counts`]: how many jobs, exact where that is cheap
-//! - [`list`]: pages of jobs; [`job`]: one job in full; [`values`]: what is shown of large ones;
+//! - [`counts`]: how many jobs, exact where that is cheap; [`expiry`]: which of them are removed unrun
+//! - [`list`]: pages of jobs; [`row`]: a job in brief; [`job`]: one in full; [`values`]: what is shown of large ones;
 //!   [`flow`]: its relatives
 //! - [`insight`]: retention, and how long jobs wait and run
 //! - [`act`]: changing any of it; [`whole`]: finished jobs for the archive; [`kept`]: those that come out of it
@@ -27,9 +28,12 @@
 //! - [`workers`]: who takes jobs; [`schedules`]: what creates them on a timetable
 
 mod act;
+mod capabilities;
 mod changes;
 mod counts;
 mod discover;
+mod expiry;
+mod family;
 mod flow;
 mod insight;
 mod job;
@@ -37,44 +41,42 @@ mod kept;
 mod list;
 mod names;
 mod pause;
+mod rights;
+mod row;
 mod schedules;
 mod shape;
 mod values;
 mod whole;
 mod workers;
 
-use super::postgres::database::Database;
+use super::postgres::code;
+use super::postgres::database::{Database, Statement};
 use super::raw::{RawJob, Whole};
 use super::{
-    Adapter, Bounds, Change, Connections, FieldBytes, FieldError, FlowQuery, FoundQueue, JobQuery, Kept, QueueId,
-    ReadError, Reading, Search, Trouble,
+    Act, Adapter, AnyAction, Archiving, Bounds, Changes, Connections, FieldBytes, FieldError, FlowQuery, Flows,
+    FoundQueue, Head, Heard, JobQuery, Kept, QueueId, ReadError, Reading, Search, Trouble,
 };
 use crate::model::Millis;
 use crate::model::action::{Effect, JobAction, NewJob, QueueAction, ScheduleAction, Seen};
-use crate::model::counts::Counts;
+use crate::model::capability::Capabilities;
 use crate::model::flow::Flow;
 use crate::model::insight::Insight;
 use crate::model::job::{JobDetail, JobRow};
 use crate::model::page::JobPageRows;
+use crate::model::queue::{Expiry, Stuck};
 use crate::model::schedule::Schedule;
 use crate::server::redact::{Mask, Masks};
 use async_trait::async_trait;
 use shape::Shape;
-use sqlx::Postgres;
-use sqlx::postgres::{PgArguments, PgRow};
+use sqlx::postgres::PgRow;
 use std::collections::{HashMap, HashSet};
 use std::sync::{Arc, Mutex, PoisonError};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 use tokio::sync::{Notify, Semaphore, mpsc};
-
-/// A statement with its parameters.
-type Statement<'q> = sqlx::query::Query<'q, Postgres, PgArguments>;
+use tokio::task::JoinSet;
 
 /// The codes of a column and of a table that is no more.
 const SHAPE_CHANGED: [&str; 3] = ["42703", "42P01", "42704"];
-
-/// The code of a statement that took too long.
-const TOO_LONG: &str = "57014";
 
 /// Which installations to look at.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -91,14 +93,17 @@ pub struct PgBoss {
     masks: Masks,
     shapes: Arc<shape::Shapes>,
     paces: Arc<Mutex<HashMap<String, counts::Pace>>>,
-    /// The last counts, for the headings of lists.
-    known: Arc<Mutex<HashMap<QueueId, (Instant, Counts)>>>,
+    /// The last counts, for the headings of lists, and whether the queue was paused then.
+    known: Arc<Mutex<HashMap<QueueId, counts::Known>>>,
     /// The queues whose changes are wanted.
     followed: Arc<Mutex<Vec<QueueId>>>,
     /// Has changes looked for at once.
     knock: Arc<Notify>,
     /// One large value is handed over at a time.
     downloads: Arc<Semaphore>,
+    waiting: Arc<expiry::Waiting>,
+    /// Which queues of 9 have jobs in the library's archive alone.
+    put_away: Arc<discover::PutAway>,
 }
 
 impl PgBoss {
@@ -115,6 +120,8 @@ impl PgBoss {
             followed: Arc::default(),
             knock: Arc::default(),
             downloads: Arc::new(Semaphore::new(1)),
+            waiting: Arc::default(),
+            put_away: Arc::default(),
         }
     }
 
@@ -125,12 +132,9 @@ impl PgBoss {
 
     /// Reads rows. Where a column or table is missing, `schema` is looked at again next time.
     async fn read(&self, schema: Option<&str>, query: Statement<'_>) -> Result<Vec<PgRow>, Trouble> {
-        let pool = self.db.reads();
         let read = async {
-            query
-                .fetch_all(&pool)
-                .await
-                .inspect_err(|error| self.note(schema, error))
+            let rows = self.db.rows(query).await;
+            rows.inspect_err(|error| self.note(schema, error))
         };
         self.db.run(read).await
     }
@@ -142,24 +146,9 @@ impl PgBoss {
         limit: Duration,
         query: Statement<'_>,
     ) -> Result<Option<Vec<PgRow>>, Trouble> {
-        let pool = self.db.reads();
         let read = async {
-            let begin = format!("begin; set local statement_timeout = {}", limit.as_millis());
-            let mut transaction = pool.begin_with(begin).await?;
-            match query.fetch_all(&mut *transaction).await {
-                Ok(rows) => {
-                    transaction.commit().await?;
-                    Ok(Some(rows))
-                }
-                Err(error) if code(&error).as_deref() == Some(TOO_LONG) => {
-                    transaction.rollback().await?;
-                    Ok(None)
-                }
-                Err(error) => {
-                    self.note(Some(&shape.schema), &error);
-                    Err(error)
-                }
-            }
+            let rows = self.db.rows_within(query, limit).await;
+            rows.inspect_err(|error| self.note(Some(&shape.schema), error))
         };
         self.db.run(read).await
     }
@@ -172,13 +161,12 @@ impl PgBoss {
     }
 }
 
-/// The code of an error that the server sent.
-fn code(error: &sqlx::Error) -> Option<String> {
-    Some(error.as_database_error()?.code()?.into_owned())
-}
-
 #[async_trait]
 impl Adapter for PgBoss {
+    fn generations(&self) -> &'static [Capabilities] {
+        &capabilities::ALL
+    }
+
     async fn discover(&self, known: &HashSet<QueueId>) -> Result<Search, Trouble> {
         discover::queues(self, known).await
     }
@@ -191,8 +179,12 @@ impl Adapter for PgBoss {
         counts::read(self, queues).await
     }
 
-    async fn oldest_waiting(&self, queues: &[QueueId]) -> Result<Vec<Option<Millis>>, Trouble> {
-        counts::oldest_waiting(self, queues).await
+    async fn heads(&self, queues: &[QueueId], _: Heard<'_>) -> Result<Vec<Vec<Head>>, Trouble> {
+        counts::heads(self, queues).await
+    }
+
+    async fn expiries(&self, queues: &[QueueId]) -> Result<Vec<Option<Expiry>>, Trouble> {
+        expiry::read(self, queues).await
     }
 
     async fn jobs(&self, query: &JobQuery) -> Result<JobPageRows, ReadError> {
@@ -207,8 +199,8 @@ impl Adapter for PgBoss {
         job::read(self, queue, id).await
     }
 
-    async fn flow(&self, query: &FlowQuery, known: &[QueueId]) -> Result<Option<Flow>, ReadError> {
-        flow::read(self, query, known).await
+    fn fate(&self, queue: &QueueId, job: &str) -> String {
+        self.waiting.fate(queue, job)
     }
 
     async fn field(&self, queue: &QueueId, id: &str, field: &str) -> Result<Option<FieldBytes>, FieldError> {
@@ -223,7 +215,7 @@ impl Adapter for PgBoss {
         insight::finished(self, queue, until, minutes).await
     }
 
-    async fn workers(&self) -> Result<Connections, Trouble> {
+    async fn workers(&self, _: &HashSet<QueueId>) -> Result<Connections, Trouble> {
         workers::read(self).await
     }
 
@@ -235,10 +227,61 @@ impl Adapter for PgBoss {
         schedules::read(self, queues, bounds).await
     }
 
-    async fn act(&self, queue: &QueueId, jobs: &[(String, Seen)], action: &JobAction) -> Result<Vec<Effect>, Trouble> {
+    fn act(&self) -> Option<&dyn Act> {
+        Some(self)
+    }
+
+    fn archive(&self) -> Option<&dyn Archiving> {
+        Some(self)
+    }
+
+    fn flows(&self) -> Option<&dyn Flows> {
+        Some(self)
+    }
+
+    fn follow(&self, queues: &[QueueId]) {
+        *self.followed.lock().unwrap_or_else(PoisonError::into_inner) = queues.to_vec();
+        self.known
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .retain(|id, _| queues.contains(id));
+    }
+
+    fn changes(&self) -> Changes {
+        let (sender, receiver) = mpsc::channel(changes::BACKLOG);
+        let mut readers = JoinSet::new();
+        readers.spawn(changes::follow(self.clone(), sender));
+        Changes::new(receiver, readers)
+    }
+}
+
+#[async_trait]
+impl Act for PgBoss {
+    async fn on_jobs(
+        &self,
+        queue: &QueueId,
+        jobs: &[(String, Seen)],
+        action: &JobAction,
+    ) -> Result<Vec<Effect>, Trouble> {
         self.act_on_jobs(queue, jobs, action).await
     }
 
+    async fn on_queue(&self, queue: &QueueId, action: &QueueAction) -> Result<Effect, Trouble> {
+        self.act_on_whole(queue, action).await
+    }
+
+    async fn on_schedule(&self, queue: &QueueId, key: &str, action: &ScheduleAction) -> Result<Effect, Trouble> {
+        self.act_on_plan(queue, key, action).await
+    }
+
+    fn lacks(&self, queue: &QueueId, actions: &[AnyAction<'_>]) -> Option<String> {
+        let (schema, _) = names::parts_of(queue)?;
+        self.lacking(&schema, actions)
+    }
+}
+
+#[async_trait]
+impl Archiving for PgBoss {
     async fn whole(&self, queue: &QueueId, jobs: &[(String, Seen)]) -> Result<Vec<Whole>, Trouble> {
         self.read_whole(queue, jobs).await
     }
@@ -251,33 +294,22 @@ impl Adapter for PgBoss {
         (system == "pgboss").then(|| kept::detail(raw))
     }
 
-    fn restored_id(&self, run: &[u8; 16], n: i32) -> String {
-        kept::restored_id(run, n)
-    }
-
     fn renewed(&self, raw: &RawJob) -> Result<NewJob, String> {
         kept::renewed(raw)
     }
 
-    async fn act_on_queue(&self, queue: &QueueId, action: &QueueAction) -> Result<Effect, Trouble> {
-        self.act_on_whole(queue, action).await
+    fn restored_id(&self, run: &[u8; 16], n: i32) -> String {
+        kept::restored_id(run, n)
+    }
+}
+
+#[async_trait]
+impl Flows for PgBoss {
+    async fn flow(&self, query: &FlowQuery, known: &[QueueId]) -> Result<Option<Flow>, ReadError> {
+        flow::read(self, query, known).await
     }
 
-    async fn act_on_schedule(&self, queue: &QueueId, key: &str, action: &ScheduleAction) -> Result<Effect, Trouble> {
-        self.act_on_plan(queue, key, action).await
-    }
-
-    fn follow(&self, queues: &[QueueId]) {
-        *self.followed.lock().unwrap_or_else(PoisonError::into_inner) = queues.to_vec();
-        self.known
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-            .retain(|id, _| queues.contains(id));
-    }
-
-    fn changes(&self) -> mpsc::Receiver<Vec<Change>> {
-        let (sender, receiver) = mpsc::channel(changes::BACKLOG);
-        changes::start(self, sender);
-        receiver
+    async fn stuck(&self, queue: &QueueId, _known: &[QueueId]) -> Result<Option<Stuck>, Trouble> {
+        flow::stuck(self, queue).await
     }
 }

@@ -8,11 +8,11 @@
 //! Killed between 2 and 3, or in 3: whoever comes next reads what is left, finds the rows there, and goes on with 3.
 
 use super::keep::Kept;
-use super::{Archive, Place};
-use crate::model::action::{Effect, JobAction, Seen};
+use super::{Archive, ArchivedQueue};
+use crate::model::action::{Effect, Seen};
 use crate::model::store::Reach;
 use crate::server::adapter::raw::{RawJob, Whole};
-use crate::server::adapter::{Adapter, QueueId, Trouble};
+use crate::server::adapter::{Adapter, QueueId, Trouble, unsupported};
 
 /// Jobs after step 2: each has its result, or is durable and left to be removed.
 #[derive(Debug)]
@@ -43,7 +43,10 @@ impl Secured {
     pub async fn remove(mut self, adapter: &dyn Adapter) -> Result<(Vec<Effect>, u64), Trouble> {
         let mut bytes = 0;
         if !self.durable.is_empty() {
-            let removed = adapter.remove_exactly(&self.queue, &self.durable).await?;
+            let removed = match adapter.archive() {
+                Some(kept) => kept.remove_exactly(&self.queue, &self.durable).await?,
+                None => vec![unsupported(); self.durable.len()],
+            };
             bytes = self
                 .durable
                 .iter()
@@ -52,7 +55,9 @@ impl Secured {
                 .map(|(job, _)| job.size() as u64)
                 .sum();
             let mut removed = removed.into_iter().map(|effect| match effect {
-                Effect::Gone => already("It is in the archive; somebody else removed it from the queue meanwhile."),
+                Effect::Gone => {
+                    already("It is in the archive; another client removed it from the queue in the meantime.")
+                }
                 Effect::Changed { now } => Effect::Changed {
                     now: format!("{now} The archive has it as it was before."),
                 },
@@ -66,11 +71,24 @@ impl Secured {
             }
         }
         let unanswered = || Effect::Unconfirmed {
-            reason: "The adapter gave no answer. Look at the job before asking again.".into(),
+            reason: "No answer was received. Check the job before you try again.".into(),
         };
         let effects = self.effects.into_iter();
         let effects = effects.map(|effect| effect.unwrap_or_else(unanswered));
         Ok((effects.collect(), bytes))
+    }
+}
+
+/// Jobs of a queue that no longer looks like one: they stay where they are.
+fn unrecognised(queue: QueueId, effects: Vec<Option<Effect>>) -> Secured {
+    let refused = || Effect::Refused {
+        reason: "The library of this queue is not recognised, so nothing was archived and nothing removed.".into(),
+    };
+    let effects = effects.into_iter().map(|effect| Some(effect.unwrap_or_else(refused)));
+    Secured {
+        queue,
+        effects: effects.collect(),
+        durable: vec![],
     }
 }
 
@@ -87,14 +105,18 @@ impl Archive {
     pub async fn secure(
         &self,
         adapter: &dyn Adapter,
-        place: &Place,
+        place: &ArchivedQueue,
         jobs: &[(String, Seen)],
     ) -> Result<Secured, Trouble> {
         self.ready()?;
         let queue: QueueId = place.queue.as_str().into();
         let mut effects = Vec::new();
         let mut read = Vec::new();
-        for whole in adapter.whole(&queue, jobs).await? {
+        let whole = match adapter.archive() {
+            Some(kept) => kept.whole(&queue, jobs).await?,
+            None => jobs.iter().map(|_| Whole::Not(unsupported())).collect(),
+        };
+        for whole in whole {
             match whole {
                 Whole::Job(job) => {
                     read.push(job);
@@ -107,7 +129,21 @@ impl Archive {
         let kept = if read.is_empty() {
             vec![]
         } else {
-            self.keep(place, &read).await?
+            // Without a known system only the adapter can say whose jobs these are: a row with another one could not be read.
+            let known = match place.system {
+                Some(_) => place.clone(),
+                None => {
+                    let found = adapter.recognise(std::slice::from_ref(&queue)).await?;
+                    ArchivedQueue {
+                        system: found.first().map(|found| found.system.word()),
+                        ..place.clone()
+                    }
+                }
+            };
+            if known.system.is_none() {
+                return Ok(unrecognised(queue, effects));
+            }
+            self.keep(&known, &read).await?
         };
         let mut durable = Vec::with_capacity(read.len());
         let mut open = effects.iter_mut().filter(|effect| effect.is_none());
@@ -132,7 +168,7 @@ impl Archive {
     /// A job that is gone may be gone because it was archived before.
     async fn look_for_gone(
         &self,
-        place: &Place,
+        place: &ArchivedQueue,
         jobs: &[(String, Seen)],
         effects: &mut [Option<Effect>],
     ) -> Result<(), Trouble> {
@@ -146,7 +182,7 @@ impl Archive {
         let ids: Vec<_> = gone.iter().map(|(_, id)| *id).collect();
         for ((i, _), there) in gone.iter().zip(self.has(&ids).await?) {
             if there {
-                effects[*i] = Some(already("It is in the archive already."));
+                effects[*i] = Some(already("It is already in the archive."));
             }
         }
         Ok(())
@@ -160,7 +196,7 @@ impl Archive {
     pub async fn archive(
         &self,
         adapter: &dyn Adapter,
-        place: &Place,
+        place: &ArchivedQueue,
         jobs: &[(String, Seen)],
     ) -> Result<Vec<Effect>, Trouble> {
         let mut all = Vec::with_capacity(jobs.len());
@@ -185,35 +221,15 @@ impl Archive {
     }
 }
 
-fn conflict(place: &Place, job: &RawJob) -> Effect {
+fn conflict(place: &ArchivedQueue, job: &RawJob) -> Effect {
     Effect::Refused {
         reason: format!(
-            "The archive has this run of the job already, with other contents ({}): it was changed after it was archived. \
-             Compare the two, and remove the one in the queue if it is not needed.",
+            "The archive already has this run of the job with different contents ({}): it was changed after it was \
+             archived. Compare the two, and remove the one in the queue if it is not needed.",
             place.id_of(&job.id, job.finished_on, job.attempts)
         ),
     }
 }
 
-/// Whoever acts on jobs of one queue: by the archive if that is asked for, else by the adapter alone.
-///
-/// # Errors
-///
-/// When nothing was sent.
-pub async fn act(
-    archive: Option<&Archive>,
-    adapter: &dyn Adapter,
-    place: &Place,
-    jobs: &[(String, Seen)],
-    action: &JobAction,
-) -> Result<Vec<Effect>, Trouble> {
-    match (action, archive) {
-        (JobAction::Archive, Some(archive)) => archive.archive(adapter, place, jobs).await,
-        (JobAction::Archive, None) => Err(Trouble::new(Reach::Refused, UNCONFIGURED)),
-        _ => adapter.act(&place.queue.as_str().into(), jobs, action).await,
-    }
-}
-
 /// What is said where there is no archive.
-pub const UNCONFIGURED: &str = "No archive is configured. Set DROVER_POSTGRES_URL to a Postgres in which Drover may keep its \
-                                own schema; it is made at the start.";
+pub const UNCONFIGURED: &str = "No archive is configured. Set DROVER_POSTGRES_URL to a Postgres in which Drover may keep its own schema; it is created at startup.";

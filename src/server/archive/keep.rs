@@ -5,7 +5,7 @@
 //! not come is not guessed: what became of it is read back over another connection.
 
 use super::record::{ArchiveId, encode, sha256};
-use super::{Archive, LIMIT, Place, durable};
+use super::{Archive, ArchivedQueue, LIMIT, durable};
 use crate::model::Millis;
 use crate::model::job::cut;
 use crate::model::store::Reach;
@@ -60,7 +60,7 @@ const INSERT: &str = "INSERT INTO drover.archive (store, system, queue, finished
      ON CONFLICT (finished_on, id) DO NOTHING";
 
 impl Rows {
-    fn new(place: &Place, jobs: &[RawJob]) -> Self {
+    fn new(place: &ArchivedQueue, jobs: &[RawJob]) -> Self {
         let mut rows = Self::default();
         let mut order: Vec<(ArchiveId, &RawJob)> = jobs
             .iter()
@@ -87,7 +87,7 @@ impl Rows {
         rows
     }
 
-    async fn insert(&self, place: &Place, connection: &mut PgConnection) -> Result<u64, sqlx::Error> {
+    async fn insert(&self, place: &ArchivedQueue, connection: &mut PgConnection) -> Result<u64, sqlx::Error> {
         let done = sqlx::query(INSERT)
             .bind(&place.store)
             .bind(place.system)
@@ -138,9 +138,10 @@ impl Archive {
     /// # Errors
     ///
     /// When nothing is known to be durable: nothing may be removed then.
-    pub async fn keep(&self, place: &Place, jobs: &[RawJob]) -> Result<Vec<Kept>, Trouble> {
+    pub async fn keep(&self, place: &ArchivedQueue, jobs: &[RawJob]) -> Result<Vec<Kept>, Trouble> {
         self.ready()?;
         self.make_room(jobs.iter().map(|job| job.finished_on)).await;
+        self.note_queue(&place.queue);
         let rows = Rows::new(place, jobs);
         let mut known = HashMap::new();
         let pool = self.database.writes();
@@ -178,7 +179,7 @@ impl Archive {
                     (Some(_), _) => Ok(Kept::Conflict),
                     (None, _) => Err(Trouble::new(
                         Reach::Live,
-                        "A row that was just written to the archive is not in it: somebody deletes from it.",
+                        "A row that was just written to the archive is missing: something else deletes from it.",
                     )),
                 }
             })
@@ -189,19 +190,20 @@ impl Archive {
     async fn write(
         &self,
         pool: &PgPool,
-        place: &Place,
+        place: &ArchivedQueue,
         rows: &Rows,
     ) -> Result<(Transaction<'static, Postgres>, u64), Trouble> {
         let trouble = |error: sqlx::Error| self.database.trouble(&error);
         let mut transaction = pool.begin().await.map_err(trouble)?;
         let server = durable::ask(&mut transaction).await.map_err(trouble)?;
         if server.standby {
-            return Err(self.refused("is a standby and takes no rows. Point Drover at the primary."));
+            return Err(self.refused("is a standby and accepts no writes. Point Drover at the primary."));
         }
         if !server.fsync && !self.settings.allow_unsafe {
             return Err(self.refused(
-                "runs with fsync=off: it may lose what it has acknowledged, so no job is removed for it. Turn fsync on, or set \
-                 archive.allow_unsafe (DROVER_ARCHIVE_ALLOW_UNSAFE=true) for a server whose jobs nobody needs.",
+                "runs with fsync=off: it may lose what it has acknowledged, so no job is removed for it. Turn fsync \
+                 on, or set archive.allow_unsafe (DROVER_ARCHIVE_ALLOW_UNSAFE=true) for a server whose jobs you can \
+                 lose.",
             ));
         }
         if !server.followed && self.settings.require_sync_standby {

@@ -5,6 +5,7 @@
 //! transaction that waits for nobody; several replicas may do it at once and skip each other's rows.
 
 use super::Archive;
+use super::scope::like;
 use crate::model::format;
 use crate::server::adapter::Trouble;
 use sqlx::{Postgres, QueryBuilder};
@@ -50,23 +51,9 @@ impl Removed {
     }
 }
 
-/// A glob of `*` and `?` as a pattern of LIKE.
-fn pattern(glob: &str) -> String {
-    let mut out = String::with_capacity(glob.len() + 4);
-    for c in glob.chars() {
-        match c {
-            '*' => out.push('%'),
-            '?' => out.push('_'),
-            '%' | '_' | '\\' => out.extend(['\\', c]),
-            c => out.push(c),
-        }
-    }
-    out
-}
-
 /// Whether a row's queue fits a glob, in the words of `filter::JobFilter`: whole, without its store, without its prefix.
 fn fits(query: &mut QueryBuilder<'_, Postgres>, rule: &Keep) {
-    let like = pattern(&rule.queues);
+    let like = like(&rule.queues);
     query.push("(store || '/' || queue LIKE ").push_bind(like.clone());
     query.push(" OR queue LIKE ").push_bind(like.clone());
     query
@@ -78,9 +65,6 @@ fn fits(query: &mut QueryBuilder<'_, Postgres>, rule: &Keep) {
 impl Archive {
     /// Removes what may go, again and again; ends at once where everything is kept.
     pub async fn retain(&self) {
-        if self.settings.keep.is_empty() {
-            return;
-        }
         sleep(LOOK.0).await;
         loop {
             for rule in 0..self.settings.keep.len() {
@@ -154,8 +138,8 @@ impl Archive {
     pub fn retention(&self) -> Vec<String> {
         let rule = |(i, kept): (usize, &super::Keep)| {
             let removed = match self.removed.by(i) {
-                0 => "nothing removed since this Drover began".to_owned(),
-                rows => format!("{} removed since this Drover began", format::count(rows)),
+                0 => "nothing removed since Drover started".to_owned(),
+                rows => format!("{} removed since Drover started", format::count(rows)),
             };
             format!(
                 "Jobs of {} for {} after they were archived: {removed}.",
@@ -172,6 +156,6 @@ mod tests {
 
     #[test]
     fn a_glob_is_a_pattern_in_which_everything_else_stands_for_itself() {
-        assert_eq!(pattern("redis/bull:mail_*?"), "redis/bull:mail\\_%_");
+        assert_eq!(like("redis/bull:mail_*?"), "redis/bull:mail\\_%_");
     }
 }

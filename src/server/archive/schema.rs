@@ -6,22 +6,23 @@
 
 use super::Archive;
 use crate::model::Millis;
+use crate::server::adapter::postgres::database::Database;
+use crate::server::database::migrate::{Step, migrator};
 use chrono::{DateTime, Datelike as _, Months, NaiveDate, Utc};
-use sqlx::migrate::{Migration, MigrationType, Migrator};
-use sqlx::postgres::{PgConnectOptions, PgConnection};
-use sqlx::{ConnectOptions as _, Connection as _};
-use std::borrow::Cow;
+use sqlx::Connection as _;
+use sqlx::postgres::PgConnection;
 use std::time::Duration;
 use tokio::time::timeout;
 
 /// All there are, by number.
-const ALL: [(i64, &str, &str); 6] = [
+const ALL: [Step; 7] = [
     (1, "archive", include_str!("../../../migrations/0001_archive.sql")),
     (2, "policy", include_str!("../../../migrations/0002_policy.sql")),
     (3, "audit", include_str!("../../../migrations/0003_audit.sql")),
     (4, "operation", include_str!("../../../migrations/0004_operation.sql")),
     (5, "history", include_str!("../../../migrations/0005_history.sql")),
     (6, "status", include_str!("../../../migrations/0006_status.sql")),
+    (7, "lease", include_str!("../../../migrations/0007_lease.sql")),
 ];
 
 /// How long making the schema may take: a first index over a large table of an older version takes its time.
@@ -33,33 +34,14 @@ const AHEAD: u32 = 2;
 /// The oldest server that has what the schema needs.
 const OLDEST: i32 = 130_000;
 
-fn migrator() -> Migrator {
-    let migrations = ALL.iter().map(|(version, description, sql)| {
-        Migration::new(
-            *version,
-            Cow::Borrowed(*description),
-            MigrationType::Simple,
-            Cow::Borrowed(*sql),
-            false,
-        )
-    });
-    Migrator {
-        migrations: migrations.collect(),
-        // An older Drover beside a newer one goes on: what was added since does not change what it knows.
-        ignore_missing: true,
-        ..Migrator::DEFAULT
-    }
-}
-
 /// Makes the schema or brings it up to date; how many steps that took.
 ///
 /// # Errors
 ///
 /// A sentence.
-pub async fn migrate(options: &PgConnectOptions) -> Result<usize, String> {
+pub async fn migrate(database: &Database) -> Result<usize, String> {
     let work = async {
-        let options = options.clone().options([("search_path", "drover")]);
-        let mut connection = options.connect().await?;
+        let mut connection = database.connect(&[("search_path", "drover")]).await?;
         let (version,): (i32,) = sqlx::query_as("SELECT current_setting('server_version_num')::int")
             .fetch_one(&mut connection)
             .await?;
@@ -80,7 +62,7 @@ pub async fn migrate(options: &PgConnectOptions) -> Result<usize, String> {
             }
         }
         let before = applied(&mut connection).await?;
-        if let Err(error) = migrator().run_direct(&mut connection).await {
+        if let Err(error) = migrator(&ALL).run_direct(&mut connection).await {
             return Ok(Err(error.to_string()));
         }
         let after = applied(&mut connection).await?;

@@ -1,13 +1,16 @@
 //! Finding archived jobs: by what is indexed at once, by texts a bounded number of rows at a time.
 //!
-//! Pages are cut by key, the last finished first, so that page ten thousand costs what the first costs. A text is looked
-//! for in [`LOOKED_AT`] rows at most; a page says when that was not everything, and goes on from there.
+//! Pages are cut by key, the last finished first, so that page ten thousand costs what the first costs. A reader's queues are
+//! part of the statement ([`scope`](super::scope)).
 //!
-//! The archive holds jobs exactly, secrets included. What Postgres finds is a hit only if the text stands in what is shown:
-//! the rest is passed over, and the page goes on to the same end as if it had not been found.
+//! The archive holds jobs exactly, secrets included, and a text is looked for in what is shown of them. So Postgres does not
+//! look for it: rows are read in rounds of [`ROUND`], masked here and looked through here. How many rounds there are depends
+//! on the rows and on the clock, never on what is hidden in them (S-20). A page says how many rows it looked at, and whether
+//! that was everything.
 
 use super::Archive;
 use super::record::{ArchiveId, decode};
+use super::scope::{Scope, like};
 use crate::model::Millis;
 use crate::model::archive::{ArchiveFilter, ArchivePage, ArchivedRow, Restored};
 use crate::model::queue::QueueRef;
@@ -17,9 +20,14 @@ use crate::server::adapter::raw::RawJob;
 use crate::server::redact::Mask;
 use sqlx::postgres::PgRow;
 use sqlx::{Postgres, QueryBuilder, Row as _};
+use std::time::{Duration, Instant};
 
-/// Rows whose texts one page looks at.
-const LOOKED_AT: i64 = 20_000;
+/// Rows whose texts one page looks at, and at a time.
+const LOOKED_AT: usize = 20_000;
+const ROUND: usize = 1_000;
+
+/// How long one page looks; then it ends with the round.
+const BUDGET: Duration = Duration::from_secs(2);
 
 const COLUMNS: &str = "finished_on, id, store, system, queue, job_id, name, state, attempts, created_on, processed_on, error, \
                        size, (extract(epoch FROM archived_at) * 1000)::bigint AS archived";
@@ -35,28 +43,8 @@ pub struct Found {
     pub sha256: String,
 }
 
-/// A pattern for LIKE: `*` stands for anything, everything else for itself.
-fn pattern(text: &str, anywhere: bool) -> String {
-    let mut out = String::with_capacity(text.len() + 4);
-    if anywhere {
-        out.push('%');
-    }
-    for c in text.chars() {
-        match c {
-            '*' if !anywhere => out.push('%'),
-            '%' | '_' | '\\' => out.extend(['\\', c]),
-            c => out.push(c),
-        }
-    }
-    if anywhere {
-        out.push('%');
-    }
-    out
-}
-
 /// Conditions that an index or the partitions serve.
-fn indexed(query: &mut QueryBuilder<'_, Postgres>, filter: &ArchiveFilter, after: Option<ArchiveId>) {
-    query.push(" WHERE true");
+fn conditions(query: &mut QueryBuilder<'_, Postgres>, filter: &ArchiveFilter, after: Option<ArchiveId>) {
     if let Some(after) = after {
         query.push(" AND (finished_on, id) < (").push_bind(after.finished_on);
         query.push(", ").push_bind(after.digest.to_vec()).push(")");
@@ -71,18 +59,17 @@ fn indexed(query: &mut QueryBuilder<'_, Postgres>, filter: &ArchiveFilter, after
         query.push(" AND left(job_id, 100) = left(").push_bind(id.clone());
         query.push("::text, 100) AND job_id = ").push_bind(id.clone());
     }
-    if let Some(queue) = &filter.queue {
-        match queue.split_once('/').filter(|_| !queue.contains('*')) {
-            Some((store, queue)) => {
-                query.push(" AND store = ").push_bind(store.to_owned());
-                query.push(" AND left(queue, 100) = left(").push_bind(queue.to_owned());
-                query.push("::text, 100) AND queue = ").push_bind(queue.to_owned());
-            }
-            None => {
-                let all = pattern(queue, !queue.contains('*'));
-                query.push(" AND store || '/' || queue ILIKE ").push_bind(all);
-            }
-        }
+    if let Some(QueueRef { store, queue }) = filter.exact_queue() {
+        query.push(" AND store = ").push_bind(store);
+        query.push(" AND left(queue, 100) = left(").push_bind(queue.clone());
+        query.push("::text, 100) AND queue = ").push_bind(queue);
+    } else if let Some(queue) = &filter.queue {
+        let all = if queue.contains('*') {
+            like(queue)
+        } else {
+            format!("%{}%", like(queue))
+        };
+        query.push(" AND store || '/' || queue ILIKE ").push_bind(all);
     }
     if let Some(state) = filter.state {
         query.push(" AND state = ").push_bind(state.as_str());
@@ -110,28 +97,27 @@ fn row(found: &PgRow) -> Result<ArchivedRow, sqlx::Error> {
     })
 }
 
-/// A row as it is shown; `None` if what is looked for stands only in what is hidden of it.
-fn shown(
-    found: &PgRow,
-    filter: &ArchiveFilter,
-    mask: &(dyn Fn(&QueueRef) -> Mask + Sync),
-) -> Result<Option<ArchivedRow>, sqlx::Error> {
-    let mut row = row(found)?;
-    let mask = mask(&row.queue);
-    row.error = row.error.map(|error| mask.text(&error).into_owned());
-    let holds = |text: &str, part: &str| text.to_lowercase().contains(&part.to_lowercase());
-    if let Some(part) = &filter.error
-        && !row.error.as_ref().is_some_and(|error| holds(error, part))
-    {
-        return Ok(None);
+/// What a search looks at of a row.
+struct Candidate {
+    row: ArchivedRow,
+    /// The beginning of its data, where they are looked at.
+    data: Option<String>,
+    /// Whether its name fits.
+    named: bool,
+    mask: Mask,
+}
+
+impl Candidate {
+    /// The row as it is shown, if what is shown of it holds everything that is looked for.
+    fn hit(mut self, error: Option<&str>, text: Option<&str>) -> Option<ArchivedRow> {
+        let holds = |shown: &str, part: Option<&str>| part.is_none_or(|part| shown.to_lowercase().contains(part));
+        self.row.error = self.row.error.map(|error| self.mask.text(&error).into_owned());
+        let error = holds(self.row.error.as_deref().unwrap_or_default(), error);
+        // Masked even if the error did not match: the time must not depend on it.
+        let data = self.data.as_deref().map(|data| self.mask.json(data));
+        let data = holds(data.as_deref().unwrap_or_default(), text);
+        (self.named && error && data).then_some(self.row)
     }
-    if let Some(part) = &filter.text {
-        let data: String = found.try_get("data")?;
-        if !holds(&mask.json(&data), part) {
-            return Ok(None);
-        }
-    }
-    Ok(Some(row))
 }
 
 fn key(found: &PgRow) -> Result<ArchiveId, sqlx::Error> {
@@ -155,100 +141,141 @@ impl Archive {
     pub async fn page(
         &self,
         filter: &ArchiveFilter,
+        scope: &Scope,
         after: Option<ArchiveId>,
         limit: usize,
         mask: &(dyn Fn(&QueueRef) -> Mask + Sync),
     ) -> Result<ArchivePage, Trouble> {
         self.ready()?;
-        let texts = filter.name.is_some() || filter.error.is_some() || filter.text.is_some();
-        let wanted = limit.saturating_add(1);
-        let mut items: Vec<ArchivedRow> = Vec::new();
-        let mut passed = None;
-        loop {
-            let batch = self.batch(filter, after, passed, (texts, wanted)).await?;
-            let whole = batch.len() >= wanted;
-            for found in &batch {
-                let row = shown(found, filter, mask).map_err(|error| self.database.trouble(&error))?;
-                items.extend(row);
-            }
-            passed = match batch.last().map(key).transpose() {
-                Ok(last) => last,
-                Err(error) => return Err(self.database.trouble(&error)),
-            };
-            if !whole || items.len() > limit {
-                break;
-            }
+        let which = (filter, scope);
+        if filter.name.is_some() || filter.error.is_some() || filter.text.is_some() {
+            return self.searched(which, after, limit, mask).await;
         }
-        if items.len() > limit {
-            items.truncate(limit);
-            let next = items.last().map(|row| row.id.clone());
-            return Ok(ArchivePage {
-                items,
-                next,
-                partial: false,
-            });
-        }
-        let next = if texts {
-            self.stopped(filter, after).await?
-        } else {
-            None
-        };
+        let found = self.rows(which, after, limit.saturating_add(1), mask).await?;
+        let mut items: Vec<ArchivedRow> = found
+            .into_iter()
+            .filter_map(|candidate| candidate.hit(None, None))
+            .collect();
+        let more = items.len() > limit;
+        items.truncate(limit);
         Ok(ArchivePage {
+            next: items.last().filter(|_| more).map(|row| row.id.clone()),
             items,
-            partial: next.is_some(),
-            next: next.map(|id| id.to_string()),
+            ..ArchivePage::default()
         })
     }
 
-    /// Rows that fit behind those that were `passed`, out of the same ones that the page looks at.
-    async fn batch(
+    /// The same, for texts.
+    async fn searched(
         &self,
-        filter: &ArchiveFilter,
+        (filter, scope): (&ArchiveFilter, &Scope),
         after: Option<ArchiveId>,
-        passed: Option<ArchiveId>,
-        (texts, wanted): (bool, usize),
-    ) -> Result<Vec<PgRow>, Trouble> {
-        let wanted = i64::try_from(wanted).unwrap_or(i64::MAX);
-        let bound = if texts { LOOKED_AT } else { wanted };
-        let data = if filter.text.is_some() { ", data" } else { "" };
-        let mut query = QueryBuilder::new(format!("SELECT {COLUMNS}{data} FROM (SELECT * FROM drover.archive"));
-        indexed(&mut query, filter, after);
-        query
-            .push(" ORDER BY finished_on DESC, id DESC LIMIT ")
-            .push_bind(bound)
-            .push(") looked WHERE true");
-        if let Some(passed) = passed {
-            query.push(" AND (finished_on, id) < (").push_bind(passed.finished_on);
-            query.push(", ").push_bind(passed.digest.to_vec()).push(")");
-        }
-        if let Some(name) = &filter.name {
-            query.push(" AND name ILIKE ").push_bind(pattern(name, false));
-        }
-        if let Some(error) = &filter.error {
-            query.push(" AND error ILIKE ").push_bind(pattern(error, true));
-        }
-        if let Some(text) = &filter.text {
-            query.push(" AND data ILIKE ").push_bind(pattern(text, true));
-        }
-        query
-            .push(" ORDER BY finished_on DESC, id DESC LIMIT ")
-            .push_bind(wanted);
-        let pool = self.database.reads();
-        self.database.run(query.build().fetch_all(&pool)).await
+        limit: usize,
+        mask: &(dyn Fn(&QueueRef) -> Mask + Sync),
+    ) -> Result<ArchivePage, Trouble> {
+        // Never closed.
+        let _turn = self.searching.acquire().await;
+        let began = Instant::now();
+        let lower = |text: &Option<String>| text.as_ref().map(|text| text.to_lowercase());
+        let (error, text) = (lower(&filter.error), lower(&filter.text));
+        let (mut at, mut searched) = (after, 0);
+        let mut items: Vec<ArchivedRow> = Vec::new();
+        let next = loop {
+            let round = self.rows((filter, scope), at, ROUND, mask).await?;
+            let whole = round.len() == ROUND;
+            searched += round.len();
+            let last = round.last().map(|candidate| candidate.row.id.clone());
+            let (error, text) = (error.clone(), text.clone());
+            // Milliseconds of work: not among the tasks that answer everybody.
+            let hits = tokio::task::spawn_blocking(move || {
+                let hits = round
+                    .into_iter()
+                    .filter_map(|candidate| candidate.hit(error.as_deref(), text.as_deref()));
+                hits.collect::<Vec<_>>()
+            });
+            items.extend(hits.await.unwrap_or_default());
+            if items.len() > limit {
+                items.truncate(limit);
+                break items.last().map(|row| row.id.clone());
+            }
+            if !whole {
+                break None;
+            }
+            if searched >= LOOKED_AT || began.elapsed() >= BUDGET {
+                break last;
+            }
+            at = last.as_deref().and_then(ArchiveId::parse);
+        };
+        Ok(ArchivePage {
+            partial: next.is_some() && items.len() < limit,
+            next,
+            items,
+            searched: Some(searched as u64),
+        })
     }
 
-    /// The last row that a search for texts looked at, if there are more.
-    async fn stopped(&self, filter: &ArchiveFilter, after: Option<ArchiveId>) -> Result<Option<ArchiveId>, Trouble> {
-        let mut query = QueryBuilder::new("SELECT finished_on, id FROM drover.archive");
-        indexed(&mut query, filter, after);
-        query
-            .push(" ORDER BY finished_on DESC, id DESC OFFSET ")
-            .push_bind(LOOKED_AT - 1)
-            .push(" LIMIT 1");
+    /// Rows behind one, those that finished last first, with everything that is looked at.
+    async fn rows(
+        &self,
+        (filter, scope): (&ArchiveFilter, &Scope),
+        after: Option<ArchiveId>,
+        wanted: usize,
+        mask: &(dyn Fn(&QueueRef) -> Mask + Sync),
+    ) -> Result<Vec<Candidate>, Trouble> {
+        let wanted = i64::try_from(wanted).unwrap_or(i64::MAX);
+        // A queue or a job that is named is found by its own index.
+        let few = match filter.exact_queue().is_some() || filter.id.is_some() {
+            true => None,
+            false => self.few_queues(scope).await?,
+        };
+        let mut query = QueryBuilder::new(format!("SELECT {COLUMNS}"));
+        let text = filter.text.is_some();
+        match &filter.name {
+            None => query.push(", true AS named").push(if text { ", data" } else { "" }),
+            Some(name) => {
+                query.push(", name ILIKE ").push_bind(like(name)).push(" AS named");
+                if text {
+                    // A name is no secret: what does not fit is not fetched.
+                    query.push(", CASE WHEN name ILIKE ").push_bind(like(name));
+                    query.push(" THEN data ELSE '' END AS data");
+                }
+                &mut query
+            }
+        };
+        let order = " ORDER BY finished_on DESC, id DESC";
+        match few {
+            None => {
+                query.push(" FROM drover.archive WHERE true");
+                conditions(&mut query, filter, after);
+                scope.push(&mut query);
+            }
+            Some(few) => {
+                query
+                    .push(" FROM (SELECT own.finished_on, own.id FROM unnest(")
+                    .push_bind(few);
+                query.push("::text[]) AS few(key) CROSS JOIN LATERAL (SELECT finished_on, id FROM drover.archive");
+                query.push(" WHERE left(queue, 100) = few.key");
+                conditions(&mut query, filter, after);
+                scope.push(&mut query);
+                query.push(order).push(" LIMIT ").push_bind(wanted);
+                query.push(") own").push(order).push(" LIMIT ").push_bind(wanted);
+                query.push(") page JOIN drover.archive USING (finished_on, id)");
+            }
+        }
+        query.push(order).push(" LIMIT ").push_bind(wanted);
         let pool = self.database.reads();
-        let found = self.database.run(query.build().fetch_optional(&pool)).await?;
-        let id = found.as_ref().map(key).transpose();
-        id.map_err(|error| self.database.trouble(&error))
+        let found = self.database.run(query.build().fetch_all(&pool)).await?;
+        let candidate = |found: &PgRow| {
+            let row = row(found)?;
+            Ok(Candidate {
+                mask: mask(&row.queue),
+                data: text.then(|| found.try_get("data")).transpose()?,
+                named: found.try_get("named")?,
+                row,
+            })
+        };
+        let rows: Result<_, sqlx::Error> = found.iter().map(candidate).collect();
+        rows.map_err(|error| self.database.trouble(&error))
     }
 
     /// One job, whole.
@@ -273,9 +300,8 @@ impl Archive {
         let own = super::record::sha256(&record);
         let hex: String = own.iter().map(|byte| format!("{byte:02x}")).collect();
         let contents = decode(&record).filter(|_| hex == sha256);
-        let contents = contents.ok_or_else(|| {
-            self.refused("holds a damaged record for this job: its bytes are not those that were written.")
-        })?;
+        let contents = contents
+            .ok_or_else(|| self.refused("holds a damaged record for this job: its checksum does not match."))?;
         let job = contents.into_job(&row.job, row.state, row.finished, row.attempts);
         Ok(Some(Found { row, job, sha256 }))
     }
@@ -349,8 +375,7 @@ mod tests {
 
     #[test]
     fn what_is_searched_for_stands_for_itself() {
-        assert_eq!(pattern("charge*", false), "charge%");
-        assert_eq!(pattern("100%_\\", true), "%100\\%\\_\\\\%");
-        assert_eq!(pattern("a*b", true), "%a*b%");
+        assert_eq!(like("charge*"), "charge%");
+        assert_eq!(like("100%_\\"), "100\\%\\_\\\\");
     }
 }

@@ -86,19 +86,19 @@ pub fn verify(files: &[PathBuf], expected: Option<&str>) -> io::Result<Verified>
                     tell(
                         &mut found.broken,
                         &place(),
-                        "does not follow the line before it: that one was changed, or lines were taken out",
+                        "does not follow the line before it: that one was changed, or lines were removed",
                     );
                 }
                 Some(None) if linked => tell(
                     &mut found.broken,
                     &place(),
-                    "holds on to no line before it: it was not written by Drover",
+                    "has no link to the line before it: it was not written by Drover",
                 ),
                 Some(None) => found.unlinked += 1,
                 None => found.torn += 1,
             }
             if serde_json::from_slice::<Record>(&line).is_err() && serde_json::from_slice::<Link>(&line).is_ok() {
-                tell(&mut found.broken, &place(), "is no record of an action");
+                tell(&mut found.broken, &place(), "is not a record of an action");
             }
             found.head = fingerprint(&line);
             found.expected |= expected == Some(found.head.as_str());

@@ -191,7 +191,10 @@ impl Index {
     ) -> Option<(Vec<AuditEntry>, Option<String>)> {
         let end = match cursor {
             None => self.entries.len(),
-            Some(id) => self.entries.iter().rposition(|entry| entry.record.id == id)?,
+            Some(id) => {
+                let own = |entry: &Entry| entry.record.id == id && reads(&entry.record.queue);
+                self.entries.iter().rposition(own)?
+            }
         };
         let wanted = |entry: &&Entry| {
             let record = &entry.record;

@@ -9,6 +9,7 @@ use super::chain;
 use super::index::{Index, KEY_KEEP};
 use super::record::Record;
 use crate::model::now;
+use crate::server::tasks::{Tasks, on_a_thread};
 use rustix::fs::{FlockOperation, flock};
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, BufRead as _, BufReader, Read as _, Seek as _, SeekFrom, Write as _};
@@ -49,7 +50,7 @@ pub(super) struct Journal {
 impl Journal {
     /// Opens the file, reads its newest part into the index, and starts the thread that writes. A file of `rotate`
     /// bytes is put aside.
-    pub(super) fn open(file: &Path, index: Arc<Mutex<Index>>, rotate: u64) -> Self {
+    pub(super) fn open(file: &Path, index: Arc<Mutex<Index>>, rotate: u64, tasks: &Tasks) -> Self {
         let (lines, inbox) = mpsc::channel();
         let trouble = Trouble::default();
         let mut writer = Writer {
@@ -65,13 +66,28 @@ impl Journal {
             // What was recorded can be shown all the same.
             writer.read_back();
         }
-        let spawned = std::thread::Builder::new()
-            .name("audit".into())
-            .spawn(move || writer.run(&inbox));
-        if let Err(error) = spawned {
-            *trouble.lock().unwrap_or_else(PoisonError::into_inner) =
-                Some(format!("the audit thread cannot start: {error}"));
-        }
+        let writing = Arc::new(Mutex::new((writer, inbox)));
+        // Ends when all senders are dropped, so that lines under way at the stop of the server are still written.
+        tasks.see_through_alone("audit file", move || {
+            let writing = writing.clone();
+            on_a_thread("audit", move || {
+                let mut writing = match writing.lock() {
+                    Ok(writing) => writing,
+                    Err(poisoned) => {
+                        // It failed in the middle of a line: the file is looked at anew.
+                        writing.clear_poison();
+                        let mut writing = poisoned.into_inner();
+                        writing.0.open = None;
+                        writing.0.before = None;
+                        writing
+                    }
+                };
+                let (writer, inbox) = &mut *writing;
+                writer.run(inbox);
+                // Another one may write to the file from now on.
+                writer.open = None;
+            })
+        });
         Self { lines, trouble }
     }
 
@@ -84,12 +100,15 @@ impl Journal {
         let mut bytes = serde_json::to_vec(record).map_err(|error| error.to_string())?;
         bytes.push(b'\n');
         let (done, written) = oneshot::channel();
-        let gone = || "the thread that writes the audit file is gone".to_owned();
+        let gone = || "the thread that writes the audit file has stopped".to_owned();
         self.lines.send(Line { bytes, flush, done }).map_err(|_| gone())?;
         match tokio::time::timeout(PATIENCE, written).await {
             Ok(Ok(result)) => result,
             Ok(Err(_)) => Err(gone()),
-            Err(_) => Err(format!("the disk did not take a line within {} s", PATIENCE.as_secs())),
+            Err(_) => Err(format!(
+                "the disk did not accept a line within {} s",
+                PATIENCE.as_secs()
+            )),
         }
     }
 }
@@ -114,7 +133,7 @@ struct Open {
 }
 
 impl Writer {
-    fn run(mut self, inbox: &mpsc::Receiver<Line>) {
+    fn run(&mut self, inbox: &mpsc::Receiver<Line>) {
         while let Ok(first) = inbox.recv() {
             let mut lines = vec![first];
             lines.extend(inbox.try_iter().take(GROUP - 1));

@@ -12,13 +12,12 @@ use super::record::Record;
 use super::spool::Spool;
 use crate::server::adapter::Trouble;
 use crate::server::archive::Archive;
+use crate::server::tasks::Tasks;
 use std::collections::HashSet;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 use tokio::sync::{mpsc, oneshot};
 use tokio::time::{sleep, timeout};
-use tokio_util::sync::CancellationToken;
-use tokio_util::task::TaskTracker;
 
 /// Lines that are added together at most.
 const GROUP: usize = 256;
@@ -65,8 +64,7 @@ impl Keeper {
         journal: Arc<Journal>,
         index: Arc<Mutex<Index>>,
         spool: Spool,
-        tasks: &TaskTracker,
-        stop: &CancellationToken,
+        tasks: &Tasks,
     ) -> Self {
         let (lines, inbox) = mpsc::unbounded_channel();
         let behind = Arc::new(Mutex::new(true));
@@ -77,18 +75,29 @@ impl Keeper {
             spool,
             behind: behind.clone(),
         };
-        // Ends when nobody can add a line any more: what is under way when the server stops is still written down.
-        tokio::spawn(writer.run(inbox));
-        let reader = Reader {
-            archive: archive.clone(),
-            replica: replica.clone(),
-            index,
-            last: None,
-            signed: None,
-            told: None,
-        };
-        let stop = stop.clone();
-        tasks.spawn(async move { stop.run_until_cancelled(reader.run()).await });
+        let writing = Arc::new(tokio::sync::Mutex::new((writer, inbox)));
+        // Ends when all senders are dropped, so that lines under way at the stop of the server are still written.
+        tasks.see_through_alone("audit writer", move || {
+            let writing = writing.clone();
+            async move {
+                let (writer, inbox) = &mut *writing.lock().await;
+                // Lines that were under way in a failure may be in the file alone.
+                writer.set_behind(true);
+                writer.run(inbox).await;
+            }
+        });
+        let (of, me) = (archive.clone(), replica.clone());
+        tasks.keep("audit reader", move || {
+            let reader = Reader {
+                archive: of.clone(),
+                replica: me.clone(),
+                index: index.clone(),
+                last: None,
+                signed: None,
+                told: None,
+            };
+            reader.run()
+        });
         Self {
             archive,
             replica,
@@ -104,13 +113,13 @@ impl Keeper {
     /// Adds a line; when this returns, it is durable in one of the two.
     pub(super) async fn append(&self, record: Record, flush: bool) -> Result<(), Unwritten> {
         let (done, written) = oneshot::channel();
-        let gone = || Unwritten::NoRecord("what writes the record is gone".into());
+        let gone = || Unwritten::NoRecord("the audit log writer has stopped".into());
         self.lines.send(Line { record, flush, done }).map_err(|_| gone())?;
         match timeout(PATIENCE, written).await {
             Ok(Ok(result)) => result,
             Ok(Err(_)) => Err(gone()),
             Err(_) => Err(Unwritten::NoRecord(format!(
-                "neither Postgres nor the disk took a line within {} s",
+                "neither Postgres nor the disk accepted a line within {} s",
                 PATIENCE.as_secs()
             ))),
         }
@@ -122,11 +131,11 @@ impl Keeper {
     ///
     /// Why they go to the file.
     pub(super) fn place(&self) -> Result<String, String> {
-        match self.archive.shares() {
+        match self.archive.shared().ready() {
             Ok(()) if !*self.behind.lock().unwrap_or_else(PoisonError::into_inner) => {
                 Ok(format!("the table drover.audit at {}", self.archive.address()))
             }
-            Ok(()) => Err("what was recorded there is just being carried over to Postgres".into()),
+            Ok(()) => Err("its entries are being copied to Postgres".into()),
             Err(trouble) => Err(trouble.cause),
         }
     }
@@ -140,10 +149,10 @@ struct Writer {
 }
 
 impl Writer {
-    async fn run(mut self, mut inbox: mpsc::UnboundedReceiver<Line>) {
+    async fn run(&mut self, inbox: &mut mpsc::UnboundedReceiver<Line>) {
         let mut odd = 0;
         loop {
-            let can = self.archive.shares().is_ok();
+            let can = self.archive.shared().ready().is_ok();
             // What is to be carried over is not waited with.
             let pause = if self.is_behind() && can { Duration::ZERO } else { LOOK };
             let mut lines = Vec::new();
@@ -152,11 +161,11 @@ impl Writer {
                 Ok(_) => self.take(lines).await,
                 Err(_) => {}
             }
-            if self.is_behind() && self.archive.shares().is_ok() {
+            if self.is_behind() && self.archive.shared().ready().is_ok() {
                 match self.carry().await {
                     Ok(more) => odd += more,
                     Err(why) => {
-                        tracing::warn!("what was recorded in the file is not carried over yet: {why}");
+                        tracing::warn!("the entries in the audit file are not copied to Postgres yet: {why}");
                         sleep(LOOK).await;
                     }
                 }
@@ -191,7 +200,7 @@ impl Writer {
                     return;
                 }
                 Err(trouble) => {
-                    tracing::warn!("the record goes on in the file until Postgres takes it: {trouble}");
+                    tracing::warn!("the audit log continues in the file until Postgres accepts entries: {trouble}");
                     why = Some(trouble.cause);
                 }
             }
@@ -246,10 +255,10 @@ impl Reader {
     async fn run(mut self) {
         self.index().alive(HashSet::from([self.replica.clone()]));
         loop {
-            if self.archive.shares().is_ok()
+            if self.archive.shared().ready().is_ok()
                 && let Err(trouble) = self.look().await
             {
-                tracing::debug!(%trouble, "what other replicas recorded is not known");
+                tracing::debug!(%trouble, "the audit entries of other replicas are not known");
             }
             sleep(FOLLOW).await;
         }
@@ -268,7 +277,7 @@ impl Reader {
         }
         if self.told.is_none_or(|at| at.elapsed() >= TELL) {
             let (seq, hash) = self.archive.record_head().await?;
-            tracing::info!(lines = seq, last = hash, "the record of actions");
+            tracing::info!(lines = seq, last = hash, "the audit log");
             self.told = Some(Instant::now());
         }
         let begin = match self.last {

@@ -111,15 +111,15 @@ impl Archive {
     ///
     /// When it does not answer in time or refuses: then they may be there or not, and can be sent again.
     pub(super) async fn record(&self, records: &[Record], carried: bool) -> Result<Vec<Added>, Trouble> {
-        self.shares()?;
-        let pool = self.common().writes();
+        self.shared().ready()?;
+        let pool = self.shared().database().writes();
         match timeout(LIMIT, self.add(&pool, records, carried)).await {
             Ok(Ok(added)) => added,
-            Ok(Err(error)) => Err(self.common().trouble(&error)),
+            Ok(Err(error)) => Err(self.shared().database().trouble(&error)),
             Err(_) => Err(Trouble::new(
                 Reach::Frozen,
                 format!(
-                    "The Postgres at {} took no line of the record within {} s.",
+                    "The Postgres at {} did not accept an audit entry within {} s.",
                     self.address(),
                     LIMIT.as_secs()
                 ),
@@ -135,7 +135,7 @@ impl Archive {
     ) -> Result<Result<Vec<Added>, Trouble>, sqlx::Error> {
         let mut transaction = pool.begin().await?;
         let server = durable::ask(&mut transaction).await?;
-        if server.standby || !(server.fsync || self.allows_unsafe()) {
+        if server.standby || !(server.fsync || self.shared().allows_unsafe()) {
             let why = if server.standby {
                 "is a standby now"
             } else {
@@ -207,9 +207,9 @@ impl Archive {
     /// When it does not answer.
     pub(super) async fn recorded(&self, seq: i64, limit: i64) -> Result<Vec<(i64, String)>, Trouble> {
         let sql = "SELECT seq, line FROM drover.audit WHERE seq > $1 ORDER BY seq LIMIT $2";
-        let pool = self.common().reads();
+        let pool = self.shared().database().reads();
         let asked = sqlx::query_as(sql).bind(seq).bind(limit);
-        self.common().run(asked.fetch_all(&pool)).await
+        self.shared().database().run(asked.fetch_all(&pool)).await
     }
 
     /// The number and the hash of the last line.
@@ -218,9 +218,9 @@ impl Archive {
     ///
     /// When it does not answer.
     pub(super) async fn record_head(&self) -> Result<(i64, String), Trouble> {
-        let pool = self.common().reads();
+        let pool = self.shared().database().reads();
         let asked = sqlx::query_as("SELECT seq, hash FROM drover.audit_head");
-        self.common().run(asked.fetch_one(&pool)).await
+        self.shared().database().run(asked.fetch_one(&pool)).await
     }
 
     /// Gives a sign of life; the replicas that live.
@@ -229,17 +229,24 @@ impl Archive {
     ///
     /// When it does not answer.
     pub(super) async fn alive(&self, replica: &str) -> Result<HashSet<String>, Trouble> {
-        let pool = self.common().writes();
+        let pool = self.shared().database().writes();
         let sign = "INSERT INTO drover.replica (id, seen_at) VALUES ($1, clock_timestamp()) \
                     ON CONFLICT (id) DO UPDATE SET seen_at = excluded.seen_at";
-        self.common()
+        self.shared()
+            .database()
             .run(sqlx::query(sign).bind(replica).execute(&pool))
             .await?;
         let gone = "DELETE FROM drover.replica WHERE seen_at < clock_timestamp() - interval '1 day'";
-        self.common().run(sqlx::query(gone).execute(&pool)).await?;
+        self.shared().database().run(sqlx::query(gone).execute(&pool)).await?;
         let alive = "SELECT id FROM drover.replica WHERE seen_at > clock_timestamp() - $1 * interval '1 second'";
         let asked = sqlx::query_scalar::<_, String>(alive).bind(ALIVE.as_secs_f64());
-        Ok(self.common().run(asked.fetch_all(&pool)).await?.into_iter().collect())
+        Ok(self
+            .shared()
+            .database()
+            .run(asked.fetch_all(&pool))
+            .await?
+            .into_iter()
+            .collect())
     }
 
     /// Follows the chain of the shared record through all its rows.
@@ -249,12 +256,12 @@ impl Archive {
     /// When it cannot be read, in a sentence.
     pub async fn verify_record(&self, expected: Option<&str>) -> Result<Verified, String> {
         let read = async {
-            use sqlx::{ConnectOptions as _, Connection as _};
-            let connecting = timeout(CONNECT, self.common().options().connect());
+            use sqlx::Connection as _;
+            let connecting = timeout(CONNECT, self.shared().database().connect(&[]));
             let mut connection = connecting.await.map_err(|_| sqlx::Error::PoolTimedOut)??;
             let there = sqlx::query_scalar("SELECT to_regclass('drover.audit') IS NOT NULL");
             if !there.fetch_one(&mut connection).await? {
-                return Ok(Err("it is not there; `drover migrate` makes it".to_owned()));
+                return Ok(Err("it does not exist; run `drover migrate` to create it".to_owned()));
             }
             let mut found = Verified {
                 head: NOTHING.to_owned(),
@@ -287,16 +294,10 @@ impl Archive {
                 }
             }
             match head {
-                None => chain::tell(
-                    &mut found.broken,
-                    "drover.audit_head",
-                    "is empty: its row was taken out",
-                ),
-                Some((seq, _)) if seq > last => chain::tell(
-                    &mut found.broken,
-                    &rows(last + 1, seq),
-                    "not there: taken out at the end",
-                ),
+                None => chain::tell(&mut found.broken, "drover.audit_head", "is empty: its row was removed"),
+                Some((seq, _)) if seq > last => {
+                    chain::tell(&mut found.broken, &rows(last + 1, seq), "missing: removed at the end")
+                }
                 Some((seq, hash)) if seq > 0 && at_head.as_ref() != Some(&hash) => {
                     chain::tell(
                         &mut found.broken,
@@ -330,7 +331,7 @@ fn follow(found: &mut Verified, (seq, line, hash, id, phase, key): &Row, last: i
     let own = fingerprint(line.as_bytes());
     found.lines += 1;
     if *seq != last + 1 {
-        chain::tell(&mut found.broken, &rows(last + 1, seq - 1), "not there: taken out");
+        chain::tell(&mut found.broken, &rows(last + 1, seq - 1), "missing: removed");
     }
     if own != *hash {
         chain::tell(
@@ -353,7 +354,7 @@ fn follow(found: &mut Verified, (seq, line, hash, id, phase, key): &Row, last: i
                 );
             }
         }
-        Err(_) => chain::tell(&mut found.broken, &place, "is no record of an action"),
+        Err(_) => chain::tell(&mut found.broken, &place, "is not a record of an action"),
     }
     // After a row that is missing this is said already.
     if *seq == last + 1 && chain::before(line.as_bytes()).as_ref() != Some(&found.head) {

@@ -163,10 +163,10 @@ impl Record {
         }
     }
 
-    /// Without secrets, whoever wrote them into it: the operator, or a producer whose text stands in a sentence.
+    /// Without the secrets that the operator wrote into it, or a producer whose text the sentence quotes.
     #[must_use]
     pub fn masked(mut self, mask: &Mask) -> Self {
-        self.sentence = mask.words(&self.sentence).into_owned();
+        self.sentence = mask.sentence(&self.sentence).into_owned();
         self.reason = self.reason.map(|reason| mask.words(&reason).into_owned());
         hide(&mut self.details, mask);
         self
@@ -209,12 +209,20 @@ impl Record {
             detail: match &self.carried {
                 None => became.sentence(),
                 Some(carried) => format!(
-                    "{} It was recorded in a file of one Drover and carried over at {}.",
+                    "{} It was recorded in a local file and copied here at {}.",
                     became.sentence(),
                     time(carried.at)
                 ),
             },
             outcome: became.outcome(),
+            made: match became {
+                Became::Known(Effect::Done { job, .. }) => job.clone(),
+                _ => None,
+            },
+            note: match became {
+                Became::Known(Effect::Done { note, .. }) => note.clone(),
+                _ => None,
+            },
         }
     }
 }

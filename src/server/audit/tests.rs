@@ -4,8 +4,17 @@ use crate::server::redact::Mask;
 use serde_json::json;
 use std::fs;
 
+fn open_with(file: &Path, rotate: u64) -> Audit {
+    let tasks = Tasks::new(tokio_util::sync::CancellationToken::new());
+    Audit::open_with(file, rotate, &tasks)
+}
+
+fn open(file: &Path) -> Audit {
+    open_with(file, journal::ROTATE)
+}
+
 fn done() -> Became {
-    Became::Known(Effect::Done { job: None })
+    Became::Known(Effect::done())
 }
 
 fn record(action: &str, queue: &str, job: Option<&str>, key: Option<Key>) -> Arc<Record> {
@@ -51,7 +60,7 @@ fn words(audit: &Audit, filter: &AuditFilter) -> Vec<String> {
 async fn the_intent_is_on_the_disk_before_and_the_result_after() {
     let dir = tempfile::tempdir().unwrap();
     let file = dir.path().join("a/b/audit.ndjson");
-    let audit = Audit::open(&file);
+    let audit = open(&file);
     assert_eq!(audit.trouble(), None);
     let asked = record("retry", "bull:q", Some("1"), None);
     audit.intend(&asked).await.unwrap();
@@ -79,7 +88,7 @@ async fn the_intent_is_on_the_disk_before_and_the_result_after() {
 /// Opens a file that another instance in this process has just closed: its thread may still hold the lock.
 async fn reopened(file: &Path) -> Audit {
     loop {
-        let audit = Audit::open(file);
+        let audit = open(file);
         if audit.trouble().is_none() {
             return audit;
         }
@@ -91,7 +100,7 @@ async fn reopened(file: &Path) -> Audit {
 async fn an_intent_without_a_result_is_told_as_unknown_and_a_torn_line_is_ended() {
     let dir = tempfile::tempdir().unwrap();
     let file = dir.path().join("audit.ndjson");
-    let audit = Audit::open(&file);
+    let audit = open(&file);
     let key = Key::new("anonymous", "k", &[b"body"]);
     audit.claim(&key);
     let asked = record("retry", "bull:q", Some("1"), Some(key.clone()));
@@ -120,7 +129,7 @@ async fn what_cannot_be_written_is_refused_and_can_be_again_later() {
     let dir = tempfile::tempdir().unwrap();
     let folder = dir.path().join("not-a-folder");
     fs::write(&folder, "").unwrap();
-    let audit = Audit::open(&folder.join("audit.ndjson"));
+    let audit = open(&folder.join("audit.ndjson"));
     assert!(audit.trouble().unwrap().contains("DROVER_AUDIT_FILE"));
     let why = audit.intend(&record("pause", "bull:q", None, None)).await.unwrap_err();
     assert!(why.to_string().contains("cannot be written"), "{why}");
@@ -134,9 +143,9 @@ async fn what_cannot_be_written_is_refused_and_can_be_again_later() {
 async fn only_one_process_writes() {
     let dir = tempfile::tempdir().unwrap();
     let file = dir.path().join("audit.ndjson");
-    let first = Audit::open(&file);
+    let first = open(&file);
     first.intend(&record("pause", "bull:q", None, None)).await.unwrap();
-    let second = Audit::open(&file);
+    let second = open(&file);
     assert!(second.trouble().unwrap().contains("another Drover"));
     assert_eq!(words(&second, &AuditFilter::default()).len(), 1, "it can be read");
     assert!(second.intend(&record("pause", "bull:q", None, None)).await.is_err());
@@ -146,7 +155,7 @@ async fn only_one_process_writes() {
 async fn a_file_that_was_moved_away_is_begun_anew() {
     let dir = tempfile::tempdir().unwrap();
     let file = dir.path().join("audit.ndjson");
-    let audit = Audit::open(&file);
+    let audit = open(&file);
     audit.intend(&record("pause", "bull:q", None, None)).await.unwrap();
     fs::rename(&file, dir.path().join("elsewhere")).unwrap();
     audit.intend(&record("resume", "bull:q", None, None)).await.unwrap();
@@ -158,7 +167,7 @@ async fn a_file_that_was_moved_away_is_begun_anew() {
 async fn a_large_file_is_put_aside_and_read_again_at_the_start() {
     let dir = tempfile::tempdir().unwrap();
     let file = dir.path().join("audit.ndjson");
-    let audit = Audit::open_with(&file, 1_000);
+    let audit = open_with(&file, 1_000);
     let key = Key::new("anonymous", "k", &[]);
     for n in 0..9 {
         let key = (n == 0).then(|| key.clone());
@@ -189,7 +198,7 @@ async fn a_large_file_is_put_aside_and_read_again_at_the_start() {
 async fn a_hundred_actions_at_once_are_all_on_the_disk() {
     let dir = tempfile::tempdir().unwrap();
     let file = dir.path().join("audit.ndjson");
-    let audit = Arc::new(Audit::open(&file));
+    let audit = Arc::new(open(&file));
     let asking = (0..100).map(|n| {
         let audit = audit.clone();
         async move {
@@ -213,7 +222,7 @@ async fn a_hundred_actions_at_once_are_all_on_the_disk() {
 #[tokio::test]
 async fn a_key_stands_for_one_request() {
     let dir = tempfile::tempdir().unwrap();
-    let audit = Audit::open(&dir.path().join("audit.ndjson"));
+    let audit = open(&dir.path().join("audit.ndjson"));
     let key = |text: &str, body: &[u8]| Key::new("anonymous", text, &[b"POST", b"/p", body]);
     assert!(matches!(audit.claim(&key("a", b"1")), Claim::New));
     assert!(matches!(audit.claim(&key("a", b"1")), Claim::Running));
@@ -241,7 +250,7 @@ async fn a_key_stands_for_one_request() {
 #[tokio::test]
 async fn pages_go_back_in_time_and_can_be_of_one_queue_or_job() {
     let dir = tempfile::tempdir().unwrap();
-    let audit = Audit::open(&dir.path().join("audit.ndjson"));
+    let audit = open(&dir.path().join("audit.ndjson"));
     for n in 0..7 {
         let job = n.to_string();
         let queue = if n % 2 == 0 { "bull:even" } else { "bull:odd" };
@@ -269,6 +278,33 @@ async fn pages_go_back_in_time_and_can_be_of_one_queue_or_job() {
     assert_eq!(audit.page(&all, Some("nonsense"), 3, &|_| true), None);
 }
 
+// S-5
+#[tokio::test]
+async fn a_cursor_of_the_record_is_one_of_an_entry_that_is_read() {
+    let dir = tempfile::tempdir().unwrap();
+    let audit = open(&dir.path().join("audit.ndjson"));
+    for n in 0..6 {
+        let queue = if n % 2 == 0 { "bull:even" } else { "bull:odd" };
+        let asked = record("retry", queue, Some(&n.to_string()), None);
+        audit.intend(&asked).await.unwrap();
+    }
+    let (all, even) = (AuditFilter::default(), |queue: &QueueRef| queue.queue == "bull:even");
+    let shown = audit.page(&all, None, 9, &even).unwrap().items;
+    let first = audit.page(&all, None, 1, &even).unwrap();
+    assert_eq!(first.next.as_ref(), Some(&shown[0].id));
+    assert_eq!(
+        audit.page(&all, first.next.as_deref(), 9, &even).unwrap().items,
+        shown[1..]
+    );
+    let hidden = &audit.page(&all, None, 9, &|_| true).unwrap().items[0];
+    assert_eq!(hidden.queue.queue, "bull:odd");
+    assert_eq!(
+        audit.page(&all, Some(&hidden.id), 9, &even),
+        None,
+        "it is as unknown as nonsense"
+    );
+}
+
 #[test]
 fn of_a_payload_only_size_and_hash_are_kept() {
     let details = record::details(
@@ -293,7 +329,7 @@ async fn acted(audit: &Audit, times: usize) {
 async fn lines_hold_on_to_each_other_through_files_restarts_and_crashes() {
     let dir = tempfile::tempdir().unwrap();
     let file = dir.path().join("audit.ndjson");
-    acted(&Audit::open_with(&file, 1_500), 6).await;
+    acted(&open_with(&file, 1_500), 6).await;
     fs::write(&file, [&fs::read(&file).unwrap()[..], br#"{"id":"torn"#].concat()).unwrap();
     let audit = eventually_open(&file).await;
     acted(&audit, 2).await;
@@ -310,7 +346,7 @@ async fn lines_hold_on_to_each_other_through_files_restarts_and_crashes() {
 /// The lock of a writer that was dropped is given back by its thread.
 async fn eventually_open(file: &Path) -> Audit {
     loop {
-        let audit = Audit::open(file);
+        let audit = open(file);
         if audit.trouble().is_none() {
             return audit;
         }
@@ -322,7 +358,7 @@ async fn eventually_open(file: &Path) -> Audit {
 async fn a_line_that_was_changed_taken_out_or_cut_off_is_found() {
     let dir = tempfile::tempdir().unwrap();
     let file = dir.path().join("audit.ndjson");
-    acted(&Audit::open(&file), 3).await;
+    acted(&open(&file), 3).await;
     let files = chain::files(&file);
     let whole = fs::read_to_string(&file).unwrap();
     let head = chain::verify(&files, None).unwrap().head;

@@ -1,20 +1,55 @@
-//! The cookie of a session.
+//! Cookies: how all are read and set, and the one of a session.
 //!
-//! Over TLS its name begins with `__Host-`: a browser then takes it from this host alone, and sends it over TLS alone. The
+//! Over TLS the name of the latter begins with `__Host-`: a browser then takes it from this host alone, and sends it over TLS alone. The
 //! path is `/`, as that prefix demands; a path is no boundary anyway. Two boards on one host tell theirs apart by a digest
 //! of the base path in the name (S-8). Without TLS there are sessions on this machine only.
 
 use crate::base_path::BasePath;
-use axum::http::{HeaderMap, header};
+use axum::http::{HeaderMap, HeaderValue, header};
+use axum::response::Response;
+use cookie::time::Duration;
+use cookie::{Cookie, SameSite};
 
-/// How the cookie is called and sent.
+/// The values of a cookie in a request: more than one where several paths or domains set it.
+pub fn values<'a>(headers: &'a HeaderMap, name: &str) -> impl Iterator<Item = &'a str> {
+    let lines = headers.get_all(header::COOKIE).iter();
+    let all = lines
+        .filter_map(|line| line.to_str().ok())
+        .flat_map(Cookie::split_parse);
+    all.filter_map(Result::ok)
+        .filter(move |cookie| cookie.name() == name)
+        .filter_map(|cookie| cookie.value_raw())
+}
+
+/// The header that sets a cookie, which no script may read; an age of 0 removes it.
+#[must_use]
+pub fn set(name: &str, value: &str, path: &str, age_s: u64, secure: bool) -> String {
+    let cookie = Cookie::build((name, value))
+        .path(path)
+        .max_age(Duration::seconds(age_s.try_into().unwrap_or(i64::MAX)))
+        .http_only(true)
+        .same_site(SameSite::Lax);
+    // `Secure` is left out rather than denied, so that the cookie is set on this machine without TLS.
+    if secure { cookie.secure(true) } else { cookie }.to_string()
+}
+
+/// Adds a header that sets a cookie to an answer.
+#[must_use]
+pub fn with(mut response: Response, cookie: &str) -> Response {
+    if let Ok(cookie) = HeaderValue::from_str(cookie) {
+        response.headers_mut().append(header::SET_COOKIE, cookie);
+    }
+    response
+}
+
+/// How the cookie of a session is called and sent.
 #[derive(Clone, Debug)]
-pub struct Cookie {
+pub struct SessionCookie {
     name: String,
     secure: bool,
 }
 
-impl Cookie {
+impl SessionCookie {
     /// For a board at a base path.
     #[must_use]
     pub fn new(base: &BasePath, secure: bool) -> Self {
@@ -29,14 +64,7 @@ impl Cookie {
     /// What a request carries. One that is there twice is none: it cannot be told which is ours.
     #[must_use]
     pub fn read<'a>(&self, headers: &'a HeaderMap) -> Option<&'a str> {
-        let lines = headers
-            .get_all(header::COOKIE)
-            .iter()
-            .filter_map(|line| line.to_str().ok());
-        let pairs = lines
-            .flat_map(|line| line.split(';'))
-            .filter_map(|pair| pair.trim().split_once('='));
-        let mut ours = pairs.filter(|(name, _)| *name == self.name).map(|(_, value)| value);
+        let mut ours = values(headers, &self.name);
         let value = ours.next().filter(|value| !value.is_empty())?;
         ours.next().is_none().then_some(value)
     }
@@ -44,11 +72,7 @@ impl Cookie {
     /// What an answer sets; an age of 0 takes it away.
     #[must_use]
     pub fn set(&self, value: &str, age_s: u64) -> String {
-        let secure = if self.secure { "; Secure" } else { "" };
-        format!(
-            "{}={value}; Path=/; Max-Age={age_s}; HttpOnly; SameSite=Lax{secure}",
-            self.name
-        )
+        set(&self.name, value, "/", age_s, self.secure)
     }
 }
 
@@ -56,8 +80,8 @@ impl Cookie {
 mod tests {
     use super::*;
 
-    fn cookie(base: &str, secure: bool) -> Cookie {
-        Cookie::new(&base.parse().unwrap(), secure)
+    fn cookie(base: &str, secure: bool) -> SessionCookie {
+        SessionCookie::new(&base.parse().unwrap(), secure)
     }
 
     // S-8
@@ -66,7 +90,7 @@ mod tests {
         let (a, b) = (cookie("/admin/queues", true), cookie("/other", true));
         let set = a.set("s", 60);
         assert!(set.starts_with("__Host-drover_"), "{set}");
-        for part in ["; Path=/;", "; HttpOnly", "; SameSite=Lax", "; Secure", "; Max-Age=60"] {
+        for part in ["; Path=/", "; HttpOnly", "; SameSite=Lax", "; Secure", "; Max-Age=60"] {
             assert!(set.contains(part), "{set}");
         }
         assert!(!set.contains("Domain"));

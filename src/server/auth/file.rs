@@ -12,15 +12,24 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 /// See the module.
 #[derive(Debug)]
-pub struct Shelf<T> {
+pub struct StateFile<T> {
     path: PathBuf,
     held: Mutex<Option<(Stamp, Arc<Vec<T>>)>>,
 }
 
 /// Which version of a file it is: its node, its length and when it was changed.
-type Stamp = (u64, u64, i64, i64);
+pub(super) type Stamp = (u64, u64, i64, i64);
 
-impl<T: DeserializeOwned + Serialize + Clone> Shelf<T> {
+/// The version of a file; `None` if it is not there.
+pub(super) fn stamp(path: &Path) -> io::Result<Option<Stamp>> {
+    match fs::metadata(path) {
+        Ok(meta) => Ok(Some((meta.ino(), meta.len(), meta.mtime(), meta.mtime_nsec()))),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
+        Err(error) => Err(error),
+    }
+}
+
+impl<T: DeserializeOwned + Serialize + Clone> StateFile<T> {
     /// A file, which need not be there yet.
     #[must_use]
     pub const fn at(path: PathBuf) -> Self {
@@ -42,10 +51,8 @@ impl<T: DeserializeOwned + Serialize + Clone> Shelf<T> {
     ///
     /// When it is there and cannot be read: then nobody gets in by it.
     pub fn read(&self) -> io::Result<Arc<Vec<T>>> {
-        let stamp = match fs::metadata(&self.path) {
-            Ok(meta) => (meta.ino(), meta.len(), meta.mtime(), meta.mtime_nsec()),
-            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Arc::default()),
-            Err(error) => return Err(error),
+        let Some(stamp) = stamp(&self.path)? else {
+            return Ok(Arc::default());
         };
         let mut held = self.held.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some((known, all)) = &*held
@@ -111,22 +118,22 @@ mod tests {
     #[test]
     fn what_is_changed_is_seen_at_once_and_only_by_its_owner() {
         let dir = tempfile::tempdir().unwrap();
-        let shelf = Shelf::<String>::at(dir.path().join("sub/names.json"));
-        assert!(shelf.read().unwrap().is_empty());
+        let file = StateFile::<String>::at(dir.path().join("sub/names.json"));
+        assert!(file.read().unwrap().is_empty());
         let add = |all: &mut Vec<String>| {
             all.push("a".into());
             Ok(())
         };
-        shelf.change(add).unwrap();
-        assert_eq!(*shelf.read().unwrap(), ["a"]);
-        Shelf::<String>::at(shelf.path().to_owned())
+        file.change(add).unwrap();
+        assert_eq!(*file.read().unwrap(), ["a"]);
+        StateFile::<String>::at(file.path().to_owned())
             .write(&["b".into()])
             .unwrap();
-        assert_eq!(*shelf.read().unwrap(), ["b"]);
-        let mode = fs::metadata(shelf.path()).unwrap().permissions().mode();
+        assert_eq!(*file.read().unwrap(), ["b"]);
+        let mode = fs::metadata(file.path()).unwrap().permissions().mode();
         assert_eq!(mode & 0o777, 0o600);
-        fs::write(shelf.path(), "no list").unwrap();
-        assert!(shelf.read().is_err(), "what cannot be read lets nobody in");
-        assert!(shelf.change(add).is_err());
+        fs::write(file.path(), "no list").unwrap();
+        assert!(file.read().is_err(), "a file that cannot be read opens to no user");
+        assert!(file.change(add).is_err());
     }
 }

@@ -65,12 +65,12 @@ impl Forged {
                  send the secret in X-Drover-Proxy-Secret."
             }
             Self::Alias => {
-                "The request has a header that some servers take for the one with the user, written with an underscore. Let the \
-                 proxy take it away."
+                "The request has a header that some servers take for the one with the user, written with an \
+                 underscore. Configure the proxy to remove it."
             }
             Self::Malformed => {
-                "The header with the user or the groups is there more than once, is empty, or is no name. Let the proxy set it, not \
-                 add to it."
+                "The header with the user or the groups occurs more than once, is empty, or is not a valid name. \
+                 Configure the proxy to set it, not append to it."
             }
         }
     }

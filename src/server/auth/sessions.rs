@@ -3,7 +3,7 @@
 //! A session is 32 random bytes in a cookie; here is only their hash, in memory and in a file beside the record, so that a
 //! restart in the middle of an incident signs nobody out. Whoever signs in gets a new one, whatever cookie came along.
 
-use super::file::Shelf;
+use super::file::StateFile;
 use super::tokens::hash;
 use crate::model::{Millis, now};
 use base64::Engine as _;
@@ -53,7 +53,7 @@ struct Session {
 #[derive(Debug)]
 pub struct Sessions {
     lifetime: Lifetime,
-    file: Shelf<Session>,
+    file: StateFile<Session>,
     live: Mutex<HashMap<String, Session>>,
 }
 
@@ -61,10 +61,10 @@ impl Sessions {
     /// Those that an earlier Drover left, as far as they still last.
     #[must_use]
     pub fn open(path: PathBuf, lifetime: Lifetime) -> Self {
-        let file = Shelf::at(path);
+        let file = StateFile::at(path);
         let kept = file.read().unwrap_or_else(|error: std::io::Error| {
             tracing::warn!(
-                "{} cannot be read; everybody has to sign in again: {error}",
+                "{} cannot be read; all users have to sign in again: {error}",
                 file.path().display()
             );
             std::sync::Arc::default()

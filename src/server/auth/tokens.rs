@@ -3,14 +3,15 @@
 //! A token is `dr_`, 32 random bytes and a checksum, by which a mistyped one and one of another program are told apart
 //! from one that was revoked. Only its SHA-256 is kept. It says what it may do where, and when it ends.
 
-use super::file::Shelf;
-use super::who::{Grant, QueueGlob, Role, Verb, Verbs, Via, Who};
+use super::file::StateFile;
+use super::who::{Grant, QueueGlob, Via, Who};
+use crate::model::permission::{Role, Verb, Verbs};
 use crate::model::{Millis, now};
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use serde::{Deserialize, Serialize};
 use sha2::{Digest as _, Sha256};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 /// What every token begins with.
@@ -55,13 +56,19 @@ pub struct Wanted {
 
 /// All tokens.
 #[derive(Debug)]
-pub struct Tokens(Shelf<Token>);
+pub struct Tokens(StateFile<Token>);
 
 impl Tokens {
     /// Those in a file.
     #[must_use]
     pub const fn at(path: PathBuf) -> Self {
-        Self(Shelf::at(path))
+        Self(StateFile::at(path))
+    }
+
+    /// Where they are kept.
+    #[must_use]
+    pub fn file(&self) -> &Path {
+        self.0.path()
     }
 
     /// Whose a token is; `None` if it is nobody's, or not any more.
@@ -94,10 +101,10 @@ impl Tokens {
     /// Why not, in a sentence.
     pub fn add(&self, wanted: &Wanted) -> Result<(String, Token), String> {
         if wanted.name.is_empty() || wanted.name.len() > 64 || wanted.name.contains(char::is_control) {
-            return Err("A token has a name of up to 64 characters that says what it is for.".into());
+            return Err("Give the token a name of up to 64 characters that says what it is for.".into());
         }
         if !(1..=DAYS_MAX).contains(&wanted.days) {
-            return Err(format!("A token lives between 1 and {DAYS_MAX} days."));
+            return Err(format!("A token is valid for 1 to {DAYS_MAX} days."));
         }
         let verbs = wanted
             .role
@@ -122,7 +129,7 @@ impl Tokens {
         self.0.change(|all| {
             if all.iter().any(|known| known.name == token.name) {
                 return Err(format!(
-                    "There is a token {:?} already. Revoke it first, or choose another name.",
+                    "Token {:?} already exists. Revoke it first, or choose another name.",
                     token.name
                 ));
             }
@@ -232,7 +239,7 @@ mod tests {
             expires: now() - 1,
             ..token.clone()
         };
-        Shelf::at(path).write(&[ended]).unwrap();
+        StateFile::at(path).write(&[ended]).unwrap();
         assert!(tokens.who(&secret, "").is_none(), "it has ended");
         let (other, _) = tokens
             .add(&Wanted {

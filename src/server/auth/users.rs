@@ -1,12 +1,13 @@
 //! People who sign in with a password: their names, the argon2id hashes of their passwords, and what they may do.
 
-use super::file::Shelf;
-use super::who::{Grant, QueueGlob, Role};
+use super::file::StateFile;
+use super::who::{Grant, QueueGlob};
+use crate::model::permission::Role;
 use argon2::password_hash::rand_core::OsRng;
-use argon2::password_hash::{PasswordHash, PasswordHasher as _, PasswordVerifier as _, SaltString};
-use argon2::{Algorithm, Argon2, Params, Version};
+use argon2::password_hash::{self, Output, ParamsString, PasswordHash, Salt, SaltString};
+use argon2::{Algorithm, Argon2, Block, Params, Version};
 use serde::{Deserialize, Serialize};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::{Arc, OnceLock};
 
 /// Characters of a password at least.
@@ -51,13 +52,19 @@ impl User {
 
 /// Everybody who can sign in.
 #[derive(Debug)]
-pub struct Users(Shelf<User>);
+pub struct Users(StateFile<User>);
 
 impl Users {
     /// Those in a file.
     #[must_use]
     pub const fn at(path: PathBuf) -> Self {
-        Self(Shelf::at(path))
+        Self(StateFile::at(path))
+    }
+
+    /// Where they are kept.
+    #[must_use]
+    pub fn file(&self) -> &Path {
+        self.0.path()
     }
 
     /// Everybody.
@@ -76,9 +83,19 @@ impl Users {
     pub fn get(&self, name: &str) -> Option<User> {
         let all = self
             .list()
-            .inspect_err(|why| tracing::error!("nobody can sign in: {why}"))
+            .inspect_err(|why| tracing::error!("no user can sign in: {why}"))
             .ok()?;
         all.iter().find(|user| user.name == name).cloned()
+    }
+
+    /// Checks that there is a user of this name.
+    ///
+    /// # Errors
+    ///
+    /// If there is not, or the file cannot be read: a sentence.
+    pub fn known(&self, name: &str) -> Result<(), String> {
+        let there = self.list()?.iter().any(|user| user.name == name);
+        there.then_some(()).ok_or_else(|| unknown(name))
     }
 
     /// Whoever has this name and this password. Takes as long for a name that nobody has: tens of milliseconds, so it is
@@ -89,10 +106,9 @@ impl Users {
         let user = self.get(name);
         let kept = match &user {
             Some(user) => user.hash.as_str(),
-            None => NOBODY.get_or_init(|| hash("nobody has this password").unwrap_or_default()),
+            None => NOBODY.get_or_init(|| hash("no user has this password").unwrap_or_default()),
         };
-        let right = password.len() <= PASSWORD_MAX
-            && PasswordHash::new(kept).is_ok_and(|kept| argon().verify_password(password.as_bytes(), &kept).is_ok());
+        let right = password.len() <= PASSWORD_MAX && is_right(password, kept).unwrap_or(false);
         user.filter(|_| right)
     }
 
@@ -123,7 +139,7 @@ impl Users {
         self.0.change(|all| {
             if all.iter().any(|known| known.name == name) {
                 return Err(format!(
-                    "There is a user {name:?} already. `drover user password {name}` changes the password."
+                    "User {name:?} already exists. `drover user password {name}` changes the password."
                 ));
             }
             all.push(user);
@@ -177,9 +193,17 @@ fn check_name(name: &str) -> Result<(), String> {
     Ok(())
 }
 
-/// argon2id with 19 MiB and two passes, as OWASP advises.
-fn argon() -> Argon2<'static> {
-    Argon2::new(Algorithm::Argon2id, Version::V0x13, Params::default())
+/// Whether a password is the one that a hash was made of.
+fn is_right(password: &str, kept: &str) -> password_hash::Result<bool> {
+    let kept = PasswordHash::new(kept)?;
+    let (Some(salt), Some(output)) = (kept.salt, kept.hash) else {
+        return Ok(false);
+    };
+    let algorithm = Algorithm::try_from(kept.algorithm)?;
+    let version = kept.version.map_or(Ok(Version::V0x13), Version::try_from)?;
+    let argon = Argon2::new(algorithm, version, Params::try_from(&kept)?);
+    // Outputs are compared in constant time.
+    Ok(digest(&argon, password, salt, output.len())? == output)
 }
 
 fn hash(password: &str) -> Result<String, String> {
@@ -189,9 +213,39 @@ fn hash(password: &str) -> Result<String, String> {
         ));
     }
     let salt = SaltString::generate(&mut OsRng);
-    let hash = argon().hash_password(password.as_bytes(), &salt);
-    hash.map(|hash| hash.to_string())
-        .map_err(|error| format!("The password cannot be hashed: {error}."))
+    new_hash(password, &salt).map_err(|error| format!("The password cannot be hashed: {error}."))
+}
+
+/// argon2id with 19 MiB and two passes, as OWASP advises.
+fn new_hash(password: &str, salt: &SaltString) -> password_hash::Result<String> {
+    let (algorithm, version, params) = (Algorithm::Argon2id, Version::V0x13, Params::default());
+    let argon = Argon2::new(algorithm, version, params.clone());
+    let hash = PasswordHash {
+        algorithm: algorithm.ident(),
+        version: Some(version.into()),
+        params: ParamsString::try_from(&params)?,
+        salt: Some(salt.as_salt()),
+        hash: Some(digest(&argon, password, salt.as_salt(), Params::DEFAULT_OUTPUT_LEN)?),
+    };
+    Ok(hash.to_string())
+}
+
+/// Blocks of 1 KiB to allocate; argon2 uses 19 MiB of them. glibc returns an allocation above 32 MiB to the system when it is
+/// freed, and keeps smaller ones in an arena of each thread: 803 MB after 300 checks. Blocks that are not written take no
+/// memory.
+const BLOCKS: usize = 33 * 1024;
+
+fn digest(argon: &Argon2<'_>, password: &str, salt: Salt<'_>, length: usize) -> password_hash::Result<Output> {
+    #[cfg(test)]
+    tests::DIGESTS.set(tests::DIGESTS.get() + 1);
+    let mut bytes = [0; Salt::MAX_LENGTH];
+    let salt = salt.decode_b64(&mut bytes)?;
+    let wanted = argon.params().block_count();
+    let mut memory = Vec::with_capacity(wanted.max(BLOCKS));
+    memory.resize(wanted, Block::default());
+    Output::init_with(length, |out| {
+        Ok(argon.hash_password_into_with_memory(password.as_bytes(), salt, out, &mut memory)?)
+    })
 }
 
 #[cfg(test)]
@@ -226,5 +280,59 @@ mod tests {
         assert_ne!(users.get("ada").unwrap().stamp(), ada.stamp());
         users.remove("ada").unwrap();
         assert!(users.check("ada", "another password").is_none() && users.remove("ada").is_err());
+    }
+
+    thread_local! {
+        pub(super) static DIGESTS: std::cell::Cell<u32> = const { std::cell::Cell::new(0) };
+    }
+
+    // S-11: the time of an answer must not tell which names there are.
+    #[test]
+    fn a_name_that_nobody_has_is_as_much_work_as_a_wrong_password() {
+        let dir = tempfile::tempdir().unwrap();
+        let users = Users::at(dir.path().join("users.json"));
+        users.add("ada", "correct horse battery", None, &[], &[]).unwrap();
+        let work = |name: &str, password: &str| {
+            DIGESTS.set(0);
+            assert!(users.check(name, password).is_none());
+            DIGESTS.get()
+        };
+        // The first one makes the hash that stands for a user who is not there.
+        work("eve", "a wrong password");
+        for name in ["ada", "eve"] {
+            assert_eq!(work(name, "a wrong password"), 1, "{name}");
+            assert_eq!(
+                work(name, &"x".repeat(PASSWORD_MAX + 1)),
+                0,
+                "{name}: not worth the work"
+            );
+        }
+    }
+
+    /// Bytes of this process that are in memory.
+    fn resident() -> u64 {
+        let status = std::fs::read_to_string("/proc/self/status").unwrap();
+        let line = status.lines().find(|line| line.starts_with("VmRSS:")).unwrap();
+        line.split_whitespace().nth(1).unwrap().parse::<u64>().unwrap() * 1024
+    }
+
+    // S-11: guesses must not reach the MemoryMax of the unit.
+    #[test]
+    fn checked_passwords_leave_no_memory_behind() {
+        let dir = tempfile::tempdir().unwrap();
+        let users = Users::at(dir.path().join("users.json"));
+        users.add("ada", "correct horse battery", None, &[], &[]).unwrap();
+        let check = || assert!(users.check("ada", "a wrong password").is_none());
+        std::thread::scope(|scope| scope.spawn(check).join()).unwrap();
+        let before = resident();
+        // A thread of its own for each pair, as the pool for blocking work has many.
+        for _ in 0..15 {
+            std::thread::scope(|scope| {
+                scope.spawn(check);
+                scope.spawn(check);
+            });
+        }
+        let grown = resident().saturating_sub(before);
+        assert!(grown < 5_000_000, "30 wrong passwords left {grown} bytes behind");
     }
 }

@@ -2,6 +2,7 @@
 
 use crate::model::{format, now};
 use crate::server::args::{TokenCommand, UserCommand};
+use crate::server::auth::networks::KnownNetworks;
 use crate::server::auth::tokens::{Tokens, Wanted};
 use crate::server::auth::users::Users;
 use crate::server::config::Config;
@@ -24,13 +25,22 @@ pub(super) fn user(config: &Config, command: UserCommand) -> ExitCode {
         UserCommand::Password { name, password_stdin } => password(password_stdin).and_then(|(password, made)| {
             users.set_password(&name, &password)?;
             Ok(format!(
-                "{name} has another password and has to sign in again{}",
+                "changed the password of {name}, who has to sign in again{}",
                 shown(&password, made)
             ))
         }),
         UserCommand::Remove { name } => users
             .remove(&name)
             .map(|()| format!("removed {name}, who is signed out")),
+        UserCommand::Unlock { name, from } => users.known(&name).and_then(|()| {
+            KnownNetworks::at(config.auth.folder.join("networks.json")).unlock(&name, from)?;
+            Ok(match from {
+                None => format!("{name} is unlocked"),
+                Some(address) => {
+                    format!("{name} is unlocked, and can sign in from {address} although the name may be locked again")
+                }
+            })
+        }),
         UserCommand::List => users.list().map(|all| {
             let line = |user: &crate::server::auth::users::User| {
                 let role = user.role.as_deref().unwrap_or("-");
@@ -43,7 +53,7 @@ pub(super) fn user(config: &Config, command: UserCommand) -> ExitCode {
             };
             let lines: Vec<String> = all.iter().map(line).collect();
             if lines.is_empty() {
-                "nobody: `drover user add` adds somebody".into()
+                "no users yet; `drover user add` adds one".into()
             } else {
                 lines.join("\n")
             }
@@ -70,7 +80,7 @@ pub(super) fn token(config: &Config, command: TokenCommand) -> ExitCode {
                 days,
             };
             tokens.add(&wanted).map(|(secret, token)| {
-                eprintln!(
+                say_error!(
                     "token {} for {}: {} on {}, until {}. It is shown this once:",
                     token.id,
                     token.name,
@@ -84,7 +94,7 @@ pub(super) fn token(config: &Config, command: TokenCommand) -> ExitCode {
         TokenCommand::Revoke { which } => tokens.revoke(&which).map(|()| format!("revoked {which}")),
         TokenCommand::List => tokens.list().map(|all| {
             let line = |token: &crate::server::auth::tokens::Token| {
-                let ended = if token.expires <= now() { " (ended)" } else { "" };
+                let ended = if token.expires <= now() { " (expired)" } else { "" };
                 format!(
                     "{}\t{}\t{}\t{}\t{}{ended}",
                     token.id,
@@ -96,7 +106,7 @@ pub(super) fn token(config: &Config, command: TokenCommand) -> ExitCode {
             };
             let lines: Vec<String> = all.iter().map(line).collect();
             if lines.is_empty() {
-                "none: `drover token add` makes one".into()
+                "no tokens yet; `drover token add` creates one".into()
             } else {
                 lines.join("\n")
             }
@@ -107,11 +117,11 @@ pub(super) fn token(config: &Config, command: TokenCommand) -> ExitCode {
 fn told(answer: Result<String, String>) -> ExitCode {
     match answer {
         Ok(text) => {
-            println!("{text}");
+            say!("{text}");
             ExitCode::SUCCESS
         }
         Err(why) => {
-            eprintln!("drover: {why}");
+            say_error!("drover: {why}");
             ExitCode::FAILURE
         }
     }

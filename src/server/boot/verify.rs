@@ -1,5 +1,6 @@
 //! `drover audit verify`: the chain of the record, in the file and in Postgres.
 
+use crate::model::format;
 use crate::server::archive::Archive;
 use crate::server::audit::chain::{self, Verified};
 use crate::server::config::Config;
@@ -9,7 +10,7 @@ use std::process::ExitCode;
 pub(super) fn verify(config: &Config, expect: Option<&str>) -> ExitCode {
     let files = chain::files(&config.audit_file);
     if files.is_empty() && config.archive.is_none() {
-        eprintln!("drover: there is no record at {}", config.audit_file.display());
+        say_error!("drover: there is no audit log at {}", config.audit_file.display());
         return ExitCode::FAILURE;
     }
     let mut good = true;
@@ -17,13 +18,17 @@ pub(super) fn verify(config: &Config, expect: Option<&str>) -> ExitCode {
     if !files.is_empty() {
         match chain::verify(&files, expect) {
             Ok(found) => {
-                println!("{} line(s) in {} file(s)", found.lines, found.files);
+                say!(
+                    "{} in {}",
+                    format::counted(found.lines, "line", "lines"),
+                    format::counted(found.files, "file", "files")
+                );
                 expected |= found.expected;
                 good &= tell(&found);
             }
             Err(error) => {
-                eprintln!(
-                    "drover: the record at {} cannot be read: {error}",
+                say_error!(
+                    "drover: the audit log at {} cannot be read: {error}",
                     config.audit_file.display()
                 );
                 good = false;
@@ -41,25 +46,28 @@ pub(super) fn verify(config: &Config, expect: Option<&str>) -> ExitCode {
         });
         match found {
             Ok((address, Ok(found))) => {
-                println!("{} line(s) in the table drover.audit at {address}", found.lines);
+                say!(
+                    "{} in the table drover.audit at {address}",
+                    format::counted(found.lines, "line", "lines")
+                );
                 expected |= found.expected;
                 good &= tell(&found);
             }
             Ok((address, Err(why))) => {
-                eprintln!("drover: the table drover.audit at {address} cannot be read: {why}");
+                say_error!("drover: the table drover.audit at {address} cannot be read: {why}");
                 good = false;
             }
             Err(why) => {
-                eprintln!("drover: the table drover.audit cannot be read: {why}");
+                say_error!("drover: the table drover.audit cannot be read: {why}");
                 good = false;
             }
         }
     }
     if !expected {
-        eprintln!("drover: no line has the hash that was expected: lines at the end were cut off or changed");
+        say_error!("drover: no line has the hash that was expected: lines at the end were cut off or changed");
     }
     if good && expected {
-        println!("no line was changed or taken out");
+        say!("no line was changed or removed");
         ExitCode::SUCCESS
     } else {
         ExitCode::FAILURE
@@ -69,20 +77,23 @@ pub(super) fn verify(config: &Config, expect: Option<&str>) -> ExitCode {
 /// Tells what was found; whether it is good.
 fn tell(found: &Verified) -> bool {
     if found.begins_later {
-        println!("the first line follows one that is not here: older files were taken away");
+        say!("the first line follows one that is missing: older files were removed");
     }
     if found.unlinked > 0 {
-        println!(
-            "{} line(s) at the beginning are from a version that did not chain them",
-            found.unlinked
+        say!(
+            "{} at the beginning from a version that did not chain lines",
+            format::counted(found.unlinked, "line", "lines")
         );
     }
     if found.torn > 0 {
-        println!("{} line(s) were torn by a crash", found.torn);
+        say!(
+            "{} torn by a crash",
+            format::counted(found.torn, "line was", "lines were")
+        );
     }
-    println!("the last line is {}", found.head);
+    say!("the last line is {}", found.head);
     for broken in &found.broken {
-        eprintln!("drover: {broken}");
+        say_error!("drover: {broken}");
     }
     found.broken.is_empty()
 }

@@ -1,7 +1,7 @@
 //! The last known truth about everything, and the streams that carry its changes.
 //!
 //! Every change goes through [`Board::publish`], which compares it with what was known, makes one
-//! frame for each topic it concerns, serialises each frame once, and wakes that topic's followers.
+//! frame for each topic it concerns, serialises (and compresses) each frame once, and wakes that topic's followers.
 //! Frames carry state and are numbered by one counter, so a follower's whole position is one number.
 //! A follower takes frames when its socket has room; one that falls behind further than the ring
 //! remembers gets a snapshot of now instead. No follower has a queue of its own: a thousand idle or
@@ -15,7 +15,7 @@ pub use crate::model::position::Position;
 use crate::model::queue::{QueueRef, QueueSummary};
 use crate::model::store::StoreSummary;
 use crate::model::{Millis, now};
-use bytes::Bytes;
+use crate::server::wire::Part;
 use std::collections::{BTreeMap, HashMap, HashSet, VecDeque};
 use std::sync::{Arc, Mutex, MutexGuard};
 use std::time::{Duration, Instant};
@@ -61,6 +61,8 @@ pub struct Board {
     /// One lock for state and streams, so that a snapshot and the frames after it cannot disagree.
     /// Held for the time of a comparison and a serialisation, never across an await.
     inner: Mutex<Inner>,
+    /// Told of each who begins to look.
+    viewers: watch::Sender<()>,
 }
 
 #[derive(Debug, Default)]
@@ -77,12 +79,12 @@ struct Inner {
 
 #[derive(Debug)]
 struct TopicState {
-    ring: VecDeque<(u64, Bytes)>,
+    ring: VecDeque<(u64, Arc<Part>)>,
     bytes: usize,
     /// Frames up to this number are no longer in the ring.
     forgotten: u64,
     /// A snapshot and the number it is true for, shared by all who need one at the same moment.
-    snapshot: Option<(u64, Bytes)>,
+    snapshot: Option<(u64, Arc<Part>)>,
     /// The last known change of a followed job, as its snapshot.
     job: Option<JobChange>,
     wake: watch::Sender<u64>,
@@ -102,14 +104,14 @@ impl TopicState {
         }
     }
 
-    fn push(&mut self, seq: u64, frame: Bytes) {
-        self.bytes += frame.len();
+    fn push(&mut self, seq: u64, frame: Arc<Part>) {
+        self.bytes += frame.plain().len();
         self.ring.push_back((seq, frame));
         while self.ring.len() > RING_FRAMES || self.bytes > RING_BYTES {
             let Some((seq, frame)) = self.ring.pop_front() else {
                 break;
             };
-            self.bytes -= frame.len();
+            self.bytes -= frame.plain().len();
             self.forgotten = seq;
         }
         self.wake.send_replace(seq);
@@ -121,6 +123,7 @@ impl Default for Board {
         Self {
             epoch: u64::try_from(now()).unwrap_or(0),
             inner: Mutex::default(),
+            viewers: watch::Sender::new(()),
         }
     }
 }
@@ -144,6 +147,7 @@ impl Board {
     /// Somebody asks.
     pub fn note_viewer(&self) {
         self.inner().asked = Some(Instant::now());
+        self.viewers.send_replace(());
     }
 
     /// Whether anybody follows a stream, or has asked for something just now.
@@ -151,6 +155,13 @@ impl Board {
         let inner = self.inner();
         inner.asked.is_some_and(|at| at.elapsed() < LOOKS_ON)
             || inner.topics.values().any(|topic| topic.wake.receiver_count() > 0)
+    }
+
+    /// Returns as soon as it is watched.
+    pub async fn watched(&self) {
+        let mut viewers = self.viewers.subscribe();
+        // The sender is ours: it is not dropped meanwhile.
+        while !self.is_watched() && viewers.changed().await.is_ok() {}
     }
 
     /// Queues of a store that somebody has open: their page, or the page of one of their jobs.
@@ -341,6 +352,7 @@ impl Board {
             })
             .collect();
         drop(inner);
+        self.viewers.send_replace(());
         Subscription {
             board: self.clone(),
             followed,
@@ -372,7 +384,7 @@ impl Inner {
         }
     }
 
-    fn snapshot(&mut self, topic: &Topic, epoch: u64) -> Bytes {
+    fn snapshot(&mut self, topic: &Topic, epoch: u64) -> Arc<Part> {
         let seq = self.seq;
         if let Some(TopicState {
             snapshot: Some((at, bytes)),
@@ -416,7 +428,7 @@ impl Inner {
 }
 
 /// One event as it goes over the wire.
-fn encode(event: &str, id: Option<Position>, data: &impl serde::Serialize) -> Bytes {
+fn encode(event: &str, id: Option<Position>, data: &impl serde::Serialize) -> Arc<Part> {
     use std::io::Write as _;
     let mut text = Vec::with_capacity(512);
     if let Some(id) = id {
@@ -428,7 +440,7 @@ fn encode(event: &str, id: Option<Position>, data: &impl serde::Serialize) -> By
         text.extend_from_slice(b"{}");
     }
     text.extend_from_slice(b"\n\n");
-    text.into()
+    Arc::new(Part::new(text))
 }
 
 #[derive(Debug)]
@@ -447,13 +459,13 @@ pub struct Subscription {
 }
 
 impl Subscription {
-    /// Everything new since the last call, as bytes ready to be sent; empty if nothing is.
-    pub fn take(&mut self) -> Vec<Bytes> {
+    /// Everything new since the last call, as parts ready to be sent; empty if nothing is.
+    pub fn take(&mut self) -> Vec<Arc<Part>> {
         let mut guard = self.board.inner();
         let inner = &mut *guard;
         let seq = inner.seq;
         let mut snapshots = Vec::new();
-        let mut deltas: Vec<(u64, Bytes)> = Vec::new();
+        let mut deltas: Vec<(u64, Arc<Part>)> = Vec::new();
         for followed in &mut self.followed {
             followed.wake.mark_unchanged();
             let reached = match (inner.topics.get(&followed.topic), followed.at) {
@@ -476,11 +488,11 @@ impl Subscription {
                 epoch: self.board.epoch,
                 seq,
             };
-            Bytes::from(format!("id: {position}\n\n"))
+            Arc::new(Part::new(format!("id: {position}\n\n")))
         });
         snapshots
             .into_iter()
-            .chain(deltas.into_iter().map(|(_, bytes)| bytes))
+            .chain(deltas.into_iter().map(|(_, part)| part))
             .chain(arrived)
             .collect()
     }

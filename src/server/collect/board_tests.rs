@@ -1,8 +1,8 @@
 use super::*;
 use crate::model::counts::Counts;
-use crate::model::queue::System;
 use crate::model::state::JobState;
 use crate::model::store::Reach;
+use crate::model::system::System;
 use crate::model::verdict::Verdict;
 
 fn queue(id: &str, waiting: u64) -> QueueSummary {
@@ -13,6 +13,7 @@ fn queue(id: &str, waiting: u64) -> QueueSummary {
         id: id.into(),
         system: System::BullMq,
         name: id.into(),
+        label: id.into(),
         version: None,
         family: None,
         paused: Some(false),
@@ -20,6 +21,9 @@ fn queue(id: &str, waiting: u64) -> QueueSummary {
         reason: None,
         rates: None,
         oldest_waiting: None,
+        next_created: None,
+        unseen: false,
+        stuck: None,
         workers: None,
         verdict: Verdict::not_read(0),
         spark: vec![],
@@ -44,10 +48,10 @@ fn publish(board: &Board, queues: Vec<QueueSummary>) {
     });
 }
 
-fn text(frames: &[Bytes]) -> Vec<String> {
+fn text(frames: &[Arc<Part>]) -> Vec<String> {
     frames
         .iter()
-        .map(|frame| String::from_utf8(frame.to_vec()).unwrap())
+        .map(|frame| String::from_utf8(frame.plain().to_vec()).unwrap())
         .collect()
 }
 
@@ -73,10 +77,10 @@ fn a_frame_is_made_once_and_shared_by_all() {
     let mut a = board.subscribe(vec![Topic::Overview], Some(board.position()));
     let mut b = board.subscribe(vec![Topic::Overview], Some(board.position()));
     publish(&board, vec![queue("a", 1)]);
-    assert_eq!(a.take()[0].as_ptr(), b.take()[0].as_ptr());
+    assert!(Arc::ptr_eq(&a.take()[0], &b.take()[0]));
     let mut c = board.subscribe(vec![Topic::Overview], None);
     let mut d = board.subscribe(vec![Topic::Overview], None);
-    assert_eq!(c.take()[0].as_ptr(), d.take()[0].as_ptr(), "snapshots too");
+    assert!(Arc::ptr_eq(&c.take()[0], &d.take()[0]), "snapshots too");
 }
 
 #[test]

@@ -5,11 +5,11 @@
 //! evicted) is held for a while, so that it does not come and go between two reports.
 
 use crate::model::condition::{Actions, Condition, ConditionKind};
-use crate::model::postgres::facts::Report as PgReport;
 use crate::model::store::{Reach, StoreSummary};
+use crate::model::vitals::postgres::facts::Report as PgReport;
 use crate::model::{Millis, format};
-use crate::server::adapter::redis::met::Met;
-use crate::server::adapter::redis::signs::Signs;
+use crate::server::adapter::redis::refusals::Refusals;
+use crate::server::adapter::redis::signs::{Signs, Slots};
 use std::collections::HashMap;
 use std::time::Duration;
 
@@ -47,9 +47,9 @@ impl Own {
             tell(
                 ConditionKind::Slow,
                 if self.slow {
-                    format!("Asked less often: {product} answers in {}.", rough(latency))
+                    format!("Polled less often: {product} takes {} to answer.", rough(latency))
                 } else {
-                    format!("Still asked less often: {product} has just recovered from slow answers.")
+                    format!("Still polled less often: {product} has just recovered from slow answers.")
                 },
                 format!(
                     "Numbers are up to {} s old, and changes arrive late.",
@@ -120,25 +120,21 @@ impl Conditions {
     }
 
     /// Everything that is the matter now, worst first.
-    pub(super) fn list(&mut self, now: Millis, user: &str, met: &Met, own: &Own) -> Vec<Condition> {
+    pub(super) fn list(&mut self, now: Millis, user: &str, refusals: &Refusals, own: &Own) -> Vec<Condition> {
         let mut found = Vec::new();
         let mut tell = |kind, sentence: String, effect: String| found.push((kind, sentence, effect));
         let none = Signs::default();
         let signs = self.signs.as_ref().unwrap_or(&none);
         let refused = |code: &str| self.refused.get(code).is_some_and(|until| now < *until);
-        if signs.cluster || met.cluster() {
-            tell(
-                ConditionKind::Cluster,
-                "This is one node of a Redis Cluster, given as a single Redis: it knows only the keys in its own slots and \
-                 answers MOVED or CROSSSLOT for the rest. Give this store the URL of a Redis that holds all keys, or of a \
-                 proxy that speaks for the whole cluster; this version of Drover does not follow a cluster itself."
-                    .into(),
-                "Queues of other nodes are missing or not counted, and changes are not pushed. No action will work.".into(),
-            );
+        if let Some(watched) = &signs.sentinel {
+            // Nothing else is expected of it.
+            sentinel(watched, &mut tell);
+            return self.told(now, found);
         }
-        out_of_memory(signs, refused("OOM") || met.out_of_memory(), &mut tell);
-        write_blocked(signs, met, &refused, &mut tell);
-        replica(signs, met, &mut tell);
+        cluster(user, signs, refusals, &mut tell);
+        out_of_memory(signs, refused("OOM") || refusals.out_of_memory(), &mut tell);
+        write_blocked(signs, refusals, &refused, &mut tell);
+        replica(signs, refusals, &mut tell);
         if let Some((_, gone)) = self.evicting.filter(|(until, _)| now < *until) {
             tell(
                 ConditionKind::Evicting,
@@ -147,13 +143,13 @@ impl Conditions {
                      and give it more memory.",
                     format::count(gone)
                 ),
-                "Jobs disappear without a trace, and counts still include them: such a row says that its record is missing. \
-                 Removing it works, retrying it does not."
+                "Jobs disappear, but counts still include them: such a row says that its record is missing. Removing \
+                 it works, retrying it does not."
                     .into(),
             );
         }
-        not_permitted(user, met, own.unreadable.as_ref(), &mut tell);
-        if let Some(why) = met.unpushed.values().next().filter(|_| !signs.cluster) {
+        not_permitted(user, refusals, own.unreadable.as_ref(), &mut tell);
+        if let Some(why) = refusals.unpushed.values().next() {
             tell(
                 ConditionKind::NotPushed,
                 format!("Changes are not pushed: {why}"),
@@ -182,6 +178,55 @@ impl Conditions {
 
 type Tell<'a> = &'a mut dyn FnMut(ConditionKind, String, String);
 
+fn sentinel(watched: &[(String, String)], tell: Tell<'_>) {
+    let primary =
+        |(name, address): &(String, String)| format!("{} at {}", format::visible(name), format::visible(address));
+    let sentence = match watched {
+        [] => "This is a Sentinel that watches no primary. Give this store the URL of a Redis.".to_owned(),
+        [(name, address)] => format!(
+            "This is a Sentinel of {}; its primary is {}. Give this store that address: this version of Drover does not ask \
+             a Sentinel where the primary is, and does not follow a failover.",
+            format::visible(name),
+            format::visible(address)
+        ),
+        several => {
+            let all: Vec<String> = several.iter().take(5).map(primary).collect();
+            format!(
+                "This is a Sentinel of {} primaries: {}. Give a store the address of one of them: this version of Drover \
+                 does not ask a Sentinel where a primary is, and does not follow a failover.",
+                several.len(),
+                all.join(", ")
+            )
+        }
+    };
+    tell(
+        ConditionKind::Sentinel,
+        sentence,
+        "A Sentinel holds no queues: nothing can be read and no action will work.".into(),
+    );
+}
+
+fn cluster(user: &str, signs: &Signs, refusals: &Refusals, tell: Tell<'_>) {
+    let (sentence, effect) = match signs.cluster {
+        Some(Slots::All) | None if !refusals.cluster() => return,
+        Some(Slots::Unknown) if !refusals.cluster() => (
+            format!(
+                "This Redis is in cluster mode, and whether it owns all slots is not known: the user {user} may not ask. This \
+                 permits it: ACL SETUSER {user} +cluster|nodes"
+            ),
+            "Queues of other nodes, if there are any, are missing. No action is tried until it is known.",
+        ),
+        _ => (
+            "This is one node of a Redis Cluster, given as a single Redis: it knows only the keys in its own slots and \
+             answers MOVED for the rest. Give this store the URL of a Redis that holds all keys, or of a proxy that speaks \
+             for the whole cluster; this version of Drover does not follow a cluster itself."
+                .to_owned(),
+            "Queues of other nodes are missing or not counted, and changes are not pushed. No action will work.",
+        ),
+    };
+    tell(ConditionKind::Cluster, sentence, effect.into());
+}
+
 fn out_of_memory(signs: &Signs, refused: bool, tell: Tell<'_>) {
     let full = signs.memory.is_some_and(|(used, max)| used >= max) && !signs.evicts;
     // Close to the limit a refusal may be the last one's; far from it somebody has made room since.
@@ -200,9 +245,9 @@ fn out_of_memory(signs: &Signs, refused: bool, tell: Tell<'_>) {
     );
 }
 
-fn write_blocked(signs: &Signs, met: &Met, refused: &dyn Fn(&str) -> bool, tell: Tell<'_>) {
+fn write_blocked(signs: &Signs, refusals: &Refusals, refused: &dyn Fn(&str) -> bool, tell: Tell<'_>) {
     let effect = "Reading works. No action will work, and the applications' own writes are refused too.";
-    if let Some(says) = met.disk() {
+    if let Some(says) = refusals.disk() {
         // `PING` is refused with the writes, so this is known within a second, and so is its end.
         let what = if says.contains("AOF") {
             "its append-only file"
@@ -220,7 +265,7 @@ fn write_blocked(signs: &Signs, met: &Met, refused: &dyn Fn(&str) -> bool, tell:
     }
     // The report has the number only while the server demands replicas, but not how many it demands.
     let demands = signs.good_replicas.is_some();
-    if signs.good_replicas == Some(0) || (demands && refused("NOREPLICAS")) || met.too_few_replicas() {
+    if signs.good_replicas == Some(0) || (demands && refused("NOREPLICAS")) || refusals.too_few_replicas() {
         let good = signs
             .good_replicas
             .map_or_else(String::new, |n| format!(" ({n} keep up)"));
@@ -233,10 +278,10 @@ fn write_blocked(signs: &Signs, met: &Met, refused: &dyn Fn(&str) -> bool, tell:
             effect.into(),
         );
     }
-    if signs.paused || met.paused() {
+    if signs.paused || refusals.paused() {
         tell(
             ConditionKind::WritesPaused,
-            "Somebody paused writes (CLIENT PAUSE), as is done for a failover. They go on when the pause ends, or with \
+            "Writes are paused (CLIENT PAUSE), as is done for a failover. They continue when the pause ends, or with \
              CLIENT UNPAUSE."
                 .into(),
             "Reading works. Actions, and the applications' own writes, wait until the pause ends.".into(),
@@ -244,9 +289,9 @@ fn write_blocked(signs: &Signs, met: &Met, refused: &dyn Fn(&str) -> bool, tell:
     }
 }
 
-fn replica(signs: &Signs, met: &Met, tell: Tell<'_>) {
+fn replica(signs: &Signs, refusals: &Refusals, tell: Tell<'_>) {
     let Some(primary) = &signs.replica_of else {
-        if met.read_only() {
+        if refusals.read_only() {
             tell(
                 ConditionKind::Replica,
                 "It has just refused a write as a replica does (READONLY): another server has become the primary."
@@ -286,8 +331,8 @@ fn lacks(command: &str) -> Option<&'static str> {
     })
 }
 
-fn not_permitted(user: &str, met: &Met, unreadable: Option<&(String, usize)>, tell: Tell<'_>) {
-    let denied: Vec<&str> = met.denied().collect();
+fn not_permitted(user: &str, refusals: &Refusals, unreadable: Option<&(String, usize)>, tell: Tell<'_>) {
+    let denied: Vec<&str> = refusals.denied().collect();
     let mut what = Vec::new();
     let mut rules: Vec<String> = denied.iter().map(|name| format!("+{name}")).collect();
     let mut effects: Vec<&str> = denied.iter().filter_map(|name| lacks(name)).collect();
@@ -345,12 +390,12 @@ pub(super) fn actions(store: &StoreSummary, now: Millis, lacks: Option<String>) 
         return refuse(condition.sentence.clone());
     }
     let Some(as_of) = store.as_of else {
-        return refuse("Nothing has been read from it yet. Ask again in a few seconds.".into());
+        return refuse("Nothing has been read from it yet. Try again in a few seconds.".into());
     };
     // A short silence does not make what is shown wrong; it may be over before the action is there.
     if store.reach != Reach::Live && now - as_of > SILENCE_MAX {
         return refuse(format!(
-            "It is {}, and nothing was read from it for more than {} s: what is shown is too old to act on.",
+            "It is {}, and nothing was read from it for more than {} s: the page is too old to act on.",
             store.reach.word(),
             SILENCE_MAX / 1000
         ));

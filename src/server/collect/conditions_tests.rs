@@ -3,8 +3,8 @@
 use super::*;
 use crate::model::verdict::Level;
 
-fn kinds(conditions: &mut Conditions, now: Millis, met: &Met, own: &Own) -> Vec<ConditionKind> {
-    let list = conditions.list(now, "drover", met, own);
+fn kinds(conditions: &mut Conditions, now: Millis, refusals: &Refusals, own: &Own) -> Vec<ConditionKind> {
+    let list = conditions.list(now, "drover", refusals, own);
     assert!(
         list.iter().all(|c| c.sentence.len() > 20 && c.effect.len() > 10),
         "{list:?}"
@@ -15,7 +15,7 @@ fn kinds(conditions: &mut Conditions, now: Millis, met: &Met, own: &Own) -> Vec<
 fn after(signs: Signs) -> Vec<ConditionKind> {
     let mut conditions = Conditions::default();
     conditions.report(0, signs);
-    kinds(&mut conditions, 0, &Met::default(), &Own::default())
+    kinds(&mut conditions, 0, &Refusals::default(), &Own::default())
 }
 
 #[test]
@@ -51,7 +51,7 @@ fn each_sign_has_its_condition_and_no_sign_has_none() {
     };
     assert_eq!(after(paused), [ConditionKind::WritesPaused]);
     let node = Signs {
-        cluster: true,
+        cluster: Some(Slots::Some(100)),
         ..Signs::default()
     };
     assert_eq!(after(node), [ConditionKind::Cluster]);
@@ -64,36 +64,36 @@ fn what_happened_between_two_reports_is_held_for_a_while_and_keeps_its_beginning
         evicted,
         ..Signs::default()
     };
-    let (met, own) = (Met::default(), Own::default());
+    let (refusals, own) = (Refusals::default(), Own::default());
     let mut conditions = Conditions::default();
     conditions.report(0, counted(7, 7));
     assert_eq!(
-        kinds(&mut conditions, 0, &met, &own),
+        kinds(&mut conditions, 0, &refusals, &own),
         [],
         "refusals of the past are past"
     );
     conditions.report(5_000, counted(8, 9));
-    let list = conditions.list(5_000, "drover", &met, &own);
+    let list = conditions.list(5_000, "drover", &refusals, &own);
     assert_eq!(list[0].kind, ConditionKind::OutOfMemory);
     assert!(list[1].sentence.contains("2 in the last minutes"), "{list:?}");
     conditions.report(10_000, counted(8, 9));
-    let list = conditions.list(10_000, "drover", &met, &own);
+    let list = conditions.list(10_000, "drover", &refusals, &own);
     assert_eq!((list.len(), list[0].since), (2, 5_000));
     conditions.shift(3_600_000);
-    let list = conditions.list(3_610_000, "drover", &met, &own);
+    let list = conditions.list(3_610_000, "drover", &refusals, &own);
     assert_eq!(
         (list.len(), list[0].since),
         (2, 3_605_000),
         "a clock that was set changes nothing"
     );
     assert_eq!(
-        kinds(&mut conditions, 3_600_000 + 26_000, &met, &own),
+        kinds(&mut conditions, 3_600_000 + 26_000, &refusals, &own),
         [ConditionKind::Evicting]
     );
-    assert_eq!(kinds(&mut conditions, 3_600_000 + 306_000, &met, &own), []);
+    assert_eq!(kinds(&mut conditions, 3_600_000 + 306_000, &refusals, &own), []);
     conditions.report(4_000_000, counted(2, 0));
     assert_eq!(
-        kinds(&mut conditions, 4_000_000, &met, &own),
+        kinds(&mut conditions, 4_000_000, &refusals, &own),
         [],
         "a restarted server counts anew"
     );
@@ -107,14 +107,17 @@ fn slowness_and_clocks_are_told_as_the_board_met_them() {
         ahead: Some(-600_000),
         unreadable: None,
     };
-    let list = Conditions::default().list(0, "drover", &Met::default(), &own);
-    assert_eq!(list[0].sentence, "Asked less often: Redis answers in 480 ms.");
+    let list = Conditions::default().list(0, "drover", &Refusals::default(), &own);
+    assert_eq!(list[0].sentence, "Polled less often: Redis takes 480 ms to answer.");
     assert!(list[1].sentence.contains("10 m behind Drover's"), "{list:?}");
     let close = Own {
         ahead: Some(1_900),
         ..Own::default()
     };
-    assert_eq!(Conditions::default().list(0, "drover", &Met::default(), &close), []);
+    assert_eq!(
+        Conditions::default().list(0, "drover", &Refusals::default(), &close),
+        []
+    );
 }
 
 #[test]
@@ -131,7 +134,7 @@ fn actions_are_refused_with_the_reason() {
         (false, Some("It may only read."))
     );
     let refused = actions(&store, 31_000, None);
-    assert!(!refused.allowed && refused.reason.unwrap().contains("not answering"));
+    assert!(!refused.allowed && refused.reason.unwrap().contains("unresponsive"));
     store.reach = Reach::Live;
     for (kind, allowed) in [
         (ConditionKind::OutOfMemory, true),

@@ -3,7 +3,7 @@
 //!
 //! - The next poll begins no earlier than the interval, and four times the last poll's duration, after
 //!   it: Drover takes at most a fifth of one connection's time.
-//! - The interval is 1, 2, 5 or 15 seconds. It grows by a step with each second in which even the
+//! - The interval is 1, 2, 5 or 15 seconds. It grows by a step with each `PING` before which even the
 //!   quickest answer was slow, and shrinks by one after five good ones in a row.
 //! - Five failed polls in a row while the connection works open a breaker: no poll for 2 seconds, and
 //!   twice as long each time, up to 30.
@@ -26,18 +26,11 @@ const SLOW: [Duration; 3] = [
     Duration::from_millis(400),
 ];
 
-/// Good seconds in a row before the interval shrinks.
+/// Good ones in a row before the interval shrinks.
 const GOOD: u32 = 5;
 
 /// The interval with nobody watching.
 const UNWATCHED: Duration = Duration::from_secs(5);
-
-/// Pause between two reads of changes with nobody watching: rates need every change, not every
-/// change at once.
-const UNWATCHED_GAP: Duration = Duration::from_millis(250);
-
-/// The longest pause between two reads of changes.
-const GAP_MAX: Duration = Duration::from_secs(3);
 
 /// Failures in a row that open the breaker.
 const FAILURES: u32 = 5;
@@ -50,7 +43,7 @@ const OPEN: (Duration, Duration) = (Duration::from_secs(2), Duration::from_secs(
 pub(super) struct Pace {
     step: usize,
     good: u32,
-    /// The quickest answer of the last second in which there was one.
+    /// The quickest answer that was noted last.
     latency: Duration,
     last: Option<(Instant, Duration)>,
     failures: u32,
@@ -58,9 +51,8 @@ pub(super) struct Pace {
 }
 
 impl Pace {
-    /// Takes in the quickest answer of a second.
-    pub(super) fn note(&mut self, quickest: Option<Duration>) {
-        let Some(quickest) = quickest else { return };
+    /// Takes in the quickest answer between two `PING`s.
+    pub(super) fn note(&mut self, quickest: Duration) {
         self.latency = quickest;
         let wanted = SLOW.iter().take_while(|limit| quickest >= **limit).count();
         if wanted < self.step {
@@ -116,17 +108,6 @@ impl Pace {
         self.open = None;
     }
 
-    /// The least pause between two reads of changes.
-    pub(super) fn gap(&self, watched: bool) -> Duration {
-        let slow = if self.step > 0 {
-            self.latency * 4
-        } else {
-            Duration::ZERO
-        };
-        let unwatched = if watched { Duration::ZERO } else { UNWATCHED_GAP };
-        slow.max(unwatched).min(GAP_MAX)
-    }
-
     /// While it is asked less often because it is slow: how quickly it answers, and how often it is
     /// asked.
     pub(super) fn slowed(&self) -> Option<(Duration, Duration)> {
@@ -148,23 +129,22 @@ mod tests {
     }
 
     #[test]
-    fn a_slow_store_is_asked_less_step_by_step_and_more_after_five_good_seconds_each() {
+    fn a_slow_store_is_asked_less_step_by_step_and_more_after_five_good_answers_each() {
         let mut pace = Pace::default();
         let mut intervals = vec![];
         for _ in 0..4 {
-            pace.note(Some(ms(500)));
+            pace.note(ms(500));
             intervals.push(pace.interval(true).as_secs());
         }
         assert_eq!(intervals, [2, 5, 15, 15]);
-        assert_eq!(pace.gap(true), ms(2_000));
         assert_eq!(pace.slowed(), Some((ms(500), Duration::from_secs(15))));
         for _ in 0..4 {
-            pace.note(Some(ms(1)));
+            pace.note(ms(1));
         }
-        pace.note(Some(ms(500)));
+        pace.note(ms(500));
         assert_eq!(pace.interval(true).as_secs(), 15, "four are not five");
         for _ in 0..15 {
-            pace.note(Some(ms(1)));
+            pace.note(ms(1));
         }
         assert_eq!(pace.interval(true).as_secs(), 1);
         assert_eq!(pace.slowed(), None);

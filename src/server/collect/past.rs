@@ -1,8 +1,8 @@
 //! What was noted of a store by those who watched it: by this Drover before it was started again, or by another one. What
 //! nobody watched is not known, and never zero.
 
-use super::throughput::{SLICE, Slice};
 use crate::model::Millis;
+use crate::server::throughput::{SLICE, Slice};
 use std::collections::{BTreeMap, HashMap};
 
 /// Slices of a minute.

@@ -91,7 +91,7 @@ impl Source {
     /// Whether something that was refused is to be tried again.
     pub(super) fn wants_another_try(&self) -> bool {
         match self {
-            Self::Redis(link) => link.met().wants_another_try(),
+            Self::Redis(link) => link.refusals().wants_another_try(),
             Self::Postgres(_) => false,
         }
     }
@@ -99,7 +99,7 @@ impl Source {
     /// Whether the store tells of changes by itself.
     pub(super) fn pushes(&self) -> bool {
         match self {
-            Self::Redis(link) => link.met().unpushed.is_empty(),
+            Self::Redis(link) => link.refusals().unpushed.is_empty(),
             Self::Postgres(_) => true,
         }
     }
@@ -108,25 +108,10 @@ impl Source {
     pub(super) fn conditions(&self, known: &mut Conditions, at: Millis, own: &Own) -> Vec<Condition> {
         match self {
             Self::Redis(link) => {
-                let met = link.met().clone();
-                known.list(at, link.user(), &met, own)
+                let refusals = link.refusals().clone();
+                known.list(at, link.user(), &refusals, own)
             }
-            Self::Postgres(_) => postgres_conditions::list(known, at, own),
-        }
-    }
-
-    /// One round trip that does nothing; false if there was no answer.
-    pub(super) async fn ping(&self) -> bool {
-        match self {
-            Self::Redis(link) => {
-                let mut pipe = redis::pipe();
-                pipe.cmd("PING");
-                link.run(&mut pipe).await.is_ok()
-            }
-            Self::Postgres(database) => {
-                let reads = database.reads();
-                database.run(sqlx::query("SELECT 1").execute(&reads)).await.is_ok()
-            }
+            Self::Postgres(database) => postgres_conditions::list(known, at, own, database.dropped()),
         }
     }
 }

@@ -1,28 +1,28 @@
 //! What was seen of a store over the last hour: a sample of each of its reports, the last report
-//! whole, and how long our own `PING` took.
+//! whole, and how long the `PING` of its connection's supervisor took.
 //!
-//! The collector hands over the answer to the `INFO` it sends anyway; only the `PING`, one a second,
-//! is sent from here. It goes over the connection that all reads share, so it is what the board's own
+//! The collector hands over the answer to the `INFO` it sends anyway, and what it asks for every few minutes because it
+//! decides how well the store is; a page that asks for the same hands it over too, so that both judge by the same facts.
+//! Nothing is sent from here. The `PING` goes over the connection that all reads share, so it is what the board's own
 //! reads feel: the network, the server, and whoever keeps the server busy.
 
-use crate::model::vitals::{Answered, Ping, Report, Series, Watched};
+use crate::model::vitals::postgres::facts::Health;
+use crate::model::vitals::{Answered, Judged, Ping, Report, Series, Settings, Watched};
 use crate::model::{Millis, now};
-use crate::server::adapter::redis::{ask, reply, report};
+use crate::server::adapter::redis::ask::{self, Forbidden};
+use crate::server::adapter::redis::{reply, report};
 use crate::server::collect::source::Source;
+use crate::server::verdict::{self, Concern};
 use redis::{RedisResult, Value};
 use std::collections::VecDeque;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::time::{Duration, Instant};
-use tokio::time::sleep;
+use std::time::Duration;
 
 /// How long samples are kept.
 pub const KEEP: Millis = 3_600_000;
 
 /// Samples kept at most: a report every five seconds, with some to spare.
 const SAMPLES_MAX: usize = 800;
-
-/// The pace of the `PING`.
-const PING_EVERY: Duration = Duration::from_secs(1);
 
 /// How long a round trip counts.
 const PING_KEEP: Millis = 60_000;
@@ -70,7 +70,11 @@ impl Sample {
 
 /// See the module.
 #[derive(Debug, Default)]
-pub struct Vitals(Mutex<Inner>);
+pub struct Vitals {
+    inner: Mutex<Inner>,
+    /// What the server's access rules forbid to ask.
+    forbidden: Forbidden,
+}
 
 #[derive(Debug, Default)]
 struct Inner {
@@ -82,11 +86,57 @@ struct Inner {
     refused: Option<Answered<Report>>,
     pings: VecDeque<(Millis, u32)>,
     longest: Option<u32>,
+    /// Of a Redis: its settings, as they were asked for last.
+    settings: Option<Answered<Settings>>,
+    /// Of a Postgres: what it said when it was examined last.
+    health: Option<Arc<Health>>,
 }
 
 impl Vitals {
     fn inner(&self) -> MutexGuard<'_, Inner> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+        self.inner.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// What the server's access rules forbid to ask.
+    #[must_use]
+    pub const fn forbidden(&self) -> &Forbidden {
+        &self.forbidden
+    }
+
+    /// Takes in a Redis' settings.
+    pub fn note_settings(&self, settings: Answered<Settings>) {
+        self.inner().settings = Some(settings);
+    }
+
+    /// Takes in what a Postgres said when it was examined.
+    pub fn note_health(&self, health: Arc<Health>) {
+        self.inner().health = Some(health);
+    }
+
+    /// What to think of each part of a Redis.
+    #[must_use]
+    pub fn judgements(&self, at: Millis) -> Vec<Judged> {
+        let Answered::Known(report) = self.report() else {
+            return vec![];
+        };
+        let settings = self.inner().settings.clone();
+        let settings = settings.unwrap_or_else(|| Answered::Failed("not asked yet".into()));
+        verdict::vitals::judge(&report, &self.watched(at), &settings, at)
+    }
+
+    /// What is the matter with the parts of the store, the worst first.
+    #[must_use]
+    pub fn concerns(&self, at: Millis) -> Vec<Concern> {
+        let health = self.inner().health.clone();
+        let mut concerns: Vec<Concern> = match health {
+            Some(health) => verdict::postgres::judge(&health)
+                .iter()
+                .filter_map(Concern::of_postgres)
+                .collect(),
+            None => self.judgements(at).iter().filter_map(Concern::of_redis).collect(),
+        };
+        concerns.sort_by_key(|concern| concern.level);
+        concerns
     }
 
     /// Takes in the answer to `INFO`.
@@ -215,14 +265,12 @@ impl Vitals {
         watched
     }
 
-    /// Measures a `PING` every second for as long as it is polled.
-    pub async fn ping(self: Arc<Self>, source: Source) {
-        loop {
-            sleep(PING_EVERY).await;
-            let began = Instant::now();
-            if source.ping().await {
-                self.note_ping(now(), began.elapsed());
-            }
+    /// Takes in each `PING` of the connection's supervisor for as long as it is polled.
+    pub async fn note_pings(self: Arc<Self>, source: Source) {
+        let mut pings = source.rhythm().pings();
+        while pings.changed().await.is_ok() {
+            let took = *pings.borrow_and_update();
+            self.note_ping(now(), took);
         }
     }
 }

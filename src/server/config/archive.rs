@@ -3,8 +3,8 @@
 //! It lives in one of the Postgres stores that are configured; without one there is none.
 
 use super::{Reader, Store, StoreKind, file};
-use crate::model::filter;
-use crate::model::policy::{self, Every, Policy};
+use crate::model::policy::{Every, Policy};
+use crate::model::span;
 use crate::model::state::JobState;
 use crate::server::archive::Settings;
 use crate::server::archive::retention::Keep;
@@ -56,13 +56,13 @@ pub(super) fn read(
         ));
     }
     if !policies.is_empty() && !enabled {
-        warnings.push("archive.policy is set and archive.enabled is off: nothing is archived by itself.".into());
+        warnings.push("archive.policy is set and archive.enabled is off: nothing is archived automatically.".into());
     }
     let url = store.filter(|_| enabled)?.url.clone();
     if allow_unsafe {
         warnings.push(
-            "archive.allow_unsafe is on: an archive on a server with fsync=off loses jobs in a crash. It is for servers whose \
-             jobs nobody needs."
+            "archive.allow_unsafe is on: an archive on a server with fsync=off loses jobs in a crash. Use it only for \
+             jobs you can lose."
                 .into(),
         );
     }
@@ -125,7 +125,7 @@ fn keep(r: &mut Reader<'_>, raw: Vec<file::Keep>) -> Vec<Keep> {
             ));
         }
         let written = raw.span.unwrap_or_default();
-        match filter::span(&written) {
+        match span::parse(&written) {
             Ok(span) if span >= SHORTEST => rules.push(Keep { queues, span, written }),
             Ok(_) => r.problems.push(format!("{at}: for: at least 1d")),
             Err(why) => r.problems.push(format!("{at}: for: {why}")),
@@ -135,26 +135,8 @@ fn keep(r: &mut Reader<'_>, raw: Vec<file::Keep>) -> Vec<Keep> {
 }
 
 /// One policy, or everything that is wrong with it.
-fn one(mut raw: file::Policy) -> Result<Policy, Vec<String>> {
+fn one(raw: file::Policy) -> Result<Policy, Vec<String>> {
     let mut problems = Vec::new();
-    if let Some(sentence) = &raw.sentence {
-        if raw.queues.is_some() || raw.states.is_some() || raw.older_than.is_some() || raw.every.is_some() {
-            problems.push("sentence says it all: leave out queues, states, older_than and every".to_owned());
-        }
-        match policy::parts(sentence) {
-            Some((states, older, queues, every)) => {
-                (raw.states, raw.older_than) = (Some(states), Some(older));
-                (raw.queues, raw.every) = (Some(queues), Some(every));
-            }
-            None => {
-                problems.push(
-                    "sentence: write it as: archive completed older than 24h from bull:emails.* every day at 02:00 UTC"
-                        .into(),
-                );
-                return Err(problems);
-            }
-        }
-    }
     let queues = raw.queues.unwrap_or_default().trim().to_owned();
     if queues.is_empty() || queues.len() > 500 {
         problems.push("queues: the queues it is for, such as \"bull:emails.*\" or \"redis/*\"".into());
@@ -171,7 +153,7 @@ fn one(mut raw: file::Policy) -> Result<Policy, Vec<String>> {
         problems.push("states: write [\"completed\"], [\"failed\"] or both".into());
     }
     let older_than = raw.older_than.unwrap_or_default();
-    let older = filter::span(&older_than).unwrap_or_else(|why| {
+    let older = span::parse(&older_than).unwrap_or_else(|why| {
         problems.push(format!("older_than: {why}"));
         0
     });

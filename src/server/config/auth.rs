@@ -3,65 +3,17 @@
 //! Whoever starts Drover says how people are recognised. Where nobody says, only this machine gets in, and the start says
 //! so; an address that others can reach is refused.
 
-use super::{Listen, Reader, file};
+use super::{Given, Listen, Reader, file};
+use crate::model::permission::{Role, Verb, Verbs};
 use crate::server::auth::proxy::Proxy;
 use crate::server::auth::sessions::Lifetime;
-use crate::server::auth::who::{Grant, QueueGlob, Role, Verb, Verbs};
+use crate::server::auth::settings::{Auth, Mode, Rule};
+use crate::server::auth::trusted::Trusted;
+use crate::server::auth::who::{Grant, QueueGlob};
 use axum::http::{HeaderName, Uri};
 use ipnet::IpNet;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
-
-/// How people are recognised.
-#[derive(Clone, Debug)]
-pub enum Mode {
-    /// Not at all: only this machine gets in.
-    None,
-    /// By the proxy in front.
-    Proxy(Proxy),
-    /// By name and password.
-    Password,
-}
-
-impl Mode {
-    /// Its name in the configuration.
-    #[must_use]
-    pub const fn as_str(&self) -> &'static str {
-        match self {
-            Self::None => "none",
-            Self::Proxy(_) => "proxy",
-            Self::Password => "password",
-        }
-    }
-}
-
-/// What some users or groups may do.
-#[derive(Clone, Debug)]
-pub struct Rule {
-    /// Names; `*` for everybody who is recognised.
-    pub users: Vec<String>,
-    /// Groups, exactly as they are called.
-    pub groups: Vec<String>,
-    /// What they get.
-    pub grant: Grant,
-}
-
-/// Everything about who gets in.
-#[derive(Clone, Debug)]
-pub struct Auth {
-    /// How.
-    pub mode: Mode,
-    /// Who may do what.
-    pub rules: Vec<Rule>,
-    /// How long somebody stays signed in.
-    pub lifetime: Lifetime,
-    /// Where users, tokens and sessions are kept.
-    pub folder: PathBuf,
-    /// The scheme, host and port by which browsers reach the board, such as `https://ops.example.com`.
-    pub origin: Option<String>,
-    /// Peers whose forwarding headers are believed.
-    pub trusted_proxies: Vec<IpNet>,
-}
 
 /// A secret that can be guessed is none.
 const SECRET_MIN: usize = 16;
@@ -83,18 +35,25 @@ pub(super) fn read(
     let trusted_proxies = proxies(r, server.1);
     let origin = origin(r, server.0);
     let rules = rules(r, raw.grant.unwrap_or_default());
+    let secret = r.given("DROVER_PROXY_SECRET", "DROVER_PROXY_SECRET_FILE");
     let mode = match word.as_str() {
         "none" => Mode::None,
         "password" => Mode::Password,
         "" if listen.is_local() => {
             warnings.push(
-                "auth.mode is not set: only this machine gets in, and whoever sits at it may do everything. Say \
-                 DROVER_AUTH_MODE=none if that is meant, or password or proxy."
+                "auth.mode is not set: only this machine has access, and everyone on it may do everything. Set \
+                 DROVER_AUTH_MODE to none if that is intended, or to password or proxy."
                     .into(),
             );
             Mode::None
         }
-        "proxy" => Mode::Proxy(proxy(r, raw.proxy.unwrap_or_default(), listen, &trusted_proxies)),
+        "proxy" => Mode::Proxy(proxy(
+            r,
+            raw.proxy.unwrap_or_default(),
+            secret,
+            listen,
+            &trusted_proxies,
+        )),
         other => {
             let what = match other {
                 "" => format!("{listen_at}: {listen} can be reached from other machines, and auth.mode is not set"),
@@ -102,15 +61,15 @@ pub(super) fn read(
             };
             r.problems.push(format!(
                 "{what}: set DROVER_AUTH_MODE to none (this machine only), password (people sign in here) or proxy (a proxy in \
-                 front signs them in); the README says which for what"
+                 front signs them in); see docs/access.md"
             ));
             Mode::None
         }
     };
     if r.env("DROVER_BEHIND_PROXY").is_some() {
         r.problems.push(
-            "DROVER_BEHIND_PROXY is no more: DROVER_AUTH_MODE=proxy takes identity from the proxy, and DROVER_TRUSTED_PROXIES names \
-             it"
+            "DROVER_BEHIND_PROXY no longer exists: DROVER_AUTH_MODE=proxy takes identity from the proxy, and \
+             DROVER_TRUSTED_PROXIES names it"
                 .into(),
         );
     }
@@ -123,8 +82,10 @@ pub(super) fn read(
                 ));
             }
             if !rules.is_empty() {
-                r.problems
-                    .push("[[auth.grant]] means nothing in mode none, where everybody on this machine may do everything".into());
+                r.problems.push(
+                    "[[auth.grant]] has no effect in mode none, where everyone on this machine may do everything"
+                        .into(),
+                );
             }
         }
         (Mode::Password, _) => {
@@ -137,15 +98,15 @@ pub(super) fn read(
             }
             if secure && trusted_proxies.is_empty() && !listen.is_socket() {
                 warnings.push(
-                    "trusted_proxies is empty: everybody who signs in through the proxy counts as coming from its address. Set \
-                     DROVER_TRUSTED_PROXIES to it."
+                    "trusted_proxies is empty: all users who sign in through the proxy appear to come from its \
+                     address. Set DROVER_TRUSTED_PROXIES to that address."
                         .into(),
                 );
             }
         }
         (Mode::Proxy(_), _) if rules.is_empty() => r.problems.push(
-            "auth.mode is proxy and no [[auth.grant]] says who may do what, so nobody could do anything: write one, such as groups \
-             = [\"ops\"], role = \"operator\""
+            "auth.mode is proxy and no [[auth.grant]] says who may do what, so no user could do anything: write one, \
+             such as groups = [\"ops\"], role = \"operator\""
                 .into(),
         ),
         _ => {}
@@ -162,12 +123,12 @@ pub(super) fn read(
         lifetime,
         folder,
         origin,
-        trusted_proxies,
+        trusted: Trusted(trusted_proxies),
     }
 }
 
 fn span(r: &mut Reader<'_>, name: &str, text: Option<String>, usual: Duration) -> Duration {
-    match text.map(|text| crate::model::filter::span(&text)) {
+    match text.map(|text| crate::model::span::parse(&text)) {
         None => usual,
         Some(Ok(ms)) if ms >= 60_000 => Duration::from_millis(ms),
         Some(_) => {
@@ -221,6 +182,8 @@ fn origin(r: &mut Reader<'_>, in_file: Option<String>) -> Option<String> {
             Some(format!("{scheme}://{host}"))
         }
         _ => {
+            // A name and a password may stand in it.
+            let text = if text.contains('@') { "***" } else { text.as_str() };
             r.problems.push(format!(
                 "{source}: public_url: {text:?} is not the scheme and host of the board, such as https://ops.example.com; the path \
                  is base_path"
@@ -230,8 +193,8 @@ fn origin(r: &mut Reader<'_>, in_file: Option<String>) -> Option<String> {
     }
 }
 
-fn proxy(r: &mut Reader<'_>, raw: file::Proxy, listen: &Listen, trusted: &[IpNet]) -> Proxy {
-    let from_env = r.secret("DROVER_PROXY_SECRET", "DROVER_PROXY_SECRET_FILE");
+fn proxy(r: &mut Reader<'_>, raw: file::Proxy, secret: Given, listen: &Listen, trusted: &[IpNet]) -> Proxy {
+    let from_env = r.secret(secret);
     let secret = from_env.or_else(|| r.read_secret("[auth.proxy] secret_file", &raw.secret_file?));
     match &secret {
         Some(secret) if secret.len() < SECRET_MIN => r.problems.push(format!(
@@ -256,7 +219,7 @@ fn proxy(r: &mut Reader<'_>, raw: file::Proxy, listen: &Listen, trusted: &[IpNet
         let text = given.unwrap_or_else(|| usual.to_owned()).to_ascii_lowercase();
         if text.contains('_') || HeaderName::from_bytes(text.as_bytes()).is_err() {
             r.problems.push(format!(
-                "[auth.proxy] {name}: {text:?} is no name of a header without underscores, such as {usual}"
+                "[auth.proxy] {name}: {text:?} is not a header name without underscores, such as {usual}"
             ));
         }
         text
@@ -310,7 +273,7 @@ fn rules(r: &mut Reader<'_>, raw: Vec<file::Grant>) -> Vec<Rule> {
         let queues: Vec<QueueGlob> = globs.collect();
         let (users, groups) = (grant.users.unwrap_or_default(), grant.groups.unwrap_or_default());
         if users.is_empty() && groups.is_empty() {
-            wrong.push("it is for nobody: write users or groups".into());
+            wrong.push("it names no one: write users or groups".into());
         }
         if wrong.is_empty() && verbs == Verbs::default() {
             wrong.push("it permits nothing: write role or allow".into());

@@ -8,16 +8,7 @@ const TRUSTED: (&str, &str) = ("DROVER_TRUSTED_PROXIES", "127.0.0.1, 10.0.0.0/8"
 const GRANT: &str = "[[auth.grant]]\ngroups = [\"ops\"]\nrole = \"operator\"\n";
 
 fn load_with(text: &str, vars: &[(&str, &str)]) -> Result<Config, Problems> {
-    let dir = tempfile::tempdir().unwrap();
-    let path = dir.path().join("Leptos.toml");
-    std::fs::write(&path, text).unwrap();
-    let env = |name: &str| {
-        vars.iter()
-            .chain([&REDIS])
-            .find(|(n, _)| *n == name)
-            .map(|(_, v)| (*v).to_owned())
-    };
-    load(Some(&path), &env)
+    super::super::tests::load_with(text, &[vars, &[REDIS]].concat())
 }
 
 fn mode(word: &'static str) -> (&'static str, &'static str) {
@@ -30,9 +21,9 @@ fn a_set_up_that_would_let_in_the_wrong_people_does_not_start_and_says_why() {
     for (text, vars, why) in [
         ("", &[OPEN][..], "auth.mode is not set"),
         ("", &[OPEN, mode("none")], "auth.mode is none"),
-        (GRANT, &[mode("none")], "means nothing"),
+        (GRANT, &[mode("none")], "has no effect"),
         ("", &[mode("magic")], "\"magic\" is not known"),
-        ("", &[mode("none"), ("DROVER_BEHIND_PROXY", "true")], "is no more"),
+        ("", &[mode("none"), ("DROVER_BEHIND_PROXY", "true")], "no longer exists"),
         ("", &[OPEN, mode("password")], "must not travel in the clear"),
         (
             "",
@@ -66,7 +57,7 @@ fn a_set_up_that_would_let_in_the_wrong_people_does_not_start_and_says_why() {
             &[mode("proxy"), KEY, ("DROVER_TRUSTED_PROXIES", "proxy")],
             "neither an address nor a network",
         ),
-        ("", &[mode("proxy"), KEY, TRUSTED], "nobody could do anything"),
+        ("", &[mode("proxy"), KEY, TRUSTED], "no user could do anything"),
         (
             "[auth.proxy]\nuser_header = \"X_User\"\n",
             &[mode("proxy"), KEY, TRUSTED],
@@ -77,7 +68,11 @@ fn a_set_up_that_would_let_in_the_wrong_people_does_not_start_and_says_why() {
             &[mode("proxy"), KEY, TRUSTED],
             "sign_out_url",
         ),
-        ("[[auth.grant]]\nrole = \"viewer\"\n", &[mode("password")], "for nobody"),
+        (
+            "[[auth.grant]]\nrole = \"viewer\"\n",
+            &[mode("password")],
+            "names no one",
+        ),
         (
             "[[auth.grant]]\nusers = [\"a\"]\n",
             &[mode("password")],
@@ -86,12 +81,12 @@ fn a_set_up_that_would_let_in_the_wrong_people_does_not_start_and_says_why() {
         (
             "[[auth.grant]]\nusers = [\"a\"]\nrole = \"root\"\n",
             &[mode("password")],
-            "is no role",
+            "is not a role",
         ),
         (
             "[[auth.grant]]\nusers = [\"a\"]\nallow = [\"all\"]\n",
             &[mode("password")],
-            "is no permission",
+            "is not a permission",
         ),
         (
             "[[auth.grant]]\nusers = [\"a\"]\nrole = \"viewer\"\nqueues = [\"/x\"]\n",

@@ -1,6 +1,9 @@
 //! `Leptos.toml` as it is written: every value optional, unknown names refused with their line.
 
+use super::names::nearest;
 use serde::Deserialize;
+use std::ops::Range;
+use toml::de::{DeTable, DeValue, Deserializer, Error};
 
 /// The whole file.
 #[derive(Debug, Default, Deserialize)]
@@ -147,7 +150,6 @@ pub struct Keep {
 )]
 pub struct Policy {
     pub id: Option<String>,
-    pub sentence: Option<String>,
     pub queues: Option<String>,
     pub states: Option<Vec<String>>,
     pub older_than: Option<String>,
@@ -164,6 +166,7 @@ pub struct Policy {
 )]
 pub struct Redact {
     pub defaults: Option<bool>,
+    pub personal: Option<bool>,
     pub keys: Option<Vec<String>>,
     pub keep: Option<Vec<String>>,
     pub patterns: Option<Vec<String>>,
@@ -183,6 +186,7 @@ pub struct RedactRule {
     pub keep: Option<Vec<String>>,
     pub patterns: Option<Vec<String>>,
     pub paths: Option<Vec<String>>,
+    pub personal: Option<bool>,
     pub all: Option<bool>,
 }
 
@@ -204,19 +208,60 @@ pub struct Store {
     pub environment: Option<String>,
 }
 
-/// Reads the text of the file.
-///
-/// # Errors
-///
-/// What is wrong and in which line, without the line itself: it may hold a password.
-pub fn parse(text: &str) -> Result<Raw, String> {
-    toml::from_str(text).map_err(|error| {
-        let line = error
+/// Reads the text of the file. Returns its values, and each problem with its line number but without the line's text, which
+/// may hold a password.
+pub fn parse(text: &str) -> (Raw, Vec<String>) {
+    let mut problems = Vec::new();
+    let mut table = match DeTable::parse(text) {
+        Ok(table) => table,
+        Err(error) => return (Raw::default(), vec![describe(text, &error)]),
+    };
+    loop {
+        let error = match Raw::deserialize(Deserializer::from(table.clone())) {
+            Ok(raw) => return (raw, problems),
+            Err(error) => error,
+        };
+        problems.push(describe(text, &error));
+        // The reader stops at the first name that it does not know: without it, it goes on to the next.
+        let unknown = error.message().starts_with("unknown field");
+        let taken_out = error
             .span()
-            .map(|span| text[..span.start.min(text.len())].matches('\n').count() + 1);
-        match line {
-            Some(line) => format!("line {line}: {}", error.message()),
-            None => error.message().to_owned(),
+            .is_some_and(|span| unknown && take_out(table.get_mut(), &span));
+        if !taken_out {
+            return (Raw::default(), problems);
         }
-    })
+    }
+}
+
+fn describe(text: &str, error: &Error) -> String {
+    let line = error
+        .span()
+        .map(|span| text[..span.start.min(text.len())].matches('\n').count() + 1);
+    let line = line.map_or_else(String::new, |line| format!("line {line}: "));
+    // unknown field `readonly`, expected one of `listen`, `read_only`
+    let mut names = error.message().split('`').skip(1).step_by(2);
+    let nearest = match names.next() {
+        Some(name) if error.message().starts_with("unknown field") => {
+            nearest(name, names).map(|nearest| format!("unknown field `{name}`, did you mean `{nearest}`?"))
+        }
+        _ => None,
+    };
+    line + nearest.as_deref().unwrap_or_else(|| error.message())
+}
+
+/// Takes the key at this place out of a table, or of one inside it; false where there is none.
+fn take_out(table: &mut DeTable<'_>, place: &Range<usize>) -> bool {
+    let own = table.keys().find(|key| key.span() == *place).cloned();
+    match own {
+        Some(key) => table.remove(&key).is_some(),
+        None => table.iter_mut().any(|(_, value)| take_out_of(value.get_mut(), place)),
+    }
+}
+
+fn take_out_of(value: &mut DeValue<'_>, place: &Range<usize>) -> bool {
+    match value {
+        DeValue::Table(table) => take_out(table, place),
+        DeValue::Array(values) => values.iter_mut().any(|value| take_out_of(value.get_mut(), place)),
+        _ => false,
+    }
 }

@@ -1,7 +1,7 @@
 //! The configuration in force, as a file that would give it again, without secrets.
 
-use super::auth::{Auth, Mode};
-use super::{Config, LogFormat, StoreKind, mask_url};
+use super::{Config, LogFormat, StoreKind, url};
+use crate::server::auth::settings::{Auth, Mode};
 use crate::server::redact::Settings;
 use std::fmt::Write as _;
 
@@ -27,7 +27,7 @@ pub fn print(config: &Config) -> String {
     if let Some(origin) = &config.auth.origin {
         let _ = writeln!(out, "public_url = {}", text(origin));
     }
-    let proxies: Vec<String> = config.auth.trusted_proxies.iter().map(ToString::to_string).collect();
+    let proxies: Vec<String> = config.auth.trusted.0.iter().map(ToString::to_string).collect();
     let _ = writeln!(out, "trusted_proxies = {}", list(&proxies));
     let _ = writeln!(out, "max_streams = {}", config.max_streams);
     let _ = writeln!(out, "read_only = {}", config.read_only);
@@ -66,7 +66,7 @@ pub fn print(config: &Config) -> String {
     for store in &config.stores {
         let _ = writeln!(out, "\n[[store]]");
         let _ = writeln!(out, "id = {}", text(&store.id));
-        let _ = writeln!(out, "url = {}", text(&mask_url(&store.url)));
+        let _ = writeln!(out, "url = {}", text(&url::mask(&store.url)));
         match store.kind {
             StoreKind::Redis => {
                 let _ = writeln!(out, "prefixes = {}", list(&store.prefixes));
@@ -125,6 +125,9 @@ fn redact(out: &mut String, settings: &Settings) {
     };
     let none = Vec::new();
     let _ = writeln!(out, "\n[redact]\ndefaults = {}", settings.defaults);
+    if settings.personal {
+        let _ = writeln!(out, "personal = true");
+    }
     let (keys, keep, patterns) = (&settings.keys, &settings.keep, &settings.patterns);
     lists(
         out,
@@ -146,8 +149,10 @@ fn redact(out: &mut String, settings: &Settings) {
                 ("paths", &rule.paths),
             ],
         );
-        if rule.all {
-            let _ = writeln!(out, "all = true");
+        for (name, set) in [("personal", rule.personal), ("all", rule.all)] {
+            if set {
+                let _ = writeln!(out, "{name} = true");
+            }
         }
     }
 }

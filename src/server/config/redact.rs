@@ -12,10 +12,12 @@ pub(super) fn read(r: &mut Reader<'_>, raw: Option<file::Redact>, warnings: &mut
         keep: raw.keep.unwrap_or_default(),
         patterns: raw.patterns.unwrap_or_default(),
         paths: raw.paths.unwrap_or_default(),
+        personal: raw.personal.unwrap_or_default(),
         all: raw.all.unwrap_or_default(),
     };
     let settings = Settings {
         defaults: raw.defaults.unwrap_or(true),
+        personal: raw.personal.unwrap_or_default(),
         keys: raw.keys.unwrap_or_default(),
         keep: raw.keep.unwrap_or_default(),
         patterns: raw.patterns.unwrap_or_default(),
@@ -31,8 +33,8 @@ pub(super) fn read(r: &mut Reader<'_>, raw: Option<file::Redact>, warnings: &mut
     }
     if !settings.defaults {
         warnings.push(
-            "redact.defaults is off: passwords, tokens and keys in jobs are shown to everybody who sees the board, except what \
-             redact.keys and redact.patterns name. To show a single name, write redact.keep instead."
+            "redact.defaults is off: passwords, tokens and keys in jobs are shown to everyone who sees the board, \
+             except what redact.keys and redact.patterns name. To show a single name, write redact.keep instead."
                 .into(),
         );
     }

@@ -1,7 +1,7 @@
 //! `[status_page]` and `[[status_page.component]]`: what is published, where, and to whom. Nothing is without a component.
 
 use super::{Config, Listen, Reader};
-use crate::model::filter;
+use crate::model::span;
 use crate::server::status::judge::Patience;
 use crate::server::status::{Component, Settings, Visibility};
 use std::collections::HashSet;
@@ -15,7 +15,6 @@ pub struct Raw {
     pub name: Option<String>,
     pub url: Option<String>,
     pub listen: Option<String>,
-    pub behind_proxy: Option<bool>,
     pub rate_limit: Option<u32>,
     pub visibility: Option<String>,
     pub frame_ancestors: Option<Vec<String>>,
@@ -72,19 +71,13 @@ pub(super) fn read(
     };
     if listen.is_some_and(|listen| listen.port() != 0 && *board == Listen::Tcp(listen)) {
         r.problems.push(format!(
-            "{listen_source}: status_page.listen: that is where the board listens; the page has a listener of its own so that \
-             the board need not be reached. Leave it out, or choose another port."
+            "{listen_source}: status_page.listen: the board already listens there; the page needs its own listener so \
+             that readers do not reach the board. Leave it out, or choose another port."
         ));
     }
-    let behind = r.pick(
-        "DROVER_STATUS_BEHIND_PROXY",
-        raw.behind_proxy.map(|b| b.to_string()),
-        "false",
-    );
-    let behind_proxy = r.read("status_page.behind_proxy: true or false", behind, false);
     let limit = r.pick("DROVER_STATUS_RATE_LIMIT", raw.rate_limit.map(|n| n.to_string()), "60");
     let rate_limit = r.read(
-        "status_page.rate_limit: requests a minute for each client, or 0 for any number",
+        "status_page.rate_limit: requests a minute for each client, or 0 for no limit",
         limit,
         60,
     );
@@ -100,7 +93,8 @@ pub(super) fn read(
     };
     if visibility == Visibility::SignedIn && listen.is_some() {
         r.problems.push(format!(
-            "{listen_source}: status_page.listen: nobody signs in there, and visibility is signed_in: leave one of them out"
+            "{listen_source}: status_page.listen: there is no sign-in there, and visibility is signed_in: leave one \
+             of them out"
         ));
     }
     let patience = Patience {
@@ -117,7 +111,7 @@ pub(super) fn read(
     let frame_ancestors = raw.frame_ancestors.unwrap_or_default();
     for site in frame_ancestors.iter().filter(|site| !is_site(site, false)) {
         r.problems.push(format!(
-            "{file}: status_page.frame_ancestors: {site:?} is no site: write it as https://wiki.example.com"
+            "{file}: status_page.frame_ancestors: {site:?} is not a site: write it as https://wiki.example.com"
         ));
     }
     let raw_components = raw.component.unwrap_or_default();
@@ -139,7 +133,7 @@ pub(super) fn read(
     }
     if visibility == Visibility::SignedIn && !signs_in {
         warnings.push(
-            "status_page.visibility is signed_in, and auth.mode is none: whoever reaches the board sees the page."
+            "status_page.visibility is signed_in, and auth.mode is none: anyone who can reach the board sees the page."
                 .into(),
         );
     }
@@ -150,7 +144,6 @@ pub(super) fn read(
         name: name.unwrap_or_else(|| "Status".into()),
         url,
         listen,
-        behind_proxy,
         rate_limit,
         visibility,
         frame_ancestors,
@@ -159,15 +152,9 @@ pub(super) fn read(
     })
 }
 
-/// A span of time in milliseconds, also with "min" for minutes.
+/// A length of time in milliseconds.
 fn span(text: &str) -> Result<i64, String> {
-    let text = text.trim();
-    let short = text
-        .strip_suffix("in")
-        .filter(|short| short.ends_with('m'))
-        .unwrap_or(text);
-    let span = filter::span(short).map_err(|why| why.to_string())?;
-    i64::try_from(span).map_err(|_| format!("{text:?} is longer than anything lasts"))
+    i64::try_from(span::parse(text)?).map_err(|_| format!("{text:?} is too long"))
 }
 
 fn wait(r: &mut Reader<'_>, file: &str, name: &str, text: Option<String>, usual: i64) -> i64 {
@@ -287,7 +274,6 @@ pub(super) fn print(config: &Config, out: &mut String) {
     if let Some(listen) = status.listen {
         let _ = writeln!(out, "listen = {}", text(&listen.to_string()));
     }
-    let _ = writeln!(out, "behind_proxy = {}", status.behind_proxy);
     let _ = writeln!(out, "rate_limit = {}", status.rate_limit);
     let _ = writeln!(out, "visibility = {}", text(status.visibility.as_str()));
     let sites = toml::Value::from(status.frame_ancestors.clone());

@@ -1,15 +1,8 @@
-use super::super::{Config, Problems, load, print};
+use super::super::tests::load_with;
+use super::super::{Problems, print};
 use crate::server::status::Visibility;
 
 const REDIS: (&str, &str) = ("DROVER_REDIS_URL", "redis://h");
-
-fn load_with(text: &str, vars: &[(&str, &str)]) -> Result<Config, Problems> {
-    let dir = tempfile::tempdir().unwrap();
-    let path = dir.path().join("Leptos.toml");
-    std::fs::write(&path, text).unwrap();
-    let env = |name: &str| vars.iter().find(|(n, _)| *n == name).map(|(_, v)| (*v).to_owned());
-    load(Some(&path), &env)
-}
 
 const WHOLE: &str = r#"
 [status_page]
@@ -95,8 +88,8 @@ promise = "1m"
     for part in [
         "status_page.listen: an address",
         "\"secret\" is neither",
-        "script-src * is no site".replace("* is", "*\" is").as_str(),
-        "\"'self'\" is no site",
+        "script-src * is not a site".replace("* is", "*\" is").as_str(),
+        "\"'self'\" is not a site",
         "status_page.url",
         "worse_after: \"soon\"",
         "better_after: at most",
@@ -120,10 +113,10 @@ fn a_listener_of_its_own_is_for_a_page_that_anybody_may_see_and_not_where_the_bo
     let wrong = |file: &str, vars: &[(&str, &str)]| load_with(file, vars).unwrap_err().0.join("\n");
     let at = ("DROVER_STATUS_LISTEN", "127.0.0.1:3000");
     assert!(wrong("", &[REDIS, at]).contains("nothing is published"));
-    assert!(wrong(one, &[REDIS, at]).contains("where the board listens"));
+    assert!(wrong(one, &[REDIS, at]).contains("the board already listens there"));
     let signed_in = format!("[status_page]\nvisibility = \"signed_in\"\n{one}");
     let other = ("DROVER_STATUS_LISTEN", "127.0.0.1:3001");
-    assert!(wrong(&signed_in, &[REDIS, other]).contains("nobody signs in there"));
+    assert!(wrong(&signed_in, &[REDIS, other]).contains("there is no sign-in there"));
     let config = load_with(&signed_in, &[REDIS]).unwrap();
     assert_eq!(config.status.unwrap().visibility, Visibility::SignedIn);
     let many = (0..21).map(|n| one.replace("\"a\"\nname", &format!("\"a{n}\"\nname")));

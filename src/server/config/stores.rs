@@ -1,7 +1,7 @@
 //! `[[store]]`, and the stores that the environment names.
 
-use super::{Reader, Store, StoreKind, file, label, mask_url};
-use crate::server::adapter::postgres::database::Address;
+use super::{Reader, Store, StoreKind, file, label, url};
+use crate::server::adapter::postgres::address::Address;
 use std::collections::HashSet;
 
 pub(super) fn read(r: &mut Reader<'_>, raw: Vec<file::Store>, warnings: &mut Vec<String>) -> Vec<Store> {
@@ -14,7 +14,8 @@ pub(super) fn read(r: &mut Reader<'_>, raw: Vec<file::Store>, warnings: &mut Vec
         let at = format!(
             "{place}: [[store]] {} ({})",
             i + 1,
-            store.id.as_deref().unwrap_or("no id")
+            // Not a URL that was written in its place.
+            store.id.as_deref().filter(|id| !id.contains("://")).unwrap_or("no id")
         );
         let url = match (store.url, store.url_file) {
             (Some(url), None) => Some(url),
@@ -42,7 +43,7 @@ pub(super) fn read(r: &mut Reader<'_>, raw: Vec<file::Store>, warnings: &mut Vec
                 at,
                 Store {
                     id,
-                    kind: StoreKind::of(&url),
+                    kind: StoreKind::of(&url).unwrap_or(StoreKind::Redis),
                     authorities,
                     url,
                     prefixes: store.prefixes.unwrap_or_default(),
@@ -54,8 +55,10 @@ pub(super) fn read(r: &mut Reader<'_>, raw: Vec<file::Store>, warnings: &mut Vec
         }
     }
     let ca_file = r.env("DROVER_REDIS_CA_FILE");
-    let redis = r.secret("DROVER_REDIS_URL", "DROVER_REDIS_URL_FILE");
-    let postgres = r.secret("DROVER_POSTGRES_URL", "DROVER_POSTGRES_URL_FILE");
+    let redis = r.given("DROVER_REDIS_URL", "DROVER_REDIS_URL_FILE");
+    let redis = r.secret(redis);
+    let postgres = r.given("DROVER_POSTGRES_URL", "DROVER_POSTGRES_URL_FILE");
+    let postgres = r.secret(postgres);
     for (id, kind, name, url) in [
         ("redis", StoreKind::Redis, "DROVER_REDIS_URL", redis),
         ("postgres", StoreKind::Postgres, "DROVER_POSTGRES_URL", postgres),
@@ -63,6 +66,14 @@ pub(super) fn read(r: &mut Reader<'_>, raw: Vec<file::Store>, warnings: &mut Vec
         let Some(url) = url else {
             continue;
         };
+        if StoreKind::of(&url).is_some_and(|of| of != kind) {
+            let other = match kind {
+                StoreKind::Redis => "a Postgres: set DROVER_POSTGRES_URL instead",
+                StoreKind::Postgres => "a Redis: set DROVER_REDIS_URL instead",
+            };
+            r.problems.push(format!("{name}: it is the URL of {other}"));
+            continue;
+        }
         // The environment wins over a store of the same id in the file.
         stores.retain(|(_, store)| store.id != id);
         let store = Store {
@@ -91,8 +102,7 @@ pub(super) fn read(r: &mut Reader<'_>, raw: Vec<file::Store>, warnings: &mut Vec
     for (at, store) in &stores {
         check_store(r, at, store, warnings);
         if !seen.insert(store.id.clone()) {
-            r.problems
-                .push(format!("{at}: a second store has the id {:?}", store.id));
+            r.problems.push(format!("{at}: a second store has this id"));
         }
     }
     stores.into_iter().map(|(_, store)| store).collect()
@@ -120,14 +130,15 @@ fn check_store(r: &mut Reader<'_>, at: &str, store: &Store, warnings: &mut Vec<S
             "{at}: id: 1 to 64 letters, digits, '-', '_' and '.', not beginning with '.'"
         ));
     }
-    let checked = match store.kind {
-        StoreKind::Redis => check_redis(r, at, store),
-        StoreKind::Postgres => check_postgres(r, at, store),
+    let checked = match (StoreKind::of(&store.url), url::ambiguous(&store.url)) {
+        (None, _) => Err(url::SCHEMES.to_owned()),
+        (_, Some(why)) => Err(why.to_owned()),
+        (Some(StoreKind::Redis), None) => check_redis(r, at, store),
+        (Some(StoreKind::Postgres), None) => check_postgres(r, at, store, warnings),
     };
     match checked {
-        Err(why) => r
-            .problems
-            .push(format!("{at}: url: {} cannot be used: {why}", mask_url(&store.url))),
+        // What is wrong is not shown: it may be a password in the wrong place.
+        Err(why) => r.problems.push(format!("{at}: url: {why}")),
         Ok(Some(remedy)) => warnings.push(format!(
             "{at}: the password of {} travels in the clear; {remedy} encrypts it.",
             store.id
@@ -149,22 +160,45 @@ fn check_redis(r: &mut Reader<'_>, at: &str, store: &Store) -> Result<Option<&'s
             ));
         }
     }
-    let link = crate::server::adapter::redis::link::Link::trusting(&store.url, store.authorities.as_deref())
-        .map_err(|error| format!("it is not the URL of a Redis: {error}"))?;
+    let link = crate::server::adapter::redis::link::Link::trusting(&store.url, store.authorities.as_deref()).map_err(
+        |error| {
+            let said = error.to_string();
+            let said = said.split(" - ").next().unwrap_or_default();
+            format!("it is not the URL of a Redis ({said}): write it as redis://user:password@host:6379/0")
+        },
+    )?;
     let host = link.address().rsplit_once(':').map_or("", |(host, _)| host);
     let open = store.url.starts_with("redis://") && !is_local(host) && store.url.contains('@');
     Ok(open.then_some("rediss://"))
 }
 
 /// The same for a Postgres.
-fn check_postgres(r: &mut Reader<'_>, at: &str, store: &Store) -> Result<Option<&'static str>, String> {
+fn check_postgres(
+    r: &mut Reader<'_>,
+    at: &str,
+    store: &Store,
+    warnings: &mut Vec<String>,
+) -> Result<Option<&'static str>, String> {
     if !store.prefixes.is_empty() || !store.queues.is_empty() {
         r.problems.push(format!(
             "{at}: prefixes and queues are for a Redis; a Postgres takes schemas = [\"pgboss\"], or none for all of them"
         ));
     }
-    let address = Address::of(&store.url).map_err(|why| format!("it is not the URL of a Postgres: {why}"))?;
-    Ok((!address.encrypted && !is_local(&address.host) && address.password).then_some("sslmode=require"))
+    let address = Address::of(&store.url).map_err(|why| {
+        format!("it is not the URL of a Postgres ({why}): write it as postgres://user:password@host:5432/database")
+    })?;
+    if address.ignored > 0 {
+        let (n, verb) = match address.ignored {
+            1 => ("a parameter".to_owned(), "is"),
+            n => (format!("{n} parameters"), "are"),
+        };
+        warnings.push(format!(
+            "{at}: url: {n} that Drover does not know {verb} ignored; it knows {}.",
+            Address::PARAMETERS.join(", ")
+        ));
+    }
+    let open = !address.encrypted && !is_local(&address.host) && url::has_password(&store.url);
+    Ok(open.then_some("sslmode=require"))
 }
 
 fn is_local(host: &str) -> bool {

@@ -1,11 +1,75 @@
 use super::*;
 
-fn load_with(text: &str, vars: &[(&str, &str)]) -> Result<Config, Problems> {
+/// Reads a file with this text, and these variables.
+pub(super) fn load_with(text: &str, vars: &[(&str, &str)]) -> Result<Config, Problems> {
     let dir = tempfile::tempdir().unwrap();
     let path = dir.path().join("Leptos.toml");
     std::fs::write(&path, text).unwrap();
     let env = |name: &str| vars.iter().find(|(n, _)| *n == name).map(|(_, v)| (*v).to_owned());
-    load(Some(&path), &env)
+    let names: Vec<String> = vars.iter().map(|(name, _)| (*name).to_owned()).collect();
+    load_of(Some(&path), &env, &names)
+}
+
+#[test]
+fn a_name_with_a_typing_error_is_a_problem_and_the_one_that_was_meant_is_named() {
+    let file = "[server]\nreadonly = true\nlog = \"info\"\n[[store]]\nid = \"a\"\nurl = \"redis://h\"\nenviroment = \"x\"\n\
+                [[archive.policy]]\nid = \"p\"\nolderthan = \"1d\"\n[auth.sesion]\nidle = \"1h\"\n";
+    let vars = [
+        ("DROVER_READONLY", "true"),
+        ("DROVER_REDIS_CAFILE", "/x"),
+        ("DROVER_WHATEVER", ""),
+        ("DROVER_LISTEN", "nowhere"),
+        ("OTHER_READONLY", "true"),
+        ("DROVER_SERVICE_HOST", "10.0.0.1"),
+    ];
+    let Problems(problems) = load_with(file, &vars).unwrap_err();
+    let all = problems.join("\n");
+    for part in [
+        "DROVER_READONLY: there is no such setting; did you mean DROVER_READ_ONLY?",
+        "DROVER_REDIS_CAFILE: there is no such setting; did you mean DROVER_REDIS_CA_FILE?",
+        "DROVER_WHATEVER: there is no such setting; docs/configuration.md lists them",
+        "DROVER_LISTEN: listen",
+        "line 2: unknown field `readonly`, did you mean `read_only`?",
+        "line 7: unknown field `enviroment`, did you mean `environment`?",
+        "line 10: unknown field `olderthan`, did you mean `older_than`?",
+        "line 11: unknown field `sesion`, did you mean `session`?",
+    ] {
+        assert!(all.contains(part), "{part:?} is not in\n{all}");
+    }
+    assert!(!all.contains("OTHER_") && !all.contains("SERVICE"), "{all}");
+}
+
+/// Every file below a folder.
+fn sources(folder: &Path) -> Vec<PathBuf> {
+    let entries = std::fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().path());
+    let below = |path: PathBuf| if path.is_dir() { sources(&path) } else { vec![path] };
+    entries.flat_map(below).collect()
+}
+
+/// What is read only in some cases would be refused in the others.
+#[test]
+fn every_variable_that_is_read_anywhere_is_known_whatever_else_is_set() {
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("src/server");
+    let mut names = BTreeSet::new();
+    for path in sources(&folder) {
+        let file = path.file_name().unwrap().to_string_lossy().into_owned();
+        if file.contains("tests") || file == "names.rs" {
+            continue;
+        }
+        let text = std::fs::read_to_string(&path).unwrap();
+        let code = text.split("#[cfg(test)]").next().unwrap();
+        // A variable that is read is a literal of its own.
+        for literal in code.split('"').filter(|part| part.starts_with("DROVER_")) {
+            if literal.bytes().all(|b| b.is_ascii_uppercase() || b == b'_') {
+                names.insert(literal.to_owned());
+            }
+        }
+    }
+    assert!(names.len() > 25, "{names:?}");
+    let names: Vec<String> = names.into_iter().collect();
+    let env = |name: &str| (name == "DROVER_REDIS_URL").then(|| "redis://127.0.0.1:6379".to_owned());
+    let loaded = load_of(None, &env, &names);
+    assert!(loaded.is_ok(), "{loaded:?}");
 }
 
 #[test]
@@ -47,7 +111,7 @@ fn every_problem_is_told_at_once_with_its_place() {
         "DROVER_BASE_PATH",
         "magic",
         "(a b): id",
-        "not the URL of a Redis",
+        "its scheme is not known; use redis://",
         "(c): has no url",
     ] {
         assert!(all.contains(part), "{part:?} is not in\n{all}");
@@ -75,6 +139,98 @@ fn secrets_come_from_files_too_and_are_never_printed() {
     assert!(!printed.contains("hunter2"), "{printed}");
     assert!(!format!("{config:?}").contains("hunter2"));
     assert!(config.warnings[0].contains("rediss://"), "{:?}", config.warnings);
+}
+
+#[test]
+fn another_database_is_told_which_stores_there_are() {
+    for url in [
+        "mysql://me:hunter2@h/db",
+        "posgres://me:hunter2@h/db",
+        "me:hunter2@h:6379",
+        "http://h",
+    ] {
+        for name in ["DROVER_REDIS_URL", "DROVER_POSTGRES_URL"] {
+            let Problems(problems) = load_with("", &[(name, url)]).unwrap_err();
+            assert!(problems[0].starts_with(&format!("{name}: url: ")), "{problems:?}");
+            assert!(problems[0].contains("rediss:// (TLS)"), "{problems:?}");
+            assert!(problems[0].contains("postgres://"), "{problems:?}");
+        }
+    }
+    for (name, url, other) in [
+        ("DROVER_REDIS_URL", "postgres://h", "DROVER_POSTGRES_URL"),
+        ("DROVER_POSTGRES_URL", "redis://h", "DROVER_REDIS_URL"),
+    ] {
+        let Problems(problems) = load_with("", &[(name, url)]).unwrap_err();
+        assert!(problems[0].contains(other), "{problems:?}");
+    }
+}
+
+#[test]
+fn a_password_that_has_to_be_encoded_is_told_with_its_setting_and_no_part_of_it() {
+    for password in ["hun#ter2", "hun/ter2", "1?ter2", "1#ter2", "1/ter2"] {
+        for (name, scheme) in [("DROVER_POSTGRES_URL", "postgres"), ("DROVER_REDIS_URL", "redis")] {
+            let url = format!("{scheme}://me:{password}@example.org/1");
+            let Problems(problems) = load_with("", &[(name, &url)]).unwrap_err();
+            let all = problems.join("\n");
+            assert!(
+                all.contains(name) && all.contains("percent-encode it (# as %23"),
+                "{all}"
+            );
+            assert!(!all.contains("hun") && !all.contains("ter2"), "{all}");
+        }
+    }
+    let encoded = ("DROVER_POSTGRES_URL", "postgres://me:hun%23ter2@127.0.0.1/1");
+    assert!(load_with("", &[encoded]).is_ok());
+}
+
+#[test]
+fn no_url_is_shown_with_a_secret_however_it_is_wrong() {
+    let file = |url: &str| format!("[[store]]\nid = \"a\"\nurl = \"{url}\"\n");
+    for url in [
+        "rediss://hunter2@example.org",
+        "postgres://example.org/db?password=hunter2&sslmode=require",
+        "postgres://example.org/db?sslpassword=hunter2",
+        "unix:///run/redis.sock?pass=hunter2",
+    ] {
+        let config = load_with(&file(url), &[("DROVER_AUTH_MODE", "none")]).unwrap();
+        for shown in [print::print(&config), format!("{config:?}"), config.warnings.join("\n")] {
+            assert!(!shown.contains("hunter2"), "{url}: {shown}");
+        }
+    }
+    for url in [
+        "redis:/me:hunter2@h",
+        "redis//:hunter2@h",
+        "redis://me:hunter2@h/notanumber",
+        "postgres://me:hunter2@h:port/db",
+        "postgres://h/db?sslmode=hunter2",
+        "hunter2",
+    ] {
+        let Problems(problems) = load_with(&file(url), &[]).unwrap_err();
+        let all = problems.join("\n");
+        assert!(!all.contains("hunter2") && all.contains("(a): url"), "{url}: {all}");
+    }
+    // In the place of an id, or of the path of a file.
+    let wrong = "[[store]]\nid = \"redis://:hunter2@h\"\nurl = \"redis://h\"\n";
+    let named = [("DROVER_REDIS_URL_FILE", "redis://:hunter2@h")];
+    let public = [
+        ("DROVER_REDIS_URL", "redis://h"),
+        ("DROVER_PUBLIC_URL", "https://me:hunter2@h"),
+    ];
+    for (file, vars) in [(wrong, &[][..]), ("", &named), ("", &public)] {
+        let all = load_with(file, vars).unwrap_err().0.join("\n");
+        assert!(!all.contains("hunter2"), "{all}");
+    }
+}
+
+#[test]
+fn parameters_of_a_postgres_that_are_not_known_are_told_without_their_values() {
+    let url = "postgres://h/db?sslpassword=hunter2&connect_timeout=5&sslmode=require";
+    let config = load_with("", &[("DROVER_POSTGRES_URL", url), ("DROVER_AUTH_MODE", "none")]).unwrap();
+    let told = &config.warnings[0];
+    assert!(
+        told.starts_with("DROVER_POSTGRES_URL: url: 2 parameters that Drover does not know are ignored"),
+        "{told}"
+    );
 }
 
 #[test]
@@ -111,14 +267,14 @@ fn what_is_printed_can_be_read_again() {
 }
 
 #[test]
-fn policies_of_the_archive_are_fields_or_a_sentence_and_wrong_ones_are_told_with_the_rest() {
+fn policies_of_the_archive_are_read_and_wrong_ones_are_told_with_the_rest() {
     let vars = [
         ("DROVER_REDIS_URL", "redis://h"),
         ("DROVER_POSTGRES_URL", "postgres://h"),
     ];
     let file = "[[archive.policy]]\nid = \"a\"\nqueues = \"bull:emails.*\"\nstates = [\"completed\"]\nolder_than = \"24h\"\n\
                 every = \"day at 02:00\"\nlimit = 500\n[[archive.policy]]\nid = \"b\"\n\
-                sentence = \"archive completed and failed older than 7d from bull:x every 0 3 * * 1 Europe/Paris\"\n";
+                queues = \"bull:x\"\nstates = [\"completed\", \"failed\"]\nolder_than = \"7d\"\nevery = \"0 3 * * 1 Europe/Paris\"\n";
     let config = load_with(file, &vars).unwrap();
     let sentences = |config: &Config| {
         let policies = &config.archive.as_ref().unwrap().policies;
@@ -149,7 +305,7 @@ fn policies_of_the_archive_are_fields_or_a_sentence_and_wrong_ones_are_told_with
     let file = "[server]\nbase_path = \"/../x\"\n\
                 [[archive.policy]]\nid = \"a b\"\nqueues = \"\"\nstates = [\"waiting\"]\nolder_than = \"a day\"\nevery = \"soon\"\nlimit = 0\n\
                 [[archive.policy]]\nid = \"c\"\nsentence = \"archive it all\"\n\
-                [[archive.policy]]\nid = \"c\"\nsentence = \"archive failed older than 1h from x every day at 02:00 Mars/Olympus\"\n";
+                [[archive.policy]]\nid = \"c\"\nqueues = \"x\"\nstates = [\"failed\"]\nolder_than = \"1h\"\nevery = \"day at 02:00 Mars/Olympus\"\n";
     let Problems(problems) = load_with(file, &[("DROVER_REDIS_URL", "redis://h")]).unwrap_err();
     let all = problems.join("\n");
     for part in [
@@ -160,13 +316,13 @@ fn policies_of_the_archive_are_fields_or_a_sentence_and_wrong_ones_are_told_with
         "older_than: \"a day\"",
         "every: \"soon\"",
         "limit: at least 1",
-        "(c): sentence",
+        "unknown field `sentence`",
         "a second policy",
         "Mars/Olympus",
     ] {
         assert!(all.contains(part), "{part:?} is not in\n{all}");
     }
-    let alone = "[[archive.policy]]\nid = \"c\"\nsentence = \"archive failed older than 1h from x every hour\"\n";
+    let alone = "[[archive.policy]]\nid = \"c\"\nqueues = \"x\"\nstates = [\"failed\"]\nolder_than = \"1h\"\nevery = \"hour\"\n";
     let Problems(problems) = load_with(alone, &[("DROVER_REDIS_URL", "redis://h")]).unwrap_err();
     assert!(problems[0].contains("DROVER_POSTGRES_URL"), "{problems:?}");
 }
@@ -185,7 +341,7 @@ fn the_build_and_the_server_agree_on_the_names_of_assets() {
         );
     }
     assert!(
-        file::parse(include_str!("../../../Leptos.toml")).is_ok(),
+        file::parse(include_str!("../../../Leptos.toml")).1.is_empty(),
         "the file in the repository can be read"
     );
 }
@@ -199,6 +355,7 @@ id = "redis"
 url = "redis://h"
 
 [redact]
+personal = true
 keys = ["internalRef"]
 keep = ["session_id"]
 patterns = ['EMP-\d{4}']
@@ -210,6 +367,10 @@ paths = ["$.customer.email"]
 [[redact.rule]]
 queues = "hr"
 all = true
+
+[[redact.rule]]
+queues = "crm"
+personal = true
 "#;
 
 #[test]
@@ -219,8 +380,9 @@ fn what_is_hidden_is_printed_as_it_was_written() {
     let printed = print::print(&config);
     let again = load_with(&printed, &NONE).unwrap();
     assert_eq!(again.redact, config.redact, "{printed}");
-    assert_eq!(config.redact.rules.len(), 2);
-    assert!(config.redact.defaults);
+    assert_eq!(config.redact.rules.len(), 3);
+    assert!(config.redact.defaults && config.redact.personal);
+    assert!(config.redact.rules[2].personal && !config.redact.rules[0].personal);
 }
 
 #[test]

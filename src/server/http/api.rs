@@ -5,27 +5,32 @@
 //! - [`operations`]: actions over many jobs
 //! - [`archive`]: archived jobs; [`policies`]: what is archived by itself
 
+use super::encoding;
 use super::problem::refuse;
+use crate::model::capability::Capabilities;
 use crate::model::error::Problem;
-use crate::model::family::Capabilities;
 use crate::model::filter::JobFilter;
 use crate::model::insight::Insight;
 use crate::model::job::JobDetail;
 use crate::model::page::{JobPageRows, Order};
+use crate::model::position::Position;
 use crate::model::queue::{QueueRef, QueueSummary};
 use crate::model::state::JobState;
 use crate::model::store::StoreSummary;
 use crate::model::vitals::{Answered, StoreDetail};
 use crate::model::weights::{MemoryByQueue, SAMPLE, SAMPLE_MAX, SAMPLE_MIN};
 use crate::server::http::caller::Caller;
+use crate::server::http::extract::{Path, Query};
+use crate::server::http::state::App;
 use crate::server::service::{JobsRequest, Refusal};
-use crate::server::state::App;
+use crate::server::wire::Part;
 use axum::Json;
-use axum::extract::{Path, Query, State};
-use axum::http::StatusCode;
+use axum::extract::State;
+use axum::http::{HeaderMap, HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
+use std::sync::Arc;
 
 pub mod act;
 pub mod archive;
@@ -88,36 +93,60 @@ pub async fn store_memory(
         .map(Json)
 }
 
-/// A queue with what its library's generation can do.
-#[derive(Debug, JsonSchema, Serialize)]
-pub struct QueueAnswer {
-    #[serde(flatten)]
-    queue: QueueSummary,
-    /// `null` until the generation is known.
-    capabilities: Option<Capabilities>,
-}
-
-impl From<QueueSummary> for QueueAnswer {
-    fn from(queue: QueueSummary) -> Self {
-        let capabilities = queue.family.map(|family| family.layout.into());
-        Self { queue, capabilities }
-    }
-}
-
-/// All queues, trouble first.
-pub async fn queues(State(app): State<App>, caller: Caller) -> Json<Listing<QueueAnswer>> {
-    let (overview, position) = app.view(&caller.who).overview();
+/// What each system at each generation can do, of the stores that are configured.
+pub async fn systems(State(app): State<App>) -> Json<Listing<&'static Capabilities>> {
     Json(Listing {
-        items: overview.queues.into_iter().map(Into::into).collect(),
-        after: position.to_string(),
+        items: app.service().systems(),
+        after: app.board().position().to_string(),
     })
+}
+
+/// The list of queues as it was made last, with the position that it is true for: made once for all who see everything.
+#[derive(Debug, Default)]
+pub struct Listed(tokio::sync::Mutex<Option<(Position, Arc<Part>)>>);
+
+/// All queues, trouble first. Who sees all of them and has the newest list already is told so by its tag.
+pub async fn queues(State(app): State<App>, caller: Caller, headers: HeaderMap) -> Response {
+    let make = || {
+        let (overview, position) = app.view(&caller.who).overview();
+        let list = Listing {
+            items: overview.queues,
+            after: position.to_string(),
+        };
+        (position, list)
+    };
+    if !caller.who.sees_all() {
+        return Json(make().1).into_response();
+    }
+    app.board().note_viewer();
+    let mut listed = app.listed().0.lock().await;
+    let (position, part) = match &*listed {
+        Some(known) if known.0 == app.board().position() => known.clone(),
+        _ => {
+            let (position, list) = make();
+            let json = serde_json::to_vec(&list).unwrap_or_default();
+            listed.insert((position, Arc::new(Part::new(json)))).clone()
+        }
+    };
+    drop(listed);
+    // Weak: the same list may be sent compressed or not.
+    let tag = format!("W/\"{position}\"");
+    let had = headers.get(header::IF_NONE_MATCH).and_then(|tags| tags.to_str().ok());
+    let mut response = match had.is_some_and(|had| had.split(',').any(|one| one.trim() == tag)) {
+        true => encoding::unchanged(),
+        false => encoding::answer(&headers, "application/json", &[&part]),
+    };
+    if let Ok(tag) = HeaderValue::from_str(&tag) {
+        response.headers_mut().insert(header::ETAG, tag);
+    }
+    response
 }
 
 /// One queue in full.
 #[derive(Debug, JsonSchema, Serialize)]
 pub struct QueueInFull {
     #[serde(flatten)]
-    queue: QueueAnswer,
+    queue: QueueSummary,
     /// Limits, retention and times; `null` when the store does not answer.
     insight: Option<Insight>,
 }
@@ -132,7 +161,7 @@ pub async fn queue(
     let insight = app.view(&caller.who).insight(&key).await?;
     let (queue, ..) = app.view(&caller.who).queue(&key)?;
     Ok(Json(QueueInFull {
-        queue: queue.into(),
+        queue,
         insight: insight.ok(),
     }))
 }
@@ -174,9 +203,9 @@ impl JobsQuery {
                 .q
                 .map(|text| text.trim().to_owned())
                 .filter(|text| !text.is_empty())
-                .map(|text| {
-                    let filter = JobFilter::in_list(&text).map_err(|error| bad(error.to_string()))?;
-                    Ok((text, filter))
+                .map(|text| match JobFilter::in_list(&text) {
+                    Ok(filter) => Ok((text, filter)),
+                    Err(error) => Err(bad(error.to_string())),
                 })
                 .transpose()?,
             cursor: self.cursor.filter(|cursor| !cursor.is_empty()),

@@ -3,14 +3,17 @@
 //! A release build gives them names with a hash of their content, so a browser may keep them for
 //! ever, and brings a brotli copy of each.
 
+use super::encoding::accepts;
+use crate::server::http::extract::Path;
 use axum::body::Bytes;
-use axum::extract::Path;
 use axum::http::{HeaderMap, HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use std::borrow::Cow;
 
+// A debug build reads the files as they are now; a release build embeds what `scripts/cargo-server` has put there.
 #[derive(rust_embed::RustEmbed)]
-#[folder = "target/site"]
+#[cfg_attr(debug_assertions, folder = "target/site")]
+#[cfg_attr(not(debug_assertions), folder = "target/embedded")]
 #[allow_missing = true]
 struct Site;
 
@@ -64,15 +67,9 @@ pub async fn root(Path(file): Path<String>, headers: HeaderMap) -> Response {
 }
 
 fn serve(path: &str, headers: &HeaderMap, keep: &'static str) -> Response {
-    let accepts_br = headers
-        .get(header::ACCEPT_ENCODING)
-        .and_then(|value| value.to_str().ok())
-        .is_some_and(|value| {
-            value
-                .split(',')
-                .any(|coding| coding.split(';').next().is_some_and(|c| c.trim() == "br"))
-        });
-    let compressed = accepts_br.then(|| Site::get(&format!("{path}.br"))).flatten();
+    let compressed = accepts(headers, "br")
+        .then(|| Site::get(&format!("{path}.br")))
+        .flatten();
     let encoded = compressed.is_some();
     let Some(file) = compressed.or_else(|| Site::get(path)) else {
         return (StatusCode::NOT_FOUND, "no such file\n").into_response();

@@ -2,15 +2,19 @@
 
 use super::client::Client;
 use super::problem::refuse;
+use crate::model::format;
 use crate::server::audit::record::mint_id;
+use crate::server::auth::changes::Followed;
+use crate::server::auth::settings::Mode;
 use crate::server::auth::who::{Via, Who};
 use crate::server::auth::{Auth, Peer, Refused};
-use crate::server::config::auth::Mode;
-use crate::server::state::App;
+use crate::server::http::state::App;
 use axum::extract::{ConnectInfo, FromRequestParts, Request};
 use axum::http::request::Parts;
 use axum::http::{Extensions, HeaderMap, HeaderValue, Method, StatusCode, header};
 use axum::response::{IntoResponse as _, Response};
+use std::net::{IpAddr, Ipv4Addr};
+use tokio::sync::watch;
 
 /// Who made the request, and the id of it.
 #[derive(Clone, Debug)]
@@ -37,15 +41,16 @@ pub fn recognise(app: &App, request: &mut Request) -> Option<Response> {
         }
         Err(Refused::BadToken) => Some(unknown(
             "bad-token",
-            "The token is not valid: it was mistyped, has ended, or was revoked. `drover token list` shows those that are.",
+            "The token is not valid: it is mistyped, expired or revoked. `drover token list` shows the valid ones.",
         )),
         Err(Refused::TooOften(seconds)) => Some(too_often(seconds)),
     }
 }
 
-/// Somebody was wrong too often.
-pub fn too_often(seconds: u64) -> Response {
-    let detail = format!("Too many wrong attempts from your address. Try again in {seconds} seconds.");
+/// Too many wrong tokens.
+fn too_often(seconds: u64) -> Response {
+    let wait = format::span(i64::try_from(seconds).unwrap_or(0) * 1_000);
+    let detail = format!("Too many wrong tokens from your address. Try again in {wait}.");
     let mut response = refuse(StatusCode::TOO_MANY_REQUESTS, "too-often", "Too many attempts", detail).into_response();
     response
         .headers_mut()
@@ -53,10 +58,14 @@ pub fn too_often(seconds: u64) -> Response {
     response
 }
 
+/// An address that is no proxy's.
+const UNKNOWN: Peer = Peer::Ip(IpAddr::V4(Ipv4Addr::UNSPECIFIED));
+
 /// The other end of the connection.
 pub fn peer_of(extensions: &Extensions) -> Peer {
     let client = extensions.get::<ConnectInfo<Client>>();
-    client.map_or(Peer::Socket, |ConnectInfo(Client(peer))| *peer)
+    // Both listeners say; whatever did not would be nobody's proxy.
+    client.map_or(UNKNOWN, |ConnectInfo(client)| client.peer)
 }
 
 /// Whether it is a reader who asks, and not a script of a page or a program.
@@ -71,23 +80,23 @@ pub fn nobody(app: &App, method: &Method, path: &str, headers: &HeaderMap) -> Re
     let page = *method == Method::GET && wants_page(path, headers);
     match app.auth().mode() {
         Mode::Password if page => {
-            let next = crate::model::event::encode_segment(path);
+            let next = crate::model::address::encode_segment(path);
             super::pages::see_other(&app.config().base_path.href(&format!("/sign-in?next={next}")))
         }
         Mode::Password => unknown(
             "signed-out",
-            "Nobody is signed in: the session has ended, or there was none. Load the page again to sign in. A program sends \
-             Authorization: Bearer with a token that `drover token add` made.",
+            "You are not signed in: the session has ended, or there was none. Reload the page to sign in. A program \
+             sends Authorization: Bearer with a token from `drover token add`.",
         ),
         Mode::Proxy(proxy) => unknown(
             "no-identity",
             &format!(
-                "The proxy in front did not say who you are: it has to send the header {} and its secret. A program sends \
-                 Authorization: Bearer with a token that `drover token add` made.",
+                "The proxy did not say who you are: it has to send the header {} and its secret. A program sends \
+                 Authorization: Bearer with a token from `drover token add`.",
                 proxy.user
             ),
         ),
-        Mode::None => unknown("no-identity", "Nobody says who you are."),
+        Mode::None => unknown("no-identity", "Drover does not know who you are."),
     }
 }
 
@@ -116,17 +125,20 @@ impl FromRequestParts<App> for Caller {
 }
 
 /// What a stream keeps to ask again whether whoever opened it may still read it.
-#[derive(Clone, Debug)]
-pub struct Standing {
+#[derive(Debug)]
+pub struct Recheck {
     headers: HeaderMap,
     peer: Peer,
     who: Who,
+    changes: watch::Receiver<u64>,
+    /// Where a proxy said who it is: what it says of them in later requests.
+    proxied: Option<Followed>,
 }
 
-impl Standing {
+impl Recheck {
     /// Of a request that was recognised.
     #[must_use]
-    pub fn of(who: &Who, headers: &HeaderMap, peer: Peer) -> Self {
+    pub fn of(auth: &Auth, who: &Who, headers: &HeaderMap, peer: Peer) -> Self {
         // Ten thousand streams keep this: only what tells who it is.
         let tells = |name: &header::HeaderName| match who.via {
             Via::Nobody | Via::Proxy => false,
@@ -142,20 +154,23 @@ impl Standing {
             headers,
             peer,
             who: who.clone(),
+            changes: auth.changes().subscribe(),
+            proxied: matches!(who.via, Via::Proxy).then(|| auth.changes().follow(who)),
         }
     }
 
-    /// Whether only a new request can tell: what a proxy says of somebody comes with requests alone.
-    #[must_use]
-    pub const fn is_the_proxy_s(&self) -> bool {
-        matches!(self.who.via, Via::Proxy)
+    /// Waits until something changed that may concern it.
+    pub async fn changed(&mut self) {
+        if self.changes.changed().await.is_err() {
+            std::future::pending().await
+        }
     }
 
     /// Whether everything is as it was: the session lasts, the token is valid, the permissions are the same.
     #[must_use]
     pub fn holds(&self, auth: &Auth) -> bool {
-        if self.is_the_proxy_s() {
-            return true;
+        if let Some(proxied) = &self.proxied {
+            return proxied.holds(&self.who.grants);
         }
         let now = auth.recognise(&self.headers, self.peer).ok().flatten();
         now.is_some_and(|now| now.grants == self.who.grants && now.name == self.who.name)

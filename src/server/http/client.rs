@@ -1,25 +1,38 @@
 //! The other end of a connection, whichever kind of socket it came through.
 
+use super::connections::{ConnectionState, LimitedListener, state_of};
 use crate::server::auth::Peer;
 use axum::extract::connect_info::Connected;
 use axum::serve::{IncomingStream, Listener};
 use std::net::SocketAddr;
+use std::sync::Arc;
 use std::time::Duration;
 use tokio::net::{TcpListener, TcpStream, UnixListener};
 
 /// What every request carries of its connection.
-#[derive(Clone, Copy, Debug)]
-pub struct Client(pub Peer);
+#[derive(Clone, Debug)]
+pub struct Client {
+    /// Who is at the other end.
+    pub peer: Peer,
+    /// The connection.
+    pub state: Arc<ConnectionState>,
+}
 
-impl Connected<IncomingStream<'_, Tuned>> for Client {
-    fn connect_info(stream: IncomingStream<'_, Tuned>) -> Self {
-        Self(Peer::Ip(stream.remote_addr().ip()))
+impl Connected<IncomingStream<'_, LimitedListener<Tuned>>> for Client {
+    fn connect_info(stream: IncomingStream<'_, LimitedListener<Tuned>>) -> Self {
+        Self {
+            peer: Peer::Ip(stream.remote_addr().ip()),
+            state: state_of(&stream),
+        }
     }
 }
 
-impl Connected<IncomingStream<'_, UnixListener>> for Client {
-    fn connect_info(_: IncomingStream<'_, UnixListener>) -> Self {
-        Self(Peer::Socket)
+impl Connected<IncomingStream<'_, LimitedListener<UnixListener>>> for Client {
+    fn connect_info(stream: IncomingStream<'_, LimitedListener<UnixListener>>) -> Self {
+        Self {
+            peer: Peer::Socket,
+            state: state_of(&stream),
+        }
     }
 }
 

@@ -5,17 +5,25 @@
 //!
 //! Here is the shell, and the notice that stands where a page cannot; each page has a file of its own.
 
-use super::security::Sheet;
+use super::caller::Caller;
+use super::security::PageContext;
+use crate::model::error::Notice;
+use crate::model::error::Problem;
+use crate::model::form::FormPage;
 use crate::model::now;
-use crate::model::page::{Body, Notice, Page};
+use crate::model::page::{Body, Page};
+use crate::model::permission::Verb;
+use crate::model::store::Silence;
+use crate::server::auth::cookie;
+use crate::server::auth::settings::Mode;
 use crate::server::auth::who::{Via, Who};
 use crate::server::collect::board::Position;
-use crate::server::config::auth::Mode;
-use crate::server::service::Refusal;
-use crate::server::state::App;
+use crate::server::http::state::App;
+use crate::server::service::view::View;
+use crate::server::service::{Refusal, Service};
 use crate::ui::{self, WayOut};
 use axum::Extension;
-use axum::extract::State;
+use axum::extract::{FromRequestParts, State};
 use axum::http::request::Parts;
 use axum::http::{HeaderMap, HeaderValue, StatusCode, Uri, header};
 use axum::response::{Html, IntoResponse, Response};
@@ -36,14 +44,89 @@ pub mod theme;
 pub mod workers;
 
 pub use overview::Rendered;
-use theme::Taste;
+use theme::Preferences;
+
+/// What every page is written with: the application, who asks, the context of the page, and the headers of the request.
+#[derive(Debug)]
+pub struct PageRequest {
+    app: App,
+    caller: Caller,
+    context: PageContext,
+    headers: HeaderMap,
+}
+
+impl FromRequestParts<App> for PageRequest {
+    type Rejection = Response;
+
+    async fn from_request_parts(parts: &mut Parts, app: &App) -> Result<Self, Response> {
+        let context = parts.extensions.get::<PageContext>().cloned();
+        Ok(Self {
+            app: app.clone(),
+            caller: Caller::from_request_parts(parts, app).await?,
+            context: context.unwrap_or_default(),
+            headers: parts.headers.clone(),
+        })
+    }
+}
+
+impl PageRequest {
+    /// What the caller may see.
+    fn view(&self) -> View<'_> {
+        self.app.view(&self.caller.who)
+    }
+
+    /// The use cases.
+    fn service(&self) -> &Service {
+        self.app.service()
+    }
+
+    /// Leads to another page of the board.
+    fn lead(&self, path: &str) -> Response {
+        see_other(&self.app.config().base_path.href(path))
+    }
+
+    /// A page.
+    fn show(&self, position: Position, body: Body) -> Response {
+        let preferences = Preferences::of(&self.headers);
+        Html(document(&self.app, &preferences, Some(position), body, &self.context)).into_response()
+    }
+
+    /// A page that is there once: no script takes it up, asks for it again or keeps what it was made of.
+    fn show_once(&self, body: Body) -> Response {
+        let preferences = Preferences::of(&self.headers);
+        let html = written(&self.app, &preferences, None, body, &self.context, false);
+        let mut response = Html(html).into_response();
+        let headers = response.headers_mut();
+        headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
+        response
+    }
+
+    /// A form.
+    fn form(&self, status: StatusCode, form: FormPage) -> Response {
+        (status, self.show(self.app.board().position(), Body::Form(form))).into_response()
+    }
+
+    /// A notice in place of a page.
+    fn notice(&self, status: StatusCode, title: String, detail: String, links: Vec<(String, String)>) -> Response {
+        notice(&self.app, &self.context, &self.headers, status, title, detail, links)
+    }
+
+    /// The notice that says why there is no page.
+    fn refused(&self, refusal: &Refusal) -> Response {
+        refused(&self.app, &self.context, &self.headers, refusal)
+    }
+}
 
 /// Anything else.
-pub async fn not_found(State(app): State<App>, sheet: Option<Extension<Sheet>>, headers: HeaderMap) -> Response {
-    let sheet = sheet.map_or_else(Sheet::default, |Extension(sheet)| sheet);
+pub async fn not_found(
+    State(app): State<App>,
+    context: Option<Extension<PageContext>>,
+    headers: HeaderMap,
+) -> Response {
+    let context = context.map_or_else(PageContext::default, |Extension(context)| context);
     notice(
         &app,
-        &sheet,
+        &context,
         &headers,
         StatusCode::NOT_FOUND,
         "No such page".into(),
@@ -77,22 +160,15 @@ fn go_back(app: &App, headers: &HeaderMap) -> Response {
     // Only its path: another host's page has none here.
     let back = match base.strip(path) {
         "" | "/" => base.href("/") + &query,
-        inner => base.href(&format!("{inner}{query}")),
+        inner => base.lead(&format!("{inner}{query}")),
     };
-    let back = if back.starts_with("//") { base.href("/") } else { back };
     see_other(&back)
 }
 
 /// Sets a cookie for this board, or removes it with an age of 0.
-fn remember(app: &App, mut response: Response, name: &str, value: &str, age_s: u32) -> Response {
-    let cookie = format!(
-        "{name}={value}; Path={}; Max-Age={age_s}; HttpOnly; SameSite=Lax",
-        app.config().base_path.cookie_path()
-    );
-    if let Ok(cookie) = HeaderValue::from_str(&cookie) {
-        response.headers_mut().append(header::SET_COOKIE, cookie);
-    }
-    response
+fn remember(app: &App, response: Response, name: &str, value: &str, age_s: u32) -> Response {
+    let path = app.config().base_path.cookie_path();
+    cookie::with(response, &cookie::set(name, value, path, age_s.into(), false))
 }
 
 /// Who reads the page, what they are here, and the way out.
@@ -117,14 +193,14 @@ fn way_out(app: &App, who: &Who) -> Option<WayOut> {
     }
 }
 
-fn refused(app: &App, sheet: &Sheet, headers: &HeaderMap, refusal: &Refusal) -> Response {
+fn refused(app: &App, context: &PageContext, headers: &HeaderMap, refusal: &Refusal) -> Response {
     let links = match refusal {
-        Refusal::NoJob(queue, _) => vec![("The queue".into(), crate::base_path::queue_path(queue))],
+        Refusal::NoJob(queue, ..) => vec![("The queue".into(), crate::base_path::queue_path(queue))],
         _ => vec![],
     };
-    let problem = refusal.problem();
+    let problem = Problem::from(refusal);
     let status = StatusCode::from_u16(problem.status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
-    let mut page = notice(app, sheet, headers, status, problem.title, problem.detail, links);
+    let mut page = notice(app, context, headers, status, problem.title, problem.detail, links);
     if let Refusal::NotSearched(..) = refusal
         && let Some(seconds) = super::problem::again(refusal)
     {
@@ -136,13 +212,19 @@ fn refused(app: &App, sheet: &Sheet, headers: &HeaderMap, refusal: &Refusal) -> 
 
 /// A page that is not for whoever asks, before its handler began.
 pub(super) fn denied(app: &App, parts: &Parts, refusal: &Refusal) -> Response {
-    let sheet = parts.extensions.get::<Sheet>().cloned().unwrap_or_default();
-    refused(app, &sheet, &parts.headers, refusal)
+    let context = parts.extensions.get::<PageContext>().cloned().unwrap_or_default();
+    refused(app, &context, &parts.headers, refusal)
+}
+
+/// A page for a request that cannot be read.
+pub(super) fn wrong(app: &App, context: &PageContext, headers: &HeaderMap, problem: Problem) -> Response {
+    let status = StatusCode::from_u16(problem.status).unwrap_or(StatusCode::BAD_REQUEST);
+    notice(app, context, headers, status, problem.title, problem.detail, vec![])
 }
 
 fn notice(
     app: &App,
-    sheet: &Sheet,
+    context: &PageContext,
     headers: &HeaderMap,
     status: StatusCode,
     title: String,
@@ -156,42 +238,78 @@ fn notice(
         detail,
         links,
     });
-    let html = document(app, &Taste::of(headers), None, body, sheet);
+    let html = document(app, &Preferences::of(headers), None, body, context);
     (status, Html(html)).into_response()
 }
 
-fn show(app: &App, sheet: &Sheet, headers: &HeaderMap, position: Position, body: Body) -> Response {
-    Html(document(app, &Taste::of(headers), Some(position), body, sheet)).into_response()
+/// How old the data of a page are, when none of its stores answers: the one it is about, else all that its reader sees.
+fn silence(app: &App, context: &PageContext, body: &Body) -> Option<Silence> {
+    match body {
+        Body::Overview(overview) => Silence::of(&overview.stores),
+        Body::Queue(page) => Silence::of([&page.store]),
+        Body::Job(page) => Silence::of([&page.store]),
+        Body::Store(page) => Silence::of([&page.detail.summary]),
+        _ => {
+            let (mut stores, _) = app.board().lines();
+            if let Some(who) = &context.who {
+                stores.retain(|store| who.holds_somewhere_in(Verb::View, &store.id));
+            }
+            Silence::of(&stores)
+        }
+    }
 }
+
+/// How a page is taken up by its script; if that fails, then or later, the page says that it does not move.
+///
+/// The three lists are where Leptos looks for streamed data; the board's pages stream none. Addresses begin with the origin:
+/// below an address with a name and a password in it, a browser fetches nothing that does not. The script is fetched and
+/// compiled while the page is still being read. If it cannot be taken up, the page shows what is written for a browser
+/// without scripts.
+const START: &str = r#"globalThis.__RESOLVED_RESOURCES=[];globalThis.__SERIALIZED_ERRORS=[];globalThis.__INCOMPLETE_CHUNKS=[];
+const still=(why)=>{const link=document.getElementById("link");
+if(link){link.className="link lost";link.textContent="not live: reload the page to see changes";link.title=String(why)}};
+const broke=(why)=>{if(why instanceof WebAssembly.RuntimeError)still(why)};
+addEventListener("error",(event)=>broke(event.error));addEventListener("unhandledrejection",(event)=>broke(event.reason));
+const parsed=new Promise((then)=>document.readyState==="loading"?addEventListener("DOMContentLoaded",then):then());
+const written=()=>{for(const part of document.querySelectorAll("noscript"))part.outerHTML=part.textContent};
+const start=async(js,wasm)=>{const at=location.origin;try{const page=await import(at+js);
+await page.default({module_or_path:at+wasm});await parsed;page.hydrate();
+if(!("alive" in document.documentElement.dataset))throw "The page carries no data that its script reads."}
+catch(why){await parsed;written();still(why);throw why}};"#;
 
 /// How every document ends.
 const END: &str = "</body></html>";
 
-/// A page that is there once: no script takes it up, asks for it again or keeps what it was made of.
-fn show_once(app: &App, sheet: &Sheet, headers: &HeaderMap, body: Body) -> Response {
-    let html = written(app, &Taste::of(headers), None, body, sheet, false);
-    let mut response = Html(html).into_response();
-    let headers = response.headers_mut();
-    headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
-    response
-}
-
 /// The whole document.
-fn document(app: &App, taste: &Taste, position: Option<Position>, body: Body, sheet: &Sheet) -> String {
-    written(app, taste, position, body, sheet, true)
+fn document(
+    app: &App,
+    preferences: &Preferences,
+    position: Option<Position>,
+    body: Body,
+    context: &PageContext,
+) -> String {
+    written(app, preferences, position, body, context, true)
 }
 
 /// The same, with or without what a browser takes it up with.
-fn written(app: &App, taste: &Taste, position: Option<Position>, body: Body, sheet: &Sheet, live: bool) -> String {
-    let nonce = &sheet.nonce;
+fn written(
+    app: &App,
+    preferences: &Preferences,
+    position: Option<Position>,
+    body: Body,
+    context: &PageContext,
+    live: bool,
+) -> String {
+    let nonce = &context.nonce;
     let base = &app.config().base_path;
     let page = Page {
         base: base.as_str().to_owned(),
         now: now(),
         after: position.map_or_else(String::new, |position| position.to_string()),
-        theme: taste.theme.clone(),
-        local_time: taste.local_time,
+        theme: preferences.theme.clone(),
+        local_time: preferences.local_time,
         archive: app.service().has_archive(),
+        silence: silence(app, context, &body),
         body,
     };
     // The only character that could end the script element or begin another.
@@ -215,27 +333,24 @@ fn written(app: &App, taste: &Taste, position: Option<Position>, body: Body, she
     let address = |file: &Option<String>| file.as_ref().map(|file| base.href(&format!("/pkg/{file}")));
     let style =
         address(&assets.style).map_or_else(String::new, |href| format!("<link rel=\"stylesheet\" href=\"{href}\">"));
-    // The three lists are where Leptos looks for streamed data; the board's pages stream none.
     let script = address(&assets.script)
         .zip(address(&assets.wasm))
         .filter(|_| live)
         .map_or_else(String::new, |(js, wasm)| {
             format!(
-                "<link rel=\"modulepreload\" href=\"{js}\"><script type=\"module\" nonce=\"{nonce}\">\
-             globalThis.__RESOLVED_RESOURCES=[];globalThis.__SERIALIZED_ERRORS=[];globalThis.__INCOMPLETE_CHUNKS=[];\
-             import start, {{ hydrate }} from \"{js}\";\
-             start({{ module_or_path: \"{wasm}\" }}).then(hydrate);</script>"
+                "<link rel=\"modulepreload\" href=\"{js}\"><script type=\"module\" async nonce=\"{nonce}\">{START}\
+             start(\"{js}\",\"{wasm}\");</script>"
             )
         });
     let title = ui::title(&page);
     let icon = base.href("/favicon.svg");
-    let theme = match taste.theme.as_str() {
+    let theme = match preferences.theme.as_str() {
         "" => String::new(),
         theme => format!(" data-theme=\"{theme}\""),
     };
     let markup = ui::render(page);
     // Behind the rest, which the browser takes up as it is; the style puts it on top.
-    let account = sheet.who.as_ref().map_or_else(String::new, |who| account(app, who));
+    let account = context.who.as_ref().map_or_else(String::new, |who| account(app, who));
     format!(
         "<!DOCTYPE html><html lang=\"en\"{theme}><head><meta charset=\"utf-8\">\
          <meta name=\"viewport\" content=\"width=device-width, initial-scale=1\">\

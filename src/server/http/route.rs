@@ -5,15 +5,20 @@
 
 use super::caller::{Caller, wants_page};
 use super::pages;
+use crate::model::permission::Verb;
 use crate::model::queue::QueueRef;
-use crate::server::auth::who::Verb;
-use crate::server::state::App;
+use crate::server::auth::who::Who;
+use crate::server::http::state::App;
 use axum::Router;
-use axum::extract::{FromRequestParts as _, RawPathParams, Request};
+use axum::extract::{DefaultBodyLimit, FromRequestParts as _, RawPathParams, Request};
 use axum::handler::Handler;
 use axum::response::{IntoResponse as _, Response};
 use axum::routing::{MethodFilter, MethodRouter, any as any_method, on};
+use schemars::{JsonSchema, Schema, SchemaGenerator};
 use std::pin::Pin;
+
+/// Bytes of a body before sign-in: enough for a name and a password.
+const BODY_BEFORE_SIGN_IN: usize = 16 * 1024;
 
 /// What a route needs.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -48,7 +53,7 @@ impl Needs {
 #[derive(Debug)]
 pub struct Guarded {
     methods: MethodRouter<App>,
-    needs: Vec<(&'static str, Needs)>,
+    declared: Vec<Declared>,
 }
 
 /// Routes that are declared.
@@ -58,14 +63,56 @@ pub struct Routes {
     declared: Vec<Declared>,
 }
 
-/// A method of a route: its path, the method, and what it needs.
-pub type Declared = (&'static str, &'static str, Needs);
+/// A method of a route.
+#[derive(Clone, Copy, Debug)]
+pub struct Declared {
+    /// The path of the route.
+    pub path: &'static str,
+    /// The method; `*` for any.
+    pub method: &'static str,
+    /// What is asked for before the handler begins.
+    pub needs: Needs,
+    /// Its description in the API document, where it has one of its own.
+    pub described: Option<Described>,
+}
+
+impl Declared {
+    const fn new(method: &'static str, needs: Needs) -> Self {
+        Self {
+            path: "",
+            method,
+            needs,
+            described: None,
+        }
+    }
+}
+
+/// A method of the API as its document describes it.
+#[derive(Clone, Copy, Debug)]
+pub struct Described {
+    /// What it does, or what is read.
+    pub summary: &'static str,
+    /// The parameters behind `?`.
+    pub query: &'static [&'static str],
+    /// The body that is sent.
+    pub body: Option<SchemaOf>,
+    /// The JSON that is answered; `None` for bytes.
+    pub answer: Option<SchemaOf>,
+}
+
+/// Makes the schema of a type.
+pub type SchemaOf = fn(&mut SchemaGenerator) -> Schema;
+
+/// The schema of a type, as a part of the document it belongs to.
+pub fn schema_of<T: JsonSchema>(generator: &mut SchemaGenerator) -> Schema {
+    generator.subschema_for::<T>()
+}
 
 /// A route that is read.
 pub fn get<T: 'static, H: Handler<T, App>>(needs: Needs, handler: H) -> Guarded {
     Guarded {
         methods: on(MethodFilter::GET, asked(needs, handler)),
-        needs: vec![("GET", needs)],
+        declared: vec![Declared::new("GET", needs)],
     }
 }
 
@@ -73,7 +120,7 @@ pub fn get<T: 'static, H: Handler<T, App>>(needs: Needs, handler: H) -> Guarded 
 pub fn post<T: 'static, H: Handler<T, App>>(needs: Needs, handler: H) -> Guarded {
     Guarded {
         methods: on(MethodFilter::POST, asked(needs, handler)),
-        needs: vec![("POST", needs)],
+        declared: vec![Declared::new("POST", needs)],
     }
 }
 
@@ -81,7 +128,7 @@ pub fn post<T: 'static, H: Handler<T, App>>(needs: Needs, handler: H) -> Guarded
 pub fn any<T: 'static, H: Handler<T, App>>(needs: Needs, handler: H) -> Guarded {
     Guarded {
         methods: any_method(asked(needs, handler)),
-        needs: vec![("*", needs)],
+        declared: vec![Declared::new("*", needs)],
     }
 }
 
@@ -90,8 +137,54 @@ impl Guarded {
     #[must_use]
     pub fn post<T: 'static, H: Handler<T, App>>(mut self, needs: Needs, handler: H) -> Self {
         self.methods = self.methods.on(MethodFilter::POST, asked(needs, handler));
-        self.needs.push(("POST", needs));
+        self.declared.push(Declared::new("POST", needs));
         self
+    }
+
+    /// The document says of the method before: it answers with this JSON.
+    #[must_use]
+    pub fn answers<T: JsonSchema>(self, summary: &'static str) -> Self {
+        self.describe(summary, Some(schema_of::<T>))
+    }
+
+    /// The document says of the method before: it answers with bytes.
+    #[must_use]
+    pub fn answers_bytes(self, summary: &'static str) -> Self {
+        self.describe(summary, None)
+    }
+
+    /// The document says of the method before: it takes these parameters behind `?`.
+    #[must_use]
+    pub fn query(mut self, query: &'static [&'static str]) -> Self {
+        self.last().query = query;
+        self
+    }
+
+    /// The document says of the method before: this is sent to it.
+    #[must_use]
+    pub fn takes<T: JsonSchema>(mut self) -> Self {
+        self.last().body = Some(schema_of::<T>);
+        self
+    }
+
+    fn describe(mut self, summary: &'static str, answer: Option<SchemaOf>) -> Self {
+        let described = self.last();
+        described.summary = summary;
+        described.answer = answer;
+        self
+    }
+
+    fn last(&mut self) -> &mut Described {
+        let last = self
+            .declared
+            .last_mut()
+            .unwrap_or_else(|| unreachable!("made with a method"));
+        last.described.get_or_insert(Described {
+            summary: "",
+            query: &[],
+            body: None,
+            answer: None,
+        })
     }
 }
 
@@ -99,8 +192,8 @@ impl Routes {
     /// One more.
     #[must_use]
     pub fn route(mut self, path: &'static str, guarded: Guarded) -> Self {
-        let needs = guarded.needs.into_iter();
-        self.declared.extend(needs.map(|(method, needs)| (path, method, needs)));
+        let declared = guarded.declared.into_iter();
+        self.declared.extend(declared.map(|method| Declared { path, ..method }));
         self.router = self.router.route(path, guarded.methods);
         self
     }
@@ -148,7 +241,11 @@ impl<T: 'static, H: Handler<T, App>> Handler<(T, Needs), App> for Asked<H> {
                     };
                 }
             }
-            self.handler.call(Request::from_parts(parts, body), app).await
+            let mut request = Request::from_parts(parts, body);
+            if request.extensions().get::<Who>().is_none() {
+                DefaultBodyLimit::max(BODY_BEFORE_SIGN_IN).apply(&mut request);
+            }
+            self.handler.call(request, app).await
         })
     }
 }

@@ -1,16 +1,18 @@
 //! What is refused before anything is routed, and the headers on every answer.
 //!
-//! Where nobody signs in ([`Mode::None`]) only this machine gets in: a request that came through a proxy, or that names
-//! another host (a page on the internet can make a browser send one to `127.0.0.1`), is refused. What changes something is
+//! Where nobody signs in, or passwords would travel in the clear, only this machine gets in: a request that came through a
+//! proxy, or that names another host (a page on the internet can make a browser send one to `127.0.0.1`), is refused. What changes something is
 //! refused everywhere unless a page of this board sent it, or a program. Then whoever asks is recognised, once.
 
+use super::base_path::Stripped;
 use super::caller::recognise;
-use super::problem::refuse;
+use super::encoding::Uncompressed;
+use super::problem::{by_way_of_a_proxy, odd_path, refuse};
 use crate::model::error::Problem;
+use crate::server::auth::settings::Mode;
 use crate::server::auth::who::Who;
 use crate::server::auth::{Auth, bearer};
-use crate::server::config::auth::Mode;
-use crate::server::state::App;
+use crate::server::http::state::App;
 use crate::server::telemetry;
 use axum::extract::{Request, State};
 use axum::http::{HeaderMap, HeaderValue, Method, StatusCode, header};
@@ -21,14 +23,14 @@ use base64::engine::general_purpose::STANDARD;
 
 /// What a page is written on: the nonce that its one inline script carries, and whoever reads it.
 #[derive(Clone, Debug, Default)]
-pub struct Sheet {
+pub struct PageContext {
     /// The nonce.
     pub nonce: String,
     /// Whoever reads it, where it was recognised.
     pub who: Option<Who>,
 }
 
-impl Sheet {
+impl PageContext {
     fn mint() -> Self {
         Self {
             nonce: STANDARD.encode(rand::random::<[u8; 16]>()),
@@ -48,22 +50,31 @@ impl Sheet {
 
 /// Refuses what must not be here; adds the headers to everything.
 pub async fn guard(State(app): State<App>, mut request: Request, next: Next) -> Response {
-    let mut sheet = Sheet::mint();
+    let mut context = PageContext::mint();
     let began = std::time::Instant::now();
     let (method, path) = (request.method().clone(), request.uri().path().to_owned());
     let mut response = match refusal(app.auth(), &request) {
         Some(problem) => problem.into_response(),
         None => match recognise(&app, &mut request) {
             None => {
-                sheet.who = request.extensions().get::<Who>().cloned();
-                request.extensions_mut().insert(sheet.clone());
-                next.run(request).await
+                context.who = request.extensions().get::<Who>().cloned();
+                request.extensions_mut().insert(context.clone());
+                let stripped = request.extensions().get::<Stripped>().is_some();
+                let response = next.run(request).await;
+                if stripped {
+                    by_way_of_a_proxy(response)
+                } else {
+                    response
+                }
             }
             Some(refused) => refused,
         },
     };
-    add_headers(response.headers_mut(), &sheet, app.auth().origin());
-    telemetry::count_request(response.status().as_u16());
+    if !matches!(method, Method::GET | Method::HEAD) {
+        response.extensions_mut().insert(Uncompressed);
+    }
+    add_headers(response.headers_mut(), &context, app.auth().is_encrypted());
+    super::metrics::count_request(response.status().as_u16());
     let duration_ms = u64::try_from(began.elapsed().as_millis()).unwrap_or(u64::MAX);
     let path = telemetry::named(&path);
     tracing::debug!(%method, path, status = response.status().as_u16(), duration_ms, "request");
@@ -84,23 +95,23 @@ const FORWARDING: [&str; 7] = [
 fn refusal(auth: &Auth, request: &Request) -> Option<Problem> {
     let path = request.uri().path();
     if is_odd(path) {
-        return Some(refuse(
-            StatusCode::BAD_REQUEST,
-            "odd-path",
-            "Odd path",
-            "The path holds an empty segment, a dot segment or a zero byte; no address of the board does.",
-        ));
+        return Some(odd_path());
     }
-    if matches!(auth.mode(), Mode::None) {
+    if auth.is_for_this_machine() {
+        let what = match auth.mode() {
+            Mode::Password => {
+                "passwords would travel in the clear. Set DROVER_PUBLIC_URL to the https:// address by which browsers reach it."
+            }
+            _ => {
+                "this board has no sign-in. Start Drover with DROVER_AUTH_MODE=proxy if the proxy signs people in, or with password if Drover is to."
+            }
+        };
         if let Some(name) = FORWARDING.iter().find(|name| request.headers().contains_key(**name)) {
             return Some(refuse(
                 StatusCode::FORBIDDEN,
                 "forwarded",
                 "Not through a proxy",
-                format!(
-                    "The request carries {name}: it came through a proxy, and this board has no sign-in. Start Drover with \
-                     DROVER_AUTH_MODE=proxy if the proxy signs people in, or with password if Drover is to."
-                ),
+                format!("The request carries {name}: it came through a proxy, and {what}"),
             ));
         }
         if !names_this_machine(request.headers()) {
@@ -108,8 +119,9 @@ fn refusal(auth: &Auth, request: &Request) -> Option<Problem> {
                 StatusCode::FORBIDDEN,
                 "foreign-host",
                 "Not this machine",
-                "The request names another host than localhost, and this board has no sign-in. Open it by the name localhost, or \
-                 start Drover with DROVER_AUTH_MODE=proxy or password.",
+                format!(
+                    "The request names another host than localhost, and {what} On this machine, open it by that name."
+                ),
             ));
         }
     }
@@ -234,12 +246,12 @@ pub fn is_json(headers: &HeaderMap) -> bool {
     kind.trim().eq_ignore_ascii_case("application/json")
 }
 
-fn add_headers(headers: &mut HeaderMap, sheet: &Sheet, origin: Option<&str>) {
+fn add_headers(headers: &mut HeaderMap, context: &PageContext, encrypted: bool) {
     // 'wasm-unsafe-eval' lets WebAssembly compile and nothing else run.
     let policy = format!(
         "default-src 'none'; script-src 'self' 'nonce-{}' 'wasm-unsafe-eval'; style-src 'self'; img-src 'self' data:; \
          connect-src 'self'; font-src 'self'; form-action 'self'; base-uri 'none'; frame-ancestors 'none'",
-        sheet.nonce
+        context.nonce
     );
     if let Ok(policy) = HeaderValue::from_str(&policy) {
         headers.insert(header::CONTENT_SECURITY_POLICY, policy);
@@ -263,23 +275,14 @@ fn add_headers(headers: &mut HeaderMap, sheet: &Sheet, origin: Option<&str>) {
     ] {
         headers.insert(name, HeaderValue::from_static(value));
     }
-    // Of what was refused before it came to a handler, too.
+    // Answers are about now, and about payloads: nobody may keep one unless its handler says so.
     headers
         .entry(header::CACHE_CONTROL)
         .or_insert(HeaderValue::from_static("no-store"));
-    if origin.is_some_and(|origin| origin.starts_with("https://")) {
+    if encrypted {
         let year = HeaderValue::from_static("max-age=31536000");
         headers.insert(header::STRICT_TRANSPORT_SECURITY, year);
     }
-}
-
-/// Answers are about now, and about payloads: nobody may keep one unless its handler says so.
-pub async fn cache_nothing_by_default(mut response: Response) -> Response {
-    response
-        .headers_mut()
-        .entry(header::CACHE_CONTROL)
-        .or_insert(HeaderValue::from_static("no-store"));
-    response
 }
 
 #[cfg(test)]
@@ -296,19 +299,25 @@ mod tests {
     }
 
     fn auth(mode: Mode, origin: Option<&str>) -> Auth {
-        let settings = crate::server::config::auth::Auth {
+        let settings = crate::server::auth::settings::Auth {
             mode,
             rules: vec![],
             lifetime: crate::server::auth::sessions::Lifetime::default(),
             folder: "/nonexistent/drover".into(),
             origin: origin.map(str::to_owned),
-            trusted_proxies: vec![],
+            trusted: crate::server::auth::trusted::Trusted::default(),
         };
         Auth::open(&settings, &crate::base_path::BasePath::default())
     }
 
     fn kind(signs_in: bool, method: &str, path: &str, headers: &[(&str, &str)]) -> Option<String> {
-        let mode = if signs_in { Mode::Password } else { Mode::None };
+        let proxy = Mode::Proxy(crate::server::auth::proxy::Proxy {
+            secret: None,
+            user: "x-forwarded-user".into(),
+            groups: "x-forwarded-groups".into(),
+            sign_out_url: None,
+        });
+        let mode = if signs_in { proxy } else { Mode::None };
         kind_at(&auth(mode, None), method, path, headers)
     }
 
@@ -341,9 +350,9 @@ mod tests {
     // S-6: a token is never added by a browser itself, and a session beside it is what another site would use.
     #[test]
     fn a_token_speaks_for_itself_unless_a_session_comes_along() {
-        let auth = auth(Mode::Password, None);
+        let auth = auth(Mode::Password, Some("https://ops.example.com"));
         let cookie =
-            crate::server::auth::cookie::Cookie::new(&crate::base_path::BasePath::default(), false).set("x", 1);
+            crate::server::auth::cookie::SessionCookie::new(&crate::base_path::BasePath::default(), true).set("x", 1);
         let token = ("authorization", "Bearer dr_x");
         assert_eq!(kind_at(&auth, "POST", "/api/v1/operations", &[token]), None);
         let both = [token, ("cookie", cookie.split(';').next().unwrap())];
@@ -370,7 +379,15 @@ mod tests {
                 "{host}"
             );
         }
-        for header in FORWARDING {
+        for header in [
+            "forwarded",
+            "x-forwarded-for",
+            "x-forwarded-host",
+            "x-forwarded-proto",
+            "x-forwarded-prefix",
+            "x-real-ip",
+            "via",
+        ] {
             let headers = [("host", "localhost"), (header, "1.2.3.4")];
             assert_eq!(
                 kind(false, "GET", "/", &headers).as_deref(),
@@ -466,7 +483,7 @@ mod tests {
 
     #[test]
     fn odd_paths_are_no_paths() {
-        for path in ["//", "/a//b", "/a/../b", "/a/./b", "/a%00"] {
+        for path in ["//", "/a//b", "/a/../b", "/a/./b", "/a%00", "/a/.", "/a/..", "/a\\b"] {
             assert_eq!(kind(true, "GET", path, &[]).as_deref(), Some("odd-path"), "{path}");
         }
     }

@@ -2,29 +2,31 @@
 //!
 //! [`FILES`] is everything there is, for both. An answer is bytes that were made before anybody asked
 //! ([`crate::server::status`]); the listener of its own has nothing else, in particular no session, no store and nothing
-//! that changes anything. Whoever asks there is counted ([`limit`]), and only so many are let in at once ([`door`]).
+//! that changes anything. How often one client asks there is limited, and so are its connections ([`connections`](super::connections)).
 
+use super::client::{Client, Tuned};
+use super::connections::{ConnectionLimit, LimitedListener, TrackRequests};
 use super::pages;
 use super::route::{Needs, Routes, get};
-use super::security::Sheet;
-use crate::server::state::App;
+use super::security::PageContext;
+use crate::server::auth::trusted::Trusted;
+use crate::server::http::state::App;
+use crate::server::limiter::{Limiter, network};
 use crate::server::status::files::{File, Files, Look, style};
 use crate::server::status::{Status, Visibility};
 use axum::body::Body;
-use axum::extract::{ConnectInfo, Path, RawQuery, Request, State};
+use axum::extract::rejection::RawPathParamsRejection;
+use axum::extract::{ConnectInfo, RawPathParams, RawQuery, Request, State};
 use axum::http::{HeaderMap, HeaderName, HeaderValue, StatusCode, header};
 use axum::middleware::{Next, from_fn_with_state};
 use axum::response::{IntoResponse, Response};
-use axum::{Extension, Router};
-use door::{Door, Peer};
-use limit::Limit;
+use axum::{Extension, Router, ServiceExt};
 use percent_encoding::percent_decode_str;
+use std::net::IpAddr;
 use std::sync::{Arc, LazyLock};
+use std::time::Duration;
 use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
-
-mod door;
-mod limit;
 
 /// What a route gives.
 #[derive(Clone, Copy, Debug)]
@@ -72,6 +74,11 @@ const FILES: [(&str, What, u32); 13] = [
     ("/status/shield/{file}", What::Shield, 30),
 ];
 
+/// The path of every route.
+pub fn paths() -> impl Iterator<Item = &'static str> {
+    FILES.iter().map(|(path, ..)| *path)
+}
+
 /// What the routes need on the board.
 const fn needs(visibility: Visibility) -> Needs {
     match visibility {
@@ -87,27 +94,33 @@ pub fn routes(mut routes: Routes, status: Option<&Status>) -> Routes {
     let needs = needs(status.settings().visibility);
     for (path, what, keep) in FILES {
         let handler = async move |State(app): State<App>,
-                                  sheet: Option<Extension<Sheet>>,
-                                  file: Option<Path<String>>,
+                                  context: Option<Extension<PageContext>>,
+                                  parts: Result<RawPathParams, RawPathParamsRejection>,
                                   RawQuery(query): RawQuery,
                                   headers: HeaderMap| {
             let asked = Asked {
                 what,
                 keep,
                 alone: false,
-                file: file.map(|Path(file)| file),
+                file: file_of(parts),
                 query,
             };
             let answer = app.status().and_then(|status| asked.answer(status, &headers));
             match answer {
                 Some(answer) => answer,
                 // As for every other address that does not exist.
-                None => pages::not_found(State(app), sheet, headers).await,
+                None => pages::not_found(State(app), context, headers).await,
             }
         };
         routes = routes.route(path, get(needs, handler));
     }
     routes
+}
+
+/// The file that a path names, if its route has a place for one.
+fn file_of(parts: Result<RawPathParams, RawPathParamsRejection>) -> Option<String> {
+    let parts = parts.ok()?;
+    parts.iter().next().map(|(_, file)| file.to_owned())
 }
 
 /// A request that was understood.
@@ -275,7 +288,9 @@ pub async fn dress(mut response: Response) -> Response {
 #[derive(Clone)]
 struct Alone {
     status: Arc<Status>,
-    limit: Arc<Limit>,
+    /// `None` for any number of requests.
+    limiter: Option<Arc<Limiter>>,
+    trusted: Trusted,
 }
 
 /// Serves the page alone until `stop`.
@@ -283,31 +298,51 @@ struct Alone {
 /// # Errors
 ///
 /// When the listener fails.
-pub async fn serve(status: Arc<Status>, listener: TcpListener, stop: CancellationToken) -> std::io::Result<()> {
-    let settings = status.settings();
-    let limit = Limit::new(settings.rate_limit, settings.behind_proxy);
+pub async fn serve(
+    status: Arc<Status>,
+    trusted: Trusted,
+    listener: TcpListener,
+    places: Arc<ConnectionLimit>,
+    stop: CancellationToken,
+) -> std::io::Result<()> {
+    let per_minute = status.settings().rate_limit;
+    let limiter = |()| Arc::new(Limiter::new(per_minute, Duration::from_secs(60) / per_minute));
     let alone = Alone {
-        limit: Arc::new(limit),
+        limiter: (per_minute > 0).then_some(()).map(limiter),
+        trusted,
         status,
     };
-    let service = router(alone).into_make_service_with_connect_info::<Peer>();
-    axum::serve(Door::new(listener), service)
+    let service =
+        ServiceExt::<Request>::into_make_service_with_connect_info::<Client>(TrackRequests::new(router(alone)));
+    axum::serve(LimitedListener::new(Tuned(listener), places), service)
         .with_graceful_shutdown(stop.cancelled_owned())
         .await
+}
+
+impl Alone {
+    /// Counts a request.
+    ///
+    /// # Errors
+    ///
+    /// In how many seconds the client may ask again.
+    fn admits(&self, peer: Option<IpAddr>, headers: &HeaderMap) -> Result<(), u64> {
+        let client = self.trusted.client(headers, peer).map(network);
+        self.limiter.as_ref().map_or(Ok(()), |limiter| limiter.spend(&client))
+    }
 }
 
 fn router(alone: Alone) -> Router {
     let mut router = Router::new();
     for (path, what, keep) in FILES {
         let handler = async move |State(alone): State<Alone>,
-                                  file: Option<Path<String>>,
+                                  parts: Result<RawPathParams, RawPathParamsRejection>,
                                   RawQuery(query): RawQuery,
                                   headers: HeaderMap| {
             let asked = Asked {
                 what,
                 keep,
                 alone: true,
-                file: file.map(|Path(file)| file),
+                file: file_of(parts),
                 query,
             };
             asked.answer(&alone.status, &headers).unwrap_or_else(nothing)
@@ -336,15 +371,14 @@ fn nothing() -> Response {
 /// Counts whoever asks, and puts the headers on every answer.
 async fn let_in(
     State(alone): State<Alone>,
-    ConnectInfo(Peer(peer)): ConnectInfo<Peer>,
+    ConnectInfo(client): ConnectInfo<Client>,
     request: Request,
     next: Next,
 ) -> Response {
-    let mut response = match alone.limit.admits(peer.ip(), request.headers()) {
+    let mut response = match alone.admits(client.peer.address(), request.headers()) {
         Ok(()) => next.run(request).await,
         Err(seconds) => {
-            let text =
-                format!("Too many requests. The page is made anew every few seconds; ask again in {seconds} s.\n");
+            let text = format!("Too many requests. The page is updated every few seconds; try again in {seconds} s.\n");
             let retry = [(header::RETRY_AFTER, seconds.to_string())];
             (StatusCode::TOO_MANY_REQUESTS, retry, text).into_response()
         }

@@ -78,8 +78,11 @@ impl Canary {
                 let Some(store) = stores.get(&job.queue.store) else {
                     continue;
                 };
+                let queue = job.queue.queue.as_str().into();
                 // What cannot be read now is looked at again.
-                if let Ok(now) = store.adapter().job(&job.queue.queue.as_str().into(), &job.id).await {
+                if let Ok(Some(adapter)) = store.adapters().whose(&queue).await
+                    && let Ok(now) = adapter.job(&queue, &job.id).await
+                {
                     job.failed = match now.map(|now| now.row.state) {
                         // Retention removes what completed.
                         None | Some(JobState::Completed) => Some(false),
@@ -99,7 +102,7 @@ impl Canary {
         (finished > 0 && enough && failed * 100 > finished * usize::try_from(self.stop_percent).unwrap_or(100)).then(
             || {
                 format!(
-                    "{failed} of {finished} retried jobs that were watched failed again; it stops above {} %.",
+                    "{failed} of {finished} watched jobs failed again; the limit is {} %.",
                     self.stop_percent
                 )
             },

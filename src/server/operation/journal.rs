@@ -12,8 +12,8 @@
 //!
 //! Where replicas of Drover share their operations, the same three are rows of Postgres instead ([`super::shared`]).
 
-use super::Order;
-use super::run::{Run, Standing};
+use super::OperationRequest;
+use super::run::{OperationStatus, Run};
 use super::select::Item;
 use super::shared::Held;
 use crate::model::Millis;
@@ -63,7 +63,7 @@ pub struct Meta {
 impl Meta {
     /// What was ordered, with an id of its own.
     #[must_use]
-    pub fn of(order: Order) -> Self {
+    pub fn of(order: OperationRequest) -> Self {
         let created = crate::model::now();
         let selection = order.selection;
         Self {
@@ -93,7 +93,7 @@ pub struct Past {
     /// Why, for some.
     pub whys: Vec<(u32, String)>,
     /// The last state it was in.
-    pub standing: Option<Standing>,
+    pub standing: Option<OperationStatus>,
 }
 
 /// Where operations are kept.

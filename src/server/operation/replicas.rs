@@ -81,9 +81,9 @@ impl Operations {
         };
         if self.sharing.set(sharing).is_ok() {
             let all = self.clone();
-            self.tasks.spawn(async move {
-                let stop = all.stop.clone();
-                stop.run_until_cancelled(all.follow()).await;
+            self.tasks.keep("operations", move || {
+                let all = all.clone();
+                async move { all.follow().await }
             });
         }
     }
@@ -91,7 +91,7 @@ impl Operations {
     async fn follow(self: &Arc<Self>) {
         let Some(sharing) = self.sharing.get() else { return };
         loop {
-            if sharing.archive.shares().is_ok()
+            if sharing.archive.shared().ready().is_ok()
                 && let Err(trouble) = self.look(sharing).await
             {
                 tracing::debug!(%trouble, "what the operations of other replicas do is not known");
@@ -164,7 +164,7 @@ impl Operations {
         };
         tracing::info!(
             operation = news.id,
-            "an operation that nobody runs any more goes on here"
+            "an operation that no replica runs any more continues here"
         );
         let run = Run::new(
             news.meta,
@@ -229,8 +229,8 @@ impl Operations {
             }
             Err(NotKept::KeyTaken) => Err(NotStarted::KeyTaken),
             Err(NotKept::Unknown(trouble)) => Err(NotStarted::Unwritten(format!(
-                "{} Whether the operation was written down is not known: if it was, it is among the operations and runs as soon \
-                 as that Postgres answers. Look there before starting it again.",
+                "{} Whether the operation was saved is not known: if it was, it is among the operations and runs as \
+                 soon as that Postgres answers. Check there before you start it again.",
                 trouble.cause
             ))),
         };

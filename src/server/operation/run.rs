@@ -9,6 +9,7 @@ use crate::model::Millis;
 use crate::model::action::{Effect, JobAction, Seen};
 use crate::model::operation::{Operation, OperationState, Totals};
 use crate::model::queue::QueueRef;
+use crate::server::adapter::{QueueId, Trouble, unsupported};
 use crate::server::archive::Archive;
 use crate::server::collect::board::Board;
 use crate::server::collect::collector::Collector;
@@ -16,7 +17,7 @@ use progress::{Progress, add};
 use serde::{Deserialize, Serialize};
 use std::collections::{BTreeSet, HashMap};
 use std::io;
-use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicI64, AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 use tokio::sync::watch;
@@ -37,7 +38,7 @@ const HEED: Duration = Duration::from_secs(2);
 
 /// A state with what there is to say about it.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Standing {
+pub struct OperationStatus {
     /// The state.
     pub state: OperationState,
     /// A sentence, or nothing.
@@ -74,8 +75,10 @@ enum Wanted {
 pub struct Run {
     meta: Meta,
     items: Vec<Item>,
-    /// Jobs before this one may have been acted on by a process that died.
-    uncertain: usize,
+    /// Jobs before this one may have been acted on by a process, or an attempt of this one, that failed.
+    uncertain: AtomicUsize,
+    /// Jobs before this one are written down as perhaps under way.
+    marked: AtomicUsize,
     home: Home,
     log: Option<Log>,
     /// As the replica that runs it tells it, where that is another one.
@@ -101,7 +104,7 @@ impl Run {
         for letter in &results {
             add(&mut totals, *letter, 1);
         }
-        let standing = past.standing.unwrap_or(Standing {
+        let standing = past.standing.unwrap_or(OperationStatus {
             state: OperationState::Queued,
             note: String::new(),
             started: None,
@@ -120,7 +123,8 @@ impl Run {
         Self {
             meta,
             items,
-            uncertain: past.upto,
+            uncertain: AtomicUsize::new(past.upto),
+            marked: AtomicUsize::new(past.upto),
             home,
             log,
             elsewhere: Mutex::default(),
@@ -240,7 +244,7 @@ impl Run {
         if let Ok(json) = serde_json::to_string(&standing)
             && let Err(error) = self.write(format!("S {json}\n"), !state.is_open()).await
         {
-            tracing::error!(operation = self.meta.id, %error, "the state of an operation cannot be written down");
+            tracing::error!(operation = self.meta.id, %error, "the state of an operation cannot be saved");
         }
     }
 
@@ -258,6 +262,8 @@ impl Run {
 
     /// Works until it is through, cancelled or stopped.
     pub async fn work(&self, means: &Means<'_>) {
+        self.uncertain
+            .store(self.marked.load(Ordering::Relaxed), Ordering::Relaxed);
         if self.is_open() {
             let (state, note) = match self.meta.action {
                 JobAction::Archive => self.archive_batches(means).await,
@@ -312,7 +318,7 @@ impl Run {
             else {
                 return (
                     OperationState::Stopped,
-                    "A store of this operation is not in the configuration any more.".into(),
+                    "A store of this operation is no longer in the configuration.".into(),
                 );
             };
             let actions = store.actions();
@@ -336,10 +342,11 @@ impl Run {
             let end = self.batch_end(at, size, limit);
             if end > marked {
                 marked = (end + AHEAD).min(limit).max(end);
+                self.marked.fetch_max(marked, Ordering::Relaxed);
                 if let Err(error) = self.write(format!("U {marked}\n"), true).await {
                     return (
                         OperationState::Stopped,
-                        format!("Its progress cannot be written down: {error}. Nothing more was done."),
+                        format!("Its progress cannot be saved: {error}. Nothing more was done."),
                     );
                 }
             }
@@ -351,11 +358,7 @@ impl Run {
                 continue;
             }
             let began = Instant::now();
-            match store
-                .adapter()
-                .act(&queue.queue.as_str().into(), &jobs, &self.meta.action)
-                .await
-            {
+            match act(store, &queue.queue.as_str().into(), &jobs, &self.meta.action).await {
                 Err(trouble) => {
                     self.stand(OperationState::Running, format!("Waiting: {}", trouble.cause))
                         .await;
@@ -378,7 +381,7 @@ impl Run {
                     if let Err(error) = self.write(lines, false).await {
                         return (
                             OperationState::Stopped,
-                            format!("Its progress cannot be written down: {error}. Nothing more was done."),
+                            format!("Its progress cannot be saved: {error}. Nothing more was done."),
                         );
                     }
                     self.stand(OperationState::Running, String::new()).await;
@@ -452,5 +455,21 @@ impl Run {
                 return Some(end);
             }
         }
+    }
+}
+
+/// Acts on jobs of a queue, which may not be on the board; where no adapter knows it any more, its jobs are gone.
+async fn act(
+    store: &Collector,
+    queue: &QueueId,
+    jobs: &[(String, Seen)],
+    action: &JobAction,
+) -> Result<Vec<Effect>, Trouble> {
+    let Some(adapter) = store.adapters().whose(queue).await? else {
+        return Ok(vec![Effect::Gone; jobs.len()]);
+    };
+    match adapter.act() {
+        Some(act) => act.on_jobs(queue, jobs, action).await,
+        None => Ok(vec![unsupported(); jobs.len()]),
     }
 }

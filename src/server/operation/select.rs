@@ -6,16 +6,15 @@
 
 use crate::model::Millis;
 use crate::model::action::{JobAction, Seen};
-use crate::model::family::Family;
+use crate::model::capability::{Capabilities, NOT_SUPPORTED};
 use crate::model::filter::JobFilter;
 use crate::model::format;
 use crate::model::job::{JobRow, cut};
 use crate::model::operation::{SAMPLES, SELECTED_MAX, Sample, Share};
 use crate::model::page::Order;
 use crate::model::queue::{QueueRef, QueueSummary};
-use crate::model::refusal;
 use crate::model::state::JobState;
-use crate::server::adapter::{JobQuery, ReadError, SCAN};
+use crate::server::adapter::{AnyAction, JobQuery, ReadError, SCAN};
 use crate::server::collect::collector::Collector;
 use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
@@ -47,7 +46,7 @@ pub struct Selection {
     pub action: JobAction,
     /// How it was asked for; empty for ticked jobs.
     pub filter: JobFilter,
-    /// Its queues, with their names.
+    /// Its queues, with what they are called.
     pub queues: Vec<(QueueRef, String)>,
     /// Its jobs: queue by queue and state by state, each in the order of its list, those that finished first in front.
     pub items: Vec<Item>,
@@ -173,6 +172,16 @@ impl Selection {
         self.capped || first.is_some_and(|first| self.items.len() as u64 >= first)
     }
 
+    /// Jobs that completed, where the action has them run again.
+    #[must_use]
+    pub fn done_again(&self) -> u64 {
+        let completed = |item: &&Item| item.seen.state == Some(JobState::Completed);
+        match self.action {
+            JobAction::Retry { .. } => self.items.iter().filter(completed).count() as u64,
+            _ => 0,
+        }
+    }
+
     /// The word of the action, as in the record.
     #[must_use]
     pub const fn action_word(&self) -> &'static str {
@@ -236,7 +245,7 @@ pub fn ticked(
     const TICKED_MAX: usize = 1_000;
     if jobs.is_empty() || jobs.len() > TICKED_MAX {
         return Err(SelectError::Asked(format!(
-            "Between 1 and {TICKED_MAX} jobs can be named; for more there is a filter."
+            "Select between 1 and {TICKED_MAX} jobs; use a filter for more."
         )));
     }
     Ok(Selection::of(action, jobs, name, at))
@@ -261,7 +270,9 @@ pub async fn filtered(
     }
     if filter.data.is_some() {
         return Err(SelectError::Asked(
-            "data: is for looking through a list. Tick what it finds there, or choose by name, id, error, age or attempts.".to_owned(),
+            "data: works only in a queue's list. Select the jobs it finds there, or filter by name, id, error, age or \
+             attempts."
+                .to_owned(),
         ));
     }
     if let Some(unfit) = filter.states.iter().find(|state| !states(&action).contains(state)) {
@@ -288,22 +299,28 @@ pub async fn filtered(
         let Some(store) = stores.get(&queue.store) else {
             continue;
         };
-        let refused = match queue.family {
-            Some(family) => store.adapter().refuses(family, &selection.action),
-            None => Some("Which library keeps this queue is not known yet."),
+        let kind = selection.action.kind();
+        let can = queue
+            .family
+            .as_ref()
+            .map(|family| store.adapters().capabilities(family));
+        let refused = match can {
+            Some(can) => can.map_or(Some(NOT_SUPPORTED), |can| can.refusal(kind)),
+            None => Some("The library of this queue is not known yet."),
         };
+        let refused = refused.map(str::to_owned);
+        let can = can.flatten();
+        let lacks = || store.lacks(&queue.id.as_str().into(), &[AnyAction::Job(&selection.action)]);
+        let refused = refused.or_else(lacks);
         for state in selection.filter.states.clone() {
             // What is known to be empty need not be asked, nor what this kind of queue does not have.
-            let has =
-                |family: Family| family.layout.states().any(|has| has == state) || queue.counts.get(state).is_some();
-            if queue.counts.get(state) == Some(0) || !queue.family.is_none_or(has) {
+            let has = |can: &Capabilities| can.generation.states.contains(&state) || queue.counts.get(state).is_some();
+            if queue.counts.get(state) == Some(0) || !can.is_none_or(has) {
                 continue;
             }
-            let in_state = queue
-                .family
-                .and_then(|family| refusal::job_in(family.layout, &selection.action, state));
-            if let Some(reason) = refused.or(in_state) {
-                *skipped.entry(reason.to_owned()).or_default() += queue.counts.get(state).unwrap_or(0);
+            let in_state = can.and_then(|can| can.refusal_in(kind, state));
+            if let Some(reason) = refused.clone().or_else(|| in_state.map(str::to_owned)) {
+                *skipped.entry(reason).or_default() += queue.counts.get(state).unwrap_or(0);
                 continue;
             }
             read(&mut selection, queue, state, store, &mut names).await?;
@@ -355,11 +372,10 @@ async fn read(
         };
         // Only what is shown of it needs the errors of all.
         let errors = selection.filter.error.is_some() || selection.samples.len() < SAMPLES;
-        let (rows, next) = store
-            .adapter()
-            .scan(&query, errors)
-            .await
-            .map_err(SelectError::Unreadable)?;
+        let Some(adapter) = store.adapter(&key.queue) else {
+            break;
+        };
+        let (rows, next) = adapter.scan(&query, errors).await.map_err(SelectError::Unreadable)?;
         selection.looked_at += rows.len() as u64;
         for row in rows {
             if row.finished.is_some_and(|finished| finished > at) {
@@ -399,7 +415,7 @@ async fn read(
     }
     if !found.is_empty() {
         if !known {
-            selection.queues.push((key, queue.name.clone()));
+            selection.queues.push((key, queue.label.clone()));
         }
         selection.items.append(&mut found);
     }

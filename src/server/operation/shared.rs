@@ -11,15 +11,14 @@ use super::select::Item;
 use crate::model::operation::Operation;
 use crate::model::store::Reach;
 use crate::server::adapter::Trouble;
-use crate::server::archive::lease::{LEASE, RENEW};
 use crate::server::archive::{Archive, durable};
+use crate::server::database::lease::{LEASE, Lease, Leased, RENEW};
 use sqlx::postgres::PgRow;
 use sqlx::{Connection as _, Executor, Postgres, Row as _};
 use std::io;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 use tokio::time::{sleep, timeout};
-use tokio_util::sync::CancellationToken;
 
 /// Jobs in one piece of a selection.
 const PIECE: usize = 5_000;
@@ -30,8 +29,12 @@ const WRITE: Duration = Duration::from_millis(300);
 /// A Postgres that does not take a write is asked again after this.
 const AGAIN: Duration = Duration::from_secs(1);
 
-/// No batch is begun so shortly before the lease runs out.
-const MARGIN: Duration = Duration::from_secs(3);
+/// Only what is open is leased.
+const OPERATION: Leased = Leased {
+    table: "drover.operation",
+    key: "id",
+    also: (", version = version + 1", "AND open"),
+};
 
 /// How long an answer to a commit that did not come is looked for, and how often.
 const LOOK_BACK: (u32, Duration) = (4, Duration::from_secs(1));
@@ -93,10 +96,11 @@ impl Archive {
         owner: &str,
         keep: usize,
     ) -> Result<Held, NotKept> {
-        self.shares_soon().await.map_err(NotKept::Absent)?;
+        self.shared().soon().await.map_err(NotKept::Absent)?;
         let began = Instant::now();
         let done = self
-            .common()
+            .shared()
+            .database()
             .run(self.insert_operation(meta, told, items, owner, keep))
             .await;
         if let Err(trouble) = done {
@@ -124,7 +128,7 @@ impl Archive {
                 Err(trouble) => return Err(NotKept::Unknown(trouble)),
             }
         }
-        Ok(Held::new(self.clone(), &meta.id, owner, 1, began))
+        Ok(Held::new(self.clone(), &meta.id, Lease::new(owner, 1, began)))
     }
 
     async fn insert_operation(
@@ -135,7 +139,7 @@ impl Archive {
         owner: &str,
         keep: usize,
     ) -> Result<(), sqlx::Error> {
-        let pool = self.common().writes();
+        let pool = self.shared().database().writes();
         let mut transaction = pool.begin().await?;
         durable::ask(&mut transaction).await?;
         let mut stores: Vec<&str> = meta.queues.iter().map(|queue| &*queue.store).collect();
@@ -171,10 +175,10 @@ impl Archive {
     async fn has_operation(&self, meta: &Meta) -> Result<(bool, bool), Trouble> {
         let sql = "SELECT EXISTS (SELECT FROM drover.operation WHERE id = $1), \
                    EXISTS (SELECT FROM drover.operation WHERE id <> $1 AND key = $2)";
-        let pool = self.common().writes();
+        let pool = self.shared().database().writes();
         let asked = sqlx::query_as(sql).bind(&meta.id);
         let asked = asked.bind(meta.key.as_ref().map(|key| &*key.key));
-        self.common().run(asked.fetch_one(&pool)).await
+        self.shared().database().run(asked.fetch_one(&pool)).await
     }
 
     /// Operations that are not in the version that is known, and those that nobody runs.
@@ -186,34 +190,30 @@ impl Archive {
                    WHERE o.version IS DISTINCT FROM k.version \
                    OR (o.open AND (o.owner IS NULL OR o.owner = $3 OR o.expires_at <= clock_timestamp())) ORDER BY o.id";
         let (ids, versions): (Vec<&str>, Vec<i64>) = known.iter().map(|(id, version)| (&**id, *version)).unzip();
-        let pool = self.common().reads();
+        let pool = self.shared().database().reads();
         let asked = sqlx::query(sql).bind(ids).bind(versions).bind(owner);
-        let rows = self.common().run(asked.fetch_all(&pool)).await?;
+        let rows = self.shared().database().run(asked.fetch_all(&pool)).await?;
         // One that another version wrote in words of its own is left to it.
         Ok(rows.iter().filter_map(news).collect())
     }
 
     /// Takes over an operation that nobody runs, or that `owner` ran before it was started again. Of all who try, one gets it.
     pub(super) async fn take_operation(self: &Arc<Self>, id: &str, owner: &str) -> Result<Option<Held>, Trouble> {
-        let sql = "UPDATE drover.operation SET owner = $2, fence = fence + 1, version = version + 1, \
-                   expires_at = clock_timestamp() + $3 * interval '1 second' WHERE id = $1 AND open \
-                   AND (owner IS NULL OR owner = $2 OR expires_at <= clock_timestamp()) RETURNING fence";
-        let pool = self.common().writes();
-        let began = Instant::now();
-        let asked = sqlx::query_scalar::<_, i64>(sql)
-            .bind(id)
-            .bind(owner)
-            .bind(LEASE.as_secs_f64());
-        let fence = self.common().run(asked.fetch_optional(&pool)).await?;
-        Ok(fence.map(|fence| Held::new(self.clone(), id, owner, fence, began)))
+        let lease = self.shared().take(OPERATION, id, owner, None).await?;
+        Ok(lease.map(|lease| Held::new(self.clone(), id, lease)))
     }
 
     /// The frozen selection.
     pub(super) async fn operation_items(&self, id: &str) -> io::Result<Vec<Item>> {
         let sql = "SELECT jobs FROM drover.operation_jobs WHERE operation = $1 ORDER BY piece";
-        let pool = self.common().reads();
+        let pool = self.shared().database().reads();
         let asked = sqlx::query_scalar::<_, Vec<u8>>(sql).bind(id);
-        let pieces = self.common().run(asked.fetch_all(&pool)).await.map_err(broken)?;
+        let pieces = self
+            .shared()
+            .database()
+            .run(asked.fetch_all(&pool))
+            .await
+            .map_err(broken)?;
         let mut items = Vec::new();
         for piece in pieces {
             items.append(&mut read_items(&*piece)?);
@@ -224,27 +224,32 @@ impl Archive {
     /// What its log tells.
     pub(super) async fn operation_past(&self, id: &str, selected: u64) -> io::Result<Past> {
         let sql = "SELECT lines FROM drover.operation_log WHERE operation = $1 ORDER BY n";
-        let pool = self.common().reads();
+        let pool = self.shared().database().reads();
         let asked = sqlx::query_scalar::<_, Vec<u8>>(sql).bind(id);
-        let lines = self.common().run(asked.fetch_all(&pool)).await.map_err(broken)?;
+        let lines = self
+            .shared()
+            .database()
+            .run(asked.fetch_all(&pool))
+            .await
+            .map_err(broken)?;
         Ok(Past::read(&lines.concat(), usize::try_from(selected).unwrap_or(0)))
     }
 
     /// Says what is wanted of an open operation; how often that was said.
     pub(super) async fn want(&self, id: &str, wanted: &str) -> Result<Option<i64>, Trouble> {
-        self.shares()?;
+        self.shared().ready()?;
         let sql = "UPDATE drover.operation SET wanted = $2, asked = asked + 1, version = version + 1 \
                    WHERE id = $1 AND open RETURNING asked";
-        let pool = self.common().writes();
+        let pool = self.shared().database().writes();
         let asked = sqlx::query_scalar(sql).bind(id).bind(wanted);
-        self.common().run(asked.fetch_optional(&pool)).await
+        self.shared().database().run(asked.fetch_optional(&pool)).await
     }
 
     /// Takes the turn in all stores of an operation, or in none: one operation works in a store, whoever runs it. Those that
     /// were asked for first go first, unless nobody runs them.
     pub(super) async fn take_turn(&self, id: &str) -> Result<bool, Trouble> {
         let work = async {
-            let pool = self.common().writes();
+            let pool = self.shared().database().writes();
             let mut transaction = pool.begin().await?;
             let ended =
                 "DELETE FROM drover.operation_turn t USING drover.operation o WHERE o.id = t.operation AND NOT o.open";
@@ -267,7 +272,7 @@ impl Archive {
             transaction.rollback().await?;
             Ok(false)
         };
-        self.common().run(work).await
+        self.shared().database().run(work).await
     }
 }
 
@@ -276,28 +281,21 @@ impl Archive {
 pub struct Held {
     archive: Arc<Archive>,
     id: String,
-    owner: String,
-    fence: i64,
+    lease: Lease,
     /// Lines that are not written yet.
     lines: Mutex<String>,
     /// One write at a time; what was told with the last one, and when that was.
     writing: tokio::sync::Mutex<(String, Instant)>,
-    /// Until when nobody else can have taken it.
-    until: Mutex<Instant>,
-    lost: CancellationToken,
 }
 
 impl Held {
-    fn new(archive: Arc<Archive>, id: &str, owner: &str, fence: i64, began: Instant) -> Self {
+    fn new(archive: Arc<Archive>, id: &str, lease: Lease) -> Self {
         Self {
             archive,
             id: id.to_owned(),
-            owner: owner.to_owned(),
-            fence,
             lines: Mutex::default(),
-            writing: tokio::sync::Mutex::new((String::new(), began)),
-            until: Mutex::new(began + LEASE - MARGIN),
-            lost: CancellationToken::new(),
+            writing: tokio::sync::Mutex::new((String::new(), lease.since())),
+            lease,
         }
     }
 
@@ -307,12 +305,12 @@ impl Held {
 
     /// Whether another replica has it by now.
     pub(super) fn is_lost(&self) -> bool {
-        self.lost.is_cancelled()
+        self.lease.is_lost()
     }
 
     /// Whether its lease may have run out.
     pub(super) fn is_late(&self) -> bool {
-        Instant::now() >= *self.until.lock().unwrap_or_else(PoisonError::into_inner)
+        self.lease.is_late()
     }
 
     /// Waits until the lease is renewed; for ever if it is another's.
@@ -334,7 +332,7 @@ impl Held {
     pub(super) async fn ended(&self, told: impl Fn() -> Operation) -> bool {
         tokio::select! {
             () = self.settle(&told) => true,
-            () = self.lost.cancelled() => false,
+            () = self.lease.lost() => false,
         }
     }
 
@@ -382,7 +380,7 @@ impl Held {
         let lines = self.lines().clone();
         let began = Instant::now();
         let work = async {
-            let pool = self.archive.common().writes();
+            let pool = self.archive.shared().database().writes();
             if !sync {
                 return self.put(&pool, told, &lines, false).await;
             }
@@ -392,15 +390,15 @@ impl Held {
             transaction.commit().await?;
             Ok(held)
         };
-        let done = self.archive.common().run(work).await;
+        let done = self.archive.shared().database().run(work).await;
         match &done {
             Ok(true) => {
                 // Others only add behind them.
                 self.lines().drain(..lines.len());
                 *writing = (json(told).unwrap_or_default(), began);
-                *self.until.lock().unwrap_or_else(PoisonError::into_inner) = began + LEASE - MARGIN;
+                self.lease.renewed(began);
             }
-            Ok(false) => self.lost.cancel(),
+            Ok(false) => self.lease.lose(),
             Err(_) => {}
         }
         done
@@ -421,8 +419,8 @@ impl Held {
                    SELECT count(*) FROM mine";
         let mine: i64 = sqlx::query_scalar(sql)
             .bind(&self.id)
-            .bind(&self.owner)
-            .bind(self.fence)
+            .bind(self.lease.owner())
+            .bind(self.lease.fence())
             .bind(json(told)?)
             .bind(told.state.is_open())
             .bind(lines.as_bytes())
@@ -436,11 +434,10 @@ impl Held {
     /// Gives it back, so that another replica takes it at once: this one ends.
     pub(super) async fn leave(&self, told: &Operation) {
         let work = async {
-            use sqlx::ConnectOptions as _;
             let _writing = self.writing.lock().await;
             let lines = std::mem::take(&mut *self.lines());
             // The pools are being closed.
-            let mut connection = self.archive.common().options().connect().await?;
+            let mut connection = self.archive.shared().database().connect(&[]).await?;
             self.put(&mut connection, told, &lines, true).await?;
             connection.close().await
         };

@@ -3,11 +3,21 @@
 //!
 //! One pass over the text with a stack of its own, so depth costs no more than length. A JSON that was cut ends the pass
 //! wherever it ends. A string that is JSON itself is gone through in the same way and escaped again, to a depth of
-//! [`DEEP`]. What is no JSON at all is told so, and is plain text.
+//! [`DEEP`]. What is no JSON at all is reported as [`NotJson`], and is plain text.
 
-use super::keys::Secret;
-use super::{MARKER, Rules, shapes};
+mod array;
+mod escape;
+
+use super::keys::{self, Pair, Secret};
+use super::masked::{Hit, Masked, With};
+use super::text::command;
+use super::value::{Place, harmless};
+use super::why::{Why, number};
+use super::{Rules, note_read, shapes};
+use array::{Before, Order};
+use escape::{decoded, encoded};
 use std::borrow::Cow;
+use std::ops::Range;
 
 /// JSON in a string in JSON in a string …; what is deeper is plain text.
 const DEEP: u8 = 6;
@@ -15,27 +25,19 @@ const DEEP: u8 = 6;
 /// It is no JSON.
 pub(super) struct NotJson;
 
-/// What stands in the text instead.
-enum Edit {
-    /// The marker as a string.
-    Marker,
-    /// The same, of a string that was cut.
-    Open,
-    /// A string with something hidden inside, escaped.
-    Text(String),
-}
-
 struct Frame {
     object: bool,
-    /// Everything in it is hidden.
+    /// What is hidden in it, whatever its names are.
     secret: Option<Secret>,
-    /// Elements or members begun.
-    count: usize,
-    /// The last string of an array was the name of a secret.
+    /// Its elements were looked at: as far as they tell alone they are no secrets.
+    looked_at: bool,
+    /// What an array's strings tell of the next one.
+    order: Order,
+    /// `{"name": "password", "value": …}`: the name, if it was first.
     named: Option<Secret>,
-    /// `{"name": "password", "value": …}`: whether the name was met, and where the value is if it came first.
-    pair: Option<Secret>,
-    waiting: Option<(usize, usize, bool)>,
+    /// Where the value begins that is being read, and where the last one was.
+    value_from: Option<usize>,
+    value: Option<(usize, usize)>,
     /// Names on the way to it.
     path: usize,
 }
@@ -61,58 +63,27 @@ struct Scan<'a> {
     text: &'a str,
     bytes: &'a [u8],
     at: usize,
-    edits: Vec<(usize, usize, Edit)>,
+    edits: Vec<Hit>,
     stack: Vec<Frame>,
     path: Vec<String>,
     depth: u8,
-}
-
-/// Hides what is secret in a JSON.
-pub(super) fn mask<'a>(rules: &Rules, text: &'a str, depth: u8) -> Result<Cow<'a, str>, NotJson> {
-    let mut scan = Scan {
-        rules,
-        text,
-        bytes: text.as_bytes(),
-        at: 0,
-        edits: Vec::new(),
-        stack: Vec::new(),
-        path: Vec::new(),
-        depth,
-    };
-    scan.run()?;
-    let mut edits = scan.edits;
-    if edits.is_empty() {
-        return Ok(Cow::Borrowed(text));
-    }
-    // A value that was met before its name is told late.
-    edits.sort_unstable_by_key(|(from, to, _)| (*from, usize::MAX - to));
-    let mut out = String::with_capacity(text.len());
-    let mut done = 0;
-    for (from, to, edit) in edits {
-        if from < done {
-            continue;
-        }
-        out.push_str(&text[done..from]);
-        match edit {
-            Edit::Marker => {
-                out.push('"');
-                out.push_str(MARKER);
-                out.push('"');
-            }
-            Edit::Open => {
-                out.push('"');
-                out.push_str(MARKER);
-            }
-            Edit::Text(text) => out.push_str(&text),
-        }
-        done = to;
-    }
-    out.push_str(&text[done..]);
-    Ok(Cow::Owned(out))
+    /// Whether names of members mean anything.
+    names: bool,
 }
 
 /// Hides what is secret in a text that may be JSON.
-pub(super) fn any<'a>(rules: &Rules, text: &'a str, depth: u8) -> Cow<'a, str> {
+pub(super) fn any<'a>(rules: &Rules, text: &'a str, depth: u8) -> Masked<'a> {
+    let (masked, is_json) = once(rules, text, depth);
+    if is_json || masked.why.is_empty() {
+        return masked;
+    }
+    // Nested texts are masked again with the ones around them.
+    let passes = if depth < 2 { 4 } else { 1 };
+    masked.settled(passes, |text| once(rules, text, depth).0)
+}
+
+/// The same in one pass, and whether it is JSON.
+fn once<'a>(rules: &Rules, text: &'a str, depth: u8) -> (Masked<'a>, bool) {
     let begins = text.trim_start().as_bytes().first().copied();
     let may_be = match begins {
         Some(b'{' | b'[' | b'"') => depth < DEEP,
@@ -120,24 +91,95 @@ pub(super) fn any<'a>(rules: &Rules, text: &'a str, depth: u8) -> Cow<'a, str> {
         Some(b'-' | b'0'..=b'9') => depth == 0,
         _ => false,
     };
-    if may_be && let Ok(masked) = mask(rules, text, depth) {
-        return masked;
+    let mut read = 0;
+    if may_be {
+        let mut scan = Scan::new(rules, text, depth);
+        let is_json = scan.run(false).is_ok();
+        note_read(scan.at);
+        if is_json {
+            return (Masked::without(text, scan.edits), true);
+        }
+        read = scan.at;
     }
-    rules.plain(text)
+    (rules.plain(text, depth, read), false)
+}
+
+/// Hides what is secret in the values of a JSON whose names are ours, and in nested ones.
+pub(super) fn values<'a>(rules: &Rules, text: &'a str) -> Masked<'a> {
+    let mut scan = Scan {
+        names: false,
+        ..Scan::new(rules, text, 0)
+    };
+    match scan.run(false) {
+        Ok(()) => Masked::without(text, scan.edits),
+        Err(NotJson) => rules.plain(text, 0, 0),
+    }
+}
+
+/// Whether this could be an object or an array: its first element or name is one.
+pub(super) fn begins(text: &[u8]) -> bool {
+    let next = text[1..].iter().take(64).find(|byte| !byte.is_ascii_whitespace());
+    match text[0] {
+        b'{' => next == Some(&b'"'),
+        _ => matches!(next, Some(b'"' | b'{')),
+    }
+}
+
+/// Adds what is secret in the JSON that begins within a text at `from`. Returns where it ends, or where it is none any more.
+pub(super) fn inside(rules: &Rules, text: &str, from: usize, depth: u8, found: &mut Vec<Hit>) -> Result<usize, usize> {
+    if depth >= DEEP {
+        return Err(text.len());
+    }
+    let mut scan = Scan::new(rules, &text[from..], depth);
+    let read = scan.run(true);
+    note_read(scan.at);
+    let end = from + scan.at;
+    read.map_err(|NotJson| end)?;
+    found.extend(scan.edits.into_iter().map(|hit| Hit {
+        range: from + hit.range.start..from + hit.range.end,
+        ..hit
+    }));
+    Ok(end)
+}
+
+impl<'a> Scan<'a> {
+    fn new(rules: &'a Rules, text: &'a str, depth: u8) -> Self {
+        Self {
+            rules,
+            text,
+            bytes: text.as_bytes(),
+            at: 0,
+            edits: Vec::new(),
+            stack: Vec::new(),
+            path: Vec::new(),
+            depth,
+            names: true,
+        }
+    }
+
+    fn hide(&mut self, range: Range<usize>, why: Why) {
+        self.edits.push(Hit {
+            range,
+            with: With::Quoted(why),
+        });
+    }
 }
 
 impl Scan<'_> {
-    fn run(&mut self) -> Result<(), NotJson> {
+    /// Reads the text, or its first value alone.
+    fn run(&mut self, first: bool) -> Result<(), NotJson> {
         let mut expect = Expect::Value;
         let mut secret: Option<Secret> = None;
         loop {
-            while matches!(self.bytes.get(self.at), Some(b' ' | b'\t' | b'\n' | b'\r')) {
-                self.at += 1;
-            }
+            self.blanks();
             let Some(&byte) = self.bytes.get(self.at) else {
                 // Whole, or cut here.
+                self.at = self.bytes.len();
                 return Ok(());
             };
+            if first && matches!(expect, Expect::More) && self.stack.is_empty() {
+                return Ok(());
+            }
             match expect {
                 Expect::Value => {
                     let Some(done) = self.value(byte, secret)? else {
@@ -163,18 +205,22 @@ impl Scan<'_> {
                     expect = Expect::Value;
                 }
                 Expect::More => {
-                    let Some(frame) = self.stack.last() else {
+                    let at = self.at;
+                    let Some(frame) = self.stack.last_mut() else {
                         return Err(NotJson);
                     };
+                    if let Some(from) = frame.value_from.take() {
+                        frame.value = Some((from, at));
+                    }
                     match (byte, frame.object) {
                         (b',', true) => {
                             self.at += 1;
-                            // A comma before the end is nobody's JSON; it hides nothing either.
+                            // A comma before the end is no JSON; it hides nothing either.
                             expect = Expect::Name;
                         }
                         (b',', false) => {
                             self.at += 1;
-                            secret = frame.secret.or(frame.named);
+                            secret = keys::both(frame.secret, frame.order.secret());
                             expect = Expect::Value;
                         }
                         (b'}', true) | (b']', false) => expect = self.close(),
@@ -182,6 +228,12 @@ impl Scan<'_> {
                     }
                 }
             }
+        }
+    }
+
+    fn blanks(&mut self) {
+        while matches!(self.bytes.get(self.at), Some(b' ' | b'\t' | b'\n' | b'\r')) {
+            self.at += 1;
         }
     }
 
@@ -195,39 +247,42 @@ impl Scan<'_> {
 
     /// One value; `None` if it is an object or array that begins.
     fn value(&mut self, byte: u8, secret: Option<Secret>) -> Result<Option<Expect>, NotJson> {
-        if let Some(frame) = self.stack.last_mut() {
-            if !frame.object && byte == b']' {
+        let mut before = None;
+        if let Some(frame) = self.stack.last_mut().filter(|frame| !frame.object) {
+            if byte == b']' {
                 return Ok(Some(self.close()));
             }
-            frame.count += 1;
-            frame.named = None;
+            before = frame.order.read();
         }
         match byte {
-            b'{' | b'[' if byte == b'[' && secret.is_some() => {
-                // The number of its elements could tell a length.
-                let from = self.at;
-                self.skip();
-                let empty = self.bytes[from + 1..self.at.saturating_sub(1).max(from + 1)]
-                    .iter()
-                    .all(u8::is_ascii_whitespace);
-                if !empty {
-                    self.edits.push((from, self.at, Edit::Marker));
-                }
-            }
             b'{' | b'[' => {
+                let mut looked_at = self.stack.last().is_some_and(|frame| frame.looked_at);
+                if let Some(secret) = secret.filter(|_| byte == b'[' && !looked_at) {
+                    match array::looked_at(self.bytes, self.at, &secret) {
+                        array::Look::Objects => {}
+                        array::Look::Harmless => looked_at = true,
+                        // The number of its elements could tell a length.
+                        array::Look::Secret(end) => {
+                            self.hide(self.at..end, secret.why);
+                            self.at = end;
+                            return Ok(Some(Expect::More));
+                        }
+                    }
+                }
                 self.at += 1;
                 self.stack.push(Frame {
                     object: byte == b'{',
                     secret,
-                    count: 0,
+                    looked_at,
+                    order: Order::default(),
                     named: None,
-                    pair: None,
-                    waiting: None,
+                    value_from: None,
+                    value: None,
                     path: self.path.len(),
                 });
                 return Ok(None);
             }
-            b'"' => self.string(secret),
+            b'"' => self.string(secret, before),
             b'-' | b'0'..=b'9' => self.number(secret),
             b't' | b'f' | b'n' => {
                 let rest = &self.bytes[self.at..];
@@ -242,30 +297,13 @@ impl Scan<'_> {
                 }
                 let from = self.at;
                 self.at += length;
-                if byte != b'n' && secret.is_some_and(|secret| secret.everything) {
-                    self.edits.push((from, self.at, Edit::Marker));
+                if let Some(secret) = secret.filter(|secret| byte != b'n' && secret.everything) {
+                    self.hide(from..self.at, secret.why);
                 }
             }
             _ => return Err(NotJson),
         }
         Ok(Some(Expect::More))
-    }
-
-    /// Where the string that begins here ends, and whether it does and has escapes.
-    fn quoted(&self) -> (usize, bool, bool) {
-        let mut at = self.at + 1;
-        let mut escapes = false;
-        while let Some(&byte) = self.bytes.get(at) {
-            match byte {
-                b'"' => return (at, true, escapes),
-                b'\\' => {
-                    escapes = true;
-                    at += 2;
-                }
-                _ => at += 1,
-            }
-        }
-        (self.bytes.len(), false, escapes)
     }
 
     fn content(&self, end: usize, escapes: bool) -> Cow<'_, str> {
@@ -277,35 +315,47 @@ impl Scan<'_> {
         }
     }
 
-    fn string(&mut self, secret: Option<Secret>) {
+    /// A string, in an array behind what is `before` it.
+    fn string(&mut self, secret: Option<Secret>, before: Option<Before>) {
         let from = self.at;
-        let (end, closed, escapes) = self.quoted();
+        let (end, closed, escapes) = array::quoted(self.bytes, from);
         let to = if closed { end + 1 } else { end };
-        let mut edit = None;
-        if secret.is_some() {
-            if end > from + 1 {
-                edit = Some(if closed { Edit::Marker } else { Edit::Open });
-            }
+        let content = self.content(end, escapes);
+        let named = secret;
+        let secret = secret.filter(|secret| !harmless(content.as_bytes(), secret, Place::Data));
+        // Another flag is no value of the one before it.
+        let secret = secret.filter(|_| before.is_none() || !command::is_flag(content.as_bytes()));
+        let mut next = None;
+        let edit = if let Some(secret) = secret {
+            Some(if closed {
+                With::Quoted(secret.why)
+            } else {
+                With::Open(secret.why)
+            })
         } else {
-            let content = self.content(end, escapes);
-            let masked = any(self.rules, &content, self.depth + 1);
-            if masked != content {
-                edit = Some(Edit::Text(encoded(&masked, closed)));
+            if let Some(frame) = self.stack.last().filter(|frame| !frame.object && closed) {
+                next = frame.order.next(&content, self.rules);
             }
-            let named = (content.len() <= 64)
-                .then(|| self.rules.keys.of(content.as_bytes()))
-                .flatten();
-            drop(masked);
-            drop(content);
-            if let Some(frame) = self.stack.last_mut()
-                && !frame.object
-                && frame.count % 2 == 1
+            let mut masked = any(self.rules, &content, self.depth + 1);
+            if before == Some(Before::SignIn)
+                && let Some(hidden) = array::without_password(&content)
             {
-                frame.named = named.filter(|_| closed);
+                masked = hidden;
             }
+            let hidden = masked.text != content;
+            match named.filter(|_| before != Some(Before::SignIn)) {
+                // A message that holds a secret is none.
+                Some(named) if hidden && closed => Some(With::Quoted(named.why)),
+                Some(named) if hidden => Some(With::Open(named.why)),
+                _ => hidden.then(|| With::Text(encoded(&masked.text, closed), masked.why)),
+            }
+        };
+        drop(content);
+        if let Some(frame) = self.stack.last_mut() {
+            frame.order.before = next;
         }
-        if let Some(edit) = edit {
-            self.edits.push((from, to, edit));
+        if let Some(with) = edit {
+            self.edits.push(Hit { range: from..to, with });
         }
         self.at = to;
     }
@@ -319,51 +369,54 @@ impl Scan<'_> {
             self.at += 1;
         }
         let number = &self.text[from..self.at];
-        let hidden = match secret {
-            Some(secret) => secret.numbers || secret.everything,
-            None => {
-                (self.rules.looks && number.len() >= 15 && shapes::card(number.as_bytes(), 0) == Some(number.len()))
-                    || self.rules.patterns.iter().any(|pattern| pattern.is_match(number))
-            }
-        };
-        if hidden {
-            self.edits.push((from, self.at, Edit::Marker));
+        let named = secret.filter(|secret| secret.numbers || secret.everything);
+        let hidden = named.map(|secret| secret.why);
+        if let Some(why) = hidden.or_else(|| self.number_by_look(number)) {
+            self.hide(from..self.at, why);
+        }
+    }
+
+    fn number_by_look(&self, digits: &str) -> Option<Why> {
+        let card = self.rules.looks && digits.len() >= 15 && shapes::card(digits.as_bytes(), 0) == Some(digits.len());
+        let mut patterns = self.rules.patterns.iter();
+        match card {
+            true => Some(shapes::CARD),
+            false => patterns
+                .position(|pattern| pattern.is_match(digits))
+                .map(|i| Why::Pattern(number(i))),
         }
     }
 
     /// A member's name and its colon: whether its value is hidden.
     fn name(&mut self) -> Result<Name, NotJson> {
         let from = self.at;
-        let (end, closed, escapes) = self.quoted();
+        let (end, closed, escapes) = array::quoted(self.bytes, from);
         let content = self.content(end, escapes);
         let name = content.as_ref();
         // Tokens are used as names too.
-        let masked = (name.len() >= 12).then(|| self.rules.plain(name));
+        let masked = (name.len() >= 12).then(|| any(self.rules, name, self.depth + 1));
         let shown = masked
-            .filter(|masked| masked != name)
-            .map(|masked| encoded(&masked, closed));
-        let mut secret = self.rules.keys.of(name.as_bytes());
-        let own = self.stack.last().and_then(|frame| frame.secret);
-        let (is_name, is_value) = (
-            matches!(name, "name" | "key" | "Name" | "Key" | "header" | "field"),
-            matches!(name, "value" | "Value" | "val"),
-        );
-        let mut path = None;
-        if !self.rules.paths.is_empty() {
-            path = Some(name.to_owned());
+            .filter(|masked| masked.text != name)
+            .map(|masked| With::Text(encoded(&masked.text, closed), masked.why));
+        let outer = self.stack.last().and_then(|frame| frame.secret);
+        let mut secret = None;
+        if self.names {
+            secret = self.rules.keys.of(name.as_bytes());
+            let outer = outer.and_then(|outer| self.rules.keys.inside(outer, name.as_bytes()));
+            secret = keys::both(outer, secret);
         }
+        let pair = keys::pair(name.as_bytes());
+        let path = (!self.rules.paths.is_empty()).then(|| name.to_owned());
         drop(content);
-        if let Some(shown) = shown {
-            self.edits
-                .push((from, if closed { end + 1 } else { end }, Edit::Text(shown)));
+        if let Some(with) = shown {
+            let range = from..if closed { end + 1 } else { end };
+            self.edits.push(Hit { range, with });
         }
         if !closed {
             return Ok(Name::Cut);
         }
         self.at = end + 1;
-        while matches!(self.bytes.get(self.at), Some(b' ' | b'\t' | b'\n' | b'\r')) {
-            self.at += 1;
-        }
+        self.blanks();
         match self.bytes.get(self.at) {
             None => return Ok(Name::Cut),
             Some(b':') => self.at += 1,
@@ -373,133 +426,54 @@ impl Scan<'_> {
             let above = self.stack.last().map_or(0, |frame| frame.path);
             self.path.truncate(above);
             self.path.push(name);
-            if self.rules.paths.iter().any(|path| path.is(&self.path)) {
-                secret = Some(Secret::NAMED);
+            if let Some(found) = self.rules.paths.iter().position(|path| path.is(&self.path)) {
+                secret = Some(Secret::at_path(number(found)));
             }
         }
-        if let Some(own) = own {
-            secret = Some(match secret {
-                Some(secret) => Secret {
-                    numbers: own.numbers || secret.numbers,
-                    everything: own.everything || secret.everything,
-                    ..own
-                },
-                None => own,
-            });
+        if let Some(pair) = pair.filter(|_| self.names) {
+            self.pair(pair, &mut secret);
         }
-        self.pair(is_name, is_value, &mut secret);
         Ok(Name::Known(secret))
     }
 
     /// Members that name a secret and hold it apart, in either order.
-    fn pair(&mut self, is_name: bool, is_value: bool, secret: &mut Option<Secret>) {
-        if !is_name && !is_value {
-            return;
-        }
+    fn pair(&mut self, pair: Pair, secret: &mut Option<Secret>) {
         let mut at = self.at;
         while matches!(self.bytes.get(at), Some(b' ' | b'\t' | b'\n' | b'\r')) {
             at += 1;
         }
-        let text = self.bytes.get(at) == Some(&b'"');
-        let ahead = Scan {
-            rules: self.rules,
-            text: self.text,
-            bytes: self.bytes,
-            at,
-            edits: Vec::new(),
-            stack: Vec::new(),
-            path: Vec::new(),
-            depth: 0,
-        };
-        let (mut named, mut place) = (None, None);
-        if is_name && text {
-            let (end, closed, escapes) = ahead.quoted();
-            if closed && end - at <= 100 {
-                named = self.rules.keys.of(ahead.content(end, escapes).as_bytes());
-            }
-        } else if is_value && text {
-            let (end, closed, _) = ahead.quoted();
-            place = (end > at + 1).then_some((at, if closed { end + 1 } else { end }, closed));
-        }
-        let Some(frame) = self.stack.last_mut() else { return };
-        if is_name {
-            frame.pair = named;
-            if let (Some(_), Some((from, to, closed))) = (named, frame.waiting.take()) {
-                self.edits
-                    .push((from, to, if closed { Edit::Marker } else { Edit::Open }));
-            }
-        } else {
-            frame.waiting = place;
-            *secret = secret.or(frame.pair);
-        }
-    }
-
-    /// Goes behind the array that begins here.
-    fn skip(&mut self) {
-        let mut depth = 0usize;
-        while let Some(&byte) = self.bytes.get(self.at) {
-            match byte {
-                b'[' | b'{' => depth += 1,
-                b']' | b'}' => {
-                    depth -= 1;
-                    if depth == 0 {
-                        self.at += 1;
-                        return;
-                    }
-                }
-                b'"' => {
-                    let (end, _, _) = self.quoted();
-                    self.at = end;
-                }
-                _ => {}
-            }
-            self.at += 1;
-        }
-        self.at = self.bytes.len();
-    }
-}
-
-/// The text of a string; an escape that is none, or was cut, is left out.
-fn decoded(raw: &str) -> String {
-    let mut out = String::with_capacity(raw.len());
-    let mut rest = raw;
-    while let Some(at) = rest.find('\\') {
-        out.push_str(&rest[..at]);
-        rest = &rest[at + 1..];
-        let Some(escape) = rest.chars().next() else { break };
-        rest = &rest[escape.len_utf8()..];
-        match escape {
-            'n' => out.push('\n'),
-            'r' => out.push('\r'),
-            't' => out.push('\t'),
-            'b' => out.push('\u{8}'),
-            'f' => out.push('\u{c}'),
-            'u' => {
-                let unit = |text: &str| text.get(..4).and_then(|hex| u32::from_str_radix(hex, 16).ok());
-                let Some(high) = unit(rest) else { continue };
-                rest = &rest[4..];
-                let low = rest.strip_prefix("\\u").and_then(unit);
-                let code = match (high, low) {
-                    (0xd800..=0xdbff, Some(low @ 0xdc00..=0xdfff)) => {
-                        rest = &rest[6..];
-                        0x1_0000 + ((high - 0xd800) << 10) + (low - 0xdc00)
-                    }
-                    _ => high,
+        let named = match pair {
+            Pair::Name => array::last_string(self.bytes, at).and_then(|(from, end, escapes)| {
+                let raw = &self.text[from..end];
+                let name = if escapes {
+                    Cow::Owned(decoded(raw))
+                } else {
+                    Cow::Borrowed(raw)
                 };
-                out.push(char::from_u32(code).unwrap_or('\u{fffd}'));
+                self.rules.keys.of(name.as_bytes())
+            }),
+            Pair::Value => None,
+        };
+        let Some(frame) = self.stack.last_mut() else { return };
+        match pair {
+            Pair::Name => {
+                frame.named = keys::both(frame.named, named);
+                let (Some(named), Some((from, to))) = (named, frame.value) else {
+                    return;
+                };
+                // A message that holds a secret is none.
+                let mut inside = self.edits.iter().rev().take_while(|edit| edit.range.start >= from);
+                let hides = array::holds_secret(&self.bytes[from..to], &named)
+                    || inside.any(|edit| edit.range.end <= to && matches!(edit.with, With::Text(..)));
+                if hides {
+                    let to = from + self.bytes[from..to].trim_ascii_end().len();
+                    self.hide(from..to, named.why);
+                }
             }
-            other => out.push(other),
+            Pair::Value => {
+                frame.value_from = Some(at);
+                *secret = keys::both(*secret, frame.named);
+            }
         }
     }
-    out.push_str(rest);
-    out
-}
-
-/// A text as a string of JSON; without its end where the string was cut.
-fn encoded(text: &str, closed: bool) -> String {
-    let mut out = serde_json::to_string(text).unwrap_or_default();
-    if !closed {
-        out.pop();
-    }
-    out
 }

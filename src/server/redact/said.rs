@@ -5,6 +5,7 @@
 
 use super::{MARKER, Mask};
 use regex::Regex;
+use std::borrow::Cow;
 use std::sync::LazyLock;
 
 /// Characters of a sentence at most.
@@ -26,7 +27,14 @@ static QUOTED: LazyLock<Regex> = LazyLock::new(|| {
 /// A sentence about a failure that quotes no data and holds no secret.
 #[must_use]
 pub fn said(text: &str) -> String {
-    let mut out = String::with_capacity(text.len().min(LONGEST));
+    let masked = Mask::default().text(&without_data(text)).into_owned();
+    crate::model::job::cut(&masked, LONGEST)
+}
+
+/// A sentence about a failure that quotes no data.
+#[must_use]
+pub fn without_data(text: &str) -> Cow<'_, str> {
+    let mut out = String::new();
     let mut shown = 0;
     for found in QUOTED.captures_iter(text) {
         if let Some(data) = found.iter().skip(1).flatten().next().filter(|data| !data.is_empty()) {
@@ -35,7 +43,9 @@ pub fn said(text: &str) -> String {
             shown = data.end();
         }
     }
+    if shown == 0 {
+        return Cow::Borrowed(text);
+    }
     out.push_str(&text[shown..]);
-    let masked = Mask::default().text(&out).into_owned();
-    crate::model::job::cut(&masked, LONGEST)
+    Cow::Owned(out)
 }

@@ -15,6 +15,8 @@ const LIST_MAX: usize = 200;
 pub struct Settings {
     /// Whether the built-in names and looks are in force.
     pub defaults: bool,
+    /// Whether names, addresses and numbers of people are hidden too.
+    pub personal: bool,
     /// More names.
     pub keys: Vec<String>,
     /// Names that are shown all the same.
@@ -29,6 +31,7 @@ impl Default for Settings {
     fn default() -> Self {
         Self {
             defaults: true,
+            personal: false,
             keys: Vec::new(),
             keep: Vec::new(),
             patterns: Vec::new(),
@@ -50,13 +53,18 @@ pub struct Rule {
     pub patterns: Vec<String>,
     /// Places in a JSON, such as `$.customer.email`.
     pub paths: Vec<String>,
+    /// Whether names, addresses and numbers of people are hidden too.
+    pub personal: bool,
     /// Whether payloads are hidden whole.
     pub all: bool,
 }
 
 /// A place in a JSON: names from the top, `*` for any. Arrays on the way are passed through.
 #[derive(Debug, PartialEq, Eq)]
-pub(super) struct Path(Vec<Option<String>>);
+pub(super) struct Path {
+    text: String,
+    names: Vec<Option<String>>,
+}
 
 impl Path {
     pub(super) fn parse(text: &str) -> Result<Self, String> {
@@ -70,13 +78,21 @@ impl Path {
             }
             names.push((name != "*").then(|| name.to_owned()));
         }
-        Ok(Self(names))
+        Ok(Self {
+            text: text.to_owned(),
+            names,
+        })
+    }
+
+    /// As the configuration writes it.
+    pub(super) fn text(&self) -> &str {
+        &self.text
     }
 
     pub(super) fn is(&self, path: &[String]) -> bool {
-        self.0.len() == path.len()
+        self.names.len() == path.len()
             && self
-                .0
+                .names
                 .iter()
                 .zip(path)
                 .all(|(wanted, name)| wanted.as_ref().is_none_or(|wanted| wanted == name))
@@ -146,9 +162,9 @@ pub fn problems(settings: &Settings) -> Vec<String> {
                 .map(|why| format!("{at}: paths: {why}")),
         );
         let nothing = rule.keys.is_empty() && rule.keep.is_empty() && rule.patterns.is_empty() && rule.paths.is_empty();
-        if nothing && !rule.all {
+        if nothing && !rule.all && !rule.personal {
             problems.push(format!(
-                "{at}: it hides nothing: write keys, patterns, paths or all = true"
+                "{at}: it hides nothing: write keys, patterns, paths, personal = true or all = true"
             ));
         }
     }

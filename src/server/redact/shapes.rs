@@ -1,8 +1,40 @@
 //! Values that are secrets by their look, whatever their name.
 
+use super::masked::Hit;
+use super::why::Why;
 use regex::bytes::{Regex, RegexBuilder};
 use std::ops::Range;
 use std::sync::LazyLock;
+
+/// Why the number of a card is hidden.
+pub(super) const CARD: Why = Why::Look("the number of a card");
+
+/// What each look is, by what it begins with.
+const KNOWN: [(&[u8], &str); 23] = [
+    (b"://", "a password in an address"),
+    (b"-----", "a private key"),
+    (b"hooks.", "a webhook of Slack"),
+    (b"eyJ", "a JSON Web Token"),
+    (b"gh", "a token of GitHub"),
+    (b"gl", "a token of GitLab"),
+    (b"xox", "a token of Slack"),
+    (b"xapp", "a token of Slack"),
+    (b"sk_", "a key of Stripe"),
+    (b"rk_", "a key of Stripe"),
+    (b"whsec_", "a secret of a webhook"),
+    (b"sk-", "an API key"),
+    (b"npm_", "a token of npm"),
+    (b"SG.", "a key of SendGrid"),
+    (b"AIza", "a key of Google"),
+    (b"ya29", "a token of Google"),
+    (b"GOCSPX", "a secret of Google"),
+    (b"shp", "a token of Shopify"),
+    (b"dop_v1_", "a token of DigitalOcean"),
+    (b"hf_", "a token of Hugging Face"),
+    (b"pypi-", "a token of PyPI"),
+    (b"A", "a key of AWS"),
+    (b"", "a token"),
+];
 
 /// Each begins with letters of its own: the search jumps from one such place to the next. What a cut has left at the end
 /// of a text (`\z`) counts at any length.
@@ -55,34 +87,87 @@ static STORES: LazyLock<Regex> = LazyLock::new(|| {
         .unwrap_or_else(|error| unreachable!("a constant: {error}"))
 });
 
-/// Adds the places of all secrets that show by their look.
-pub(super) fn find(text: &[u8], found: &mut Vec<Range<usize>>) {
+/// Addresses of e-mail.
+static MAIL: LazyLock<Regex> = LazyLock::new(|| {
+    RegexBuilder::new(r"[A-Za-z0-9._%+\-]{1,64}@[A-Za-z0-9](?:[A-Za-z0-9\-]{0,62}\.)+[A-Za-z]{2,24}\b")
+        .unicode(false)
+        .build()
+        .unwrap_or_else(|error| unreachable!("a constant: {error}"))
+});
+
+/// Blocks of PEM that are public.
+const PUBLIC: [&[u8]; 6] = [
+    b"CERTIFICATE",
+    b"CERTIFICATE REQUEST",
+    b"PUBLIC KEY",
+    b"PUBLIC KEY BLOCK",
+    b"X509 CRL",
+    b"PARAMETERS",
+];
+
+/// Whether the label of a PEM block says that it is public.
+fn is_public(label: &[u8]) -> bool {
+    PUBLIC.iter().any(|public| label.ends_with(public))
+}
+
+/// Whether a value is a certificate or a public key.
+pub(super) fn is_public_block(value: &[u8]) -> bool {
+    let Some(rest) = value.strip_prefix(b"-----BEGIN ") else {
+        return false;
+    };
+    is_public(rest.split(|byte| *byte == b'-').next().unwrap_or_default())
+}
+
+/// Adds the places of what shows by its look: of secrets, and of addresses of e-mail if they are `personal` data.
+pub(super) fn find(text: &[u8], (secrets, personal): (bool, bool), found: &mut Vec<Hit>) {
+    if secrets {
+        find_secrets(text, found);
+    }
+    if personal {
+        let why = Why::Look("an address of e-mail (redact.personal)");
+        found.extend(MAIL.find_iter(text).map(|hit| Hit::new(hit.range(), why)));
+    }
+}
+
+fn find_secrets(text: &[u8], found: &mut Vec<Hit>) {
     let mut behind = 0;
     let mut address = false;
     for hit in SHAPES.find_iter(text) {
         if hit.start() < behind {
             continue;
         }
-        let range = match &text[hit.start()..] {
+        let rest = &text[hit.start()..];
+        let range = match rest {
             rest if rest.starts_with(b"://") => {
                 address = true;
                 sign_in(text, hit.range())
             }
-            rest if rest.starts_with(b"-----") => hit.start()..pem_end(text, hit.end()),
+            rest if rest.starts_with(b"-----") => {
+                if is_public(hit.as_bytes()) {
+                    continue;
+                }
+                hit.start()..pem_end(text, hit.end())
+            }
             rest if rest.starts_with(b"hooks.") => hit.start() + b"hooks.slack.com/services/".len()..hit.end(),
             _ => hit.range(),
         };
         behind = range.end;
-        found.push(range);
+        let known = KNOWN.iter().find(|(begin, _)| rest.starts_with(begin));
+        found.push(Hit::new(range, Why::Look(known.map_or("a token", |(_, what)| what))));
     }
     // Only where an address was seen at all, with or without a sign-in that the first look understood.
     if address || has_address(text) {
-        found.extend(STORES.find_iter(text).map(|hit| sign_in(text, hit.range())));
+        let why = Why::Look(KNOWN[0].1);
+        found.extend(
+            STORES
+                .find_iter(text)
+                .map(|hit| Hit::new(sign_in(text, hit.range()), why)),
+        );
     }
 }
 
 fn has_address(text: &[u8]) -> bool {
-    text.windows(3).any(|three| three == b"://") && text.contains(&b'@')
+    text.contains(&b'@') && text.windows(3).any(|three| three == b"://")
 }
 
 /// The password of an address: between the colon behind `://` and the last `@`. Without a colon all of it.

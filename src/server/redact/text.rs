@@ -1,32 +1,74 @@
-//! Secrets in plain text: what stands behind a name that means one.
+//! Secrets in plain text: what follows a name that means one.
 //!
 //! `key: value`, `key=value`, `"key": "value"` at any depth of escaping, Python's and JavaScript's way of writing objects,
-//! headers, queries, options of a command line, elements of XML. One pass over the bytes; behind each separator a bounded
-//! look back for the name.
+//! headers, queries, elements of XML; [`command`] lines and SQL, names and values apart ([`pairs`]), and all of it encoded for
+//! an address ([`encoded`]). One pass over the bytes; behind each separator a look back for the name, which ends at the
+//! separator before.
 
-use super::keys::{Keys, Line, Secret};
-use super::{MARKER, shapes};
+pub(super) mod command;
+mod encoded;
+mod ends;
+mod pairs;
+
+use super::keys::{self, Grade, Keys, Line, Secret};
+use super::masked::Hit;
+use super::value::{self, Place, harmless};
+use super::why::Why;
+use super::{MARKER, Rules, json, note_read, shapes};
+use ends::{balanced, closing, line_end, slashes, token, word};
 use std::ops::Range;
 
-/// Bytes looked back for a name, and ahead for the next one.
-const BACK: usize = 96;
-const AHEAD: usize = 48;
+/// Bytes in front of a name that are looked at for the beginning of its line.
+const LINE: usize = 96;
 
-/// Adds the places of all values that a name or their look gives away.
-pub(super) fn find(text: &[u8], keys: &Keys, looks: bool, found: &mut Vec<Range<usize>>) {
+/// The longest brackets that are looked into for words that are no secret.
+const LOOKED_INTO: usize = 512;
+
+/// Adds the places of all values that a name or their look gives away; `depth` counts encodings. Where the text is given as
+/// `letters` too, JSON in it is read as such, from a place on.
+pub(super) fn find(text: &[u8], letters: Option<(&str, usize)>, rules: &Rules, depth: u8, found: &mut Vec<Hit>) {
+    let keys = &rules.keys;
+    let (letters, mut read) = letters.map_or((None, 0), |(letters, read)| (Some(letters), read));
+    let (mut decoded, mut apart) = (0, 0);
     let mut i = 0;
+    note_read(text.len());
     while let Some(&byte) = text.get(i) {
         let hit = match byte {
-            b':' | b'=' => separated(text, i, keys),
+            b':' | b'=' => separated(text, (i, 1), keys, &mut apart, found),
+            // The wide forms of both.
+            0xef if matches!(text.get(i + 1..i + 3), Some([0xbc, 0x9a | 0x9d])) => {
+                separated(text, (i, 3), keys, &mut apart, found)
+            }
             b'>' => element(text, i, keys),
-            b'-' => option(text, i, keys),
-            b' ' if looks => scheme(text, i),
-            b'0'..=b'9' if looks && alone(text, i) => shapes::card(text, i).map(|end| i..end),
+            b'{' | b'[' if i >= read && json::begins(&text[i..]) => {
+                read = i + 1;
+                if let Some(letters) = letters {
+                    match json::inside(rules, letters, i, depth, found) {
+                        Ok(end) => {
+                            i = end;
+                            continue;
+                        }
+                        Err(end) => read = end.max(i + 1),
+                    }
+                }
+                None
+            }
+            b'-' => command::option(text, i, rules),
+            b'"' | b'\'' | b'`' => pairs::quoted(text, i, keys),
+            b'B' if text[i..].starts_with(b"BY ") => command::identified(text, i, keys),
+            b'%' if i >= decoded => {
+                decoded = encoded::find(text, i, rules, depth, found);
+                None
+            }
+            b' ' if rules.looks => scheme(text, i),
+            b'0'..=b'9' if rules.looks && alone(text, i) => {
+                shapes::card(text, i).map(|end| Hit::new(i..end, shapes::CARD))
+            }
             _ => None,
         };
-        if let Some(range) = hit {
-            i = range.end.max(i + 1);
-            found.push(range);
+        if let Some(hit) = hit {
+            i = hit.range.end.max(i + 1);
+            found.push(hit);
         } else {
             i += 1;
         }
@@ -50,27 +92,54 @@ const fn in_name(byte: u8) -> bool {
     byte.is_ascii_alphanumeric() || matches!(byte, b'_' | b'-' | b'.' | b'$' | b'@') || byte >= 0x80
 }
 
-/// How many backslashes stand in front of `at`.
-fn slashes(text: &[u8], at: usize) -> usize {
-    text[..at]
-        .iter()
-        .rev()
-        .take_while(|byte| **byte == b'\\')
-        .take(64)
-        .count()
+/// Where the word begins that ends here.
+fn word_start(text: &[u8], end: usize) -> usize {
+    let wide = |at: usize| text[..at].ends_with(&[0xef, 0xbc, 0x9a]) || text[..at].ends_with(&[0xef, 0xbc, 0x9d]);
+    let mut start = end;
+    while start > 0 && in_name(text[start - 1]) && !(text[start - 1] >= 0x80 && wide(start)) {
+        start -= 1;
+    }
+    note_read(end - start);
+    start
 }
 
-/// A name found in front of a separator.
+/// A name that means a secret.
+#[derive(Clone, Copy, Debug)]
 struct Name {
     secret: Secret,
     quoted: bool,
-    /// Only blanks or a list's dash stand in front of it in its line.
+    /// Only blanks or a list's dash are in front of it in its line.
     first: bool,
 }
 
-fn separated(text: &[u8], at: usize, keys: &Keys) -> Option<Range<usize>> {
+impl Name {
+    /// A name that is not written in front of its value.
+    const fn apart(secret: Secret) -> Self {
+        Self {
+            secret: Secret {
+                line: Line::Never,
+                ..secret
+            },
+            quoted: false,
+            first: false,
+        }
+    }
+}
+
+/// A name and what is behind its separator, which has `width` bytes. Up to `apart` values were found by names apart.
+fn separated(
+    text: &[u8],
+    (at, width): (usize, usize),
+    keys: &Keys,
+    apart: &mut usize,
+    found: &mut Vec<Hit>,
+) -> Option<Hit> {
+    // Of a run only the first sign separates: each would read the rest of it again.
+    if at > 0 && text[at - 1] == text[at] {
+        return None;
+    }
     let next = text.get(at + 1).copied();
-    let mut after = at + 1;
+    let mut after = at + width;
     match (text[at], next) {
         // `crate::path`, `https://`
         (b':', Some(b':')) => return None,
@@ -83,79 +152,151 @@ fn separated(text: &[u8], at: usize, keys: &Keys) -> Option<Range<usize>> {
         }
         _ => {}
     }
-    if at > 0 && text[at - 1] == text[at] {
-        return None;
+    let place = name_before(text, at)?;
+    let word = &text[place.clone()];
+    let quoted = text.get(place.end).copied().is_some_and(is_quote) || text.get(place.end) == Some(&b'\\');
+    if let Some(pair) = keys::pair(word) {
+        if *apart <= at
+            && let Some(hit) = pairs::apart(text, after, pair, keys)
+        {
+            *apart = hit.range.end;
+            found.push(hit);
+        }
+    } else if word == b"input_value" {
+        found.extend(pairs::validated(text, place.start, after, keys));
     }
-    let name = name_before(text, at, keys)?;
-    value(text, after, &name, text[at] == b':')
+    let (from, secret) = meaning(text, &place, quoted, keys)?;
+    let name = Name {
+        secret,
+        quoted,
+        first: !quoted && begins_line(text, from),
+    };
+    let range = behind(text, after, &name, text[at] != b'=')?;
+    Some(Hit::new(range, secret.why))
 }
 
-fn name_before(text: &[u8], at: usize, keys: &Keys) -> Option<Name> {
+/// The name in front of a separator, without its quotation marks.
+fn name_before(text: &[u8], at: usize) -> Option<Range<usize>> {
     let mut end = at;
     while end > 0 && at - end < 3 && matches!(text[end - 1], b' ' | b'\t') {
         end -= 1;
     }
-    let floor = end.saturating_sub(BACK);
-    if end > floor && text[end - 1] == b']' {
+    if end > 0 && matches!(text[end - 1], b']' | b')') {
         end -= 1;
     }
-    if end > floor && is_quote(text[end - 1]) {
+    if end > 0 && is_quote(text[end - 1]) {
         let quote = text[end - 1];
         let close = end - 1 - slashes(text, end - 1);
-        let open = text[floor..close].iter().rposition(|byte| *byte == quote)? + floor;
-        return Some(Name {
-            secret: keys.of(&text[open + 1..close])?,
-            quoted: true,
-            first: false,
-        });
+        let open = text[..close].iter().rposition(|byte| *byte == quote)?;
+        return Some(open + 1..close);
     }
-    let begin = |end: usize| {
-        let floor = end.saturating_sub(BACK);
-        let found = text[floor..end].iter().rposition(|byte| !in_name(*byte));
-        found.map_or(floor, |at| floor + at + 1)
-    };
-    let start = begin(end);
-    if start == end {
-        return None;
-    }
-    let mut from = start;
-    let secret = keys.of(&text[start..end]).or_else(|| {
-        // Up to two words before it: `api key: …`
-        for _ in 0..2 {
-            if from < 2 || text[from - 1] != b' ' || !in_name(text[from - 2]) {
-                return None;
-            }
-            from = begin(from - 1);
-            if let Some(secret) = keys.of_phrase(&text[from..end], start - from) {
-                return Some(secret);
-            }
-        }
-        None
-    })?;
-    // A name further in than this is not what the line begins with.
-    let floor = from.saturating_sub(BACK);
-    let line = text[floor..from].iter().rposition(|byte| *byte == b'\n');
-    let line = line.map_or(floor, |at| floor + at + 1);
-    Some(Name {
-        secret,
-        quoted: false,
-        first: (line == 0 || text[line - 1] == b'\n')
-            && text[line..from]
-                .iter()
-                .all(|byte| matches!(byte, b' ' | b'\t' | b'-' | b'\r')),
-    })
+    let start = word_start(text, end);
+    (start < end).then_some(start..end)
 }
 
-/// What stands behind the separator, as far as it is hidden.
-fn value(text: &[u8], after: usize, name: &Name, colon: bool) -> Option<Range<usize>> {
+/// What the name here means, alone or with the two words before it, and where they begin.
+fn meaning(text: &[u8], place: &Range<usize>, quoted: bool, keys: &Keys) -> Option<(usize, Secret)> {
+    let word = &text[place.clone()];
+    let before = |from: usize| {
+        (!quoted && from >= 2 && text[from - 1] == b' ' && in_name(text[from - 2])).then(|| word_start(text, from - 1))
+    };
+    if let Some(secret) = keys.of(word) {
+        if is_resource(text, place.start) {
+            return None;
+        }
+        let other = word.eq_ignore_ascii_case(b"token")
+            && before(place.start).is_some_and(|from| is_piece_of_code(&text[from..place.start - 1]));
+        return (!other).then_some((place.start, secret));
+    }
+    let mut from = place.start;
+    for _ in 0..2 {
+        from = before(from)?;
+        // `api key: …`
+        if let Some(secret) = keys.of_phrase(&text[from..place.end], place.start - from) {
+            return Some((from, secret));
+        }
+    }
+    None
+}
+
+/// Whether a word in front of `token` means a piece of source code: "Unexpected token: }".
+fn is_piece_of_code(before: &[u8]) -> bool {
+    let words = [b"unexpected".as_slice(), b"illegal", b"unrecognized"];
+    words.iter().any(|word| before.eq_ignore_ascii_case(word))
+}
+
+/// Whether it is a part of the name of a resource: `arn:aws:secretsmanager:eu-west-1:1234:secret:prod/db`.
+fn is_resource(text: &[u8], at: usize) -> bool {
+    let floor = at.saturating_sub(LINE);
+    let start = text[floor..at]
+        .iter()
+        .rposition(|byte| !(in_name(*byte) || matches!(byte, b':' | b'/')));
+    text[floor + start.map_or(0, |n| n + 1)..at].starts_with(b"arn:")
+}
+
+/// Whether a name is what its line begins with.
+fn begins_line(text: &[u8], from: usize) -> bool {
+    let floor = from.saturating_sub(LINE);
+    let line = text[floor..from].iter().rposition(|byte| *byte == b'\n');
+    let line = line.map_or(floor, |at| floor + at + 1);
+    (line == 0 || text[line - 1] == b'\n')
+        && text[line..from]
+            .iter()
+            .all(|byte| matches!(byte, b' ' | b'\t' | b'-' | b'\r'))
+}
+
+/// What is behind the separator, as far as it is hidden.
+fn behind(text: &[u8], after: usize, name: &Name, colon: bool) -> Option<Range<usize>> {
     let mut at = after;
     let blank = |byte: u8| matches!(byte, b' ' | b'\t') || (name.quoted && matches!(byte, b'\n' | b'\r'));
     while at - after < 200 && text.get(at).is_some_and(|byte| blank(*byte)) {
         at += 1;
     }
-    let prose = colon && !name.quoted && at > after;
+    let prose = colon && at > after;
     let first = *text.get(at)?;
-    // Python's b'…', u'…' and rb'…'.
+    if text[at..].starts_with(MARKER.as_bytes()) {
+        return None;
+    }
+    if let Some((open, end)) = quotation(text, at) {
+        let shown = end == open || harmless(&text[open..end], &name.secret, Place::Data);
+        return (!shown).then_some(open..end);
+    }
+    // What is masked already said all about the rest.
+    let near = &text[at..text.len().min(at + LOOKED_INTO)];
+    let marker = near.windows(MARKER.len()).position(|part| part == MARKER.as_bytes());
+    let shown = marker.map_or(text, |n| &text[..at + n]);
+    // A line ends at a quotation mark: what is behind it would be read again and again.
+    let word = match name.secret.line {
+        Line::Always => word(shown, at, true),
+        _ => token(shown, at),
+    };
+    let letter = |byte: &u8| byte.is_ascii_alphanumeric() || *byte >= 0x80;
+    if word < at + 3 && !shown[at..word].iter().any(letter) && !matches!(first, b'{' | b'[' | b'(') {
+        return None;
+    }
+    if matches!(first, b'{' | b'[' | b'(') && !value::is_reference(without_stop(&shown[at..word])) {
+        return brackets(text, at, name, prose);
+    }
+    let text = shown;
+    let line = match name.secret.line {
+        Line::Never => false,
+        Line::First => name.first && prose,
+        // A query goes on behind it.
+        Line::Always => colon || text.get(word) != Some(&b'&'),
+    };
+    let end = if line {
+        line_end(text, at)
+    } else if value::is_scheme(&text[at..word]) && text.get(word) == Some(&b' ') {
+        // `Authorization=Bearer …`
+        token(text, word + 1)
+    } else {
+        word
+    };
+    hidden(text, at, end, name, prose)
+}
+
+/// The inside of a quotation that begins here, with Python's b'…', u'…' and rb'…'.
+fn quotation(text: &[u8], at: usize) -> Option<(usize, usize)> {
     let mut quote = at;
     while quote - at < 2
         && matches!(
@@ -166,243 +307,108 @@ fn value(text: &[u8], after: usize, name: &Name, colon: bool) -> Option<Range<us
         quote += 1;
     }
     let level = text[quote..].iter().take(64).take_while(|byte| **byte == b'\\').count();
-    if let Some(mark) = text.get(quote + level).copied().filter(|byte| is_quote(*byte)) {
-        let open = quote + level + 1;
-        let end = closing(text, open, mark, level);
-        return (end > open).then_some(open..end);
-    }
-    if matches!(first, b'{' | b'[' | b'(') && !text[at..].starts_with(MARKER.as_bytes()) && !(prose && name.secret.weak)
-    {
-        let end = balanced(text, at);
-        // Empty ones hide nothing.
-        return (end > at + 2).then_some(at..end);
-    }
-    let word = token(text, at);
-    let line = match name.secret.line {
-        Line::Never => false,
-        Line::First => name.first && prose,
-        // A query goes on behind it.
-        Line::Always => colon || text.get(word) != Some(&b'&'),
-    };
-    let end = if line {
-        line_end(text, at)
-    } else if is_scheme(&text[at..word]) && text.get(word) == Some(&b' ') {
-        // `Authorization=Bearer …`
-        token(text, word + 1)
-    } else {
-        word
-    };
-    hidden(text, at, end, name, prose)
+    let mark = text.get(quote + level).copied().filter(|byte| is_quote(*byte))?;
+    let open = quote + level + 1;
+    Some((open, closing(text, open, mark, level)))
 }
 
-/// Whether what follows is what is to be hidden.
-fn is_scheme(word: &[u8]) -> bool {
-    ["bearer", "basic", "digest", "token", "apikey", "negotiate"]
-        .iter()
-        .any(|known| word.eq_ignore_ascii_case(known.as_bytes()))
+/// An object, a list or a tuple.
+fn brackets(text: &[u8], at: usize, name: &Name, prose: bool) -> Option<Range<usize>> {
+    if prose && name.secret.grade <= Grade::Message {
+        // Names inside it are looked at for themselves.
+        return None;
+    }
+    let end = balanced(text, at);
+    // Empty ones hide nothing.
+    if end <= at + 2 {
+        return None;
+    }
+    let inner = &text[at + 1..end - 1];
+    let words = inner.len() < LOOKED_INTO && !inner.iter().any(u8::is_ascii_digit) && value::all_known(inner);
+    let literal = inner.iter().any(|byte| is_quote(*byte));
+    let shown = match name.secret.grade {
+        Grade::Weak => words || (!literal && inner.len() < LOOKED_INTO && !value::is_chance(inner)),
+        // "password: ['is too short']"
+        Grade::Message | Grade::Strong => {
+            text[at] != b'{' && inner.len() < LOOKED_INTO && if literal { all_harmless(inner, name) } else { words }
+        }
+        Grade::Certain => false,
+    };
+    (!shown).then_some(at..end)
 }
 
-/// The end of a value with spaces: of its line, or of the quotation that it stands in.
-fn line_end(text: &[u8], at: usize) -> usize {
-    let rest = &text[at..];
-    let marker = if rest.starts_with(MARKER.as_bytes()) {
-        MARKER.len()
-    } else {
-        0
-    };
-    let end = rest[marker..]
-        .iter()
-        .position(|byte| matches!(byte, b'\n' | b'\r' | b'\\' | b'<') || is_quote(*byte));
-    let end = end.map_or(text.len(), |n| at + marker + n);
-    end - text[at..end].iter().rev().take_while(|byte| **byte == b' ').count()
+/// Whether a list consists of quotations that are no secret.
+fn all_harmless(list: &[u8], name: &Name) -> bool {
+    let mut at = 0;
+    while at < list.len() {
+        if let Some((open, end)) = quotation(list, at) {
+            if !harmless(&list[open..end], &name.secret, Place::Data) {
+                return false;
+            }
+            at = end + (open - at).max(1);
+        } else if matches!(list[at], b' ' | b',' | b'\n') {
+            at += 1;
+        } else {
+            return false;
+        }
+    }
+    true
+}
+
+/// A word without the punctuation of the sentence behind it.
+fn without_stop(word: &[u8]) -> &[u8] {
+    let stop = |byte: &u8| matches!(byte, b'.' | b',' | b';' | b':' | b'!' | b'?');
+    let end = word.iter().rposition(|byte| !stop(byte)).map_or(0, |at| at + 1);
+    &word[..end]
 }
 
 /// Unless it is a word of a message, or a number that is none of a secret.
 fn hidden(text: &[u8], at: usize, end: usize, name: &Name, prose: bool) -> Option<Range<usize>> {
-    if text[at..].starts_with(MARKER.as_bytes()) {
-        return Some(at..end.max(at + MARKER.len()));
-    }
-    let one = &text[at..token(text, at).min(end)];
+    let one = &text[at..token(&text[..end], at)];
     let plain = one
         .iter()
         .rposition(|byte| byte.is_ascii_alphanumeric() || *byte >= 0x80)
         .map_or(0, |n| n + 1);
     let word = &one[..plain];
-    if word.is_empty() && one.len() < 3 {
-        return None;
-    }
-    let number = word
-        .iter()
-        .all(|byte| byte.is_ascii_digit() || matches!(byte, b'.' | b',' | b'-' | b' '));
-    if number && !word.is_empty() && (!name.secret.numbers || (prose && word.len() < 3)) {
-        return None;
-    }
-    if is_word(word, prose) {
-        return None;
-    }
-    if prose && name.secret.weak && !looks(word) {
-        return None;
-    }
-    (end > at).then_some(at..end)
+    let place = if prose { Place::Prose } else { Place::Data };
+    let (secret, whole) = (&name.secret, &text[at..end]);
+    let several = end > at + one.len();
+    let shown = if several && (secret.line == Line::Always || value::behind_scheme(whole).is_some()) {
+        harmless(whole, secret, place)
+    } else {
+        let signs = word.len() < one.len() && harmless(without_stop(one), secret, place);
+        signs || harmless(word, secret, place) || (prose && is_status(&text[at..]))
+    };
+    (end > at && !shown).then_some(at..end)
 }
 
-/// Whether a text could be a secret and no word: with a digit, with capitals inside, or long.
-fn looks(word: &[u8]) -> bool {
-    word.len() >= 16
-        || word.iter().any(u8::is_ascii_digit)
-        || (word.iter().skip(1).any(u8::is_ascii_uppercase) && word.iter().any(u8::is_ascii_lowercase))
-}
-
-/// Words that a value never is, and in prose those with which messages go on.
-fn is_word(word: &[u8], prose: bool) -> bool {
-    const NOTHING: &str = "true false null none nil undefined nan yes no";
-    const MESSAGE: &str = "a access an and auth certificate client connection cookie credentials hash key login password \
-        passwords request response role secret service session token tokens are authentication authorization be been can cannot can't changed could couldn't denied did \
-        didn't does doesn't empty error expected expired failed failure for forbidden format from has header have in incorrect invalid is \
-        isn't jwt length malformed may mismatch missing must need needs not of ok on or rejected required reset revoked server \
-        shall should signature so string supplied than that the this to too unable unauthorized unexpected unknown unsupported \
-        updated user using validation value verification verify was wasn't were will with wrong you your";
-    if word.len() > 16 {
-        return false;
-    }
-    let word = word.to_ascii_lowercase();
-    let among = |list: &str| list.split_ascii_whitespace().any(|known| known.as_bytes() == word);
-    among(NOTHING) || (prose && among(MESSAGE))
-}
-
-/// Where the quotation ends that began here with so many backslashes in front of its mark; the end of the text if nowhere.
-fn closing(text: &[u8], open: usize, mark: u8, level: usize) -> usize {
-    let mut at = open;
-    while let Some(n) = text[at..].iter().position(|byte| *byte == mark) {
-        let run = text[open..at + n]
-            .iter()
-            .rev()
-            .take_while(|byte| **byte == b'\\')
-            .count();
-        // A mark inside is escaped once more, and so is a backslash at the end.
-        if run % (2 * (level + 1)) == level {
-            return at + n - level;
-        }
-        at += n + 1;
-    }
-    text.len()
-}
-
-/// Behind the bracket that closes the one here, quotations left out; the end of the text if nothing does.
-fn balanced(text: &[u8], from: usize) -> usize {
-    let mut depth = 0usize;
-    let mut at = from;
-    while let Some(&byte) = text.get(at) {
-        match byte {
-            b'{' | b'[' | b'(' => depth += 1,
-            b'}' | b']' | b')' => {
-                depth -= 1;
-                if depth == 0 {
-                    return at + 1;
-                }
-            }
-            _ if is_quote(byte) => {
-                let level = slashes(text, at);
-                let end = closing(text, at + 1, byte, level);
-                // An apostrophe opens nothing.
-                if end < text.len() {
-                    at = end + level;
-                }
-            }
-            _ => {}
-        }
-        at += 1;
-    }
-    text.len()
-}
-
-/// The end of a value without quotation marks.
-fn token(text: &[u8], from: usize) -> usize {
-    let mut at = from;
-    if text[from..].starts_with(MARKER.as_bytes()) {
-        at += MARKER.len();
-    }
-    while let Some(&byte) = text.get(at) {
-        let ends = match byte {
-            b' ' | b'\t' | b'\n' | b'\r' | b'<' | b'>' | 0 => true,
-            b'\\' => text
-                .get(at + 1)
-                .is_some_and(|next| is_quote(*next) || matches!(next, b'n' | b'r' | b't' | b'\\')),
-            // They may be a part of it; they end it where nothing follows, or the next name.
-            b',' | b';' | b'&' | b')' | b']' | b'}' | b'"' | b'\'' | b'`' | b'|' => stops(text, at),
-            _ => false,
-        };
-        if ends {
-            break;
-        }
-        at += 1;
-    }
-    at
-}
-
-/// Whether a punctuation mark ends a value: behind it there is nothing, another one, or a name with a separator.
-fn stops(text: &[u8], at: usize) -> bool {
-    let rest = &text[at + 1..];
-    let Some(&next) = rest.first() else { return true };
-    if next.is_ascii_whitespace()
-        || matches!(next, b',' | b';' | b'&' | b')' | b']' | b'}' | b'\\' | b'|')
-        || is_quote(next)
-    {
-        return true;
-    }
-    let name = rest
-        .iter()
-        .take(AHEAD)
-        .take_while(|byte| in_name(**byte) || matches!(byte, b'[' | b']'))
-        .count();
-    name > 0 && matches!(rest.get(name), Some(b'=' | b':'))
+/// Whether it is a status of HTTP in words: "401 Unauthorized".
+fn is_status(text: &[u8]) -> bool {
+    matches!(text, [b'1'..=b'5', b'0'..=b'9', b'0'..=b'9', b' ', b'A'..=b'Z', ..])
 }
 
 /// `<password>…</`
-fn element(text: &[u8], at: usize, keys: &Keys) -> Option<Range<usize>> {
-    let floor = at.saturating_sub(BACK);
-    let open = text[floor..at].iter().rposition(|byte| !in_name(*byte))? + floor;
+fn element(text: &[u8], at: usize, keys: &Keys) -> Option<Hit> {
+    let open = text[..at].iter().rposition(|byte| !in_name(*byte))?;
     if text[open] != b'<' || open + 1 == at {
         return None;
     }
-    keys.of(&text[open + 1..at])?;
-    let end = text[at + 1..]
-        .iter()
-        .position(|byte| *byte == b'<')
-        .map_or(text.len(), |n| at + 1 + n);
-    let blank = text[at + 1..end].iter().all(u8::is_ascii_whitespace);
-    (!blank).then_some(at + 1..end)
-}
-
-/// `--password …`
-fn option(text: &[u8], at: usize, keys: &Keys) -> Option<Range<usize>> {
-    if text.get(at + 1) != Some(&b'-') || (at > 0 && !(text[at - 1].is_ascii_whitespace() || is_quote(text[at - 1]))) {
-        return None;
-    }
-    let start = at + 2;
-    let length = text[start..]
-        .iter()
-        .take(BACK)
-        .take_while(|byte| in_name(**byte))
-        .count();
-    let end = start + length;
-    if text.get(end) != Some(&b' ') || matches!(text.get(end + 1), None | Some(b'-' | b' ')) {
-        return None;
-    }
-    let secret = keys.of(&text[start..end])?;
-    let name = Name {
-        secret: Secret {
-            line: Line::Never,
-            ..secret
-        },
-        quoted: false,
-        first: false,
-    };
-    value(text, end + 1, &name, false)
+    let secret = keys.of(&text[open + 1..at])?;
+    let inside = &text[at + 1..];
+    let length = inside.iter().position(|byte| *byte == b'<');
+    // Without its end it may be a type ("Promise<Session>' is not …"), or have been cut.
+    let closed = length.is_some_and(|length| inside.get(length + 1) == Some(&b'/'));
+    let inside = &inside[..length.unwrap_or(inside.len())];
+    let cut = length.is_none()
+        && inside
+            .iter()
+            .all(|byte| !byte.is_ascii_whitespace() && !is_quote(*byte));
+    let shown = !(closed || cut) || harmless(inside, &secret, Place::Data);
+    (!shown).then(|| Hit::new(at + 1..at + 1 + inside.len(), secret.why))
 }
 
 /// `Bearer …` and `Basic …`
-fn scheme(text: &[u8], at: usize) -> Option<Range<usize>> {
+fn scheme(text: &[u8], at: usize) -> Option<Hit> {
     let before = |word: &[u8]| {
         at >= word.len()
             && text[at - word.len()..at].eq_ignore_ascii_case(word)
@@ -425,10 +431,8 @@ fn scheme(text: &[u8], at: usize) -> Option<Range<usize>> {
         })
         .count();
     let word = &text[from..from + length];
-    let secret = length >= 6
-        && (word.iter().any(u8::is_ascii_digit)
-            || word.ends_with(b"=")
-            || length >= 20
-            || word.iter().skip(1).any(u8::is_ascii_uppercase));
-    secret.then_some(from..from + length)
+    // `Bearer error="…"` says something else.
+    let quoted = text.get(from + length).copied().is_some_and(is_quote);
+    let secret = length >= 6 && !quoted && (word.ends_with(b"=") || value::is_chance(word));
+    secret.then(|| Hit::new(from..from + length, Why::Look("the credentials of a header")))
 }

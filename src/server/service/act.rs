@@ -8,30 +8,35 @@
 //! An action that has begun goes on to its end although whoever asked has gone away.
 
 use super::{Answer, Refusal, Service};
+use crate::model::action::catalogue::Target;
 use crate::model::action::{Effect, JobAction, OBLITERATE_MAX, QueueAction, Seen};
 use crate::model::answer::DryRunAnswer;
 use crate::model::audit::{AuditEntry, AuditPage, Became};
+use crate::model::capability::{Capabilities, NOT_SUPPORTED};
 use crate::model::event::Topic;
 use crate::model::format;
-use crate::model::queue::{QueueRef, QueueSummary, System};
+use crate::model::job::JobDetail;
+use crate::model::permission::Verb;
+use crate::model::queue::{QueueRef, QueueSummary};
 use crate::model::state::JobState;
-use crate::model::store::StoreSummary;
-use crate::server::adapter::Adapter;
+use crate::model::store::{Reach, StoreSummary};
+use crate::server::adapter::{Adapter, Trouble, unsupported};
 use crate::server::archive::flow::UNCONFIGURED;
 use crate::server::archive::{self, Archive};
 use crate::server::audit::record::{self, Key, Record};
-use crate::server::audit::{Audit, AuditFilter, Claim};
-use crate::server::auth::who::{Permission, Verb, Who};
+use crate::server::audit::{Audit, AuditFilter};
+use crate::server::auth::who::{Permission, Who};
 use crate::server::config::Config;
 use crate::server::redact::Mask;
+use crate::server::tasks::Tasks;
 use flow::FlowPlan;
-use intent::{Intent, NO_ERROR, Target};
+use intent::{Intent, NO_ERROR};
 use sentence::Place;
 use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::Duration;
-use tokio_util::task::TaskTracker;
 
+mod claim;
 mod flow;
 pub mod intent;
 mod not_acted;
@@ -44,8 +49,7 @@ pub use not_acted::NotActed;
 pub const REASON_MAX: usize = 500;
 
 /// Why data that was taken from what is shown is not written back.
-const HIDDEN: &str = "This data holds hidden values: each [redacted] stands for one that the job still has, and saving would write \
-    the word in its place. Write the values themselves, or show the hidden values first and edit from there.";
+pub(super) const HIDDEN: &str = "This data contains hidden values: saving would replace each one with the word [redacted]. Write the real values, or show the hidden values first and edit from there.";
 
 /// A page waits this long for what an action did to be seen in the store.
 const SEEN_SOON: Duration = Duration::from_secs(1);
@@ -72,7 +76,7 @@ pub struct Ask {
 /// What became of it.
 #[derive(Clone, Debug, PartialEq)]
 #[expect(clippy::large_enum_variant, reason = "one value per request")]
-pub enum Told {
+pub enum ActOutcome {
     /// Nothing was done, as asked.
     WouldBe(DryRunAnswer),
     /// It was tried.
@@ -98,27 +102,28 @@ impl Acted {
     }
 }
 
-/// Where actions are taken in.
+/// What every action needs: the audit log, what each store is, and the tasks that carry actions out.
 #[derive(Debug)]
-pub struct Desk {
+pub struct ActionContext {
     audit: Arc<Audit>,
-    read_only: bool,
+    /// Whether every action is refused.
+    pub(super) read_only: bool,
     /// What each store is.
     environments: HashMap<String, String>,
     /// Actions under way: the server ends after them.
-    pub(super) tasks: TaskTracker,
+    pub(super) tasks: Tasks,
 }
 
-impl Desk {
+impl ActionContext {
     /// By the configuration.
     #[must_use]
-    pub fn new(config: &Config, tasks: TaskTracker) -> Self {
+    pub fn new(config: &Config, tasks: Tasks) -> Self {
         let environment = |store: &crate::server::config::Store| {
             let environment = store.environment.clone().or_else(|| config.environment.clone())?;
             Some((store.id.clone(), environment))
         };
         Self {
-            audit: Arc::new(Audit::open(&config.audit_file)),
+            audit: Arc::new(Audit::open(&config.audit_file, &tasks)),
             read_only: config.read_only,
             environments: config.stores.iter().filter_map(environment).collect(),
             tasks,
@@ -136,62 +141,11 @@ impl Desk {
     pub fn environment(&self, store: &str) -> Option<&str> {
         self.environments.get(store).map(String::as_str)
     }
-
-    /// Whether somebody may do something. Everything that is asked for is asked for here.
-    ///
-    /// # Errors
-    ///
-    /// Why not.
-    pub fn may(&self, who: &Who, permission: Permission<'_>) -> Result<(), NotActed> {
-        if !who.holds(permission.verb, permission.queue) {
-            let place = permission
-                .queue
-                .map_or_else(String::new, |queue| format!(" in {queue}"));
-            return Err(NotActed::Denied(format!(
-                "{} may not {}{place}.",
-                who.name,
-                permission.verb.label()
-            )));
-        }
-        if self.read_only && !permission.verb.only_reads() {
-            return Err(NotActed::ReadOnly);
-        }
-        Ok(())
-    }
-}
-
-/// An idempotency key that is given back unless something is done with it.
-struct Claimed<'a> {
-    audit: &'a Audit,
-    key: Option<Key>,
-}
-
-impl Drop for Claimed<'_> {
-    fn drop(&mut self) {
-        if let Some(key) = &self.key {
-            self.audit.release(key);
-        }
-    }
 }
 
 impl Service {
-    /// Whether nothing may be changed from here, whoever asks.
-    #[must_use]
-    pub const fn is_read_only(&self) -> bool {
-        self.desk.read_only
-    }
-
-    /// Whether somebody may do something, with a queue or everywhere.
-    ///
-    /// # Errors
-    ///
-    /// Why not.
-    pub fn may(&self, who: &Who, verb: Verb, queue: Option<&QueueRef>) -> Answer<()> {
-        Ok(self.desk.may(who, Permission { verb, queue })?)
-    }
-
     /// Does what is asked, or tells what would be done.
-    pub async fn act(&self, who: &Who, queue: &QueueRef, ask: Ask) -> Answer<Told> {
+    pub async fn act(&self, who: &Who, queue: &QueueRef, ask: Ask) -> Answer<ActOutcome> {
         let (line, store, _) = self.queue(queue)?;
         let ask = Ask {
             reason: checked_reason(ask.reason)?,
@@ -199,7 +153,7 @@ impl Service {
         };
         let sentence = self
             .mask(queue)
-            .words(&self.sentence_of(&line, &ask.intent))
+            .sentence(&self.sentence_of(&line, &ask.intent))
             .into_owned();
         let refusal = match self.permitted(who, queue, &ask.intent) {
             Err(NotActed::ReadOnly) if ask.dry_run => Some(NotActed::ReadOnly),
@@ -212,15 +166,17 @@ impl Service {
             return Err(NotActed::Wrong(HIDDEN.into()).into());
         }
         if ask.dry_run {
-            let refusal = match refusal.or_else(|| self.impossible(&line, &store, &ask.intent)) {
-                Some(refusal) => Some(refusal.parts().3),
+            let refusal = refusal.or_else(|| self.impossible(&line, &store, &ask.intent));
+            let refusal = refusal.or_else(|| self.lacks(queue, &[&ask.intent]).map(NotActed::Impossible));
+            let refusal = match refusal {
+                Some(refusal) => Some(refusal.to_string()),
                 None => self.foreseen(queue, &ask).await?,
             };
             let (flow, refusal) = match refusal {
                 None => self.flow_foreseen(who, queue, &ask).await?,
                 refusal => (None, refusal),
             };
-            return Ok(Told::WouldBe(DryRunAnswer {
+            return Ok(ActOutcome::WouldBe(DryRunAnswer {
                 dry_run: true,
                 sentence,
                 allowed: refusal.is_none(),
@@ -228,32 +184,19 @@ impl Service {
                 flow,
             }));
         }
-        if let Intent::Queue(QueueAction::Obliterate { name, .. }) = &ask.intent
-            && *name != line.name
+        let impossible = self.impossible(&line, &store, &ask.intent);
+        if impossible.is_none()
+            && let Intent::Queue(QueueAction::Obliterate { name, .. }) = &ask.intent
+            && ![&line.label, &line.id].contains(&name)
         {
-            let why = format!(
-                "Type the queue's name, {:?}, to confirm: this cannot be undone.",
-                line.name
-            );
+            let why = format!("Type {:?} to confirm: this cannot be undone.", line.label);
             return Err(NotActed::Wrong(why).into());
         }
-        let audit = &self.desk.audit;
-        let mut claimed = Claimed { audit, key: None };
-        if let Some(key) = &ask.key {
-            match audit.claim(key) {
-                Claim::New => claimed.key = Some(key.clone()),
-                Claim::Running => return Err(NotActed::KeyRunning.into()),
-                Claim::Other => return Err(NotActed::KeyUsed.into()),
-                Claim::Again(record, became) => {
-                    return Ok(Told::Acted(Acted {
-                        entry: record.entry(&became),
-                        became,
-                        replayed: true,
-                    }));
-                }
-            }
-        }
-        if let Some(refusal) = self.impossible(&line, &store, &ask.intent) {
+        let mut claimed = match self.claim(ask.key.as_ref())? {
+            Ok(claimed) => claimed,
+            Err(before) => return Ok(ActOutcome::Acted(before)),
+        };
+        if let Some(refusal) = impossible {
             self.doubt_rights(&queue.store);
             return Err(refusal.into());
         }
@@ -267,12 +210,12 @@ impl Service {
             record.details = flow.details();
         }
         let record = Arc::new(record.masked(&self.mask(queue)));
-        let (sent, audit) = (record.clone(), self.desk.audit.clone());
-        let adapter = self.collector(&queue.store)?.adapter().clone();
-        let (archive, place) = (self.archive.clone(), archive::Place::of(&self.board, queue));
+        let (sent, audit) = (record.clone(), self.actions.audit.clone());
+        let adapter = self.adapter(queue)?;
+        let (archive, place) = (self.archive.clone(), archive::ArchivedQueue::of(&self.board, queue));
         // From here on whoever asked may go away. The key is the record's now.
         let claimed_key = claimed.key.take();
-        let task = self.desk.tasks.spawn(async move {
+        let task = self.actions.tasks.spawn(async move {
             if let Err(why) = audit.intend(&sent).await {
                 if let Some(key) = &claimed_key {
                     audit.release(key);
@@ -286,7 +229,7 @@ impl Service {
             let became = match acting.await {
                 Ok(became) => became,
                 Err(_) => Became::Known(Effect::Unconfirmed {
-                    reason: "Drover itself failed while it was acting. Look at the target before asking again.".into(),
+                    reason: "Drover itself failed during the action. Check the target before you try again.".into(),
                 }),
             };
             audit.conclude(&sent, flow::kept(&became)).await;
@@ -296,11 +239,17 @@ impl Service {
         for queue in touched.iter().chain([queue]) {
             self.forget(queue);
         }
-        Ok(Told::Acted(Acted {
+        Ok(ActOutcome::Acted(Acted {
             entry: record.entry(&became),
             became,
             replayed: false,
         }))
+    }
+
+    /// The options of a job as a form shows them for a copy; `None` where they are copied as a whole.
+    #[must_use]
+    pub fn copied_options(&self, queue: &QueueRef, job: &JobDetail) -> Option<String> {
+        self.adapter(queue).ok()?.act()?.copied_options(job)
     }
 
     /// Waits until a queue is seen to be paused, or not to be, but not for long: a page that comes right after
@@ -319,6 +268,13 @@ impl Service {
         let _ = tokio::time::timeout(SEEN_SOON, seen).await;
     }
 
+    /// What queues of this generation can do; `None` while that is not known.
+    #[must_use]
+    pub fn capabilities(&self, line: &QueueSummary) -> Option<&'static Capabilities> {
+        let collector = self.collector(&line.store).ok()?;
+        collector.adapters().capabilities(line.family.as_ref()?)
+    }
+
     /// What would be done, in a sentence.
     #[must_use]
     pub fn sentence_of(&self, line: &QueueSummary, intent: &Intent) -> String {
@@ -334,9 +290,9 @@ impl Service {
     fn at_place(&self, line: &QueueSummary, say: impl Fn(Place<'_>) -> String) -> String {
         say(Place {
             queue: &line.key(),
-            name: &line.name,
-            environment: self.desk.environments.get(&line.store).map(String::as_str),
-            layout: line.family.map(|family| family.layout),
+            label: &line.label,
+            environment: self.actions.environments.get(&line.store).map(String::as_str),
+            can: self.capabilities(line),
         })
     }
 
@@ -352,26 +308,16 @@ impl Service {
             verb: Verb::AuditRead,
             queue: filter.queue.as_ref(),
         };
-        self.desk.may(who, permission)?;
+        self.actions.may(who, permission)?;
         let limit = limit.unwrap_or(crate::server::audit::PAGE).max(1);
         let reads = |queue: &QueueRef| who.holds(Verb::AuditRead, Some(queue));
-        let page = self.desk.audit.page(filter, cursor, limit, &reads);
+        let page = self.actions.audit.page(filter, cursor, limit, &reads);
         page.ok_or_else(|| NotActed::NoCursor.into())
     }
 
     /// One thing that was asked for.
     pub(super) fn audited(&self, id: &str) -> Option<AuditEntry> {
-        self.desk.audit.entry(id)
-    }
-
-    fn permitted(&self, who: &Who, queue: &QueueRef, intent: &Intent) -> Result<(), NotActed> {
-        intent.verbs().iter().try_for_each(|verb| {
-            let permission = Permission {
-                verb: *verb,
-                queue: Some(queue),
-            };
-            self.desk.may(who, permission)
-        })
+        self.actions.audit.entry(id)
     }
 
     /// Why it cannot be done now, as far as is known without asking the store.
@@ -379,17 +325,17 @@ impl Service {
         if !store.actions.allowed {
             let why = store.actions.reason.clone();
             return Some(NotActed::NotNow(why.unwrap_or_else(|| {
-                "Nothing has been read from the store yet. Ask again in a few seconds.".into()
+                "Nothing has been read from the store yet. Try again in a few seconds.".into()
             })));
         }
-        let Some(family) = line.family else {
+        if line.family.is_none() {
             return Some(NotActed::NotNow(
-                "Which generation of its library laid out the queue is not known yet. Ask again in a few seconds."
-                    .into(),
+                "The library version of this queue is not known yet. Try again in a few seconds.".into(),
             ));
-        };
-        let adapter = self.collector(&line.store).ok()?.adapter();
-        if let Some(why) = intent.refused_by(adapter.as_ref(), family) {
+        }
+        let can = self.capabilities(line);
+        let refusal = can.map_or(Some(NOT_SUPPORTED), |can| can.refusal(intent.kind()));
+        if let Some(why) = refusal {
             return Some(NotActed::Impossible(why.to_owned()));
         }
         if let Intent::Job {
@@ -405,24 +351,17 @@ impl Service {
             Intent::Job {
                 action: JobAction::Cancel { error },
                 ..
-            } if error.trim().is_empty() && family.layout.system() != System::PgBoss => {
+            } if error.trim().is_empty() && can.is_none_or(|can| !can.cancel_keeps_job) => {
                 Some(NotActed::Wrong(NO_ERROR.into()))
             }
             Intent::Queue(QueueAction::Obliterate { .. }) if jobs > OBLITERATE_MAX => {
                 Some(NotActed::Impossible(format!(
-                    "It holds {} jobs. Remove them first: an operation shows how far it is and can be stopped.",
+                    "It holds {} jobs. Remove them first with an operation, which shows its progress and can be \
+                     stopped.",
                     format::count(jobs)
                 )))
             }
             _ => None,
-        }
-    }
-
-    /// Why nothing can be archived now.
-    pub(super) fn no_archive(&self) -> Option<NotActed> {
-        match &self.archive {
-            None => Some(NotActed::Impossible(UNCONFIGURED.into())),
-            Some(archive) => archive.ready().err().map(|trouble| NotActed::NoArchive(trouble.cause)),
         }
     }
 
@@ -435,16 +374,20 @@ impl Service {
         let same = seen.state.is_none_or(|state| state == row.state)
             && seen.finished_on.is_none_or(|at| row.finished == Some(at))
             && seen.attempts.is_none_or(|n| n == u64::from(row.attempts));
-        Ok((!same).then(|| {
+        let changed = (!same).then(|| {
             let finished = row
                 .finished
                 .map_or_else(String::new, |at| format!(", finished at {}", format::iso(at)));
             format!(
-                "It is not as it was shown: it is {} now, with {} attempt(s) made{finished}.",
+                "It has changed since it was shown: it is now {}, with {} made{finished}.",
                 row.state.label(),
-                row.attempts
+                format::counted(row.attempts.into(), "attempt", "attempts")
             )
-        }))
+        });
+        let (line, ..) = self.queue(queue)?;
+        let can = self.capabilities(&line);
+        let here = can.and_then(|can| can.refusal_in(ask.intent.kind(), row.state));
+        Ok(changed.or_else(|| here.map(str::to_owned)))
     }
 
     /// What was read a moment ago may not be true any more.
@@ -463,29 +406,36 @@ impl Service {
 async fn send(
     adapter: Arc<dyn Adapter>,
     archive: Option<Arc<Archive>>,
-    place: archive::Place,
+    place: archive::ArchivedQueue,
     intent: Intent,
     seen: Option<Seen>,
 ) -> Became {
     let queue = place.queue.as_str().into();
+    let Some(act) = adapter.act() else {
+        return Became::Known(unsupported());
+    };
     let effect = match intent {
         Intent::Job { id, action } => {
             let jobs = [(id, seen.unwrap_or_default())];
-            let effects = archive::flow::act(archive.as_deref(), adapter.as_ref(), &place, &jobs, &action).await;
+            let effects = match (&action, archive) {
+                (JobAction::Archive, Some(archive)) => archive.archive(adapter.as_ref(), &place, &jobs).await,
+                (JobAction::Archive, None) => Err(Trouble::new(Reach::Refused, UNCONFIGURED)),
+                _ => act.on_jobs(&queue, &jobs, &action).await,
+            };
             // Always one for one job.
             effects.map(|effects| effects.into_iter().next().unwrap_or_else(unanswered))
         }
         // Carried out job by job.
         Intent::Flow { .. } => Ok(unanswered()),
-        Intent::Queue(action) => adapter.act_on_queue(&queue, &action).await,
-        Intent::Schedule { key, action } => adapter.act_on_schedule(&queue, &key, &action).await,
+        Intent::Queue(action) => act.on_queue(&queue, &action).await,
+        Intent::Schedule { key, action } => act.on_schedule(&queue, &key, &action).await,
     };
     effect.map_or_else(|trouble| Became::NotSent(trouble.cause), Became::Known)
 }
 
 fn unanswered() -> Effect {
     Effect::Unconfirmed {
-        reason: "The adapter gave no answer. Look at the job before asking again.".into(),
+        reason: "No answer was received. Check the job before you try again.".into(),
     }
 }
 
@@ -503,7 +453,12 @@ fn record_of(who: &Who, queue: &QueueRef, ask: &Ask, sentence: String, mask: &Ma
         request: ask.request.clone(),
         details: record::details(ask.intent.value(), mask),
         idempotency: ask.key.clone(),
-        ..Record::intent((&who.name, &who.address), &ask.intent.word(), queue.clone(), sentence)
+        ..Record::intent(
+            (&who.name, &who.address),
+            ask.intent.kind().row().word,
+            queue.clone(),
+            sentence,
+        )
     }
 }
 

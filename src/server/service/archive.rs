@@ -1,25 +1,28 @@
 //! What was archived: found, shown, handed over, and put back.
 //!
-//! A job is put back as a new job with the same name, data and options, under an id of its own or, if that is free and
-//! asked for, under the old one. What is about to be added is written down first, with the id it gets, so that a kill in
+//! A job is put back as a new job with the same name, data and options, or with some of them changed, under an id of its own
+//! or, if that is free and asked for, under the old one. What is about to be added is written down first, with the id it gets, so that a kill in
 //! between never leads to a second one: whoever asks again finds it in the queue, or is told that nobody knows.
 
 use super::act::intent::Intent;
-use super::act::{Acted, NotActed, REASON_MAX};
+use super::act::{Acted, HIDDEN, NotActed, REASON_MAX};
 use super::{Answer, Refusal, Service};
-use crate::model::action::{Effect, NewJob, QueueAction};
+use crate::model::action::{Changes, Effect, JobAction, NewJob, QueueAction};
 use crate::model::archive::{ArchiveFilter, ArchivePage, ArchivedJob, Restored, RestoredOne};
 use crate::model::audit::Became;
+use crate::model::capability::NOT_SUPPORTED;
 use crate::model::format;
 use crate::model::job::JobDetail;
+use crate::model::permission::Verb;
 use crate::model::queue::QueueRef;
-use crate::server::adapter::{ReadError, Trouble};
+use crate::server::adapter::{Adapter, QueueId, ReadError, Trouble, unsupported};
 use crate::server::archive::Archive;
 use crate::server::archive::flow::UNCONFIGURED;
 use crate::server::archive::record::ArchiveId;
+use crate::server::archive::scope::Scope;
 use crate::server::archive::search::Found;
-use crate::server::audit::record::Record;
-use crate::server::auth::who::{Permission, Verb, Who};
+use crate::server::audit::record::{self, Key, Record};
+use crate::server::auth::who::{Permission, Who};
 use serde_json::json;
 use std::sync::Arc;
 
@@ -30,6 +33,10 @@ pub struct Restore {
     pub original_id: bool,
     /// Although it was put back before.
     pub again: bool,
+    /// What the new job has in place of what was archived.
+    pub changes: Changes,
+    /// The idempotency key, with what it is used for.
+    pub key: Option<Key>,
     /// Why.
     pub reason: Option<String>,
     /// The id of the request.
@@ -61,13 +68,14 @@ impl Service {
     pub(super) async fn archive_page(
         &self,
         filter: &ArchiveFilter,
+        scope: &Scope,
         cursor: Option<&str>,
         limit: usize,
     ) -> Answer<ArchivePage> {
         let after = cursor.map(|text| ArchiveId::parse(text).ok_or(Refusal::Unreadable(ReadError::BadCursor)));
         let page = self
             .archived()?
-            .page(filter, after.transpose()?, limit, &|queue| self.mask(queue))
+            .page(filter, scope, after.transpose()?, limit, &|queue| self.mask(queue))
             .await;
         page.map_err(unavailable)
     }
@@ -87,8 +95,9 @@ impl Service {
         let own = self.collector(&found.row.queue.store).ok();
         let mut all = own
             .into_iter()
-            .chain(self.collectors.iter().map(|(_, collector)| collector));
-        let detail = all.find_map(|collector| collector.adapter().detail_of(&found.row.system, &found.job));
+            .chain(self.collectors.iter().map(|(_, collector)| collector))
+            .flat_map(|collector| collector.adapters().all());
+        let detail = all.find_map(|adapter| adapter.archive()?.detail_of(&found.row.system, &found.job));
         let detail = detail.ok_or_else(|| {
             Refusal::Unreadable(ReadError::Corrupt(
                 "No store of the configuration holds jobs of this kind. Download its fields instead.".into(),
@@ -118,7 +127,7 @@ impl Service {
         let intent = Intent::Queue(QueueAction::Add(NewJob::default()));
         match self.queue(queue) {
             Ok(_) => self.refusal_of(who, queue, &intent),
-            Err(refusal) => Some(refusal.problem().detail),
+            Err(refusal) => Some(refusal.to_string()),
         }
     }
 
@@ -131,9 +140,20 @@ impl Service {
         {
             return Err(NotActed::Wrong(format!("reason is longer than {REASON_MAX} characters.")).into());
         }
+        let copy = Intent::Job {
+            id: String::new(),
+            action: JobAction::Duplicate(ask.changes.clone()),
+        };
+        copy.check().map_err(NotActed::Wrong)?;
+        if copy.holds_hidden() {
+            return Err(NotActed::Wrong(HIDDEN.into()).into());
+        }
         let (key, found) = self.archive_found(id).await?;
         let queue = found.row.queue.clone();
-        self.desk.may(
+        if !who.sees(&queue) {
+            return Err(Refusal::NotArchived(id.to_owned()));
+        }
+        self.actions.may(
             who,
             Permission {
                 verb: Verb::Add,
@@ -144,15 +164,25 @@ impl Service {
         if let Some(why) = self.archive_refusal(who, &queue) {
             return Err(NotActed::NotNow(why).into());
         }
+        let mut claimed = match self.claim(ask.key.as_ref())? {
+            Ok(claimed) => claimed,
+            Err(before) => return Ok(before),
+        };
         // One at a time in this process; others are told apart by the row that is written first.
         let _turn = self.restoring.lock().await;
         let archive = self.archived()?.clone();
-        let collector = self.collector(&queue.store)?.clone();
-        let adapter = collector.adapter();
+        let adapter = self.adapter(&queue)?;
+        let impossible = || NotActed::Impossible(NOT_SUPPORTED.into());
+        let kept = adapter.archive().ok_or_else(impossible)?;
         let before = archive.restored(key).await.map_err(unavailable)?;
         let mask = self.mask(&queue);
+        let mut details = json!({"archived": id});
+        if ask.changes != Changes::default() {
+            details["changes"] = record::details(copy.value(), &mask);
+        }
         let record = |job: &str, how: &str| {
             let record = Record {
+                idempotency: ask.key.clone(),
                 job: Some(job.to_owned()),
                 reason: ask
                     .reason
@@ -160,53 +190,54 @@ impl Service {
                     .map(|r| r.trim().to_owned())
                     .filter(|r| !r.is_empty()),
                 request: ask.request.clone(),
-                details: json!({"archived": id}),
+                details: details.clone(),
                 ..Record::intent(
                     (&who.name, &who.address),
                     "restore",
                     queue.clone(),
                     format!(
-                        "Put the archived job {} of {queue} back{how}.",
+                        "Add the archived job {} of {queue} again{how}. Its work will be done again.",
                         format::visible(&found.row.job)
                     ),
                 )
             };
             record.masked(&mask)
         };
+        let renewed = || {
+            let mut new = kept.renewed(&found.job).map_err(NotActed::Impossible)?;
+            ask.changes.clone().apply(&mut new);
+            Ok::<_, NotActed>(new)
+        };
         let last = before.first().filter(|_| !ask.again);
         if let Some(last) = last {
             let became = match last.done {
                 Some(at) => Effect::Already {
                     now: format!(
-                        "It was put back at {} as job {}. To put it back once more, say so.",
+                        "It was queued again at {} as job {}. To add it once more, send again: true.",
                         format::iso(at),
                         format::visible(&last.job)
                     ),
                 },
                 // Asked for before, and nobody knows the end: the queue tells, or nobody does.
                 None => match adapter.job(&queue.queue.as_str().into(), &last.job).await {
-                    Ok(Some(there))
-                        if !is_same(&there, &adapter.renewed(&found.job).map_err(NotActed::Impossible)?) =>
-                    {
-                        Effect::Unconfirmed {
-                            reason: format!(
-                                "It was to be put back as job {} at {}, and Drover ended before it knew the result. The job of \
-                                 that id there now is another one. To add it once more, say so.",
-                                format::visible(&last.job),
-                                format::iso(last.asked)
-                            ),
-                        }
-                    }
+                    Ok(Some(there)) if !is_same(&there, &renewed()?) => Effect::Unconfirmed {
+                        reason: format!(
+                            "It was to be queued again as job {} at {}, but Drover stopped before it knew the result. \
+                             The job with that id there now is a different one. To add it once more, send again: \
+                             true.",
+                            format::visible(&last.job),
+                            format::iso(last.asked)
+                        ),
+                    },
                     Ok(Some(_)) => {
                         archive.settle_restore(key, last.n, true).await.map_err(unavailable)?;
-                        Effect::Done {
-                            job: Some(last.job.clone()),
-                        }
+                        Effect::made(last.job.clone())
                     }
                     Ok(None) => Effect::Unconfirmed {
                         reason: format!(
-                            "It was to be put back as job {} at {}, and Drover ended before it knew the result. There is no such \
-                             job now: it was not added, or has run and was removed. To add it once more, say so.",
+                            "It was to be queued again as job {} at {}, but Drover stopped before it knew the result. \
+                             There is no such job now: it was not added, or has run and was removed. To add it once \
+                             more, send again: true.",
                             format::visible(&last.job),
                             format::iso(last.asked)
                         ),
@@ -221,12 +252,12 @@ impl Service {
                 replayed: true,
             });
         }
-        let mut new = adapter.renewed(&found.job).map_err(NotActed::Impossible)?;
+        let mut new = renewed()?;
         let n = before.first().map_or(1, |last| last.n.saturating_add(1));
         let job = if ask.original_id {
             found.row.job.clone()
         } else {
-            adapter.restored_id(&key.digest, n)
+            kept.restored_id(&key.digest, n)
         };
         new.id = Some(job.clone());
         let how = if ask.original_id {
@@ -235,8 +266,10 @@ impl Service {
             " as a new job"
         };
         let record = Arc::new(record(&job, how));
-        let audit = self.desk.audit().clone();
+        let audit = self.actions.audit().clone();
         audit.intend(&record).await.map_err(NotActed::from)?;
+        // The key is the record's now.
+        claimed.key = None;
         let restored = Restored {
             n,
             queue: queue.clone(),
@@ -248,18 +281,17 @@ impl Service {
         let (name, sent) = (queue.queue.clone(), record.clone());
         let (adapter, of) = (adapter.clone(), archive.clone());
         // From here on whoever asked may go away.
-        let task = self.desk.tasks.spawn(async move {
+        let task = self.actions.tasks.spawn(async move {
             // The row may be somebody else's unless it is known to be ours: then nothing of it is touched.
             let (became, own) = match of.will_restore(key, &restored).await {
                 Err(trouble) => (Became::NotSent(trouble.cause), false),
                 Ok(false) => (
-                    Became::NotSent("Somebody else puts it back at this moment. Ask again.".into()),
+                    Became::NotSent(
+                        "Another request is queueing it again right now. Try again in a few seconds.".into(),
+                    ),
                     false,
                 ),
-                Ok(true) => match adapter
-                    .act_on_queue(&name.as_str().into(), &QueueAction::Add(new))
-                    .await
-                {
+                Ok(true) => match add(adapter.as_ref(), &name.as_str().into(), new).await {
                     Ok(effect) => (Became::Known(effect), true),
                     Err(trouble) => (Became::NotSent(trouble.cause), true),
                 },
@@ -271,7 +303,7 @@ impl Service {
                 _ => of.settle_restore(key, restored.n, false).await,
             };
             if let Err(trouble) = settled {
-                tracing::warn!(%trouble, "what became of a restore could not be written down");
+                tracing::warn!(%trouble, "the result of a restore could not be saved");
             }
             audit.conclude(&sent, became.clone()).await;
             became
@@ -302,7 +334,7 @@ impl Service {
                 Err(refusal) => RestoredOne {
                     id,
                     result: "refused".into(),
-                    detail: refusal.problem().detail,
+                    detail: refusal.to_string(),
                     queue: None,
                     job: None,
                 },
@@ -335,4 +367,12 @@ fn is_same(there: &JobDetail, new: &NewJob) -> bool {
 
 pub(super) fn unavailable(trouble: Trouble) -> Refusal {
     NotActed::NoArchive(trouble.cause).into()
+}
+
+/// Adds a job to a queue.
+async fn add(adapter: &dyn Adapter, queue: &QueueId, new: NewJob) -> Result<Effect, Trouble> {
+    match adapter.act() {
+        Some(act) => act.on_queue(queue, &QueueAction::Add(new)).await,
+        None => Ok(unsupported()),
+    }
 }

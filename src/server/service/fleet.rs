@@ -6,13 +6,14 @@
 
 use super::{Refusal, Service};
 use crate::model::now;
+use crate::model::permission::Verb;
 use crate::model::queue::{QueueRef, QueueSummary};
 use crate::model::schedule::Schedule;
 use crate::model::store::StoreSummary;
 use crate::model::verdict::Level;
-use crate::model::worker::{Crew, FleetFilter, NameCount, Roster, Standing, WorkersPage};
-use crate::server::adapter::{Bounds, Connected, QueueId, Role, Trouble};
-use crate::server::auth::who::{Verb, Who};
+use crate::model::worker::{Crew, FleetFilter, NameCount, Roster, Staffing, WorkersPage};
+use crate::server::adapter::{Bounds, Connected, ConnectionRole, QueueId, Trouble};
+use crate::server::auth::who::Who;
 use crate::server::collect::board::Position;
 use crate::server::collect::collector::workforce::Workforce;
 use crate::server::shared::Shared;
@@ -121,6 +122,7 @@ impl Service {
                 since: Some(store.since),
                 cause: store.cause.clone(),
                 as_of: workforce.as_of,
+                partly: workforce.refused.is_some() && !queues_unknown(&workforce, &queues),
                 refused: workforce.refused,
             });
         }
@@ -132,7 +134,7 @@ impl Service {
                 (
                     matches!(crew.level, Level::Ok | Level::Paused),
                     crew.standing,
-                    std::cmp::Reverse(if crew.standing == Standing::Deserted {
+                    std::cmp::Reverse(if crew.standing == Staffing::Deserted {
                         crew.waiting
                     } else {
                         None
@@ -146,19 +148,25 @@ impl Service {
     }
 }
 
+/// Whether the workers of none of these queues are known.
+fn queues_unknown(workforce: &Workforce, queues: &[&QueueSummary]) -> bool {
+    !queues.iter().any(|queue| workforce.tells_of(&queue.id))
+}
+
 /// The queues of a store with their workers, and queues that only workers name.
 fn crews_of(store: &StoreSummary, queues: &[&QueueSummary], workforce: &Workforce) -> Vec<Crew> {
     let mut connected: BTreeMap<&str, Vec<&Connected>> = BTreeMap::new();
     for connection in workforce.connected.iter() {
         connected.entry(&connection.queue).or_default().push(connection);
     }
-    let known = workforce.refused.is_none() && workforce.as_of.is_some();
+    let read = workforce.as_of.is_some();
     let mut crews: Vec<Crew> = queues
         .iter()
         .map(|queue| {
             let there = connected.remove(queue.id.as_str()).unwrap_or_default();
             let deserted = workforce.deserted.get(queue.id.as_str()).copied();
-            crew(queue.key(), queue.name.clone(), Some(queue), &there, known, deserted)
+            let known = workforce.tells_of(&queue.id);
+            crew(queue.key(), queue.label.clone(), Some(queue), &there, known, deserted)
         })
         .collect();
     crews.extend(connected.into_iter().map(|(id, there)| {
@@ -166,8 +174,7 @@ fn crews_of(store: &StoreSummary, queues: &[&QueueSummary], workforce: &Workforc
             store: store.id.clone(),
             queue: id.to_owned(),
         };
-        let name = id.split_once(':').map_or(id, |(_, name)| name).to_owned();
-        crew(key, name, None, &there, known, None)
+        crew(key, id.to_owned(), None, &there, read, None)
     }));
     crews
 }
@@ -181,7 +188,7 @@ fn crew(
     deserted: Option<(i64, bool)>,
 ) -> Crew {
     let of_role = |role| there.iter().filter(move |c| c.role == role);
-    let mut workers: Vec<_> = of_role(Role::Worker).map(|c| c.worker.clone()).collect();
+    let mut workers: Vec<_> = of_role(ConnectionRole::Worker).map(|c| c.worker.clone()).collect();
     workers.sort_by(|a, b| (&a.name, a.since, a.id).cmp(&(&b.name, b.since, b.id)));
     let mut names: BTreeMap<Option<&str>, u32> = BTreeMap::new();
     let mut hosts = HashSet::new();
@@ -194,17 +201,19 @@ fn crew(
         .map(|(n, count)| (n.map(str::to_owned), count))
         .collect();
     names.sort_by_key(|(name, count)| (name.is_none(), std::cmp::Reverse(*count)));
-    let count = known.then(|| u32::try_from(workers.len()).unwrap_or(u32::MAX));
+    let unseen = line.is_some_and(|line| line.unseen) && workers.is_empty();
+    let count = (known && !unseen).then(|| u32::try_from(workers.len()).unwrap_or(u32::MAX));
     let paused = line.and_then(|line| line.paused);
     let waiting = line.and_then(|line| line.counts.backlog());
     let active = line.and_then(|line| line.counts.get(crate::model::state::JobState::Active));
     let standing = match (count, waiting, active) {
-        (None, ..) => Standing::Unknown,
-        (Some(1..), ..) => Standing::Served,
-        (_, Some(1..), _) if paused == Some(true) => Standing::Held,
-        (_, Some(1..), _) => Standing::Deserted,
-        (_, _, Some(1..)) => Standing::Lost,
-        _ => Standing::Empty,
+        (None, ..) if unseen => Staffing::Unseen,
+        (None, ..) => Staffing::Unknown,
+        (Some(1..), ..) => Staffing::Served,
+        (_, Some(1..), _) if paused == Some(true) => Staffing::Held,
+        (_, Some(1..), _) => Staffing::Deserted,
+        (_, _, Some(1..)) => Staffing::Lost,
+        _ => Staffing::Empty,
     };
     let level = level_of(standing, paused, deserted.map(|(since, _)| now() - since));
     Crew {
@@ -219,7 +228,7 @@ fn crew(
         deserted_since: deserted.map(|(since, _)| since),
         deserted_longer: deserted.is_some_and(|(_, longer)| longer),
         count,
-        listeners: u32::try_from(of_role(Role::Listener).count()).unwrap_or(u32::MAX),
+        listeners: u32::try_from(of_role(ConnectionRole::Listener).count()).unwrap_or(u32::MAX),
         names,
         hosts: u32::try_from(hosts.len()).unwrap_or(u32::MAX),
         workers,
@@ -227,14 +236,14 @@ fn crew(
 }
 
 /// How bad it is that nobody is there for so many milliseconds.
-fn level_of(standing: Standing, paused: Option<bool>, deserted_for: Option<i64>) -> Level {
+fn level_of(standing: Staffing, paused: Option<bool>, deserted_for: Option<i64>) -> Level {
     match standing {
-        Standing::Deserted | Standing::Lost if deserted_for.is_some_and(|ms| ms >= RESTART) => Level::Bad,
-        Standing::Deserted | Standing::Lost => Level::Watch,
-        Standing::Unknown => Level::Unknown,
-        Standing::Held => Level::Paused,
-        Standing::Served | Standing::Empty if paused == Some(true) => Level::Paused,
-        Standing::Served | Standing::Empty => Level::Ok,
+        Staffing::Deserted | Staffing::Lost if deserted_for.is_some_and(|ms| ms >= RESTART) => Level::Bad,
+        Staffing::Deserted | Staffing::Lost => Level::Watch,
+        Staffing::Unknown => Level::Unknown,
+        Staffing::Held => Level::Paused,
+        Staffing::Served | Staffing::Unseen | Staffing::Empty if paused == Some(true) => Level::Paused,
+        Staffing::Served | Staffing::Unseen | Staffing::Empty => Level::Ok,
     }
 }
 
@@ -317,12 +326,12 @@ mod tests {
 
     #[test]
     fn a_restart_is_watched_and_silence_after_it_is_bad() {
-        assert_eq!(level_of(Standing::Deserted, Some(false), None), Level::Watch);
-        assert_eq!(level_of(Standing::Deserted, Some(false), Some(29_000)), Level::Watch);
-        assert_eq!(level_of(Standing::Deserted, Some(false), Some(30_000)), Level::Bad);
-        assert_eq!(level_of(Standing::Lost, Some(true), Some(30_000)), Level::Bad);
-        assert_eq!(level_of(Standing::Held, Some(true), Some(30_000)), Level::Paused);
-        assert_eq!(level_of(Standing::Empty, Some(false), Some(30_000)), Level::Ok);
+        assert_eq!(level_of(Staffing::Deserted, Some(false), None), Level::Watch);
+        assert_eq!(level_of(Staffing::Deserted, Some(false), Some(29_000)), Level::Watch);
+        assert_eq!(level_of(Staffing::Deserted, Some(false), Some(30_000)), Level::Bad);
+        assert_eq!(level_of(Staffing::Lost, Some(true), Some(30_000)), Level::Bad);
+        assert_eq!(level_of(Staffing::Held, Some(true), Some(30_000)), Level::Paused);
+        assert_eq!(level_of(Staffing::Empty, Some(false), Some(30_000)), Level::Ok);
     }
 
     #[test]

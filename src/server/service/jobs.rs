@@ -1,11 +1,13 @@
 //! One job: its record, its log, its relatives, and its values as they are stored.
 
 use super::{Answer, Refusal, Service};
+use crate::model::capability::Feature;
 use crate::model::flow::{BRANCH, ChildKind, Flow};
 use crate::model::job::{JobDetail, LogPage};
 use crate::model::page::JobPage;
 use crate::model::queue::QueueRef;
-use crate::server::adapter::{FieldBytes, FieldError, FlowQuery, LogQuery, ReadError};
+use crate::model::state::JobState;
+use crate::server::adapter::{FieldBytes, FieldError, FlowQuery, LogQuery, QueueId, ReadError};
 use crate::server::auth::who::Who;
 use crate::server::collect::board::Position;
 use std::sync::Arc;
@@ -13,15 +15,17 @@ use std::sync::Arc;
 /// The longest job id that is looked up.
 const JOB_ID_MAX: usize = 4096;
 
-/// Log lines in an answer when nothing is said, and at most.
+/// Log lines in an answer when nothing is said.
 pub const LOG_LINES: usize = 200;
-const LOG_LINES_MAX: usize = 1000;
+
+/// Log lines in an answer at most.
+pub const LOG_LINES_MAX: usize = 1000;
 
 /// The longest text that is searched for in a log.
 const FIND_MAX: usize = 256;
 
 /// Children of a kind in an answer at most.
-const BRANCH_MAX: usize = 100;
+pub const BRANCH_MAX: usize = 100;
 
 /// Which part of a log, as it stands in an address.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -60,15 +64,23 @@ impl Service {
     /// One job.
     pub(super) async fn job(&self, key: &QueueRef, id: &str) -> Answer<Arc<JobDetail>> {
         self.queue(key)?;
-        let gone = || Refusal::NoJob(key.clone(), crate::model::job::cut(id, 200));
+        let gone = || self.no_job(key, id);
         if id.len() > JOB_ID_MAX {
             return Err(gone());
         }
-        let adapter = self.collector(&key.store)?.adapter().clone();
-        let (queue, job) = (key.queue.as_str().into(), id.to_owned());
+        let collector = Arc::clone(self.collector(&key.store)?);
+        let adapter = self.adapter(key)?;
+        let (queue, job): (QueueId, _) = (key.queue.as_str().into(), id.to_owned());
         self.jobs
             .get((key.clone(), id.to_owned()), || async move {
-                adapter.job(&queue, &job).await.map(|job| job.map(Arc::new))
+                let detail = adapter.job(&queue, &job).await?;
+                Ok(detail.map(|mut detail| {
+                    if matches!(detail.row.state, JobState::Waiting | JobState::Prioritized) {
+                        // What was heard is better than what the record tells.
+                        detail.ready = collector.ready_since(&queue, &job).or(detail.ready);
+                    }
+                    Arc::new(detail)
+                }))
             })
             .await
             .map_err(Refusal::Unreadable)?
@@ -89,12 +101,16 @@ impl Service {
                 .map(|find| cut_bytes(find, FIND_MAX).to_owned())
                 .filter(|find| !find.is_empty()),
         };
-        let adapter = self.collector(&key.store)?.adapter().clone();
+        let adapter = self.adapter(key)?;
         let asked = query.clone();
-        self.logs
-            .get((key.store.clone(), query), || async move { adapter.logs(&asked).await })
-            .await
-            .map_err(Refusal::Unreadable)
+        let read = || async move {
+            match adapter.logs() {
+                Some(logs) => logs.page(&asked).await,
+                None => Ok(LogPage::default()),
+            }
+        };
+        let page = self.logs.get((key.store.clone(), query), read).await;
+        page.map_err(Refusal::Unreadable)
     }
 
     /// A job's parents and children.
@@ -107,28 +123,38 @@ impl Service {
             branch: request.children.map(|kind| (kind, request.from.clone())),
             limit: request.limit.unwrap_or(BRANCH).clamp(1, BRANCH_MAX),
         };
-        let collector = self.collector(&key.store)?;
-        let (adapter, known) = (collector.adapter().clone(), collector.queues());
+        let (adapter, known) = (self.adapter(key)?, self.collector(&key.store)?.queues());
         let asked = query.clone();
-        self.flows
-            .get((key.store.clone(), query), || async move {
-                adapter.flow(&asked, &known).await
-            })
-            .await
-            .map_err(Refusal::Unreadable)?
-            .ok_or_else(|| Refusal::NoJob(key.clone(), crate::model::job::cut(id, 200)))
+        let read = || async move {
+            match adapter.flows() {
+                Some(flows) => flows.flow(&asked, &known).await,
+                None => Ok(None),
+            }
+        };
+        let flow = self.flows.get((key.store.clone(), query), read).await;
+        flow.map_err(Refusal::Unreadable)?.ok_or_else(|| self.no_job(key, id))
+    }
+
+    /// There is no such job.
+    pub(super) fn no_job(&self, key: &QueueRef, id: &str) -> Refusal {
+        let fate = self.adapter(key).map_or_else(
+            |_| String::new(),
+            |adapter| adapter.fate(&key.queue.as_str().into(), id),
+        );
+        Refusal::NoJob(key.clone(), crate::model::job::cut(id, 200), fate)
     }
 
     /// A field of a job's record as it is stored.
     pub(super) async fn field(&self, key: &QueueRef, id: &str, field: &str) -> Answer<FieldBytes> {
         self.queue(key)?;
-        let adapter = self.collector(&key.store)?.adapter();
+        let adapter = self.adapter(key)?;
         let missing = || Refusal::NoField(crate::model::job::cut(field, 200));
         match adapter.field(&key.queue.as_str().into(), id, field).await {
             Ok(bytes) => bytes.ok_or_else(missing),
             Err(FieldError::Busy) => Err(Refusal::Busy),
             Err(FieldError::TooLarge { size, limit }) => Err(Refusal::TooLarge(size, limit)),
             Err(FieldError::Store(trouble)) => Err(Refusal::Unreadable(ReadError::Store(trouble))),
+            Err(FieldError::Read(error)) => Err(Refusal::Unreadable(error)),
         }
     }
 
@@ -163,7 +189,7 @@ impl Service {
                 return Err(Refusal::Unreadable(ReadError::BadCursor));
             }
             Some(Err(refusal)) => {
-                let why = refusal.problem().detail;
+                let why = refusal.to_string();
                 job.oddities.push(format!("Its relatives could not be read: {why}"));
                 None
             }
@@ -173,14 +199,22 @@ impl Service {
         match logs {
             Some(Ok(logs)) => job.logs = logs,
             Some(Err(refusal)) => {
-                let why = refusal.problem().detail;
+                let why = refusal.to_string();
                 job.oddities.push(format!("The log could not be read: {why}"));
             }
             None => {}
         }
         let (queue, store, _) = self.queue(key)?;
-        let offer = self.offer_job(who, (&queue, &store), (&job, flow.as_ref()), request.asked.as_deref());
+        let mut offer = self.offer_job(who, (&queue, &store), (&job, flow.as_ref()), request.asked.as_deref());
+        offer.undo = match &offer.last {
+            Some(last) => self.undo_of(who, last).await,
+            None => None,
+        };
         let page = JobPage {
+            no_log: self
+                .capabilities(&queue)
+                .and_then(|can| can.lack(Feature::Logs))
+                .map(str::to_owned),
             offer,
             queue,
             store,

@@ -11,13 +11,14 @@ use crate::model::audit::Became;
 use crate::model::filter::JobFilter;
 use crate::model::now;
 use crate::model::operation::{Bounds, ItemResult, Operation, Preview, TYPED_ABOVE};
+use crate::model::permission::Verb;
 use crate::model::queue::QueueRef;
 use crate::server::adapter::ReadError;
 use crate::server::audit::record::{Key, Record};
-use crate::server::auth::who::{Permission, Verb, Who};
+use crate::server::auth::who::{Permission, Who};
 use crate::server::operation::run::Run;
 use crate::server::operation::select::{self, SelectError, Selection};
-use crate::server::operation::{NotStarted, Operations, Order};
+use crate::server::operation::{NotStarted, OperationRequest, Operations};
 use crate::server::redact::Mask;
 use serde_json::json;
 use std::sync::Arc;
@@ -90,7 +91,7 @@ impl Service {
                 self.may(who, Verb::View, Some(queue))?;
                 self.queue(queue)?;
             }
-            select::ticked(asked.action, asked.jobs, |queue| self.name_of(queue), now()).map_err(refusal)?
+            select::ticked(asked.action, asked.jobs, |queue| self.label_of(queue), now()).map_err(refusal)?
         };
         self.permitted_everywhere(who, &selection)?;
         Ok(self.kept_preview(engine, selection))
@@ -113,14 +114,15 @@ impl Service {
             by_name: selection.by_name.clone(),
             by_queue: selection.by_queue().into_iter().take(100).collect(),
             skipped: selection.skipped.clone(),
+            done_again: selection.done_again(),
             typed: typed(&selection),
         }
     }
 
-    /// The name that a queue's application gave it; its id where the queue is not known any more.
-    fn name_of(&self, queue: &QueueRef) -> String {
+    /// What a queue is called; its id where the queue is not known any more.
+    fn label_of(&self, queue: &QueueRef) -> String {
         let known = self.board.queue(queue);
-        known.map_or_else(|| queue.queue.clone(), |(line, ..)| line.name.clone())
+        known.map_or_else(|| queue.queue.clone(), |(line, ..)| line.label.clone())
     }
 
     /// What a preview that can still be started would do with which jobs.
@@ -166,7 +168,7 @@ impl Service {
         let wrong = |why: String| Refusal::NotActed(NotActed::Wrong(why));
         let Some(selection) = engine.kept(token) else {
             return Err(wrong(
-                "This preview is not known any more: it is older than ten minutes, or of a Drover that was restarted. Preview again."
+                "This preview has expired: it is older than ten minutes, or Drover was restarted. Preview again."
                     .into(),
             ));
         };
@@ -199,7 +201,7 @@ impl Service {
         self.permitted_everywhere(who, &selection)?;
         // Both are kept with the operation for as long as it is.
         let reason = self.redactor.base().words(&reason).into_owned();
-        let sentence = self.redactor.base().words(&self.of_places(&selection)).into_owned();
+        let sentence = self.redactor.base().sentence(&self.of_places(&selection)).into_owned();
         let records: Vec<Record> = selection
             .by_queue()
             .into_iter()
@@ -211,11 +213,11 @@ impl Service {
             })
             .collect();
         for record in &records {
-            let written = self.desk.audit().intend(&Arc::new(record.clone())).await;
+            let written = self.actions.audit().intend(&Arc::new(record.clone())).await;
             written.map_err(NotActed::from)?;
         }
         let intended = records.clone();
-        let order = Order {
+        let order = OperationRequest {
             selection,
             sentence,
             bounds,
@@ -231,14 +233,14 @@ impl Service {
                     NotStarted::Unwritten(why) => NotActed::NoAudit(why),
                     NotStarted::KeyTaken => NotActed::KeyRunning,
                 };
-                let not_sent = Became::NotSent(refusal.parts().3);
+                let not_sent = Became::NotSent(refusal.to_string());
                 for record in intended {
-                    self.desk.audit().conclude(&Arc::new(record), not_sent.clone()).await;
+                    self.actions.audit().conclude(&Arc::new(record), not_sent.clone()).await;
                 }
                 return Err(refusal.into());
             }
         };
-        started.ok_or_else(|| wrong("Somebody else has just started this preview.".into()))
+        started.ok_or_else(|| wrong("Another user has just started this preview.".into()))
     }
 
     /// All operations that are kept, the newest first.
@@ -289,13 +291,14 @@ impl Service {
         let read = self.run(id)?.results(result, offset, limit).await;
         read.map_err(|error| {
             Refusal::Unreadable(ReadError::Corrupt(format!(
-                "What was written down of the operation cannot be read: {error}."
+                "The saved operation cannot be read: {error}."
             )))
         })
     }
 
     /// Pauses, resumes or cancels one.
     pub async fn control(&self, who: &Who, id: &str, control: Control) -> Answer<Operation> {
+        self.view(who).operation(id)?;
         let run = self.run(id)?;
         let meta = run.meta();
         for queue in &meta.queues {
@@ -310,14 +313,14 @@ impl Service {
             let sentence = format!("{}: {}.", control.word(), meta.sentence.trim_end_matches('.'));
             let record = note(who, queue.clone(), word, sentence, "", json!({"operation": id}));
             let record = Arc::new(record.masked(&self.mask(queue)));
-            let written = self.desk.audit().intend(&record).await;
+            let written = self.actions.audit().intend(&record).await;
             written.map_err(NotActed::from)?;
             let told = self.engine()?.control(&run, control).await;
             let became = match &told {
-                Ok(()) => Became::Known(Effect::Done { job: None }),
+                Ok(()) => Became::Known(Effect::done()),
                 Err(why) => Became::NotSent(why.clone()),
             };
-            self.desk.audit().conclude(&record, became).await;
+            self.actions.audit().conclude(&record, became).await;
             told.map_err(NotActed::NotNow)?;
         }
         Ok(run.told())
@@ -325,20 +328,21 @@ impl Service {
 
     /// Freezes what an operation that has ended left over: what it had no turn for, what failed, what is not known.
     pub async fn again(&self, who: &Who, id: &str) -> Answer<Preview> {
+        self.view(who).operation(id)?;
         let run = self.run(id)?;
         if run.is_open() {
-            return Err(NotActed::Wrong("It is still open. Cancel it first, or let it end.".into()).into());
+            return Err(NotActed::Wrong("It has not ended yet. Cancel it first, or let it end.".into()).into());
         }
         let rest = run.rest().await.map_err(|error| {
             Refusal::Unreadable(ReadError::Corrupt(format!(
-                "What was written down of the operation cannot be read: {error}."
+                "The saved operation cannot be read: {error}."
             )))
         })?;
         if rest.is_empty() {
             return Err(NotActed::Wrong("Nothing is left of it: every job has its result.".into()).into());
         }
         let action = run.meta().action.clone();
-        let selection = Selection::of(action, rest, |queue| self.name_of(queue), now());
+        let selection = Selection::of(action, rest, |queue| self.label_of(queue), now());
         self.permitted_everywhere(who, &selection)?;
         Ok(self.kept_preview(self.engine()?, selection))
     }
@@ -350,10 +354,10 @@ impl Service {
         };
         for verb in intent.verbs() {
             let permission = Permission {
-                verb: *verb,
+                verb,
                 queue: Some(queue),
             };
-            self.desk.may(who, permission)?;
+            self.actions.may(who, permission)?;
         }
         Ok(())
     }
@@ -361,7 +365,15 @@ impl Service {
     fn permitted_everywhere(&self, who: &Who, selection: &Selection) -> Answer<()> {
         selection.queues.iter().try_for_each(|(queue, _)| {
             self.may(who, Verb::Bulk, Some(queue))?;
-            self.may_act(who, queue, &selection.action)
+            self.may_act(who, queue, &selection.action)?;
+            let intent = Intent::Job {
+                id: String::new(),
+                action: selection.action.clone(),
+            };
+            match self.lacks(queue, &[&intent]) {
+                Some(why) => Err(NotActed::Impossible(why).into()),
+                None => Ok(()),
+            }
         })
     }
 
@@ -370,7 +382,7 @@ impl Service {
         let mut environments: Vec<&str> = selection
             .queues
             .iter()
-            .filter_map(|(queue, _)| self.desk.environment(&queue.store))
+            .filter_map(|(queue, _)| self.actions.environment(&queue.store))
             .collect();
         environments.sort_unstable();
         environments.dedup();

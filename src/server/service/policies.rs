@@ -1,19 +1,22 @@
 //! What is archived by itself: each policy with what became of it, a run of one now, and what a run would do.
 //!
-//! Runs begin in [`crate::server::policy`]; here somebody asks for one and is told.
+//! Runs begin in [`runner`]; here a caller asks for one and gets its answer.
 
+use self::runner::Policies;
 use super::act::NotActed;
 use super::archive::unavailable;
 use super::operations::Asked;
 use super::{Answer, Refusal, Service};
 use crate::model::action::JobAction;
+use crate::model::action::catalogue::ActionKind;
 use crate::model::format;
 use crate::model::operation::Preview;
 use crate::model::policy::{Policy, PolicyRun, PolicyStanding, PolicyState};
-use crate::server::archive::lease::Turn;
 use crate::server::auth::who::Who;
-use crate::server::policy::{self, Policies};
+use crate::server::database::policy_runs::Turn;
 use crate::server::{archive::Archive, cron};
+
+pub mod runner;
 
 /// Runs that are told of each policy.
 const RUNS: i64 = 10;
@@ -41,9 +44,9 @@ impl Service {
 
     async fn standing(&self, archive: &Archive, policy: &Policy) -> Answer<PolicyStanding> {
         // Right after a start it is not known yet.
-        let _ = archive.soon().await;
-        let turn = archive.turn(&policy.id).await.map_err(unavailable)?;
-        let mut runs = archive.runs(&policy.id, RUNS).await.map_err(unavailable)?;
+        let _ = archive.shared().soon().await;
+        let turn = archive.shared().turn(&policy.id).await.map_err(unavailable)?;
+        let mut runs = archive.shared().runs(&policy.id, RUNS).await.map_err(unavailable)?;
         for run in &mut runs {
             run.here = run.operation.as_ref().is_some_and(|id| self.operation(id).is_ok());
         }
@@ -58,7 +61,7 @@ impl Service {
             when: format!("{pattern}, {}", policy.every.zone),
             state,
             why,
-            next: policy::next(policy, now).filter(|_| !self.is_read_only()),
+            next: runner::next(policy, now).filter(|_| !self.is_read_only()),
             freed_jobs,
             freed_bytes,
             runs,
@@ -69,7 +72,7 @@ impl Service {
         let state = match (turn, last) {
             (Some(turn), _) if turn.held => PolicyState::Running,
             (Some(turn), _) if turn.expired => PolicyState::Due,
-            (Some(turn), _) if policy::due(policy, turn.begun, turn.now).is_some() => PolicyState::Due,
+            (Some(turn), _) if runner::due(policy, turn.begun, turn.now).is_some() => PolicyState::Due,
             (_, Some(last)) if last.outcome.as_deref() == Some("failed") => PolicyState::Failed,
             _ => PolicyState::Ok,
         };
@@ -85,21 +88,17 @@ impl Service {
     /// Why somebody may not have policies run, if so.
     #[must_use]
     pub fn policy_refusal(&self, who: &Who) -> Option<String> {
-        self.may_archive(who).err().map(|refusal| refusal.problem().detail)
+        self.may_archive(who).err().map(|refusal| refusal.to_string())
     }
 
     /// Whether somebody may archive at all; whether in these queues is asked when they are known.
     fn may_archive(&self, who: &Who) -> Answer<()> {
-        let everywhere = crate::server::service::act::intent::Intent::Job {
-            id: String::new(),
-            action: JobAction::Archive,
-        };
-        for verb in everywhere.verbs() {
+        for verb in ActionKind::Archive.row().needs {
             let permission = crate::server::auth::who::Permission {
                 verb: *verb,
                 queue: None,
             };
-            self.desk.may(who, permission)?;
+            self.actions.may(who, permission)?;
         }
         Ok(())
     }

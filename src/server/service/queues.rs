@@ -5,7 +5,7 @@ use crate::model::filter::JobFilter;
 use crate::model::insight::{Insight, dead_letters_of};
 use crate::model::now;
 use crate::model::page::{DeadLetters, JobPageRows, Order, PAGE_SIZE, PAGE_SIZE_MAX, QueueAside, QueuePage};
-use crate::model::queue::{QueueRef, QueueSummary, System};
+use crate::model::queue::{QueueRef, QueueSummary};
 use crate::model::state::JobState;
 use crate::server::adapter::{JobQuery, ReadError, Trouble};
 use crate::server::auth::who::Who;
@@ -53,14 +53,15 @@ impl Service {
             limit: request.limit.unwrap_or(PAGE_SIZE).clamp(1, PAGE_SIZE_MAX),
         };
         let searches = filter.is_some_and(|(_, filter)| filter.data.is_some());
-        if searches && queue.system != System::PgBoss {
+        if searches && !self.capabilities(&queue).is_some_and(|can| can.searches_data) {
             let rows = Err(ReadError::Corrupt(format!(
-                "data: searches jobs of pg-boss. Those of {} would all have to be fetched for it; look for a name, an id or an error.",
+                "data: searches pg-boss jobs only. For {} Drover would have to fetch every job; search for a name, an \
+                 id or an error.",
                 queue.system
             )));
             return Ok((query, rows));
         }
-        let adapter = collector.adapter().clone();
+        let adapter = self.adapter(key)?;
         let asked = query.clone();
         let rows = self
             .lists
@@ -82,6 +83,7 @@ impl Service {
         let (queue, store, position) = self.queue(key)?;
         let page = QueuePage {
             aside: String::new(),
+            generation: None,
             tools: String::new(),
             chart: chart?.to_string(),
             watched_since: self
@@ -122,7 +124,7 @@ impl Service {
     /// Limits, retention and times.
     pub(super) async fn insight(&self, key: &QueueRef) -> Answer<Result<Insight, Trouble>> {
         self.queue(key)?;
-        let adapter = self.collector(&key.store)?.adapter().clone();
+        let adapter = self.adapter(key)?;
         let queue = key.queue.as_str().into();
         Ok(self
             .insights
@@ -135,8 +137,11 @@ impl Service {
     fn dead_letters(&self, queue: &QueueSummary, insight: Option<&Insight>) -> (Vec<DeadLetters>, Vec<QueueRef>) {
         let (board, _) = self.board.overview();
         let neighbours = || board.queues.iter().filter(|other| other.store == queue.store);
+        // Another prefix is another application, or another of its environments.
+        let prefix = |queue: &QueueSummary| queue.id.strip_suffix(&queue.name).map(str::to_owned);
         let keeps = |other: &QueueSummary, of: &QueueSummary| {
             dead_letters_of(&other.name).is_some_and(|name| name.eq_ignore_ascii_case(&of.name))
+                && prefix(other) == prefix(of)
         };
         let says = |ids: Option<&Vec<String>>, other: &QueueSummary| ids.is_some_and(|ids| ids.contains(&other.id));
         let to = insight.map(|insight| &insight.dead_letters);
@@ -145,7 +150,7 @@ impl Service {
             .filter(|other| keeps(other, queue) || says(to, other))
             .map(|other| DeadLetters {
                 queue: other.key(),
-                name: other.name.clone(),
+                name: other.label.clone(),
                 jobs: other.counts.unfinished(),
             })
             .collect();
@@ -161,7 +166,7 @@ impl Service {
         let Some(hour) = collector.hour(&key.queue) else {
             return Err(self.no_queue(key));
         };
-        let adapter = collector.adapter().clone();
+        let adapter = self.adapter(key)?;
         let queue = key.queue.as_str().into();
         Ok(self
             .charts
@@ -187,5 +192,11 @@ fn most_telling(queue: &QueueSummary) -> JobState {
     ]
     .into_iter()
     .find(|state| queue.counts.get(*state).is_some_and(|n| n > 0))
-    .unwrap_or(JobState::Completed)
+    // Some systems have no list of finished jobs.
+    .unwrap_or_else(
+        || match (queue.counts.get(JobState::Completed), queue.counts.backlog()) {
+            (None, Some(_)) => JobState::Waiting,
+            _ => JobState::Completed,
+        },
+    )
 }

@@ -8,22 +8,25 @@ use crate::model::archive::{ArchivedJob, ArchivedRow};
 use crate::model::job::{
     Dedup, EffectiveOption, Field, Form, JobDetail, JobRow, LogLine, LogPage, Payload, Progress, Trace,
 };
-use crate::server::redact::{MARKER, Mask, said};
+use crate::server::redact::{MARKER, Mask, without_data};
 use std::borrow::Cow;
+use std::collections::BTreeMap;
 
 /// Why the text of bytes that are no text is not shown.
 const BYTES: &str = "Its bytes hold values that are hidden.";
 
-/// Masks in place, and remembers whether anything was hidden.
+/// Masks in place, and remembers what hides which value.
 struct Hide<'a> {
     mask: &'a Mask,
     hidden: bool,
+    rules: BTreeMap<String, Vec<String>>,
 }
 
-/// Masks a job. Tells whether anything was hidden.
+/// Masks a job, and notes in it which rule hides each value. Returns whether anything was hidden.
 pub(super) fn detail(job: &mut JobDetail, mask: &Mask) -> bool {
-    let mut hide = Hide { mask, hidden: false };
+    let mut hide = Hide::new(mask);
     hide.detail(job);
+    job.hidden_by = hide.rules;
     hide.hidden
 }
 
@@ -35,13 +38,22 @@ pub(super) fn archived(job: &mut ArchivedJob, mask: &Mask) -> bool {
         detail,
         restored: _,
     } = job;
-    let mut hide = Hide { mask, hidden: false };
+    let mut hide = Hide::new(mask);
     hide.detail(detail);
     hide.archived_row(row);
+    detail.hidden_by = hide.rules;
     hide.hidden
 }
 
-impl Hide<'_> {
+impl<'a> Hide<'a> {
+    fn new(mask: &'a Mask) -> Self {
+        Self {
+            mask,
+            hidden: false,
+            rules: BTreeMap::new(),
+        }
+    }
+
     fn replace(&mut self, text: &mut String, masked: impl FnOnce(&Mask, &str) -> Option<String>) {
         if let Some(masked) = masked(self.mask, text) {
             *text = masked;
@@ -49,13 +61,26 @@ impl Hide<'_> {
         }
     }
 
-    fn text(&mut self, text: &mut String) {
-        self.replace(text, |mask, text| changed(mask.text(text)));
+    /// A text of this field, and why its values are hidden.
+    fn text(&mut self, field: &str, text: &mut String) {
+        let (masked, rules) = self.mask.text_with_rules(text);
+        let masked = changed(masked);
+        self.ruled(field, text, masked, rules);
     }
 
-    fn words(&mut self, text: &mut String) {
+    fn ruled(&mut self, field: &str, text: &mut String, masked: Option<String>, rules: Vec<String>) {
+        if let Some(masked) = masked {
+            *text = masked;
+            self.hidden = true;
+            self.rules.insert(field.to_owned(), rules);
+        }
+    }
+
+    /// A sentence of ours: what it quotes is a job's.
+    fn sentence(&mut self, text: &mut String) {
         self.replace(text, |mask, text| {
-            changed(mask.words(&said(text))).or_else(|| other(said(text), text))
+            let masked = mask.sentence(&without_data(text)).into_owned();
+            (masked != text).then_some(masked)
         });
     }
 
@@ -81,6 +106,7 @@ impl Hide<'_> {
             deferred_failure,
             delay: _,
             first_delay: _,
+            ready: _,
             data,
             options,
             effective,
@@ -99,37 +125,52 @@ impl Hide<'_> {
             children: _,
             fields,
             as_of: _,
+            carries_schedule: _,
             withheld: _,
+            // Written when all of it is known.
+            hidden_by: _,
         } = job;
         self.row(row);
         for text in [state_note, lost, backoff, traces_note].into_iter().flatten() {
-            self.words(text);
+            self.sentence(text);
         }
         for text in oddities {
-            self.words(text);
+            self.sentence(text);
         }
-        for value in [deferred_failure, data, options, progress, result, error]
-            .into_iter()
-            .flatten()
+        for (field, value) in [
+            ("deferredFailure", deferred_failure),
+            ("data", data),
+            ("opts", options),
+            ("progress", progress),
+            ("returnvalue", result),
+            ("failedReason", error),
+        ] {
+            if let Some(value) = value {
+                self.payload(field, value);
+            }
+        }
+        for EffectiveOption {
+            name,
+            value,
+            origin: _,
+            payload: _,
+        } in effective
         {
-            self.payload(value);
-        }
-        for EffectiveOption { name, value, origin: _ } in effective {
             self.named(name, value);
         }
-        for Trace {
-            attempt: _,
-            text,
-            size: _,
-            lines: _,
-            cut: _,
-        } in traces
-        {
-            self.text(text);
+        for (i, trace) in traces.iter_mut().enumerate() {
+            let Trace {
+                attempt: _,
+                text,
+                size: _,
+                lines: _,
+                cut: _,
+            } = trace;
+            self.text(&format!("traces.{i}"), text);
         }
         self.logs(logs);
         if let Some(Dedup { id, owner: _, ttl: _ }) = dedup {
-            self.words(id);
+            self.replace(id, |mask, text| changed(mask.words(text)));
         }
         for Field { name, size: _, head } in fields {
             match head.strip_prefix("binary: ") {
@@ -163,16 +204,17 @@ impl Hide<'_> {
             scheduler: _,
             data_size: _,
             locked: _,
+            put_away: _,
             problem,
         } = row;
         if let Some(Progress::Text(text)) = progress {
             self.replace(text, |mask, text| changed(mask.json(text)));
         }
         if let Some(error) = error {
-            self.text(error);
+            self.text("error", error);
         }
         if let Some(problem) = problem {
-            self.words(problem);
+            self.sentence(problem);
         }
     }
 
@@ -193,7 +235,7 @@ impl Hide<'_> {
             archived: _,
         } = row;
         if let Some(error) = error {
-            self.text(error);
+            self.text("error", error);
         }
     }
 
@@ -204,12 +246,12 @@ impl Hide<'_> {
             // What was asked for.
             search: _,
         } = logs;
-        for LogLine { n: _, text, size: _ } in lines {
-            self.text(text);
+        for LogLine { n, text, size: _ } in lines {
+            self.text(&format!("logs.{n}"), text);
         }
     }
 
-    fn payload(&mut self, value: &mut Payload) {
+    fn payload(&mut self, field: &str, value: &mut Payload) {
         let Payload {
             size: _,
             text,
@@ -218,11 +260,13 @@ impl Hide<'_> {
             note,
         } = value;
         if let Some(note) = note {
-            self.words(note);
+            self.sentence(note);
         }
         let Some(shown_text) = text else { return };
         if *form != Form::Binary {
-            self.replace(shown_text, |mask, text| changed(mask.json(text)));
+            let (masked, rules) = self.mask.json_with_rules(shown_text);
+            let masked = changed(masked);
+            self.ruled(field, shown_text, masked, rules);
             return;
         }
         // A dump: behind the place of each sixteen bytes stand they themselves.
@@ -246,10 +290,6 @@ fn changed(masked: Cow<'_, str>) -> Option<String> {
         Cow::Borrowed(text) if text != MARKER => None,
         masked => Some(masked.into_owned()),
     }
-}
-
-fn other(text: String, before: &str) -> Option<String> {
-    (text != before).then_some(text)
 }
 
 fn bytes_of<'a>(hex: impl Iterator<Item = &'a str>) -> Vec<u8> {
@@ -287,15 +327,12 @@ mod tests {
                 .collect::<String>()
         };
         let mask = Mask::default();
-        let mut hide = Hide {
-            mask: &mask,
-            hidden: false,
-        };
+        let mut hide = Hide::new(&mask);
         let mut plain = payload(&dump(b"\xff{\"user\":\"bob\",\"n\":1234567890}"), Form::Binary);
-        hide.payload(&mut plain);
+        hide.payload("data", &mut plain);
         assert!(plain.text.is_some() && !hide.hidden);
         let mut secret = payload(&dump(b"\xff{\"password\":\"hunter2\"} and more"), Form::Binary);
-        hide.payload(&mut secret);
+        hide.payload("data", &mut secret);
         assert_eq!((secret.text, secret.note.as_deref()), (None, Some(BYTES)));
         assert!(hide.hidden);
     }

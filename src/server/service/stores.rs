@@ -7,19 +7,18 @@
 
 use super::{Answer, Service};
 use crate::model::now;
-use crate::model::postgres::PostgresHealth;
-use crate::model::postgres::facts::Health;
 use crate::model::store::Reach;
+use crate::model::vitals::postgres::PostgresHealth;
+use crate::model::vitals::postgres::facts::Health;
 use crate::model::vitals::{Answered, Asked, Drawing, Series, StoreDetail, StorePage};
 use crate::model::weights::MemoryByQueue;
 use crate::server::adapter::postgres::health;
-use crate::server::adapter::redis::ask::{self, Forbidden};
+use crate::server::adapter::redis::ask;
 use crate::server::chart;
 use crate::server::collect::board::Position;
 use crate::server::collect::source::Source;
 use crate::server::shared::Shared;
 use crate::server::verdict;
-use crate::server::verdict::vitals::judge;
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
@@ -47,7 +46,6 @@ pub(super) struct Stores {
 #[derive(Debug, Default)]
 pub(super) struct Known {
     asked: Option<(Instant, Asked)>,
-    forbidden: Arc<Forbidden>,
     /// By the number of jobs that were asked for.
     pub(super) weights: HashMap<u32, (Instant, Answered<MemoryByQueue>)>,
 }
@@ -86,9 +84,10 @@ impl Service {
         let at = now();
         let report = vitals.report();
         let watched = vitals.watched(at);
-        let judgements = match &report {
-            Answered::Known(report) if postgres.is_none() => judge(report, &watched, &asked.settings, at),
-            _ => vec![],
+        let judgements = if postgres.is_none() {
+            vitals.judgements(at)
+        } else {
+            vec![]
         };
         Ok(StoreDetail {
             summary: self.store(id)?,
@@ -141,13 +140,19 @@ impl Service {
 
     /// What a Postgres says when somebody looks, once for all who look within seconds; `None` for a Redis.
     async fn examined(&self, id: &str) -> Answer<Option<PostgresHealth>> {
-        let Source::Postgres(database) = self.collector(id)?.source().clone() else {
+        let collector = self.collector(id)?;
+        let Source::Postgres(database) = collector.source().clone() else {
             return Ok(None);
         };
+        let vitals = collector.vitals().clone();
         let health = self
             .stores
             .examining
-            .get(id.to_owned(), || async move { Arc::new(health::read(&database).await) })
+            .get(id.to_owned(), || async move {
+                let health = Arc::new(health::read(&database).await);
+                vitals.note_health(health.clone());
+                health
+            })
             .await;
         Ok(Some(PostgresHealth {
             at: now(),
@@ -161,11 +166,7 @@ impl Service {
     async fn asked(&self, id: &str) -> Answer<Asked> {
         let collector = self.collector(id)?.clone();
         let summary = self.store(id)?;
-        let (known, forbidden) = {
-            let mut known = self.stores.known();
-            let known = known.entry(id.to_owned()).or_default();
-            (known.asked.clone(), known.forbidden.clone())
-        };
+        let known = self.stores.known().get(id).and_then(|known| known.asked.clone());
         if let Some((at, asked)) = &known
             && (at.elapsed() < FRESH || summary.reach != Reach::Live)
         {
@@ -175,12 +176,14 @@ impl Service {
             return Ok(Asked::nothing("the store has not answered yet"));
         }
         let Source::Redis(link) = collector.source().clone() else {
-            return Ok(Asked::nothing("only a Redis is asked this"));
+            return Ok(Asked::nothing("only available for a Redis"));
         };
-        let channels = collector.vitals().report().known().and_then(|r| r.traffic.channels);
+        let vitals = collector.vitals().clone();
+        let channels = vitals.report().known().and_then(|r| r.traffic.channels);
         let asked = self.stores.asking.get(id.to_owned(), || async move {
-            match ask::ask(&link, &forbidden, channels).await {
+            match ask::ask(&link, vitals.forbidden(), channels).await {
                 Ok(asked) => {
+                    vitals.note_settings(asked.settings.clone());
                     let mut known = self.stores.known();
                     known.entry(id.to_owned()).or_default().asked = Some((Instant::now(), asked.clone()));
                     asked

@@ -13,6 +13,7 @@ use crate::model::insight::Insight;
 use crate::model::job::{JobDetail, LogPage};
 use crate::model::operation::{ItemResult, Operation};
 use crate::model::page::{JobPage, JobPageRows, Overview, QueueAside, QueuePage};
+use crate::model::permission::Verb;
 use crate::model::policy::PolicyStanding;
 use crate::model::queue::{QueueRef, QueueSummary};
 use crate::model::schedule::SchedulesPage;
@@ -22,7 +23,7 @@ use crate::model::weights::MemoryByQueue;
 use crate::model::worker::{FleetFilter, WorkersPage};
 use crate::server::adapter::{FieldBytes, JobQuery, ReadError, Trouble};
 use crate::server::audit::AuditFilter;
-use crate::server::auth::who::{Verb, Who};
+use crate::server::auth::who::Who;
 use crate::server::collect::board::Position;
 use reveal::REVEAL;
 use std::sync::Arc;
@@ -149,14 +150,22 @@ impl View<'_> {
         Ok(job)
     }
 
-    /// Takes out of a job what this caller may not see. Tells whether secrets are hidden in what they may.
+    /// Takes out of a job what this caller may not see. Returns whether secrets are hidden in what they may.
     fn detail(&self, key: &QueueRef, job: &mut JobDetail) -> bool {
         let hidden = redact::detail(job, &self.service.mask(key));
+        self.rules(key, job);
         if self.looks_into(key) {
             return hidden;
         }
         withheld::detail(job);
         false
+    }
+
+    /// Leaves the rules that hide values in a job to those who may see the values.
+    fn rules(&self, key: &QueueRef, job: &mut JobDetail) {
+        if self.may_reveal(key).is_err() {
+            job.hidden_by.clear();
+        }
     }
 
     /// A part of a job's log.
@@ -221,8 +230,11 @@ impl View<'_> {
     }
 
     /// Who works for which queue.
-    pub async fn workers(&self, filter: &FleetFilter) -> (Arc<WorkersPage>, Position) {
-        self.service.workers(self.who, filter).await
+    pub async fn workers(&self, filter: &FleetFilter) -> Answer<(Arc<WorkersPage>, Position)> {
+        if let Some(queue) = &filter.queue {
+            self.may(Verb::View, queue)?;
+        }
+        Ok(self.service.workers(self.who, filter).await)
     }
 
     /// What runs when.
@@ -245,7 +257,7 @@ impl View<'_> {
         match self.who.holds_in_store(Verb::View, id) {
             true => Ok(()),
             false => Err(super::act::NotActed::Denied(format!(
-                "{} sees some queues of the store {id} and not the store itself, which tells of all of them.",
+                "{} may see some queues of the store {id}, but not the store itself, which shows all of them.",
                 self.who.name
             ))
             .into()),

@@ -16,7 +16,8 @@ use crate::model::vitals::Answered;
 use crate::model::weights::{
     LargePayload, MemoryByQueue, PAYLOADS_SHOWN, QUEUES_SHOWN, QueueMemory, SAMPLE, SAMPLE_MAX, SAMPLE_MIN, StateMemory,
 };
-use crate::server::adapter::{Adapter, QueueWeight};
+use crate::server::adapter::{Adapter, QueueWeight, Weigh};
+use crate::server::collect::collector::Collector;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -36,7 +37,7 @@ impl Service {
     /// Memory by queue, from `sample` jobs of each state at most.
     pub(super) async fn memory_by_queue(&self, store: &str, sample: u32) -> Answer<Answered<MemoryByQueue>> {
         let sample = sample.clamp(SAMPLE_MIN, SAMPLE_MAX);
-        let adapter = self.collector(store)?.adapter().clone();
+        let collector = self.collector(store)?.clone();
         let live = self.store(store)?.reach == Reach::Live;
         let known = {
             let known = self.stores.known();
@@ -55,7 +56,7 @@ impl Service {
         let queues = queues.into_iter().filter(|queue| queue.store == store).collect();
         let key = (store.to_owned(), sample);
         let answer = self.stores.weighing.get(key, || async move {
-            match weigh(&adapter, queues, sample).await {
+            match weigh(&collector, queues, sample).await {
                 Ok(answer) => {
                     if !matches!(answer, Answered::Failed(_)) {
                         let mut stores = self.stores.known();
@@ -90,16 +91,29 @@ fn depth(sample: u32, budget: u64, cost: impl Fn(u32) -> u64) -> u32 {
 }
 
 async fn weigh(
-    adapter: &Arc<dyn Adapter>,
-    mut queues: Vec<QueueSummary>,
+    collector: &Collector,
+    queues: Vec<QueueSummary>,
     asked: u32,
 ) -> Result<Answered<MemoryByQueue>, String> {
-    queues.sort_by_cached_key(|queue| (std::cmp::Reverse(jobs(&queue.counts)), queue.id.clone()));
+    let with_adapters = queues
+        .into_iter()
+        .filter_map(|queue| Some((collector.adapter(&queue.id)?, queue)));
+    let adapters: Vec<(Arc<dyn Adapter>, QueueSummary)> = with_adapters.collect();
+    let weighable = adapters
+        .iter()
+        .filter_map(|(adapter, queue)| Some((adapter.weigh()?, queue)));
+    let mut queues: Vec<(&dyn Weigh, &QueueSummary)> = weighable.collect();
+    if queues.is_empty() && !adapters.is_empty() {
+        return Ok(Answered::Failed(
+            "the size of jobs of this kind cannot be measured".into(),
+        ));
+    }
+    queues.sort_by_cached_key(|(_, queue)| (std::cmp::Reverse(jobs(&queue.counts)), queue.id.clone()));
     let budget = (BUDGET * u64::from(asked) / u64::from(SAMPLE)).max(BUDGET / 4);
     let sample = depth(asked, budget, |depth| {
         queues
             .iter()
-            .map(|queue| adapter.weigh_cost(&queue.counts, depth))
+            .map(|(weigh, queue)| weigh.cost(&queue.counts, depth))
             .sum()
     });
     let mut all = MemoryByQueue {
@@ -110,7 +124,7 @@ async fn weigh(
         queues_weighed: 0,
         queues_known: u32::try_from(queues.len()).unwrap_or(u32::MAX),
         jobs_covered: 0,
-        jobs_known: queues.iter().map(|queue| jobs(&queue.counts)).sum(),
+        jobs_known: queues.iter().map(|(_, queue)| jobs(&queue.counts)).sum(),
         jobs_weighed: 0,
         bytes: 0,
         queues: vec![],
@@ -118,12 +132,12 @@ async fn weigh(
         largest: vec![],
     };
     let began = Instant::now();
-    for queue in &queues {
-        let next = adapter.weigh_cost(&queue.counts, sample);
+    for (weigh, queue) in queues {
+        let next = weigh.cost(&queue.counts, sample);
         if all.commands + next > budget || began.elapsed() > PATIENCE {
             break;
         }
-        let weight = match adapter.weigh(&queue.id.as_str().into(), sample).await {
+        let weight = match weigh.queue(&queue.id.as_str().into(), sample).await {
             Ok(Answered::Known(weight)) => weight,
             Ok(Answered::NotPermitted(rule)) => return Ok(Answered::NotPermitted(rule)),
             Ok(Answered::Failed(why)) => return Ok(Answered::Failed(why)),
@@ -156,7 +170,7 @@ impl MemoryByQueue {
         self.queues.push(memory);
         let payload = |(state, job, bytes): (JobState, String, u64)| LargePayload {
             queue: QueueRef::clone(&key),
-            name: queue.name.clone(),
+            name: queue.label.clone(),
             job,
             state,
             bytes,
@@ -183,7 +197,7 @@ fn extrapolate(queue: &QueueSummary, weight: &QueueWeight) -> QueueMemory {
     let payload: u64 = weight.states.iter().map(|of| of.payload).sum();
     QueueMemory {
         queue: queue.key(),
-        name: queue.name.clone(),
+        name: queue.label.clone(),
         bytes: weight.structure + states.iter().filter_map(|of| of.bytes).sum::<u64>(),
         structure: weight.structure,
         jobs: weight.states.iter().map(|of| of.jobs).sum(),

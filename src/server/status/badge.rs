@@ -1,7 +1,7 @@
 //! Badges: a small picture of one component's state, with the words in it as text and as a title, and the same as JSON for
 //! shields.io. No font is fetched: letters are as wide as they are told to be, in whatever font there is.
 
-use super::page::escape;
+use crate::model::format::escape;
 use crate::model::status::State;
 use serde_json::{Value, json};
 

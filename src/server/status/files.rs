@@ -147,6 +147,9 @@ impl Both {
 pub fn style() -> File {
     File::new(
         "text/css; charset=utf-8",
-        Bytes::from_static(include_bytes!("../../../style/status.css")),
+        concat!(
+            include_str!("../../../style/tokens.css"),
+            include_str!("../../../style/status.css")
+        ),
     )
 }

@@ -20,7 +20,7 @@ use crate::model::condition::ConditionKind;
 use crate::model::queue::QueueSummary;
 use crate::model::status::State;
 use crate::model::store::{Reach, StoreSummary};
-use crate::model::verdict::Level;
+use crate::model::verdict::{Level, STUCK};
 
 /// Data that is older says nothing.
 pub const STALE: Millis = 30_000;
@@ -30,7 +30,7 @@ const WATCHED: Millis = 600_000;
 
 /// How one queue does, for the public.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Standing {
+pub enum QueueStatus {
     /// Well.
     Fine,
     /// Getting worse.
@@ -47,7 +47,7 @@ pub enum Standing {
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Seen {
     /// How it does.
-    pub standing: Standing,
+    pub standing: QueueStatus,
     /// How long the next job has waited, zero if none waits; `None` if not known.
     pub wait: Option<Millis>,
     /// How much waits.
@@ -65,7 +65,7 @@ pub fn is_fresh(store: &StoreSummary, now: Millis) -> bool {
 }
 
 /// What a store that answers means for all its queues.
-fn of_store(store: &StoreSummary) -> Standing {
+fn of_store(store: &StoreSummary) -> QueueStatus {
     let refuses = |kind: &ConditionKind| {
         matches!(
             kind,
@@ -77,18 +77,18 @@ fn of_store(store: &StoreSummary) -> Standing {
     };
     let kinds = || store.conditions.iter().map(|condition| condition.kind);
     if kinds().any(|kind| refuses(&kind)) {
-        Standing::Bad
+        QueueStatus::Bad
     } else if kinds().any(|kind| kind == ConditionKind::WritesPaused) {
-        Standing::Watch
+        QueueStatus::Watch
     } else {
-        Standing::Fine
+        QueueStatus::Fine
     }
 }
 
 impl Seen {
     /// Nothing is known.
     pub const NOTHING: Self = Self {
-        standing: Standing::Unknown,
+        standing: QueueStatus::Unknown,
         wait: None,
         backlog: None,
         out: None,
@@ -105,32 +105,36 @@ impl Seen {
             return Self::NOTHING;
         }
         let age = |at: Millis| store.its_clock(now).saturating_sub(at).max(0);
-        let wait = match backlog {
+        let known = match backlog {
             0 => Some(0),
             _ => queue.oldest_waiting.map(age),
         };
-        // The board's own promise is not this one.
+        // A bound that is within the promise does not say that the promise is kept.
+        let wait = known.filter(|wait| queue.next_created.is_none() || *wait > promise);
+        // The board's own promise is not this one, and a parent that cannot run keeps no other work waiting.
         let by_verdict = match (queue.verdict.level, queue.verdict.rule.as_str()) {
-            (Level::Unknown, _) => Standing::Unknown,
-            (Level::Paused, _) => Standing::Paused,
-            (Level::Ok, _) | (_, "W3" | "B3") => Standing::Fine,
-            (Level::Watch, _) => Standing::Watch,
-            (Level::Bad, _) => Standing::Bad,
+            (Level::Unknown, _) => QueueStatus::Unknown,
+            (Level::Paused, _) => QueueStatus::Paused,
+            // For a reader of the status page it is paused all the same.
+            (_, "W6" | "B6") if queue.paused == Some(true) => QueueStatus::Paused,
+            (Level::Ok, _) | (_, "W3" | "B3" | STUCK) => QueueStatus::Fine,
+            (Level::Watch, _) => QueueStatus::Watch,
+            (Level::Bad, _) => QueueStatus::Bad,
         };
         let by_wait = match wait {
-            Some(wait) if wait >= promise.saturating_mul(5) => Standing::Bad,
-            Some(wait) if wait > promise => Standing::Watch,
-            _ => Standing::Fine,
+            Some(wait) if wait >= promise.saturating_mul(5) => QueueStatus::Bad,
+            Some(wait) if wait > promise => QueueStatus::Watch,
+            _ => QueueStatus::Fine,
         };
         let all = [by_verdict, by_wait, of_store(store)];
-        let standing = if by_verdict == Standing::Paused {
-            Standing::Paused
-        } else if all.contains(&Standing::Bad) {
-            Standing::Bad
-        } else if all.contains(&Standing::Watch) {
-            Standing::Watch
+        let standing = if by_verdict == QueueStatus::Paused {
+            QueueStatus::Paused
+        } else if all.contains(&QueueStatus::Bad) {
+            QueueStatus::Bad
+        } else if all.contains(&QueueStatus::Watch) {
+            QueueStatus::Watch
         } else {
-            Standing::Fine
+            QueueStatus::Fine
         };
         Self {
             standing,
@@ -157,32 +161,32 @@ impl Together {
         Self { queues, incomplete }
     }
 
-    fn of(&self, standing: Standing) -> usize {
+    fn of(&self, standing: QueueStatus) -> usize {
         self.queues.iter().filter(|queue| queue.standing == standing).count()
     }
 
     /// Whether there is fresh data of all of them.
     #[must_use]
     pub fn is_known(&self) -> bool {
-        !self.incomplete && !self.queues.is_empty() && self.of(Standing::Unknown) == 0
+        !self.incomplete && !self.queues.is_empty() && self.of(QueueStatus::Unknown) == 0
     }
 
     /// Whether one is known not to get through.
     #[must_use]
     pub fn has_trouble(&self) -> bool {
-        self.of(Standing::Bad) > 0
+        self.of(QueueStatus::Bad) > 0
     }
 
     /// Whether every one is held.
     #[must_use]
     pub fn is_held(&self) -> bool {
-        self.is_known() && self.of(Standing::Paused) == self.queues.len()
+        self.is_known() && self.of(QueueStatus::Paused) == self.queues.len()
     }
 
     /// Whether some are held and others are not.
     #[must_use]
     pub fn is_partly_held(&self) -> bool {
-        self.of(Standing::Paused) > 0 && !self.is_held()
+        self.of(QueueStatus::Paused) > 0 && !self.is_held()
     }
 
     /// Whether it is known that somewhere nobody works.
@@ -232,20 +236,21 @@ impl Together {
             let ahead = (backlog as f64 / out * 60_000.0) as Millis;
             Some(ahead.max(queue.wait.unwrap_or(0)))
         };
-        let moving = self.queues.iter().filter(|queue| queue.standing != Standing::Paused);
+        let moving = self.queues.iter().filter(|queue| queue.standing != QueueStatus::Paused);
         let each: Option<Vec<Millis>> = moving.map(one).collect();
         self.is_known().then_some(each)??.into_iter().max()
     }
 
     /// Whether somebody should have an eye on it: one on Watch, or one that is held beyond the promise beside others that run.
     fn is_on_watch(&self, promise: Millis) -> bool {
-        let late = |queue: &Seen| queue.standing == Standing::Paused && queue.wait.is_some_and(|wait| wait > promise);
-        self.of(Standing::Watch) > 0 || (!self.is_held() && self.queues.iter().any(late))
+        let late =
+            |queue: &Seen| queue.standing == QueueStatus::Paused && queue.wait.is_some_and(|wait| wait > promise);
+        self.of(QueueStatus::Watch) > 0 || (!self.is_held() && self.queues.iter().any(late))
     }
 
     /// What would be said now, when it has been on Watch since then.
     fn state(&self, now: Millis, watched_since: Option<Millis>) -> State {
-        let (all, bad) = (self.queues.len(), self.of(Standing::Bad));
+        let (all, bad) = (self.queues.len(), self.of(QueueStatus::Bad));
         if bad > 0 {
             // Of a queue that is not known it is not known that it is bad.
             return match (bad == all && self.is_known(), bad * 2 >= all) {

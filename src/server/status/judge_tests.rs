@@ -1,8 +1,9 @@
 use super::*;
 use crate::model::condition::Condition;
 use crate::model::counts::Counts;
-use crate::model::queue::{Rates, System};
+use crate::model::queue::Rates;
 use crate::model::state::JobState;
+use crate::model::system::System;
 use crate::model::verdict::Verdict;
 
 const NOW: Millis = 10_000_000_000;
@@ -29,6 +30,7 @@ fn queue(level: Level, rule: &str, wait: Option<Millis>) -> QueueSummary {
         id: "bull:mail".into(),
         system: System::BullMq,
         name: "mail".into(),
+        label: "mail".into(),
         version: None,
         family: None,
         paused: Some(level == Level::Paused),
@@ -41,6 +43,9 @@ fn queue(level: Level, rule: &str, wait: Option<Millis>) -> QueueSummary {
             window_s: 60,
         }),
         oldest_waiting: wait.map(|wait| NOW - wait),
+        next_created: None,
+        unseen: false,
+        stuck: None,
         workers: Some(1),
         verdict: Verdict {
             level,
@@ -149,23 +154,57 @@ fn the_promise_is_the_component_s_and_not_the_board_s() {
         |level, rule: &str, wait, promise| Seen::of(&queue(level, rule, Some(wait)), &store(), promise, NOW).standing;
     assert_eq!(
         of(Level::Bad, "B3", 400_000, 600_000),
-        Standing::Fine,
+        QueueStatus::Fine,
         "ten minutes are promised"
     );
-    assert_eq!(of(Level::Watch, "W3", 61_000, 600_000), Standing::Fine);
+    assert_eq!(of(Level::Watch, "W3", 61_000, 600_000), QueueStatus::Fine);
     assert_eq!(
         of(Level::Ok, "", 6_000, 5_000),
-        Standing::Watch,
+        QueueStatus::Watch,
         "five seconds are promised"
     );
-    assert_eq!(of(Level::Ok, "", 25_000, 5_000), Standing::Bad);
-    assert_eq!(of(Level::Bad, "B1", 1, 600_000), Standing::Bad, "nobody works");
-    assert_eq!(of(Level::Ok, "", 5_000, 5_000), Standing::Fine, "exactly as promised");
+    assert_eq!(of(Level::Ok, "", 25_000, 5_000), QueueStatus::Bad);
+    assert_eq!(of(Level::Bad, "B1", 1, 600_000), QueueStatus::Bad, "no worker");
+    assert_eq!(
+        of(Level::Ok, "", 5_000, 5_000),
+        QueueStatus::Fine,
+        "exactly as promised"
+    );
     // By the clock of the store, which is ahead by an hour.
     let mut ahead = store();
     ahead.clock_ahead = Some(3_600_000);
     let wait = Seen::of(&queue(Level::Ok, "", Some(-3_599_000)), &ahead, PROMISE, NOW).wait;
     assert_eq!(wait, Some(1_000));
+}
+
+#[test]
+fn a_wait_that_is_not_known_is_no_outage_and_keeps_no_promise() {
+    let mut unknown = queue(Level::Ok, "", Some(0));
+    (unknown.oldest_waiting, unknown.next_created) = (None, Some(NOW - 14 * 86_400_000));
+    let seen = |queue: &QueueSummary| Seen::of(queue, &store(), PROMISE, NOW);
+    assert_eq!(
+        (seen(&unknown).standing, seen(&unknown).wait),
+        (QueueStatus::Fine, None)
+    );
+    // It has waited at least so long.
+    unknown.oldest_waiting = Some(NOW - PROMISE / 2);
+    assert_eq!(
+        (seen(&unknown).standing, seen(&unknown).wait),
+        (QueueStatus::Fine, None)
+    );
+    unknown.oldest_waiting = Some(NOW - 5 * PROMISE);
+    assert_eq!(
+        (seen(&unknown).standing, seen(&unknown).wait),
+        (QueueStatus::Bad, Some(5 * PROMISE))
+    );
+}
+
+#[test]
+fn workers_that_are_not_seen_and_parents_that_cannot_run_are_no_outage() {
+    let mut unseen = queue(Level::Ok, "", Some(1_000));
+    (unseen.workers, unseen.unseen) = (None, true);
+    assert!(!Seen::of(&unseen, &store(), PROMISE, NOW).unserved);
+    assert_eq!(seen(Level::Watch, STUCK, None).standing, QueueStatus::Fine);
 }
 
 #[test]
@@ -180,9 +219,9 @@ fn a_store_that_takes_no_writes_is_bad_for_all_its_queues() {
         });
         Seen::of(&queue(Level::Ok, "", None), &store, PROMISE, NOW).standing
     };
-    assert_eq!(with(ConditionKind::DiskFailed), Standing::Bad);
-    assert_eq!(with(ConditionKind::WritesPaused), Standing::Watch);
-    assert_eq!(with(ConditionKind::Slow), Standing::Fine);
+    assert_eq!(with(ConditionKind::DiskFailed), QueueStatus::Bad);
+    assert_eq!(with(ConditionKind::WritesPaused), QueueStatus::Watch);
+    assert_eq!(with(ConditionKind::Slow), QueueStatus::Fine);
 }
 
 #[test]

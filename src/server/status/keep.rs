@@ -1,11 +1,11 @@
-//! The minutes behind the bars, in Postgres: read once something answers, added to as they pass, and now and then read
-//! again for what other replicas saw. Nothing waits for it; while it is away, the minutes are in memory.
+//! The minutes behind the bars: read from Drover's own data once it can be used, added to as they pass, and now and then read
+//! again for what other replicas saw. Nothing waits for it; while it cannot be used, the minutes are in memory.
 
 use super::Status;
-use super::days::{KEPT, day_of};
 use crate::server::adapter::Trouble;
-use crate::server::archive::Archive;
-use crate::server::archive::status::Row;
+use crate::server::database::OwnData;
+use crate::server::database::days::{KEPT, day_of};
+use crate::server::database::status_days::Row;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
@@ -18,11 +18,11 @@ const LOOK: (Duration, Duration) = (Duration::from_secs(5), Duration::from_milli
 const AGAIN: Duration = Duration::from_secs(300);
 const FORGET: Duration = Duration::from_secs(3_600);
 
-pub(super) async fn keep(status: Arc<Status>, archive: Arc<Archive>) {
+pub(super) async fn keep(status: Arc<Status>, data: OwnData) {
     let mut keeper = Keeper {
         ids: status.settings.components.iter().map(|one| one.id.clone()).collect(),
         status,
-        archive,
+        data,
         read: None,
         forgot: None,
     };
@@ -31,7 +31,7 @@ pub(super) async fn keep(status: Arc<Status>, archive: Arc<Archive>) {
         match keeper.turn().await {
             Ok(()) => told = false,
             // Before it answers for the first time there is nothing to tell.
-            Err(trouble) if !told && keeper.archive.shares().is_ok() => {
+            Err(trouble) if !told && keeper.data.ready().is_ok() => {
                 tracing::warn!("the status page's history is in memory only for now: {trouble}");
                 told = true;
             }
@@ -44,7 +44,7 @@ pub(super) async fn keep(status: Arc<Status>, archive: Arc<Archive>) {
 struct Keeper {
     ids: Vec<String>,
     status: Arc<Status>,
-    archive: Arc<Archive>,
+    data: OwnData,
     read: Option<Instant>,
     forgot: Option<Instant>,
 }
@@ -55,7 +55,7 @@ impl Keeper {
         let first = self.read.is_none();
         if self.read.is_none_or(|at| at.elapsed() >= AGAIN) {
             let from = if first { today - KEPT + 1 } else { today - 1 };
-            let rows = self.archive.days(&self.ids, from).await?;
+            let rows = self.data.days(&self.ids, from).await?;
             let mut days = self.status.days();
             for (component, number, day) in rows {
                 if let Some(i) = self.ids.iter().position(|id| *id == component) {
@@ -67,7 +67,7 @@ impl Keeper {
         }
         self.write().await?;
         if self.forgot.is_none_or(|at| at.elapsed() >= FORGET) {
-            self.archive.forget_days(today - KEPT + 1).await?;
+            self.data.forget_days(today - KEPT + 1).await?;
             self.forgot = Some(Instant::now());
         }
         Ok(())
@@ -83,7 +83,7 @@ impl Keeper {
             return Ok(());
         }
         let (places, rows): (Vec<usize>, Vec<Row>) = rows.into_iter().unzip();
-        let done = self.archive.note_days(&rows).await;
+        let done = self.data.note_days(&rows).await;
         if done.is_err() {
             let mut days = self.status.days();
             for (i, (_, number, _)) in places.into_iter().zip(rows) {

@@ -1,10 +1,10 @@
 //! The page itself: HTML without a script, small, and every text from outside as text.
 
-use super::days::KEPT;
 use super::words;
 use crate::model::Millis;
+use crate::model::format::escape;
 use crate::model::status::{PublicComponent, PublicHistory, PublicStatus, State, Trend};
-use std::borrow::Cow;
+use crate::server::database::days::KEPT;
 use std::fmt::Write as _;
 
 /// Seconds after which the page renews itself.
@@ -15,26 +15,6 @@ const TOLD: usize = 5;
 
 /// With more components only the bars tell of days.
 const MANY: usize = 10;
-
-/// Text as it stands in an element or an attribute.
-#[must_use]
-pub(super) fn escape(text: &str) -> Cow<'_, str> {
-    if !text.contains(['&', '<', '>', '"', '\'']) {
-        return Cow::Borrowed(text);
-    }
-    let mut out = String::with_capacity(text.len() + 16);
-    for c in text.chars() {
-        match c {
-            '&' => out.push_str("&amp;"),
-            '<' => out.push_str("&lt;"),
-            '>' => out.push_str("&gt;"),
-            '"' => out.push_str("&quot;"),
-            '\'' => out.push_str("&#39;"),
-            c => out.push(c),
-        }
-    }
-    Cow::Owned(out)
-}
 
 /// Makes it: below the board at `base`, or on a listener of its own, where addresses are relative and any prefix in front
 /// of them does.
@@ -47,9 +27,9 @@ pub(super) fn render(status: &PublicStatus, base: Option<&str>, renews: bool) ->
         true => (
             format!("<meta http-equiv=\"refresh\" content=\"{RENEWED}\">"),
             "?renew=off",
-            "Stop renewing it",
+            "Stop refreshing it",
         ),
-        false => (String::new(), "", "Renew it again"),
+        false => (String::new(), "", "Refresh it automatically"),
     };
     let since = match status.headline.starts_with(status.state.word()) {
         true => format!("Since {}", moment(&status.since)),
@@ -91,13 +71,13 @@ pub(super) fn render(status: &PublicStatus, base: Option<&str>, renews: bool) ->
         let _ = write!(
             out,
             "<p>Each bar is a day (UTC): the share of its minutes in which the work that had waited longest was within the promise. \
-             A minute without data counts for neither. <span class=\"key\"><i class=\"full\"></i>always \
+             Minutes without data are not counted. <span class=\"key\"><i class=\"full\"></i>always \
              <i class=\"most\"></i>95 % and more <i class=\"less\"></i>less <i class=\"none\"></i>no data</span></p>"
         );
     }
     let renewing = match renews {
-        true => format!("This page renews itself every {RENEWED} s."),
-        false => "This page does not renew itself.".to_owned(),
+        true => format!("This page refreshes every {RENEWED} s."),
+        false => "This page does not refresh itself.".to_owned(),
     };
     let here = match base {
         Some(_) => format!("{at}{other}"),
@@ -128,7 +108,7 @@ fn moment(iso: &str) -> String {
 
 fn updated(status: &PublicStatus) -> String {
     let Some(at) = &status.updated_at else {
-        return "Nothing has been heard yet.".into();
+        return "No data received yet.".into();
     };
     let clock = format!(
         "<time datetime=\"{}\">{} {} UTC</time>",
@@ -141,7 +121,7 @@ fn updated(status: &PublicStatus) -> String {
             let age = words::span(Millis::try_from(age).unwrap_or(0).saturating_mul(1_000));
             format!("Last updated {clock}; the data was {age} old when this page was made.")
         }
-        None => format!("Nothing has been heard since {clock}."),
+        None => format!("No data received since {clock}."),
     }
 }
 
@@ -161,7 +141,7 @@ fn one(out: &mut String, component: &PublicComponent, few: bool) {
     // That nothing changes is worth a word only where something is wrong.
     let calm = matches!(component.state, State::Operational | State::UnderMaintenance);
     if let Some(trend) = component.trend.filter(|trend| *trend != Trend::Steady || !calm) {
-        let _ = write!(out, " What waits is <b>{}</b>", trend.word());
+        let _ = write!(out, " The backlog is <b>{}</b>", trend.word());
         if let Some(range) = component.back_to_normal {
             let _ = write!(out, ", back to normal in about {}", words::range(range));
         }

@@ -16,7 +16,6 @@ fn settings(count: usize, name: &str, description: &str) -> Settings {
         name: name.into(),
         url: String::new(),
         listen: None,
-        behind_proxy: false,
         rate_limit: 60,
         visibility: Visibility::Public,
         frame_ancestors: vec![],
@@ -43,7 +42,7 @@ fn full(settings: &Settings) -> PublicStatus {
     for component in &mut status.components {
         component.state = State::PartialOutage;
         component.sentence =
-            "New work starts within about 45 min (promise 45 min). A part of it is held by an operator.".into();
+            "New work starts within about 45 min (promise 45 min). Part of it is paused by an operator.".into();
         component.trend = Some(Trend::Clearing);
         component.back_to_normal = Some(Range {
             from_s: 45,
@@ -291,25 +290,24 @@ fn programs_made_for_statuspage_find_what_they_look_for_and_nothing_is_well_that
 #[tokio::test]
 async fn neither_a_visitor_nor_the_page_itself_counts_as_somebody_who_watches() {
     // A board that is watched asks its stores more often.
-    let (tasks, stop) = (TaskTracker::new(), CancellationToken::new());
+    let tasks = Tasks::new(tokio_util::sync::CancellationToken::new());
     let board = Arc::new(Board::default());
-    let status = Status::start(settings(1, "Mail", "Letters"), "", board.clone(), None, &tasks, &stop);
+    let status = Status::start(settings(1, "Mail", "Letters"), "", board.clone(), None, &tasks);
     for _ in 0..100 {
         assert!(!status.files().json.bytes.is_empty());
         tokio::task::yield_now().await;
     }
     assert!(!board.is_watched());
-    stop.cancel();
+    tasks.stop().cancel();
 }
 
 #[tokio::test]
 async fn when_whoever_looks_is_gone_the_page_knows_nothing_after_half_a_minute() {
-    let (tasks, stop) = (TaskTracker::new(), CancellationToken::new());
+    let tasks = Tasks::new(tokio_util::sync::CancellationToken::new());
     let board = Arc::new(Board::default());
-    let status = Status::start(settings(1, "Mail", "Letters"), "", board, None, &tasks, &stop);
-    stop.cancel();
-    tasks.close();
-    tasks.wait().await;
+    let status = Status::start(settings(1, "Mail", "Letters"), "", board, None, &tasks);
+    tasks.stop().cancel();
+    tasks.ended(Duration::from_secs(10)).await;
     let mut public = full(&status.settings);
     public.state = State::Operational;
     status.files.store(Arc::new(Both::of(&public, &status.settings, "")));
@@ -339,7 +337,7 @@ fn a_store_that_is_silent_for_some_seconds_is_no_news_and_one_that_is_silent_for
     let mut one = One::new(0);
     let known = Together::new(
         vec![Seen {
-            standing: judge::Standing::Fine,
+            standing: judge::QueueStatus::Fine,
             wait: Some(0),
             backlog: Some(0),
             out: None,

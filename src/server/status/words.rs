@@ -82,13 +82,13 @@ pub fn range(range: Range) -> String {
 pub fn sentence(together: &Together, promise: Millis) -> String {
     if !together.is_known() {
         return match together.has_trouble() {
-            true => "A part of it does not get through; of the rest there is no recent data.".into(),
+            true => "Part of it is not getting through; there is no recent data for the rest.".into(),
             false => NO_DATA.into(),
         };
     }
     let promise = format!("(promise {})", span(promise));
     if together.is_held() {
-        return format!("Held by an operator: work that arrives now waits until it is released {promise}.");
+        return format!("Paused by an operator: new work waits until it is resumed {promise}.");
     }
     let mut text = match (together.backlog(), together.wait()) {
         (Some(0), _) if together.is_unserved() => format!("Nothing is waiting {promise}."),
@@ -96,14 +96,14 @@ pub fn sentence(together: &Together, promise: Millis) -> String {
         (_, wait) => match (together.starts_within(), wait) {
             (Some(within), _) => format!("New work starts within about {} {promise}.", span(up(within))),
             (None, Some(wait)) => format!(
-                "The next piece of work has waited for about {} {promise}.",
+                "The oldest waiting work has waited for about {} {promise}.",
                 span(up(wait))
             ),
-            _ => format!("How long work waits is not known at the moment {promise}."),
+            _ => format!("The current waiting time is not known {promise}."),
         },
     };
     if together.is_partly_held() {
-        text.push_str(" A part of it is held by an operator.");
+        text.push_str(" Part of it is paused by an operator.");
     }
     text
 }
@@ -114,13 +114,13 @@ pub fn headline(state: State, components: &[PublicComponent]) -> &'static str {
     let all = components.iter().all(|component| component.state == state);
     match state {
         State::Operational => "All systems operational",
-        State::DegradedPerformance => "Some work is late or fails",
-        State::MajorOutage if all => "Work does not get through",
-        State::PartialOutage | State::MajorOutage => "Some work does not get through",
-        State::UnderMaintenance if all => "Held by an operator",
-        State::UnderMaintenance => "Some work is held by an operator",
+        State::DegradedPerformance => "Some work is late or failing",
+        State::MajorOutage if all => "Work is not getting through",
+        State::PartialOutage | State::MajorOutage => "Some work is not getting through",
+        State::UnderMaintenance if all => "Paused by an operator",
+        State::UnderMaintenance => "Some work is paused by an operator",
         State::Unknown if all => "No recent data",
-        State::Unknown => "No recent data of some components",
+        State::Unknown => "No recent data for some components",
     }
 }
 

@@ -1,10 +1,10 @@
 //! What each part of a Postgres means for the queues in it.
 
 use crate::model::format;
-use crate::model::postgres::facts::{Health, Oldest, Replication, Report};
-use crate::model::postgres::{HealthPart, Part, TableHealth};
 use crate::model::verdict::Level;
 use crate::model::vitals::Answered;
+use crate::model::vitals::postgres::facts::{Health, Oldest, Replication, Report};
+use crate::model::vitals::postgres::{HealthPart, Part, TableHealth};
 
 /// A transaction open this long keeps vacuum from clearing finished jobs.
 const OPEN_WATCH_MS: i64 = 60_000;
@@ -34,6 +34,9 @@ pub fn judge(health: &Health) -> Vec<HealthPart> {
     let mut told = |part: Part, (level, now, text): (Level, String, String)| {
         parts.push(HealthPart { part, level, now, text });
     };
+    if let Some(why) = &health.dropped {
+        told(Part::Settings, (Level::Watch, "not in force".into(), why.clone()));
+    }
     match &health.report {
         Answered::Known(report) => {
             told(Part::Size, size(report));
@@ -71,7 +74,7 @@ fn size(report: &Report) -> Told {
     (
         Level::Ok,
         format::bytes(report.size),
-        "Of this database on disk, indexes included. How full the disk is only its machine knows.".into(),
+        "This database on disk, including indexes. Drover cannot see how full the disk is.".into(),
     )
 }
 
@@ -80,11 +83,11 @@ fn connections(report: &Report) -> Told {
     let now = format!("{} of {}", format::count(used), format::count(max));
     if used * 10 >= max * 9 {
         let text =
-            "Nearly all are taken: the next worker may be refused. Raise max_connections, or put a pooler in front.";
+            "Nearly all are in use: the next worker may be refused. Raise max_connections, or put a pooler in front.";
         return (Level::Bad, now, text.into());
     }
     if used * 4 >= max * 3 {
-        return (Level::Watch, now, "Three quarters are taken.".into());
+        return (Level::Watch, now, "Three quarters are in use.".into());
     }
     (
         Level::Ok,
@@ -99,13 +102,13 @@ fn durability(report: &Report) -> Told {
         (false, _) => (
             Level::Bad,
             now,
-            "fsync is off: a crash of the machine may damage the whole database. Only for data that nobody needs."
+            "fsync is off: a crash of the machine may damage the whole database. Use it only for data you can lose."
                 .into(),
         ),
         (true, "off") => (
             Level::Watch,
             now,
-            "synchronous_commit is off: a crash loses the last moments, jobs that were accepted among them.".into(),
+            "synchronous_commit is off: a crash loses the last moments, including accepted jobs.".into(),
         ),
         (true, _) => (
             Level::Ok,
@@ -130,7 +133,7 @@ fn cache(report: &Report) -> Told {
     (
         Level::Ok,
         format!("{share:.1} %"),
-        "Of blocks read since its statistics began; the rest came from the system, be it from its cache or the disk."
+        "Share of blocks read since its statistics began; the rest came from the operating system's cache or the disk."
             .into(),
     )
 }
@@ -153,7 +156,7 @@ fn hidden(oldest: &Oldest) -> String {
     match oldest.hidden {
         0 => String::new(),
         n => format!(
-            " {} sessions of other roles are hidden from ours: GRANT pg_monitor shows them.",
+            " Sessions of other roles that Drover's role cannot see: {}. GRANT pg_monitor shows them.",
             format::count(n)
         ),
     }
@@ -164,7 +167,7 @@ fn transactions(oldest: &Oldest) -> Told {
         return (
             Level::Ok,
             "none open".into(),
-            format!("Besides our own.{}", hidden(oldest)),
+            format!("Not counting Drover's own.{}", hidden(oldest)),
         );
     };
     let whose = match oldest.application.as_str() {
@@ -191,13 +194,13 @@ fn locks(oldest: &Oldest) -> Told {
     match oldest.waiting {
         0 => (
             Level::Ok,
-            "nobody waits".into(),
+            "none waiting".into(),
             format!("No session waits for another.{idle}"),
         ),
         n => (
             Level::Watch,
             format!("{} wait", format::count(n)),
-            format!("Below is who waits for whom.{idle}"),
+            format!("The table below shows which session waits for which.{idle}"),
         ),
     }
 }
@@ -213,7 +216,8 @@ fn dead_rows(tables: &[TableHealth]) -> Told {
             Level::Watch,
             now,
             format!(
-                "{}.{} has {} of them, and autovacuum should have come at {}: something holds it back, or it is too slow.",
+                "{}.{} has {} of them, and autovacuum should have started at {}: something holds it back, or it is \
+                 too slow.",
                 format::visible(&table.schema),
                 format::visible(&table.name),
                 format::count(table.dead),
@@ -237,7 +241,8 @@ fn indexes(tables: &[TableHealth]) -> Told {
         Level::Watch,
         format!("{} not valid", invalid.len()),
         format!(
-            "A build was interrupted or is under way: {}. Reads do without it; REINDEX INDEX CONCURRENTLY mends it.",
+            "A build was interrupted or is in progress: {}. Reads do not use it; REINDEX INDEX CONCURRENTLY repairs \
+             it.",
             invalid.join(", ")
         ),
     )
@@ -278,7 +283,7 @@ fn replication(replication: &Replication) -> Told {
         );
     }
     let text = match replication.standbys {
-        0 => "Nothing takes over should it be lost.",
+        0 => "Nothing takes over if it is lost.",
         _ => "They keep up.",
     };
     (Level::Ok, now, text.into())

@@ -68,18 +68,18 @@ fn judge(schedule: &Schedule, around: &Surroundings) -> (Level, &'static str, St
             return (Level::Ok, "", words);
         }
         if schedule.every.is_none() && schedule.pattern.is_none() {
-            let words = "Its definition is missing: nothing says when it runs.";
+            let words = "Its definition is missing, so its run times are not known.";
             return (Level::Bad, "S1", words.into());
         }
         // A repeatable's limit is known to its jobs alone.
         let limit = if schedule.kind == ScheduleKind::Repeatable && schedule.job.is_none() {
-            " If it had a limit, it may have reached that: with the job the number is gone too."
+            " If it had a limit, it may have reached it: the count was stored with the job."
         } else {
             ""
         };
         let words = if finished {
             format!(
-                "The chain is broken: its job of {} ago has run and made no next one. Save the schedule again.",
+                "The chain is broken: its job of {} ago has run but created no next one. Save the schedule again.",
                 format::span(late)
             )
         } else if late > 0 {
@@ -96,7 +96,7 @@ fn judge(schedule: &Schedule, around: &Surroundings) -> (Level, &'static str, St
         return (Level::Ok, "", String::new());
     }
     if schedule.every.is_none() && schedule.pattern.is_none() {
-        return (Level::Unknown, "U2", "Nothing says how often it runs.".into());
+        return (Level::Unknown, "U2", "How often it runs is not known.".into());
     }
     if late <= LATE {
         return match around.paused {
@@ -139,7 +139,7 @@ fn judge(schedule: &Schedule, around: &Surroundings) -> (Level, &'static str, St
     }
     if late > BEHIND {
         let words = format!(
-            "Due {due} ago; it waits among {} jobs.",
+            "Due {due} ago; it is one of {} waiting jobs.",
             format::count_or_unknown(around.backlog)
         );
         return (Level::Watch, "S5", words);
@@ -162,7 +162,10 @@ fn ended(schedule: &Schedule, around: &Surroundings) -> Option<String> {
     if let (Some(made), Some(limit)) = (schedule.made, schedule.limit)
         && made >= limit
     {
-        return Some(format!("Ended: it has made all its {} jobs.", format::count(limit)));
+        return Some(format!(
+            "Ended: it has created all of its {}.",
+            format::counted(limit, "job", "jobs")
+        ));
     }
     let end = schedule.end?;
     let over = end <= around.now || schedule.next > end || around.after_next.is_none_or(|next| next > end);
@@ -264,7 +267,7 @@ mod tests {
         gone.limit = Some(3);
         let verdict = of_schedule(&gone, &around(990_000));
         assert_eq!(verdict.level, Level::Ok);
-        assert!(verdict.reason.contains("all its 3 jobs"), "{}", verdict.reason);
+        assert!(verdict.reason.contains("all of its 3 jobs"), "{}", verdict.reason);
         gone.limit = Some(4);
         assert_eq!(rule(&gone, &around(990_000)).0, Level::Bad);
         gone.end = Some(1_030_000);

@@ -86,7 +86,7 @@ fn by_share(share: f64) -> Level {
 fn memory(report: &Report, watched: &Watched) -> Opinion {
     let memory = &report.memory;
     let Some(used) = memory.used else {
-        return unknown("It does not say how much memory it uses.");
+        return unknown("It does not report how much memory it uses.");
     };
     let (mut level, mut text) = match (memory.max, memory.machine) {
         (Some(max), _) => {
@@ -135,13 +135,13 @@ fn memory(report: &Report, watched: &Watched) -> Opinion {
 fn fragmentation(report: &Report) -> Opinion {
     let memory = &report.memory;
     let Some(ratio) = memory.fragmentation else {
-        return unknown("It does not say.");
+        return unknown("Not reported.");
     };
     let used = memory.used.unwrap_or(0);
     if used < SMALL {
         return (
             Level::Ok,
-            format!("Says nothing below {} in use.", format::bytes(SMALL)),
+            format!("Not meaningful below {} in use.", format::bytes(SMALL)),
         );
     }
     let wasted = memory.rss.unwrap_or(0).saturating_sub(used);
@@ -151,7 +151,7 @@ fn fragmentation(report: &Report) -> Opinion {
     }
     if ratio > 1.5 && wasted > WASTE {
         let text = format!(
-            "{} are held beyond what the data needs; activedefrag or a restart gives them back.",
+            "{} are held beyond what the data needs; activedefrag or a restart frees them.",
             format::bytes(wasted)
         );
         return (Level::Watch, text);
@@ -163,18 +163,21 @@ fn eviction(report: &Report, watched: &Watched) -> Opinion {
     let evicted = watched.evicted.unwrap_or(0);
     if evicted > 0 {
         let text = format!(
-            "{} keys were evicted within {}: jobs may be disappearing. Queues need noeviction.",
-            format::count(evicted),
+            "{} evicted within {}: jobs may be disappearing. Queues need noeviction.",
+            format::counted(evicted, "key was", "keys were"),
             format::span(watched.span_ms)
         );
         return (Level::Bad, text);
     }
     let before = match report.traffic.evicted {
-        Some(n) if n > 0 => format!(" {} keys were evicted since it started.", format::count(n)),
+        Some(n) if n > 0 => format!(
+            " {} evicted since it started.",
+            format::counted(n, "key was", "keys were")
+        ),
         _ => String::new(),
     };
     let (level, text) = match report.memory.policy.as_deref() {
-        None => return unknown("It does not say."),
+        None => return unknown("Not reported."),
         Some("noeviction") => (
             Level::Ok,
             "Right for queues: at the limit writes are refused, and no job is lost.",
@@ -210,7 +213,7 @@ fn persistence(report: &PersistenceReport, settings: &Answered<Settings>, now: M
         if report.aof_rewrite_ok == Some(false) {
             return (
                 Level::Bad,
-                "The last rewriting of the append-only file failed: it grows without end. Is the disk full?".into(),
+                "The last rewrite of the append-only file failed: it grows without limit. Is the disk full?".into(),
             );
         }
         return match (known.and_then(|s| s.fsync.as_deref()), settings.why()) {
@@ -224,7 +227,8 @@ fn persistence(report: &PersistenceReport, settings: &Answered<Settings>, now: M
             ),
             (Some("no"), _) => (
                 Level::Watch,
-                "Append-only file, on disk when the system likes: a crash of the machine loses up to about 30 seconds."
+                "Append-only file, on disk when the operating system decides: a crash of the machine loses up to \
+                 about 30 seconds."
                     .into(),
             ),
             (_, why) => (
@@ -232,7 +236,7 @@ fn persistence(report: &PersistenceReport, settings: &Answered<Settings>, now: M
                 format!(
                     "Append-only file; how often it reaches the disk is not known ({}). With everysec, the default, a crash \
                      of the machine loses about the last second.",
-                    why.unwrap_or_else(|| "the server does not say".into())
+                    why.unwrap_or_else(|| "the server does not report it".into())
                 ),
             ),
         };
@@ -258,7 +262,7 @@ fn persistence(report: &PersistenceReport, settings: &Answered<Settings>, now: M
 /// Snapshots alone, or nothing: without the setting only what was saved tells.
 fn snapshots(report: &PersistenceReport, changes: Option<u64>, planned: bool, now: Millis) -> Opinion {
     let Some(saved) = report.rdb_saved_at else {
-        return unknown("It does not say what is written to disk.");
+        return unknown("It does not report what is written to disk.");
     };
     let age = (now - saved).max(0);
     let lost = match changes {
@@ -320,14 +324,14 @@ fn replication(report: &ReplicationReport) -> Opinion {
                 Level::Ok,
                 format!("A replica of {}; the link is up. It refuses writes.", master.address),
             ),
-            (None, _) => unknown("A replica that does not say how its link is."),
+            (None, _) => unknown("A replica that does not report the state of its link."),
         };
     }
     match (report.role.as_deref(), report.connected) {
-        (None, _) => unknown("It does not say."),
+        (None, _) => unknown("Not reported."),
         (Some("master"), None | Some(0)) => (
             Level::Ok,
-            "No replica: if this machine is lost, so is what is only here.".into(),
+            "No replica: if this machine is lost, so is all data that is only here.".into(),
         ),
         (Some("master"), Some(n)) => {
             let slow = report
@@ -363,7 +367,7 @@ fn replication(report: &ReplicationReport) -> Opinion {
 
 fn clients(report: &ClientsReport) -> Opinion {
     let Some(connected) = report.connected else {
-        return unknown("It does not say.");
+        return unknown("Not reported.");
     };
     let rejected = report.rejected.unwrap_or(0);
     let (mut level, mut text) = match report.max {
@@ -372,7 +376,7 @@ fn clients(report: &ClientsReport) -> Opinion {
             let text = match by_share(share) {
                 Level::Ok => "Plenty of room.".to_owned(),
                 _ => format!(
-                    "{} of maxclients are taken: at the limit workers and producers cannot connect.",
+                    "{} of maxclients are in use: at the limit workers and producers cannot connect.",
                     percent(share)
                 ),
             };
@@ -382,10 +386,7 @@ fn clients(report: &ClientsReport) -> Opinion {
     };
     if rejected > 0 {
         level = worse(level, Level::Watch);
-        text += &format!(
-            " {} connections were turned away since it started.",
-            format::count(rejected)
-        );
+        text += &format!(" Connections refused since it started: {}.", format::count(rejected));
     }
     (level, text)
 }
@@ -400,8 +401,8 @@ fn latency(watched: &Watched) -> Opinion {
         _ => Level::Ok,
     };
     let text = match level {
-        Level::Bad => "Every command waits: the server is busy, or far away. The slow log may tell with what.",
-        Level::Watch => "Something kept the server or the network busy for a moment. The slow log may tell what.",
+        Level::Bad => "Every command waits: the server is busy, or far away. The slow log may show why.",
+        Level::Watch => "Something kept the server or the network busy for a moment. The slow log may show what.",
         _ if ping.median_us < 2_000 => "Quick.",
         _ => "Steady.",
     };

@@ -113,7 +113,7 @@ fn a_store_that_writes_nothing_is_said_to() {
     says(
         persistence(&PersistenceReport::default(), &refused(), NOW),
         Level::Unknown,
-        "does not say",
+        "does not report what is written",
     );
 }
 
@@ -191,7 +191,7 @@ fn only_noeviction_is_right_for_queues() {
         Level::Bad,
         "12 keys were evicted within 1 m",
     );
-    says(eviction(&Report::default(), &calm), Level::Unknown, "does not say");
+    says(eviction(&Report::default(), &calm), Level::Unknown, "Not reported.");
 }
 
 #[test]
@@ -202,7 +202,7 @@ fn fragmentation_is_judged_only_where_it_can_matter() {
         report.memory.fragmentation = Some(ratio);
         fragmentation(&report)
     };
-    says(with(1_000_000, 13_000_000, 13.0), Level::Ok, "Says nothing");
+    says(with(1_000_000, 13_000_000, 13.0), Level::Ok, "Not meaningful");
     says(with(500_000_000, 600_000_000, 1.2), Level::Ok, "Healthy");
     says(with(500_000_000, 900_000_000, 1.8), Level::Watch, "400 MB");
     says(with(500_000_000, 300_000_000, 0.6), Level::Watch, "swapped out");
@@ -260,7 +260,11 @@ fn clients_and_latency_have_limits() {
     says(clients_of(10, 0), Level::Ok, "Plenty");
     says(clients_of(80, 0), Level::Watch, "80 %");
     says(clients_of(95, 0), Level::Bad, "cannot connect");
-    says(clients_of(10, 3), Level::Watch, "3 connections were turned away");
+    says(
+        clients_of(10, 3),
+        Level::Watch,
+        "Connections refused since it started: 3.",
+    );
     let ping = |median_us, max_us| {
         latency(&Watched {
             ping: Some(Ping {

@@ -1,7 +1,6 @@
 //! Clock, timers and fetching in the browser.
 
-use super::{Live, attention, keyboard};
-use leptos::prelude::*;
+use super::{attention, keyboard};
 use serde::de::DeserializeOwned;
 use wasm_bindgen::JsCast as _;
 use wasm_bindgen::prelude::*;
@@ -22,24 +21,26 @@ pub fn path_and_query() -> String {
     location.pathname().unwrap_or_default() + &location.search().unwrap_or_default()
 }
 
-/// Lets the page's idea of the server's time go on. It was right when the page was made, and every
-/// frame and heartbeat corrects it; the browser's own clock only measures what passes in between.
-pub fn start_clock(live: Live) {
-    let tick = Closure::<dyn Fn()>::new(move || {
-        let elapsed = js_sys::Date::now() - SET_AT.with(std::cell::Cell::get);
-        #[expect(clippy::cast_possible_truncation, reason = "milliseconds since 1970")]
-        live.now
-            .set(SERVER_THEN.with(std::cell::Cell::get) + elapsed.max(0.0) as i64);
-    });
-    set_time(live.made);
-    let _ = window().set_interval_with_callback_and_timeout_and_arguments_0(tick.as_ref().unchecked_ref(), 1000);
-    // Lives as long as the page.
-    tick.forget();
+/// The whole address of a path on this host, without the name and the password that the page's own address may have: with
+/// those a browser fetches nothing.
+pub(super) fn whole(address: &str) -> String {
+    match address.starts_with('/') {
+        true => window().location().origin().unwrap_or_default() + address,
+        false => address.to_owned(),
+    }
 }
 
 thread_local! {
     static SERVER_THEN: std::cell::Cell<i64> = const { std::cell::Cell::new(0) };
     static SET_AT: std::cell::Cell<f64> = const { std::cell::Cell::new(0.0) };
+}
+
+/// The server's time now.
+pub(super) fn server_time() -> i64 {
+    let elapsed = js_sys::Date::now() - SET_AT.with(std::cell::Cell::get);
+    #[expect(clippy::cast_possible_truncation, reason = "milliseconds since 1970")]
+    let elapsed = elapsed.max(0.0) as i64;
+    SERVER_THEN.with(std::cell::Cell::get) + elapsed
 }
 
 /// Learns the server's time.
@@ -49,7 +50,7 @@ pub(super) fn set_time(now: i64) {
 }
 
 /// Whether nobody can see the page.
-pub fn hidden() -> bool {
+pub(super) fn hidden() -> bool {
     document().hidden()
 }
 
@@ -102,21 +103,22 @@ pub(super) fn random_id() -> String {
 
 /// Whether the pointer or the focus is in the element with this id: then its rows must not move.
 pub fn pointer_inside(id: &str) -> bool {
-    let hovered = document()
-        .query_selector(&format!("#{id}:hover"))
-        .ok()
-        .flatten()
-        .is_some();
-    hovered
-        || document()
-            .query_selector(&format!("#{id}:focus-within"))
-            .ok()
-            .flatten()
-            .is_some()
+    matches(id, "hover") || matches(id, "focus-within")
+}
+
+/// Whether something in the element with this id is pressed: a browser reports a click only if press and release
+/// are on the same element, so none may be replaced between the two.
+pub(super) fn pressed(id: &str) -> bool {
+    matches(id, "active")
+}
+
+fn matches(id: &str, pseudo_class: &str) -> bool {
+    let found = document().query_selector(&format!("#{id}:{pseudo_class}"));
+    found.ok().flatten().is_some()
 }
 
 async fn answer(url: String) -> Option<web_sys::Response> {
-    let answer = JsFuture::from(window().fetch_with_str(&url)).await.ok()?;
+    let answer = JsFuture::from(window().fetch_with_str(&whole(&url))).await.ok()?;
     let answer: web_sys::Response = answer.dyn_into().ok()?;
     if answer.status() == 401 {
         // Nobody is signed in any more: the page itself leads to where that can be mended.

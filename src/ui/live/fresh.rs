@@ -9,13 +9,14 @@
 //! touched lately.
 
 use super::attention::idle_ms;
-use super::browser::{document, fetch_page, pointer_inside, set_interval, set_timeout, window};
+use super::beat::on_beat;
+use super::browser::{document, fetch_page, path_and_query, pointer_inside, pressed, set_interval, set_timeout};
 use super::{LinkState, Live, follow};
 use crate::model::Millis;
 use crate::model::event::Frame;
+use crate::model::format::{ago, due};
 use crate::model::store::Reach;
-use crate::ui::app::Beside;
-use crate::ui::components::{ago, due};
+use crate::ui::context::JobBanners;
 use leptos::prelude::*;
 use std::cell::Cell;
 use std::collections::{HashMap, HashSet};
@@ -29,8 +30,20 @@ const ID: &str = "fresh";
 /// What a row is told by among its neighbours, wherever it stands.
 const KEY: &str = "data-id";
 
+/// How old the data of the page are, when its stores do not answer.
+const SILENCE: &str = "data-silence";
+
+/// A page that is asked for again counts as stale when it was not had for this long beyond that.
+const LATE_MS: f64 = 2_000.0;
+
+/// What is not asked for within a minute does not change by itself.
+const STILL_MS: i32 = 60_000;
+
 /// After news the page is asked for this soon: several events are often one change.
-const SOON_MS: i32 = 120;
+const SOON_MS: f64 = 120.0;
+
+/// However much happens, it is asked for no more often than it is shown.
+const AGAIN_MS: f64 = 250.0;
 
 /// Without a touch for this long nobody is in the middle of reading a row.
 const IDLE_MS: f64 = 10_000.0;
@@ -41,17 +54,23 @@ struct Page {
     /// Whether a stream says if the link stands; otherwise the answers do.
     followed: bool,
     asking: Cell<bool>,
+    /// When it was asked for last, by the browser's clock.
+    asked: Cell<f64>,
+    /// When the last answer came, by the browser's clock, and what the server's said then.
+    answered: Cell<(f64, Millis)>,
     /// Something happened while an answer was under way.
     again: Cell<bool>,
 }
 
 /// Keeps the page up to date: after news of `topics` (a comma-separated list) from `after` on, and as often
 /// as the page itself says.
-pub fn keep_fresh(live: Live, topics: &str, after: String, beside: Beside) {
+pub fn keep_fresh(live: Live, topics: &str, after: String, banners: JobBanners) {
     let page = Rc::new(Page {
         live,
         followed: !topics.is_empty(),
         asking: Cell::new(false),
+        asked: Cell::new(0.0),
+        answered: Cell::new((js_sys::Date::now(), live.made)),
         again: Cell::new(false),
     });
     if page.followed {
@@ -59,13 +78,16 @@ pub fn keep_fresh(live: Live, topics: &str, after: String, beside: Beside) {
         // A job cannot be written while its store is silent; a store's own page can.
         let of_job = topics.starts_with("job:");
         let on_frame = move |frame: Frame, _| {
+            if !frame.stores.is_empty() {
+                live.follow_stores(&frame.stores);
+            }
             if let Some(store) = frame.stores.into_iter().next().filter(|_| of_job) {
-                beside.silent.set((store.reach != Reach::Live).then_some(store));
+                banners.silent.set((store.reach != Reach::Live).then_some(store));
             }
             if let Some(change) = frame.jobs.last() {
-                beside.removed.set(change.removed);
+                banners.removed.set(change.removed);
             }
-            if !beside.removed.get_untracked() {
+            if !banners.removed.get_untracked() {
                 ask_soon(&news);
             }
         };
@@ -77,8 +99,32 @@ pub fn keep_fresh(live: Live, topics: &str, after: String, beside: Beside) {
     for end in all(&document(), "[data-end]") {
         end.set_scroll_top(end.scroll_height());
     }
-    set_interval(1000, move || tick(live));
+    let watched = page.clone();
+    set_interval(1000, move || {
+        if !document().hidden() {
+            on_beat(move || tick(live));
+        }
+        if !watched.followed {
+            mind_the_silence(&watched);
+        }
+    });
     ask_later(page);
+}
+
+/// How often the page is asked for.
+fn every() -> i32 {
+    let fresh = document().get_element_by_id(ID);
+    let every = fresh.and_then(|fresh| fresh.get_attribute("data-every"));
+    every.and_then(|every| every.parse().ok()).unwrap_or(30_000)
+}
+
+/// A request without an answer may never end: then too the page is old.
+fn mind_the_silence(page: &Page) {
+    let ((at, since), every) = (page.answered.get(), every());
+    let late = every < STILL_MS && js_sys::Date::now() - at > f64::from(every) + LATE_MS;
+    if late && page.live.link.get_untracked() == LinkState::Live && !document().hidden() {
+        page.live.link.set(LinkState::Reconnecting { since });
+    }
 }
 
 /// Lets ages grow, and shows moments by the clock that the reader chose.
@@ -116,11 +162,7 @@ fn tick(live: Live) {
 }
 
 fn ask_later(page: Rc<Page>) {
-    let every = document()
-        .get_element_by_id(ID)
-        .and_then(|element| element.get_attribute("data-every"));
-    let every = every.and_then(|every| every.parse().ok()).unwrap_or(30_000);
-    set_timeout(every, move || {
+    set_timeout(every(), move || {
         if !document().hidden() {
             ask(&page);
         } else if !page.followed {
@@ -135,7 +177,10 @@ fn ask_soon(page: &Rc<Page>) {
         return;
     }
     let page = page.clone();
-    set_timeout(SOON_MS, move || {
+    let rest = page.asked.get() + AGAIN_MS - js_sys::Date::now();
+    #[expect(clippy::cast_possible_truncation, reason = "a fraction of a second")]
+    let wait = rest.clamp(SOON_MS, AGAIN_MS) as i32;
+    set_timeout(wait, move || {
         page.again.set(false);
         ask(&page);
     });
@@ -145,28 +190,42 @@ fn ask(page: &Rc<Page>) {
     if page.asking.replace(true) {
         return ask_soon(page);
     }
+    page.asked.set(js_sys::Date::now());
     let page = page.clone();
-    let address = window().location().href().unwrap_or_default();
-    fetch_page(address, move |answer| {
+    fetch_page(path_and_query(), move |answer| {
         page.asking.set(false);
-        // A notice has the status of what it says. It takes no page's place, but it is an answer of ours.
-        let found = answer.and_then(|(good, html)| Some((good, parse(&html)?)));
-        if let Some((true, found)) = &found {
-            exchange(found);
-            tick(page.live);
-        }
-        if page.followed {
-            return;
-        }
-        match (found, page.live.link.get_untracked()) {
-            (Some(_), _) => page.live.link.set(LinkState::Live),
-            (None, LinkState::Reconnecting { .. }) => {}
-            (None, _) => {
-                let since = page.live.now.get_untracked();
-                page.live.link.set(LinkState::Reconnecting { since });
-            }
-        }
+        on_beat(move || take(&page, answer));
     });
+}
+
+/// Shows an answer: whether its status is a good one, and its text.
+fn take(page: &Page, answer: Option<(bool, String)>) {
+    // A notice has the status of what it says. It takes no page's place, but it is an answer of ours.
+    let found = answer.and_then(|(good, html)| Some((good, parse(&html)?)));
+    if let Some((good, found)) = &found {
+        page.answered.set((js_sys::Date::now(), page.live.now.get_untracked()));
+        let fresh = found
+            .get_element_by_id(ID)
+            .and_then(|fresh| fresh.get_attribute(SILENCE));
+        if let Some(silence) = fresh.and_then(|silence| serde_json::from_str(&silence).ok()) {
+            page.live.silence.set(silence);
+        }
+        if *good {
+            exchange(found);
+        }
+        tick(page.live);
+    }
+    if page.followed {
+        return;
+    }
+    match (found, page.live.link.get_untracked()) {
+        (Some(_), _) => page.live.link.set(LinkState::Live),
+        (None, LinkState::Reconnecting { .. }) => {}
+        (None, _) => {
+            let (_, since) = page.answered.get();
+            page.live.link.set(LinkState::Reconnecting { since });
+        }
+    }
 }
 
 /// A page of ours; what a proxy says while the server is away is none.
@@ -192,12 +251,14 @@ fn exchange(page: &Document) {
             .collect()
     };
     let read = pointer_inside(ID) && idle_ms() < IDLE_MS;
-    if typing || (read && rows(&old) != rows(&new)) {
+    if typing || pressed(ID) || (read && rows(&old) != rows(&new)) {
         return;
     }
     let at_end: Vec<Element> = all(&old, "[data-end]").into_iter().filter(is_at_end).collect();
-    if let Some(every) = new.get_attribute("data-every") {
-        let _ = old.set_attribute("data-every", &every);
+    for name in ["data-every", SILENCE] {
+        if let Some(value) = new.get_attribute(name) {
+            let _ = old.set_attribute(name, &value);
+        }
     }
     morph_children(&old, &new);
     for end in at_end {

@@ -2,18 +2,18 @@
 //!
 //! The connection is opened anew when wishes change that it does not serve, but not more often than a
 //! few times a second; after a failure following a pause that grows and is never the same twice; and
-//! when nothing has been heard for longer than two heartbeats.
+//! when nothing has been heard for two heartbeats and a half.
 
 use super::browser::{fetch_text, set_timeout};
 use super::channel::Post;
 use super::share::{Ledger, Place, Word};
 use super::source::{OnEvent, Source};
 use super::stream::{Tab, clock, hand_on, say};
-use crate::model::event::{Bye, Frame, Heartbeat};
+use crate::model::event::{Bye, Frame, HEARTBEAT_MS, Heartbeat, RENEWAL_MS};
 use std::rc::Rc;
 
 /// Silence after which a connection counts as dead: two heartbeats and a half.
-const SILENCE_MS: f64 = 25_000.0;
+const SILENCE_MS: f64 = HEARTBEAT_MS as f64 * 2.5;
 
 /// The longest pause between two attempts.
 const PAUSE_MAX_MS: f64 = 15_000.0;
@@ -262,13 +262,16 @@ fn lost(tab: &Rc<Tab>, pause: Option<u32>) {
     }) else {
         return;
     };
-    let leader = tab.id.clone();
-    say(tab, Word::Link { leader, up: false });
-    // A stream does not tell why it is refused; whoever is no longer signed in is led away by this.
-    fetch_text(
-        format!("{}/api/v1/stores", tab.events.trim_end_matches("/events")),
-        |_| (),
-    );
+    // The server ends a stream to have it permitted again: the link is not lost.
+    if pause > f64::from(RENEWAL_MS) {
+        let leader = tab.id.clone();
+        say(tab, Word::Link { leader, up: false });
+        // A stream does not tell why it is refused; a reader who is no longer signed in gets the sign-in page by this.
+        fetch_text(
+            format!("{}/api/v1/stores", tab.events.trim_end_matches("/events")),
+            |_| (),
+        );
+    }
     let tab = tab.clone();
     #[expect(clippy::cast_possible_truncation, reason = "at most 15,000")]
     set_timeout(pause as i32, move || {

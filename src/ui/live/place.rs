@@ -1,10 +1,11 @@
 //! Where the reader is and what they press: the address, links that stay on the page, forms that are sent
 //! without leaving it.
 
-use super::browser::{document, on_event, path_and_query, window};
+use super::browser::{document, on_event, path_and_query, whole, window};
 use crate::model::look::read_pin;
 use crate::model::queue::QueueRef;
 use leptos::ev::MouseEvent;
+use std::ops::Range;
 use wasm_bindgen::JsCast as _;
 use wasm_bindgen::prelude::*;
 use wasm_bindgen_futures::JsFuture;
@@ -75,7 +76,7 @@ pub fn send_form(url: &str, (name, value): (String, String), then: impl FnOnce(b
     }
     // The answer leads back to the page, which is here already.
     let _ = js_sys::Reflect::set(&request, &"redirect".into(), &"manual".into());
-    let sent = window().fetch_with_str_and_init(url, &request);
+    let sent = window().fetch_with_str_and_init(&whole(url), &request);
     leptos::task::spawn_local(async move {
         let answer = JsFuture::from(sent).await.ok();
         let kind = answer.and_then(|answer| js_sys::Reflect::get(&answer, &"type".into()).ok());
@@ -83,15 +84,42 @@ pub fn send_form(url: &str, (name, value): (String, String), then: impl FnOnce(b
     });
 }
 
-/// Removes the first `count` elements within the element with this id.
-pub fn remove_children(id: &str, count: usize) {
-    let Some(parent) = document().get_element_by_id(id) else {
-        return;
-    };
-    for _ in 0..count {
-        let Some(child) = parent.first_element_child() else {
-            return;
-        };
-        child.remove();
+/// Which children of the element with this id are on the screen or within so many screens of it.
+///
+/// By offsets within the page and in a few steps: to ask five hundred rows one by one takes longer than to draw one.
+pub fn rows_near(id: &str, screens: f64) -> Option<Range<usize>> {
+    let parent: HtmlElement = document().get_element_by_id(id)?.dyn_into().ok()?;
+    let rows = parent.children();
+    let row = |i: usize| rows.item(u32::try_from(i).ok()?)?.dyn_into::<HtmlElement>().ok();
+    let mut around = parent.offset_parent();
+    // A row is placed within its table.
+    let mut top = window().scroll_y().ok()?;
+    while let Some(element) = around.and_then(|element| element.dyn_into::<HtmlElement>().ok()) {
+        top -= f64::from(element.offset_top());
+        around = element.offset_parent();
     }
+    let height = window().inner_height().ok()?.as_f64()?;
+    let count = rows.length() as usize;
+    // The first row that ends behind a place.
+    let behind = |place: f64| {
+        let (mut low, mut high) = (0, count);
+        while low < high {
+            let middle = usize::midpoint(low, high);
+            match row(middle) {
+                Some(row) if f64::from(row.offset_top() + row.offset_height()) <= place => low = middle + 1,
+                _ => high = middle,
+            }
+        }
+        low
+    };
+    let margin = screens * height;
+    Some(behind(top - margin)..(behind(top + height + margin) + 1).min(count))
+}
+
+/// Runs `then` when the reader sees another part of the page, and `print` before it is printed.
+pub fn on_move(then: impl Fn() + Copy + 'static, print: impl Fn() + 'static) {
+    on_event("scroll", then);
+    on_event("resize", then);
+    on_event("beforeprint", print);
+    on_event("afterprint", then);
 }

@@ -4,7 +4,9 @@
 //! go on from. So it is opened here for one life only: it says what it hears, and whoever owns it
 //! decides when to open the next one.
 
+use super::browser::whole;
 use super::share::Place;
+use crate::model::event::PAINT_MS;
 use percent_encoding::{NON_ALPHANUMERIC, utf8_percent_encode};
 use std::rc::Rc;
 use wasm_bindgen::JsCast as _;
@@ -41,19 +43,21 @@ impl Source {
             .collect();
         // A topic is itself made of percent escapes, so it is escaped once more as a parameter.
         let topics = utf8_percent_encode(&topics.join(","), NON_ALPHANUMERIC).to_string();
-        let events = EventSource::new(&format!("{address}?topics={topics}")).ok()?;
+        let events = EventSource::new(&whole(&format!("{address}?topics={topics}&pace={PAINT_MS}"))).ok()?;
         let callbacks = NAMES
             .into_iter()
             .map(|name| {
                 let on_event = on_event.clone();
                 let callback = Closure::<dyn Fn(MessageEvent)>::new(move |event: MessageEvent| {
-                    // The browser's own events are no messages; what they lack reads as undefined.
-                    let text = |key: &str| js_sys::Reflect::get(&event, &key.into()).ok()?.as_string();
-                    on_event(
-                        name,
-                        text("lastEventId").unwrap_or_default(),
-                        text("data").unwrap_or_default(),
-                    );
+                    // The browser's own events are no messages.
+                    match event.dyn_ref::<MessageEvent>() {
+                        Some(event) => on_event(
+                            name,
+                            event.last_event_id(),
+                            event.data().as_string().unwrap_or_default(),
+                        ),
+                        None => on_event(name, String::new(), String::new()),
+                    }
                 });
                 let _ = events.add_event_listener_with_callback(name, callback.as_ref().unchecked_ref());
                 callback

@@ -20,22 +20,26 @@
 //! costs one request and is invisible. The channel keeps the order of what one tab says, which is all
 //! that this rests on. A new leader asks everybody ([`Word::Lead`]) and starts from the answers.
 //!
-//! **When nobody looks.** A tab hidden for a minute wants nothing any more; without wishes the leader
-//! closes the stream. A tab that is looked at again says where its page stands and gets what it missed.
+//! **Hidden tabs.** What a hidden tab gets waits until it is looked at ([`super::beat`]). One
+//! hidden for a minute wants nothing any more; without wishes the leader closes the stream. A tab that is looked at again says where its page stands and gets what it missed.
 //!
 //! **More topics than one stream takes.** Visible tabs first, then the newest; the others take turns
 //! every few seconds ([`LinkState::Turns`]).
 //!
 //! Here is the tab; what it does while it leads is in [`super::leader`].
 
-use super::browser::{hidden, on_document_event, on_event, random_id, set_interval, set_time, set_timeout};
+use super::beat::{Frames, time_of};
+use super::browser::{
+    hidden, on_document_event, on_event, random_id, server_time, set_interval, set_time, set_timeout,
+};
 use super::channel::{Channel, Heard, Line, Post};
 use super::leader::Leader;
 use super::share::{Gate, Place, Roster, Word};
 use super::{LinkState, Live, OnFrame};
-use crate::model::event::{Frame, Refused};
+use crate::model::Millis;
+use crate::model::event::{Frame, HEARTBEAT_MS, Refused};
 use crate::model::position::Position;
-use crate::ui::app::base;
+use crate::ui::context::base;
 use leptos::prelude::*;
 use std::cell::{Cell, RefCell};
 use std::collections::VecDeque;
@@ -45,7 +49,10 @@ use std::rc::Rc;
 const HIDDEN_MS: i32 = 60_000;
 
 /// A leader that says nothing for this long is none: two heartbeats and a half.
-const SILENCE_MS: f64 = 25_000.0;
+const SILENCE_MS: f64 = HEARTBEAT_MS as f64 * 2.5;
+
+/// A heartbeat that is later than this is missed, and what the page shows is as old as the last one.
+const LATE_MS: f64 = HEARTBEAT_MS as f64 + 2_000.0;
 
 /// A leader that does not answer a visible tab for this long is stuck.
 const ANSWER_MS: f64 = 3_000.0;
@@ -53,8 +60,8 @@ const ANSWER_MS: f64 = 3_000.0;
 /// Every so often a tab says what it wants although nothing changed, so that nobody forgets it.
 const REPEAT_MS: f64 = 20_000.0;
 
-/// How often a tab looks whether all is well.
-const LOOK_MS: i32 = 2_500;
+/// How often a tab looks whether all is well. With [`LATE_MS`], a missed heartbeat is seen within three seconds.
+const LOOK_MS: i32 = 1_000;
 
 /// Without locks: how long a tab listens for a leader before it claims the lead itself.
 const CLAIM_MS: f64 = 150.0;
@@ -65,7 +72,7 @@ pub(super) struct Tab {
     /// Where streams are opened.
     pub(super) events: String,
     live: Live,
-    on_frame: OnFrame,
+    frames: Rc<Frames>,
     gates: RefCell<Vec<Gate>>,
     pub(super) roster: RefCell<Roster>,
     channel: RefCell<Option<Channel>>,
@@ -79,6 +86,8 @@ pub(super) struct Tab {
     hearing: Cell<bool>,
     /// When the leader was last heard of, and since when an answer is due.
     heard: Cell<f64>,
+    /// When the server was last heard, through whichever leader, and what its clock said then.
+    vouched: Cell<(f64, Millis)>,
     asked: Cell<Option<f64>>,
     told: Cell<f64>,
     /// Whether the connection stands; `None` before it is known.
@@ -108,7 +117,7 @@ pub fn follow(live: Live, topics: &str, after: String, on_frame: OnFrame) {
         id: random_id(),
         events: base().href("/events"),
         live,
-        on_frame,
+        frames: Frames::new(on_frame),
         gates: RefCell::new(topics.split(',').map(gate).collect()),
         roster: RefCell::default(),
         channel: RefCell::new(None),
@@ -118,6 +127,7 @@ pub fn follow(live: Live, topics: &str, after: String, on_frame: OnFrame) {
         inbox: RefCell::default(),
         hearing: Cell::new(false),
         heard: Cell::new(clock()),
+        vouched: Cell::new((clock(), live.made)),
         asked: Cell::new(None),
         told: Cell::new(0.0),
         up: Cell::new(None),
@@ -356,6 +366,7 @@ fn take_word(tab: &Rc<Tab>, word: Word) {
             if *tab.leader.borrow() == leader {
                 tab.heard.set(clock());
                 set_time(now);
+                tab.vouched.set((clock(), now));
             }
         }
     }
@@ -377,6 +388,7 @@ fn take_post(tab: &Rc<Tab>, post: &Post) {
         return;
     }
     tab.heard.set(clock());
+    tab.vouched.set((clock(), server_time()));
     let Some((topic, snapshot_at)) = Frame::head(&post.data) else {
         return;
     };
@@ -397,10 +409,12 @@ fn take_post(tab: &Rc<Tab>, post: &Post) {
             tab.refused.set(true);
         }
     }
-    if mine && let Ok(frame) = serde_json::from_str::<Frame>(&post.data) {
+    if mine {
         tab.refused.set(false);
-        set_time(frame.now);
-        (tab.on_frame)(frame, snapshot);
+        if let Some(now) = time_of(&post.data) {
+            set_time(now);
+        }
+        tab.frames.add(&post.data, snapshot);
     }
 }
 
@@ -409,8 +423,14 @@ fn show(tab: &Rc<Tab>) {
     let link = tab.live.link;
     let shown = link.get_untracked();
     let covered = tab.gates.borrow().iter().all(|gate| gate.open);
+    let (at, since) = tab.vouched.get();
     let state = if tab.resting.get() {
         LinkState::Resting
+    } else if clock() - at > LATE_MS {
+        match shown {
+            LinkState::Reconnecting { .. } => shown,
+            _ => LinkState::Reconnecting { since },
+        }
     } else if tab.up.get() == Some(false) || tab.refused.get() {
         match shown {
             LinkState::Reconnecting { .. } => shown,
@@ -445,6 +465,7 @@ fn watch_over(tab: &Rc<Tab>) {
             want(&tab);
         }
         tab.roster.borrow_mut().expire(now);
+        show(&tab);
         if tab.lead.borrow().is_some() {
             super::leader::look(&tab);
         } else if !hidden() {
@@ -480,6 +501,8 @@ fn hide_later(tab: &Rc<Tab>) {
         if hidden() && tab.looks.get() == look && !tab.away.get() {
             tab.resting.set(true);
             tab.asked.set(None);
+            // Not to be kept for as long as the tab stays hidden.
+            tab.frames.show();
             for gate in tab.gates.borrow_mut().iter_mut() {
                 gate.open = false;
             }

@@ -5,9 +5,10 @@
 
 use crate::model::audit::AuditEntry;
 use crate::model::error::Outcome;
-use crate::model::form::{Field, FieldKind, FormPage, Offer, Offered, QueueOffer};
+use crate::model::form::{Field, FieldKind, FormPage, Offer, Offered, QueueOffer, Undo};
 use crate::model::format;
-use crate::ui::app::base;
+use crate::model::state::JobState;
+use crate::ui::context::base;
 use leptos::prelude::*;
 
 /// More reasons than these are folded away.
@@ -16,18 +17,13 @@ const FOLD: usize = 2;
 /// The buttons of an offer. `send` is the complete address of its forms; `of` tells targets of one page apart,
 /// and is empty where there is one.
 pub fn buttons(offer: &Offer, send: &str, of: &str) -> AnyView {
-    let fold = if of.is_empty() {
-        "What cannot be undone…"
-    } else {
-        "More…"
-    };
+    let fold = if of.is_empty() { "Danger zone…" } else { "More…" };
     let one = |offered: &Offered| {
         let (word, label) = (offered.word.clone(), offered.label.clone());
         if !offered.at_once {
             let joint = if send.contains('?') { '&' } else { '?' };
             return view! { <a class="button" href=format!("{send}{joint}action={word}")>{label}</a> }.into_any();
         }
-        let unseen = |(name, value): (String, String)| view! { <input type="hidden" name=name value=value/> };
         let key = offered.key.as_ref().map(|key| ("key".into(), format!("{key}{of}")));
         let hidden = offer.hidden.iter().cloned().chain(key).map(unseen).collect_view();
         view! {
@@ -53,28 +49,66 @@ pub fn buttons(offer: &Offer, send: &str, of: &str) -> AnyView {
             .collect_view();
         let list = view! { <ul class="not-now">{lines}</ul> };
         if offer.refused.len() > FOLD {
-            view! { <details class="cannot"><summary>"What cannot be done here…"</summary>{list}</details> }.into_any()
+            view! { <details class="cannot"><summary>"Unavailable actions…"</summary>{list}</details> }.into_any()
         } else {
             list.into_any()
         }
     });
-    view! { <div class="act">{safe}{danger}{refused}</div> }.into_any()
+    view! { <div class="act">{safe}{danger}{lacks(offer)}{refused}</div> }.into_any()
 }
 
-/// What was asked for, and what became of it; `read` is what is known since.
-pub fn result(entry: &AuditEntry, read: Option<String>) -> AnyView {
+/// What our user in the store may not do.
+pub fn lacks(offer: &Offer) -> Option<AnyView> {
+    let why = offer.lacks.clone()?;
+    Some(view! { <ul class="not-now"><li>{why}</li></ul> }.into_any())
+}
+
+/// What was done, or why it was not: one sentence, with the job that came of it and what takes it back. `state` is that of
+/// the job now, where the page shows it.
+pub fn told(entry: &AuditEntry, state: Option<JobState>, undo: Option<&Undo>) -> AnyView {
     let class = match entry.outcome {
         Outcome::Done => "asked done",
         Outcome::None => "asked not-done",
         Outcome::Partial | Outcome::Unknown => "asked unknown",
     };
+    let base = base();
+    let new = entry.new_job().map(|job| {
+        let href = base.job(&entry.queue, job);
+        view! { " New job: "<a href=href>{format::visible(job)}</a>"." }
+    });
+    // What it found instead says so already.
+    let now = state
+        .filter(|_| entry.result != "changed")
+        .map(|state| format!(" It is now {}.", state.label()));
+    let undo = undo.map(|undo| {
+        let hidden = undo.hidden.iter().cloned().map(unseen).collect_view();
+        view! {
+            <form method="post" action=base.href(&undo.action)>{hidden}<button>{undo.label.clone()}</button></form>
+        }
+    });
     view! {
-        <p class=class role="status">
-            <time datetime=format::iso(entry.at) title=format::moment(entry.at)>{format::clock(entry.at)}</time>
-            " Asked: "{entry.sentence.clone()}" "<strong>{entry.detail.clone()}</strong>" "{read}
-        </p>
+        <div class=class role="status" title=format!("{}: {}", format::moment(entry.at), entry.sentence)>
+            <p>{entry.told()}{new}{now}</p>
+            {undo}
+        </div>
     }
     .into_any()
+}
+
+/// The same with when it was and who did it, for an action of a while ago.
+fn told_since(entry: &AuditEntry) -> AnyView {
+    let since = format!("{}, {}:", format::clock(entry.at), format::visible(&entry.who));
+    view! {
+        <div class="since">
+            <small><time datetime=format::iso(entry.at) title=format::moment(entry.at)>{since}</time></small>
+            {told(entry, None, None)}
+        </div>
+    }
+    .into_any()
+}
+
+fn unseen((name, value): (String, String)) -> AnyView {
+    view! { <input type="hidden" name=name value=value/> }.into_any()
 }
 
 /// What can be done to a queue, who paused it, and what was asked of it last.
@@ -88,7 +122,7 @@ pub fn of_queue(offer: &QueueOffer, send: &str) -> AnyView {
         let words = format!("Paused {ago} ago by {} ({}){why}", entry.who, entry.address);
         view! { <p class="paused-by" title=format::moment(entry.at)>{words}</p> }
     });
-    let last = offer.offer.last.as_ref().map(|entry| result(entry, None));
+    let last = offer.offer.last.as_ref().map(told_since);
     view! {
         <section id="act" class="queue-act" aria-label="Actions">{paused}{buttons(&offer.offer, send, "")}{last}</section>
     }
@@ -114,11 +148,12 @@ pub fn FormView(form: FormPage) -> impl IntoView {
         .into_iter()
         .map(|note| view! { <p class="note">{note}</p> })
         .collect_view();
-    let hidden = form
-        .hidden
+    let links = form
+        .links
         .into_iter()
-        .map(|(name, value)| view! { <input type="hidden" name=name value=value/> })
+        .map(|(label, path)| view! { <p class="note"><a href=base.href(&path)>{label}</a></p> })
         .collect_view();
+    let hidden = form.hidden.into_iter().map(unseen).collect_view();
     let class = if form.danger { "form danger" } else { "form" };
     let below = match form.refusal {
         Some(why) => {
@@ -140,6 +175,7 @@ pub fn FormView(form: FormPage) -> impl IntoView {
             <h1>{form.title}</h1>
             <p class="sentence">{form.sentence}</p>
             {notes}
+            {links}
             {form.error.map(|why| view! { <p class="error" role="alert">{format!("Nothing was done. {why}")}</p> })}
             {below}
         </form>
@@ -190,8 +226,5 @@ fn input(field: Field) -> AnyView {
 /// What stands in a text area, as markup: Leptos leaves its children as they are. A browser drops the first line
 /// break, so there is one too many.
 fn area_text(text: &str) -> String {
-    format!(
-        "\n{}",
-        text.replace('&', "&amp;").replace('<', "&lt;").replace('>', "&gt;")
-    )
+    format!("\n{}", format::escape(text))
 }

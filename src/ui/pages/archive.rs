@@ -2,15 +2,18 @@
 //!
 //! Written by the server alone; everything works with plain links and forms.
 
+use super::act;
 use super::job::{Place, Shown, attempts, facts, part, timeline, value};
 use crate::base_path::{BasePath, queue_path};
+use crate::model::address::encode_segment;
 use crate::model::archive::{ArchivePage, ArchiveView, ArchivedJob, ArchivedRow};
-use crate::model::event::encode_segment;
+use crate::model::audit::AuditEntry;
+use crate::model::form::Undo;
 use crate::model::format;
 use crate::model::job::cut;
 use crate::model::state::JobState;
-use crate::ui::app::base;
 use crate::ui::components::StateMark;
+use crate::ui::context::base;
 use crate::ui::live::Live;
 use leptos::prelude::*;
 
@@ -25,12 +28,12 @@ pub fn ArchiveTable(view: ArchiveView) -> impl IntoView {
     let base = base();
     match view {
         ArchiveView::List {
-            filter,
+            all,
             written,
             page,
             later,
             restorable,
-        } => list(&base, &written, filter.is_empty(), page, (later, restorable)),
+        } => list(&base, &written, all, page, (later, restorable)),
         ArchiveView::Policies(view) => super::policies::policies(*view),
         ArchiveView::One { job, refused, told } => one(&base, *job, refused, told),
     }
@@ -76,7 +79,7 @@ fn list(
         |word: &'static str, label: &'static str| view! { <option value=word selected=state == word>{label}</option> };
     let (body, links) = match page {
         Err(why) => (
-            view! { <div class="banner" role="alert"><strong>"The archive cannot be read now."</strong><p>{why}</p><p>"Meanwhile no job leaves its queue for it. Drover keeps trying; load this page anew."</p></div> }.into_any(),
+            view! { <div class="banner" role="alert"><strong>"The archive cannot be read now."</strong><p>{why}</p><p>"Until then no job is archived. Drover keeps trying; reload this page."</p></div> }.into_any(),
             ().into_any(),
         ),
         Ok(page) => found(base, written, all, &page, (later, restorable)),
@@ -125,15 +128,17 @@ fn found(
     );
     let links = view! { {newest}{older} }.into_any();
     let partial = page.partial.then(|| {
-        view! { <p class="note" role="status">"The search stopped after looking at 20,000 jobs. Search further to go on, or narrow it by queue or time."</p> }
+        let looked = format::count(page.searched.unwrap_or(0));
+        view! { <p class="note" role="status">{format!("The search stopped after looking at {looked} jobs. Search further to continue, or narrow it by queue or time.")}</p> }
     });
     if page.items.is_empty() {
         let what = match (all, page.partial) {
-            (_, true) => "Nothing fits so far.",
+            (_, true) => "No match so far.",
             (true, _) => {
-                "The archive is empty. Archive a finished job from its page, or many from a queue's list: they are kept here whole and can be put back."
+                "The archive is empty. Archive a finished job from its page, or many from a queue's list: they are \
+                 kept here in full and can be run again."
             }
-            (false, _) => "No archived job fits. Take a word away, or look at a longer time.",
+            (false, _) => "No archived job matches. Remove a search term, or search a longer period.",
         };
         return (view! { <p class="empty">{what}</p>{partial} }.into_any(), links);
     }
@@ -141,7 +146,7 @@ fn found(
     let ticked = restorable.then(|| {
         view! {
             <form id=TICKED class="tools" method="post" action=base.href("/archive/restore")>
-                <p class="ticked"><button>"Put the ticked ones back as new jobs"</button></p>
+                <p class="ticked"><button>"Run selected again as new jobs…"</button></p>
             </form>
         }
     });
@@ -150,7 +155,7 @@ fn found(
         {ticked}
         <div class="scroll">
             <table class="fleet audit archive">
-                <caption class="sr-only">"Archived jobs, those that finished last first"</caption>
+                <caption class="sr-only">"Archived jobs, last finished first"</caption>
                 <thead>
                     <tr>
                         <th scope="col">"Finished"</th>
@@ -178,7 +183,7 @@ fn line(base: &BasePath, row: &ArchivedRow, restorable: bool) -> AnyView {
     let at = row.finished;
     let state = row.state;
     let tick = restorable.then(|| {
-        let label = format!("Tick {}", short(&row.job));
+        let label = format!("Select {}", short(&row.job));
         view! { <input type="checkbox" name="id" value=row.id.clone() form=TICKED aria-label=label/>" " }
     });
     view! {
@@ -195,7 +200,12 @@ fn line(base: &BasePath, row: &ArchivedRow, restorable: bool) -> AnyView {
     .into_any()
 }
 
-fn one(base: &BasePath, job: ArchivedJob, refused: Option<String>, told: Option<String>) -> AnyView {
+fn one(
+    base: &BasePath,
+    job: ArchivedJob,
+    refused: Option<String>,
+    told: Option<(AuditEntry, Option<Undo>)>,
+) -> AnyView {
     let ArchivedJob {
         row,
         sha256,
@@ -211,7 +221,7 @@ fn one(base: &BasePath, job: ArchivedJob, refused: Option<String>, told: Option<
     let job = shown.job;
     let get =
         |of: fn(&crate::model::job::JobDetail) -> Option<crate::model::job::Payload>| part(job, of).get_untracked();
-    let told = told.map(|told| view! { <p id="asked" class="asked" role="status">{told}</p> });
+    let told = told.map(|told| view! { <div id="asked">{act::told(&told.0, None, told.1.as_ref())}</div> });
     let act = back(base, &row, &restored, refused);
     let lines = job.with_untracked(|job| job.logs.clone());
     let first = lines.lines.first().map_or(0, |line| line.n);
@@ -228,7 +238,7 @@ fn one(base: &BasePath, job: ArchivedJob, refused: Option<String>, told: Option<
     let log_words = match lines.total {
         0 => String::new(),
         total if first > 1 => format!("the newest of {} lines", format::count(total)),
-        total => format!("{} lines", format::count(total)),
+        total => format::counted(total, "line", "lines"),
     };
     let download = (lines.total > 0).then(|| {
         let href = shown.place.with_value(|place| place.field(":logs"));
@@ -245,7 +255,7 @@ fn one(base: &BasePath, job: ArchivedJob, refused: Option<String>, told: Option<
                 <h1><small>{format::visible(&row.name)}</small>" "{format::visible(&row.job)}</h1>
                 <p class="state-line">
                     <StateMark state=Signal::stored(state)/>
-                    <small>{format!("archived {}, {} kept whole; SHA-256 {sha256}", format::moment(row.archived), format::bytes(row.size))}</small>
+                    <small>{format!("archived {}, {} kept in full; SHA-256 {sha256}", format::moment(row.archived), format::bytes(row.size))}</small>
                 </p>
             </div>
         </header>
@@ -279,8 +289,8 @@ fn back(
 ) -> AnyView {
     let before = restored.iter().map(|one| {
         let when = match one.done {
-            Some(at) => format!("Put back {} as job ", format::moment(at)),
-            None => format!("Asked to be put back {}, and not known to be there, as job ", format::moment(one.asked)),
+            Some(at) => format!("Queued again {} as job ", format::moment(at)),
+            None => format!("Requested {}, result unknown: job ", format::moment(one.asked)),
         };
         let href = base.job(&one.queue, &one.job);
         view! { <li>{when}<a href=href>{format::visible(&one.job)}</a>{format!(", by {}.", format::visible(&one.who))}</li> }
@@ -289,23 +299,25 @@ fn back(
     let again = !before.is_empty();
     let before = again.then(|| view! { <ul class="not-now">{before}</ul> });
     if let Some(why) = refused {
-        return view! { <div class="act">{before}<ul class="not-now"><li>{format!("It cannot be put back now: {why}")}</li></ul></div> }.into_any();
+        return view! { <div class="act">{before}<ul class="not-now"><li>{format!("It cannot be run again now: {why}")}</li></ul></div> }.into_any();
     }
     let action = base.href(&format!("/archive/jobs/{}/restore", row.id));
+    // Work that was done, or may have been, is done again only after a page has said so.
+    let at_once = row.state == JobState::Failed && !again;
     let button = |label: &'static str, original: bool| {
-        let hidden = |name: &'static str| view! { <input type="hidden" name=name value="true"/> };
-        view! {
-            <form method="post" action=action.clone()>
-                {original.then(|| hidden("original_id"))}
-                {again.then(|| hidden("again"))}
-                <button>{label}</button>
-            </form>
-        }
+        let original = original.then(|| view! { <input type="hidden" name="original_id" value="true"/> });
+        view! { <form method="post" action=action.clone()>{original}<button>{label}</button></form> }
     };
-    let (new, old) = if again {
-        ("Put back once more as a new job", "Put back once more under its old id")
+    let like = view! { <a class="button" href=format!("{action}?like=true")>"Add a job like this…"</a> };
+    let acts = if at_once {
+        view! { {button("Run again as a new job", false)}{button("Run again under its old id", true)}{like} }.into_any()
     } else {
-        ("Put back as a new job", "Put back under its old id")
+        let label = if again {
+            "Run once more as a new job…"
+        } else {
+            "Run again as a new job…"
+        };
+        view! { <a class="button" href=action.clone()>{label}</a>{like} }.into_any()
     };
-    view! { <div class="act">{before}<div class="acts">{button(new, false)}{button(old, true)}</div></div> }.into_any()
+    view! { <div class="act">{before}<div class="acts">{acts}</div></div> }.into_any()
 }

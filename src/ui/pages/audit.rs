@@ -1,13 +1,13 @@
 //! Who asked for what, and what became of it: the newest first.
 
 use crate::base_path::{job_path, queue_path};
+use crate::model::address::encode_segment;
 use crate::model::audit::AuditEntry;
 use crate::model::error::Outcome;
-use crate::model::event::encode_segment;
 use crate::model::form::AuditView;
 use crate::model::format;
 use crate::model::job::cut;
-use crate::ui::app::base;
+use crate::ui::context::base;
 use crate::ui::live::Live;
 use leptos::prelude::*;
 
@@ -54,14 +54,14 @@ pub fn AuditTable(shown: AuditView) -> impl IntoView {
     let all = filtered.then(|| view! { <p class="of">"Only of "<strong>{of}</strong>". "<a href=base.href("/audit") data-up="">"Show all"</a></p> });
     let none = page.items.is_empty().then(|| {
         let what = if filtered {
-            "Nothing was asked for here."
+            "No actions here yet."
         } else {
-            "Nothing was asked for yet. Every action, done or not, is written down here before it is tried."
+            "No actions yet. Every action, done or not, is recorded here before it is tried."
         };
         view! { <p class="empty">{what}</p> }
     });
     let trouble = page.trouble.clone().map(|why| {
-        view! { <div class="banner" role="alert"><strong>"Nothing can be done now"</strong><p>{format!("What cannot be recorded is not done: {why}")}</p></div> }
+        view! { <div class="banner" role="alert"><strong>"Actions are not possible now"</strong><p>{format!("The audit log cannot be written: {why}")}</p></div> }
     });
     let empty = page.items.is_empty();
     let rows = page.items.iter().map(row).collect_view();
@@ -85,13 +85,13 @@ pub fn AuditTable(shown: AuditView) -> impl IntoView {
         {none}
         <div class="scroll">
             <table class="fleet audit" class:none=empty>
-                <caption class="sr-only">"What was asked for, the newest first"</caption>
+                <caption class="sr-only">"Actions, newest first"</caption>
                 <thead>
                     <tr>
                         <th scope="col">"When"</th>
                         <th scope="col">"Who"</th>
-                        <th scope="col">"Asked"</th>
-                        <th scope="col">"On"</th>
+                        <th scope="col">"Action"</th>
+                        <th scope="col">"Target"</th>
                         <th scope="col">"Result"</th>
                     </tr>
                 </thead>
@@ -99,7 +99,7 @@ pub fn AuditTable(shown: AuditView) -> impl IntoView {
             </table>
         </div>
         <nav class="pager" aria-label="Pages">{newest}{older}</nav>
-        <p class="note">{format!("The whole record is in {}.", page.file)}</p>
+        <p class="note">{format!("The full audit log is in {}.", page.file)}</p>
     }
     .into_any()
 }
@@ -124,13 +124,21 @@ fn row(entry: &AuditEntry) -> AnyView {
         .reason
         .as_ref()
         .map(|reason| view! { <small class="reason">{format!("“{}”", format::visible(reason))}</small> });
+    // The word before it says as much as "Done." does.
+    let detail = match (entry.new_job(), entry.result.as_str()) {
+        (Some(job), "done") => {
+            view! { "New job: "<a href=base.href(&job_path(queue, job))>{shown(job)}</a> }.into_any()
+        }
+        (None, "done") => entry.note.clone().into_any(),
+        _ => entry.detail.clone().into_any(),
+    };
     view! {
         <tr class=class>
             <td class="when"><time datetime=format::iso(at) title=live.both_moments(at)>{format::moment(at)}</time></td>
             <td class="who" data-l="who" title=format!("request {}", entry.request)>{entry.who.clone()}" "<small>{entry.address.clone()}</small></td>
             <td class="what">{entry.sentence.clone()}{reason}</td>
             <td class="on" data-l="on">{target}<a href=base.href(&queue_path(queue)) data-row=row>{shown(&queue.to_string())}</a></td>
-            <td class="result"><strong>{entry.result.clone()}</strong>" "<small>{entry.detail.clone()}</small></td>
+            <td class="result"><strong>{entry.result.clone()}</strong>" "<small>{detail}</small></td>
         </tr>
     }
     .into_any()

@@ -85,6 +85,8 @@ pub struct Part<'a> {
     pub as_of: Option<Millis>,
     /// Why it could not be read although the store answers.
     pub trouble: Option<&'a str>,
+    /// Whether that is so of some queues only, and always.
+    pub partly: bool,
     /// What of it the page is about.
     pub what: &'static str,
 }
@@ -98,7 +100,11 @@ pub fn store_trouble(base: &BasePath, part: &Part<'_>) -> AnyView {
             return ().into_any();
         };
         let words = format!("The {what} of {store} are not known. {trouble}");
-        return view! { <div class="banner" role="alert"><p>{words}</p></div> }.into_any();
+        return match part.partly {
+            // It is always so: nothing is to be done about it.
+            true => view! { <p class="note">{words}</p> }.into_any(),
+            false => view! { <div class="banner" role="alert"><p>{words}</p></div> }.into_any(),
+        };
     }
     let (word, effect) = (part.reach.word(), part.reach.effect());
     let since = part.since;
@@ -113,14 +119,14 @@ pub fn store_trouble(base: &BasePath, part: &Part<'_>) -> AnyView {
             ". "
         }
         .into_any(),
-        None => format!("Its {what} are not known: they have not been read. ").into_any(),
+        None => format!("Its {what} have not been read yet. ").into_any(),
     };
     view! {
         <div class="banner" role="alert">
-            <strong>{format!("{store} is {word}")}{how_long}</strong>
+            <strong>{format!("{store} has been {word}")}{how_long}</strong>
             <p>
                 {cause}" "{shown}{part.reach.patience()}" "
-                <a href=base.store(part.store)>"Look at the store"</a>
+                <a href=base.store(part.store)>"Open the store"</a>
             </p>
             <p class="effect">{effect}</p>
         </div>

@@ -11,8 +11,8 @@
 //! - [`family`]: parents and children
 
 use crate::base_path::{BasePath, job_path, queue_path};
+use crate::model::address::encode_segment;
 use crate::model::archive::ArchivedRow;
-use crate::model::event::encode_segment;
 use crate::model::flow::Flow;
 use crate::model::format;
 use crate::model::job::{Form, JobDetail, Payload, Progress};
@@ -20,8 +20,8 @@ use crate::model::page::JobPage;
 use crate::model::queue::QueueRef;
 use crate::model::state::JobState;
 use crate::model::store::Reach;
-use crate::ui::app::base;
 use crate::ui::components::{ProgressView, StateMark, StoreBanner};
+use crate::ui::context::base;
 use crate::ui::live::Live;
 use crate::ui::pages::act;
 use crate::ui::pages::operations::tools;
@@ -144,8 +144,10 @@ pub fn JobView(page: JobPage) -> impl IntoView {
     let state = part(job, |j| j.row.state);
     let offer = page.offer;
     let asked = offer.last.as_ref().map(|entry| {
-        let read = job.with(|j| format!("Read since: it is {}.", j.row.state.label()));
-        view! { <div id="asked">{act::result(entry, Some(read))}</div> }
+        // Of a copy the state of the first says nothing.
+        let other = entry.new_job().is_some_and(|new| new != id);
+        let now = job.with(|j| j.row.state);
+        view! { <div id="asked">{act::told(entry, (!other).then_some(now), offer.undo.as_ref())}</div> }
     });
     let act = act::buttons(&offer, &base.href(&format!("{}/act", job_path(&key, &id))), "");
     let (up, up_path) = (base.clone(), queue_path(&key));
@@ -160,7 +162,7 @@ pub fn JobView(page: JobPage) -> impl IntoView {
         <nav class="crumbs" aria-label="Breadcrumbs">
             <a href=base.href("/")>"All queues"</a>
             <a href=base.store(&key.store)>{key.store.clone()}</a>
-            <a href=move || up.href(&format!("{up_path}?state={}", state.get())) data-up="">{format::visible(&page.queue.name)}</a>
+            <a href=move || up.href(&format!("{up_path}?state={}", state.get())) data-up="">{format::visible(&page.queue.label)}</a>
         </nav>
         <header class="head">
             <div>
@@ -187,7 +189,7 @@ pub fn JobView(page: JobPage) -> impl IntoView {
             {move || progress.get().filter(|p| bar(&Some(p.clone())).is_none()).map(|progress| value::section("Progress", "progress", progress, shown, true))}
             {move || value::section("Data", "data", data.get().unwrap_or_default(), shown, true)}
             {move || result.get().map(|result| value::section("Return value", "returnvalue", result, shown, true))}
-            <LogSection shown/>
+            <LogSection shown none=page.no_log/>
             {facts::options(job)}
             {move || options.get().map(|options| value::section("Options as stored", "opts", options, shown, true))}
             {facts::record(shown)}
@@ -202,7 +204,7 @@ fn same_error(shown: Shown) -> Option<AnyView> {
         .job
         .with(|j| j.row.error.clone().filter(|_| j.row.state == JobState::Failed))?;
     let href = shown.place.with_value(|p| tools::same_error(&p.base, &p.key, &error));
-    Some(view! { <a class="same" href=href>"All failed in this queue with this error…"</a> }.into_any())
+    Some(view! { <a class="same" href=href>"All failed in this queue with an error like this…"</a> }.into_any())
 }
 
 /// The number a job reported, 0 included; `None` for anything that is no number.

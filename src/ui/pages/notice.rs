@@ -1,7 +1,7 @@
 //! A page that could not be shown, and where to go instead.
 
-use crate::model::page::Notice;
-use crate::ui::app::base;
+use crate::model::error::Notice;
+use crate::ui::context::base;
 use leptos::prelude::*;
 
 #[component]

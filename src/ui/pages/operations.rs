@@ -9,7 +9,7 @@
 //! - [`tools`]: the way in from a list of jobs
 
 use crate::base_path::BasePath;
-use crate::model::event::encode_segment;
+use crate::model::address::encode_segment;
 use crate::model::filter::JobFilter;
 use crate::model::format;
 use crate::model::operation::page::{NewPage, OperationsPage, Wanted, only_queue, percent};
@@ -96,7 +96,8 @@ fn new_of(wanted: Wanted, filter: &JobFilter) -> String {
         wanted,
         filter: filter.to_string(),
         trouble: None,
-        boss: false,
+        cancels: false,
+        redrives: false,
         archive_first: None,
     };
     format!("/operations/new?{}", page.query())
@@ -158,17 +159,18 @@ fn left(ms: u64) -> String {
 fn bounds(operation: &Operation) -> String {
     let bounds = &operation.bounds;
     let rate = match bounds.rate {
-        Some(rate) => format!("at most {} jobs a second", format::count(rate.into())),
-        None => "as fast as the store bears".into(),
+        Some(rate) => format!("at most {} a second", jobs(rate.into())),
+        None => "as fast as the store allows".into(),
     };
     match bounds.canary {
         Some(canary) => format!(
-            "{rate}; the first {} are watched for up to {}, and it stops when more than {} % of the retried jobs that finished have failed again",
+            "{rate}; canary: the first {} are watched for up to {}, and it stops when more than {} % of the retried \
+             jobs that finished have failed again",
             format::count(canary.jobs.into()),
             format::span(i64::from(canary.watch_s) * 1_000),
             canary.stop_percent
         ),
-        None => format!("{rate}; all at once, without watching a few first"),
+        None => format!("{rate}; no canary"),
     }
 }
 

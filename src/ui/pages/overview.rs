@@ -1,26 +1,28 @@
 //! All queues on one screen: what is wrong first, then one line each.
 //!
-//! [`lines`] keeps the lines true and in order, [`bar`] is filter, order and groups.
+//! [`lines`] keeps the lines true and in order, [`mod@row`] shows one, [`tally`] adds them up, [`bar`] is filter, order and groups.
 
-use crate::model::Millis;
 use crate::model::event::Topic;
 use crate::model::format;
-use crate::model::look::{LEVELS, Look, pin};
+use crate::model::look::{LEVELS, Look};
 use crate::model::page::Overview;
-use crate::model::queue::QueueSummary;
 use crate::model::state::JobState;
 use crate::model::store::{Reach, StoreSummary};
-use crate::model::verdict::Level;
-use crate::ui::app::base;
-use crate::ui::components::{LevelMark, StoreBanner, level_class, spark_path};
+use crate::model::verdict::{Level, STUCK};
+use crate::ui::components::{LevelMark, StoreBanner, level_class};
+use crate::ui::context::base;
 use crate::ui::live::{self, Live};
+use crate::ui::pages::queue::parents;
 use bar::{Bar, Looks};
 use leptos::prelude::*;
-use lines::{Item, Line, Lines, REST};
+use lines::{Item, Lines, ROWS};
+use row::{StoreClock, row};
 use std::collections::HashMap;
 
 pub mod bar;
 pub mod lines;
+pub mod row;
+pub mod tally;
 
 /// The form that all pin buttons belong to.
 const PINS: &str = "pins";
@@ -35,9 +37,13 @@ pub fn OverviewView(overview: Overview, after: String) -> impl IntoView {
         live,
         &topic,
         after,
-        Box::new(move |frame, snapshot| lines.take(frame, snapshot)),
+        Box::new(move |frame, snapshot| {
+            lines.take(frame, snapshot);
+            lines.stores.with_untracked(|stores| live.follow_stores(stores));
+        }),
     );
     lines.grow();
+    live::on_move(move || lines.look_soon(), move || lines.show_all());
     let follow = move |event: leptos::ev::MouseEvent| {
         if let Some(href) = live::clicked_link(&event, "a[data-look]") {
             looks.follow(&href);
@@ -51,11 +57,10 @@ pub fn OverviewView(overview: Overview, after: String) -> impl IntoView {
             <Attention looks/>
             {move || (lines.total.get() == 0).then(|| view! { <Empty stores=lines.stores/> })}
             <Bar looks/>
-            {move || (lines.total.get() > 0 && lines.kept.get() == 0).then(|| view! { <p class="empty">"No queue fits this filter."</p> })}
+            {move || (lines.total.get() > 0 && lines.kept.get() == 0).then(|| view! { <p class="empty">"No queue matches this filter."</p> })}
             <Table looks/>
         </div>
     }
-    .into_any()
 }
 
 /// How many queues are in which condition, and all jobs together.
@@ -83,13 +88,12 @@ fn Summary(looks: Looks) -> impl IntoView {
             let sum = move || {
                 lines
                     .tally
-                    .with(|tally| format::count_or_unknown(tally.counts.get(state)))
+                    .with(|tally| tally.counts.get(state).map(|sum| sum.to_string()))
             };
             let chosen = move || look.with(|look| look.states.contains(&state)).to_string();
             let href = looks.to(move |look| look.with_state(state));
             // A state that none of the systems on the board has.
-            let absent =
-                move || state == JobState::Cancelled && lines.tally.with(|tally| tally.counts.get(state).is_none());
+            let absent = move || lines.tally.with(|tally| tally.counts.get(state).is_none());
             view! {
                 <li class:none=absent>
                     <a data-look="" href=href aria-current=chosen><b>{sum}</b>" "{state.short()}</a>
@@ -100,10 +104,12 @@ fn Summary(looks: Looks) -> impl IntoView {
     view! {
         <section class="summary" aria-label="Summary">
             <ul class="levels">{marks}</ul>
-            <ul class="totals" class:stale=move || lines.stores.with(|all| all.iter().any(|s| s.reach != Reach::Live))>{totals}</ul>
+            <div>
+                <ul class="totals" class:stale=move || lines.stores.with(|all| all.iter().any(|s| s.reach != Reach::Live))>{totals}</ul>
+                <p class="missing-part">{move || lines.tally.with(|tally| tally.missing.clone())}</p>
+            </div>
         </section>
     }
-    .into_any()
 }
 
 /// The stores, each with its vital signs.
@@ -122,7 +128,6 @@ fn Stores(stores: RwSignal<Vec<StoreSummary>>) -> impl IntoView {
             </For>
         </section>
     }
-    .into_any()
 }
 
 #[component]
@@ -131,6 +136,9 @@ fn StoreLine(store: Memo<StoreSummary>) -> impl IntoView {
     let postgres = store.with_untracked(|s| s.kind == "postgres");
     let vital = move |f: fn(&crate::model::store::Vitals) -> String| {
         move || store.with(|s| s.vitals.as_ref().map_or_else(|| format::UNKNOWN.to_owned(), f))
+    };
+    let number = move |f: fn(&crate::model::store::Vitals) -> Option<u64>| {
+        move || format::count_or_unknown(store.with(|s| s.vitals.as_ref().and_then(f)))
     };
     let share = move || {
         store.with(|s| {
@@ -152,15 +160,22 @@ fn StoreLine(store: Memo<StoreSummary>) -> impl IntoView {
                 <b>{vital(size)}</b>
                 {move || share().map(|n| view! { <meter min="0" max="100" low="75" high="90" optimum="0" value=n.to_string() aria-label="memory used"></meter> })}
             </span>
-            <span><b>{vital(|v| format::count(v.ops_per_second))}</b>{if postgres { " transactions/s" } else { " commands/s" }}</span>
-            <span><b>{vital(|v| format::count(v.clients.into()))}</b>{if postgres { " connections" } else { " clients" }}</span>
+            <span><b>{number(|v| v.ops_per_second)}</b>{if postgres { " transactions/s" } else { " commands/s" }}</span>
+            <span><b>{number(|v| v.clients.map(u64::from))}</b>{move || {
+                let one = store.with(|s| s.vitals.as_ref().and_then(|v| v.clients)) == Some(1);
+                match (postgres, one) {
+                    (true, true) => " connection",
+                    (true, false) => " connections",
+                    (false, true) => " client",
+                    (false, false) => " clients",
+                }
+            }}</span>
             <span>{vital(|v| v.role.clone())}", "{vital(|v| v.persistence.clone())}</span>
             <span class="reason">
                 {move || store.with(|s| if s.reach == Reach::Live && s.conditions.is_empty() { s.verdict.reason.clone() } else if s.reach == Reach::Live { String::new() } else { s.reach.word().to_owned() })}
             </span>
         </div>
     }
-    .into_any()
 }
 
 /// What a store holds, against its limit where it has one.
@@ -194,12 +209,13 @@ fn Attention(looks: Looks) -> impl IntoView {
                         .into_iter()
                         .take(ATTENTION_MAX)
                         .map(|(key, name, verdict)| {
+                            let href = if verdict.rule == STUCK { parents(&base, &key) } else { base.queue(&key) };
                             view! {
                                 <li>
                                     <span class=level_class(verdict.level)>{verdict.level.word()}</span>
-                                    <a href=base.queue(&key)>{format::visible(&name)}</a>
+                                    <a href=href>{format::visible(&name)}</a>
                                     <span>{verdict.reason}</span>
-                                    <small>{move || format!("for {}", format::span(live.now.get() - verdict.since))}</small>
+                                    <small>{move || format!("detected {} ago", format::span(live.now.get() - verdict.since))}</small>
                                 </li>
                             }
                         })
@@ -213,7 +229,6 @@ fn Attention(looks: Looks) -> impl IntoView {
             </ul>
         </section>
     }
-    .into_any()
 }
 
 /// No queue is known: why, and what to do.
@@ -226,8 +241,8 @@ fn Empty(stores: RwSignal<Vec<StoreSummary>>) -> impl IntoView {
             } else if stores.iter().any(|s| !s.searched && s.reach == Reach::Live) {
                 "Searching the key space for queues. They appear here as they are found."
             } else {
-                "No BullMQ queue was found. A queue appears within seconds of its first worker, and with the next search after \
-                 its first job. If yours has an unusual prefix, name it in the store's configuration under prefixes or queues."
+                "No queue was found. A queue of BullMQ appears within seconds of its first worker, and any with the next search \
+                 after its first job. If yours has an unusual prefix, name it in the store's configuration under prefixes or queues."
             }
         })
     };
@@ -257,14 +272,22 @@ fn Table(looks: Looks) -> impl IntoView {
             });
         }
     };
-    // What the server writes beyond the first rows, as text; in the browser it is there already.
+    // The rows beyond the first, for a browser without scripts; one that has them makes its own.
     #[cfg(feature = "ssr")]
     let rest = {
         let items = lines
             .items
             .with_untracked(|items| items.get(lines.grown.get_untracked()..).map(<[_]>::to_vec));
         let html = |item| row(looks, clocks, item).to_html();
-        items.unwrap_or_default().into_iter().map(html).collect::<String>()
+        let rows = items.unwrap_or_default().into_iter().map(html).collect::<String>();
+        match rows.as_str() {
+            "" => String::new(),
+            _ => format!(
+                "<table class=\"queues\"><caption class=\"sr-only\">Further queues</caption><thead class=\"sr-only\">{}</thead>\
+                 <tbody>{rows}</tbody></table>",
+                columns().to_html()
+            ),
+        }
     };
     #[cfg(not(feature = "ssr"))]
     let rest = String::new();
@@ -275,201 +298,35 @@ fn Table(looks: Looks) -> impl IntoView {
     };
     view! {
         <form id=PINS method="post" action=base().href("/pins")></form>
-        <div class="scroll" on:click=toggle_pin>
-            <table class="queues" id="queues" class:none=move || lines.items.with(Vec::is_empty)>
+        <div class="scroll" id="queues" on:click=toggle_pin>
+            <table class="queues" class:none=move || lines.items.with(Vec::is_empty)>
                 <caption class="sr-only">"Queues"</caption>
-                <thead>
-                    <tr>
-                        <th scope="col">"Verdict"</th>
-                        <th scope="col">"Queue"</th>
-                        <th scope="col" class="n backlog">"Waiting"</th>
-                        <th scope="col" class="n backlog">"Prioritized"</th>
-                        <th scope="col" class="n backlog" title="How long the job that runs next has waited">"Oldest"</th>
-                        <th scope="col" class="n flight">"Active"</th>
-                        <th scope="col" class="n flight">"Workers"</th>
-                        <th scope="col" class="n later">"Delayed"</th>
-                        <th scope="col" class="n later" title="Parents that wait for their children">"Parents"</th>
-                        <th scope="col" class="n flow" title="Jobs added and finished per minute">"In → out /min"</th>
-                        <th scope="col" class="flow">"10 min"</th>
-                        <th scope="col" class="n trouble">"Failed"</th>
-                        <th scope="col" class="n history" title="Kept by retention, not a total">"Completed"</th>
-                    </tr>
-                </thead>
-                <tbody>
+                <thead>{columns()}</thead>
+                <tbody id=ROWS>
                     <For each=shown key=Item::key let:item>{row(looks, clocks, item)}</For>
                 </tbody>
-                <tbody id=REST inner_html=rest></tbody>
             </table>
+            <noscript inner_html=rest></noscript>
         </div>
     }
-    .into_any()
 }
 
-/// What the lines of a store need to know of its time.
-#[derive(Clone, Copy, Debug, Default, PartialEq)]
-struct StoreClock {
-    /// The last moment it was heard, if it is silent.
-    silent: Option<Millis>,
-    ahead: Millis,
-}
-
-fn row(looks: Looks, clocks: Memo<HashMap<String, StoreClock>>, item: Item) -> AnyView {
-    match item {
-        Item::Heading(group) => view! { <Heading looks group/> }.into_any(),
-        Item::Line(line) => view! { <Row line lines=looks.lines clocks/> }.into_any(),
-    }
-}
-
-/// The heading of a group: how many queues, the worst of them, and their jobs together.
-#[component]
-fn Heading(looks: Looks, group: String) -> impl IntoView {
-    let lines = looks.lines;
-    let title = match group.as_str() {
-        "" => "other queues".to_owned(),
-        name => format::visible(name),
-    };
-    let key = StoredValue::new(group.clone());
-    let sum = Memo::new(move |_| lines.sums.with(|sums| key.with_value(|key| sums.get(key).cloned())));
-    let level = move || sum.with(|sum| sum.as_ref().map_or(Level::Unknown, |sum| sum.level));
-    let queues = move || match sum.with(|sum| sum.as_ref().map_or(0, |sum| sum.queues)) {
-        1 => "1 queue".to_owned(),
-        n => format!("{} queues", format::count(n as u64)),
-    };
-    let folded = move || lines.look.with(|look| key.with_value(|key| look.folded.contains(key)));
-    let href = looks.to(move |look| look.with_fold(&group));
-    let cell = move |state: JobState, class: &'static str| {
-        let count = move || sum.with(|sum| sum.as_ref().and_then(|sum| sum.counts.get(state)));
-        view! { <td class=class data-l=state.short() class:zero=move || count() == Some(0)>{move || format::count_or_unknown(count())}</td> }
-    };
+fn columns() -> impl IntoView {
     view! {
-        <tr class="group">
-            <td class="v"><span class=move || level_class(level())>{move || level().word()}</span></td>
-            <th scope="rowgroup" class="name">
-                <a data-look="" data-row="" href=href aria-expanded=move || (!folded()).to_string()>{title}</a>
-                <small>{queues}</small>
-            </th>
-            {cell(JobState::Waiting, "n backlog")}
-            {cell(JobState::Prioritized, "n backlog wide")}
-            <td class="n backlog blank"></td>
-            {cell(JobState::Active, "n flight")}
-            <td class="n flight blank"></td>
-            {cell(JobState::Delayed, "n later wide")}
-            {cell(JobState::WaitingChildren, "n later wide")}
-            <td class="n flow blank"></td>
-            <td class="spark wide"></td>
-            {cell(JobState::Failed, "n trouble")}
-            {cell(JobState::Completed, "n history wide")}
-        </tr>
-    }
-    .into_any()
-}
-
-/// A queue's line. Cells that change together are one piece: five hundred lines of thirty pieces each
-/// take a browser too long to make and to take away again.
-#[component]
-fn Row(line: Line, lines: Lines, clocks: Memo<HashMap<String, StoreClock>>) -> impl IntoView {
-    let live = expect_context::<Live>();
-    let queue = line.queue;
-    let (name, id) = queue.with_untracked(|q| (format::visible(&q.name), format::visible(&q.id)));
-    let store = line.key.store.clone();
-    // Since when the line may no longer be true, if it may not; ages then stand still.
-    let clock = {
-        let store = store.clone();
-        move || clocks.with(|clocks| clocks.get(&store).copied().unwrap_or_default())
-    };
-    let its = clock.clone();
-    let silent = move || clock().silent;
-    let now = move || {
-        let clock = its();
-        clock
-            .silent
-            .unwrap_or_else(|| live.now.get())
-            .saturating_add(clock.ahead)
-    };
-    let href = base().queue(&line.key);
-    let pin_button = {
-        let (key, value, name) = (line.key.clone(), pin(&line.key), name.clone());
-        move || {
-            let pinned = lines.pins.with(|pins| pins.contains(&key));
-            let (field, title) = if pinned { ("unpin", "Unpin") } else { ("pin", "Pin") };
-            view! { <button class="pin" form=PINS name=field value=value.clone() title=format!("{title} {name}")></button> }
-        }
-    };
-    view! {
-        <tr class:stale=move || silent().is_some()>
-            {move || queue.with(|q| {
-                view! {
-                    <td class="v">
-                        <span class=level_class(q.verdict.level) title=q.verdict.reason.clone()>{q.verdict.level.word()}</span>
-                    </td>
-                }
-            })}
-            <th scope="row" class="name">
-                {pin_button}
-                <a href=href data-row="" title=id>{name}</a>
-                <small>{store}</small>
-            </th>
-            {move || queue.with(|q| {
-                view! {
-                    <td class="n backlog" data-l="waiting" title=q.reason.clone().unwrap_or_default() class:zero=zero(q, JobState::Waiting)>{count(q, JobState::Waiting)}</td>
-                    <td class="n backlog wide" class:zero=zero(q, JobState::Prioritized)>{count(q, JobState::Prioritized)}</td>
-                }
-            })}
-            <td class="n backlog" data-l="oldest" class:zero=move || queue.with(|q| q.counts.backlog() == Some(0))>
-                {move || queue.with(|q| match (q.counts.backlog(), q.oldest_waiting) {
-                    (Some(0), _) => String::new(),
-                    (_, Some(at)) => format::age(now(), at),
-                    _ => format::UNKNOWN.to_owned(),
-                })}
-            </td>
-            {move || queue.with(|q| {
-                let deserted = q.workers == Some(0) && q.paused == Some(false) && q.counts.backlog() > Some(0);
-                view! {
-                    <td class="n flight" data-l="active" class:zero=zero(q, JobState::Active)>{count(q, JobState::Active)}</td>
-                    <td class="n flight" data-l="workers" class:missing=deserted>{format::count_or_unknown(q.workers.map(u64::from))}</td>
-                    <td class="n later wide" class:zero=zero(q, JobState::Delayed)>{count(q, JobState::Delayed)}</td>
-                    <td class="n later wide" class:zero=zero(q, JobState::WaitingChildren)>{count(q, JobState::WaitingChildren)}</td>
-                    <td class="n flow" data-l="in → out /min" title=window_note(q)>{flow(q)}</td>
-                    <td class="spark wide">
-                        <svg viewBox="0 0 118 20" width="118" height="20" aria-hidden="true">
-                            <path d=spark_path(&q.spark, 118.0, 20.0)></path>
-                        </svg>
-                    </td>
-                    <td class="n trouble" data-l="failed" class:zero=zero(q, JobState::Failed)>{count(q, JobState::Failed)}</td>
-                    <td class="n history wide" class:zero=zero(q, JobState::Completed)>{count(q, JobState::Completed)}</td>
-                }
-            })}
-        </tr>
-    }
-    .into_any()
-}
-
-fn count(queue: &QueueSummary, state: JobState) -> String {
-    format::count_or_unknown(queue.counts.get(state))
-}
-
-fn zero(queue: &QueueSummary, state: JobState) -> bool {
-    queue.counts.get(state) == Some(0)
-}
-
-fn flow(queue: &QueueSummary) -> String {
-    match &queue.rates {
-        Some(rates) if rates.window_s < 60 => {
-            format!("≈{} → {}", format::rate(rates.arrivals), format::rate(rates.departures))
-        }
-        Some(rates) => format!("{} → {}", format::rate(rates.arrivals), format::rate(rates.departures)),
-        None => format::UNKNOWN.to_owned(),
-    }
-}
-
-/// How exact the rates are.
-fn window_note(queue: &QueueSummary) -> String {
-    match &queue.rates {
-        None => "Not known: events have been followed for less than five seconds without a gap.".into(),
-        Some(rates) if rates.window_s < 60 => format!("From the last {} s; exact after a minute.", rates.window_s),
-        Some(rates) => format!(
-            "Counted over the last minute. Failed: {} /min.",
-            format::rate(rates.failed)
-        ),
+            <tr>
+                <th scope="col">"Verdict"</th>
+                <th scope="col">"Queue"</th>
+                <th scope="col" class="n backlog">"Waiting"</th>
+                <th scope="col" class="n backlog">"Prioritized"</th>
+                <th scope="col" class="n backlog" title="How long the job that runs next has been ready to run">"Oldest"</th>
+                <th scope="col" class="n flight">"Active"</th>
+                <th scope="col" class="n flight">"Workers"</th>
+                <th scope="col" class="n later">"Delayed"</th>
+                <th scope="col" class="n later" title="Parents that wait for their children">"Parents"</th>
+                <th scope="col" class="n flow" title="Jobs added and finished per minute">"In → out /min"</th>
+                <th scope="col" class="flow" title="Jobs finished in the last 10 minutes, up to now; broken where nothing is known">"10 min"</th>
+                <th scope="col" class="n trouble">"Failed"</th>
+                <th scope="col" class="n history" title="Kept by retention, not a total">"Completed"</th>
+            </tr>
     }
 }

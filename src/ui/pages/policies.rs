@@ -4,12 +4,12 @@
 
 use crate::base_path::BasePath;
 use crate::model::Millis;
+use crate::model::address::encode_segment;
 use crate::model::archive::PoliciesView;
-use crate::model::event::encode_segment;
 use crate::model::format;
+use crate::model::format::{ago, due};
 use crate::model::policy::{PolicyRun, PolicyStanding, PolicyState};
-use crate::ui::app::base;
-use crate::ui::components::{ago, due};
+use crate::ui::context::base;
 use crate::ui::live::Live;
 use crate::ui::operation_path;
 use leptos::prelude::*;
@@ -26,9 +26,9 @@ pub fn policies(view: PoliciesView) -> AnyView {
         asked,
         keep,
     } = view;
-    let told = asked.map(|id| view! { <p id="asked" class="asked done" role="status">{format!("{id} was run: there is nothing to archive now.")}</p> });
+    let told = asked.map(|id| view! { <p id="asked" class="asked done" role="status">{format!("{id} was run: there was nothing to archive.")}</p> });
     let body = match policies {
-        Err(why) => view! { <div class="banner" role="alert"><strong>"What became of the policies cannot be read now."</strong><p>{why}</p></div> }.into_any(),
+        Err(why) => view! { <div class="banner" role="alert"><strong>"The policy runs cannot be read now."</strong><p>{why}</p></div> }.into_any(),
         Ok(all) if all.is_empty() => empty(),
         Ok(all) => all.iter().map(|one| policy(&base, one, now, refused.is_some())).collect_view().into_any(),
     };
@@ -51,9 +51,9 @@ fn kept(rules: &[String]) -> AnyView {
         .map(|rule| view! { <li>{format::visible(rule)}</li> })
         .collect_view();
     let rest = if rules.is_empty() {
-        "Archived jobs are kept for ever. [[archive.keep]] in Leptos.toml says otherwise of a queue."
+        "Archived jobs are kept forever. Override per queue with [[archive.keep]] in the config file."
     } else {
-        "What fits no rule is kept for ever. It is looked at once an hour."
+        "Jobs that match no rule are kept forever. The rules are applied once an hour."
     };
     view! {
         <section class="kept" aria-labelledby="kept">
@@ -68,7 +68,7 @@ fn kept(rules: &[String]) -> AnyView {
 fn empty() -> AnyView {
     const EXAMPLE: &str = "[[archive.policy]]\nid = \"emails\"\nqueues = \"bull:emails.*\"\nstates = [\"completed\"]\nolder_than = \"24h\"\nevery = \"day at 02:00\"";
     view! {
-        <p class="empty">"Nothing is archived by itself. Write a policy into Leptos.toml and start Drover again; it needs an archive."</p>
+        <p class="empty">"Nothing is archived automatically. Add a policy to Leptos.toml and restart Drover; it needs an archive."</p>
         <pre class="policy-example" tabindex="0">{EXAMPLE}</pre>
     }
     .into_any()
@@ -115,10 +115,10 @@ fn policy(base: &BasePath, one: &PolicyStanding, now: Millis, refused: bool) -> 
         view! {
             <div class="scroll">
                 <table class="fleet audit archive">
-                    <caption class="sr-only">{format!("The last runs of {}, the newest first", one.id)}</caption>
+                    <caption class="sr-only">{format!("The last runs of {}, newest first", one.id)}</caption>
                     <thead>
                         <tr>
-                            <th scope="col">"Began"</th>
+                            <th scope="col">"Started"</th>
                             <th scope="col">"Result"</th>
                             <th class="n" scope="col">"Archived"</th>
                             <th class="n" scope="col">"Freed"</th>
@@ -141,7 +141,7 @@ fn policy(base: &BasePath, one: &PolicyStanding, now: Millis, refused: bool) -> 
                 <div><dt>"Runs"</dt><dd>{format::visible(&one.when)}</dd></div>
                 <div><dt>"Next run"</dt><dd>{next}</dd></div>
                 <div><dt>"Last run"</dt><dd>{last}</dd></div>
-                <div><dt>"Freed so far"</dt><dd>{format!("{} jobs, {}", format::count(one.freed_jobs), format::bytes(one.freed_bytes))}</dd></div>
+                <div><dt>"Freed so far"</dt><dd>{format!("{}, {}", format::counted(one.freed_jobs, "job", "jobs"), format::bytes(one.freed_bytes))}</dd></div>
             </dl>
             {buttons}
             {runs}
@@ -163,7 +163,7 @@ fn line(base: &BasePath, run: &PolicyRun) -> AnyView {
         .map(|ended| format!("in {} ", format::span(ended - run.started)));
     let operation = match (&run.operation, run.here) {
         (Some(id), true) => view! { <a href=base.href(&operation_path(id)) data-row="">{id.clone()}</a> }.into_any(),
-        (Some(id), false) => format!("{id}, on another Drover or not kept any more").into_any(),
+        (Some(id), false) => format!("{id}, on another replica or no longer kept").into_any(),
         (None, _) => ().into_any(),
     };
     view! {

@@ -1,14 +1,17 @@
 //! One queue: how it does, and its jobs of one state.
 
-use crate::base_path::{TO, queue_path};
-use crate::model::event::{Frame, Topic, encode_segment};
+use crate::base_path::{BasePath, TO, queue_path};
+use crate::model::address::encode_segment;
+use crate::model::capability::Generation;
+use crate::model::event::{Frame, Topic};
 use crate::model::format;
 use crate::model::page::{Order, PAGE_SIZE, QueuePage};
-use crate::model::queue::QueueSummary;
+use crate::model::queue::{QueueRef, QueueSummary};
 use crate::model::state::JobState;
 use crate::model::store::{Reach, StoreSummary};
-use crate::ui::app::base;
+use crate::model::verdict::STUCK;
 use crate::ui::components::{StoreBanner, VerdictLine, state_class, state_mark};
+use crate::ui::context::base;
 use crate::ui::live::{self, Live};
 use facts::Facts;
 use jobs::{Jobs, News, lines_of};
@@ -62,6 +65,7 @@ pub fn QueueView(page: QueuePage, after: String) -> impl IntoView {
         rereading: StoredValue::new(false),
         text: StoredValue::new(page.text),
     };
+    let known: Known = StoredValue::new(page.generation);
     let topic = Topic::Queue(key.clone()).to_string();
     live::follow(
         live,
@@ -69,7 +73,10 @@ pub fn QueueView(page: QueuePage, after: String) -> impl IntoView {
         after,
         Box::new(move |frame, snapshot| {
             take_line(queue, store, gone, &frame);
-            store.with_untracked(|store| live.follow_clock(store));
+            store.with_untracked(|store| {
+                live.follow_clock(store);
+                live.follow_stores([store]);
+            });
             jobs.take(&frame, snapshot);
         }),
     );
@@ -85,40 +92,48 @@ pub fn QueueView(page: QueuePage, after: String) -> impl IntoView {
         }
         now
     });
-    let (name, id) = queue.with_untracked(|q| (format::visible(&q.name), format::visible(&q.id)));
+    let stuck = Memo::new(move |_| queue.with(|q| q.verdict.rule == STUCK));
+    let held = parents(&base, &key);
+    // Of a library that is not supported nothing is listed: the verdict says so.
+    let unread = Memo::new(move |_| queue.with(|q| !q.system.is_supported()));
+    let label = Memo::new(move |_| queue.with(|q| format::visible(&q.label)));
+    let id = queue.with_untracked(|q| format::visible(&q.id));
     view! {
         <nav class="crumbs" aria-label="Breadcrumbs">
             <a href=base.href("/") data-up="">"All queues"</a>
             <a href=base.store(&key.store)>{key.store.clone()}</a>
         </nav>
         <StoreBanner store/>
-        {move || gone.get().then(|| view! { <div class="banner" role="alert"><strong>"This queue is no more."</strong><p>"Nothing of it is left in the store."</p></div> })}
+        {move || gone.get().then(|| view! { <div class="banner" role="alert"><strong>"This queue no longer exists."</strong><p>"The store holds none of its keys."</p></div> })}
         <div class="about" class:stale=move || store.with(|s| s.reach != Reach::Live)>
             <header class="head">
-                <h1 title=id>{name}</h1>
-                <Facts queue/>
+                <h1 title=id>{move || label.get()}</h1>
+                <Facts queue known/>
                 <VerdictLine verdict=Signal::derive(move || queue.with(|q| q.verdict.clone()))/>
+                {move || stuck.get().then(|| view! { <p class="note"><a href=held.clone()>"Show the parents, longest waiting first"</a></p> })}
                 <div inner_html=move || aside.get()></div>
             </header>
-            <figure class="throughput">
+            <figure class="throughput" class:none=unread>
                 <figcaption>
                     "Jobs per minute "
                     <span class="key-in">"added"</span>" "<span class="key-out">"finished"</span>" "<span class="key-failed">"failed"</span>
                     {move || {
                         (live.now.get() - since < HOUR)
-                            .then(|| view! { <small title="What came before is known from metrics that workers record, or from finished jobs that are still kept">{format!("counted from events since {}", live.clock(since))}</small> })
+                            .then(|| view! { <small title="Earlier values come from metrics that workers record, or from finished jobs that are still kept">{format!("counted from events since {}", live.clock(since))}</small> })
                     }}
                 </figcaption>
                 <div inner_html=move || chart.get()></div>
             </figure>
         </div>
-        <div class:stale=move || store.with(|s| s.reach != Reach::Live)>
-            <Tabs queue jobs/>
+        <div class:none=unread class:stale=move || store.with(|s| s.reach != Reach::Live)>
+            <Tabs queue jobs known/>
             <List jobs store tools/>
         </div>
     }
-    .into_any()
 }
+
+/// The generation that laid the queue out when the page was written.
+type Known = StoredValue<Option<Generation>>;
 
 /// Which jobs a page of this queue lists.
 #[derive(Clone, Copy, Debug)]
@@ -149,6 +164,12 @@ impl Asked<'_> {
     }
 }
 
+/// The list of a queue's parents that wait for their children, the first to be released first.
+pub fn parents(base: &BasePath, key: &QueueRef) -> String {
+    let path = queue_path(key);
+    base.href(&format!("{path}?state={}", JobState::WaitingChildren))
+}
+
 fn take_line(queue: RwSignal<QueueSummary>, store: RwSignal<StoreSummary>, gone: RwSignal<bool>, frame: &Frame) {
     if let Some(line) = frame.queues.first() {
         queue.set(line.clone());
@@ -167,25 +188,30 @@ fn take_line(queue: RwSignal<QueueSummary>, store: RwSignal<StoreSummary>, gone:
 
 /// Asks again and again for what the server draws or writes.
 fn redraw(shown: RwSignal<String>, url: String) {
-    live::set_timeout(REDRAW_MS, move || {
+    let ask = move || {
         let again = url.clone();
         live::fetch_text(url, move |fresh| {
             take_drawn(shown, fresh);
             redraw(shown, again);
         });
-    });
+    };
+    // While the page is hidden, nothing is drawn.
+    live::set_timeout(REDRAW_MS, move || live::on_beat(ask));
 }
 
 /// Shows what the server drew or wrote. A button must not be exchanged under the hand that is about to press it.
 fn take_drawn(shown: RwSignal<String>, fresh: Option<String>) {
-    if let Some(fresh) = fresh.filter(|_| !live::pointer_inside("act")) {
-        shown.set(fresh);
-    }
+    let Some(fresh) = fresh else { return };
+    live::on_beat(move || {
+        if !live::pointer_inside("act") && shown.with_untracked(|shown| *shown != fresh) {
+            shown.set(fresh);
+        }
+    });
 }
 
 /// One tab per state, each a link with its count.
 #[component]
-fn Tabs(queue: RwSignal<QueueSummary>, jobs: Jobs) -> impl IntoView {
+fn Tabs(queue: RwSignal<QueueSummary>, jobs: Jobs, known: Known) -> impl IntoView {
     let find = format!("{}/find", jobs.key.with_value(queue_path));
     let action = jobs.base.with_value(|base| base.href(&find));
     // A form that is sent by GET replaces the query of its address.
@@ -201,9 +227,10 @@ fn Tabs(queue: RwSignal<QueueSummary>, jobs: Jobs) -> impl IntoView {
             // A state that the library's generation does not have, unless something is in it all the same.
             let absent = move || {
                 queue.with(|q| {
-                    let has = q
-                        .family
-                        .is_none_or(|family| family.layout.states().any(|has| has == state));
+                    let has = known.with_value(|known| {
+                        let known = known.as_ref().filter(|known| known.is_of(q));
+                        known.is_none_or(|known| known.states.contains(&state))
+                    });
                     !has && q.counts.get(state) == Some(0)
                 })
             };
@@ -213,6 +240,7 @@ fn Tabs(queue: RwSignal<QueueSummary>, jobs: Jobs) -> impl IntoView {
                     href=jobs.href(&format!("state={state}"))
                     class=state_class(state)
                     class:zero=move || queue.with(|q| q.counts.get(state) == Some(0))
+                    class:unknown=move || queue.with(|q| q.counts.get(state).is_none())
                     class:none=absent
                     aria-current=current
                 >
@@ -234,5 +262,4 @@ fn Tabs(queue: RwSignal<QueueSummary>, jobs: Jobs) -> impl IntoView {
             </form>
         </div>
     }
-    .into_any()
 }

@@ -4,6 +4,7 @@ use super::act;
 use super::fleet::{Part, address, crumbs, filter_box, store_trouble, table};
 use crate::base_path::{BasePath, schedule_act_path};
 use crate::model::Millis;
+use crate::model::counts::Total;
 use crate::model::form::Offer;
 use crate::model::format;
 use crate::model::job::cut;
@@ -12,8 +13,8 @@ use crate::model::schedule::{Iteration, LastRun, MoreSchedules, Schedule, Schedu
 use crate::model::state::JobState;
 use crate::model::verdict::Level;
 use crate::model::worker::FleetFilter;
-use crate::ui::app::base;
 use crate::ui::components::{Ago, Due, StateMark, level_class};
+use crate::ui::context::base;
 use leptos::prelude::*;
 
 /// Characters of an id or a pattern in a row; the whole is one hover away.
@@ -33,21 +34,25 @@ pub fn SchedulesView(page: SchedulesPage, offers: Vec<(QueueRef, Offer)>) -> imp
                 since: s.since,
                 cause: s.cause.as_deref(),
                 as_of: s.as_of,
+                partly: false,
                 trouble: s.trouble.as_deref(),
                 what: "schedules",
             };
             store_trouble(&base, &part)
         })
         .collect();
-    let mut refused: Vec<String> = offers.iter().flat_map(|(_, offer)| offer.refused.clone()).collect();
+    let mut refused: Vec<String> = offers
+        .iter()
+        .flat_map(|(_, offer)| offer.refused.iter().chain(&offer.lacks).cloned())
+        .collect();
     refused.sort();
     refused.dedup();
     let last = offers
         .iter()
-        .filter_map(|(_, offer)| offer.last.as_ref())
-        .max_by_key(|entry| entry.at);
+        .filter_map(|(_, offer)| Some((offer.last.as_ref()?, offer.undo.as_ref())))
+        .max_by_key(|(entry, _)| entry.at);
     let said = view! {
-        {last.map(|entry| act::result(entry, None))}
+        {last.map(|(entry, undo)| act::told(entry, None, undo))}
         {refused.into_iter().map(|why| view! { <p class="not-now">{why}</p> }).collect_view()}
     };
     let head = view! {
@@ -78,17 +83,19 @@ pub fn SchedulesView(page: SchedulesPage, offers: Vec<(QueueRef, Offer)>) -> imp
         </div>
         {said}
         {if page.schedules.is_empty() {
-            view! { <p class="empty">{nothing(!filter.is_empty())}</p> }.into_any()
+            view! { <p class="empty">{nothing(!filter.is_empty(), is_unread(&page))}</p> }.into_any()
         } else {
-            table("schedules", "Schedules, those in trouble first, then by next run", head.into_any(), rows.into_any())
+            table("schedules", "Schedules, problems first, then by next run", head.into_any(), rows.into_any())
         }}
         {more(&base, &page)}
     }
     .into_any()
 }
 
-const fn nothing(filtered: bool) -> &'static str {
-    if filtered {
+const fn nothing(filtered: bool, unread: bool) -> &'static str {
+    if unread {
+        "Not known: a store has not been read yet. The reason is above; Drover keeps trying."
+    } else if filtered {
         "No schedule matches. Clear the filter to see all."
     } else {
         "No queue has a schedule. Job schedulers and repeatable jobs appear here within 15 seconds of being saved."
@@ -110,10 +117,15 @@ fn sums(page: &SchedulesPage) -> String {
         .count()
     {
         0 => String::new(),
-        1 => ", one needs somebody".to_owned(),
-        n => format!(", {n} need somebody"),
+        1 => ", 1 needs attention".to_owned(),
+        n => format!(", {n} need attention"),
     };
-    format!("{}{of} schedule{plural}{trouble}", format::count(shown))
+    format!("{}{of} schedule{plural}{trouble}", Total::of(shown, is_unread(page)))
+}
+
+/// Whether there may be schedules of which nothing is known.
+fn is_unread(page: &SchedulesPage) -> bool {
+    page.stores.iter().any(|store| store.as_of.is_none())
 }
 
 const fn needs_somebody(schedule: &Schedule) -> bool {
@@ -168,6 +180,11 @@ fn rows(schedule: &Schedule, offer: Offer) -> AnyView {
 /// What can be done to it; why nothing can is said once, above the table.
 fn actions(base: &BasePath, schedule: &Schedule, mut offer: Offer) -> AnyView {
     offer.refused.clear();
+    offer.lacks = None;
+    // A repeatable's next job has the only copy of its data: without that there is nothing to run.
+    if schedule.kind == ScheduleKind::Repeatable && schedule.job.is_none() {
+        offer.safe.retain(|offered| offered.word != "run");
+    }
     let to = base.href(&schedule_act_path(&schedule.queue, &schedule.id));
     act::buttons(&offer, &to, &schedule.id)
 }
@@ -213,7 +230,7 @@ fn next(schedule: &Schedule, base: &BasePath, queue: &QueueRef) -> AnyView {
         }
         .into_any(),
         state => view! {
-            <a href=href title=format!("The next job, {}", state.map_or("in no list that was looked at", |state| state.label()))>
+            <a href=href title=format!("The next job, {}", state.map_or("not found in its lists", |state| state.label()))>
                 <Due at=Some(due)/>
             </a>
             <small>{short(due)}</small>
@@ -235,14 +252,14 @@ fn last(last: &LastRun, base: &BasePath, queue: &QueueRef) -> AnyView {
             let moment = finished.or(*begun).unwrap_or(*at);
             let state = match state {
                 Some(state) => view! { <StateMark state=*state/> }.into_any(),
-                None => view! { "not begun" }.into_any(),
+                None => view! { "not started" }.into_any(),
             };
             view! { <a href=base.job(queue, id)>{state}</a>" "<small><Ago at=Some(moment)/></small> }.into_any()
         }
         LastRun::Removed { about } => {
             let about = about.map(|at| view! { "about "<Ago at=Some(at)/>"; " });
             view! {
-                <span class="dim" title="Retention removed the job after it finished. The time is when the next job was made: when that run began, unless the schedule was saved again since.">
+                <span class="dim" title="Retention removed the job after it finished. The time is when the next job was created: when that run started, unless the schedule was saved again since.">
                     {about}"not known: removed by retention"
                 </span>
             }

@@ -47,7 +47,7 @@ pub fn view(base: &BasePath, form: SignIn) -> impl IntoView + use<> {
                     aria-describedby=described/>
                 <button class="primary">"Sign in"</button>
             </form>
-            <p class="dim">"No account? Whoever runs Drover adds one with "<code>"drover user add"</code>"."</p>
+            <p class="dim">"No account? Ask your administrator to run "<code>"drover user add"</code>"."</p>
         </main>
     }
 }

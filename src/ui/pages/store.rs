@@ -8,9 +8,9 @@
 use crate::model::format;
 use crate::model::store::Reach;
 use crate::model::verdict::Level;
-use crate::model::vitals::{About, Answered, Report, Series, StoreDetail, StorePage};
-use crate::ui::app::base;
+use crate::model::vitals::{Answered, Report, Series, StoreDetail, StorePage};
 use crate::ui::components::{Ago, LevelMark, StoreBanner, VerdictLine};
+use crate::ui::context::base;
 use leptos::prelude::*;
 
 pub mod health;
@@ -55,12 +55,8 @@ pub fn StoreView(mut page: StorePage) -> impl IntoView {
         .collect_view();
     let detail = RwSignal::new(page.detail);
     let memory = RwSignal::new(page.memory);
-    // The banner has said it, or the reasons say otherwise.
-    let said = move || {
-        detail.with(|d| {
-            d.summary.reach != Reach::Live || (d.summary.verdict.level == Level::Ok && !d.reasons().is_empty())
-        })
-    };
+    // The banner has said it.
+    let said = move || detail.with(|d| d.summary.reach != Reach::Live);
     view! {
         <nav class="crumbs" aria-label="Breadcrumbs">
             <a href=base.href("/") data-up="">"All queues"</a>
@@ -118,8 +114,7 @@ fn Facts(detail: RwSignal<StoreDetail>) -> impl IntoView {
             )
         })
     };
-    // Before the first answer nobody has counted them.
-    let queues = move || detail.with(|d| d.summary.as_of.map(|_| u64::from(d.summary.queues)));
+    let queues = move || detail.with(|d| d.summary.queues.map(u64::from));
     view! {
         <dl class="facts">
             <div><dt>"Server"</dt><dd>{version}</dd></div>
@@ -147,7 +142,7 @@ fn Reasons(detail: RwSignal<StoreDetail>) -> impl IntoView {
                         .map(|judged| view! {
                             <li>
                                 <LevelMark level=Signal::derive(move || judged.level)/>
-                                <b>{about(judged.about)}</b>
+                                <b>{judged.about.label()}</b>
                                 <span>{judged.text}</span>
                             </li>
                         })
@@ -157,19 +152,6 @@ fn Reasons(detail: RwSignal<StoreDetail>) -> impl IntoView {
         </section>
     }
     .into_any()
-}
-
-/// What a part is called on the page.
-const fn about(about: About) -> &'static str {
-    match about {
-        About::Memory => "Memory",
-        About::Fragmentation => "Fragmentation",
-        About::Eviction => "At the limit",
-        About::Persistence => "Persistence",
-        About::Replication => "Replication",
-        About::Clients => "Clients",
-        About::Latency => "Latency",
-    }
 }
 
 /// Why something is not shown, and what would show it.

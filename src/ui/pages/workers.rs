@@ -2,12 +2,13 @@
 
 use super::fleet::{Part, address, crumbs, filter_box, store_trouble, table};
 use crate::base_path::queue_path;
+use crate::model::counts::Total;
 use crate::model::format;
 use crate::model::queue::QueueRef;
 use crate::model::verdict::Level;
-use crate::model::worker::{Crew, FleetFilter, NameCount, Standing, Worker, WorkersPage};
-use crate::ui::app::base;
+use crate::model::worker::{Crew, FleetFilter, NameCount, Staffing, Worker, WorkersPage};
 use crate::ui::components::{Ago, level_class};
+use crate::ui::context::base;
 use crate::ui::live::Live;
 use leptos::prelude::*;
 
@@ -16,7 +17,7 @@ pub fn WorkersView(page: WorkersPage) -> impl IntoView {
     let base = base();
     let filter = page.filter.clone();
     let sums = sums(&page);
-    let nobody = page.queues.is_empty();
+    let (nobody, unread) = (page.queues.is_empty(), is_unread(&page));
     let stores = page.stores.iter();
     let troubles: Vec<_> = stores
         .map(|s| {
@@ -27,7 +28,8 @@ pub fn WorkersView(page: WorkersPage) -> impl IntoView {
                 cause: s.cause.as_deref(),
                 as_of: s.as_of,
                 trouble: s.refused.as_deref(),
-                what: "workers",
+                partly: s.partly,
+                what: if s.partly { "workers of some queues" } else { "workers" },
             };
             store_trouble(&base, &part)
         })
@@ -40,8 +42,8 @@ pub fn WorkersView(page: WorkersPage) -> impl IntoView {
         <th scope="col" class="n">"Workers"</th>
         <th scope="col">"Address"</th>
         <th scope="col">"Connected"</th>
-        <th scope="col" title="A worker that is busy in every slot asks for nothing">"Last call"</th>
-        <th scope="col" title="What the command it blocks in tells">"Library"</th>
+        <th scope="col" title="A worker with no free slot makes no calls">"Last call"</th>
+        <th scope="col" title="Inferred from the command it blocks on">"Library"</th>
     };
     let rows = page.queues.iter().map(rows).collect_view();
     view! {
@@ -56,9 +58,9 @@ pub fn WorkersView(page: WorkersPage) -> impl IntoView {
             {names(page.names)}
         </div>
         {if nobody {
-            view! { <p class="empty">{nothing(!filter.is_empty())}</p> }.into_any()
+            view! { <p class="empty">{nothing(!filter.is_empty(), unread)}</p> }.into_any()
         } else {
-            table("crews", "Queues and their workers, those with work and nobody to do it first", head.into_any(), rows.into_any())
+            table("crews", "Queues and their workers, queues with jobs but no worker first", head.into_any(), rows.into_any())
         }}
         {(!page.detailed)
             .then(|| view! { <p class="note">"Hundreds of workers: each queue is one line. Open a queue's number of workers, or filter, to see them one by one."</p> })}
@@ -67,17 +69,19 @@ pub fn WorkersView(page: WorkersPage) -> impl IntoView {
     .into_any()
 }
 
-const fn nothing(filtered: bool) -> &'static str {
-    if filtered {
+const fn nothing(filtered: bool, unread: bool) -> &'static str {
+    if unread {
+        "Not known: a store has not been read yet. The reason is above; Drover keeps trying."
+    } else if filtered {
         "No queue and no worker matches. Clear the filter to see all."
     } else {
-        "No queue is known yet, and nobody who works for one is connected."
+        "No queue is known yet, and no worker is connected."
     }
 }
 
 fn sums(page: &WorkersPage) -> String {
     let shown = page.queues.len() as u64;
-    let deserted = |crew: &&Crew| matches!(crew.standing, Standing::Deserted | Standing::Lost);
+    let deserted = |crew: &&Crew| matches!(crew.standing, Staffing::Deserted | Staffing::Lost);
     let of = if shown == u64::from(page.queues_in_all) {
         String::new()
     } else {
@@ -85,14 +89,26 @@ fn sums(page: &WorkersPage) -> String {
     };
     let trouble = match page.queues.iter().filter(deserted).count() {
         0 => String::new(),
-        1 => ", one with work and nobody to do it".to_owned(),
-        n => format!(", {n} with work and nobody to do it"),
+        1 => "; 1 queue has jobs but no worker".to_owned(),
+        n => format!("; {n} queues have jobs but no worker"),
     };
+    let untold = page.stores.iter().any(|store| store.refused.is_some());
     format!(
-        "{} connected, {}{of} queues{trouble}",
-        format::count(page.workers.into()),
-        format::count(shown)
+        "{} worker{} on {}{of} queue{}{trouble}",
+        Total::of(page.workers.into(), untold || is_unread(page)),
+        plural(page.workers.into()),
+        Total::of(shown, is_unread(page)),
+        plural(page.queues_in_all.into())
     )
+}
+
+fn plural(n: u64) -> &'static str {
+    if n == 1 { "" } else { "s" }
+}
+
+/// Whether there may be queues and workers of which nothing is known.
+fn is_unread(page: &WorkersPage) -> bool {
+    page.stores.iter().any(|store| store.as_of.is_none())
 }
 
 /// The most frequent names, each a filter.
@@ -104,7 +120,7 @@ fn names(names: Vec<NameCount>) -> AnyView {
             format::count(count.workers.into()),
             label(count.name.as_deref())
         );
-        let title = format!("on {} queues", format::count(count.queues.into()));
+        let title = format!("on {}", format::counted(count.queues.into(), "queue", "queues"));
         match count.name {
             Some(name) => {
                 let filter = FleetFilter { q: name, queue: None };
@@ -178,7 +194,11 @@ fn summary(crew: &Crew) -> String {
         })
         .collect();
     if crew.names.len() > NAMED && !listed {
-        parts.push(format!("{} more names", crew.names.len() - NAMED));
+        parts.push(format::counted(
+            (crew.names.len() - NAMED) as u64,
+            "more name",
+            "more names",
+        ));
     }
     match crew.hosts {
         // One address speaks for itself.
@@ -187,8 +207,8 @@ fn summary(crew: &Crew) -> String {
     }
     match crew.listeners {
         0 => {}
-        1 => parts.push("one listener to its events".into()),
-        n => parts.push(format!("{} listeners to its events", format::count(n.into()))),
+        1 => parts.push("1 event listener".into()),
+        n => parts.push(format!("{} event listeners", format::count(n.into()))),
     }
     parts.join(" · ")
 }
@@ -225,16 +245,19 @@ fn Footnotes() -> impl IntoView {
             <h2>"How workers are counted"</h2>
             <ul>
                 <li>
-                    "From the store's list of connections: a worker names its blocking connection after its queue. One worker object is one line, \
-                     whatever its concurrency; how many jobs it can do at once is not in the store."
+                    "From the store's list of connections: a worker names its blocking connection after its queue. \
+                     One worker object is one line, whatever its concurrency; how many jobs it can run at once is not \
+                     in the store."
                 </li>
                 <li>
-                    "Workers whose connections carry another name (set by the application, shared through a proxy, or with another prefix) are not seen, \
-                     although their jobs are done. If jobs become active here without a worker, that is why."
+                    "Workers whose connections have another name (set by the application, shared through a proxy, or \
+                     with another prefix) are not shown, although they process jobs. If jobs become active here \
+                     without a worker, that is why."
                 </li>
-                <li>"The library is told from the command a worker blocks in. The version a queue shows is of whoever opened it last, not of who works."</li>
+                <li>"The library is inferred from the command a worker blocks on. A queue's version is that of the last client that opened it, not of its workers."</li>
                 <li>"An address is what the store sees: behind a proxy or NAT it is not the worker's own. Listeners follow a queue's events and do no work."</li>
-                <li>"Workers of pg-boss are those of its own register, which each process renews about twice a minute (12.36 and later)."</li>
+                <li>"pg-boss workers come from its own register, which each process renews about twice a minute (12.36 and later)."</li>
+                <li>"Celery workers send heartbeats, which do not name queues: how many work for a queue is known only where none is heard."</li>
             </ul>
         </aside>
     }

@@ -7,8 +7,8 @@
 //!
 //! - [`library`]: the libraries' scripts, embedded by the build; [`script`]: one action as one script
 //! - `lua/guard.lua`: what each begins with; `lua/*.lua`: one step for each action
-//! - [`jobs`], [`queue`], [`schedule`], [`add`]: the actions; [`head`]: many finished jobs at once; [`sweep`]: whole states;
-//!   [`exact`]: the removal of jobs that are exactly what was read of them
+//! - [`jobs`], [`queue`], [`schedule`], [`add`]: the actions; [`head`]: many finished jobs at once; [`obliterate`]: a whole
+//!   queue; [`exact`]: the removal of jobs that are exactly what was read of them
 //! - [`needs`]: the commands that all of these run
 //! - [`confirm`], [`sign`]: what became of one whose answer did not come
 //! - [`answer`]: what was answered, in sentences; [`pack`]: MessagePack
@@ -17,10 +17,11 @@ use super::super::flow::InFlow;
 use super::super::redis::link::{Link, Silence};
 use super::super::redis::reply;
 use super::super::{QueueId, Trouble};
+use super::capabilities;
 use super::{BullMq, key};
+use crate::model::action::catalogue::ActionKind;
 use crate::model::action::{Effect, JobAction, QueueAction, Seen};
 use crate::model::exact::bytes_of;
-use crate::model::refusal;
 use crate::model::state::JobState;
 use answer::Answer;
 use choose::{Choice, Purpose};
@@ -38,14 +39,14 @@ mod head;
 mod jobs;
 mod library;
 pub(super) mod needs;
+mod obliterate;
 mod pack;
 mod queue;
 mod schedule;
 mod script;
 mod sign;
-mod sweep;
 
-pub(super) use add::renewed;
+pub(super) use add::{copied_options, renewed};
 pub use library::LICENCES;
 pub use script::Scripts;
 
@@ -56,7 +57,7 @@ const TRIES: usize = 3;
 const ROUND: usize = 40;
 
 impl BullMq {
-    /// [`Adapter::act`](super::super::Adapter::act).
+    /// [`Act::on_jobs`](super::super::Act::on_jobs).
     pub(super) async fn act_on_jobs(
         &self,
         queue: &QueueId,
@@ -66,7 +67,7 @@ impl BullMq {
         self.act_at(queue, jobs, action, None).await
     }
 
-    /// [`Adapter::retry_in_flow`](super::super::Adapter::retry_in_flow).
+    /// [`Flows::retry`](super::super::Flows::retry).
     pub(super) async fn retry_at(
         &self,
         queue: &QueueId,
@@ -99,17 +100,31 @@ impl BullMq {
                 Err(trouble) if attempt == 0 => return Err(trouble),
                 Err(_) => break,
             };
-            let refusal = place.and_then(|_| refusal::flow(look.family.layout));
-            if let Some(reason) = refusal.or_else(|| refusal::job(look.family.layout, action)) {
-                return Ok(vec![answer::refused(reason); jobs.len()]);
-            }
-            let choice = choose::choose(&look, Purpose::Enqueue);
-            if *action == JobAction::Duplicate {
+            let refusal = place.and_then(|_| capabilities::refusal(look.family.layout, ActionKind::RetryChildren));
+            let refusal = refusal.or_else(|| capabilities::refusal(look.family.layout, action.kind()));
+            let choice = match (refusal, choose::choose(&look, Purpose::Enqueue)) {
+                (None, Ok(choice)) => choice,
+                // With the queue its jobs are gone.
+                _ if !look.exists => {
+                    effects
+                        .iter_mut()
+                        .for_each(|effect| _ = effect.get_or_insert(Effect::Gone));
+                    break;
+                }
+                (Some(reason), _) | (None, Err(reason)) => {
+                    let refused = || answer::refused(reason);
+                    effects
+                        .iter_mut()
+                        .for_each(|effect| _ = effect.get_or_insert_with(refused));
+                    break;
+                }
+            };
+            if let JobAction::Duplicate(changes) = action {
                 for i in open {
-                    effects[i] = match self.duplicate(queue, &jobs[i], &choice).await {
+                    effects[i] = match self.duplicate(queue, &jobs[i], changes, &choice).await {
                         Ok(effect) => effect,
                         Err(trouble) if effects.iter().all(Option::is_none) => return Err(trouble),
-                        Err(trouble) => Some(answer::refused(format!("It was not sent: {trouble}"))),
+                        Err(trouble) => Some(answer::refused(format!("The command was not sent: {trouble}"))),
                     };
                 }
                 continue;
@@ -145,7 +160,7 @@ impl BullMq {
         let ready = plan.and_then(|plan| Some((self.scripts.get(generation, plan.recipe)?, plan)));
         let Some((script, plan)) = ready else {
             for i in open {
-                effects[*i] = Some(answer::refused("This generation of the library has no way to do that."));
+                effects[*i] = Some(answer::refused("This version of the library cannot do that."));
             }
             return Ok(());
         };
@@ -173,10 +188,13 @@ impl BullMq {
                     let of_round: Vec<usize> = round.iter().flat_map(|batch| batch.iter().copied()).collect();
                     let rest = batches[sent * ROUND..].iter().flat_map(|batch| batch.iter().copied());
                     for i in rest.filter(|i| !silence.sent || !of_round.contains(i)) {
-                        effects[i] = Some(answer::refused(format!("It was not sent: {}", silence.trouble)));
+                        effects[i] = Some(answer::refused(format!(
+                            "The command was not sent: {}",
+                            silence.trouble
+                        )));
                     }
                     if silence.sent {
-                        let (why, until) = (silence.trouble.to_string(), confirm::deadline());
+                        let (why, until) = (unheard(&silence.trouble), confirm::deadline());
                         for i in of_round {
                             effects[i] = Some(self.confirm(queue, &jobs[i], (action, began), &why, until).await);
                         }
@@ -212,18 +230,15 @@ impl BullMq {
         for (n, i) in batch.iter().enumerate() {
             effects[*i] = match answers.get(n).map(answer::read) {
                 Some(Answer::Effect(effect)) => Some(effect),
-                Some(Answer::Done(_) | Answer::Swept(..) | Answer::Head(_)) => Some(answer::done(None)),
+                Some(Answer::Done(_) | Answer::Batch { .. } | Answer::Head(_)) => Some(Effect::done()),
                 Some(Answer::OtherFamily) => None,
-                Some(Answer::Broke(says)) => {
-                    let why = format!("The library's script broke off: {says}.");
-                    Some(self.confirm(queue, &jobs[*i], asked, &why, until).await)
-                }
-                None => Some(answer::refused("The script did not answer for this job.")),
+                Some(Answer::Broke(why)) => Some(self.confirm(queue, &jobs[*i], asked, &why, until).await),
+                None => Some(answer::refused("The script returned no answer for this job.")),
             };
         }
     }
 
-    /// [`Adapter::act_on_queue`](super::super::Adapter::act_on_queue).
+    /// [`Act::on_queue`](super::super::Act::on_queue).
     pub(super) async fn act_on_whole(&self, queue: &QueueId, action: &QueueAction) -> Result<Effect, Trouble> {
         if let Some(new) = match action {
             QueueAction::Add(new) => Some(new),
@@ -235,7 +250,7 @@ impl BullMq {
             return self.obliterate(queue, *force).await;
         }
         let look = choose::look(&self.link, &self.layouts, queue).await?;
-        if let Some(reason) = refusal::queue(look.family.layout, action) {
+        if let Some(reason) = capabilities::refusal(look.family.layout, action.kind()).filter(|_| look.exists) {
             return Ok(answer::refused(reason));
         }
         queue::act(&self.link, &self.layouts, &self.scripts, queue, action).await
@@ -307,9 +322,9 @@ async fn ask(
     Ok(match answers.first() {
         Some(Ok(answers)) => reply::items(answers)
             .first()
-            .map_or_else(|| Answer::Broke("no answer".into()), answer::read),
+            .map_or_else(|| Answer::Broke(answer::NOT_UNDERSTOOD.into()), answer::read),
         Some(Err(error)) => Answer::Effect(answer::error(error)),
-        None => Answer::Broke("no answer".into()),
+        None => Answer::Broke(answer::NOT_UNDERSTOOD.into()),
     })
 }
 
@@ -323,12 +338,17 @@ async fn one(
     sign: &Sign,
 ) -> Result<Answer, Trouble> {
     let why = match ask(link, script, queue, frame, order).await {
-        Ok(Answer::Broke(says)) => format!("The library's script broke off: {says}."),
+        Ok(Answer::Broke(why)) => why,
         Ok(answer) => return Ok(answer),
         Err(Silence { trouble, sent: false }) => return Err(trouble),
-        Err(Silence { trouble, .. }) => trouble.to_string(),
+        Err(Silence { trouble, .. }) => unheard(&trouble),
     };
     Ok(Answer::Effect(sign::settle(link, queue, sign, &why).await))
+}
+
+/// That something was sent and not answered.
+fn unheard(trouble: &Trouble) -> String {
+    format!("The command was sent, but no answer came: {trouble}")
 }
 
 /// When a queue's layout does not hold still.
@@ -336,5 +356,4 @@ fn unsettled() -> Effect {
     answer::refused(UNSETTLED)
 }
 
-const UNSETTLED: &str = "What lies in the store speaks for another generation of the library each time it is looked at; a \
-                         wrong guess could lose jobs. Do it with the library itself.";
+const UNSETTLED: &str = "The data in the store points to a different version of the library each time it is read, and a wrong guess could lose jobs. Use the library itself.";

@@ -12,34 +12,22 @@
 //! | `P:stalled@<token>` | the job's id | its worker was lost |
 //! | `P:delayed`, `P:paused`, `P:resumed`, `P:drained`, … | | the queue is counted again |
 
-use super::super::redis::link::Link;
+use super::super::redis::listen::{AGAIN, Ear};
+use super::super::redis::walk::escape_glob;
 use super::super::{Change, JobEvent, QueueId, What};
 use super::Hidden;
-use super::discover::escape_glob;
 use super::events::ERROR_MAX;
 use crate::model::exact::{bytes_of, text_of};
 use crate::model::now;
 use crate::model::state::JobState;
 use crate::server::redact::Mask;
-use futures::{FutureExt as _, StreamExt as _};
 use redis::Msg;
-use redis::aio::{PubSubSink, PubSubStream};
 use serde::Deserialize;
 use std::collections::{BTreeSet, HashMap};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard};
 use std::time::Duration;
-use tokio::sync::{Notify, mpsc};
-use tokio::time::{sleep, timeout};
-
-/// How long messages are gathered before they are handed on together.
-const GATHER: Duration = Duration::from_millis(8);
-
-/// Messages handed on together at most.
-const BATCH: usize = 500;
-
-/// How long a subscription may take.
-const DEADLINE: Duration = Duration::from_secs(2);
+use tokio::sync::Notify;
 
 /// The queues that are followed, shared by the listener and the adapter.
 #[derive(Debug, Default)]
@@ -92,6 +80,7 @@ impl Channels {
             queue: queue.clone(),
             events: vec![],
             gap: true,
+            own_clock: true,
         };
         queues.values().map(gap).collect()
     }
@@ -130,6 +119,7 @@ fn event_of(event: &str, payload: &[u8], mask: &Mask) -> JobEvent {
         "active" => (plain(), What::Entered(JobState::Active)),
         "stalled" => (plain(), What::Stalled),
         "removed" => (plain(), What::Removed),
+        "drained" => (String::new(), What::Drained),
         "completed" => (id(&said()), What::Entered(JobState::Completed)),
         "failed" => {
             let said = said();
@@ -153,89 +143,43 @@ fn event_of(event: &str, payload: &[u8], mask: &Mask) -> JobEvent {
     JobEvent { at: now(), job, what }
 }
 
-/// Starts the listener. It ends when the receiver of `sender` is dropped.
-pub fn start(link: &Arc<Link>, channels: &Arc<Channels>, sender: mpsc::Sender<Vec<Change>>) {
-    tokio::spawn(keep_listening(link.clone(), channels.clone(), sender));
-}
+impl Ear for Arc<Channels> {
+    type Told = HashMap<QueueId, Vec<JobEvent>>;
 
-async fn keep_listening(link: Arc<Link>, channels: Arc<Channels>, sender: mpsc::Sender<Vec<Change>>) {
-    let mut health = link.health();
-    while !sender.is_closed() {
-        if channels.queues().is_empty() {
-            // Most stores have no such queue and then need no such connection.
-            tokio::select! {
-                () = channels.changed.notified() => {}
-                () = sender.closed() => return,
-            }
-            continue;
-        }
-        if health.wait_for(Result::is_ok).await.is_err() {
-            return;
-        }
-        if let Ok(connection) = link.listener().await {
-            let (sink, stream) = connection.split();
-            let broken = async { health.wait_for(Result::is_err).await.map(|_| ()) };
-            tokio::select! {
-                _ = listen(&channels, &sender, sink, stream) => {}
-                // The other connection found that nothing answers: this one may hang for minutes.
-                _ = broken => {}
-                () = sender.closed() => return,
-            }
-            channels.listening.store(false, Ordering::Relaxed);
-        }
-        sleep(Duration::from_millis(500)).await;
+    const GATHER: (Duration, usize) = (Duration::from_millis(8), 500);
+
+    fn patterns(&self) -> BTreeSet<Vec<u8>> {
+        Channels::patterns(self)
     }
-}
 
-/// Listens until the connection fails (`None`) or nothing is left to listen to.
-async fn listen(
-    channels: &Channels,
-    sender: &mpsc::Sender<Vec<Change>>,
-    mut sink: PubSubSink,
-    mut stream: PubSubStream,
-) -> Option<()> {
-    let mut subscribed = BTreeSet::new();
-    loop {
-        let patterns = channels.patterns();
-        for pattern in patterns.difference(&subscribed) {
-            timeout(DEADLINE, sink.psubscribe(pattern)).await.ok()?.ok()?;
+    fn changed(&self) -> &Notify {
+        &self.changed
+    }
+
+    fn begun(&self, _: bool) -> Vec<Change> {
+        self.listening.store(true, Ordering::Relaxed);
+        self.gaps()
+    }
+
+    fn take(&self, message: &Msg, told: &mut Self::Told) {
+        if let Some((queue, event)) = self.read(message) {
+            told.entry(queue).or_default().push(event);
         }
-        for pattern in subscribed.difference(&patterns) {
-            timeout(DEADLINE, sink.punsubscribe(pattern)).await.ok()?.ok()?;
-        }
-        if patterns.is_empty() {
-            return Some(());
-        }
-        subscribed = patterns;
-        channels.listening.store(true, Ordering::Relaxed);
-        sender.send(channels.gaps()).await.ok()?;
-        loop {
-            let message = tokio::select! {
-                message = stream.next() => message?,
-                () = channels.changed.notified() => break,
-            };
-            let mut heard: HashMap<QueueId, Vec<JobEvent>> = HashMap::new();
-            let mut take = |message: &Msg| {
-                if let Some((queue, event)) = channels.read(message) {
-                    heard.entry(queue).or_default().push(event);
-                }
-            };
-            take(&message);
-            sleep(GATHER).await;
-            for _ in 1..BATCH {
-                match stream.next().now_or_never() {
-                    Some(Some(message)) => take(&message),
-                    Some(None) => return None,
-                    None => break,
-                }
-            }
-            let changes = heard.into_iter().map(|(queue, events)| Change {
-                queue,
-                events,
-                gap: false,
-            });
-            sender.send(changes.collect()).await.ok()?;
-        }
+    }
+
+    fn changes(&self, told: Self::Told) -> Vec<Change> {
+        let change = |(queue, events)| Change {
+            queue,
+            events,
+            gap: false,
+            own_clock: true,
+        };
+        told.into_iter().map(change).collect()
+    }
+
+    fn ended(&self) -> Duration {
+        self.listening.store(false, Ordering::Relaxed);
+        AGAIN
     }
 }
 

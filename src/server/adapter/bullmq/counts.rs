@@ -1,21 +1,22 @@
-//! How many jobs each queue holds, and how long the next one has waited.
+//! How many jobs each queue holds.
 
 use super::super::redis::link::Link;
 use super::super::redis::reply;
 use super::super::{Kept, QueueId, Reading, Trouble};
 use super::channels::Channels;
+use super::family::{Family, Layout};
 use super::key;
+use super::layout::signs::{GROUPS, JOBS_HASH};
 use super::layout::{Layouts, is_marker};
 use super::metrics::{self, Recorded};
 use crate::model::Millis;
 use crate::model::counts::Counts;
-use crate::model::family::{Family, Layout};
 use crate::model::state::JobState;
 use redis::{RedisResult, Value};
 
 /// Commands sent for a queue of BullMQ 5 or 6 by [`read`]. All O(1): they cost the same at ten jobs and at
 /// ten million, about 0.7 µs of the server's time each. Older layouts need up to four more.
-pub const COMMANDS: usize = 9;
+pub const COMMANDS: usize = 10;
 
 /// Queues read in one pipeline. Keeps one round trip below a few milliseconds of the server's time,
 /// so that nobody else waits behind it.
@@ -56,38 +57,90 @@ pub async fn read(
                 .arg("paused")
                 .arg("version")
                 .arg("opts.maxLenEvents");
-            match family.layout {
-                Layout::Bull4 => {
+            pipe.cmd("EXISTS")
+                .arg(others(family.layout).map(|name| key(queue, name)).collect::<Vec<_>>());
+            match extra(family.layout) {
+                Extra::OfBull => {
                     pipe.cmd("EXISTS").arg(key(queue, "meta-paused"));
                     pipe.cmd("GET").arg(key(queue, "id"));
                 }
-                Layout::BullMq3 | Layout::BullMq4 => {
+                Extra::ListEnds => {
                     for (list, end) in LIST_ENDS {
                         pipe.cmd("LINDEX").arg(key(queue, list)).arg(end);
                     }
                 }
-                _ => {}
+                Extra::Nothing => {}
             }
         }
         let replies = link.run(&mut pipe).await?;
         let mut rest = replies.as_slice();
-        for (queue, family) in batch.iter().zip(families) {
-            let extra = match family.layout {
-                Layout::Bull4 => 2,
-                Layout::BullMq3 | Layout::BullMq4 => LIST_ENDS.len(),
-                _ => 0,
+        for (queue, mut family) in batch.iter().zip(families) {
+            let extra = match extra(family.layout) {
+                Extra::OfBull => 2,
+                Extra::ListEnds => LIST_ENDS.len(),
+                Extra::Nothing => 0,
             };
-            let Some((own, others)) = rest.split_at_checked(COMMANDS + extra) else {
+            let Some((own, next)) = rest.split_at_checked(COMMANDS + extra) else {
                 break;
             };
-            rest = others;
+            rest = next;
             let mut reading = interpret(own, family);
+            let others = matches!(own[COMMANDS - 1], Ok(Value::Int(1..)));
+            if others && family.layout.unsupported().is_none() {
+                // Groups of jobs have appeared, or a job is called as they are.
+                layouts.doubt(queue);
+                let again = layouts.of(link, std::slice::from_ref(queue)).await?;
+                family = again.first().copied().unwrap_or(family);
+            }
+            if let Some(why) = family.layout.unsupported() {
+                reading = not_read(reading, family, why);
+                reading.exists |= others;
+            }
             reading.pushed = family.layout != Layout::Bull4 || channels.listening();
             layouts.compare(queue, reading.version.as_deref(), reading.paused);
             readings.push(reading);
         }
     }
     Ok(readings)
+}
+
+/// What is asked for beyond what all layouts have.
+enum Extra {
+    OfBull,
+    ListEnds,
+    Nothing,
+}
+
+const fn extra(layout: Layout) -> Extra {
+    match layout {
+        Layout::Bull4 => Extra::OfBull,
+        Layout::BullMq3 | Layout::BullMq4 => Extra::ListEnds,
+        _ => Extra::Nothing,
+    }
+}
+
+/// Keys that queues of a supported library do not have. Of the others, what shows that they are still there.
+fn others(layout: Layout) -> impl Iterator<Item = &'static str> {
+    let more: &[&str] = match layout.unsupported() {
+        Some(_) => &["id", JOBS_HASH],
+        None => &[],
+    };
+    GROUPS.into_iter().chain(more.iter().copied())
+}
+
+/// What is said of a queue that is not read.
+fn not_read(reading: Reading, family: Family, why: &str) -> Reading {
+    // What our user may not read is said as of any other queue.
+    let refused = reading.reason.filter(|reason| reason.ends_with("NOPERM"));
+    Reading {
+        counts: Counts::UNKNOWN,
+        reason: Some(refused.unwrap_or_else(|| why.to_owned())),
+        paused: None,
+        added: None,
+        system: family.layout.system(),
+        family: family.into(),
+        ..reading
+    }
 }
 
 /// Where BullMQ 3 and 4 may keep a marker.
@@ -154,52 +207,11 @@ fn interpret(replies: &[RedisResult<Value>], family: Family) -> Reading {
             meta.map(|_| field(0).is_some())
         },
         version: field(1),
-        family,
+        system: family.layout.system(),
+        family: family.into(),
         added: added.and_then(|n| u64::try_from(n).ok()),
         pushed: true,
     }
-}
-
-/// When the job that runs next was created: the tail of the waiting list, or the first by priority.
-pub async fn oldest_waiting(link: &Link, queues: &[QueueId]) -> Result<Vec<Option<Millis>>, Trouble> {
-    let mut oldest = Vec::with_capacity(queues.len());
-    for batch in queues.chunks(BATCH) {
-        let mut pipe = redis::pipe();
-        for queue in batch {
-            // Two each: the last may be a marker.
-            pipe.cmd("LRANGE").arg(key(queue, "paused")).arg(-2).arg(-1);
-            pipe.cmd("LRANGE").arg(key(queue, "wait")).arg(-2).arg(-1);
-            pipe.cmd("ZRANGE").arg(key(queue, "prioritized")).arg(0).arg(0);
-        }
-        let heads = link.run(&mut pipe).await?;
-        let mut pipe = redis::pipe();
-        let mut asked = Vec::with_capacity(batch.len());
-        for (queue, heads) in batch.iter().zip(heads.chunks_exact(3)) {
-            let ids: Vec<String> = heads
-                .iter()
-                .filter_map(|reply| reply.as_ref().ok())
-                .filter_map(|value| {
-                    let ids = reply::items(value).iter().rev().filter_map(reply::exact);
-                    ids.into_iter().find(|id| !is_marker(id))
-                })
-                .collect();
-            for id in &ids {
-                pipe.cmd("HGET").arg(key(queue, id)).arg("timestamp");
-            }
-            asked.push(ids.len());
-        }
-        let mut stamps = link.run(&mut pipe).await?.into_iter();
-        for n in asked {
-            oldest.push(
-                stamps
-                    .by_ref()
-                    .take(n)
-                    .filter_map(|reply| reply::int(&reply.ok()?))
-                    .min(),
-            );
-        }
-    }
-    Ok(oldest)
 }
 
 /// Jobs finished per minute, from the times by which finished jobs are sorted.

@@ -3,49 +3,68 @@
 //! An `XREAD` costs the server time for every stream it names, at every wake-up: naming 500 streams
 //! at 770 events a second takes 28 % of its core. So streams are kept in two reads on two
 //! connections of their own. The *cold* read names every quiet stream, blocks for seconds, and is
-//! woken rarely. A stream that speaks becomes *hot*: the hot read names only such streams, and
-//! leaves [`GAP`] between two reads, so that a burst is one reply. A hot stream that has been quiet
-//! for [`COOL_AFTER`] goes back.
+//! woken rarely. A stream that speaks becomes *hot*: the hot read names only such streams. A hot stream that has been quiet
+//! for [`COOL_AFTER`] goes back. A blocked read cannot be told of another stream, so each reader takes streams over when it
+//! begins a read, and the other one names them until its own read ends: each stream is always named by one of the two.
 //!
-//! A server that answers late is read less often: after each read the readers rest four times as long
-//! as it was late, and at least [`Rhythm::gap`](super::super::rhythm::Rhythm::gap).
+//! A read that blocks ends at once when an event comes. A change on a quiet board waits for nothing; when events are dense,
+//! [`Spacing`] keeps two reads apart, so that a burst is one reply.
+//!
+//! A server that answers late is read less often: [`Rhythm::gap`](super::super::rhythm::Rhythm::gap) is left between two reads. On an
+//! unwatched board the cold reader names all streams, and does not block but looks every few seconds: events carry their
+//! time, and no viewer waits for them.
+//!
+//! A server in cluster mode that owns all slots wants a command for each slot. Streams of one slot, such as all of a prefix
+//! `{bull}`, are read as everywhere else; those of several are asked for by turns on the same connection ([`slots`]).
 //!
 //! Events are hints. What is shown is counted afterwards; what an event stream misses is found by
 //! the collector's slower recounts. A stream that was trimmed past our place while we were not
 //! connected, or deleted and begun anew, is reported as a gap.
 
+mod entry;
 mod places;
+mod slots;
+mod spacing;
 
+use self::entry::{event, parse_id};
 use self::places::{drop_misfits, place_new, resync};
+use self::slots::Streams;
+use self::spacing::gap_of;
 use super::super::redis::link::Link;
 use super::super::redis::reply;
-use super::super::{Change, JobEvent, QueueId, What};
+use super::super::redis::spacing::Spacing;
+use super::super::{Change, QueueId};
 use super::{Hidden, key};
-use crate::model::Millis;
-use crate::model::state::JobState;
 use crate::server::redact::Mask;
-use redis::Value;
 use redis::aio::MultiplexedConnection;
+use redis::{RedisError, RedisResult, Value};
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard};
 use std::time::{Duration, Instant};
 use tokio::sync::{Notify, mpsc};
 use tokio::time::{sleep, timeout};
 
-/// Pause between two hot reads. A larger one makes changes later, a smaller one makes them cost
-/// more; both are measured by the benchmark of freshness.
-const GAP: Duration = Duration::from_millis(8);
+/// How long a hot read waits on the server for the next event. Also how long a stream that becomes hot may stay with the
+/// cold reader, and a new one without any. Not shorter: an idle Redis ends a block only with its next tick, each 100 ms.
+const HOT_BLOCK: Duration = Duration::from_millis(250);
 
-/// The pause grows by this much for every hot stream, because a read costs the server time for each:
-/// eighty streams are read every 8 ms, five hundred that all speak every 50 ms.
-const GAP_PER_STREAM: Duration = Duration::from_micros(100);
-
-/// How long a hot read waits on the server for the next event. Also the longest a stream that has
-/// just become hot can be overlooked.
-const HOT_BLOCK: Duration = Duration::from_millis(15);
-
-/// How long a cold read waits. A queue added meanwhile starts hot, so nothing waits for this.
+/// How long a cold read waits.
 const COLD_BLOCK: Duration = Duration::from_secs(5);
+
+/// Pause between two looks on an unwatched board: rates need every change, not every change at once.
+const UNWATCHED_GAP: Duration = Duration::from_secs(5);
+
+/// The same after a look that brought so much that a stream may be trimmed past our place in that time.
+const UNWATCHED_BUSY: Duration = Duration::from_millis(250);
+
+/// Where hot streams are of several hash slots, they are asked for this often while nothing happens.
+const HOT_POLL: Duration = Duration::from_millis(15);
+
+/// Where quiet streams are of several hash slots, they are asked for this often, and less often the more slots it takes:
+/// a minute costs a server of 500 slots what an idle board may cost it. Never less often than the last of these.
+const COLD_POLL: Duration = Duration::from_secs(1);
+const COLD_POLL_PER_SLOT: Duration = Duration::from_millis(12);
+const COLD_POLL_MAX: Duration = Duration::from_secs(10);
 
 /// A hot stream goes cold after this long without an event.
 const COOL_AFTER: Duration = Duration::from_secs(10);
@@ -59,12 +78,6 @@ pub(super) const BACKLOG: usize = 64;
 
 /// Characters kept of an error.
 pub(super) const ERROR_MAX: usize = 300;
-
-/// An answer that is later than this after its block comes from a server that has too much to do.
-const LATE: Duration = Duration::from_millis(5);
-
-/// The longest rest of a reader after a late answer.
-const REST_MAX: Duration = Duration::from_secs(3);
 
 /// Pause after a refusal: what is not permitted is not asked for in a storm.
 const REFUSED: Duration = Duration::from_secs(1);
@@ -80,8 +93,10 @@ struct Stream {
     last: StreamId,
     /// What is hidden in its events.
     mask: Mask,
-    /// `None` while cold; otherwise when it last spoke.
-    hot: Option<Instant>,
+    /// When it last spoke, or was taken up.
+    spoke: Instant,
+    /// Which reader names it.
+    hot: bool,
 }
 
 /// The streams that are followed, shared by the two readers and the collector.
@@ -127,11 +142,19 @@ impl Watch {
         self.new.lock().unwrap_or_else(std::sync::PoisonError::into_inner)
     }
 
-    /// The streams of one temperature, with the place to read on from.
-    fn of(&self, hot: bool) -> (Vec<Vec<u8>>, Vec<String>) {
-        self.streams()
+    /// The streams that a reader names in the read that it begins now, with the place to read on from. On an unwatched
+    /// board none is lively enough for the hot one.
+    fn share(&self, hot: bool, watched: bool) -> Streams {
+        let mut streams = self.streams();
+        for stream in streams.values_mut() {
+            let lively = watched && stream.spoke.elapsed() <= COOL_AFTER;
+            if lively == hot {
+                stream.hot = hot;
+            }
+        }
+        streams
             .values()
-            .filter(|stream| stream.hot.is_some() == hot)
+            .filter(|stream| stream.hot == hot)
             .map(|stream| (stream.key.clone(), format!("{}-{}", stream.last.0, stream.last.1)))
             .unzip()
     }
@@ -151,28 +174,15 @@ impl Watch {
                 key,
                 last,
                 mask: self.hidden.of(queue),
-                hot: Some(Instant::now()),
+                spoke: Instant::now(),
+                hot: true,
             });
         }
     }
-
-    fn cool(&self) {
-        for stream in self.streams().values_mut() {
-            if stream.hot.is_some_and(|spoke| spoke.elapsed() > COOL_AFTER) {
-                stream.hot = None;
-            }
-        }
-    }
 }
 
-/// Starts the two readers. They end when the receiver of `sender` is dropped.
-pub fn start(link: &Arc<Link>, watch: &Arc<Watch>, sender: &mpsc::Sender<Vec<Change>>) {
-    for hot in [true, false] {
-        tokio::spawn(reader(link.clone(), watch.clone(), sender.clone(), hot));
-    }
-}
-
-async fn reader(link: Arc<Link>, watch: Arc<Watch>, sender: mpsc::Sender<Vec<Change>>, hot: bool) {
+/// One of the two readers. It ends when the receiver of `sender` is dropped.
+pub(super) async fn reader(link: Arc<Link>, watch: Arc<Watch>, sender: mpsc::Sender<Vec<Change>>, hot: bool) {
     let mut health = link.health();
     while !sender.is_closed() {
         // No use in trying while the supervisor says that nothing answers.
@@ -181,17 +191,26 @@ async fn reader(link: Arc<Link>, watch: Arc<Watch>, sender: mpsc::Sender<Vec<Cha
         }
         match link.dedicated().await {
             Ok(connection) => {
+                let mut reader = Reader {
+                    link: &link,
+                    watch: &watch,
+                    sender: &sender,
+                    connection,
+                    hot,
+                    by_slot: false,
+                    spacing: Spacing::new(),
+                };
                 let ended = if hot {
-                    read_hot(&link, &watch, &sender, connection).await
+                    reader.read_hot().await
                 } else {
-                    read_cold(&link, &watch, &sender, connection).await
+                    reader.read_cold().await
                 };
                 if ended.is_none() && sender.is_closed() {
                     return;
                 }
             }
             Err(trouble) => {
-                link.met().unpushed.insert(reader_name(hot), trouble.cause);
+                link.refusals().unpushed.insert(reader_name(hot), trouble.cause);
                 sleep(REFUSED).await;
             }
         }
@@ -203,70 +222,6 @@ const fn reader_name(hot: bool) -> &'static str {
     if hot { "hot" } else { "cold" }
 }
 
-/// Reads until the connection fails (`None`).
-async fn read_hot(
-    link: &Link,
-    watch: &Watch,
-    sender: &mpsc::Sender<Vec<Change>>,
-    mut connection: MultiplexedConnection,
-) -> Option<()> {
-    resync(link, watch, sender, &mut connection).await?;
-    loop {
-        place_new(link, watch, sender, &mut connection).await?;
-        let (keys, places) = watch.of(true);
-        if keys.is_empty() {
-            tokio::select! {
-                () = watch.warmed.notified() => {}
-                () = sender.closed() => return None,
-            }
-            continue;
-        }
-        let gap = GAP.max(GAP_PER_STREAM * u32::try_from(keys.len()).unwrap_or(u32::MAX));
-        let asked = Instant::now();
-        let more = read_once(link, watch, sender, &mut connection, (keys, places), true).await?;
-        let gap = match more {
-            Spoke::Nothing | Spoke::AndHasMore => Duration::ZERO,
-            Spoke::All => gap,
-        };
-        let rest = gap
-            .max(link.rhythm().gap())
-            .max(rest_after(asked.elapsed().saturating_sub(HOT_BLOCK)));
-        if !rest.is_zero() {
-            sleep(rest).await;
-        }
-    }
-}
-
-async fn read_cold(
-    link: &Link,
-    watch: &Watch,
-    sender: &mpsc::Sender<Vec<Change>>,
-    mut connection: MultiplexedConnection,
-) -> Option<()> {
-    loop {
-        watch.cool();
-        let (keys, places) = watch.of(false);
-        if keys.is_empty() {
-            tokio::select! {
-                () = sleep(Duration::from_secs(1)) => {}
-                () = sender.closed() => return None,
-            }
-            continue;
-        }
-        read_once(link, watch, sender, &mut connection, (keys, places), false).await?;
-        sleep(link.rhythm().gap()).await;
-    }
-}
-
-/// How long to rest after an answer that was this late.
-fn rest_after(late: Duration) -> Duration {
-    if late > LATE {
-        (late * 4).min(REST_MAX)
-    } else {
-        Duration::ZERO
-    }
-}
-
 enum Spoke {
     Nothing,
     All,
@@ -274,57 +229,165 @@ enum Spoke {
     AndHasMore,
 }
 
-async fn read_once(
-    link: &Link,
-    watch: &Watch,
-    sender: &mpsc::Sender<Vec<Change>>,
-    connection: &mut MultiplexedConnection,
-    (keys, places): (Vec<Vec<u8>>, Vec<String>),
+/// One of the two readers, on a connection of its own.
+struct Reader<'a> {
+    link: &'a Link,
+    watch: &'a Watch,
+    sender: &'a mpsc::Sender<Vec<Change>>,
+    connection: MultiplexedConnection,
     hot: bool,
-) -> Option<Spoke> {
-    let block = if hot { HOT_BLOCK } else { COLD_BLOCK };
-    let mut command = redis::cmd("XREAD");
-    command
-        .arg("COUNT")
-        .arg(COUNT)
-        .arg("BLOCK")
-        .arg(u64::try_from(block.as_millis()).unwrap_or(1));
-    command.arg("STREAMS").arg(&keys).arg(&places);
-    link.count_sent(1);
-    // A frozen server never ends the block: two seconds of grace, then the connection is given up.
-    let answer = tokio::select! {
-        answer = timeout(block + Duration::from_secs(2), command.query_async::<Value>(connection)) => answer,
-        () = sender.closed() => return None,
-    };
-    let value = match answer {
-        Ok(Ok(value)) => value,
-        Ok(Err(error)) => {
-            link.met().note(&error);
-            let says = error.detail().unwrap_or_default();
-            match error.code() {
-                // One key that is no stream, or that may not be read, makes the whole command fail:
-                // leave such queues to the recounts.
-                Some("WRONGTYPE") => drop_misfits(link, watch, connection, &keys).await?,
-                Some("NOPERM") if says.contains("key") => drop_misfits(link, watch, connection, &keys).await?,
-                Some(code @ ("NOPERM" | "CROSSSLOT" | "MOVED" | "ASK" | "CLUSTERDOWN")) => {
-                    let why = format!("the server refuses to let Drover follow them ({code}).");
-                    link.met().unpushed.insert(reader_name(hot), why);
-                    sleep(REFUSED).await;
+    /// Whether the server takes no command that names streams of several hash slots, as it has said once.
+    by_slot: bool,
+    spacing: Spacing,
+}
+
+impl Reader<'_> {
+    /// Reads until the connection fails (`None`).
+    async fn read_hot(&mut self) -> Option<()> {
+        resync(self.link, self.watch, self.sender, &mut self.connection).await?;
+        loop {
+            place_new(self.link, self.watch, self.sender, &mut self.connection).await?;
+            let watched = self.link.rhythm().is_watched();
+            let streams = self.watch.share(true, watched);
+            if streams.0.is_empty() || !watched {
+                tokio::select! {
+                    () = self.watch.warmed.notified() => {}
+                    () = self.link.rhythm().watched(), if !watched => {}
+                    () = self.sender.closed() => return None,
                 }
-                _ => return None,
+                continue;
             }
-            return Some(Spoke::Nothing);
+            let gap = gap_of(&streams, self.hot);
+            let (spoke, _) = self.read(streams, Some(HOT_BLOCK)).await?;
+            self.rest_after(&spoke, gap).await?;
         }
-        Err(_) => return None,
-    };
-    link.met().pushed(reader_name(hot));
-    let (changes, full) = take(watch, &value);
-    if changes.is_empty() {
-        return Some(Spoke::Nothing);
     }
-    watch.warmed.notify_one();
-    sender.send(changes).await.ok()?;
-    Some(if full { Spoke::AndHasMore } else { Spoke::All })
+
+    async fn read_cold(&mut self) -> Option<()> {
+        let mut busy = false;
+        loop {
+            let watched = self.link.rhythm().is_watched();
+            let streams = self.watch.share(false, watched);
+            if streams.0.is_empty() {
+                self.pause(Duration::from_secs(1)).await?;
+                continue;
+            }
+            let gap = gap_of(&streams, self.hot);
+            let (spoke, polled) = self.read(streams, watched.then_some(COLD_BLOCK)).await?;
+            self.rest_after(&spoke, gap).await?;
+            let full = matches!(spoke, Spoke::AndHasMore);
+            if full {
+                busy = true;
+                continue;
+            }
+            if !watched {
+                let pause = if busy { UNWATCHED_BUSY } else { UNWATCHED_GAP };
+                tokio::select! {
+                    paused = self.pause(pause) => paused?,
+                    () = self.link.rhythm().watched() => {}
+                }
+            } else if let Some(slots) = polled {
+                self.pause((COLD_POLL + COLD_POLL_PER_SLOT * slots).min(COLD_POLL_MAX))
+                    .await?;
+            }
+            busy = false;
+        }
+    }
+
+    /// Leaves the store and the reader of what was read the time that they need.
+    async fn rest_after(&mut self, spoke: &Spoke, gap: Duration) -> Option<()> {
+        let rest = match spoke {
+            Spoke::Nothing | Spoke::AndHasMore => Duration::ZERO,
+            Spoke::All => self.spacing.rest(Instant::now(), gap),
+        };
+        self.pause(rest.max(self.link.rhythm().gap())).await
+    }
+
+    /// Waits; `None` when the receiver of changes was dropped.
+    async fn pause(&self, pause: Duration) -> Option<()> {
+        if pause.is_zero() {
+            return Some(());
+        }
+        tokio::select! {
+            () = sleep(pause) => Some(()),
+            () = self.sender.closed() => None,
+        }
+    }
+
+    /// Reads these streams once: by one command that waits so long for the next event, or, where they are of several hash
+    /// slots and the server wants one for each, by so many that do not wait.
+    async fn read(&mut self, streams: Streams, block: Option<Duration>) -> Option<(Spoke, Option<u32>)> {
+        let groups = if self.by_slot {
+            slots::apart(streams)
+        } else {
+            vec![streams]
+        };
+        let polled = (groups.len() > 1).then(|| u32::try_from(groups.len()).unwrap_or(u32::MAX));
+        let block = block.filter(|_| polled.is_none());
+        let mut pipe = redis::pipe();
+        for (keys, places) in &groups {
+            let command = pipe.cmd("XREAD").arg("COUNT").arg(COUNT);
+            if let Some(block) = block {
+                command.arg("BLOCK").arg(u64::try_from(block.as_millis()).unwrap_or(1));
+            }
+            command.arg("STREAMS").arg(keys).arg(places);
+        }
+        self.link.count_sent(groups.len() as u64);
+        // A frozen server never ends the block: two seconds of grace, then the connection is given up.
+        let limit = block.unwrap_or_default() + Duration::from_secs(2);
+        let query = pipe.ignore_errors().query_async(&mut self.connection);
+        let answers: Vec<RedisResult<Value>> = tokio::select! {
+            answers = timeout(limit, query) => answers.ok()?.ok()?,
+            () = self.sender.closed() => return None,
+        };
+        let (mut changes, mut full, mut refused) = (Vec::new(), false, false);
+        for ((keys, _), answer) in groups.iter().zip(answers) {
+            match answer {
+                Ok(value) => {
+                    let (of_it, more) = take(self.watch, &value);
+                    changes.extend(of_it);
+                    full |= more;
+                }
+                Err(error) => refused |= self.refused(&error, keys).await?,
+            }
+        }
+        if refused {
+            sleep(REFUSED).await;
+        } else {
+            self.link.refusals().pushed(reader_name(self.hot));
+        }
+        if changes.is_empty() {
+            if polled.is_some() && self.hot {
+                sleep(HOT_POLL).await;
+            }
+            return Some((Spoke::Nothing, polled));
+        }
+        self.watch.warmed.notify_one();
+        self.sender.send(changes).await.ok()?;
+        Some((if full { Spoke::AndHasMore } else { Spoke::All }, polled))
+    }
+
+    /// Takes in that a command was refused: whether it would be again. `None` when the connection is of no more use.
+    async fn refused(&mut self, error: &RedisError, keys: &[Vec<u8>]) -> Option<bool> {
+        self.link.refusals().note(error);
+        let says = error.detail().unwrap_or_default();
+        match error.code() {
+            // One key that is no stream, or that may not be read, makes the whole command fail:
+            // leave such queues to the recounts.
+            Some("WRONGTYPE") => drop_misfits(self.link, self.watch, &mut self.connection, keys).await?,
+            Some("NOPERM") if says.contains("key") => {
+                drop_misfits(self.link, self.watch, &mut self.connection, keys).await?;
+            }
+            Some("CROSSSLOT") if !self.by_slot => self.by_slot = true,
+            Some(code @ ("NOPERM" | "CROSSSLOT" | "MOVED" | "ASK" | "CLUSTERDOWN")) => {
+                let why = format!("the server does not permit Drover to follow them ({code}).");
+                self.link.refusals().unpushed.insert(reader_name(self.hot), why);
+                return Some(true);
+            }
+            _ => return None,
+        }
+        Some(false)
+    }
 }
 
 /// Turns a reply into changes and moves the places on.
@@ -349,52 +412,17 @@ fn take(watch: &Watch, value: &Value) -> (Vec<Change>, bool) {
             stream.last = id;
             events.push(event(id, reply::items(fields), &stream.mask));
         }
-        stream.hot = Some(Instant::now());
+        stream.spoke = Instant::now();
         if !events.is_empty() {
             changes.push(Change {
                 queue: stream.queue.clone(),
                 events,
                 gap: false,
+                own_clock: false,
             });
         }
     }
     (changes, full)
-}
-
-fn parse_id(value: &Value) -> Option<StreamId> {
-    let text = reply::text(value)?;
-    let (ms, seq) = text.split_once('-')?;
-    Some((ms.parse().ok()?, seq.parse().ok()?))
-}
-
-/// Reads one entry: `event` first, then what belongs to it.
-fn event(id: StreamId, fields: &[Value], mask: &Mask) -> JobEvent {
-    let field = |name: &str| {
-        fields
-            .chunks_exact(2)
-            .find(|pair| matches!(&pair[0], Value::BulkString(bytes) if bytes == name.as_bytes()))
-            .and_then(|pair| reply::exact(&pair[1]))
-    };
-    let what = match field("event").as_deref().unwrap_or_default() {
-        "added" => What::Added(field("name").unwrap_or_default()),
-        "waiting" => What::Entered(JobState::Waiting),
-        "delayed" => What::Entered(JobState::Delayed),
-        "waiting-children" => What::Entered(JobState::WaitingChildren),
-        "active" => What::Entered(JobState::Active),
-        "completed" => What::Entered(JobState::Completed),
-        "failed" => {
-            What::Failed(field("failedReason").map_or_else(String::new, |text| mask.headline(&text, ERROR_MAX)))
-        }
-        "progress" => What::Progress(field("data").and_then(|json| mask.progress(&json))),
-        "removed" => What::Removed,
-        "stalled" => What::Stalled,
-        _ => What::Queue,
-    };
-    JobEvent {
-        at: Millis::try_from(id.0).unwrap_or(Millis::MAX),
-        job: field("jobId").unwrap_or_default(),
-        what,
-    }
 }
 
 #[cfg(test)]
@@ -403,26 +431,6 @@ mod tests {
 
     fn bulk(text: &str) -> Value {
         Value::BulkString(text.as_bytes().to_vec())
-    }
-
-    #[test]
-    fn an_event_is_read_by_the_names_of_its_fields() {
-        let fields = [
-            "event",
-            "failed",
-            "jobId",
-            "7",
-            "failedReason",
-            "boom\nat x",
-            "prev",
-            "active",
-        ]
-        .map(bulk);
-        let event = event((1000, 2), &fields, &Mask::default());
-        assert_eq!(event.at, 1000);
-        assert_eq!(event.job, "7");
-        assert_eq!(event.what, What::Failed("boom".into()));
-        assert_eq!(super::event((1, 0), &[], &Mask::default()).what, What::Queue);
     }
 
     #[test]
@@ -435,7 +443,8 @@ mod tests {
                 key: b"bull:a:events".to_vec(),
                 last: (5, 0),
                 mask: Mask::default(),
-                hot: None,
+                spoke: Instant::now(),
+                hot: false,
             },
         );
         let entry = |id: &str| Value::Array(vec![bulk(id), Value::Array(vec![bulk("event"), bulk("drained")])]);
@@ -445,6 +454,17 @@ mod tests {
         ])]);
         assert_eq!(take(&watch, &reply).0[0].events.len(), 1);
         assert!(take(&watch, &reply).0.is_empty(), "the second time nothing is new");
-        assert_eq!(watch.of(true).1, ["6-0"], "a stream that spoke is hot");
+        assert_eq!(
+            watch.share(false, true).1,
+            ["6-0"],
+            "until the hot reader begins a read"
+        );
+        assert_eq!(watch.share(true, true).1, ["6-0"], "a stream that spoke is hot");
+        assert!(watch.share(false, true).0.is_empty(), "and not read twice");
+        assert_eq!(
+            watch.share(false, false).1,
+            ["6-0"],
+            "on an unwatched board all are cold"
+        );
     }
 }

@@ -31,6 +31,7 @@ use redis::{RedisResult, Value};
 use std::collections::HashSet;
 
 pub mod failed;
+pub mod stuck;
 
 /// How far up parents are followed.
 const DEPTH_MAX: usize = 20;
@@ -183,12 +184,14 @@ async fn climb(link: &Link, job: &str) -> Result<(Vec<String>, Option<String>), 
             break;
         };
         if !seen.insert(parent.clone()) {
-            note = Some("Its parents go round in a circle: one of them names a job below it as its own parent.".into());
+            note = Some("Its parents form a cycle: one of them names a job below it as its own parent.".into());
             break;
         }
         above.push(parent.clone());
         if above.len() == DEPTH_MAX {
-            note = Some(format!("There may be more above: {DEPTH_MAX} parents are followed."));
+            note = Some(format!(
+                "There may be more above: Drover follows up to {DEPTH_MAX} parents."
+            ));
             break;
         }
         at = parent;
@@ -261,7 +264,10 @@ fn texts(reply: &RedisResult<Value>) -> Result<Vec<String>, ReadError> {
             };
             Ok(items.iter().filter_map(reply::exact).collect())
         }
-        Err(error) => Err(ReadError::Corrupt(format!("the children cannot be read: {error}"))),
+        Err(error) => Err(ReadError::Corrupt(format!(
+            "the children cannot be read: {}",
+            reply::why(error)
+        ))),
     }
 }
 

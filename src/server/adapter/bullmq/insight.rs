@@ -1,13 +1,14 @@
 //! What a queue's settings and its newest finished jobs tell.
 //!
-//! Three round trips with a fixed number of commands, whatever the queue holds: settings and the ids of
+//! Three round trips with a bounded number of commands, whatever the queue holds: settings and the ids of
 //! a sample; sizes of the options, and times; the options that are short enough.
 
 use super::super::redis::link::Link;
 use super::super::redis::reply;
 use super::super::{QueueId, Trouble};
-use super::key;
 use super::layout::is_marker;
+use super::ready::{FAMILY, OPTIONS_MAX, Past, delay_of};
+use super::{below, key};
 use crate::model::insight::{EventLog, Insight, Keep, Limits, Lost, Metrics, Percentiles, RateLimit, Share, Times};
 use crate::model::{Millis, now};
 use redis::{RedisResult, Value};
@@ -20,8 +21,8 @@ const SAMPLE: usize = 200;
 /// Jobs of each list whose options are read.
 const OPTIONS_SAMPLE: usize = 10;
 
-/// Options longer than this are left out of the sample.
-const OPTIONS_MAX: u64 = 16 * 1024;
+/// Options longer than this are not read for the delay alone.
+const DELAY_MAX: u64 = 2 * 1024;
 
 /// Active jobs whose locks are looked for.
 const LOCKS: usize = 200;
@@ -74,7 +75,7 @@ pub async fn read(link: &Link, queue: &QueueId) -> Result<Insight, Trouble> {
         .flat_map(|list| list.iter().take(OPTIONS_SAMPLE))
         .collect();
     let finished: Vec<&String> = completed.iter().chain(&failed).collect();
-    let details = Details::read(link, queue, &finished, &active, &asked).await?;
+    let details = Details::read(link, queue, (&finished, completed.len()), &active, &asked).await?;
     let metrics = |i: usize| {
         replies[i]
             .as_ref()
@@ -140,32 +141,71 @@ fn limits(setting: &impl Fn(usize) -> Option<u64>, ttl: &RedisResult<Value>, sta
     }
 }
 
+/// A finished job of the sample.
+#[derive(Clone, Copy, Debug, Default)]
+struct Finished {
+    past: Past,
+    started: Option<Millis>,
+    finished: Option<Millis>,
+}
+
+/// Commands for each of them.
+const COMMANDS: usize = 4;
+
+impl Finished {
+    fn read(replies: &[RedisResult<Value>], completed: bool) -> Self {
+        let fields = replies[0].as_ref().ok().map(reply::items).unwrap_or_default();
+        let int = |i: usize| fields.get(i).and_then(reply::int);
+        let more_than = |n: i64, i: usize| int(i).is_some_and(|value| value > n);
+        let count = |i: usize| reply::count(&replies[i]).unwrap_or(0);
+        // Of several attempts only the last one's start is kept. A completed one leaves no stack: that is of one before.
+        let retried = (3..6).any(|i| more_than(1, i)) || (6..9).any(|i| more_than(0, i));
+        Self {
+            past: Past {
+                created: int(0),
+                delay: None,
+                retried: None,
+                lived: retried || (completed && count(1) > 2) || count(3) > 0,
+            },
+            started: int(1),
+            finished: int(2),
+        }
+    }
+}
+
 /// What the jobs of the sample themselves say.
 struct Details {
-    /// Created, delay, started, finished, attempts.
-    stamps: Vec<[Option<i64>; 5]>,
+    finished: Vec<Finished>,
     without_lock: u64,
     options: Vec<Options>,
 }
 
 impl Details {
+    /// Of the `finished` the first so many have completed.
     async fn read(
         link: &Link,
         queue: &str,
-        finished: &[&String],
+        (finished, completed): (&[&String], usize),
         active: &[String],
         asked: &[&String],
     ) -> Result<Self, Trouble> {
         let mut pipe = redis::pipe();
         for id in finished {
-            pipe.cmd("HMGET").arg(key(queue, id)).arg(&[
+            let job = key(queue, id);
+            pipe.cmd("HMGET").arg(&job).arg(&[
                 "timestamp",
-                "delay",
                 "processedOn",
                 "finishedOn",
                 "atm",
                 "attemptsMade",
+                "ats",
+                "stc",
+                "stalledCounter",
+                "retriedOn",
             ]);
+            pipe.cmd("HSTRLEN").arg(&job).arg("stacktrace");
+            pipe.cmd("HSTRLEN").arg(&job).arg("opts");
+            pipe.cmd("EXISTS").arg(FAMILY.map(|name| below(&job, name)).as_slice());
         }
         for id in active {
             pipe.cmd("EXISTS").arg(key(queue, &format!("{id}:lock")));
@@ -174,29 +214,36 @@ impl Details {
             pipe.cmd("HSTRLEN").arg(key(queue, id)).arg("opts");
         }
         let replies = link.run(&mut pipe).await?;
-        let (stamps, rest) = replies.split_at(finished.len().min(replies.len()));
+        let (stamps, rest) = replies.split_at((finished.len() * COMMANDS).min(replies.len()));
         let (locks, sizes) = rest.split_at(active.len().min(rest.len()));
-        let stamps = stamps
-            .iter()
-            .map(|reply| {
-                let fields = reply.as_ref().ok().map(reply::items).unwrap_or_default();
-                let int = |i: usize| fields.get(i).and_then(reply::int);
-                [int(0), int(1), int(2), int(3), int(5).or_else(|| int(4))]
-            })
-            .collect();
+        let stamps = stamps.chunks_exact(COMMANDS).enumerate();
+        let (mut jobs, mut delays) = (Vec::with_capacity(finished.len()), Vec::new());
         let mut pipe = redis::pipe();
+        for (i, replies) in stamps {
+            let job = Finished::read(replies, i < completed);
+            if !job.past.lived && reply::count(&replies[2]).is_ok_and(|size| (1..=DELAY_MAX).contains(&size)) {
+                pipe.cmd("HGET").arg(key(queue, finished[i])).arg("opts");
+                delays.push(i);
+            }
+            jobs.push(job);
+        }
         for (id, size) in asked.iter().zip(sizes) {
             if reply::count(size).is_ok_and(|size| (1..=OPTIONS_MAX).contains(&size)) {
                 pipe.cmd("HGET").arg(key(queue, id)).arg("opts");
             }
         }
         let options = link.run(&mut pipe).await?;
+        let texts: Vec<Option<String>> = options.iter().map(|reply| reply::text(reply.as_ref().ok()?)).collect();
+        let (of_finished, of_asked) = texts.split_at(delays.len().min(texts.len()));
+        for (i, text) in delays.into_iter().zip(of_finished) {
+            jobs[i].past.delay = text.as_deref().and_then(delay_of);
+        }
         Ok(Self {
-            stamps,
+            finished: jobs,
             without_lock: locks.iter().filter(|lock| matches!(lock, Ok(Value::Int(0)))).count() as u64,
-            options: options
+            options: of_asked
                 .iter()
-                .filter_map(|reply| serde_json::from_str(&reply::text(reply.as_ref().ok()?)?).ok())
+                .filter_map(|text| serde_json::from_str(text.as_deref()?).ok())
                 .collect(),
         })
     }
@@ -204,17 +251,14 @@ impl Details {
     fn times(&self) -> Option<Times> {
         let (mut waits, mut runs) = (Vec::new(), Vec::new());
         let (mut from, mut to) = (Millis::MAX, Millis::MIN);
-        for [created, delay, started, finished, attempts] in &self.stamps {
-            let (Some(started), Some(finished)) = (started, finished) else {
+        for job in &self.finished {
+            let (Some(started), Some(finished)) = (job.started, job.finished) else {
                 continue;
             };
             // Clocks of producers and workers differ: less than nothing is nothing.
-            runs.push(finished.saturating_sub(*started).max(0));
-            (from, to) = (from.min(*finished), to.max(*finished));
-            if let Some(created) = created
-                && attempts.is_none_or(|attempts| attempts <= 1)
-            {
-                let ready = created.saturating_add(delay.unwrap_or(0).max(0));
+            runs.push(finished.saturating_sub(started).max(0));
+            (from, to) = (from.min(finished), to.max(finished));
+            if let Some(ready) = job.past.ready() {
                 waits.push(started.saturating_sub(ready).max(0));
             }
         }
@@ -300,21 +344,32 @@ mod tests {
 
     #[test]
     fn waits_leave_out_retried_jobs_and_delays() {
+        let job = |lived, delay, started, finished| Finished {
+            past: Past {
+                created: Some(0),
+                delay,
+                lived,
+                ..Past::default()
+            },
+            started,
+            finished,
+        };
         let details = Details {
-            stamps: vec![
-                [Some(0), Some(100), Some(150), Some(200), Some(1)],
-                [Some(0), None, Some(9000), Some(9500), Some(3)],
-                [Some(0), None, None, Some(1), None],
+            finished: vec![
+                job(false, Some(100), Some(150), Some(200)),
+                job(true, Some(0), Some(9_000), Some(9_500)),
+                job(false, None, Some(8_000), Some(8_100)),
+                job(false, Some(0), None, Some(1)),
             ],
             without_lock: 0,
             options: vec![],
         };
         let times = details.times().unwrap();
-        assert_eq!(times.sample, 2);
+        assert_eq!(times.sample, 3);
         assert_eq!(
             times.wait.unwrap().max,
             50,
-            "the delay is not waiting, the retried job does not count"
+            "the delay is not waiting; of the retried job and of the one without options nothing is known"
         );
         assert_eq!(times.run.unwrap().max, 500);
     }

@@ -12,6 +12,7 @@ use super::super::{LogQuery, ReadError, Trouble};
 use super::list::{Entry, base_row};
 use super::locate::{self, Found};
 use super::options::{self, Options};
+use super::ready::Past;
 use super::record::{LARGE, Record, fields, oddities};
 use super::values::{self, Large, PREVIEW_MAX, Preview, Traces, VALUE_MAX};
 use super::{below, key, logs};
@@ -97,8 +98,13 @@ pub async fn read(link: &Link, large: &Large, queue: &str, id: &str) -> Result<O
     )
     .await;
     let dedup = dedup(link, queue, &record).await?;
+    let carried = match found.state {
+        Some(JobState::Completed | JobState::Failed) => None,
+        _ => carried_schedule(link, queue, id, &record).await?,
+    };
     let mut detail = assemble(id, &job, &kind, &record, large_values, found, lock, &replies);
     detail.dedup = dedup;
+    detail.carries_schedule = carried;
     match logs {
         Ok(logs) => detail.logs = logs,
         Err(error) => detail.oddities.push(format!("The log could not be read: {error}")),
@@ -179,13 +185,33 @@ async fn dedup(link: &Link, queue: &str, record: &Record) -> Result<Option<Dedup
     }))
 }
 
+/// The schedule whose next job this is, as the job names it: BullMQ in a field, Bull among the options.
+async fn carried_schedule(link: &Link, queue: &str, id: &str, record: &Record) -> Result<Option<String>, Trouble> {
+    let due = id.strip_prefix("repeat:").and_then(|rest| rest.rsplit_once(':'));
+    let Some(due) = due.and_then(|(_, due)| due.parse::<Millis>().ok()) else {
+        return Ok(None);
+    };
+    let in_options = || {
+        let options: serde_json::Value = serde_json::from_str(&record.text("opts")?).ok()?;
+        options["repeat"]["key"].as_str().map(str::to_owned)
+    };
+    let Some(own) = record.value("rjk").and_then(reply::exact).or_else(in_options) else {
+        return Ok(None);
+    };
+    let mut pipe = redis::pipe();
+    pipe.cmd("ZSCORE").arg(key(queue, "repeat")).arg(&*bytes_of(&own));
+    let replies = link.run(&mut pipe).await?;
+    let next = replies[0].as_ref().ok().and_then(reply::int);
+    Ok((next == Some(due)).then_some(own))
+}
+
 /// The state: where it was found, else what its own fields say.
 fn state_of(found: &Found, lock: Option<&Lock>, record: &Record) -> (JobState, Option<String>) {
     if let Some(state) = found.state {
         return (state, None);
     }
     if lock.is_some() {
-        let note = "a worker holds its lock, though it is in no list near its ends: it is between two lists";
+        let note = "a worker holds its lock, but it was not found near the ends of any list: it is between two lists";
         return (JobState::Active, Some(note.into()));
     }
     let has = |name: &str| record.size(name).is_some_and(|size| size > 0);
@@ -196,8 +222,7 @@ fn state_of(found: &Found, lock: Option<&Lock>, record: &Record) -> (JobState, O
     };
     let note = match (&found.trouble, found.exhaustive) {
         (Some(trouble), _) => format!("inferred from its own fields: {trouble}"),
-        (None, true) => "inferred from its own fields: it is in no list, so no worker will take it and nothing will \
-             clean it up, unless it is just on its way between two lists"
+        (None, true) => "inferred from its own fields: it is in no list, so no worker will take it and nothing will clean it up, unless it is moving between two lists right now"
             .into(),
         (None, false) => {
             "inferred from its own fields: it was in none of the lists that can be searched quickly".into()
@@ -228,6 +253,16 @@ fn assemble(
     for time in [&mut row.created, &mut row.started, &mut row.finished, &mut row.due] {
         *time = time.filter(|ms| is_moment(*ms));
     }
+    let counts: Vec<u64> = replies[FAMILY..LOG]
+        .iter()
+        .map(|count| reply::count(count).unwrap_or(0))
+        .collect();
+    let children = Children {
+        pending: counts[0],
+        completed: counts[1],
+        failed: counts[2],
+        ignored: counts[3],
+    };
     let options_text = record.text("opts");
     let options = options::read(
         options_text.as_deref(),
@@ -242,8 +277,22 @@ fn assemble(
             },
         },
     );
+    let has = |name: &str| record.size(name).is_some_and(|size| size > 0);
+    let past = Past {
+        created: row.created,
+        delay: (options_text.is_some() && !options.odd).then_some(options.delay.unwrap_or(0)),
+        retried: record.int("retriedOn").filter(|_| !has("processedOn")),
+        lived: ["retriedOn", "processedOn", "pb"].into_iter().any(has)
+            || ["attemptsMade", "atm", "ats", "stalledCounter", "stc"]
+                .into_iter()
+                .any(|name| record.int(name).is_some_and(|n| n > 0))
+            || record.size("stacktrace").is_some_and(|size| size > 2)
+            || children.total() > 0,
+    };
+    let waits = matches!(state, JobState::Waiting | JobState::Prioritized);
+    let ready = past.ready().filter(|at| waits && *at <= now());
     if options.odd {
-        oddities.push("Its options are no JSON object: the library's defaults are shown.".into());
+        oddities.push("Its options are not a JSON object: the library's defaults are shown.".into());
     }
     let Options {
         list,
@@ -260,7 +309,7 @@ fn assemble(
     let traces_size = record.size("stacktrace").unwrap_or(0);
     if traces_size > PREVIEW_MAX {
         traces.note = Some(format!(
-            "The stack traces take {}, too large to be looked into.",
+            "The stack traces take {}, too large to show.",
             format::bytes(traces_size)
         ));
     }
@@ -282,21 +331,12 @@ fn assemble(
     // A completed job's last attempt left no stack.
     traces.number(row.attempts.saturating_sub(u32::from(state == JobState::Completed)));
     let [data, options, result, error, _, progress, deferred_failure] = payloads;
-    let counts: Vec<u64> = replies[FAMILY..LOG]
-        .iter()
-        .map(|count| reply::count(count).unwrap_or(0))
-        .collect();
-    let children = Children {
-        pending: counts[0],
-        completed: counts[1],
-        failed: counts[2],
-        ignored: counts[3],
-    };
     let active = state == JobState::Active;
     row.locked = active.then_some(lock.is_some());
     let lost = (active && lock.is_none()).then(|| lost_words(&replies[LOCK..], row.stalled));
     JobDetail {
         withheld: false,
+        hidden_by: std::collections::BTreeMap::new(),
         state_known: found.state.is_some(),
         state_note,
         oddities,
@@ -316,6 +356,7 @@ fn assemble(
         deferred_failure: deferred_failure.filter(|failure| failure.size > 0),
         delay: record.int("delay"),
         first_delay,
+        ready,
         data,
         options,
         effective: list,
@@ -329,6 +370,7 @@ fn assemble(
         logs: LogPage::default(),
         keep_logs,
         dedup: None,
+        carries_schedule: None,
         parent: record
             .value("parentKey")
             .and_then(reply::exact)
@@ -344,20 +386,21 @@ fn assemble(
 fn lost_words(replies: &[RedisResult<Value>], stalled: u32) -> String {
     let marked = matches!(&replies[2], Ok(Value::Int(1)));
     let next: Option<Millis> = replies[3].as_ref().ok().and_then(reply::int).filter(|ms| *ms >= 0);
-    let mut text = String::from("No worker holds its lock: its worker is lost, or is just taking it. ");
+    let mut text = String::from("No worker holds its lock: its worker is lost, or is picking it up right now. ");
     match next {
         Some(ms) => {
             text += &format!("BullMQ's stalled check runs again in {}", format::span(ms));
             text += if marked {
-                " and then puts it back to wait."
+                " and then puts it back in the waiting list."
             } else {
-                ", marks it then, and puts it back to wait at the check after that."
+                ", marks it then, and puts it back in the waiting list at the check after that."
             };
         }
-        None => text += "No worker has made BullMQ's stalled check lately: until one runs, nobody brings the job back.",
+        None => text += "No worker has run BullMQ's stalled check lately: the job stays here until one does.",
     }
     if stalled > 0 {
-        text += " It was lost before; unless its workers allow more than one loss, the next check fails it for good.";
+        text +=
+            " It was lost before; unless its workers allow more than one loss, the next check fails it permanently.";
     }
     text
 }

@@ -346,10 +346,7 @@ fn row(
         match reply {
             Ok(values) => fields.extend(names.iter().copied().zip(reply::items(values))),
             Err(error) => {
-                problem = Some(format!(
-                    "its record cannot be read: {}",
-                    error.code().unwrap_or("error")
-                ))
+                problem = Some(format!("its record cannot be read: {}", reply::why(error)));
             }
         }
     }
@@ -410,7 +407,7 @@ pub(super) fn base_row<'a>(
             clippy::cast_sign_loss,
             reason = "clamped to u32 first"
         )]
-        attempts_max: attempts_max.clamp(1.0, f64::from(u32::MAX)) as u32,
+        attempts_max: Some(attempts_max.clamp(1.0, f64::from(u32::MAX)) as u32),
         stalled: small(int("stalledCounter").or_else(|| int("stc"))),
         progress: text("progress").and_then(|json| mask.progress(&json)),
         error: text("failedReason").map(|text| mask.headline(&text, ROW_ERROR_MAX)),
@@ -418,6 +415,7 @@ pub(super) fn base_row<'a>(
         scheduler: text("rjk"),
         data_size: 0,
         locked: None,
+        put_away: false,
         problem: None,
     }
 }

@@ -78,8 +78,8 @@ pub(super) async fn find(
             Ok(Value::Nil) => continue,
             Ok(score) => reply::float(score),
             Err(error) => {
-                let code = error.code().unwrap_or("an error");
-                found.trouble = Some(format!("the set of the {} jobs cannot be read: {code}", state.label()));
+                let why = reply::why(error);
+                found.trouble = Some(format!("the set of the {} jobs cannot be read: {why}", state.label()));
                 continue;
             }
         };

@@ -49,7 +49,8 @@ pub async fn page(link: &Link, large: &Large, query: &LogQuery, mask: &Mask) -> 
     measure(&mut pipe, &log);
     let replies = link.run(&mut pipe).await?;
     if let Err(error) = &replies[0] {
-        return Err(ReadError::Corrupt(format!("the log cannot be read: {error}")));
+        let why = reply::why(error);
+        return Err(ReadError::Corrupt(format!("the log cannot be read: {why}")));
     }
     part(link, large, &log, &replies, query, TEXT_MAX, mask).await
 }
@@ -108,7 +109,7 @@ pub(super) async fn part(
     let page = timeout(DEADLINE, read).await.map_err(|_| {
         Trouble::new(
             Reach::Frozen,
-            format!("{} did not hand the log over in time.", link.address()),
+            format!("{} did not return the log in time.", link.address()),
         )
     })??;
     Ok(page)

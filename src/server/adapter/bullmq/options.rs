@@ -1,7 +1,8 @@
 //! A job's options as they are in force: stored ones with their names in full, what the record says
 //! instead, and the library's defaults where nobody said anything.
 //!
-//! Options are stored as JSON that went through `MessagePack` and Lua; some names are shortened.
+//! Options are stored as JSON that went through `MessagePack` and Lua; some names are shortened. An application may store
+//! there what it likes: what is no setting of the library counts as payload.
 
 use crate::model::Millis;
 use crate::model::format;
@@ -40,17 +41,19 @@ pub(super) fn read(text: Option<&str>, record: Record) -> Options {
     let odd = matches!(parsed, Some(Err(_)));
     let stored = parsed.and_then(Result::ok).unwrap_or_default();
     let mut list = Vec::new();
-    let mut add = |name: &str, value: String, origin| {
+    let mut push = |name: &str, value: String, origin, payload| {
         list.push(EffectiveOption {
             name: name.to_owned(),
             value,
             origin,
+            payload,
         });
     };
+    let mut add = |name: &str, value: String, origin| push(name, value, origin, false);
     let number = |name: &str| stored.get(name).and_then(Value::as_f64);
     let or = |name: &str, words: &dyn Fn(&Value) -> String, default: &str| match stored.get(name) {
-        None | Some(Value::Null) => (default.to_owned(), Origin::Default),
-        Some(value) => (words(value), Origin::Options),
+        None | Some(Value::Null) => (default.to_owned(), Origin::Default, false),
+        Some(value) => (words(value), Origin::Options, !is_setting(name, value)),
     };
 
     // 0 is how the library stores "not said"; it means one attempt.
@@ -62,7 +65,7 @@ pub(super) fn read(text: Option<&str>, record: Record) -> Options {
     let next = stored.get("backoff").and_then(|b| next_backoff(b, record.attempts + 1));
     match &backoff {
         Some(words) => add("backoff", words.clone(), Origin::Options),
-        None => add("backoff", "none: tries again at once".into(), Origin::Default),
+        None => add("backoff", "none: retries at once".into(), Origin::Default),
     }
     let delay = number("delay").and_then(millis);
     match (record.delay, delay) {
@@ -95,33 +98,31 @@ pub(super) fn read(text: Option<&str>, record: Record) -> Options {
         (
             "lifo",
             &plain as &dyn Fn(&Value) -> String,
-            "false: joins the end of the line",
+            "false: added to the end of the queue",
         ),
-        (
-            "removeOnComplete",
-            &keep_words,
-            "never, unless its worker says otherwise",
-        ),
-        ("removeOnFail", &keep_words, "never, unless its worker says otherwise"),
+        ("removeOnComplete", &keep_words, "never, unless its worker is set to"),
+        ("removeOnFail", &keep_words, "never, unless its worker is set to"),
     ] {
-        let (value, origin) = or(name, words, default);
-        add(name, value, origin);
+        let (value, origin, payload) = or(name, words, default);
+        push(name, value, origin, payload);
     }
     let keep_logs = number("kl").or_else(|| number("keepLogs")).and_then(millis);
     match keep_logs {
-        Some(n) => add("keepLogs", format!("the last {n} lines"), Origin::Options),
-        None => add("keepLogs", "all lines".into(), Origin::Default),
+        Some(1) => push("keepLogs", "the last line".into(), Origin::Options, false),
+        Some(n) => push("keepLogs", format!("the last {n} lines"), Origin::Options, false),
+        None => push("keepLogs", "all lines".into(), Origin::Default, false),
     }
-    let (value, origin) = or(
+    let (value, origin, payload) = or(
         "stackTraceLimit",
         &|v| format!("the last {}", plain(v)),
         "all stack traces",
     );
-    add("stackTraceLimit", value, origin);
+    push("stackTraceLimit", value, origin, payload);
 
     for (name, value) in &stored {
-        if let Some((name, value)) = other(name, value) {
-            add(&name, value, Origin::Options);
+        if let Some((name, shown)) = other(name, value) {
+            let payload = !is_setting(&name, value);
+            push(&name, shown, Origin::Options, payload);
         }
     }
     Options {
@@ -157,6 +158,67 @@ fn other(name: &str, value: &Value) -> Option<(String, String)> {
     Some((cut(full, 100), value))
 }
 
+/// Settings of the library that have no form of their own here, and what those consist of that are objects.
+const SETTINGS: [(&str, &[&str]); 18] = [
+    ("lifo", &[]),
+    ("removeOnComplete", &["age", "count", "limit"]),
+    ("removeOnFail", &["age", "count", "limit"]),
+    ("stackTraceLimit", &[]),
+    ("timeout", &[]),
+    ("timestamp", &[]),
+    ("prevMillis", &[]),
+    ("sizeLimit", &[]),
+    ("preventParsingData", &[]),
+    ("failParentOnFailure", &[]),
+    ("continueParentOnFailure", &[]),
+    ("ignoreDependencyOnFailure", &[]),
+    ("removeDependencyOnFailure", &[]),
+    ("telemetry.omitContext", &[]),
+    ("deduplication", &["id", "ttl", "extend", "replace", "keepLastIfActive"]),
+    ("debounce", &["id", "ttl"]),
+    ("parent", &["id", "queue", "queueKey"]),
+    (
+        "repeat",
+        &[
+            "pattern",
+            "cron",
+            "every",
+            "tz",
+            "utc",
+            "limit",
+            "count",
+            "offset",
+            "immediately",
+            "key",
+            "jobId",
+            "startDate",
+            "endDate",
+            "prevMillis",
+            "nthDayOfWeek",
+        ],
+    ),
+];
+
+/// Ids, which are texts.
+const IDS: [&str; 2] = ["jobId", "repeatJobKey"];
+
+/// Whether a stored option is a setting of the library, and nothing that an application put there.
+fn is_setting(name: &str, value: &Value) -> bool {
+    let is_plain = |value: &Value| !value.is_object() && !value.is_array();
+    if IDS.contains(&name) {
+        return is_plain(value);
+    }
+    let Some((_, parts)) = SETTINGS.iter().find(|(known, _)| *known == name) else {
+        return false;
+    };
+    match value {
+        Value::Object(map) => map
+            .iter()
+            .all(|(part, value)| parts.contains(&part.as_str()) && is_plain(value)),
+        value => is_plain(value) && !value.is_string(),
+    }
+}
+
 fn plain(value: &Value) -> String {
     let text = match value {
         Value::String(text) => text.clone(),
@@ -183,7 +245,7 @@ fn backoff_words(value: &Value) -> Option<String> {
     Some(match kind.as_str() {
         "fixed" => format!("fixed,{delay}{jitter}"),
         "exponential" => format!("exponential from{delay}{jitter}"),
-        kind => format!("{} (known to its worker only){delay}{jitter}", cut(kind, 60)),
+        kind => format!("{:?} (known to its worker only){delay}{jitter}", cut(kind, 60)),
     })
 }
 
@@ -216,7 +278,7 @@ fn next_backoff(value: &Value, failures: u32) -> Option<Millis> {
 fn keep_words(value: &Value) -> String {
     match value {
         Value::Bool(true) => "at once".into(),
-        Value::Bool(false) => "never, unless its worker says otherwise".into(),
+        Value::Bool(false) => "never, unless its worker is set to".into(),
         Value::Number(n) if n.as_f64() == Some(0.0) => "at once".into(),
         Value::Number(n) => format!("all but the newest {n}"),
         Value::Object(map) => {
@@ -269,6 +331,41 @@ mod tests {
         assert_eq!(find(&options, "deduplication").0, r#"{"id":"a"}"#);
         assert_eq!(find(&options, "stackTraceLimit").1, Origin::Default);
         assert_eq!(find(&options, "custom").0, "1");
+    }
+
+    #[test]
+    fn what_an_application_puts_among_the_options_is_payload_and_settings_are_not() {
+        let text = r#"{"attempts":3,"backoff":{"type":"jittered","delay":5},"kl":9,"jobId":"a","lifo":true,"timeout":5,
+            "removeOnFail":{"age":5},"de":{"id":"a","ttl":5},"repeat":{"every":5,"key":"k"},"parent":{"id":"1","queueKey":"bull:a"},
+            "removeOnComplete":{"age":5,"customer":"x"},"stackTraceLimit":"x","debounce":{"id":{"x":1}},
+            "tm":"{}","customer":{"name":"x"},"note":"x","list":[1]}"#;
+        let options = read(Some(text), Record::default());
+        let payload: Vec<&str> = options
+            .list
+            .iter()
+            .filter(|option| option.payload)
+            .map(|option| option.name.as_str())
+            .collect();
+        assert_eq!(
+            payload,
+            [
+                "removeOnComplete",
+                "stackTraceLimit",
+                "customer",
+                "debounce",
+                "list",
+                "note",
+                "telemetry.metadata"
+            ]
+        );
+        let template = r#"{"repeat":{"every":5,"data":{"customer":"x"}}}"#;
+        let repeat = read(Some(template), Record::default());
+        assert!(
+            repeat
+                .list
+                .iter()
+                .any(|option| option.name == "repeat" && option.payload)
+        );
     }
 
     #[test]

@@ -228,7 +228,7 @@ pub(super) fn oddities(job: &str, kind: &str, state: JobState, record: &Record, 
             .map(JobState::label)
             .collect();
         odd.push(format!(
-            "It is in more than one set at once: {}. Somebody moved it by hand, or two versions of the library did.",
+            "It is in more than one set at once: {}. It was moved by hand, or by two versions of the library.",
             all.join(", ")
         ));
     }
@@ -247,7 +247,7 @@ pub(super) fn oddities(job: &str, kind: &str, state: JobState, record: &Record, 
         .collect();
     if !missing.is_empty() {
         odd.push(format!(
-            "The record has no {}: it was written in part, or by something else than the library.",
+            "The record has no {}: it was partly written, or not by the library.",
             missing.join(", ")
         ));
     }
@@ -258,7 +258,7 @@ pub(super) fn oddities(job: &str, kind: &str, state: JobState, record: &Record, 
     ] {
         if record.size(field).is_some_and(|size| size > 0) && !record.int(field).is_some_and(is_moment) {
             odd.push(format!(
-                "{field} ({}) is no moment in time, so {what} is not known.",
+                "{field} ({}) is not a valid time, so {what} is not known.",
                 shown(record, field)
             ));
         }
@@ -274,7 +274,7 @@ pub(super) fn oddities(job: &str, kind: &str, state: JobState, record: &Record, 
     ] {
         if record.size(field).is_some_and(|size| size > 0) && record.int(field).is_none_or(|n| n < 0) {
             odd.push(format!(
-                "{field} ({}) is no count; it is taken for 0.",
+                "{field} ({}) is not a number; it is treated as 0.",
                 shown(record, field)
             ));
         }

@@ -112,7 +112,7 @@ impl Large {
             let bytes = hget(link, &which.0, which.1.as_bytes())
                 .await
                 .map_err(|trouble| trouble.cause)?
-                .ok_or("it is gone")?;
+                .ok_or("it no longer exists")?;
             let traces = which.1 == "stacktrace";
             // Milliseconds of work for each megabyte: not among the tasks that answer everybody.
             let preview = tokio::task::spawn_blocking(move || {
@@ -122,7 +122,7 @@ impl Large {
                     Preview::Value(beginning(&bytes))
                 }
             });
-            preview.await.map_err(|_| "it could not be taken apart".to_owned())
+            preview.await.map_err(|_| "it could not be parsed".to_owned())
         };
         let preview = timeout(PREVIEW_DEADLINE, read)
             .await
@@ -173,7 +173,7 @@ impl Large {
         let bytes = timeout(DOWNLOAD_DEADLINE, hget(link, job, field)).await.map_err(|_| {
             Trouble::new(
                 Reach::Frozen,
-                format!("{} did not hand the value over in time.", link.address()),
+                format!("{} did not return the value in time.", link.address()),
             )
         })??;
         Ok(bytes.map(|bytes| FieldBytes {
@@ -321,7 +321,7 @@ impl Traces {
             Err(_) if bytes.is_empty() => (vec![], None),
             Err(_) => (
                 vec![String::from_utf8_lossy(bytes).into_owned()],
-                Some("Stored as something else than a list of texts; shown as it is.".to_owned()),
+                Some("Not stored as a list of strings; shown as it is.".to_owned()),
             ),
         };
         let total = all.len() as u64;

@@ -35,7 +35,7 @@ struct Measured {
     more: bool,
 }
 
-/// [`Adapter::whole`](super::super::Adapter::whole).
+/// [`Archiving::whole`](super::super::Archiving::whole).
 pub async fn read(link: &Link, queue: &QueueId, jobs: &[(String, Seen)]) -> Result<Vec<Whole>, Trouble> {
     let mut all: Vec<Whole> = Vec::with_capacity(jobs.len());
     let mut wanted: Vec<(usize, JobState, Measured)> = Vec::new();
@@ -146,7 +146,7 @@ async fn measure(
         }
         if bytes > JOB_MAX {
             all.push(Err(refused(format!(
-                "It takes {}; jobs up to {} are archived. Save what you need of it with the store's own tools.",
+                "It takes {}; jobs of up to {} can be archived. Save what you need of it with the store's own tools.",
                 format::bytes(bytes),
                 format::bytes(JOB_MAX)
             ))));
@@ -199,7 +199,7 @@ fn job(
     logs: RedisResult<Value>,
     parts: Vec<(&str, RedisResult<Value>)>,
 ) -> Result<RawJob, Effect> {
-    let unreadable = |what: &str| refused(format!("Its {what} cannot be read: another type of key lies there."));
+    let unreadable = |what: &str| refused(format!("Its {what} cannot be read: the key has another type."));
     let mut fields = pairs(flat(record).ok_or_else(|| unreadable("record"))?);
     fields.sort_unstable();
     if fields.is_empty() {
@@ -232,7 +232,7 @@ fn job(
     };
     let Some(finished_on) = number("finishedOn").filter(|at| *at >= 0) else {
         return Err(refused(
-            "Its record does not say when it finished, so it could not be told from another run of it.".into(),
+            "Its record has no finish time, so this run could not be distinguished from another one.".into(),
         ));
     };
     // As the guard of every action reads them.

@@ -21,12 +21,13 @@ mod redrive;
 mod settle;
 
 use super::super::raw::RawJob;
-use super::super::{QueueId, Trouble};
+use super::super::{AnyAction, QueueId, Trouble};
+use super::capabilities;
 use super::names::{is_uuid, parts_of};
-use super::shape::{Right, Shape};
+use super::shape::{Shape, Table};
 use super::{PgBoss, Statement, changes, code};
 use crate::model::action::{Effect, JobAction, QueueAction, ScheduleAction, Seen};
-use crate::model::refusal;
+use crate::model::capability::NOT_SUPPORTED;
 use crate::model::store::Reach;
 use answer::{refused, unconfirmed};
 use jobs::Order;
@@ -34,7 +35,7 @@ use jobs::Order;
 pub(super) use insert::uuid_of;
 use sqlx::Row as _;
 use sqlx::postgres::PgRow;
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::time::timeout;
@@ -61,7 +62,7 @@ pub(super) enum Failure {
 }
 
 impl PgBoss {
-    /// [`Adapter::act`](super::super::Adapter::act).
+    /// [`Act::on_jobs`](super::super::Act::on_jobs).
     pub(super) async fn act_on_jobs(
         &self,
         queue: &QueueId,
@@ -71,19 +72,19 @@ impl PgBoss {
         let Some((shape, name)) = self.found(queue).await? else {
             return Ok(vec![Effect::Gone; jobs.len()]);
         };
-        if let Some(reason) = refusal::job(shape.family.layout, action) {
+        if let Some(reason) = capabilities::refusal(shape.layout, action.kind()) {
             return Ok(vec![refused(reason); jobs.len()]);
         }
-        if *action == JobAction::Duplicate {
-            if let Some(reason) = self.forbidden(&shape, &[Right::Insert]).await? {
-                return Ok(vec![refused(reason); jobs.len()]);
-            }
+        if let Some(reason) = self.forbidden(&shape, AnyAction::Job(action)).await? {
+            return Ok(vec![refused(reason); jobs.len()]);
+        }
+        if let JobAction::Duplicate(changes) = action {
             let mut effects = Vec::with_capacity(jobs.len());
             for (i, (id, seen)) in jobs.iter().enumerate() {
-                match insert::duplicate(self, &shape, &name, id, seen).await {
+                match insert::duplicate(self, &shape, &name, (id, seen), changes).await {
                     Ok(effect) => effects.push(effect),
                     Err(trouble) if i == 0 => return Err(trouble),
-                    Err(trouble) => effects.push(refused(format!("It was not sent: {trouble}"))),
+                    Err(trouble) => effects.push(refused(format!("The command was not sent: {trouble}"))),
                 }
             }
             return Ok(effects);
@@ -92,22 +93,17 @@ impl PgBoss {
             Ok(order) => order,
             Err(reason) => return Ok(vec![refused(reason); jobs.len()]),
         };
-        // A job is locked before anything is done to it, which takes the right to change it.
-        let needed: &[Right] = match action {
-            JobAction::Remove { .. } => &[Right::Update, Right::Delete],
-            JobAction::Redrive => &[Right::Insert, Right::Update, Right::Delete],
-            _ => &[Right::Update],
-        };
-        if let Some(reason) = self.forbidden(&shape, needed).await? {
-            return Ok(vec![refused(reason); jobs.len()]);
-        }
         let mut effects = Vec::with_capacity(jobs.len());
         for batch in jobs.chunks(BATCH) {
             match self.batch(&shape, &name, batch, &order).await {
                 Ok(more) => effects.extend(more),
                 // Nothing at all was sent: the caller may know a better time.
                 Err(trouble) if effects.is_empty() => return Err(trouble),
-                Err(trouble) => effects.extend(batch.iter().map(|_| refused(format!("It was not sent: {trouble}")))),
+                Err(trouble) => effects.extend(
+                    batch
+                        .iter()
+                        .map(|_| refused(format!("The command was not sent: {trouble}"))),
+                ),
             }
         }
         if order.wakes && effects.iter().any(|effect| matches!(effect, Effect::Done { .. })) {
@@ -119,26 +115,34 @@ impl PgBoss {
         Ok(effects)
     }
 
-    /// [`Adapter::act_on_queue`](super::super::Adapter::act_on_queue).
+    /// [`Act::on_queue`](super::super::Act::on_queue).
     pub(super) async fn act_on_whole(&self, queue: &QueueId, action: &QueueAction) -> Result<Effect, Trouble> {
         let Some((shape, name)) = self.found(queue).await? else {
             return Ok(Effect::Gone);
         };
-        if let Some(reason) = refusal::queue(shape.family.layout, action) {
+        if let Some(reason) = capabilities::refusal(shape.layout, action.kind()) {
+            return Ok(refused(reason));
+        }
+        // A pause looks in its own transaction.
+        if let QueueAction::Add(_) = action
+            && let Some(reason) = self.forbidden(&shape, AnyAction::Queue(action)).await?
+        {
             return Ok(refused(reason));
         }
         match action {
-            QueueAction::Add(new) => match self.forbidden(&shape, &[Right::Insert]).await? {
-                Some(reason) => Ok(refused(reason)),
-                None => insert::add(self, &shape, &name, new).await,
-            },
+            QueueAction::Add(new) => insert::add(self, &shape, &name, new).await,
             QueueAction::Pause => self.turn(&shape, queue, &name, true).await,
             QueueAction::Resume => self.turn(&shape, queue, &name, false).await,
-            _ => Ok(refused("pg-boss has no such thing.")),
+            // Refused above, by its capabilities.
+            QueueAction::Concurrency { .. }
+            | QueueAction::RateLimit { .. }
+            | QueueAction::ReleaseRateLimit
+            | QueueAction::TrimEvents { .. }
+            | QueueAction::Obliterate { .. } => Ok(refused(NOT_SUPPORTED)),
         }
     }
 
-    /// [`Adapter::act_on_schedule`](super::super::Adapter::act_on_schedule).
+    /// [`Act::on_schedule`](super::super::Act::on_schedule).
     pub(super) async fn act_on_plan(
         &self,
         queue: &QueueId,
@@ -148,7 +152,7 @@ impl PgBoss {
         let Some((shape, name)) = self.found(queue).await? else {
             return Ok(Effect::Gone);
         };
-        if let Some(reason) = refusal::schedule(shape.family.layout, action) {
+        if let Some(reason) = capabilities::refusal(shape.layout, action.kind()) {
             return Ok(refused(reason));
         }
         // Up to 10 a queue has one schedule, which has no key.
@@ -156,15 +160,12 @@ impl PgBoss {
         if !keyed && !key.is_empty() {
             return Ok(Effect::Gone);
         }
+        if let Some(reason) = self.forbidden(&shape, AnyAction::Schedule(action)).await? {
+            return Ok(refused(reason));
+        }
         match action {
-            ScheduleAction::Run => match self.forbidden(&shape, &[Right::Insert]).await? {
-                Some(reason) => Ok(refused(reason)),
-                None => insert::run(self, &shape, &name, key).await,
-            },
+            ScheduleAction::Run => insert::run(self, &shape, &name, key).await,
             ScheduleAction::Remove => {
-                if let Some(reason) = self.forbidden(&shape, &[Right::Unschedule]).await? {
-                    return Ok(refused(reason));
-                }
                 let which = if keyed { "and key = $2" } else { "and $2 = ''" };
                 let sql = format!(
                     "delete from {} where name = $1 {which} returning name",
@@ -173,26 +174,14 @@ impl PgBoss {
                 Ok(
                     match self.write(&shape, sqlx::query(&sql).bind(&name).bind(key)).await {
                         Ok(rows) if rows.is_empty() => Effect::Gone,
-                        Ok(_) => Effect::Done { job: None },
+                        Ok(_) => Effect::done(),
                         Err(Failure::NotSent(trouble)) => return Err(trouble),
                         Err(failure) => answer::of(&failure),
                     },
                 )
             }
-            ScheduleAction::Upsert(_) => Ok(refused("pg-boss has no such thing.")),
+            ScheduleAction::Upsert(_) => Ok(refused("pg-boss does not support this.")),
         }
-    }
-
-    /// Why our role may not do something; `None` if it may. What was found out some minutes ago may have been granted since.
-    pub(super) async fn forbidden(&self, shape: &Shape, needed: &[Right]) -> Result<Option<String>, Trouble> {
-        let role = self.db.user();
-        if shape.grant(needed, role).is_none() {
-            return Ok(None);
-        }
-        self.shapes.forget(&shape.schema);
-        let now = self.shape(&shape.schema).await?;
-        let grant = now.and_then(|shape| shape.grant(needed, role));
-        Ok(grant.map(|grant| format!("Drover's role {role} may not do that. Allow it with: {grant}")))
     }
 
     pub(super) async fn found(&self, queue: &QueueId) -> Result<Option<(Arc<Shape>, String)>, Trouble> {
@@ -280,11 +269,11 @@ impl PgBoss {
         let found: HashMap<String, PgRow> = rows.into_iter().map(|row| (row.get("id"), row)).collect();
         let effect = |job: &RawJob| match found.get(&job.id.to_lowercase()) {
             None => Effect::Gone,
-            Some(row) if row.get("gone") => Effect::Done { job: None },
+            Some(row) if row.get("gone") => Effect::done(),
             Some(row) if row.get("same") => refused(super::whole::WAITED_FOR),
             Some(row) => Effect::Changed {
                 now: format!(
-                    "{} and not as it was read.",
+                    "{}, but has changed since it was read.",
                     answer::it_is(row.get("board")).trim_end_matches('.')
                 ),
             },
@@ -333,18 +322,20 @@ impl PgBoss {
         let there = if missing.is_empty() {
             Ok(HashMap::new())
         } else {
-            self.states(shape, name, &missing).await
+            self.states(shape, Table::Jobs, name, &missing).await
         };
         let moved = if order.redrives() && there.as_ref().is_ok_and(|there| there.len() < missing.len()) {
             self.redriven(shape, name, &missing).await
         } else {
             Ok(HashMap::new())
         };
-        let gone = |id: &str| match (&there, &moved) {
-            (Err(trouble), _) | (_, Err(trouble)) => unconfirmed(&trouble.cause),
-            (Ok(there), Ok(moved)) => match (there.get(id), moved.get(id)) {
+        let put_away = self.put_away(shape, name, &missing).await;
+        let gone = |id: &str| match (&there, &moved, &put_away) {
+            (Err(trouble), ..) | (_, Err(trouble), _) | (.., Err(trouble)) => unconfirmed(&trouble.cause),
+            (Ok(there), Ok(moved), Ok(put_away)) => match (there.get(id), moved.get(id)) {
                 (Some(state), _) => answer::changed(state),
                 (None, Some(queue)) => redrive::already(queue),
+                (None, None) if put_away.contains(id) => refused(capabilities::PUT_AWAY),
                 (None, None) => Effect::Gone,
             },
         };
@@ -358,11 +349,17 @@ impl PgBoss {
     }
 
     /// The states of these jobs now, as far as they are there.
-    async fn states(&self, shape: &Shape, name: &str, ids: &[&str]) -> Result<HashMap<String, String>, Trouble> {
+    async fn states(
+        &self,
+        shape: &Shape,
+        table: Table,
+        name: &str,
+        ids: &[&str],
+    ) -> Result<HashMap<String, String>, Trouble> {
         let sql = format!(
             "select j.id::text, {} from {} j where j.name = $1 and j.id = any($2::text[]::uuid[])",
             shape.state(),
-            shape.job()
+            table.at(shape)
         );
         let rows = self
             .read(Some(&shape.schema), sqlx::query(&sql).bind(name).bind(ids))
@@ -370,11 +367,18 @@ impl PgBoss {
         Ok(rows?.iter().map(|row| (row.get(0), row.get(1))).collect())
     }
 
+    /// Those of these jobs that the library has put into its archive.
+    pub(super) async fn put_away(&self, shape: &Shape, name: &str, ids: &[&str]) -> Result<HashSet<String>, Trouble> {
+        if ids.is_empty() || !shape.has_archive() {
+            return Ok(HashSet::new());
+        }
+        let states = self.states(shape, Table::Archive, name, ids).await?;
+        Ok(states.into_keys().collect())
+    }
+
     /// Runs one statement that writes.
     async fn write(&self, shape: &Shape, query: Statement<'_>) -> Result<Vec<PgRow>, Failure> {
-        let pool = self.db.writes();
-        let connection = self.db.run(async { pool.acquire().await }).await;
-        let mut connection = connection.map_err(Failure::NotSent)?;
+        let mut connection = self.db.write().await.map_err(Failure::NotSent)?;
         let error = match timeout(PATIENCE, query.fetch_all(&mut *connection)).await {
             Ok(Ok(rows)) => return Ok(rows),
             Ok(Err(error)) => error,
@@ -407,12 +411,12 @@ impl PgBoss {
                     .map(str::to_owned),
             ),
             Some("42501") => Failure::Refused(format!(
-                "Drover's role {} may not do that: {} The README says what an operator's role needs.",
+                "Drover's role {} is not permitted to do that: {} docs/pg-boss.md lists what an operator's role needs.",
                 self.db.user(),
                 said.cause
             )),
             Some(code) if code.starts_with("22") => Failure::Value(said.cause),
-            Some("23503") => Failure::Refused("The queue it names is not there any more.".into()),
+            Some("23503") => Failure::Refused("The queue it names no longer exists.".into()),
             Some(_) => Failure::Refused(said.cause),
         }
     }

@@ -16,17 +16,19 @@ use super::PgBoss;
 use super::discover::by_schema;
 use super::names::{id_of, literal};
 use super::pause;
-use super::shape::{Shape, at_us, us};
+use super::shape::{Shape, Table, at_us, us};
 use crate::model::now;
 use crate::model::state::JobState;
 use sha2::{Digest as _, Sha224};
 use sqlx::Row as _;
 use sqlx::postgres::{PgListener, PgPoolOptions};
 use std::collections::{HashMap, HashSet};
+use std::panic::resume_unwind;
 use std::sync::{Arc, PoisonError};
 use std::time::{Duration, Instant};
 use tokio::sync::{Notify, mpsc};
 use tokio::time::{sleep, timeout};
+use tokio_util::task::AbortOnDropHandle;
 
 /// How many bursts may wait for the reader.
 pub(super) const BACKLOG: usize = 64;
@@ -79,55 +81,49 @@ struct Place {
     unsaid: bool,
 }
 
-/// Starts following; ends when the receiver is dropped.
-pub(super) fn start(boss: &PgBoss, sender: mpsc::Sender<Vec<Change>>) {
-    let boss = boss.clone();
+/// Follows for as long as the receiver of `sender` is there.
+pub(super) async fn follow(boss: PgBoss, sender: mpsc::Sender<Vec<Change>>) {
     let knock = Arc::clone(&boss.knock);
-    tokio::spawn(async move {
-        let mut places: HashMap<String, Place> = HashMap::new();
-        let mut listening: Option<(HashSet<String>, tokio::task::JoinHandle<()>)> = None;
-        loop {
-            let began = Instant::now();
-            match look(&boss, &mut places).await {
-                Ok((changes, channels)) => {
-                    if !changes.is_empty() && sender.send(changes).await.is_err() {
-                        break;
-                    }
-                    if listening
-                        .as_ref()
-                        .is_none_or(|(known, task)| *known != channels || task.is_finished())
-                    {
-                        if let Some((_, task)) = listening.take() {
-                            task.abort();
-                        }
-                        if !channels.is_empty() {
-                            let task = tokio::spawn(listen(boss.clone(), channels.clone(), Arc::clone(&knock)));
-                            listening = Some((channels, task));
-                        }
-                    }
+    let mut places: HashMap<String, Place> = HashMap::new();
+    let mut listening: Option<(HashSet<String>, AbortOnDropHandle<()>)> = None;
+    loop {
+        let began = Instant::now();
+        match look(&boss, &mut places).await {
+            Ok((changes, channels)) => {
+                if !changes.is_empty() && sender.send(changes).await.is_err() {
+                    break;
                 }
-                // What happened meanwhile is not known: the next look begins anew.
-                Err(_) => {
-                    for place in places.values_mut() {
-                        *place = Place {
-                            paused: place.paused.take(),
-                            ..Place::default()
-                        };
-                    }
+                if let Some((_, task)) = listening.take_if(|(_, task)| task.is_finished())
+                    && let Err(error) = task.await
+                    && let Ok(panic) = error.try_into_panic()
+                {
+                    resume_unwind(panic);
+                }
+                if listening.as_ref().is_none_or(|(known, _)| *known != channels) {
+                    listening = (!channels.is_empty()).then(|| {
+                        let task = tokio::spawn(listen(boss.clone(), channels.clone(), Arc::clone(&knock)));
+                        (channels, AbortOnDropHandle::new(task))
+                    });
                 }
             }
-            if sender.is_closed() {
-                break;
+            // What happened meanwhile is not known: the next look begins anew.
+            Err(_) => {
+                for place in places.values_mut() {
+                    *place = Place {
+                        paused: place.paused.take(),
+                        ..Place::default()
+                    };
+                }
             }
-            let pause = PACE.max(boss.db.rhythm().gap()).max(began.elapsed() * SHARE);
-            // A word from pg-boss is worth a look at once, but not hundreds of them.
-            let _ = timeout(pause, knock.notified()).await;
-            sleep(Duration::from_millis(20).min(pause)).await;
         }
-        if let Some((_, task)) = listening {
-            task.abort();
+        if sender.is_closed() {
+            break;
         }
-    });
+        let pause = PACE.max(boss.db.rhythm().gap()).max(began.elapsed() * SHARE);
+        // A word from pg-boss is worth a look at once, but not hundreds of them.
+        let _ = timeout(pause, knock.notified()).await;
+        sleep(Duration::from_millis(20).min(pause)).await;
+    }
 }
 
 /// The channels on which pg-boss may speak: a hash of the schema as its users configured it, quoted or not.
@@ -170,25 +166,22 @@ async fn look(boss: &PgBoss, places: &mut HashMap<String, Place>) -> Result<Look
         let Some(shape) = boss.shape(&schema).await? else {
             continue;
         };
-        if shape.has("queue", "notify") {
+        // Behind a pooler, what listens would be a session that is another client's next.
+        if shape.has("queue", "notify") && boss.db.dropped().is_none() {
             speaking.extend(channels(&schema));
         }
         let place = places.entry(schema).or_default();
-        let turned = turned(boss, &shape, place).await?;
-        changes.extend(
-            turned
-                .into_iter()
-                .filter(|name| names.contains(name))
-                .map(|name| Change {
-                    queue: id_of(&shape.schema, &name),
-                    events: vec![JobEvent {
-                        at: now(),
-                        job: String::new(),
-                        what: What::Queue,
-                    }],
-                    gap: false,
-                }),
-        );
+        let turned = turned(boss, &shape, &names, place).await?;
+        changes.extend(turned.into_iter().map(|name| Change {
+            queue: id_of(&shape.schema, &name),
+            events: vec![JobEvent {
+                at: now(),
+                job: String::new(),
+                what: What::Queue,
+            }],
+            gap: false,
+            own_clock: false,
+        }));
         let dirty = dirty(boss, &shape, place).await?;
         let indexed = shape.indexes.created && shape.indexes.finished && shape.indexes.live;
         let first = place.seen.is_none();
@@ -206,6 +199,7 @@ async fn look(boss: &PgBoss, places: &mut HashMap<String, Place>) -> Result<Look
                 queue: id_of(&shape.schema, name),
                 events: Vec::new(),
                 gap: true,
+                own_clock: false,
             }));
             place.blind = Some(Instant::now());
             continue;
@@ -224,6 +218,7 @@ async fn look(boss: &PgBoss, places: &mut HashMap<String, Place>) -> Result<Look
                     queue: id_of(&shape.schema, &name),
                     events,
                     gap: false,
+                    own_clock: false,
                 });
             }
         }
@@ -231,19 +226,23 @@ async fn look(boss: &PgBoss, places: &mut HashMap<String, Place>) -> Result<Look
     Ok((changes, speaking))
 }
 
-/// The queues that were paused or resumed since the last look, by whomever.
-async fn turned(boss: &PgBoss, shape: &Shape, place: &mut Place) -> Result<Vec<String>, Trouble> {
-    let now = pause::paused(boss, shape).await?;
-    let turned = match (&place.paused, &now) {
-        (Some(before), Some(now)) => before.symmetric_difference(now).cloned().collect(),
-        // It may have been counted before it was paused.
-        (None, Some(now)) => now.iter().cloned().collect(),
-        (_, None) => Vec::new(),
-    };
+/// Those of these queues that were paused or resumed since the last look, or since they were counted: a count that began
+/// before a pause may end after the look.
+async fn turned(boss: &PgBoss, shape: &Shape, names: &[String], place: &mut Place) -> Result<Vec<String>, Trouble> {
     // What could not be read is compared with what was known before.
-    if now.is_some() {
-        place.paused = now;
-    }
+    let Some(now) = pause::paused(boss, shape).await? else {
+        return Ok(Vec::new());
+    };
+    let known = boss.known.lock().unwrap_or_else(PoisonError::into_inner);
+    let turned = names.iter().filter(|name| {
+        let before = place.paused.as_ref().map(|paused| paused.contains(*name));
+        let counted = known.get(&id_of(&shape.schema, name)).and_then(|known| known.paused);
+        let is = now.contains(*name);
+        before.unwrap_or(false) != is || counted.is_some_and(|counted| counted != is)
+    });
+    let turned = turned.cloned().collect();
+    drop(known);
+    place.paused = Some(now);
     Ok(turned)
 }
 
@@ -280,29 +279,38 @@ async fn events(
     place: &mut Place,
 ) -> Result<Option<HashMap<String, Vec<JobEvent>>>, Trouble> {
     let c = shape.columns;
-    let part = |kind: char, column: &str, which: &str, error: &str| {
+    let since = at_us("$2");
+    let part = |table: Table, kind: char, column: &str, which: &str, error: &str| {
+        // What the library has put away already, which it may do within seconds, is found by when it did.
+        let put_away = match table {
+            Table::Jobs => String::new(),
+            Table::Archive => format!("and j.{} > {since}", c.archived_on),
+        };
         format!(
-            "(select j.name, j.id::text as id, {kind} as kind, {at} as at, {error} as error from {job} j \
-             where j.name = any($1) and {which} and j.{column} > {since} order by j.{column} limit {MOST})",
+            "(select j.name, j.id::text as id, {kind} as kind, {at} as at, {error} as error from {table} j \
+             where j.name = any($1) and {which} and j.{column} > {since} {put_away} order by j.{column} limit {MOST})",
             kind = literal(&kind.to_string()),
             at = us(column),
-            job = shape.job(),
-            since = at_us("$2"),
+            table = table.at(shape),
         )
     };
     let error = "case when pg_column_size(j.output) <= 8192 then left(coalesce(j.output->>'message', \
                  j.output#>>'{value,message}', j.output#>>'{value}', j.output::text), 1000) end";
     let none = "null::text";
+    let mut parts = vec![
+        part(Table::Jobs, 'a', c.created_on, "true", none),
+        part(Table::Jobs, 'b', c.started_on, "j.state = 'active'", none),
+    ];
+    for table in shape.tables_of_jobs() {
+        parts.extend([
+            part(*table, 'c', c.completed_on, "j.state = 'completed'", none),
+            part(*table, 'f', c.completed_on, shape.is_failed(), error),
+            part(*table, 'x', c.completed_on, "j.state = 'cancelled'", none),
+        ]);
+    }
     let sql = format!(
         "select n.now, e.* from (select round(extract(epoch from now()) * 1000000)::int8 as now) n left join ({}) e on true",
-        [
-            part('a', c.created_on, "true", none),
-            part('b', c.started_on, "j.state = 'active'", none),
-            part('c', c.completed_on, "j.state = 'completed'", none),
-            part('f', c.completed_on, shape.is_failed(), error),
-            part('x', c.completed_on, "j.state = 'cancelled'", none),
-        ]
-        .join(" union all ")
+        parts.join(" union all ")
     );
     // The first look only finds out the time.
     let since = place.seen.map_or(FAR, |seen| seen - OVERLAP);

@@ -1,4 +1,4 @@
-//! How many jobs are in each state, and which of them waits longest.
+//! How many jobs are in each state, and which of them runs next.
 //!
 //! Three ways, the first that is quick enough; each is given up by the server when its time is over:
 //!
@@ -11,15 +11,14 @@
 //!
 //! What none of them tells is not known, and [`Reading::reason`] says why.
 
-use super::super::{QueueId, Reading, Trouble};
+use super::super::{Head, QueueId, Reading, Trouble};
 use super::PgBoss;
-use super::discover::{by_schema, existing};
-use super::names::parts_of;
+use super::discover::{by_schema, chunk, existing};
+use super::family::Layout;
+use super::names::{ident, parts_of};
 use super::pause;
-use super::shape::{Shape, ms};
-use crate::model::Millis;
+use super::shape::{Columns, Shape, ms_of};
 use crate::model::counts::Counts;
-use crate::model::family::{Evidence, Family, Layout};
 use crate::model::state::JobState;
 use crate::model::store::Reach;
 use sqlx::Row as _;
@@ -32,7 +31,7 @@ use std::time::{Duration, Instant};
 const ALL_LIMIT: Duration = Duration::from_millis(400);
 
 /// How long counting what is not finished may take.
-const LIVE_LIMIT: Duration = Duration::from_millis(800);
+pub(super) const LIVE_LIMIT: Duration = Duration::from_millis(800);
 
 /// Counting everything takes a twentieth of the time at most.
 const SHARE: u32 = 20;
@@ -55,15 +54,20 @@ const FRESH: Duration = Duration::from_secs(2);
 /// The same of a queue that is followed: longer than it is ever left uncounted.
 const FOLLOWED: Duration = Duration::from_secs(300);
 
-/// Queues counted by one statement. In generation 10 each has a partition, which the statement locks.
-const CHUNK: usize = 500;
-const CHUNK_10: usize = 25;
-
 /// When an installation may be counted whole again, and what that found.
 #[derive(Debug, Default)]
 pub(super) struct Pace {
     again: Option<Instant>,
     finished: HashMap<String, (Instant, u64, u64)>,
+}
+
+/// What was counted of a queue.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Known {
+    at: Instant,
+    counts: Counts,
+    /// Whether it was paused, where that could be read.
+    pub(super) paused: Option<bool>,
 }
 
 /// The numbers of one queue, and why some are missing or old.
@@ -73,11 +77,14 @@ struct Numbers {
     why: Option<&'static str>,
 }
 
-const OLD: &str = "Counting all of its jobs takes long: completed and cancelled ones are as counted some minutes ago.";
-const COUNTERS: &str = "Counting its jobs takes too long: these are pg-boss's own counters, up to some minutes old; the rest is not known.";
-const UNFINISHED: &str = "Counting its completed and cancelled jobs takes too long.";
-const QUEUED: &str = "Counting its jobs takes too long; only those that are queued were counted, by their index.";
-const NOTHING: &str = "Counting its jobs takes too long, and pg-boss keeps no counters that can be trusted.";
+const OLD: &str = "Counting all jobs takes long: the completed and cancelled counts are some minutes old.";
+const COUNTERS: &str = "Counting the jobs takes too long: these are pg-boss's own counters, up to some minutes old; the rest is not known.";
+const UNFINISHED: &str = "Counting the completed and cancelled jobs takes too long.";
+const QUEUED: &str = "Counting the jobs takes too long; only queued jobs were counted, by their index.";
+const NOTHING: &str = "Counting the jobs takes too long, and pg-boss has no reliable counters.";
+
+const PUT_AWAY: &str =
+    "Completed, failed and cancelled jobs are counted until pg-boss archives them, after 12 hours by default.";
 
 /// Counts these queues, in their order.
 pub(super) async fn read(boss: &PgBoss, queues: &[QueueId]) -> Result<Vec<Reading>, Trouble> {
@@ -101,7 +108,8 @@ pub(super) async fn read(boss: &PgBoss, queues: &[QueueId]) -> Result<Vec<Readin
     let reading = |id: &QueueId| {
         let reading = parts_of(id).and_then(|key| found.remove(&key)).unwrap_or_else(gone);
         if reading.exists {
-            known.insert(id.clone(), (Instant::now(), reading.counts));
+            let (at, counts, paused) = (Instant::now(), reading.counts, reading.paused);
+            known.insert(id.clone(), Known { at, counts, paused });
         } else {
             known.remove(id);
         }
@@ -126,19 +134,15 @@ async fn of_schema(boss: &PgBoss, schema: &str, names: &[String]) -> Result<Vec<
         let version = version(boss, &shape).await?;
         let exist = existing(boss, &shape, names).await?;
         let paused = pause::paused(boss, &shape).await?;
-        let chunk = if shape.family.layout == Layout::PgBoss10 {
-            CHUNK_10
-        } else {
-            CHUNK
-        };
-        for chunk in exist.chunks(chunk) {
+        for chunk in exist.chunks(chunk(&shape)) {
             for (name, numbers) in count(boss, &shape, chunk).await? {
                 let reading = Reading {
                     counts: numbers.counts,
-                    reason: numbers.why.map(str::to_owned),
+                    reason: why(&shape, boss.db.user(), numbers.why),
                     paused: paused.as_ref().map(|paused| paused.contains(&name)),
                     version: version.clone(),
-                    family: shape.family,
+                    system: Layout::SYSTEM,
+                    family: shape.layout.into(),
                     added: None,
                     pushed: true,
                     exists: true,
@@ -148,6 +152,24 @@ async fn of_schema(boss: &PgBoss, schema: &str, names: &[String]) -> Result<Vec<
         }
     }
     Ok(found)
+}
+
+/// What the numbers of a queue leave out.
+fn why(shape: &Shape, role: &str, why: Option<&str>) -> Option<String> {
+    let put_away = shape.has_table("archive").then(|| {
+        let rest = if shape.has_archive() {
+            "Lists continue there.".to_owned()
+        } else {
+            format!(
+                "Drover's role may not read that: GRANT SELECT ON {} TO {};",
+                shape.at("archive"),
+                ident(role)
+            )
+        };
+        format!("{PUT_AWAY} {rest}")
+    });
+    let all: Vec<String> = why.map(str::to_owned).into_iter().chain(put_away).collect();
+    (!all.is_empty()).then(|| all.join(" "))
 }
 
 /// A queue of which the store tells nothing now.
@@ -173,8 +195,8 @@ pub(super) async fn of_state(boss: &PgBoss, queue: &QueueId, state: JobState) ->
         };
         known
             .get(queue)
-            .filter(|(at, _)| at.elapsed() < FRESH || (at.elapsed() < FOLLOWED && followed()))
-            .map(|(_, counts)| *counts)
+            .filter(|known| known.at.elapsed() < FRESH || (known.at.elapsed() < FOLLOWED && followed()))
+            .map(|known| known.counts)
     };
     let counts = match known {
         Some(counts) => counts,
@@ -192,10 +214,8 @@ fn gone() -> Reading {
         reason: None,
         paused: Some(false),
         version: None,
-        family: Family {
-            layout: Layout::PgBoss12,
-            evidence: Evidence::Nothing,
-        },
+        system: Layout::SYSTEM,
+        family: Layout::PgBoss12.into(),
         added: None,
         pushed: true,
         exists: false,
@@ -349,7 +369,7 @@ fn add_up(rows: &[PgRow], counted: &mut HashMap<String, Counts>) {
 
 /// What the library counted itself, for the queues where that can be believed.
 async fn counters(boss: &PgBoss, shape: &Shape, names: &[String]) -> Result<HashMap<String, Counts>, Trouble> {
-    if shape.family.layout != Layout::PgBoss12 {
+    if shape.layout != Layout::PgBoss12 {
         return Ok(HashMap::new());
     }
     let column = |name: &'static str| shape.queue_or(name, "null::int4");
@@ -376,35 +396,75 @@ async fn counters(boss: &PgBoss, shape: &Shape, names: &[String]) -> Result<Hash
     Ok(rows.iter().map(counts).collect())
 }
 
-/// When the job that runs next in each queue was created.
-pub(super) async fn oldest_waiting(boss: &PgBoss, queues: &[QueueId]) -> Result<Vec<Option<Millis>>, Trouble> {
-    let mut found: HashMap<(String, String), Millis> = HashMap::new();
+/// The job that runs next in each queue.
+///
+/// pg-boss moves `start_after` to the end of a back-off, and since 12.27 to the moment of a retry by hand, a resumption or a
+/// release. Before, a retry by hand and a release are told by what else is in the rows; a resumption leaves no trace.
+pub(super) async fn heads(boss: &PgBoss, queues: &[QueueId]) -> Result<Vec<Vec<Head>>, Trouble> {
+    let mut found: HashMap<(String, String), Head> = HashMap::new();
     for (schema, names) in by_schema(queues) {
         let Some(shape) = boss.shape(&schema).await? else {
             continue;
         };
-        let chunk = if shape.family.layout == Layout::PgBoss10 {
-            CHUNK_10
-        } else {
-            CHUNK
-        };
-        for names in names.chunks(chunk) {
-            let sql = format!(
-                "select n, x.at from unnest($1::text[]) n cross join lateral \
-                 (select {at} as at from {job} j where j.name = n and j.state < 'active' and not {blocked} \
-                  and j.{start_after} <= now() order by j.priority desc, j.{created_on}, j.id limit 1) x",
-                at = ms(shape.columns.created_on),
-                job = shape.job(),
-                blocked = shape.blocked(),
-                start_after = shape.columns.start_after,
-                created_on = shape.columns.created_on,
-            );
+        let columns = shape.columns;
+        let sql = format!(
+            "select n, x.id::text, {created}, {ready} from unnest($1::text[]) n cross join lateral \
+             (select j.* from {job} j where j.name = n and j.state < 'active' and not {blocked} \
+              and j.{start_after} <= now() order by j.priority desc, j.{created_on}, j.id limit 1) x",
+            created = ms_of(&format!("x.{}", columns.created_on)),
+            ready = ms_of(&ready(&shape, "x")),
+            job = shape.job(),
+            blocked = shape.blocked(),
+            start_after = columns.start_after,
+            created_on = columns.created_on,
+        );
+        for names in names.chunks(chunk(&shape)) {
             let rows = boss.within(&shape, LIVE_LIMIT, sqlx::query(&sql).bind(names)).await?;
             for row in rows.unwrap_or_default() {
-                found.insert((schema.clone(), row.get(0)), row.get(1));
+                let head = Head {
+                    id: row.get(1),
+                    created: row.get(2),
+                    ready: row.get(3),
+                };
+                found.insert((schema.clone(), row.get(0)), head);
             }
         }
     }
-    let at = |id: &QueueId| parts_of(id).and_then(|key| found.get(&key).copied());
-    Ok(queues.iter().map(at).collect())
+    let mut head = |id: &QueueId| parts_of(id).and_then(|key| found.remove(&key)).into_iter().collect();
+    Ok(queues.iter().map(&mut head).collect())
+}
+
+/// Since when a row that waits has been ready to run; null where it does not tell.
+pub(super) fn ready(shape: &Shape, row: &str) -> String {
+    let Columns {
+        started_on,
+        start_after,
+        ..
+    } = shape.columns;
+    // An attempt that fails moves `start_after` behind its start, and the last one does not.
+    format!(
+        "case when {row}.{started_on} is null or {row}.{start_after} >= {row}.{started_on} then {released} end",
+        released = released(shape, row)
+    )
+}
+
+/// When a row was due and all that it waited for had completed; null where that is not known any more.
+pub(super) fn released(shape: &Shape, row: &str) -> String {
+    let Columns {
+        created_on,
+        start_after,
+        completed_on,
+        ..
+    } = shape.columns;
+    let due = format!("greatest({row}.{created_on}, {row}.{start_after})");
+    if !shape.has_flows() {
+        return due;
+    }
+    format!(
+        "(select case when count(*) = count(p.id) then greatest({due}, max(p.{completed_on})) end \
+         from {dependency} d left join {job} p on p.name = d.parent_name and p.id = d.parent_id and p.state = 'completed' \
+         where d.child_name = {row}.name and d.child_id = {row}.id)",
+        dependency = shape.at("job_dependency"),
+        job = shape.job(),
+    )
 }

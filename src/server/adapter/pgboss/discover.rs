@@ -1,22 +1,54 @@
-//! Which queues there are: the rows of the table `queue`, or, up to generation 9, what jobs and schedules name.
+//! Which queues there are: the rows of the table `queue`, or, up to generation 9, what jobs and schedules name, those that
+//! the library has put away included. Its archive of 9 has no index of names: the newest [`NEWEST`] rows of it are looked
+//! at, and a queue that is known is looked for once in [`AGAIN`].
 
 use super::super::{FoundQueue, QueueId, Search, Trouble};
 use super::PgBoss;
+use super::family::Layout;
 use super::names::{id_of, is_internal, parts_of};
 use super::shape::Shape;
 use crate::model::store::Reach;
 use sqlx::Row as _;
 use std::collections::{HashMap, HashSet};
-use std::time::Duration;
+use std::sync::{Mutex, PoisonError};
+use std::time::{Duration, Instant};
 
 /// How long it may take to tell whether queues exist: one look into an index for each.
 const LIMIT: Duration = Duration::from_millis(800);
+
+/// Rows of the archive of 9 that are looked at for names.
+const NEWEST: usize = 5_000;
+
+/// How long it is believed that a queue has jobs there.
+const AGAIN: Duration = Duration::from_secs(600);
+
+/// The queues of 9, by schema and name, that have jobs in the library's archive, and when that was read.
+#[derive(Debug, Default)]
+pub(super) struct PutAway(Mutex<HashMap<(String, String), Instant>>);
+
+impl PutAway {
+    fn has(&self, schema: &str, name: &str) -> bool {
+        let known = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let at = known.get(&(schema.to_owned(), name.to_owned()));
+        at.is_some_and(|at| at.elapsed() < AGAIN)
+    }
+
+    fn note(&self, schema: &str, names: &[String]) {
+        let mut known = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        known.retain(|_, at| at.elapsed() < AGAIN);
+        known.extend(
+            names
+                .iter()
+                .map(|name| ((schema.to_owned(), name.clone()), Instant::now())),
+        );
+    }
+}
 
 /// Finds the queues of every installation.
 pub(super) async fn queues(boss: &PgBoss, known: &HashSet<QueueId>) -> Result<Search, Trouble> {
     let (schemas, closed) = boss.installations().await?;
     if !closed.is_empty() {
-        tracing::debug!(schemas = ?closed, "pg-boss is installed where our role may not look");
+        tracing::debug!(schemas = ?closed, "pg-boss is installed in a schema that Drover's role may not read");
     }
     let mut met = HashSet::new();
     let mut search = Search::default();
@@ -43,7 +75,8 @@ pub(super) async fn queues(boss: &PgBoss, known: &HashSet<QueueId>) -> Result<Se
                 search.found.push(FoundQueue {
                     id: id.clone(),
                     name,
-                    family: shape.family,
+                    system: Layout::SYSTEM,
+                    family: shape.layout.into(),
                 });
             }
             met.insert(id);
@@ -69,8 +102,40 @@ async fn names(boss: &PgBoss, shape: &Shape) -> Result<Vec<String>, Trouble> {
         )
     };
     let rows = boss.read(Some(&shape.schema), sqlx::query(&sql)).await?;
-    let names = rows.iter().map(|row| row.get::<String, _>(0));
-    Ok(names.filter(|name| !is_internal(name)).collect())
+    let mut names: HashSet<String> = rows.iter().map(|row| row.get(0)).collect();
+    if !shape.has_queues() && shape.has_archive() {
+        let sql = format!(
+            "select distinct name from (select name from {} order by {} desc limit {NEWEST}) a",
+            shape.at("archive"),
+            shape.columns.archived_on
+        );
+        let rows = boss.within(shape, LIMIT, sqlx::query(&sql)).await?;
+        let put_away: Vec<String> = rows.unwrap_or_default().iter().map(|row| row.get(0)).collect();
+        boss.put_away.note(&shape.schema, &put_away);
+        names.extend(put_away);
+    }
+    let mut names: Vec<String> = names.into_iter().filter(|name| !is_internal(name)).collect();
+    names.sort_unstable();
+    Ok(names)
+}
+
+/// Of these queues of 9, those that have jobs in the library's archive; all of which that cannot be told in time.
+async fn put_away(boss: &PgBoss, shape: &Shape, names: &[String]) -> Result<Vec<String>, Trouble> {
+    let (mut there, open): (Vec<String>, Vec<String>) = names
+        .iter()
+        .cloned()
+        .partition(|name| boss.put_away.has(&shape.schema, name));
+    if !open.is_empty() {
+        let sql = format!(
+            "select n from unnest($1::text[]) n where exists (select from {} a where a.name = n)",
+            shape.at("archive")
+        );
+        let rows = boss.within(shape, LIMIT, sqlx::query(&sql).bind(&open)).await?;
+        let found = rows.map_or(open, |rows| rows.iter().map(|row| row.get(0)).collect());
+        boss.put_away.note(&shape.schema, &found);
+        there.extend(found);
+    }
+    Ok(there)
 }
 
 /// Of these ids, the ones that are queues.
@@ -84,7 +149,8 @@ pub(super) async fn recognise(boss: &PgBoss, queues: &[QueueId]) -> Result<Vec<F
             found.push(FoundQueue {
                 id: id_of(&schema, &name),
                 name,
-                family: shape.family,
+                system: Layout::SYSTEM,
+                family: shape.layout.into(),
             });
         }
     }
@@ -104,10 +170,18 @@ pub(super) async fn existing(boss: &PgBoss, shape: &Shape, names: &[String]) -> 
         )
     };
     let rows = boss.within(shape, LIMIT, sqlx::query(&sql).bind(names)).await?;
-    Ok(match rows {
-        Some(rows) => rows.iter().map(|row| row.get(0)).collect(),
-        None => names.to_vec(),
-    })
+    let Some(rows) = rows else { return Ok(names.to_vec()) };
+    let mut there: Vec<String> = rows.iter().map(|row| row.get(0)).collect();
+    if !shape.has_queues() && shape.has_archive() {
+        let missing: Vec<String> = names.iter().filter(|name| !there.contains(name)).cloned().collect();
+        there.extend(put_away(boss, shape, &missing).await?);
+    }
+    Ok(there)
+}
+
+/// How many queues one statement is about. In generation 10 each has a partition, which the statement locks.
+pub(super) fn chunk(shape: &Shape) -> usize {
+    if shape.layout == Layout::PgBoss10 { 25 } else { 500 }
 }
 
 /// Names by their schema.

@@ -4,17 +4,19 @@
 //! round, as everywhere else: what a job waits for is below it. Several may wait for one job; the way up goes by the first
 //! of them and says how many more there are.
 
-use super::super::{FlowQuery, QueueId, ReadError};
+use super::super::{FlowQuery, QueueId, ReadError, Trouble};
 use super::PgBoss;
-use super::list::{job_row, row_columns};
 use super::names::{id_of, is_uuid, parts_of};
-use super::shape::Shape;
+use super::row::{job_row, row_columns};
+use super::shape::{Shape, Table, ms};
 use crate::model::flow::{Branch, ChildKind, Flow, FlowNode};
 use crate::model::job::Children;
 use crate::model::now;
+use crate::model::queue::Stuck;
 use crate::model::state::JobState;
 use sqlx::Row as _;
 use sqlx::postgres::PgRow;
+use std::time::Duration;
 
 /// How far up is looked.
 const ANCESTORS: usize = 20;
@@ -85,6 +87,44 @@ pub(super) async fn waits(
     Ok(rows
         .first()
         .map(|row| (row.get(0), row.get(1), u64::try_from(row.get::<i64, _>(2)).unwrap_or(1))))
+}
+
+/// Parents of a queue that are looked at.
+const PARENTS: usize = 100;
+
+/// How long looking at them may take.
+const LIMIT: Duration = Duration::from_millis(300);
+
+/// Looks for jobs that can never run, because one that they wait for has failed, was cancelled, or is gone; `None` where
+/// that takes too long.
+pub(super) async fn stuck(boss: &PgBoss, queue: &QueueId) -> Result<Option<Stuck>, Trouble> {
+    let Some((schema, name)) = parts_of(queue) else {
+        return Ok(None);
+    };
+    let Some(shape) = boss.shape(&schema).await?.filter(|shape| shape.has_flows()) else {
+        return Ok(None);
+    };
+    // What is marked as blocking is about to be told to those that wait for it.
+    let sql = format!(
+        "select count(*), count(*) filter (where held), min(at) filter (where held) from \
+         (select {at} as at, (select coalesce(bool_or(p.state > 'completed'), false) \
+              or not coalesce(bool_or(p.state < 'completed' or (p.state = 'completed' and p.blocking)), false) \
+              from {dependency} d left join {job} p on p.name = d.parent_name and p.id = d.parent_id \
+              where d.child_name = j.name and d.child_id = j.id) as held \
+          from {job} j where j.name = $1 and j.state < 'active' and j.blocked \
+          order by j.{created_on} limit {PARENTS}) x",
+        at = ms(shape.columns.created_on),
+        created_on = shape.columns.created_on,
+        dependency = shape.at("job_dependency"),
+        job = shape.job(),
+    );
+    let rows = boss.within(&shape, LIMIT, sqlx::query(&sql).bind(&name)).await?;
+    let count = |row: &PgRow, i: usize| u64::try_from(row.get::<i64, _>(i)).unwrap_or(0);
+    Ok(rows.as_ref().and_then(|rows| rows.first()).map(|row| Stuck {
+        parents: count(row, 1),
+        looked_at: count(row, 0),
+        oldest: row.get(2),
+    }))
 }
 
 /// Reads a flow; `None` if there is no such job, or nothing waits here.
@@ -188,7 +228,7 @@ async fn climb(
     let mut at = (name.to_owned(), id.to_owned());
     while let Some((name, id, n)) = waits(boss, shape, &at.0, &at.1).await? {
         if flow.ancestors.len() >= ANCESTORS {
-            flow.ancestors_note = Some(format!("There is more above the {ANCESTORS} that are shown."));
+            flow.ancestors_note = Some(format!("There are more ancestors than the {ANCESTORS} shown."));
             break;
         }
         if n > 1 && flow.ancestors_note.is_none() {
@@ -197,9 +237,7 @@ async fn climb(
             } else {
                 "one of these"
             };
-            flow.ancestors_note = Some(format!(
-                "{n} jobs wait for {who}; the way up goes by the first of them."
-            ));
+            flow.ancestors_note = Some(format!("{n} jobs wait for {who}; only the first is followed upwards."));
         }
         flow.ancestors.push(one(boss, shape, &name, &id, known).await?);
         at = (name, id);
@@ -231,7 +269,7 @@ fn node(boss: &PgBoss, shape: &Shape, row: &PgRow, known: &[QueueId]) -> FlowNod
     if !row.get::<bool, _>("there") {
         return FlowNode { removed: true, ..blank };
     }
-    let job = job_row(row, &name, &boss.mask(shape, &name));
+    let job = job_row(row, &name, &boss.mask(shape, &name), Table::Jobs);
     FlowNode {
         state: Some(job.state),
         error: job.error.filter(|_| job.state == JobState::Failed),
@@ -244,17 +282,10 @@ fn node(boss: &PgBoss, shape: &Shape, row: &PgRow, known: &[QueueId]) -> FlowNod
 fn blank(shape: &Shape, name: &str, id: &str, known: &[QueueId]) -> FlowNode {
     let queue = id_of(&shape.schema, name);
     FlowNode {
-        key: format!("{name}/{id}"),
         known: known.contains(&queue),
         queue: Some(queue.to_string()),
         id: Some(id.to_owned()),
         name: Some(name.to_owned()),
-        state: None,
-        removed: false,
-        error: None,
-        created: None,
-        finished: None,
-        result_size: None,
-        children: None,
+        ..FlowNode::of_key(format!("{name}/{id}"))
     }
 }

@@ -2,9 +2,10 @@
 
 use super::super::{Kept, QueueId, Trouble};
 use super::PgBoss;
+use super::counts::released;
 use super::names::{id_of, parts_of};
 use super::schedules;
-use super::shape::{Shape, ms};
+use super::shape::{Shape, Table, ms, ms_of};
 use crate::model::insight::{Insight, Keep, Lost, Percentiles, Share, Times};
 use crate::model::{Millis, now};
 use sqlx::Row as _;
@@ -115,12 +116,10 @@ async fn times(boss: &PgBoss, shape: &Shape, name: &str) -> Result<Found, Troubl
         )
     };
     let sql = format!(
-        "select {finished}, {started}, floor(extract(epoch from greatest(j.{created}, j.{start_after})) * 1000)::int8, \
-         j.{retry_count} from ({done} union all {failed}) j",
+        "select {finished}, {started}, case when j.{retry_count} = 0 then {ready} end from ({done} union all {failed}) j",
         finished = ms(c.completed_on),
         started = ms(c.started_on),
-        created = c.created_on,
-        start_after = c.start_after,
+        ready = ms_of(&released(shape, "j")),
         retry_count = c.retry_count,
         done = part("j.state = 'completed'", "desc", SAMPLE),
         failed = part(shape.is_failed(), "desc", SAMPLE),
@@ -138,8 +137,8 @@ async fn times(boss: &PgBoss, shape: &Shape, name: &str) -> Result<Found, Troubl
         ends.push(finished);
         run.push((finished - started).max(0));
         // The back-off of a later attempt moved the moment at which it was ready.
-        if row.get::<i32, _>(3) == 0 {
-            wait.push((started - row.get::<Millis, _>(2)).max(0));
+        if let Some(ready) = row.get::<Option<Millis>, _>(2) {
+            wait.push((started - ready).max(0));
         }
     }
     let times = ends.iter().min().zip(ends.iter().max()).map(|(from, to)| Times {
@@ -214,14 +213,28 @@ pub(super) async fn finished(
     };
     let from = until - Millis::try_from(minutes).unwrap_or(0) * MINUTE;
     let c = shape.columns;
+    let part = |table: Table, more: &str| {
+        format!(
+            "select j.state, j.{completed} from {table} j where j.name = $1 and j.state > 'active' \
+             and j.{completed} >= to_timestamp($2 / 1000.0) and j.{completed} < to_timestamp($3 / 1000.0) {more}",
+            completed = c.completed_on,
+            table = table.at(&shape),
+        )
+    };
+    let mut parts = vec![part(Table::Jobs, "")];
+    if shape.has_archive() {
+        // What has been put away since was put away after it finished; that moment is in an index.
+        parts.push(part(
+            Table::Archive,
+            &format!("and j.{} >= to_timestamp($2 / 1000.0)", c.archived_on),
+        ));
+    }
     let sql = format!(
         "select floor(({at} - $2) / {MINUTE})::int8, count(*) filter (where j.state = 'completed'), \
-         count(*) filter (where {failed}) from {job} j where j.name = $1 and j.state > 'active' \
-         and j.{completed} >= to_timestamp($2 / 1000.0) and j.{completed} < to_timestamp($3 / 1000.0) group by 1",
+         count(*) filter (where {failed}) from ({parts}) j group by 1",
         at = ms(c.completed_on),
         failed = shape.is_failed(),
-        job = shape.job(),
-        completed = c.completed_on,
+        parts = parts.join(" union all "),
     );
     let query = sqlx::query(&sql).bind(&name).bind(from).bind(until);
     let Some(rows) = boss.within(&shape, LIMIT, query).await? else {
@@ -243,9 +256,19 @@ pub(super) async fn finished(
     Ok(kept)
 }
 
-/// Since when completed jobs are all kept; `None` where that is not known: up to 10 whoever maintains the installation
-/// moves them to the archive after a time that only it knows.
+/// Since when completed jobs are all kept; `None` where that is not known: up to 10 they are removed from the library's
+/// archive after a time that only the library knows, the oldest first.
 async fn complete_since(boss: &PgBoss, shape: &Shape, name: &str) -> Result<Option<Millis>, Trouble> {
+    if shape.has_archive() {
+        let archived_on = shape.columns.archived_on;
+        let sql = format!(
+            "select {} from {} j order by j.{archived_on} limit 1",
+            ms(archived_on),
+            Table::Archive.at(shape)
+        );
+        let rows = boss.read(Some(&shape.schema), sqlx::query(&sql)).await?;
+        return Ok(rows.first().map(|row| row.get(0)));
+    }
     Ok(keep(boss, shape, name).await?.map(|share| match share.keep {
         Keep::Newest { age: Some(seconds), .. } => {
             now() - Millis::try_from(seconds).unwrap_or(Millis::MAX / 2000) * 1000

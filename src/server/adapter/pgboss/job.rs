@@ -2,10 +2,13 @@
 
 use super::super::{QueueId, ReadError};
 use super::PgBoss;
+use super::counts::ready;
+use super::expiry;
 use super::flow;
-use super::list::{Cursor, Wanted, job_row, row_columns};
+use super::list::{Cursor, Wanted};
 use super::names::{ident, is_uuid, literal, parts_of};
-use super::shape::{Shape, us};
+use super::row::{job_row, row_columns};
+use super::shape::{Shape, Table, ms, ms_of, us};
 use super::values::{STORED_MAX, payload, value_columns};
 use crate::model::format;
 use crate::model::job::{EffectiveOption, Field, JobDetail, JobRow, LogPage, Neighbours, Origin, Trace, cut};
@@ -56,13 +59,32 @@ pub(super) async fn read(boss: &PgBoss, queue: &QueueId, id: &str) -> Result<Opt
     let Some(shape) = boss.shape(&schema).await? else {
         return Ok(None);
     };
-    let sql = sql(&shape);
-    let rows = boss.read(Some(&schema), sqlx::query(&sql).bind(&name).bind(id)).await?;
-    let Some(found) = rows.first() else {
+    let mut found = None;
+    for table in shape.tables_of_jobs() {
+        let sql = sql(&shape, *table);
+        let rows = boss.read(Some(&schema), sqlx::query(&sql).bind(&name).bind(id)).await?;
+        found = rows.into_iter().next().map(|row| (row, *table));
+        if found.is_some() {
+            break;
+        }
+    }
+    let Some((found, table)) = found else {
         return Ok(None);
     };
+    let found = &found;
     // What is shown of it is masked as a whole, by whoever knows who asks.
-    let mut detail = assemble(found, job_row(found, &name, &Mask::nothing()));
+    let mut detail = assemble(found, job_row(found, &name, &Mask::nothing(), table));
+    detail.state_note = expiry::note(&shape, found, table).or(detail.state_note);
+    let waits = table == Table::Jobs && expiry::is_queued(found);
+    boss.waiting.note(
+        queue,
+        id,
+        found.get::<Option<Millis>, _>("kept_until").filter(|_| waits),
+    );
+    if table == Table::Archive {
+        detail.fields = fields(boss, &shape, table, (&name, id)).await?;
+        return Ok(Some(detail));
+    }
     let family = async {
         if !shape.has_flows() {
             return Ok((None, None));
@@ -75,7 +97,7 @@ pub(super) async fn read(boss: &PgBoss, queue: &QueueId, id: &str) -> Result<Opt
     let ((children, waits), neighbours, fields) = tokio::try_join!(
         family,
         neighbours(boss, &shape, &name, found, detail.row.state),
-        fields(boss, &shape, &name, id)
+        fields(boss, &shape, table, (&name, id))
     )?;
     detail.children = children;
     detail.parent = waits.map(|(name, id, _)| format!("{name}/{id}"));
@@ -83,12 +105,12 @@ pub(super) async fn read(boss: &PgBoss, queue: &QueueId, id: &str) -> Result<Opt
     Ok(Some(detail))
 }
 
-fn sql(shape: &Shape) -> String {
+fn sql(shape: &Shape, table: Table) -> String {
     let text = "coalesce(j.output->>'message', j.output#>>'{value,message}', j.output#>>'{value}', j.output::text)";
     let small = |expression: &str| format!("case when pg_column_size(j.output) <= {STORED_MAX} then {expression} end");
     let mut options = Vec::new();
     for (_, column) in OPTIONS {
-        let own = if shape.family.layout == crate::model::family::Layout::PgBoss9 {
+        let own = if shape.layout == super::family::Layout::PgBoss9 {
             column.replace('_', "")
         } else {
             column.to_owned()
@@ -135,8 +157,10 @@ fn sql(shape: &Shape) -> String {
         "select {row}, array[{options}] as options, {data}, {output}, {message}, \
          {stack} as stack, {source_name}, {source_id}, j.{retry_count} as retry_count, j.{started_on} is not null as begun, \
          floor(extract(epoch from j.{started_on} + {expires}) * 1000)::int8 as expires, {heartbeat} as beat_until, \
-         greatest(0, extract(epoch from j.{start_after} - j.{created_on}) * 1000)::int8 as first_delay, \
-         array[{start}, {begin}, {end}, {created}] as places \
+         case when j.{retry_count} = 0 and (j.{started_on} is null or j.{started_on} >= j.{start_after}) \
+             then greatest(0, extract(epoch from j.{start_after} - j.{created_on}) * 1000)::int8 else 0 end as first_delay, \
+         {ready} as ready, \
+         array[{start}, {begin}, {end}, {created}] as places, {kept} as kept_until, {archived} as put_away_on \
          from {job} j where j.name = $1 and j.id = $2::uuid",
         row = row_columns(shape, c.created_on),
         options = options.join(", "),
@@ -150,11 +174,17 @@ fn sql(shape: &Shape) -> String {
         started_on = c.started_on,
         start_after = c.start_after,
         created_on = c.created_on,
+        ready = ms_of(&ready(shape, "j")),
         start = us(c.start_after),
         begin = us(c.started_on),
         end = us(c.completed_on),
         created = us(c.created_on),
-        job = shape.job(),
+        kept = ms(c.keep_until),
+        archived = match table {
+            Table::Jobs => "null::int8".to_owned(),
+            Table::Archive => ms(c.archived_on),
+        },
+        job = table.at(shape),
     )
 }
 
@@ -168,6 +198,7 @@ fn assemble(found: &PgRow, row: JobRow) -> JobDetail {
                 name: (*name).to_owned(),
                 value: value.clone()?,
                 origin: Origin::Options,
+                payload: false,
             })
         })
         .collect();
@@ -182,35 +213,39 @@ fn assemble(found: &PgRow, row: JobRow) -> JobDetail {
             name: "source".into(),
             value: format!("{queue}/{id}"),
             origin: Origin::Options,
+            payload: false,
         });
         oddities.push(format!(
-            "It is the dead letter of the job {id} of {}. That one is still there as failed: run one of them again, not both.",
+            "It is the dead letter of job {id} of {}, which still exists as failed: run one of them again, not both.",
             format::visible(queue)
         ));
     }
     let failed = row.state == JobState::Failed;
     if let Some(letters) = option("deadLetter").filter(|_| failed) {
         oddities.push(format!(
-            "When it failed for good, a copy was put into {}: run this one or that one again, not both.",
+            "When it failed permanently, a copy was put into {}: run one of them again, not both.",
             format::visible(&letters)
         ));
     }
     let message = payload(found, "message");
     let stack: Option<String> = found.get("stack");
+    // A job that waits for its retry still has what its last attempt failed with.
+    let with_error = failed || row.error.is_some();
     let traces: Vec<Trace> = stack
-        .filter(|_| failed)
+        .filter(|_| with_error)
         .map(|stack| trace(&stack, row.attempts))
         .into_iter()
         .collect();
     let delay: Millis = found.get("first_delay");
+    let ready: Option<Millis> = found.get("ready");
     let active = row.state == JobState::Active;
-    let with_error = failed || row.error.is_some();
     JobDetail {
         withheld: false,
+        hidden_by: std::collections::BTreeMap::new(),
         state_known: true,
         state_note: (active && option("heartbeatSeconds").is_none()).then(|| {
-            "A worker without a heartbeat is not told of what happens to its job here: when it finishes one that was \
-             cancelled or removed, its result is ignored."
+            "A worker without a heartbeat does not notice actions on its job: if you cancel or remove the job, its \
+             result is ignored."
                 .into()
         }),
         oddities,
@@ -226,6 +261,7 @@ fn assemble(found: &PgRow, row: JobRow) -> JobDetail {
         deferred_failure: None,
         delay: None,
         first_delay: (delay > 0).then_some(delay),
+        ready: ready.filter(|_| row.state == JobState::Waiting),
         data: payload(found, "data"),
         options: None,
         effective,
@@ -235,10 +271,11 @@ fn assemble(found: &PgRow, row: JobRow) -> JobDetail {
         traces_total: traces.len() as u64,
         traces_size: traces.iter().map(|trace| trace.size).sum(),
         traces,
-        traces_note: (row.attempts > 1).then(|| "pg-boss keeps the error of the last attempt alone.".into()),
+        traces_note: (row.attempts > 1).then(|| "pg-boss keeps only the error of the last attempt.".into()),
         logs: LogPage::default(),
         keep_logs: None,
         dedup: None,
+        carries_schedule: None,
         parent: None,
         children: None,
         fields: Vec::new(),
@@ -279,10 +316,11 @@ fn overdue(found: &PgRow) -> Option<String> {
     };
     let (late, what) = late("beat_until")
         .map(|late| (late, "Its worker has sent no heartbeat in time"))
-        .or_else(|| late("expires").map(|late| (late, "It has run longer than it may")))?;
+        .or_else(|| late("expires").map(|late| (late, "It has exceeded its time limit")))?;
     Some(if late > OVERDUE {
         format!(
-            "{what}, since {}. pg-boss fails such jobs once a minute: no process of it with supervise on is running.",
+            "{what}, since {}. pg-boss fails such jobs once a minute, but no pg-boss process with supervise on is \
+             running.",
             format::span(late)
         )
     } else {
@@ -321,10 +359,10 @@ async fn neighbours(
     let one = async |order: Order| {
         let wanted = Wanted {
             shape,
+            table: Table::Jobs,
             state,
             order,
             after: Some(&cursor),
-            data: None,
         };
         // A finished state of which there is little among much is not walked through for this.
         let rows = wanted.fetch_within(boss, name, 0, (None, NEIGHBOUR)).await?;
@@ -337,14 +375,14 @@ async fn neighbours(
             unknown: None,
         },
         _ => Neighbours {
-            unknown: Some("looking for them takes too long".into()),
+            unknown: Some("searching for them takes too long".into()),
             ..Neighbours::default()
         },
     })
 }
 
 /// Every column of its row that is not null.
-async fn fields(boss: &PgBoss, shape: &Shape, name: &str, id: &str) -> Result<Vec<Field>, ReadError> {
+async fn fields(boss: &PgBoss, shape: &Shape, table: Table, (name, id): (&str, &str)) -> Result<Vec<Field>, ReadError> {
     let column = |column: &str| {
         let (quoted, literal) = (ident(column), literal(column));
         match column {
@@ -355,11 +393,11 @@ async fn fields(boss: &PgBoss, shape: &Shape, name: &str, id: &str) -> Result<Ve
             _ => format!("({literal}, octet_length(j.{quoted}::text), left(j.{quoted}::text, {HEAD}))"),
         }
     };
-    let columns: Vec<String> = shape.job_columns().map(column).collect();
+    let columns: Vec<String> = table.columns(shape).map(column).collect();
     let sql = format!(
         "select u.name, u.size, u.head from {} j cross join lateral (values {}) u(name, size, head) \
          where j.name = $1 and j.id = $2::uuid and u.size is not null order by 1",
-        shape.job(),
+        table.at(shape),
         columns.join(", ")
     );
     let rows = boss

@@ -82,7 +82,7 @@ pub(super) fn detail(job: &RawJob) -> JobDetail {
         due: None,
         priority: u64::try_from(number("priority").unwrap_or(0)).unwrap_or(0),
         attempts,
-        attempts_max: count("retry_limit").saturating_add(1),
+        attempts_max: Some(count("retry_limit").saturating_add(1)),
         stalled: 0,
         progress: None,
         error: error
@@ -92,6 +92,7 @@ pub(super) fn detail(job: &RawJob) -> JobDetail {
         scheduler: None,
         data_size: text(job, "data").map_or(0, str::len) as u64,
         locked: None,
+        put_away: false,
         problem: None,
     };
     let own = |column: &str| text(job, column).map(str::to_owned);
@@ -103,16 +104,20 @@ pub(super) fn detail(job: &RawJob) -> JobDetail {
                 column => cut(text(job, column)?, LINE),
             },
             origin: Origin::Options,
+            payload: false,
         })
     });
     let stack = text(job, "output").filter(|_| failed).and_then(|output| {
         let output: Value = serde_json::from_str(output).ok()?;
         within(&output, "stack").map(|stack| trace(stack, attempts))
     });
+    // A retry overwrites when the job was first to start.
     let waits = moment(job, "start_after").zip(moment(job, "created_on"));
+    let waits = waits.filter(|(start, _)| count("retry_count") == 0 && row.started.is_none_or(|at| at >= *start));
     let waited_for = job.parts.iter().find(|part| part.name == "dependencies");
     JobDetail {
         withheld: false,
+        hidden_by: std::collections::BTreeMap::new(),
         state_known: true,
         state_note: None,
         oddities: vec![],
@@ -126,6 +131,7 @@ pub(super) fn detail(job: &RawJob) -> JobDetail {
         deferred_failure: None,
         delay: None,
         first_delay: waits.map(|(start, created)| start - created).filter(|ms| *ms > 0),
+        ready: None,
         data: text(job, "data").map(payload),
         options: None,
         effective: effective.collect(),
@@ -135,10 +141,11 @@ pub(super) fn detail(job: &RawJob) -> JobDetail {
         traces_total: stack.iter().len() as u64,
         traces_size: stack.iter().map(|trace| trace.size).sum(),
         traces: stack.into_iter().collect(),
-        traces_note: (attempts > 1).then(|| "pg-boss keeps the error of the last attempt alone.".into()),
+        traces_note: (attempts > 1).then(|| "pg-boss keeps only the error of the last attempt.".into()),
         logs: LogPage::default(),
         keep_logs: None,
         dedup: None,
+        carries_schedule: None,
         parent: None,
         children: waited_for.map(|part| Children {
             completed: part.items.len() as u64,

@@ -10,34 +10,35 @@
 //!
 //! A finished state of which there is little among much is looked for in windows of time that grow; when the last of
 //! them takes too long, the page ends where the one before ended and its cursor goes on from there.
+//!
+//! Up to 10 the library puts finished jobs away into a table of its own. A page goes on there, in the order in which they
+//! were put away, which is what that table has an index of.
 
 use super::super::{JobQuery, ReadError};
 use super::PgBoss;
+use super::capabilities;
 use super::counts;
 use super::names::{is_uuid, parts_of};
-use super::shape::{Shape, at_us, ms, us};
+use super::row::{job_row, row_columns};
+use super::shape::{Shape, Table, at_us};
 use crate::model::job::JobRow;
+use crate::model::now;
 use crate::model::page::{JobPageRows, Order};
 use crate::model::state::JobState;
-use crate::model::{Millis, now};
 use crate::server::redact::Mask;
 use sqlx::Row as _;
 use sqlx::postgres::PgRow;
 use std::collections::HashSet;
-use std::time::Duration;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
 
 /// The largest data, in bytes as stored, that a list looks into.
 const SEARCHED_MAX: i32 = 256 * 1024;
 
-/// Jobs whose data are read at a time to see whether what was found stands in what is shown, and the largest data.
-const CONFIRMED: usize = 50;
-const CONFIRMED_MAX: usize = 1024 * 1024;
-
-/// Bytes of a result, as stored, that a row's error is taken from; of a larger one the size is told.
-const OUTPUT_MAX: i32 = 8 * 1024;
-
-/// Characters of an error shown in a row.
-const ERROR_MAX: usize = 300;
+/// The largest data as text that a search looks into, bytes as stored that are read at a time, and how long it looks.
+const TEXT_MAX: usize = 1024 * 1024;
+const READ_MAX: u64 = 1024 * 1024;
+const BUDGET: Duration = Duration::from_secs(2);
 
 /// Jobs looked at for one page of matches, and at a time.
 const LOOKED_AT: u64 = 10_000;
@@ -49,6 +50,36 @@ const WINDOWS: [(Option<&str>, Duration); 3] = [
     (Some("7 days"), Duration::from_millis(1_500)),
     (None, Duration::from_millis(2_500)),
 ];
+
+/// Where a page goes on: in which table, and behind which job of it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+struct Place {
+    table: Table,
+    after: Option<Cursor>,
+}
+
+impl Place {
+    fn text(&self) -> String {
+        let mark = match self.table {
+            Table::Jobs => 'k',
+            Table::Archive => 'a',
+        };
+        format!("{mark}{}", self.after.as_ref().map_or_else(String::new, Cursor::text))
+    }
+
+    fn parse(text: &str) -> Result<Self, ReadError> {
+        let (table, after) = match (text.strip_prefix('k'), text.strip_prefix('a')) {
+            (Some(after), _) => (Table::Jobs, after),
+            (_, Some(after)) => (Table::Archive, after),
+            _ => return Err(ReadError::BadCursor),
+        };
+        let after = Some(after).filter(|after| !after.is_empty());
+        Ok(Self {
+            table,
+            after: after.map(Cursor::parse).transpose()?,
+        })
+    }
+}
 
 /// Where a job stands in the order of its list.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -62,12 +93,12 @@ pub(super) struct Cursor {
 
 impl Cursor {
     fn text(&self) -> String {
-        format!("k{}.{}.{}", self.priority, self.at, self.id)
+        format!("{}.{}.{}", self.priority, self.at, self.id)
     }
 
     fn parse(text: &str) -> Result<Self, ReadError> {
         let parts = || {
-            let (priority, rest) = text.strip_prefix('k')?.split_once('.')?;
+            let (priority, rest) = text.split_once('.')?;
             let (at, id) = rest.split_once('.')?;
             Some(Self {
                 priority: priority.parse().ok()?,
@@ -82,36 +113,42 @@ impl Cursor {
 /// A row with its place.
 pub(super) struct Listed {
     pub row: JobRow,
-    pub cursor: Cursor,
-    /// Whether its data hold what is looked for.
-    pub hit: bool,
+    place: Place,
 }
 
 /// One page.
 pub(super) async fn page(boss: &PgBoss, query: &JobQuery) -> Result<JobPageRows, ReadError> {
     let mut rows = Vec::new();
     let (mut cursor, mut searched) = (query.cursor.clone(), 0);
+    let until = Instant::now() + BUDGET;
     let next = loop {
         let window = JobQuery {
             limit: if query.filter.is_some() { WINDOW } else { query.limit },
             cursor: cursor.take(),
             ..query.clone()
         };
-        let (listed, next) = entries(boss, &window).await?;
+        let (mut listed, mut next) = entries(boss, &window, true).await?;
+        let data = query.filter.as_ref().and_then(|filter| filter.data.as_deref());
+        let holds = match data {
+            None => vec![true; listed.len()],
+            Some(needle) => search(boss, &query.queue, needle, &listed, until).await?,
+        };
+        if holds.len() < listed.len() {
+            listed.truncate(holds.len());
+            next = listed.last().map(|last| last.place.text());
+        }
         searched += listed.len() as u64;
         let room = query.limit - rows.len();
         let fits = |one: &Listed| {
-            one.hit
-                && query
-                    .filter
-                    .as_ref()
-                    .is_none_or(|filter| filter.takes(&one.row, query.at))
+            let filter = query.filter.as_ref();
+            filter.is_none_or(|filter| filter.takes(&one.row, query.at))
         };
-        let hits: Vec<usize> = (0..listed.len()).filter(|i| fits(&listed[*i])).take(room).collect();
+        let hits = (0..listed.len()).filter(|i| holds[*i] && fits(&listed[*i]));
+        let hits: Vec<usize> = hits.take(room).collect();
         // A full page ends at its last row: the next one begins right behind it.
         let full = hits.last().filter(|_| hits.len() == room).copied();
         let behind = match full {
-            Some(last) if last + 1 < listed.len() => Some(listed[last].cursor.text()),
+            Some(last) if last + 1 < listed.len() => Some(listed[last].place.text()),
             _ => next,
         };
         let mut listed: Vec<Option<Listed>> = listed.into_iter().map(Some).collect();
@@ -120,7 +157,8 @@ pub(super) async fn page(boss: &PgBoss, query: &JobQuery) -> Result<JobPageRows,
                 .filter_map(|i| listed[i].take())
                 .map(|listed| listed.row),
         );
-        if query.filter.is_none() || behind.is_none() || full.is_some() || searched >= LOOKED_AT {
+        let done = full.is_some() || searched >= LOOKED_AT || until <= Instant::now();
+        if query.filter.is_none() || behind.is_none() || done {
             break behind;
         }
         cursor = behind;
@@ -137,81 +175,171 @@ pub(super) async fn page(boss: &PgBoss, query: &JobQuery) -> Result<JobPageRows,
     })
 }
 
-/// Jobs in brief, whatever the filter.
+/// Which of these jobs hold a text in what is shown of their data; for the first of them, if that takes too long for all.
+///
+/// Postgres does not search: the data of every job are read, masked and searched here, so that neither the answer nor its time
+/// depends on hidden values (S-20).
+async fn search(
+    boss: &PgBoss,
+    queue: &str,
+    needle: &str,
+    listed: &[Listed],
+    until: Instant,
+) -> Result<Vec<bool>, ReadError> {
+    let Some((schema, name)) = parts_of(queue) else {
+        return Ok(Vec::new());
+    };
+    let Some(shape) = boss.shape(&schema).await? else {
+        return Ok(Vec::new());
+    };
+    let (mask, needle) = (boss.mask(&shape, &name), Arc::new(needle.to_lowercase()));
+    let mut holds = Vec::with_capacity(listed.len());
+    while holds.len() < listed.len() {
+        let rest = &listed[holds.len()..];
+        let table = rest[0].place.table;
+        let mut bytes = 0;
+        let batch = rest.iter().take_while(|one| {
+            let first = bytes == 0;
+            bytes += one.row.data_size.max(1);
+            one.place.table == table && (first || bytes <= READ_MAX)
+        });
+        let batch: Vec<&Listed> = batch.collect();
+        let ids: Vec<&str> = batch.iter().map(|one| one.row.id.as_str()).collect();
+        let mut sql = format!(
+            "select j.id::text, case when octet_length(j.data::text) <= {TEXT_MAX} then j.data::text end from {} j \
+             where j.name = $1 and j.id = any($2::text[]::uuid[]) and pg_column_size(j.data) <= {SEARCHED_MAX}",
+            table.at(&shape)
+        );
+        let times = batch.iter().filter_map(|one| Some(one.place.after.as_ref()?.at));
+        if table == Table::Archive {
+            // Its only index is that of the time.
+            let (from, to) = (at_us("$3"), at_us("$4"));
+            sql += &format!(" and j.{} between {from} and {to}", shape.columns.archived_on);
+        }
+        let mut asked = sqlx::query(&sql).bind(&name).bind(&ids);
+        if table == Table::Archive {
+            asked = asked.bind(times.clone().min()).bind(times.max());
+        }
+        let rows = boss.read(Some(&shape.schema), asked).await?;
+        let (mask, needle) = (mask.clone(), needle.clone());
+        // Milliseconds of work: not among the tasks that answer everybody.
+        let found = tokio::task::spawn_blocking(move || {
+            let shown = |row: &PgRow| {
+                let data: Option<String> = row.get(1);
+                data.is_some_and(|data| mask.json(&data).to_lowercase().contains(needle.as_str()))
+            };
+            let found = rows.iter().filter(|row| shown(row)).map(|row| row.get(0));
+            found.collect::<HashSet<String>>()
+        });
+        let found = found.await.map_err(|error| ReadError::Corrupt(error.to_string()))?;
+        holds.extend(ids.iter().map(|id| found.contains(*id)));
+        if until <= Instant::now() {
+            break;
+        }
+    }
+    Ok(holds)
+}
+
+/// Jobs in brief, whatever the filter, without those that the library has put away: nothing can be done with them.
 pub(super) async fn scan(boss: &PgBoss, query: &JobQuery) -> Result<(Vec<JobRow>, Option<String>), ReadError> {
-    let (listed, next) = entries(boss, query).await?;
+    let (listed, next) = entries(boss, query, false).await?;
     Ok((listed.into_iter().map(|listed| listed.row).collect(), next))
 }
 
 /// The rows behind the cursor, and where to go on.
-pub(super) async fn entries(boss: &PgBoss, query: &JobQuery) -> Result<(Vec<Listed>, Option<String>), ReadError> {
-    let cursor = query.cursor.as_deref().map(Cursor::parse).transpose()?;
+async fn entries(boss: &PgBoss, query: &JobQuery, archived: bool) -> Result<(Vec<Listed>, Option<String>), ReadError> {
+    let from = query.cursor.as_deref().map(Place::parse).transpose()?;
     let Some((schema, name)) = parts_of(&query.queue) else {
         return Ok((Vec::new(), None));
     };
     let Some(shape) = boss.shape(&schema).await? else {
         return Ok((Vec::new(), None));
     };
-    if !shape.family.layout.states().any(|state| state == query.state) {
+    if !capabilities::states(shape.layout).contains(&query.state) {
         return Ok((Vec::new(), None));
     }
-    let wanted = Wanted {
-        shape: &shape,
-        state: query.state,
-        order: query.order,
-        after: cursor.as_ref(),
-        data: query.filter.as_ref().and_then(|filter| filter.data.as_deref()),
+    let tables: &[Table] = match (
+        query.state.is_finished() && archived && shape.has_archive(),
+        query.order,
+    ) {
+        (false, _) => &[Table::Jobs],
+        (true, Order::Newest) => &[Table::Jobs, Table::Archive],
+        (true, Order::Next) => &[Table::Archive, Table::Jobs],
     };
-    let finished = matches!(
-        query.state,
-        JobState::Completed | JobState::Failed | JobState::Cancelled
-    );
-    if !(finished && query.order == Order::Newest && shape.indexes.finished) {
-        let rows = wanted.fetch(boss, &name, query.limit, None).await?;
-        return Ok(ended(rows, query.limit));
-    }
-    let mut best: Option<(Vec<Listed>, &str)> = None;
-    for window in WINDOWS {
-        match (wanted.fetch_within(boss, &name, query.limit, window).await?, window.0) {
-            (Some(rows), _) if rows.len() > query.limit => return Ok(ended(rows, query.limit)),
-            (Some(rows), None) => return Ok(ended(rows, query.limit)),
-            (Some(rows), Some(back)) => best = Some((rows, back)),
-            (None, _) => break,
+    let mut rows = Vec::new();
+    let begun = from.as_ref().map_or(tables[0], |place| place.table);
+    let mut after = from.and_then(|place| place.after);
+    for table in tables.iter().skip_while(|table| **table != begun) {
+        let behind = after.take();
+        let wanted = Wanted {
+            shape: &shape,
+            table: *table,
+            state: query.state,
+            order: query.order,
+            after: behind.as_ref(),
+        };
+        let (more, next) = wanted.entries(boss, &name, query.limit - rows.len()).await?;
+        rows.extend(more);
+        if let Some(after) = next {
+            let place = Place { table: *table, after };
+            return Ok((rows, Some(place.text())));
         }
     }
-    // The rest is too far away for one read: the next page begins where this one stopped looking.
-    let (rows, back) = best.ok_or_else(|| ReadError::Corrupt("these jobs are too many to be looked through".into()))?;
-    let from = cursor.as_ref().map_or_else(|| now() * 1000, |cursor| cursor.at);
-    let days = if back == "1 day" { 1 } else { 7 };
-    let edge = Cursor {
-        priority: 0,
-        at: from - days * 86_400_000_000,
-        id: "ffffffff-ffff-ffff-ffff-ffffffffffff".into(),
-    };
-    Ok((rows, Some(edge.text())))
+    Ok((rows, None))
 }
 
+/// Rows, and behind which one to go on; `Some(None)` from the beginning.
+type Found = (Vec<Listed>, Option<Option<Cursor>>);
+
 /// Cuts off the row that only says that there is more.
-fn ended(mut rows: Vec<Listed>, limit: usize) -> (Vec<Listed>, Option<String>) {
+fn ended(mut rows: Vec<Listed>, limit: usize) -> Found {
     let more = rows.len() > limit;
     rows.truncate(limit);
-    let next = rows.last().filter(|_| more).map(|last| last.cursor.text());
+    let next = more.then(|| rows.last().and_then(|last| last.place.after.clone()));
     (rows, next)
 }
 
 /// Which list, and from where on.
 pub(super) struct Wanted<'a> {
     pub shape: &'a Shape,
+    pub table: Table,
     pub state: JobState,
     pub order: Order,
     pub after: Option<&'a Cursor>,
-    /// A part of the data, in either case.
-    pub data: Option<&'a str>,
 }
 
 impl Wanted<'_> {
+    /// Up to `limit` rows, and where to go on.
+    async fn entries(&self, boss: &PgBoss, name: &str, limit: usize) -> Result<Found, ReadError> {
+        let indexed = self.shape.indexes.finished || self.table == Table::Archive;
+        if !(self.state.is_finished() && self.order == Order::Newest && indexed) {
+            let rows = self.fetch(boss, name, limit, None).await?;
+            return Ok(ended(rows, limit));
+        }
+        let mut best: Option<(Vec<Listed>, &str)> = None;
+        for window in WINDOWS {
+            match (self.fetch_within(boss, name, limit, window).await?, window.0) {
+                (Some(rows), _) if rows.len() > limit => return Ok(ended(rows, limit)),
+                (Some(rows), None) => return Ok(ended(rows, limit)),
+                (Some(rows), Some(back)) => best = Some((rows, back)),
+                (None, _) => break,
+            }
+        }
+        // The rest is too far away for one read: the next page begins where this one stopped looking.
+        let (rows, back) =
+            best.ok_or_else(|| ReadError::Corrupt("there are too many of these jobs to search".into()))?;
+        let from = self.after.map_or_else(|| now() * 1000, |cursor| cursor.at);
+        let days = if back == "1 day" { 1 } else { 7 };
+        let edge = Cursor {
+            priority: 0,
+            at: from - days * 86_400_000_000,
+            id: "ffffffff-ffff-ffff-ffff-ffffffffffff".into(),
+        };
+        Ok((rows, Some(Some(edge))))
+    }
+
     /// Up to `limit` rows and one more.
-    pub(super) async fn fetch(
+    async fn fetch(
         &self,
         boss: &PgBoss,
         name: &str,
@@ -223,9 +351,7 @@ impl Wanted<'_> {
             .read(Some(&self.shape.schema), self.bind(&sql, name, limit))
             .await?;
         let mask = boss.mask(self.shape, name);
-        let mut listed: Vec<Listed> = rows.iter().map(|row| self.listed(row, name, &mask)).collect();
-        self.confirm(boss, name, &mask, &mut listed).await?;
-        Ok(listed)
+        Ok(rows.iter().map(|row| self.listed(row, name, &mask)).collect())
     }
 
     pub(super) async fn fetch_within(
@@ -239,56 +365,18 @@ impl Wanted<'_> {
         let rows = boss.within(self.shape, time, self.bind(&sql, name, limit)).await?;
         let Some(rows) = rows else { return Ok(None) };
         let mask = boss.mask(self.shape, name);
-        let mut listed: Vec<Listed> = rows.iter().map(|row| self.listed(row, name, &mask)).collect();
-        self.confirm(boss, name, &mask, &mut listed).await?;
-        Ok(Some(listed))
+        Ok(Some(rows.iter().map(|row| self.listed(row, name, &mask)).collect()))
     }
 
     fn bind<'q>(&'q self, sql: &'q str, name: &'q str, limit: usize) -> super::Statement<'q> {
         let query = sqlx::query(sql)
             .bind(name)
             .bind(i64::try_from(limit + 1).unwrap_or(i64::MAX));
-        let query = match self.after {
+        match self.after {
             None => query,
             Some(after) if self.by_priority() => query.bind(after.at).bind(&after.id).bind(after.priority),
             Some(after) => query.bind(after.at).bind(&after.id),
-        };
-        match self.data {
-            // The one character that no text of Postgres holds is in no data either.
-            Some(data) => query.bind(data.replace('\0', "\u{fffd}")),
-            None => query,
         }
-    }
-
-    /// Of the rows whose data hold what is looked for, those where it stands in what is shown: the others are no hits,
-    /// and look like every other row that is none.
-    async fn confirm(&self, boss: &PgBoss, name: &str, mask: &Mask, listed: &mut [Listed]) -> Result<(), ReadError> {
-        let Some(needle) = self.data else { return Ok(()) };
-        let needle = needle.to_lowercase();
-        let sql = format!(
-            "select j.id::text, case when octet_length(j.data::text) <= {CONFIRMED_MAX} then j.data::text end from {} j \
-             where j.name = $1 and j.id = any($2::text[]::uuid[])",
-            self.shape.job()
-        );
-        let hits: Vec<usize> = (0..listed.len()).filter(|i| listed[*i].hit).collect();
-        for batch in hits.chunks(CONFIRMED) {
-            let ids: Vec<String> = batch.iter().map(|i| listed[*i].row.id.clone()).collect();
-            let rows = boss
-                .read(Some(&self.shape.schema), sqlx::query(&sql).bind(name).bind(ids))
-                .await?;
-            let shown: HashSet<String> = rows
-                .iter()
-                .filter(|row| {
-                    let data: Option<String> = row.get(1);
-                    data.is_some_and(|data| mask.json(&data).to_lowercase().contains(&needle))
-                })
-                .map(|row| row.get(0))
-                .collect();
-            for i in batch {
-                listed[*i].hit = shown.contains(&listed[*i].row.id);
-            }
-        }
-        Ok(())
     }
 
     const fn by_priority(&self) -> bool {
@@ -296,8 +384,9 @@ impl Wanted<'_> {
     }
 
     /// The column that the list is ordered by, after the priority.
-    pub(super) const fn column(&self) -> &'static str {
+    const fn column(&self) -> &'static str {
         match self.state {
+            _ if matches!(self.table, Table::Archive) => self.shape.columns.archived_on,
             JobState::Delayed => self.shape.columns.start_after,
             JobState::Active => self.shape.columns.started_on,
             JobState::Completed | JobState::Failed | JobState::Cancelled => self.shape.columns.completed_on,
@@ -323,7 +412,7 @@ impl Wanted<'_> {
             JobState::Cancelled => "j.state = 'cancelled'".to_owned(),
             _ => "j.state = 'active'".to_owned(),
         };
-        if matches!(self.state, JobState::Completed | JobState::Failed | JobState::Cancelled) {
+        if self.state.is_finished() {
             which += &format!(" and j.{column} is not null");
         }
         if let Some(back) = window {
@@ -346,7 +435,7 @@ impl Wanted<'_> {
             }
             format!("j.{column} {direction}, j.id {direction}")
         };
-        let (job, columns) = (self.shape.job(), row_columns(self.shape, column));
+        let (job, columns) = (self.table.at(self.shape), row_columns(self.shape, column));
         let part =
             |which: &str| format!("select j.* from {job} j where j.name = $1 and {which} order by {order} limit $2");
         let from = match self.state {
@@ -358,24 +447,11 @@ impl Wanted<'_> {
             ),
             _ => format!("({})", part(&which)),
         };
-        // Of values beyond that no text is made for a list.
-        let part = match self.after {
-            None => 3,
-            Some(_) if self.by_priority() => 6,
-            Some(_) => 5,
-        };
-        let hit = if self.data.is_some() {
-            format!(
-                "pg_column_size(j.data) <= {SEARCHED_MAX} and strpos(lower(j.data::text), lower(${part}::text)) > 0"
-            )
-        } else {
-            "true".to_owned()
-        };
-        format!("select {columns}, {hit} as hit from {from} j order by {order} limit $2")
+        format!("select {columns} from {from} j order by {order} limit $2")
     }
 
     fn listed(&self, row: &PgRow, name: &str, mask: &Mask) -> Listed {
-        let job = job_row(row, name, mask);
+        let job = job_row(row, name, mask, self.table);
         let priority = if self.by_priority() {
             i64::from(row.get::<i32, _>("priority"))
         } else {
@@ -388,72 +464,11 @@ impl Wanted<'_> {
         };
         Listed {
             row: job,
-            cursor,
-            hit: row.get::<Option<bool>, _>("hit").unwrap_or(false),
+            place: Place {
+                table: self.table,
+                after: Some(cursor),
+            },
         }
-    }
-}
-
-/// What a row needs, of the row `j`; `place` is where it stands in an order.
-pub(super) fn row_columns(shape: &Shape, place: &str) -> String {
-    let c = shape.columns;
-    format!(
-        "j.id::text as id, {state} as board, {created} as created, {started} as started, {finished} as finished, \
-         {due} as due, j.priority, {attempts} as attempts, j.{retry_limit} as retry_limit, \
-         pg_column_size(j.data) as data_size, {place} as place, j.state = 'retry' as retried, \
-         pg_column_size(j.output) as output_size, \
-         case when (j.state = 'retry' or {failed}) and pg_column_size(j.output) <= {OUTPUT_MAX} \
-             then left(coalesce(j.output->>'message', j.output#>>'{{value,message}}', j.output#>>'{{value}}', \
-             j.output::text), 4000) end as error, \
-         case when j.state = 'active' and pg_column_size(j.output) <= {OUTPUT_MAX} \
-             then left(j.output->>'progress', 4000) end as progress",
-        state = shape.state(),
-        created = ms(c.created_on),
-        started = ms(c.started_on),
-        finished = shape.finished(),
-        due = ms(c.start_after),
-        attempts = shape.attempts(),
-        retry_limit = c.retry_limit,
-        place = us(place),
-        failed = shape.is_failed(),
-    )
-}
-
-/// A row out of [`row_columns`]. What a producer or a worker wrote into it is masked before it is cut, and before any
-/// filter sees it.
-pub(super) fn job_row(row: &PgRow, name: &str, mask: &Mask) -> JobRow {
-    let time = |column: &str| row.get::<Option<Millis>, _>(column);
-    let count = |n: i32| u32::try_from(n).unwrap_or(0);
-    let size = |column: &str| row.get::<Option<i32>, _>(column).and_then(|n| u64::try_from(n).ok());
-    let state = row.get::<String, _>("board").parse().unwrap_or(JobState::Waiting);
-    let error: Option<String> = row.get("error");
-    let large = size("output_size").filter(|_| state == JobState::Failed || row.get("retried"));
-    JobRow {
-        id: row.get("id"),
-        // The library's jobs have no name of their own: they are called by their queue.
-        name: name.to_owned(),
-        state,
-        created: time("created"),
-        started: time("started"),
-        finished: time("finished"),
-        due: time("due").filter(|_| state == JobState::Delayed),
-        priority: u64::try_from(row.get::<i32, _>("priority")).unwrap_or(0),
-        attempts: count(row.get("attempts")),
-        attempts_max: count(row.get("retry_limit")).saturating_add(1),
-        stalled: 0,
-        progress: row
-            .get::<Option<String>, _>("progress")
-            .and_then(|json| mask.progress(&json)),
-        error: match (error, large) {
-            (Some(error), _) => Some(mask.headline(&error, ERROR_MAX)),
-            (None, Some(size)) => Some(format!("(an error of {size} bytes)")),
-            (None, None) => None,
-        },
-        worker: None,
-        scheduler: None,
-        data_size: size("data_size").unwrap_or(0),
-        locked: None,
-        problem: None,
     }
 }
 
@@ -468,9 +483,16 @@ mod tests {
             at: 1_700_000_000_000_001,
             id: "5c3a1b9f-7e0d-460c-b954-dedf256515fe".into(),
         };
-        assert_eq!(Cursor::parse(&cursor.text()), Ok(cursor));
+        for (table, after) in [
+            (Table::Jobs, Some(cursor.clone())),
+            (Table::Archive, Some(cursor)),
+            (Table::Archive, None),
+        ] {
+            let place = Place { table, after };
+            assert_eq!(Place::parse(&place.text()), Ok(place));
+        }
         for other in ["", "k1.2.3", "o50", "k1.x.5c3a1b9f-7e0d-460c-b954-dedf256515fe"] {
-            assert_eq!(Cursor::parse(other), Err(ReadError::BadCursor), "{other}");
+            assert_eq!(Place::parse(other), Err(ReadError::BadCursor), "{other}");
         }
     }
 }

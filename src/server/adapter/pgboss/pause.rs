@@ -19,6 +19,7 @@
 use super::super::{QueueId, Trouble};
 use super::act::{Failure, PATIENCE, answer};
 use super::names::{ident, literal};
+use super::rights::Owner;
 use super::shape::Shape;
 use super::{PgBoss, discover};
 use crate::model::action::Effect;
@@ -46,10 +47,9 @@ const CLEAN_TRIES: u32 = 300;
 /// What there is, and what our role may do about it.
 #[derive(Debug)]
 struct Found {
-    owner: String,
+    owner: Owner,
+    /// Whether the session acts as it already.
     is_owner: bool,
-    may_be_owner: bool,
-    owner_may_create: bool,
     trigger: bool,
     table: bool,
 }
@@ -101,11 +101,11 @@ impl PgBoss {
         let turned = self.alone(shape, Step::Turn(name, pause)).await;
         self.knock.notify_one();
         let effect = match turned {
-            Ok(true) => Effect::Done { job: None },
+            Ok(true) => Effect::done(),
             Ok(false) => Effect::Already { now: wanted.into() },
             Err(Failure::NotSent(trouble)) => return Err(trouble),
             Err(Failure::Unknown(why)) => match paused(self, shape).await {
-                Ok(Some(now)) if now.contains(name) == pause => Effect::Done { job: None },
+                Ok(Some(now)) if now.contains(name) == pause => Effect::done(),
                 // It may still arrive.
                 _ => answer::unconfirmed(&why),
             },
@@ -127,9 +127,7 @@ impl PgBoss {
 
     /// Runs a step as one transaction; what it answers counts once that is committed.
     async fn alone(&self, shape: &Shape, step: Step<'_>) -> Result<bool, Failure> {
-        let pool = self.db.writes();
-        let connection = self.db.run(async { pool.acquire().await }).await;
-        let mut connection = connection.map_err(Failure::NotSent)?;
+        let mut connection = self.db.write().await.map_err(Failure::NotSent)?;
         let all = async {
             connection.execute("begin").await?;
             let answer = match step {
@@ -266,8 +264,8 @@ impl From<sqlx::Error> for Stop {
 }
 
 async fn found(connection: &mut PgConnection, shape: &Shape) -> Result<Found, sqlx::Error> {
-    let sql = "select o.rolname::text, o.rolname = current_user, pg_has_role(c.relowner, 'MEMBER'), \
-               has_schema_privilege(c.relowner, n.oid, 'CREATE'), \
+    let sql = "select o.rolname::text, o.rolsuper, pg_has_role(c.relowner, 'MEMBER'), \
+               has_schema_privilege(c.relowner, n.oid, 'CREATE'), o.rolname = current_user, \
                exists (select from pg_trigger t where t.tgrelid = c.oid and t.tgname = $2), to_regclass($3) is not null \
                from pg_class c join pg_namespace n on n.oid = c.relnamespace join pg_roles o on o.oid = c.relowner \
                where n.nspname = $1 and c.relname = 'job'";
@@ -275,37 +273,27 @@ async fn found(connection: &mut PgConnection, shape: &Shape) -> Result<Found, sq
     let query = sqlx::query(sql).bind(&shape.schema).bind(TRIGGER).bind(&table);
     let row = query.fetch_one(connection).await?;
     Ok(Found {
-        owner: row.get(0),
-        is_owner: row.get(1),
-        may_be_owner: row.get(2),
-        owner_may_create: row.get(3),
-        trigger: row.get(4),
-        table: row.get(5),
+        owner: Owner {
+            name: row.get(0),
+            is_superuser: row.get(1),
+            is_ours: row.get(2),
+            may_create: row.get(3),
+        },
+        is_owner: row.get(4),
+        trigger: row.get(5),
+        table: row.get(6),
     })
 }
 
 /// Goes on as the owner of the jobs, who alone may put a trigger on them and take it away, and alone among all Drovers.
 async fn as_owner(connection: &mut PgConnection, shape: &Shape, before: &Found) -> Result<Found, Stop> {
     let (owner, schema) = (&before.owner, &shape.schema);
-    if !before.may_be_owner {
-        let row = connection.fetch_one("select current_user::text").await?;
-        let user: String = row.get(0);
-        return Err(Stop::Refused(format!(
-            "A pause needs a trigger on the table of jobs in the schema {schema}, which only its owner may install and \
-             remove. Allow it with: GRANT {} TO {};",
-            ident(owner),
-            ident(&user)
-        )));
-    }
-    if !before.owner_may_create {
-        return Err(Stop::Refused(format!(
-            "A pause needs a table and a function in the schema {schema}. Allow it with: GRANT CREATE ON SCHEMA {} TO {};",
-            ident(schema),
-            ident(owner)
-        )));
+    let row = connection.fetch_one("select current_user::text").await?;
+    if let Some(reason) = owner.refusal(schema, row.get(0)) {
+        return Err(Stop::Refused(reason));
     }
     if !before.is_owner {
-        let sql = format!("set local role {}", ident(owner));
+        let sql = format!("set local role {}", ident(&owner.name));
         connection.execute(sqlx::raw_sql(&sql)).await?;
     }
     sqlx::query("select pg_advisory_xact_lock(hashtextextended($1, 0))")

@@ -1,4 +1,4 @@
-//! What an installation has: its generation, columns, valid indexes, and what our role may do with it.
+//! What an installation has: its generation, columns and valid indexes; what our role may do is in [`rights`](super::rights).
 //!
 //! Some sixty releases of pg-boss 12 share twenty-one numbers of the schema, and indexes arrive later than the number
 //! that brings them. So columns and indexes are looked up, never concluded. What was found is kept for ten minutes, or
@@ -6,15 +6,19 @@
 
 use super::super::Trouble;
 use super::PgBoss;
-use super::names::{ident, literal};
-use crate::model::family::{Evidence, Family, Layout};
+use super::family::Layout;
+use super::names::ident;
+use super::rights::Rights;
 use sqlx::Row as _;
 use std::collections::{HashMap, HashSet};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 /// How long what was found is believed.
 const KEEP: Duration = Duration::from_secs(600);
+
+/// How long it is believed that our role lacks a right.
+const GRANTED: Duration = Duration::from_secs(5);
 
 /// The names of columns that generation 9 writes without underscores; a field has the name that is theirs since 10.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -30,6 +34,7 @@ pub(super) struct Columns {
     pub created_on: &'static str,
     pub completed_on: &'static str,
     pub keep_until: &'static str,
+    pub archived_on: &'static str,
 }
 
 const FOLDED: Columns = Columns {
@@ -44,6 +49,7 @@ const FOLDED: Columns = Columns {
     created_on: "createdon",
     completed_on: "completedon",
     keep_until: "keepuntil",
+    archived_on: "archivedon",
 };
 
 const SNAKE: Columns = Columns {
@@ -58,6 +64,7 @@ const SNAKE: Columns = Columns {
     created_on: "created_on",
     completed_on: "completed_on",
     keep_until: "keep_until",
+    archived_on: "archived_on",
 };
 
 /// Indexes that every table of jobs has, valid.
@@ -69,36 +76,35 @@ pub(super) struct Indexes {
     pub created: bool,
     /// By the time of their end.
     pub finished: bool,
+    /// Queued jobs by the moment from which they may run.
+    pub due: bool,
 }
 
-/// What our role may do.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub(super) struct Rights {
-    pub read: bool,
-    pub update: bool,
-    pub delete: bool,
-    pub insert: bool,
-    /// Of schedules.
-    pub unschedule: bool,
-}
-
-/// A right that an action needs.
+/// A table with rows of jobs.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Right {
-    Update,
-    Delete,
-    Insert,
-    Unschedule,
+pub(super) enum Table {
+    /// The jobs.
+    Jobs,
+    /// Those that the library, up to 10, has put away: finished ones after some hours, and queued ones that were not begun in
+    /// time.
+    Archive,
 }
 
-impl Rights {
-    const fn has(self, right: Right) -> bool {
-        match right {
-            Right::Update => self.update,
-            Right::Delete => self.delete,
-            Right::Insert => self.insert,
-            Right::Unschedule => self.unschedule,
+impl Table {
+    pub(super) fn at(self, shape: &Shape) -> String {
+        match self {
+            Self::Jobs => shape.job(),
+            Self::Archive => shape.at("archive"),
         }
+    }
+
+    /// The columns of its rows.
+    pub(super) fn columns(self, shape: &Shape) -> impl Iterator<Item = &str> {
+        let name = match self {
+            Self::Jobs => "job",
+            Self::Archive => "archive",
+        };
+        shape.has.get(name).into_iter().flatten().map(String::as_str)
     }
 }
 
@@ -109,7 +115,7 @@ pub(super) struct Shape {
     pub schema: String,
     /// The number of its schema.
     pub number: i32,
-    pub family: Family,
+    pub layout: Layout,
     pub columns: Columns,
     pub indexes: Indexes,
     pub rights: Rights,
@@ -119,25 +125,6 @@ pub(super) struct Shape {
 }
 
 impl Shape {
-    /// The statement that grants a role what it lacks of these rights; `None` if it lacks nothing.
-    pub(super) fn grant(&self, needed: &[Right], role: &str) -> Option<String> {
-        let lacks: Vec<&str> = needed
-            .iter()
-            .filter(|right| !self.rights.has(**right))
-            .map(|right| match right {
-                Right::Update => "UPDATE",
-                Right::Delete | Right::Unschedule => "DELETE",
-                Right::Insert => "INSERT",
-            })
-            .collect();
-        let table = if needed.contains(&Right::Unschedule) {
-            "schedule"
-        } else {
-            "job"
-        };
-        (!lacks.is_empty()).then(|| format!("GRANT {} ON {} TO {};", lacks.join(", "), self.at(table), ident(role)))
-    }
-
     /// A table or function of the installation, quoted.
     pub(super) fn at(&self, name: &str) -> String {
         format!("{}.{}", ident(&self.schema), ident(name))
@@ -156,9 +143,18 @@ impl Shape {
         self.has.get(table).is_some_and(|columns| columns.contains(column))
     }
 
-    /// The columns of the jobs.
-    pub(super) fn job_columns(&self) -> impl Iterator<Item = &str> {
-        self.has.get("job").into_iter().flatten().map(String::as_str)
+    /// Whether the library puts jobs away into a table of its own, and we may read it.
+    pub(super) fn has_archive(&self) -> bool {
+        self.has("archive", self.columns.archived_on) && self.rights.read_archive
+    }
+
+    /// The tables in which a job is looked for by its id.
+    pub(super) fn tables_of_jobs(&self) -> &'static [Table] {
+        if self.has_archive() {
+            &[Table::Jobs, Table::Archive]
+        } else {
+            &[Table::Jobs]
+        }
     }
 
     /// A column of the queues, or what stands for it where this generation does not have it.
@@ -229,7 +225,7 @@ impl Shape {
 
     /// The states of a failure, as a condition on the row `j`.
     pub(super) fn is_failed(&self) -> &'static str {
-        match self.family.layout {
+        match self.layout {
             Layout::PgBoss9 => "j.state in ('expired', 'failed')",
             _ => "j.state = 'failed'",
         }
@@ -249,7 +245,12 @@ impl Shape {
 
 /// A time of the row `j` in milliseconds.
 pub(super) fn ms(column: &str) -> String {
-    format!("floor(extract(epoch from j.{column}) * 1000)::int8")
+    ms_of(&format!("j.{column}"))
+}
+
+/// A time in milliseconds.
+pub(super) fn ms_of(time: &str) -> String {
+    format!("floor(extract(epoch from {time}) * 1000)::int8")
 }
 
 /// A time of the row `j` in microseconds, which is what Postgres keeps.
@@ -264,24 +265,76 @@ pub(super) fn at_us(parameter: &str) -> String {
 
 /// The installations that are known.
 #[derive(Debug, Default)]
-pub(super) struct Shapes(Mutex<HashMap<String, (Instant, Arc<Shape>)>>);
+pub(super) struct Shapes(Mutex<HashMap<String, Known>>);
+
+#[derive(Debug)]
+struct Known {
+    shape: Arc<Shape>,
+    /// When it was looked at, and when at our rights; `None` for one that is to be looked at again.
+    at: Option<Instant>,
+    rights_at: Instant,
+}
+
+/// What is to be read before an installation is used.
+enum Wanted {
+    Nothing(Arc<Shape>),
+    Rights(Arc<Shape>),
+    All,
+}
 
 impl Shapes {
-    /// Has an installation looked at again at the next occasion.
-    pub(super) fn forget(&self, schema: &str) {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner).remove(schema);
+    fn all(&self) -> MutexGuard<'_, HashMap<String, Known>> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    fn known(&self, schema: &str) -> Option<Arc<Shape>> {
-        let known = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        let (at, shape) = known.get(schema)?;
-        (at.elapsed() < KEEP).then(|| Arc::clone(shape))
+    /// Has an installation looked at again at the next occasion.
+    pub(super) fn forget(&self, schema: &str) {
+        if let Some(known) = self.all().get_mut(schema) {
+            known.at = None;
+        }
+    }
+
+    /// As it was last seen, whenever that was.
+    pub(super) fn latest(&self, schema: &str) -> Option<Arc<Shape>> {
+        self.all().get(schema).map(|known| Arc::clone(&known.shape))
+    }
+
+    fn wanted(&self, schema: &str) -> Wanted {
+        match self.all().get(schema) {
+            Some(Known {
+                shape,
+                at: Some(at),
+                rights_at,
+            }) if at.elapsed() < KEEP => {
+                if shape.rights.are_all() || rights_at.elapsed() < GRANTED {
+                    Wanted::Nothing(Arc::clone(shape))
+                } else {
+                    Wanted::Rights(Arc::clone(shape))
+                }
+            }
+            _ => Wanted::All,
+        }
     }
 
     fn keep(&self, shape: Shape) -> Arc<Shape> {
         let shape = Arc::new(shape);
-        let mut known = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        known.insert(shape.schema.clone(), (Instant::now(), Arc::clone(&shape)));
+        let known = Known {
+            shape: Arc::clone(&shape),
+            at: Some(Instant::now()),
+            rights_at: Instant::now(),
+        };
+        self.all().insert(shape.schema.clone(), known);
+        shape
+    }
+
+    fn keep_rights(&self, shape: &Shape, rights: Rights) -> Arc<Shape> {
+        let shape = Arc::new(Shape {
+            rights,
+            ..shape.clone()
+        });
+        if let Some(known) = self.all().get_mut(&shape.schema) {
+            (known.shape, known.rights_at) = (Arc::clone(&shape), Instant::now());
+        }
         shape
     }
 }
@@ -328,8 +381,13 @@ impl PgBoss {
 
     /// What an installation has; `None` if there is none of a kind that we know.
     pub(super) async fn shape(&self, schema: &str) -> Result<Option<Arc<Shape>>, Trouble> {
-        if let Some(known) = self.shapes.known(schema) {
-            return Ok(Some(known));
+        match self.shapes.wanted(schema) {
+            Wanted::Nothing(known) => return Ok(Some(known)),
+            Wanted::Rights(known) => {
+                let rights = self.rights(schema).await?;
+                return Ok(Some(self.shapes.keep_rights(&known, rights)));
+            }
+            Wanted::All => {}
         }
         let wanted = self.scope.schemas.is_empty() || self.scope.schemas.iter().any(|s| s == schema);
         if !wanted {
@@ -356,6 +414,7 @@ impl PgBoss {
             live: true,
             created: true,
             finished: true,
+            due: true,
         };
         for row in self.read(Some(schema), sqlx::query(TABLES).bind(schema)).await? {
             tables.push(row.get(0));
@@ -364,35 +423,16 @@ impl PgBoss {
             indexes.live &= over("(name, state, blocked, start_after)");
             indexes.created &= over("(name, created_on)");
             indexes.finished &= over("(name, completed_on)");
+            indexes.due &= over("(name, start_after)") || over("(name text_pattern_ops, startafter)");
         }
         if tables.is_empty() {
             indexes = Indexes::default();
         }
-        let job = literal(&format!("{}.\"job\"", ident(schema)));
-        let schedule = literal(&format!("{}.\"schedule\"", ident(schema)));
-        let sql = format!(
-            "select has_table_privilege({job}, 'SELECT'), \
-             has_any_column_privilege({job}, 'UPDATE'), \
-             has_table_privilege({job}, 'DELETE'), has_table_privilege({job}, 'INSERT'), \
-             coalesce(has_table_privilege(to_regclass({schedule}), 'DELETE'), false)"
-        );
-        let rights = match self.read(Some(schema), sqlx::query(&sql)).await?.first() {
-            Some(row) => Rights {
-                read: row.get(0),
-                update: row.get(1),
-                delete: row.get(2),
-                insert: row.get(3),
-                unschedule: row.get(4),
-            },
-            None => Rights::default(),
-        };
+        let rights = self.rights(schema).await?;
         Ok(Some(self.shapes.keep(Shape {
             schema: schema.to_owned(),
             number,
-            family: Family {
-                layout,
-                evidence: Evidence::Schema,
-            },
+            layout,
             columns: if layout == Layout::PgBoss9 { FOLDED } else { SNAKE },
             indexes,
             rights,

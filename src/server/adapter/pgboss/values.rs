@@ -4,7 +4,7 @@
 use super::super::{FieldBytes, FieldError, QueueId};
 use super::PgBoss;
 use super::names::{ident, is_uuid, parts_of};
-use super::shape::Shape;
+use super::shape::{Shape, Table};
 use crate::model::format;
 use crate::model::job::{Form, Payload};
 use bytes::Bytes;
@@ -72,14 +72,24 @@ impl PgBoss {
         let Some((schema, name)) = parts_of(queue).filter(|_| is_uuid(id)) else {
             return Ok(None);
         };
-        let Some(shape) = self.shape(&schema).await?.filter(|shape| shape.has("job", field)) else {
+        let Some(shape) = self.shape(&schema).await? else {
             return Ok(None);
         };
+        if !Table::Jobs.columns(&shape).any(|known| known == field) && !shape.has("archive", field) {
+            return Ok(None);
+        }
         let permit = Arc::clone(&self.downloads)
             .try_acquire_owned()
             .map_err(|_| FieldError::Busy)?;
         let column = ident(field);
-        let Some(size) = self.size(&shape, &name, id, &column).await? else {
+        let mut found = None;
+        for table in shape.tables_of_jobs() {
+            if found.is_none() && table.columns(&shape).any(|known| known == field) {
+                let size = self.size(&shape, *table, (&name, id), &column).await?;
+                found = size.map(|size| (size, *table));
+            }
+        }
+        let Some((size, table)) = found else {
             return Ok(None);
         };
         if size > DOWNLOAD_MAX {
@@ -90,7 +100,7 @@ impl PgBoss {
         }
         let sql = format!(
             "select j.{column}::text from {} j where j.name = $1 and j.id = $2::uuid",
-            shape.job()
+            table.at(&shape)
         );
         let rows = self.read(Some(&schema), sqlx::query(&sql).bind(&name).bind(id)).await?;
         let text: Option<String> = rows.first().and_then(|row| row.get(0));
@@ -101,10 +111,16 @@ impl PgBoss {
         }))
     }
 
-    async fn size(&self, shape: &Shape, name: &str, id: &str, column: &str) -> Result<Option<u64>, FieldError> {
+    async fn size(
+        &self,
+        shape: &Shape,
+        table: Table,
+        (name, id): (&str, &str),
+        column: &str,
+    ) -> Result<Option<u64>, FieldError> {
         let sql = format!(
             "select octet_length(j.{column}::text)::int8 from {} j where j.name = $1 and j.id = $2::uuid",
-            shape.job()
+            table.at(shape)
         );
         let rows = self
             .read(Some(&shape.schema), sqlx::query(&sql).bind(name).bind(id))

@@ -5,12 +5,13 @@
 //! digits; a column that is null is left out. What the job waited for stands beside it, as `queue/id`.
 
 use super::super::raw::{BATCH_BYTES, Brief, JOB_MAX, Part, RawJob, Whole};
-use super::super::{QueueId, Trouble};
+use super::super::{AnyAction, QueueId, Trouble};
 use super::PgBoss;
+use super::capabilities;
 use super::kept::{message, moment};
 use super::names::{ident, is_uuid, literal};
-use super::shape::{Right, Shape};
-use crate::model::action::{Effect, Seen};
+use super::shape::{Shape, Table};
+use crate::model::action::{Effect, JobAction, Seen};
 use crate::model::format;
 use crate::model::state::JobState;
 use sqlx::Row as _;
@@ -23,13 +24,11 @@ const OWN_BYTES: u64 = 512;
 /// Jobs removed by one statement.
 pub(super) const REMOVED: usize = 500;
 
-pub(super) const WAITED_FOR: &str = "Other jobs wait for it and would do so for ever. Once it has completed, pg-boss tells them within \
-                                     seconds, if a process with supervise on runs: try again then. If it failed, remove those first, or \
-                                     have it run again.";
+pub(super) const WAITED_FOR: &str = "Other jobs wait for it and would wait forever. Once it has completed, pg-boss releases them within seconds if a process with supervise on is running: try again then. If it failed, retry it, or remove those jobs first.";
 
 /// The columns of a job, in an order of their own.
 pub(super) fn columns(shape: &Shape) -> Vec<&str> {
-    let mut columns: Vec<&str> = shape.job_columns().collect();
+    let mut columns: Vec<&str> = Table::Jobs.columns(shape).collect();
     columns.sort_unstable();
     columns
 }
@@ -108,7 +107,7 @@ fn removing(shape: &Shape, columns: &[&str]) -> String {
 }
 
 impl PgBoss {
-    /// [`Adapter::whole`](super::super::Adapter::whole).
+    /// [`Archiving::whole`](super::super::Archiving::whole).
     pub(super) async fn read_whole(&self, queue: &QueueId, jobs: &[(String, Seen)]) -> Result<Vec<Whole>, Trouble> {
         let Some((shape, name)) = self.found(queue).await? else {
             return Ok(jobs.iter().map(|_| Whole::Not(Effect::Gone)).collect());
@@ -124,10 +123,19 @@ impl PgBoss {
         let query = sqlx::query(&sql).bind(&name).bind(&ids);
         let rows = self.read(Some(&shape.schema), query).await?;
         let found: HashMap<i64, PgRow> = rows.into_iter().map(|row| (row.get("ord"), row)).collect();
+        let met = (1_i64..).zip(&ids).filter(|(ord, _)| !found.contains_key(ord));
+        let missing: Vec<&str> = met.map(|(_, id)| *id).collect();
+        let put_away = self.put_away(&shape, &name, &missing).await?;
         let mut all = Vec::with_capacity(jobs.len());
         for (ord, asked) in (1_i64..).zip(jobs) {
             let Some(row) = found.get(&ord) else {
-                all.push(Whole::Not(Effect::Gone));
+                all.push(Whole::Not(if put_away.contains(&asked.0.to_lowercase()) {
+                    Effect::Refused {
+                        reason: capabilities::PUT_AWAY.into(),
+                    }
+                } else {
+                    Effect::Gone
+                }));
                 continue;
             };
             match read(row, asked, &columns, &name) {
@@ -138,12 +146,12 @@ impl PgBoss {
         Ok(all)
     }
 
-    /// [`Adapter::remove_exactly`](super::super::Adapter::remove_exactly): statements of [`REMOVED`] jobs.
+    /// [`Archiving::remove_exactly`](super::super::Archiving::remove_exactly): statements of [`REMOVED`] jobs.
     pub(super) async fn remove_as_read(&self, queue: &QueueId, jobs: &[RawJob]) -> Result<Vec<Effect>, Trouble> {
         let Some((shape, name)) = self.found(queue).await? else {
             return Ok(vec![Effect::Gone; jobs.len()]);
         };
-        if let Some(reason) = self.forbidden(&shape, &[Right::Delete]).await? {
+        if let Some(reason) = self.forbidden(&shape, AnyAction::Job(&JobAction::Archive)).await? {
             return Ok(vec![Effect::Refused { reason }; jobs.len()]);
         }
         let columns = columns(&shape);
@@ -163,7 +171,7 @@ impl PgBoss {
                 Ok(more) => effects.extend(more),
                 Err(trouble) if effects.is_empty() => return Err(trouble),
                 Err(trouble) => effects.extend(batch.iter().map(|_| Effect::Refused {
-                    reason: format!("It was not sent: {trouble}"),
+                    reason: format!("The command was not sent: {trouble}"),
                 })),
             }
         }
@@ -190,7 +198,7 @@ fn read(row: &PgRow, (id, seen): &(String, Seen), columns: &[&str], name: &str) 
     }
     let Some(finished_on) = row.get::<Option<i64>, _>("finished").filter(|at| *at >= 0) else {
         return refused(
-            "Its record does not say when it finished, so it could not be told from another run of it.".into(),
+            "Its record has no finish time, so this run could not be distinguished from another one.".into(),
         );
     };
     if seen.finished_on.is_some_and(|at| at != finished_on) {
@@ -205,19 +213,21 @@ fn read(row: &PgRow, (id, seen): &(String, Seen), columns: &[&str], name: &str) 
     }
     if row.get("slot") {
         return refused(
-            "It was throttled within the last day: without it, its time slot would let another job in. Archive it later.".into(),
+            "It was throttled within the last day: without it, another job could take its time slot. Archive it later."
+                .into(),
         );
     }
     if row.get("line") {
         return refused(
-            "Its queue keeps the order of each key, and the jobs behind it must not pass it. Have it run again, or remove it."
-                .into(),
+            "Its queue keeps the order within a key, and the jobs behind it must not overtake it. Retry it, or remove \
+             it."
+            .into(),
         );
     }
     let size = u64::try_from(row.get::<i64, _>("size")).unwrap_or(u64::MAX);
     if size > JOB_MAX {
         return refused(format!(
-            "It takes {}; jobs up to {} are archived. Save what you need of it with the store's own tools.",
+            "It takes {}; jobs of up to {} can be archived. Save what you need of it with the store's own tools.",
             format::bytes(size),
             format::bytes(JOB_MAX)
         ));

@@ -3,7 +3,7 @@
 //! A worker here is one call of `work()` in one process. A process writes what it runs every half minute, so one that has
 //! just begun shows up that much later. Older installations keep no register: nobody can say who is there.
 
-use super::super::{Connected, Connections, Role, Trouble};
+use super::super::{Connected, ConnectionRole, Connections, Trouble};
 use super::PgBoss;
 use super::names::{id_of, is_internal};
 use crate::model::worker::Worker;
@@ -35,8 +35,8 @@ pub(super) async fn read(boss: &PgBoss) -> Result<Connections, Trouble> {
         };
         if !shape.has_table("instance") {
             return Ok(Connections::Refused(format!(
-                "pg-boss keeps a register of its processes since 12.36, and the one in the schema {schema} is older \
-                 (its schema has the number {}). Upgrade it to see its workers.",
+                "pg-boss registers its processes since 12.36, and the installation in the schema {schema} is older \
+                 (schema version {}). Upgrade it to see its workers.",
                 shape.number
             )));
         }
@@ -59,7 +59,7 @@ pub(super) async fn read(boss: &PgBoss) -> Result<Connections, Trouble> {
                 let idle = work.last_fetched_ms.map_or(0, |at| (now() - at).max(0) / 1000);
                 known.push(Connected {
                     queue: id_of(&schema, &work.queue),
-                    role: Role::Worker,
+                    role: ConnectionRole::Worker,
                     worker: Worker {
                         // Short enough for a browser's numbers.
                         id: number.finish() >> 12,

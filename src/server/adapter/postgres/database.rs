@@ -1,18 +1,22 @@
 //! One Postgres that is either known to answer or known not to.
 //!
 //! Reads go over a pool whose sessions cannot write and give up after [`READ_LIMIT`]; actions over another one. Neither
-//! waits for a lock for longer than [`LOCK_LIMIT`]. A supervisor asks for a sign of life every second. When two do not
-//! come, both pools are replaced: a connection that hangs in a frozen server is never waited for again.
+//! waits for a lock for longer than [`LOCK_LIMIT`]. Where a pooler drops these settings ([`session`]), reads
+//! bring them along and nothing is written. A supervisor asks for a sign of life every second. When one does not come, nor a
+//! new connection, the store is silent; when two do not, both pools are replaced: a connection that hangs in a frozen server
+//! is never waited for again.
 
 use super::super::Trouble;
 use super::super::rhythm::Rhythm;
-use super::classify::classify;
+use super::classify::{classify, while_connecting};
+use super::session::{self, Sessions};
+use super::{address, code};
 use crate::model::store::Reach;
 use arc_swap::ArcSwap;
-use sqlx::postgres::{PgConnectOptions, PgPool, PgPoolOptions, PgSslMode};
-use sqlx::{ConnectOptions as _, Connection as _};
+use sqlx::pool::PoolConnection;
+use sqlx::postgres::{PgArguments, PgConnectOptions, PgConnection, PgPool, PgPoolOptions, PgRow};
+use sqlx::{ConnectOptions as _, Connection as _, Executor as _, Postgres};
 use std::fmt;
-use std::str::FromStr as _;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
@@ -35,8 +39,8 @@ const CONNECT_LIMIT: Duration = Duration::from_secs(2);
 /// How long a sign of life may take.
 const SIGN_LIMIT: Duration = Duration::from_secs(1);
 
-/// The pace of the signs of life.
-const SIGN_EVERY: Duration = Duration::from_secs(1);
+/// What is asked for a sign of life: as text, which leaves no prepared statement behind.
+const SIGN: &str = "SELECT 1";
 
 /// Missed signs in a row after which the connections are made anew.
 const STRIKES: u32 = 2;
@@ -44,13 +48,23 @@ const STRIKES: u32 = 2;
 /// Connections for reads, and for actions.
 const CONNECTIONS: (u32, u32) = (4, 2);
 
+/// A statement that took too long.
+const TOO_LONG: &str = "57014";
+
 /// Whether the store answers.
 pub type Health = Result<(), Trouble>;
+
+/// A statement with its parameters.
+pub type Statement<'q> = sqlx::query::Query<'q, Postgres, PgArguments>;
 
 /// One Postgres.
 pub struct Database {
     options: PgConnectOptions,
     address: String,
+    /// Of reads, and of actions.
+    sessions: (Sessions, Sessions),
+    /// Whether it is of no use without the settings of its sessions.
+    strict: bool,
     pools: ArcSwap<Pools>,
     health: watch::Sender<Health>,
     suspect: Notify,
@@ -72,48 +86,6 @@ impl fmt::Debug for Database {
     }
 }
 
-/// What a URL says, as far as a configuration is judged by it.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Address {
-    /// The host, or the folder of a socket.
-    pub host: String,
-    /// Whether it asks for encryption, and does without a connection that has none.
-    pub encrypted: bool,
-    /// Whether it carries a password.
-    pub password: bool,
-}
-
-impl Address {
-    /// Reads a URL.
-    ///
-    /// # Errors
-    ///
-    /// When it is not one of a Postgres: a sentence.
-    pub fn of(url: &str) -> Result<Self, String> {
-        let options = options(url)?;
-        let encrypted = matches!(
-            options.get_ssl_mode(),
-            PgSslMode::Require | PgSslMode::VerifyCa | PgSslMode::VerifyFull
-        );
-        let authority = url.split("://").nth(1).unwrap_or_default();
-        let user = authority.rsplit_once('@').map_or("", |(user, _)| user);
-        Ok(Self {
-            host: options
-                .get_socket()
-                .map_or_else(|| options.get_host().to_owned(), |_| String::new()),
-            encrypted,
-            password: user.contains(':'),
-        })
-    }
-}
-
-fn options(url: &str) -> Result<PgConnectOptions, String> {
-    if !url.starts_with("postgres://") && !url.starts_with("postgresql://") {
-        return Err("it does not begin with postgres:// or postgresql://".into());
-    }
-    PgConnectOptions::from_str(url).map_err(|error| error.to_string())
-}
-
 impl Database {
     /// A database that is not connected yet; [`Database::supervise`] connects it. Needs the runtime.
     ///
@@ -121,8 +93,7 @@ impl Database {
     ///
     /// When the URL is not one of a Postgres: a sentence.
     pub fn new(url: &str) -> Result<Self, String> {
-        let options = options(url)?;
-        let options = options.application_name("drover");
+        let options = address::options(url)?.application_name("drover");
         let address = match options.get_socket() {
             Some(socket) => socket.display().to_string(),
             None => format!("{}:{}", options.get_host(), options.get_port()),
@@ -131,15 +102,27 @@ impl Database {
             Some(database) => format!("{address}/{database}"),
             None => address,
         };
+        let sessions = (
+            Sessions::new(true, READ_LIMIT, LOCK_LIMIT),
+            Sessions::new(false, WRITE_LIMIT, LOCK_LIMIT),
+        );
         Ok(Self {
-            pools: ArcSwap::from_pointee(Pools::new(&options)),
+            pools: ArcSwap::from_pointee(Pools::new(&options, &sessions)),
             options,
             address,
+            sessions,
+            strict: false,
             health: watch::Sender::new(Err(Trouble::new(Reach::Connecting, "Connecting for the first time."))),
             suspect: Notify::new(),
             rhythm: Rhythm::default(),
             sent: AtomicU64::new(0),
         })
+    }
+
+    /// The same, and it counts as not usable where a pooler drops the settings of its sessions: for what writes all the time.
+    #[must_use]
+    pub fn strict(self) -> Self {
+        Self { strict: true, ..self }
     }
 
     /// Host, port and database, without a password.
@@ -152,12 +135,21 @@ impl Database {
         self.options.get_username()
     }
 
-    /// How to connect, for a connection of one's own (`LISTEN`).
+    /// How to connect, for `LISTEN`.
     pub fn options(&self) -> &PgConnectOptions {
         &self.options
     }
 
-    /// Sessions that can only read.
+    /// A connection apart from the pools, with these settings in force.
+    ///
+    /// # Errors
+    ///
+    /// Also when a pooler drops the settings.
+    pub async fn connect(&self, settings: &[(&'static str, &str)]) -> Result<PgConnection, sqlx::Error> {
+        session::connect(&self.options, settings, &self.address).await
+    }
+
+    /// Sessions that can only read; [`Database::rows`] holds their limits where a pooler is in between.
     pub fn reads(&self) -> PgPool {
         self.pools.load().reads.clone()
     }
@@ -165,6 +157,76 @@ impl Database {
     /// Sessions that may write. A statement that was cut off may have been done: [`Database::trouble`] does not tell.
     pub fn writes(&self) -> PgPool {
         self.pools.load().writes.clone()
+    }
+
+    /// A session for an action.
+    ///
+    /// # Errors
+    ///
+    /// When there is none, or a pooler drops its settings: nothing is written then.
+    pub async fn write(&self) -> Result<PoolConnection<Postgres>, Trouble> {
+        let pool = self.writes();
+        let connection = self.run(async { pool.acquire().await }).await?;
+        match self.dropped() {
+            None => Ok(connection),
+            Some(why) => Err(Trouble::new(Reach::Live, why)),
+        }
+    }
+
+    /// Why the settings of its sessions are not in force, in a sentence with what to do; `None` while they are, as far as is
+    /// known.
+    pub fn dropped(&self) -> Option<String> {
+        let mut dropped = self.sessions.0.dropped();
+        if dropped.is_empty() {
+            dropped = self.sessions.1.dropped();
+        }
+        (!dropped.is_empty()).then(|| session::sentence(&dropped, &self.address))
+    }
+
+    /// Reads rows within the limits of a read.
+    ///
+    /// # Errors
+    ///
+    /// What the server or the way to it says.
+    pub async fn rows(&self, query: Statement<'_>) -> Result<Vec<PgRow>, sqlx::Error> {
+        if self.dropped().is_some() {
+            return self.apart(query, &self.sessions.0.begin(None)).await;
+        }
+        let rows = query.fetch_all(&self.reads()).await;
+        rows.inspect_err(|error| self.sessions.0.hear(error))
+    }
+
+    /// Reads rows that may take so long; `None` if they take longer.
+    ///
+    /// # Errors
+    ///
+    /// As [`Database::rows`].
+    pub async fn rows_within(&self, query: Statement<'_>, limit: Duration) -> Result<Option<Vec<PgRow>>, sqlx::Error> {
+        let begin = match self.dropped() {
+            None => format!("BEGIN; SET LOCAL statement_timeout = {}", limit.as_millis()),
+            Some(_) => self.sessions.0.begin(Some(limit)),
+        };
+        match self.apart(query, &begin).await {
+            Ok(rows) => Ok(Some(rows)),
+            Err(error) if code(&error).as_deref() == Some(TOO_LONG) => Ok(None),
+            Err(error) => Err(error),
+        }
+    }
+
+    /// Reads rows in a transaction of their own.
+    async fn apart(&self, query: Statement<'_>, begin: &str) -> Result<Vec<PgRow>, sqlx::Error> {
+        let mut transaction = self.reads().begin_with(begin.to_owned()).await?;
+        // Nothing is left behind in a session that may be another's next.
+        let query = query.persistent(self.dropped().is_none());
+        match query.fetch_all(&mut *transaction).await {
+            Ok(rows) => transaction.commit().await.map(|()| rows),
+            Err(error) => {
+                self.sessions.0.hear(&error);
+                // The connection may be gone: what went wrong is the error that counts.
+                let _ = transaction.rollback().await;
+                Err(error)
+            }
+        }
     }
 
     /// Waits for a read, counts it, and says in words what went wrong.
@@ -224,23 +286,23 @@ impl Database {
             match self.sign().await {
                 Ok(()) => {
                     strikes = 0;
-                    self.set(Ok(()));
+                    self.set(match self.dropped() {
+                        Some(why) if self.strict => Err(Trouble::new(Reach::Refused, why)),
+                        _ => Ok(()),
+                    });
                 }
                 Err(trouble) => {
                     strikes += 1;
-                    let silent = trouble.reach == Reach::Frozen;
-                    if !silent || strikes >= STRIKES {
-                        self.set(Err(trouble));
-                    }
+                    self.set(Err(trouble));
                     if strikes == STRIKES || (strikes > STRIKES && strikes.is_multiple_of(10)) {
                         // The old ones are dropped without a farewell, which a frozen server would not answer.
-                        self.pools.store(Arc::new(Pools::new(&self.options)));
+                        self.pools.store(Arc::new(Pools::new(&self.options, &self.sessions)));
                     }
                 }
             }
             tokio::select! {
                 () = stop.cancelled() => {}
-                () = sleep(SIGN_EVERY) => {}
+                () = sleep(self.rhythm.ping_every()) => {}
                 () = self.suspect.notified() => sleep(Duration::from_millis(50)).await,
             }
         }
@@ -251,32 +313,27 @@ impl Database {
 
     async fn sign(&self) -> Health {
         let asked = Instant::now();
-        match timeout(
-            SIGN_LIMIT + CONNECT_LIMIT,
-            sqlx::query("SELECT 1").execute(&self.reads()),
-        )
-        .await
-        {
-            Ok(Ok(_)) if asked.elapsed() <= SIGN_LIMIT => {
-                self.rhythm.answered(asked.elapsed());
+        match timeout(SIGN_LIMIT, self.reads().execute(SIGN)).await {
+            Ok(Ok(_)) => {
+                self.rhythm.pinged(asked.elapsed());
                 Ok(())
             }
-            // Late is late, but it does answer.
-            Ok(Ok(_)) => Ok(()),
             // A pool only says that it has nothing to give; a connection of its own tells why.
             Ok(Err(sqlx::Error::PoolTimedOut)) | Err(_) => self.knock().await,
-            Ok(Err(error)) => Err(classify(&error, &self.address)),
+            Ok(Err(error)) => Err(while_connecting(&error, &self.address)),
         }
     }
 
     async fn knock(&self) -> Health {
-        match timeout(SIGN_LIMIT, self.options.connect()).await {
+        let asked = Instant::now();
+        match timeout(CONNECT_LIMIT, self.options.connect()).await {
             // It lets us in: all our connections are busy with reads that take their time.
             Ok(Ok(connection)) => {
-                drop(connection.close().await);
+                self.rhythm.answered(asked.elapsed());
+                drop(timeout(SIGN_LIMIT, connection.close()).await);
                 Ok(())
             }
-            Ok(Err(error)) => Err(classify(&error, &self.address)),
+            Ok(Err(error)) => Err(while_connecting(&error, &self.address)),
             Err(_) => Err(self.frozen()),
         }
     }
@@ -285,7 +342,7 @@ impl Database {
         Trouble::new(
             Reach::Frozen,
             format!(
-                "{} accepts connections and says nothing: it is frozen, or the path to it is.",
+                "{} accepts connections but does not answer: it is frozen, or the network path to it is.",
                 self.address
             ),
         )
@@ -301,31 +358,22 @@ impl Database {
 }
 
 impl Pools {
-    fn new(options: &PgConnectOptions) -> Self {
-        let ms = |limit: Duration| limit.as_millis().to_string();
-        // A generic plan would lock every partition of the job table at each execution.
-        let options = options.clone().options([("plan_cache_mode", "force_custom_plan")]);
-        let reads = options.clone().options([
-            ("default_transaction_read_only", "on".to_owned()),
-            ("lock_timeout", ms(LOCK_LIMIT)),
-            ("statement_timeout", ms(READ_LIMIT)),
-            ("idle_in_transaction_session_timeout", ms(READ_LIMIT)),
-        ]);
-        let writes = options.options([
-            ("lock_timeout", ms(LOCK_LIMIT)),
-            ("statement_timeout", ms(WRITE_LIMIT)),
-            ("idle_in_transaction_session_timeout", ms(WRITE_LIMIT)),
-        ]);
-        let pool = |options: PgConnectOptions, most: u32| {
+    fn new(options: &PgConnectOptions, sessions: &(Sessions, Sessions)) -> Self {
+        let pool = |sessions: &Sessions, most: u32| {
+            let asked = sessions.clone();
             PgPoolOptions::new()
                 .max_connections(most)
                 .acquire_timeout(CONNECT_LIMIT)
                 .idle_timeout(Duration::from_secs(60))
-                .connect_lazy_with(options)
+                .after_connect(move |connection, _| {
+                    let asked = asked.clone();
+                    Box::pin(async move { asked.check(connection).await })
+                })
+                .connect_lazy_with(sessions.options(options))
         };
         Self {
-            reads: pool(reads, CONNECTIONS.0),
-            writes: pool(writes, CONNECTIONS.1),
+            reads: pool(&sessions.0, CONNECTIONS.0),
+            writes: pool(&sessions.1, CONNECTIONS.1),
         }
     }
 }

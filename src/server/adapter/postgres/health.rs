@@ -4,9 +4,9 @@
 //! `pg_monitor` does not see what other roles' sessions do; it is told so.
 
 use super::database::Database;
-use crate::model::postgres::facts::{Health, Oldest, Replication};
-use crate::model::postgres::{Session, TableHealth};
 use crate::model::vitals::Answered;
+use crate::model::vitals::postgres::facts::{Health, Oldest, Replication};
+use crate::model::vitals::postgres::{Session, TableHealth};
 use sqlx::Row as _;
 use sqlx::postgres::PgRow;
 
@@ -31,6 +31,7 @@ pub async fn read(database: &Database) -> Health {
         sessions: rows(database, SESSIONS_SQL, SESSIONS, session).await,
         oldest: one(rows(database, OLDEST_SQL, OPEN_MS, oldest).await),
         replication: one(rows(database, REPLICATION_SQL, 0, replication).await),
+        dropped: database.dropped(),
     }
 }
 
@@ -40,8 +41,7 @@ async fn rows<T>(
     bound: i64,
     parse: fn(&PgRow) -> Result<T, sqlx::Error>,
 ) -> Answered<Vec<T>> {
-    let reads = database.reads();
-    let answer = sqlx::query(sql).bind(bound).fetch_all(&reads).await;
+    let answer = database.rows(sqlx::query(sql).bind(bound)).await;
     match answer.and_then(|rows| rows.iter().map(parse).collect()) {
         Ok(rows) => Answered::Known(rows),
         Err(sqlx::Error::Database(error)) if error.code().as_deref() == Some("42501") => {

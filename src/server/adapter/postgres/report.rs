@@ -2,7 +2,7 @@
 
 use super::super::Trouble;
 use super::database::Database;
-use crate::model::postgres::facts::Report;
+use crate::model::vitals::postgres::facts::Report;
 use sqlx::Row as _;
 use sqlx::postgres::PgRow;
 
@@ -29,10 +29,11 @@ SELECT current_setting('server_version') AS version,
 ///
 /// When the store does not answer.
 pub async fn read(database: &Database) -> Result<Report, Trouble> {
-    let reads = database.reads();
-    database
-        .run(async { parse(&sqlx::query(ROW).fetch_one(&reads).await?) })
-        .await
+    let read = async {
+        let rows = database.rows(sqlx::query(ROW)).await?;
+        parse(rows.first().ok_or(sqlx::Error::RowNotFound)?)
+    };
+    database.run(read).await
 }
 
 fn parse(row: &PgRow) -> Result<Report, sqlx::Error> {

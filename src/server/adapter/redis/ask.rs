@@ -144,18 +144,14 @@ fn map<T, U>(answer: Answered<T>, f: impl FnOnce(T) -> U) -> Answered<U> {
 /// When the store does not answer.
 pub async fn ask(link: &Link, forbidden: &Forbidden, channels: Option<u64>) -> Result<Asked, Trouble> {
     let list_channels = channels.is_none_or(|n| n <= u64::from(CHANNELS_MAX));
-    if link.rights().lack_config().await {
-        forbidden.note("+config|get");
-    }
+    let settings = settings(link, forbidden).await?;
     let mut questions = Questions::new(forbidden);
-    questions.ask("+config|get", &["CONFIG", "GET", SETTINGS[0]]);
     questions.ask("+slowlog|get", &["SLOWLOG", "GET", &SLOW_MAX.to_string()]);
     questions.ask("+latency|latest", &["LATENCY", "LATEST"]);
     if list_channels {
         questions.ask("+pubsub|channels", &["PUBSUB", "CHANNELS"]);
     }
     let mut first = questions.send(link).await?;
-    let fsync = first.take("+config|get");
     let slow = map(first.take("+slowlog|get"), |value| slow_commands(&value));
     let latency = map(first.take("+latency|latest"), |value| latency_events(&value));
     let names = if list_channels {
@@ -165,36 +161,12 @@ pub async fn ask(link: &Link, forbidden: &Forbidden, channels: Option<u64>) -> R
     };
 
     let mut questions = Questions::new(forbidden);
-    if fsync.known().is_some() {
-        for name in &SETTINGS[1..] {
-            questions.ask("+config|get", &["CONFIG", "GET", name]);
-        }
-    }
     if let Some(names) = names.known().filter(|names| !names.is_empty()) {
         let names = names.iter().take(CHANNELS_MAX as usize).map(String::as_str);
         let words: Vec<&str> = ["PUBSUB", "NUMSUB"].into_iter().chain(names).collect();
         questions.ask("+pubsub|numsub", &words);
     }
     let mut second = questions.send(link).await?;
-    let settings = map(fsync, |fsync| {
-        let mut rest = SETTINGS[1..].iter().map(|_| match second.take("+config|get") {
-            Answered::Known(value) => setting(&value),
-            _ => None,
-        });
-        let (save, notifications, slower, threshold) = (
-            rest.next().flatten(),
-            rest.next().flatten(),
-            rest.next().flatten(),
-            rest.next().flatten(),
-        );
-        Settings {
-            fsync: setting(&fsync),
-            save,
-            notifications,
-            slower_than_us: slower.and_then(|text| text.parse().ok()),
-            latency_threshold_ms: threshold.and_then(|text| text.parse().ok()),
-        }
-    });
     let counted = names.known().is_some_and(|names| !names.is_empty());
     let subscribers = match counted.then(|| second.take("+pubsub|numsub")) {
         Some(Answered::Known(value)) => subscribers(&value),
@@ -207,6 +179,41 @@ pub async fn ask(link: &Link, forbidden: &Forbidden, channels: Option<u64>) -> R
         latency,
         channels: map(names, |names| list(names, &subscribers)),
     })
+}
+
+/// Asks for the settings: the first alone, for a refusal of it is one of all.
+///
+/// # Errors
+///
+/// When the store does not answer.
+pub async fn settings(link: &Link, forbidden: &Forbidden) -> Result<Answered<Settings>, Trouble> {
+    const RULE: &str = "+config|get";
+    if link.rights().lack_config().await {
+        forbidden.note(RULE);
+    }
+    let mut questions = Questions::new(forbidden);
+    questions.ask(RULE, &["CONFIG", "GET", SETTINGS[0]]);
+    let fsync = questions.send(link).await?.take(RULE);
+    let mut questions = Questions::new(forbidden);
+    if fsync.known().is_some() {
+        for name in &SETTINGS[1..] {
+            questions.ask(RULE, &["CONFIG", "GET", name]);
+        }
+    }
+    let mut rest = questions.send(link).await?;
+    Ok(map(fsync, |fsync| {
+        let mut next = || match rest.take(RULE) {
+            Answered::Known(value) => setting(&value),
+            _ => None,
+        };
+        Settings {
+            fsync: setting(&fsync),
+            save: next(),
+            notifications: next(),
+            slower_than_us: next().and_then(|text| text.parse().ok()),
+            latency_threshold_ms: next().and_then(|text| text.parse().ok()),
+        }
+    }))
 }
 
 /// The value of `[name, value]`.

@@ -2,9 +2,12 @@
 //!
 //! The texts are those of Redis 7.0; every one of them has a test with a real server.
 
-use super::super::Trouble;
+use super::super::{Trouble, tls};
 use crate::model::store::Reach;
+use crate::server::redact::said;
 use redis::{ErrorKind, RedisError, ServerErrorKind};
+use std::error::Error as _;
+use std::sync::Arc;
 
 /// Whether this error would meet any other command too.
 pub(super) fn refuses_everything(error: &RedisError) -> bool {
@@ -26,7 +29,7 @@ pub(super) fn answers_all_the_same(error: &RedisError) -> bool {
 /// Names the trouble and writes its sentence.
 #[must_use]
 pub fn classify(error: &RedisError, address: &str) -> Trouble {
-    let says = error.detail().map_or_else(|| error.to_string(), str::to_owned);
+    let says = said(&error.detail().map_or_else(|| error.to_string(), str::to_owned));
     let (reach, cause) = match error.code().unwrap_or_default() {
         _ if says.contains("max number of clients") => return full(address),
         "WRONGPASS" | "NOAUTH" => wrong_password(address),
@@ -40,13 +43,13 @@ pub fn classify(error: &RedisError, address: &str) -> Trouble {
         "MASTERDOWN" => (
             Reach::FailingOver,
             format!(
-                "{address} is a replica that has lost its primary and shows no old data (replica-serve-stale-data no). \
-                 It answers when it follows a primary again, or has become one."
+                "{address} is a replica that has lost its primary and serves no stale data (replica-serve-stale-data \
+                 no). It answers when it follows a primary again, or becomes one."
             ),
         ),
         "BUSY" => (
             Reach::Busy,
-            format!("{address} is running a script and answers nobody until it ends."),
+            format!("{address} is running a script and does not answer until it ends."),
         ),
         "NOPERM" => (
             Reach::NotAllowed,
@@ -61,7 +64,8 @@ fn wrong_password(address: &str) -> (Reach, String) {
     (
         Reach::WrongPassword,
         format!(
-            "{address} refuses our user name or password. Restore the password, or correct the URL of this store and restart Drover."
+            "{address} rejects Drover's user name or password. Restore the password, or correct the URL of this store \
+             and restart Drover."
         ),
     )
 }
@@ -71,8 +75,8 @@ pub(super) fn full(address: &str) -> Trouble {
     Trouble::new(
         Reach::Full,
         format!(
-            "{address} has no room for another connection (maxclients). Drover needs at most six; \
-             CLIENT LIST on the server shows who holds the others."
+            "{address} accepts no more connections (maxclients). Drover needs at most six; CLIENT LIST on the server \
+             shows the others."
         ),
     )
 }
@@ -81,13 +85,32 @@ pub(super) fn full(address: &str) -> Trouble {
 pub(super) fn no_such_host(address: &str) -> Trouble {
     Trouble::new(
         Reach::NoSuchHost,
-        format!("No address is known for {address} (DNS). Is the host's name right, and does the resolver answer?"),
+        format!("The host name of {address} cannot be resolved (DNS). Check the name and the resolver."),
     )
+}
+
+/// What its settings about TLS are called.
+const TLS: tls::Settings = tls::Settings {
+    authority: "ca_file of this store, or DROVER_REDIS_CA_FILE",
+    off: "write redis:// instead of rediss:// in the URL of this store",
+};
+
+/// The I/O error that the library passes on, if it is one.
+fn io_error(error: &RedisError) -> Option<&(dyn std::error::Error + 'static)> {
+    let source = error.source()?;
+    // The library keeps it behind a counted pointer, which is an error of its own.
+    match source.downcast_ref::<Arc<dyn std::error::Error + Send + Sync>>() {
+        Some(counted) => Some(counted.as_ref()),
+        None => Some(source),
+    }
 }
 
 /// Errors of the way to the server rather than of the server.
 fn broken(error: &RedisError, address: &str) -> Trouble {
-    // The text is all there is: what went wrong inside TLS or the resolver arrives as an I/O error.
+    if let Some(error) = io_error(error).and_then(tls::of) {
+        return tls::trouble(error, address, TLS);
+    }
+    // The text is all there is of what went wrong inside the resolver.
     let says = error.to_string();
     let lower = says.to_lowercase();
     let about = |words: &[&str]| words.iter().any(|word| lower.contains(word));
@@ -105,7 +128,7 @@ fn broken(error: &RedisError, address: &str) -> Trouble {
             format!(
                 "No encrypted connection to {address} can be made: {}. Check its certificate, its name, \
                  and that the server speaks TLS (rediss://).",
-                says.trim_end_matches('.')
+                said(says.trim_end_matches('.'))
             ),
         );
     }
@@ -118,6 +141,7 @@ fn broken(error: &RedisError, address: &str) -> Trouble {
             format!("Nothing listens at {address}: connection refused."),
         );
     }
+    let says = said(&says);
     if error.is_io_error() {
         return Trouble::new(Reach::Gone, format!("The connection to {address} broke: {says}."));
     }
@@ -139,7 +163,11 @@ mod tests {
             reach(io("failed to lookup address information: Name or service not known")),
             Reach::NoSuchHost
         );
-        assert_eq!(reach(io("invalid peer certificate: UnknownIssuer")), Reach::TlsFailed);
+        let tls = |error: rustls::Error| std::io::Error::new(std::io::ErrorKind::InvalidData, error);
+        let unknown = rustls::Error::InvalidCertificate(rustls::CertificateError::UnknownIssuer);
+        let trouble = classify(&tls(unknown).into(), "redis.internal:6379");
+        assert_eq!(trouble.reach, Reach::TlsFailed);
+        assert!(trouble.cause.contains("DROVER_REDIS_CA_FILE"), "{trouble}");
         assert_eq!(
             reach(io("received corrupt message of type InvalidContentType")),
             Reach::TlsFailed

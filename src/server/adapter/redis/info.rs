@@ -3,7 +3,7 @@
 use crate::model::store::{Memory, Vitals};
 use std::collections::HashMap;
 
-/// Reads the text of `INFO`. A line that is missing reads as zero or "unknown", never as a failure:
+/// Reads the text of `INFO`. A line that is missing reads as not known, never as zero or a failure:
 /// forks and hosted services leave many out.
 #[must_use]
 pub fn parse(text: &str) -> Vitals {
@@ -12,8 +12,8 @@ pub fn parse(text: &str) -> Vitals {
         .filter_map(|line| line.trim_end().split_once(':'))
         .collect();
     let word = |name: &str| fields.get(name).copied().unwrap_or_default();
-    let number = |name: &str| word(name).parse::<u64>().unwrap_or(0);
-    let small = |name: &str| u32::try_from(number(name)).unwrap_or(u32::MAX);
+    let number = |name: &str| word(name).parse::<u64>().ok();
+    let small = |name: &str| word(name).parse::<u32>().ok();
     let product = if fields.contains_key("dragonfly_version") {
         format!("Dragonfly {}", word("dragonfly_version").trim_start_matches("df-"))
     } else if fields.contains_key("valkey_version") {
@@ -23,14 +23,15 @@ pub fn parse(text: &str) -> Vitals {
     };
     Vitals {
         version: product,
-        memory: Some(Memory {
-            used: number("used_memory"),
-            max: Some(number("maxmemory")).filter(|max| *max > 0),
+        memory: number("used_memory").map(|used| Memory {
+            used,
+            max: number("maxmemory").filter(|max| *max > 0),
             policy: word("maxmemory_policy").to_owned(),
         }),
         disk: None,
         role: match word("role") {
             "slave" => "replica".to_owned(),
+            "" if word("redis_mode") == "sentinel" => "sentinel".to_owned(),
             "" => "unknown".to_owned(),
             role => role.to_owned(),
         },
@@ -74,12 +75,20 @@ mod tests {
         assert_eq!(memory.max, None, "no limit is not a limit of zero");
         assert_eq!(vitals.role, "replica");
         assert_eq!(vitals.persistence, "append-only file");
-        assert_eq!((vitals.clients, vitals.ops_per_second, vitals.evicted_keys), (7, 99, 3));
+        assert_eq!(
+            (vitals.clients, vitals.ops_per_second, vitals.evicted_keys),
+            (Some(7), Some(99), Some(3))
+        );
     }
 
     #[test]
     fn a_report_with_nothing_in_it_is_read_too() {
-        assert_eq!(parse("").role, "unknown");
+        let nothing = parse("");
+        assert_eq!(nothing.role, "unknown");
+        assert_eq!(
+            (nothing.memory, nothing.clients, nothing.ops_per_second),
+            (None, None, None)
+        );
         assert_eq!(parse("valkey_version:8.1\n").version, "Valkey 8.1");
     }
 }

@@ -2,9 +2,10 @@
 //!
 //! redis-rs' own manager can look alive while it is dead: a response time-out does not make it
 //! reconnect, a reconnect that fails with a refused password stays in place, and callers wait behind
-//! a reconnect outside their own time-out. So the connection is owned here. A supervisor asks for a
-//! `PING` whenever a second passes without an answer, drops the connection when answers stop, and
-//! makes a new one for ever. Callers never wait for it: without a working connection they get the
+//! a reconnect outside their own time-out. So the connection is owned here. A supervisor sends a `PING`
+//! each second (each two seconds while unwatched), drops the connection when answers stop, and
+//! keeps on making new ones. It is the only `PING` that Drover sends: what it took is also the latency that the board
+//! shows, and tells readers how busy the server is ([`Rhythm`]). Callers never wait for it: without a working connection they get the
 //! reason at once, with one they get an answer within [`DEADLINE`].
 //!
 //! It never has more than six sockets: the working connection, those of two readers that block, and
@@ -14,7 +15,7 @@ use super::super::Trouble;
 pub use super::classify::classify;
 use super::classify::{answers_all_the_same, full, no_such_host, refuses_everything};
 use super::knock::{Behind, knock};
-use super::met::Met;
+use super::refusals::Refusals;
 use super::rights::Rights;
 use crate::model::store::Reach;
 use crate::server::adapter::rhythm::Rhythm;
@@ -41,9 +42,6 @@ const WRITE_DEADLINE: Duration = Duration::from_secs(3);
 
 /// How long making a connection may take, greeting and password included.
 const CONNECT_DEADLINE: Duration = Duration::from_secs(2);
-
-/// Silence after which the supervisor asks for a sign of life.
-const QUIET: Duration = Duration::from_secs(1);
 
 /// Missed answers in a row after which the connection is dropped and made anew.
 const STRIKES: u32 = 2;
@@ -81,13 +79,10 @@ pub struct Link {
     health: watch::Sender<Health>,
     /// Woken by a caller whose command failed, so that the supervisor looks at once.
     suspect: Notify,
-    /// Milliseconds since `started` of the last answer.
-    answered: AtomicU64,
-    started: Instant,
     /// Commands sent, for the board's own metrics.
     sent: AtomicU64,
     /// Refusals that do not stop it from answering.
-    met: Mutex<Met>,
+    refusals: Mutex<Refusals>,
     /// What our user may do.
     rights: Rights,
     rhythm: Rhythm,
@@ -150,10 +145,8 @@ impl Link {
             current: ArcSwapOption::empty(),
             health: watch::Sender::new(Err(Trouble::new(Reach::Connecting, "Connecting for the first time."))),
             suspect: Notify::new(),
-            answered: AtomicU64::new(0),
-            started: Instant::now(),
             sent: AtomicU64::new(0),
-            met: Mutex::default(),
+            refusals: Mutex::default(),
             rights: Rights::default(),
             rhythm: Rhythm::default(),
         })
@@ -170,6 +163,11 @@ impl Link {
         settings.username().unwrap_or("default")
     }
 
+    /// The number of the database that is read.
+    pub fn database(&self) -> i64 {
+        self.client.get_connection_info().redis_settings().db()
+    }
+
     /// What our user may do.
     pub fn rights(&self) -> &Rights {
         &self.rights
@@ -181,8 +179,8 @@ impl Link {
     }
 
     /// What was refused of late.
-    pub fn met(&self) -> MutexGuard<'_, Met> {
-        self.met.lock().unwrap_or_else(PoisonError::into_inner)
+    pub fn refusals(&self) -> MutexGuard<'_, Refusals> {
+        self.refusals.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Follows whether the store answers.
@@ -264,7 +262,6 @@ impl Link {
         .await;
         let trouble = match answer {
             Ok(Ok(replies)) => {
-                self.heard();
                 self.rhythm.answered(asked.elapsed());
                 self.look_for_refusals(pipe, &replies);
                 return Ok(replies);
@@ -277,12 +274,12 @@ impl Link {
     }
 
     fn look_for_refusals(&self, pipe: &redis::Pipeline, replies: &[RedisResult<Value>]) {
-        let mut met = self.met();
-        if met.wants_another_try() {
-            met.permit(pipe.cmd_iter().zip(replies));
+        let mut refusals = self.refusals();
+        if refusals.wants_another_try() {
+            refusals.permit(pipe.cmd_iter().zip(replies));
         }
         for error in replies.iter().filter_map(|reply| reply.as_ref().err()) {
-            met.note(error);
+            refusals.note(error);
         }
     }
 
@@ -371,17 +368,16 @@ impl Link {
             let asked = Instant::now();
             let mut answer = timeout(DEADLINE, redis::cmd("PING").query_async::<Value>(&mut probe)).await;
             match &answer {
-                Ok(Ok(_)) => self.met().disk_is_fine(),
+                Ok(Ok(_)) => self.refusals().disk_is_fine(),
                 Ok(Err(error)) if answers_all_the_same(error) => {
-                    self.met().note(error);
+                    self.refusals().note(error);
                     answer = Ok(Ok(Value::Okay));
                 }
                 _ => {}
             }
             match answer {
                 Ok(Ok(_)) => {
-                    self.heard();
-                    self.rhythm.answered(asked.elapsed());
+                    self.rhythm.pinged(asked.elapsed());
                     strikes = 0;
                     if !worked {
                         worked = true;
@@ -414,34 +410,12 @@ impl Link {
                     continue;
                 }
             }
-            self.until_quiet().await;
-        }
-    }
-
-    /// Returns when nothing has been heard for [`QUIET`], or a caller had trouble.
-    async fn until_quiet(&self) {
-        loop {
-            let silent = self.silent_for();
-            if silent >= QUIET {
-                return;
-            }
+            // The next one, or at once when a caller had trouble.
             tokio::select! {
-                () = self.suspect.notified() => return,
-                () = sleep(QUIET.saturating_sub(silent)) => {}
+                () = self.suspect.notified() => {}
+                () = sleep(self.rhythm.ping_every()) => {}
             }
         }
-    }
-
-    fn heard(&self) {
-        self.answered.store(self.elapsed_ms(), Ordering::Relaxed);
-    }
-
-    fn silent_for(&self) -> Duration {
-        Duration::from_millis(self.elapsed_ms().saturating_sub(self.answered.load(Ordering::Relaxed)))
-    }
-
-    fn elapsed_ms(&self) -> u64 {
-        u64::try_from(self.started.elapsed().as_millis()).unwrap_or(u64::MAX)
     }
 
     fn trouble(&self) -> Trouble {
@@ -470,7 +444,10 @@ impl Link {
             Behind::NoAddress => no_such_host(&self.address),
             Behind::Nobody => Trouble::new(
                 Reach::Gone,
-                format!("No answer from {}: the host or the path to it is down.", self.address),
+                format!(
+                    "No answer from {}: the host or the network path to it is down.",
+                    self.address
+                ),
             ),
             Behind::Words(words) if tls && words.starts_with(['+', '-']) => Trouble::new(
                 Reach::TlsFailed,

@@ -4,7 +4,9 @@
 //! ordinary value here, never a panic and never a failed page.
 
 use crate::model::exact::text_of;
-use redis::{RedisResult, Value};
+use crate::server::adapter::NOT_PERMITTED;
+use crate::server::redact::said;
+use redis::{RedisError, RedisResult, Value};
 
 /// Text of a bulk or simple string, with invalid UTF-8 replaced; `None` for nil and anything else.
 #[must_use]
@@ -72,12 +74,25 @@ pub fn items(value: &Value) -> &[Value] {
 ///
 /// # Errors
 ///
-/// The server's own words, when it refused, such as `WRONGTYPE`.
+/// Why the server refused, see [`why`].
 pub fn count(reply: &RedisResult<Value>) -> Result<u64, String> {
     match reply {
         Ok(Value::Int(n)) => Ok(u64::try_from(*n).unwrap_or(0)),
-        Ok(other) => Err(format!("unexpected answer {other:?}")),
-        Err(error) => Err(error.code().map_or_else(|| error.to_string(), str::to_owned)),
+        Ok(_) => Err("the server answered with something other than a number".into()),
+        Err(error) => Err(why(error)),
+    }
+}
+
+/// Why a read of one key was refused, as the second half of a sentence, without the server's code for it.
+#[must_use]
+pub fn why(error: &RedisError) -> String {
+    match error.code() {
+        Some("WRONGTYPE") => "the key holds another type than the library keeps there".into(),
+        Some("NOPERM") => NOT_PERMITTED.into(),
+        _ => {
+            let says = error.detail().map_or_else(|| error.to_string(), str::to_owned);
+            format!("the server says {:?}", said(says.trim_start_matches('-')))
+        }
     }
 }
 

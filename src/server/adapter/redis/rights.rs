@@ -207,8 +207,8 @@ fn lacks(user: &str, rules: &[String], places: &[String]) -> String {
         permits.extend(places.iter().map(|place| format!("&{place}")));
     }
     format!(
-        "The Redis user {user} lacks {}: an action would break off in the middle, so none is begun. This permits it: \
-         ACL SETUSER {user} {}",
+        "The Redis user {user} lacks {}: actions would stop halfway, so none is started. This permits it: ACL SETUSER \
+         {user} {}",
         named.join(", "),
         permits.join(" ")
     )

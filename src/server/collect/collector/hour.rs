@@ -1,10 +1,11 @@
 //! The last hour of each queue: as this process counted it, and before that as it was noted.
 
 use super::super::past::{MINUTE, Minute, PER_MINUTE, Past, Watched};
-use super::super::throughput::{SLICE, SLICES, Slice};
-use super::{Collector, State};
+use super::{Collector, State, Track};
 use crate::model::Millis;
 use crate::model::store::Reach;
+use crate::server::adapter::QueueId;
+use crate::server::throughput::{SLICE, SLICES, Slice};
 
 /// The last hour of a queue.
 #[derive(Clone, Debug)]
@@ -31,6 +32,7 @@ impl Collector {
         let mut state = self.state();
         let state = &mut *state;
         let track = state.tracks.get_mut(queue)?;
+        let unread = track.is_unread();
         let (own, newest) = track.throughput.hour(at);
         let own_since = track.throughput.since();
         let last = newest / SLICE;
@@ -38,8 +40,9 @@ impl Collector {
         let own_first = last + 1 - Millis::try_from(own.len()).unwrap_or(0);
         let slice = |number: Millis| {
             let own = usize::try_from(number - own_first).ok().and_then(|i| own.get(i));
-            own.filter(|_| number * SLICE >= own_since)
+            own.filter(|_| !unread)
                 .copied()
+                .flatten()
                 .or_else(|| state.past.slice(queue, number))
         };
         let slices: Vec<Option<Slice>> = (last + 1 - count..=last).map(slice).collect();
@@ -75,11 +78,16 @@ impl Collector {
         if state.summary.reach != Reach::Live {
             return None;
         }
-        let store_since = state.since()?;
         let first = minute * Millis::try_from(PER_MINUTE).unwrap_or(0);
-        let begins = |i: usize| (first + Millis::try_from(i).unwrap_or(0)) * SLICE;
+        let numbers: [Millis; PER_MINUTE] = std::array::from_fn(|i| first + Millis::try_from(i).unwrap_or(0));
+        let noted = |(queue, track): (&QueueId, &mut Track)| {
+            let noted: Minute = numbers.map(|number| track.throughput.at(at, number));
+            (queue.clone(), noted)
+        };
+        let all: Vec<(QueueId, Minute)> = state.tracks.iter_mut().map(noted).collect();
+        // The store was watched while one of its queues was.
         let slices = (0..PER_MINUTE)
-            .filter(|i| begins(*i) >= store_since)
+            .filter(|i| all.iter().any(|(_, noted)| noted[*i].is_some()))
             .fold(0_u8, |bits, i| bits | 1 << i);
         if slices == 0 {
             return None;
@@ -89,14 +97,7 @@ impl Collector {
             slices,
             ..Watched::default()
         };
-        for (queue, track) in &mut state.tracks {
-            let since = track.throughput.since();
-            let mut noted: Minute = [None; PER_MINUTE];
-            for (i, slice) in noted.iter_mut().enumerate() {
-                if begins(i) >= since {
-                    *slice = track.throughput.at(at, begins(i) / SLICE);
-                }
-            }
+        for (queue, noted) in all {
             // One that was not known yet, or not heard, has no silence that could be taken for zero.
             if noted.iter().any(Option::is_some) {
                 watched.known.push(queue.to_string());

@@ -27,7 +27,7 @@ impl Collector {
         while health.wait_for(Result::is_ok).await.is_ok() {
             let began = Instant::now();
             let known = self.state().tracks.keys().cloned().collect();
-            match self.adapter.discover(&known).await {
+            match self.adapters.discover(&known).await {
                 Ok(search) => {
                     for queue in &search.missing {
                         if let Some(track) = self.state().tracks.get_mut(queue) {
@@ -39,7 +39,10 @@ impl Collector {
                 }
                 Err(trouble) => tracing::debug!(store.id = %self.store, %trouble, "search for queues ended early"),
             }
-            sleep(SEARCH_EVERY.max(began.elapsed() * SEARCH_SHARE)).await;
+            let pause = SEARCH_EVERY.max(began.elapsed() * SEARCH_SHARE);
+            sleep(pause).await;
+            // Three times as long while unwatched; a viewer who comes has it done at once.
+            let _ = timeout(pause * 2, self.board.watched()).await;
         }
     }
 
@@ -50,10 +53,12 @@ impl Collector {
         if !std::mem::replace(&mut state.summary.searched, true)
             && let Some(known) = self.board.store(&self.store)
         {
+            state.count_queues();
             self.board.publish(Update {
                 queues: state.tracks.values().map(|track| track.line.clone()).collect(),
                 store: Some(StoreSummary {
                     searched: true,
+                    queues: state.summary.queues,
                     ..known
                 }),
                 ..Update::default()
@@ -84,12 +89,13 @@ impl Collector {
         self.count_and_publish(&new, vec![]).await;
     }
 
-    /// Tells the adapter which queues to follow.
+    /// Tells the adapters which queues to follow.
     pub(super) fn follow(&self) {
         let mut state = self.state();
         let queues: Vec<QueueId> = state.tracks.keys().cloned().collect();
-        state.summary.queues = u32::try_from(queues.len()).unwrap_or(u32::MAX);
-        // Under the lock, so that the adapter hears of the queues in the order in which they changed.
-        self.adapter.follow(&queues);
+        state.count_queues();
+        state.relabel();
+        // Under the lock, so that the adapters hear of the queues in the order in which they changed.
+        self.adapters.follow(&queues);
     }
 }

@@ -3,26 +3,42 @@
 //! The list of connections is read once every few seconds for the whole store. The board takes the
 //! number of workers of each queue from it, and the page of workers takes the workers.
 
+use super::super::adapters::{Share, Staff};
 use super::Collector;
 use crate::model::Millis;
-use crate::server::adapter::{Connected, Connections, QueueId, Role, Trouble};
-use std::collections::HashMap;
+use crate::server::adapter::{Connected, ConnectionRole, QueueId, Trouble};
+use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 
 /// How far two readings may differ about when the same connection began: ages are whole seconds.
 const SAME_MOMENT: Millis = 2_500;
+
+/// Queues whose locks are looked at in one round trip.
+const LOCKS: usize = 200;
 
 /// Who is connected, as read last.
 #[derive(Clone, Debug, Default)]
 pub struct Workforce {
     /// When it was read; `None` before the first time.
     pub as_of: Option<Millis>,
-    /// Why the store does not tell.
+    /// Why the workers of some queues, or of all, are not known.
     pub refused: Option<String>,
+    /// These queues.
+    pub unknown: Arc<HashSet<QueueId>>,
+    /// The queues that were known then.
+    pub read: Arc<HashSet<QueueId>>,
     /// Everybody whose connection names a queue.
     pub connected: Arc<[Connected]>,
     /// The queues without a worker: since when, and whether that was so from the first look on.
     pub deserted: HashMap<QueueId, (Millis, bool)>,
+}
+
+impl Workforce {
+    /// Whether it is known who works for a queue. Where that is unknown of some, one that was found since is not known either.
+    #[must_use]
+    pub fn tells_of(&self, queue: &str) -> bool {
+        self.as_of.is_some() && !self.unknown.contains(queue) && (self.refused.is_none() || self.read.contains(queue))
+    }
 }
 
 impl Collector {
@@ -39,54 +55,70 @@ impl Collector {
     }
 
     pub(super) async fn read_workers(&self) -> Result<(), Trouble> {
-        let connections = {
+        let known: HashSet<QueueId> = self.state().tracks.keys().cloned().collect();
+        let Staff {
+            mut connected,
+            refused,
+            unknown,
+        } = {
             let _turn = self.source.rhythm().turn().await;
-            self.adapter.workers().await?
+            self.adapters.workers(&known).await?
         };
         let at = self.now();
-        let counts = match connections {
-            Connections::Known(mut connected) => {
-                let counts = count(&connected);
-                let mut state = self.state();
-                steady(&state.workforce.connected, &mut connected);
-                state.workforce.connected = connected.into();
-                state.workforce.refused = None;
-                state.workforce.as_of = Some(at);
-                Some(counts)
-            }
-            Connections::Refused(why) => {
-                let mut state = self.state();
-                state.workforce.connected = Arc::default();
-                state.workforce.refused = Some(why);
-                state.workforce.as_of = Some(at);
-                None
-            }
-        };
-        let unknown: Vec<QueueId> = {
+        let counts = count(&connected);
+        let not_found: Vec<QueueId> = {
             let mut state = self.state();
+            steady(&state.workforce.connected, &mut connected);
             for (queue, track) in &mut state.tracks {
-                track.workers(
-                    at,
-                    counts.as_ref().map(|counts| counts.get(queue).copied().unwrap_or(0)),
-                );
+                let workers = counts.get(queue).copied().unwrap_or(0);
+                track.workers(at, (!unknown.contains(queue)).then_some(workers));
             }
+            state.workforce.connected = connected.into();
+            state.workforce.refused = refused;
+            state.workforce.unknown = unknown.into();
+            state.workforce.read = known.into();
+            state.workforce.as_of = Some(at);
             let known = &state.tracks;
             counts
-                .iter()
-                .flat_map(HashMap::keys)
+                .keys()
                 .filter(|queue| !known.contains_key(*queue))
                 .cloned()
                 .collect()
         };
-        if !unknown.is_empty() {
+        if !not_found.is_empty() {
             // A worker is connected to a queue that no search has found yet.
-            self.take_up_served(unknown, &counts.unwrap_or_default()).await;
+            self.take_up_served(not_found, &counts).await;
+        }
+        self.look_at_locks(at).await
+    }
+
+    /// Looks for workers that are not in the list by the locks on the jobs that they hold.
+    async fn look_at_locks(&self, at: Millis) -> Result<(), Trouble> {
+        let wanted: Vec<QueueId> = {
+            let state = self.state();
+            let wanted = state.tracks.iter().filter(|(_, track)| track.wants_locks(at));
+            wanted.map(|(queue, _)| queue.clone()).take(LOCKS).collect()
+        };
+        if wanted.is_empty() {
+            return Ok(());
+        }
+        for Share { adapter, queues } in self.adapters.shares(&wanted) {
+            let held = {
+                let _turn = self.source.rhythm().turn().await;
+                adapter.held(&queues).await?
+            };
+            let mut state = self.state();
+            for (queue, _) in queues.iter().zip(held).filter(|(_, held)| *held) {
+                if let Some(track) = state.tracks.get_mut(queue) {
+                    track.locked(at);
+                }
+            }
         }
         Ok(())
     }
 
     async fn take_up_served(&self, queues: Vec<QueueId>, counts: &HashMap<QueueId, u32>) {
-        let Ok(found) = self.adapter.recognise(&queues).await else {
+        let Ok(found) = self.adapters.recognise(&queues).await else {
             return;
         };
         self.take_up(&found).await;
@@ -102,7 +134,10 @@ impl Collector {
 
 fn count(connected: &[Connected]) -> HashMap<QueueId, u32> {
     let mut counts = HashMap::new();
-    for connection in connected.iter().filter(|connection| connection.role == Role::Worker) {
+    for connection in connected
+        .iter()
+        .filter(|connection| connection.role == ConnectionRole::Worker)
+    {
         *counts.entry(connection.queue.clone()).or_default() += 1;
     }
     counts
@@ -129,7 +164,7 @@ mod tests {
     fn connection(id: u64, since: Millis) -> Connected {
         Connected {
             queue: "bull:mail".into(),
-            role: Role::Worker,
+            role: ConnectionRole::Worker,
             worker: Worker {
                 id,
                 name: None,

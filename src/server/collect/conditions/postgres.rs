@@ -2,7 +2,7 @@
 
 use super::{Conditions, Own};
 use crate::model::condition::{Condition, ConditionKind};
-use crate::model::postgres::facts::Report;
+use crate::model::vitals::postgres::facts::Report;
 use crate::model::{Millis, format};
 
 /// From this share of its connections on, the next worker may find none.
@@ -16,9 +16,21 @@ impl Conditions {
 }
 
 /// Everything that is the matter now, worst first.
-pub(in super::super) fn list(known: &mut Conditions, now: Millis, own: &Own) -> Vec<Condition> {
+pub(in super::super) fn list(
+    known: &mut Conditions,
+    now: Millis,
+    own: &Own,
+    dropped: Option<String>,
+) -> Vec<Condition> {
     let mut found = Vec::new();
     let mut tell = |kind, sentence: String, effect: String| found.push((kind, sentence, effect));
+    if let Some(why) = dropped {
+        tell(
+            ConditionKind::SettingsDropped,
+            why,
+            "Reading works: each read sets its own limits. No action will work, because nothing would limit it.".into(),
+        );
+    }
     if let Some(report) = &known.postgres {
         if report.standby {
             tell(
@@ -33,7 +45,7 @@ pub(in super::super) fn list(known: &mut Conditions, now: Millis, own: &Own) -> 
             tell(
                 ConditionKind::Crowded,
                 format!(
-                    "{} of {} connections are taken. At the limit it refuses new ones, workers' among them: raise \
+                    "{} of {} connections are in use. At the limit it refuses new ones, including workers': raise \
                      max_connections, or put a pooler in front.",
                     format::count(report.connections),
                     format::count(report.connections_max)

@@ -6,6 +6,7 @@
 use super::super::caller::Caller;
 use super::super::problem::refuse;
 use super::super::security::is_json;
+use crate::model::action::catalogue::{ActionKind, Input, Target};
 use crate::model::action::{Effect, Seen};
 use crate::model::answer::ActAnswer;
 use crate::model::audit::{AuditPage, Became};
@@ -13,14 +14,15 @@ use crate::model::error::{Outcome, Problem};
 use crate::model::queue::QueueRef;
 use crate::server::audit::AuditFilter;
 use crate::server::audit::record::Key;
+use crate::server::http::extract::{Path, Query, unread};
+use crate::server::http::state::App;
 use crate::server::service::Refusal;
-use crate::server::service::act::intent::{BODY_MAX, BadIntent, DATA_MAX, Intent, Target};
-use crate::server::service::act::{Acted, Ask, Told};
-use crate::server::state::App;
+use crate::server::service::act::intent::{BODY_MAX, BadIntent, DATA_MAX, Intent};
+use crate::server::service::act::{ActOutcome, Acted, Ask};
 use axum::Json;
 use axum::body::Bytes;
+use axum::extract::State;
 use axum::extract::rejection::BytesRejection;
-use axum::extract::{Path, Query, State};
 use axum::http::{HeaderMap, HeaderValue, StatusCode, Uri, header};
 use axum::response::{IntoResponse, Response};
 use serde::Deserialize;
@@ -213,8 +215,8 @@ impl Request {
         let ask = self.ask(of, target, word).map_err(IntoResponse::into_response)?;
         let seen = ask.seen.is_some();
         match app.service().act(&who, &queue, ask).await {
-            Ok(Told::WouldBe(answer)) => Ok(Json(answer).into_response()),
-            Ok(Told::Acted(acted)) => Ok(told(&acted, seen)),
+            Ok(ActOutcome::WouldBe(answer)) => Ok(Json(answer).into_response()),
+            Ok(ActOutcome::Acted(acted)) => Ok(told(&acted, seen)),
             Err(refusal) => Err(Refusal::into_response(refusal)),
         }
     }
@@ -226,13 +228,12 @@ impl Request {
                 StatusCode::UNSUPPORTED_MEDIA_TYPE,
                 "not-json",
                 "Not JSON",
-                "An action is a JSON object, sent with Content-Type: application/json; {} where there is nothing to say.",
+                "Send the action as a JSON object with Content-Type: application/json; send {} if there is nothing to \
+                 set.",
             ));
         }
-        let carries_data = of
-            .words()
-            .iter()
-            .any(|(known, fields)| *known == word && fields.contains(&"data"));
+        let fields = ActionKind::find(of, word).map_or(&[][..], |kind| kind.row().fields);
+        let carries_data = fields.iter().any(|field| field.input == Input::Json);
         let max = if carries_data { REQUEST_MAX } else { BODY_MAX };
         let too_large = || {
             let what = format!("This action takes a request of up to {max} bytes.");
@@ -240,10 +241,7 @@ impl Request {
         };
         let body = self.body.map_err(|rejection| match rejection.status() {
             StatusCode::PAYLOAD_TOO_LARGE => too_large(),
-            _ => bad(
-                "bad-json",
-                format!("The request could not be read: {}.", rejection.body_text()),
-            ),
+            _ => unread(&rejection),
         })?;
         if body.len() > max {
             return Err(too_large());
@@ -252,7 +250,7 @@ impl Request {
         let mut fields = object.map_err(|error| {
             bad(
                 "bad-json",
-                format!("The request is not a JSON object: {error}. Send {{}} where there is nothing to say."),
+                format!("The request is not a JSON object: {error}. Send {{}} if there is nothing to set."),
             )
         })?;
         let key = key_of(&self.headers, &self.caller, self.uri.path(), &body)?;
@@ -325,6 +323,7 @@ fn told(acted: &Acted, seen: bool) -> Response {
             sentence: entry.sentence.clone(),
             now,
             job,
+            note: entry.note.clone(),
             at: entry.at,
             audit: entry.id.clone(),
         })
@@ -338,21 +337,21 @@ fn told(acted: &Acted, seen: bool) -> Response {
     };
     let mut response = match &acted.became {
         Became::Known(effect) => match effect {
-            Effect::Done { job } => answer("done", None, job.clone()),
+            Effect::Done { job, .. } => answer("done", None, job.clone()),
             Effect::Already { now } => answer("already", Some(now.clone()), None),
             Effect::Changed { now } => {
                 // Whoever said what they had seen made a condition of it.
                 let status = if seen { 412 } else { 409 };
                 problem(
                     "changed",
-                    "Not as it was shown",
+                    "Changed since it was shown",
                     status,
                     Outcome::None,
                     Some(now.clone()),
                 )
             }
             Effect::Gone => problem("gone", "No longer there", 404, Outcome::None, None),
-            Effect::Locked { by } => problem("locked", "Being worked on", 409, Outcome::None, Some(by.clone())),
+            Effect::Locked { by } => problem("locked", "Job is running", 409, Outcome::None, Some(by.clone())),
             Effect::Refused { .. } => problem("refused", "Refused", 422, Outcome::None, None),
             Effect::Unconfirmed { .. } => problem("unconfirmed", "Result unknown", 504, Outcome::Unknown, None),
         },
@@ -362,7 +361,7 @@ fn told(acted: &Acted, seen: bool) -> Response {
             Outcome::None => problem("refused", "Refused", 422, Outcome::None, None),
         },
         Became::NotSent(_) => {
-            let mut response = problem("not-sent", "The store could not be asked", 503, Outcome::None, None);
+            let mut response = problem("not-sent", "The store could not be reached", 503, Outcome::None, None);
             let headers = response.headers_mut();
             headers.insert(header::RETRY_AFTER, HeaderValue::from_static("5"));
             response

@@ -3,19 +3,21 @@
 use super::super::caller::Caller;
 use super::super::problem::refuse;
 use super::super::security::is_json;
-use super::act::{answer_of, take};
+use super::act::{answer_of, key_of, take};
 use crate::model::Millis;
+use crate::model::action::Changes;
 use crate::model::archive::{ArchiveFilter, ArchivePage, ArchivedJob, ArchivedRow, PAGE, RESTORED_MANY, RestoredOne};
 use crate::model::error::Problem;
 use crate::model::format;
 use crate::model::state::JobState;
+use crate::server::http::extract::{Path, Query, RawBody};
+use crate::server::http::state::App;
 use crate::server::service::Refusal;
 use crate::server::service::archive::Restore;
-use crate::server::state::App;
 use axum::Json;
 use axum::body::{Body, Bytes};
-use axum::extract::{Path, Query, State};
-use axum::http::{HeaderMap, HeaderValue, StatusCode, header};
+use axum::extract::State;
+use axum::http::{HeaderMap, HeaderValue, StatusCode, Uri, header};
 use axum::response::{IntoResponse, Response};
 use chrono::{DateTime, NaiveDate};
 use schemars::JsonSchema;
@@ -164,16 +166,39 @@ fn file(body: Body, kind: &'static str, name: &str) -> Response {
     response
 }
 
-/// How a job is put back.
+/// How an archived job is queued again.
 #[derive(Debug, Default, Deserialize, JsonSchema)]
 #[serde(default, deny_unknown_fields)]
 pub struct RestoreBody {
     /// Under its old id, if that is free; otherwise it gets a new one.
     original_id: bool,
-    /// Although it was put back before.
+    /// Although it was queued again before.
     again: bool,
-    /// Why: kept in the record.
+    /// A new name; the archived one if left out.
+    name: Option<String>,
+    /// New data, JSON text; the archived data if left out.
+    data: Option<String>,
+    /// Milliseconds until it may run; at once if left out.
+    delay: Option<u64>,
+    /// A new priority; the archived one if left out.
+    priority: Option<u32>,
+    /// A new number of attempts; the archived one if left out.
+    attempts: Option<u32>,
+    /// Other options as a JSON object, with the names that the library gives them; the archived ones if left out.
+    options: Option<String>,
+    /// Why: kept in the audit log.
     reason: Option<String>,
+}
+
+/// Which archived jobs are queued again, and how.
+#[derive(Debug, JsonSchema)]
+#[expect(dead_code, reason = "for the document; the ids are taken from the fields first")]
+pub struct RestoreManyBody {
+    /// The archived jobs.
+    #[schemars(length(min = 1, max = RESTORED_MANY))]
+    ids: Vec<String>,
+    #[serde(flatten)]
+    how: RestoreBody,
 }
 
 fn read(headers: &HeaderMap, body: &Bytes) -> Result<Map<String, Value>, Problem> {
@@ -182,7 +207,7 @@ fn read(headers: &HeaderMap, body: &Bytes) -> Result<Map<String, Value>, Problem
             StatusCode::UNSUPPORTED_MEDIA_TYPE,
             "not-json",
             "Not JSON",
-            "This is a JSON object, sent with Content-Type: application/json; {} where there is nothing to say.",
+            "Send a JSON object with Content-Type: application/json; send {} if there is nothing to set.",
         ));
     }
     let bad = |what: String| refuse(StatusCode::BAD_REQUEST, "bad-json", "Bad request", what);
@@ -201,6 +226,15 @@ fn how(fields: Map<String, Value>, caller: &Caller) -> Result<Restore, Problem> 
     Ok(Restore {
         original_id: body.original_id,
         again: body.again,
+        changes: Changes {
+            name: body.name,
+            data: body.data,
+            delay: body.delay,
+            priority: body.priority,
+            attempts: body.attempts,
+            options: body.options,
+        },
+        key: None,
         reason: body.reason,
         request: caller.request.clone(),
     })
@@ -211,11 +245,13 @@ pub async fn restore(
     State(app): State<App>,
     caller: Caller,
     Path(id): Path<String>,
+    uri: Uri,
     headers: HeaderMap,
-    body: Bytes,
+    RawBody(body): RawBody,
 ) -> Result<Response, Response> {
     let fields = read(&headers, &body).map_err(IntoResponse::into_response)?;
-    let ask = how(fields, &caller).map_err(IntoResponse::into_response)?;
+    let mut ask = how(fields, &caller).map_err(IntoResponse::into_response)?;
+    ask.key = key_of(&headers, &caller, uri.path(), &body).map_err(IntoResponse::into_response)?;
     let acted = app.service().restore(&caller.who, &id, ask).await;
     acted
         .map(|acted| answer_of(&acted))
@@ -234,7 +270,7 @@ pub async fn restore_many(
     State(app): State<App>,
     caller: Caller,
     headers: HeaderMap,
-    body: Bytes,
+    RawBody(body): RawBody,
 ) -> Result<Json<RestoredMany>, Response> {
     let work = async {
         let mut fields = read(&headers, &body)?;
@@ -347,7 +383,7 @@ async fn export(
                 {
                     Ok(page) => page,
                     Err(refusal) => {
-                        let error = io::Error::other(refusal.problem().detail);
+                        let error = io::Error::other(refusal.to_string());
                         return Some((Err(error), (None, app, caller, filter, line)));
                     }
                 },

@@ -8,19 +8,21 @@ use super::super::problem::refuse;
 use super::super::security::is_json;
 use super::act::{key_of, take};
 use crate::model::action::Seen;
+use crate::model::action::catalogue::Target;
 use crate::model::error::Problem;
 use crate::model::filter::JobFilter;
 use crate::model::operation::page::{RESULT_WORDS, RESULTS};
 use crate::model::operation::{Bounds, Canary, ItemResult, Operation, Preview};
 use crate::model::queue::QueueRef;
 use crate::server::audit::record::Key;
-use crate::server::service::act::intent::{BadIntent, Intent, Target};
+use crate::server::http::extract::{Path, Query, RawBody};
+use crate::server::http::state::App;
+use crate::server::service::act::intent::{BadIntent, Intent};
 use crate::server::service::operations::{Asked, Control, Start, UNSEEN_MAX};
 use crate::server::service::{Refusal, Service};
-use crate::server::state::App;
 use axum::Json;
 use axum::body::{Body, Bytes};
-use axum::extract::{Path, Query, State};
+use axum::extract::State;
 use axum::http::{HeaderMap, HeaderName, HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use schemars::JsonSchema;
@@ -29,7 +31,7 @@ use serde_json::{Map, Value};
 use std::convert::Infallible;
 
 /// The most results on a page.
-const RESULTS_MAX: usize = 1_000;
+pub const RESULTS_MAX: usize = 1_000;
 
 /// All operations that are kept.
 #[derive(Debug, Serialize, JsonSchema)]
@@ -53,9 +55,8 @@ pub struct Results {
 
 /// What may be given to an operation beside the action's own fields.
 #[derive(Debug, Default, Deserialize, JsonSchema)]
-#[schemars(rename = "OperationOrder")]
 #[expect(dead_code, reason = "it is the description; a request is taken apart field by field")]
-pub struct Order {
+pub struct OperationOrder {
     /// `retry`, `remove`, `archive`, `promote`, `delay`, `redrive` or `resume_job`, with the fields that this action takes for one job.
     action: Option<String>,
     /// Which jobs, such as `state:failed queue:redis/bull:emails error:"timed out"`.
@@ -101,14 +102,14 @@ pub async fn order(
     State(app): State<App>,
     caller: Caller,
     headers: HeaderMap,
-    body: Bytes,
+    RawBody(body): RawBody,
 ) -> Result<Response, Response> {
     if !is_json(&headers) {
         return Err(refuse(
             StatusCode::UNSUPPORTED_MEDIA_TYPE,
             "not-json",
             "Not JSON",
-            "An operation is a JSON object, sent with Content-Type: application/json.",
+            "Send the operation as a JSON object with Content-Type: application/json.",
         )
         .into_response());
     }
@@ -141,8 +142,8 @@ pub async fn order(
             "needs-preview",
             "Preview it first",
             format!(
-                "This would be {} jobs. More than {UNSEEN_MAX} are not started unseen: send the same with \"dry_run\": true, look at \
-                 it, and send the \"token\" of the answer within ten minutes.",
+                "This would be {} jobs. More than {UNSEEN_MAX} need a preview first: send the same with \"dry_run\": \
+                 true, check the answer, and send its \"token\" within ten minutes.",
                 preview.selected
             ),
         )
@@ -413,7 +414,7 @@ pub async fn control(
             StatusCode::NOT_FOUND,
             "no-such-action",
             "No such action",
-            "An operation can be told to pause, resume or cancel, and again previews the rest of one that has ended.",
+            "An operation accepts pause, resume and cancel, and again previews the rest of one that has ended.",
         )
         .into_response());
     };

@@ -5,11 +5,11 @@ use super::super::problem::refuse;
 use super::super::security::is_json;
 use crate::model::operation::Preview;
 use crate::model::policy::PolicyStanding;
+use crate::server::http::extract::{Path, RawBody};
+use crate::server::http::state::App;
 use crate::server::service::Refusal;
-use crate::server::state::App;
 use axum::Json;
-use axum::body::Bytes;
-use axum::extract::{Path, State};
+use axum::extract::State;
 use axum::http::{HeaderMap, StatusCode};
 use axum::response::{IntoResponse, Response};
 use schemars::JsonSchema;
@@ -66,12 +66,12 @@ pub async fn run(
     caller: Caller,
     Path(id): Path<String>,
     headers: HeaderMap,
-    body: Bytes,
+    RawBody(body): RawBody,
 ) -> Result<Response, Response> {
     let bad = |detail: String| refuse(StatusCode::BAD_REQUEST, "bad-body", "Bad request", detail).into_response();
     if !body.is_empty() && !is_json(&headers) {
         return Err(bad(
-            "A run is asked for with a JSON object, sent with Content-Type: application/json.".into(),
+            "Send a JSON object with Content-Type: application/json to start a run.".into(),
         ));
     }
     let wanted = if body.is_empty() {

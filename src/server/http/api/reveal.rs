@@ -8,12 +8,13 @@ use crate::model::archive::ArchivedJob;
 use crate::model::error::Problem;
 use crate::model::job::JobDetail;
 use crate::model::queue::QueueRef;
+use crate::server::http::extract::{Path, RawBody};
+use crate::server::http::state::App;
 use crate::server::service::Refusal;
 use crate::server::service::view::reveal::Reveal;
-use crate::server::state::App;
 use axum::Json;
 use axum::body::Bytes;
-use axum::extract::{Path, State};
+use axum::extract::State;
 use axum::http::{HeaderMap, StatusCode};
 use axum::response::{IntoResponse, Response};
 use schemars::JsonSchema;
@@ -32,7 +33,7 @@ pub struct RevealBody {
 }
 
 fn read(headers: &HeaderMap, body: &Bytes, caller: &Caller) -> Result<(Reveal, Option<String>), Problem> {
-    let what = "This is a JSON object with a reason, sent with Content-Type: application/json.";
+    let what = "Send a JSON object with a reason, with Content-Type: application/json.";
     if !is_json(headers) {
         return Err(refuse(StatusCode::UNSUPPORTED_MEDIA_TYPE, "not-json", "Not JSON", what));
     }
@@ -53,7 +54,7 @@ pub async fn job(
     caller: Caller,
     Path((store, queue, job)): Path<(String, String, String)>,
     headers: HeaderMap,
-    body: Bytes,
+    RawBody(body): RawBody,
 ) -> Result<Response, Response> {
     let (ask, field) = read(&headers, &body, &caller).map_err(IntoResponse::into_response)?;
     let (view, key) = (app.view(&caller.who), QueueRef { store, queue });
@@ -76,7 +77,7 @@ pub async fn archived(
     caller: Caller,
     Path(id): Path<String>,
     headers: HeaderMap,
-    body: Bytes,
+    RawBody(body): RawBody,
 ) -> Result<Json<ArchivedJob>, Response> {
     let (ask, _) = read(&headers, &body, &caller).map_err(IntoResponse::into_response)?;
     let job = app.view(&caller.who).reveal_archived(&id, &ask).await;

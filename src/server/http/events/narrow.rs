@@ -5,9 +5,11 @@
 
 use crate::model::event::Frame;
 use crate::model::job::Progress;
+use crate::model::permission::Verb;
 use crate::model::queue::QueueRef;
-use crate::server::auth::who::{Verb, Who};
-use axum::body::Bytes;
+use crate::server::auth::who::Who;
+use crate::server::wire::Part;
+use std::sync::Arc;
 
 /// Whether everything is for them as it is.
 pub(super) fn is_needless(who: &Who) -> bool {
@@ -15,8 +17,8 @@ pub(super) fn is_needless(who: &Who) -> bool {
 }
 
 /// An event as it is for them; `None` if it says nothing to them. What cannot be read is not passed on.
-pub(super) fn narrow(event: Bytes, who: &Who) -> Option<Bytes> {
-    let text = std::str::from_utf8(&event).ok()?;
+pub(super) fn narrow(event: Arc<Part>, who: &Who) -> Option<Arc<Part>> {
+    let text = std::str::from_utf8(event.plain()).ok()?;
     let Some((head, data)) = text.split_once("data: ") else {
         return Some(event);
     };
@@ -27,7 +29,7 @@ pub(super) fn narrow(event: Bytes, who: &Who) -> Option<Bytes> {
         return None;
     }
     let json = serde_json::to_string(&frame).ok()?;
-    Some(format!("{head}data: {json}\n\n").into())
+    Some(Arc::new(Part::new(format!("{head}data: {json}\n\n"))))
 }
 
 fn cut(frame: &mut Frame, who: &Who) {

@@ -3,33 +3,32 @@
 //! Everything works without JavaScript: a form is sent, the answer leads back (303) to the page it was about,
 //! which tells what became of it. A form whose contents are wrong comes back as it was filled in.
 
-use super::super::caller::Caller;
-use super::super::security::Sheet;
-use super::{notice, refused, see_other, show};
+use super::{PageRequest, see_other};
 use crate::base_path::{job_path, queue_path, schedule_act_path};
 use crate::model::action::Effect;
+use crate::model::action::catalogue::{ActionKind, Target};
+use crate::model::address::encode_segment;
 use crate::model::audit::Became;
-use crate::model::event::encode_segment;
+use crate::model::error::Problem;
 use crate::model::filter::JobFilter;
-use crate::model::form::FormPage;
-use crate::model::page::Body;
 use crate::model::queue::QueueRef;
 use crate::model::state::JobState;
 use crate::server::audit::record::Key;
+use crate::server::http::extract::{Form, Path, Query};
 use crate::server::service::Refusal;
-use crate::server::service::act::intent::{BadIntent, Intent, Target};
+use crate::server::service::act::intent::{BadIntent, Intent};
 use crate::server::service::act::offer::NEW_SCHEDULE;
-use crate::server::service::act::{Acted, Ask, NotActed, Told};
+use crate::server::service::act::{ActOutcome, Acted, Ask, NotActed};
 use crate::server::service::view::reveal::REVEAL;
-use crate::server::state::App;
-use axum::extract::{Path, Query, State};
-use axum::http::{HeaderMap, StatusCode};
-use axum::response::{IntoResponse, Response};
-use axum::{Extension, Form};
+use axum::http::StatusCode;
+use axum::response::Response;
 use filled::Filled;
 use serde::Deserialize;
+use serde_json::Map;
 
-mod filled;
+pub(super) mod copy;
+pub(super) mod fields;
+pub(super) mod filled;
 mod form;
 pub mod reveal;
 
@@ -72,61 +71,58 @@ pub struct Which {
     action: String,
 }
 
-/// Everything else that comes with a request for a page.
-type Frame = (State<App>, Caller, Extension<Sheet>, HeaderMap);
-
 /// The form for an action on a job.
 pub async fn job_form(
-    frame: Frame,
+    req: PageRequest,
     Path((store, queue, target)): Path<(String, String, String)>,
     Query(which): Query<Which>,
 ) -> Response {
-    ask_first(frame, on(store, queue, Target::Job, target), &which.action).await
+    ask_first(req, on(store, queue, Target::Job, target), &which.action).await
 }
 
 /// An action on a job.
 pub async fn job(
-    frame: Frame,
+    req: PageRequest,
     Path((store, queue, target)): Path<(String, String, String)>,
     Form(fields): Form<Vec<(String, String)>>,
 ) -> Response {
-    act(frame, on(store, queue, Target::Job, target), fields).await
+    act(req, on(store, queue, Target::Job, target), fields).await
 }
 
 /// The form for an action on a queue.
 pub async fn queue_form(
-    frame: Frame,
+    req: PageRequest,
     Path((store, queue)): Path<(String, String)>,
     Query(which): Query<Which>,
 ) -> Response {
-    ask_first(frame, on(store, queue, Target::Queue, String::new()), &which.action).await
+    ask_first(req, on(store, queue, Target::Queue, String::new()), &which.action).await
 }
 
 /// An action on a queue.
 pub async fn queue(
-    frame: Frame,
+    req: PageRequest,
     Path((store, queue)): Path<(String, String)>,
     Form(fields): Form<Vec<(String, String)>>,
 ) -> Response {
-    act(frame, on(store, queue, Target::Queue, String::new()), fields).await
+    act(req, on(store, queue, Target::Queue, String::new()), fields).await
 }
 
 /// The form for an action on a schedule.
 pub async fn schedule_form(
-    frame: Frame,
+    req: PageRequest,
     Path((store, queue, target)): Path<(String, String, String)>,
     Query(which): Query<Which>,
 ) -> Response {
-    ask_first(frame, on(store, queue, Target::Schedule, target), &which.action).await
+    ask_first(req, on(store, queue, Target::Schedule, target), &which.action).await
 }
 
 /// An action on a schedule.
 pub async fn schedule(
-    frame: Frame,
+    req: PageRequest,
     Path((store, queue, target)): Path<(String, String, String)>,
     Form(fields): Form<Vec<(String, String)>>,
 ) -> Response {
-    act(frame, on(store, queue, Target::Schedule, target), fields).await
+    act(req, on(store, queue, Target::Schedule, target), fields).await
 }
 
 const fn on(store: String, queue: String, of: Target, target: String) -> On {
@@ -137,27 +133,18 @@ const fn on(store: String, queue: String, of: Target, target: String) -> On {
     }
 }
 
-async fn ask_first((State(app), caller, Extension(sheet), headers): Frame, on: On, word: &str) -> Response {
+async fn ask_first(req: PageRequest, on: On, word: &str) -> Response {
     let page = match (on.of, word) {
-        (Target::Job, REVEAL) => reveal::page(&app, &caller, &on, ""),
-        _ => form::page(&app, &caller.who, &on, word).await,
+        (Target::Job, REVEAL) => reveal::page(&req.app, &req.caller, &on, ""),
+        _ => form::page(&req.app, &req.caller.who, &on, word).await,
     };
     match page {
-        Ok(page) => shown(&app, &sheet, &headers, StatusCode::OK, page),
-        Err(refusal) => refused(&app, &sheet, &headers, &refusal),
+        Ok(page) => req.form(StatusCode::OK, page),
+        Err(refusal) => req.refused(&refusal),
     }
 }
 
-fn shown(app: &App, sheet: &Sheet, headers: &HeaderMap, status: StatusCode, page: FormPage) -> Response {
-    let position = app.board().position();
-    (status, show(app, sheet, headers, position, Body::Form(page))).into_response()
-}
-
-async fn act(
-    (State(app), caller, Extension(sheet), headers): Frame,
-    on: On,
-    fields: Vec<(String, String)>,
-) -> Response {
+async fn act(req: PageRequest, on: On, fields: Vec<(String, String)>) -> Response {
     let filled = Filled::new(fields);
     let form = (on.clone(), filled.text("action").to_owned());
     let (on, word) = match (on.of, form.1.as_str()) {
@@ -181,26 +168,29 @@ async fn act(
             "/operations/new?action=archive&filter={}",
             encode_segment(&finished.to_string())
         );
-        return see_other(&app.config().base_path.href(&first));
+        return see_other(&req.app.config().base_path.href(&first));
     }
-    let wrong = async |why: String| match form::page(&app, &caller.who, &form.0, &form.1).await {
+    let wrong = async |why: String| match form::page(&req.app, &req.caller.who, &form.0, &form.1).await {
         Ok(page) => {
             let page = filled.back_into(page, why);
-            shown(&app, &sheet, &headers, StatusCode::UNPROCESSABLE_ENTITY, page)
+            req.form(StatusCode::UNPROCESSABLE_ENTITY, page)
         }
-        Err(refusal) => refused(&app, &sheet, &headers, &refusal),
+        Err(refusal) => req.refused(&refusal),
     };
     if on.of == Target::Schedule && on.target.is_empty() {
         return wrong("A schedule has an id.".into()).await;
     }
-    let given = filled.fields(on.of, &word).map_err(BadIntent::Wrong);
+    let given = match ActionKind::find(on.of, &word) {
+        Some(kind) => filled.fields(kind.row()).map_err(BadIntent::Wrong),
+        None => Ok(Map::new()),
+    };
     let intent = given.and_then(|given| Intent::read(on.of, &on.target, &word, given));
     let intent = match intent {
         Ok(intent) => intent,
         Err(BadIntent::Wrong(why)) => return wrong(why).await,
         Err(BadIntent::NoSuchAction(why)) => {
             let refusal = NotActed::Wrong(why).into();
-            return refused(&app, &sheet, &headers, &refusal);
+            return req.refused(&refusal);
         }
     };
     // A form that is sent twice does its work once: the key was made with the form.
@@ -212,29 +202,29 @@ async fn act(
         reason: Some(filled.text("reason").to_owned()),
         dry_run: false,
         revealed: filled.text("revealed") == "true",
-        key: key.map(|key| Key::new(&caller.who.name, key, &[b"FORM", path.as_bytes(), what.as_bytes()])),
-        request: caller.request.clone(),
+        key: key.map(|key| Key::new(&req.caller.who.name, key, &[b"FORM", path.as_bytes(), what.as_bytes()])),
+        request: req.caller.request.clone(),
         intent,
     };
-    match app.service().act(&caller.who, &on.queue, ask).await {
-        Ok(Told::Acted(acted)) => {
+    match req.app.service().act(&req.caller.who, &on.queue, ask).await {
+        Ok(ActOutcome::Acted(acted)) => {
             if let (Target::Queue, "pause" | "resume", Became::Known(Effect::Done { .. } | Effect::Already { .. })) =
                 (on.of, word.as_str(), &acted.became)
             {
-                app.service().see_paused(&on.queue, word == "pause").await;
+                req.app.service().see_paused(&on.queue, word == "pause").await;
             }
             let (path, part) = after(&on, &word, &acted);
-            see_other(&format!("{}{part}", app.config().base_path.href(&path)))
+            see_other(&format!("{}{part}", req.app.config().base_path.href(&path)))
         }
-        Ok(Told::WouldBe(_)) => see_other(&app.config().base_path.href(&on.page())),
+        Ok(ActOutcome::WouldBe(_)) => see_other(&req.app.config().base_path.href(&on.page())),
         Err(Refusal::NotActed(NotActed::Wrong(why))) => wrong(why).await,
         Err(refusal @ Refusal::NotActed(_)) => {
-            let problem = refusal.problem();
+            let problem = Problem::from(&refusal);
             let status = StatusCode::from_u16(problem.status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
             let links = vec![("Back".into(), on.page())];
-            notice(&app, &sheet, &headers, status, problem.title, problem.detail, links)
+            req.notice(status, problem.title, problem.detail, links)
         }
-        Err(refusal) => refused(&app, &sheet, &headers, &refusal),
+        Err(refusal) => req.refused(&refusal),
     }
 }
 
@@ -249,13 +239,13 @@ fn after(on: &On, word: &str, acted: &Acted) -> (String, &'static str) {
     match (on.of, &acted.became) {
         (Target::Job, Became::Known(Effect::Gone)) => record(),
         (Target::Job, Became::Known(Effect::Done { .. } | Effect::Already { .. }))
-            if matches!(word, "remove" | "archive" | "redrive") =>
+            if ActionKind::find(on.of, word).is_some_and(|kind| kind.row().leaves) =>
         {
             record()
         }
         (Target::Job, _) => (format!("{}?asked={asked}", on.page()), "#asked"),
-        (Target::Queue, Became::Known(Effect::Done { job: Some(job) })) if word == "add" => {
-            (job_path(&on.queue, job), "")
+        (Target::Queue, Became::Known(Effect::Done { job: Some(job), .. })) if word == "add" => {
+            (format!("{}?asked={asked}", job_path(&on.queue, job)), "#asked")
         }
         (Target::Queue, _) => (on.page(), "#act"),
         (Target::Schedule, _) => (on.page(), ""),

@@ -1,35 +1,25 @@
 //! Who asked for what, and what became of it.
 
 use super::super::api::act::AuditQuery;
-use super::super::caller::Caller;
-use super::super::security::Sheet;
-use super::{notice, refused, show};
+use super::PageRequest;
 use crate::model::form::AuditView;
 use crate::model::page::Body;
-use crate::server::state::App;
-use axum::Extension;
-use axum::extract::{Query, State};
-use axum::http::{HeaderMap, StatusCode};
+use crate::server::http::extract::Query;
+use axum::http::StatusCode;
 use axum::response::Response;
 
 /// The page.
-pub async fn audit(
-    State(app): State<App>,
-    caller: Caller,
-    Extension(sheet): Extension<Sheet>,
-    Query(query): Query<AuditQuery>,
-    headers: HeaderMap,
-) -> Response {
+pub async fn audit(req: PageRequest, Query(query): Query<AuditQuery>) -> Response {
     let filter = match query.filter() {
         Ok(filter) => filter,
         Err(problem) => {
-            let links = vec![("Everything that was asked for".into(), "/audit".into())];
+            let links = vec![("The audit log".into(), "/audit".into())];
             let (title, detail) = (problem.title, problem.detail);
-            return notice(&app, &sheet, &headers, StatusCode::BAD_REQUEST, title, detail, links);
+            return req.notice(StatusCode::BAD_REQUEST, title, detail, links);
         }
     };
-    let position = app.board().position();
-    match app.view(&caller.who).audit(&filter, query.cursor(), None) {
+    let position = req.app.board().position();
+    match req.view().audit(&filter, query.cursor(), None) {
         Ok(page) => {
             let view = AuditView {
                 page,
@@ -37,8 +27,8 @@ pub async fn audit(
                 job: filter.job,
                 later: query.cursor().is_some(),
             };
-            show(&app, &sheet, &headers, position, Body::Audit(view))
+            req.show(position, Body::Audit(view))
         }
-        Err(refusal) => refused(&app, &sheet, &headers, &refusal),
+        Err(refusal) => req.refused(&refusal),
     }
 }

@@ -3,27 +3,24 @@
 //! A preview is the answer to a form and is there once: asked for by its address it leads to where a filter is written.
 
 use super::super::api::operations::{ResultsQuery, control_of, queue_of};
-use super::super::caller::Caller;
-use super::super::security::Sheet;
-use super::theme::Taste;
-use super::{document, refused, see_other};
+use super::theme::Preferences;
+use super::{PageRequest, document};
 use crate::base_path::queue_path;
 use crate::model::action::JobAction;
+use crate::model::action::catalogue::ActionKind;
+use crate::model::error::Notice;
 use crate::model::error::Problem;
 use crate::model::operation::page::{NewPage, OperationPage, OperationsPage, PreviewPage, RESULTS, Wanted};
 use crate::model::operation::{Bounds, Canary};
-use crate::model::page::{Body, Notice};
-use crate::model::queue::System;
+use crate::model::page::Body;
 use crate::model::state::JobState;
 use crate::model::tick;
+use crate::server::http::extract::{Form, Path, Query};
 use crate::server::service::operations::{Asked, Start};
 use crate::server::service::view::View;
 use crate::server::service::{Refusal, Service};
-use crate::server::state::App;
 use crate::ui::operation_path;
-use axum::extract::{FromRequestParts, Path, Query};
-use axum::http::request::Parts;
-use axum::http::{HeaderMap, StatusCode};
+use axum::http::StatusCode;
 use axum::response::{Html, IntoResponse, Response};
 use serde::Deserialize;
 
@@ -35,53 +32,15 @@ fn field<'a>(fields: &'a Fields, name: &str) -> Option<&'a str> {
     found.map(|(_, value)| value.trim()).filter(|value| !value.is_empty())
 }
 
-/// What every page here is written with.
-#[derive(Debug)]
-pub struct Desk {
-    app: App,
-    sheet: Sheet,
-    headers: HeaderMap,
-    caller: Caller,
-}
-
-impl FromRequestParts<App> for Desk {
-    type Rejection = Response;
-
-    async fn from_request_parts(parts: &mut Parts, app: &App) -> Result<Self, Response> {
-        let sheet = parts.extensions.get::<Sheet>().cloned();
-        let caller = Caller::from_request_parts(parts, app).await?;
-        Ok(Self {
-            app: app.clone(),
-            sheet: sheet.unwrap_or_default(),
-            caller,
-            headers: parts.headers.clone(),
-        })
-    }
-}
-
-impl Desk {
-    fn service(&self) -> &Service {
-        self.app.service()
-    }
-
-    /// What whoever asks may see.
-    fn view(&self) -> View<'_> {
-        self.app.view(&self.caller.who)
-    }
-
-    /// Leads to another page of the board.
-    fn lead(&self, path: &str) -> Response {
-        see_other(&self.app.config().base_path.href(path))
-    }
-
-    fn show(&self, status: StatusCode, page: OperationsPage) -> Response {
-        let taste = Taste::of(&self.headers);
-        let html = document(&self.app, &taste, None, Body::Operations(page), &self.sheet);
+impl PageRequest {
+    fn show_operations(&self, status: StatusCode, page: OperationsPage) -> Response {
+        let preferences = Preferences::of(&self.headers);
+        let html = document(&self.app, &preferences, None, Body::Operations(page), &self.context);
         (status, Html(html)).into_response()
     }
 
     /// The answer to a form that cannot be done. It stays until somebody goes on: its address has nothing to show.
-    pub(super) fn refused(&self, problem: Problem, links: Vec<(String, String)>) -> Response {
+    pub(super) fn cannot(&self, problem: Problem, links: Vec<(String, String)>) -> Response {
         let status = StatusCode::from_u16(problem.status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
         let notice = Notice {
             status: problem.status,
@@ -89,29 +48,29 @@ impl Desk {
             detail: problem.detail,
             links,
         };
-        self.show(status, OperationsPage::Refused(notice))
+        self.show_operations(status, OperationsPage::Refused(notice))
     }
 
     pub(super) fn preview(&self, page: PreviewPage) -> Response {
-        self.show(StatusCode::OK, OperationsPage::Preview(Box::new(page)))
+        self.show_operations(StatusCode::OK, OperationsPage::Preview(Box::new(page)))
     }
 }
 
 /// All operations.
-pub async fn all(desk: Desk) -> Response {
-    desk.show(StatusCode::OK, OperationsPage::All(desk.view().operations()))
+pub async fn all(req: PageRequest) -> Response {
+    req.show_operations(StatusCode::OK, OperationsPage::All(req.view().operations()))
 }
 
 /// One operation with a page of its results.
-pub async fn one(desk: Desk, Path(id): Path<String>, Query(query): Query<ResultsQuery>) -> Response {
+pub async fn one(req: PageRequest, Path(id): Path<String>, Query(query): Query<ResultsQuery>) -> Response {
     let here = vec![("The operation".into(), operation_path(&id))];
     let (result, offset) = match query.read() {
         Ok(read) => read,
-        Err(problem) => return desk.refused(problem, here),
+        Err(problem) => return req.cannot(problem, here),
     };
-    match one_page(desk.view(), &id, result, offset).await {
-        Ok(page) => desk.show(StatusCode::OK, OperationsPage::One(Box::new(page))),
-        Err(refusal) => refused(&desk.app, &desk.sheet, &desk.headers, &refusal),
+    match one_page(req.view(), &id, result, offset).await {
+        Ok(page) => req.show_operations(StatusCode::OK, OperationsPage::One(Box::new(page))),
+        Err(refusal) => req.refused(&refusal),
     }
 }
 
@@ -119,7 +78,7 @@ async fn one_page(view: View<'_>, id: &str, result: Option<String>, offset: usiz
     let operation = view.operation(id)?;
     let (results, of) = match view.results(id, result.as_deref(), offset, RESULTS).await {
         Ok((items, of)) => (Ok(items), of),
-        Err(refusal) => (Err(refusal.problem().detail), 0),
+        Err(refusal) => (Err(refusal.to_string()), 0),
     };
     Ok(OperationPage {
         operation,
@@ -153,7 +112,8 @@ impl NewQuery {
             wanted: wanted(self.action.as_deref(), self.more.is_some() && self.more == self.action).unwrap_or_default(),
             filter,
             trouble,
-            boss: service.has_system(System::PgBoss),
+            cancels: service.can_anywhere(ActionKind::ResumeJob),
+            redrives: service.can_anywhere(ActionKind::Redrive),
             archive_first: has_archive.then(|| self.archive.unwrap_or(finished)),
         }
     }
@@ -170,23 +130,23 @@ fn wanted(word: Option<&str>, more: bool) -> Option<Wanted> {
 }
 
 /// Where an operation begins.
-pub async fn new(desk: Desk, Query(query): Query<NewQuery>) -> Response {
-    desk.show(StatusCode::OK, OperationsPage::New(query.page(desk.service())))
+pub async fn new(req: PageRequest, Query(query): Query<NewQuery>) -> Response {
+    req.show_operations(StatusCode::OK, OperationsPage::New(query.page(req.service())))
 }
 
 /// For whoever asks for the address of a form.
-pub async fn to_new(desk: Desk) -> Response {
-    desk.lead("/operations/new")
+pub async fn to_new(req: PageRequest) -> Response {
+    req.lead("/operations/new")
 }
 
 /// The same where the form belongs to an operation.
-pub async fn to_one(desk: Desk, Path((id, _)): Path<(String, String)>) -> Response {
-    desk.lead(&operation_path(&id))
+pub async fn to_one(req: PageRequest, Path((id, _)): Path<(String, String)>) -> Response {
+    req.lead(&operation_path(&id))
 }
 
 /// What would be done with the jobs that were ticked, or that fit a filter.
-pub async fn preview(desk: Desk, caller: Caller, axum::Form(fields): axum::Form<Fields>) -> Response {
-    let service = desk.service();
+pub async fn preview(req: PageRequest, Form(fields): Form<Fields>) -> Response {
+    let service = req.service();
     if let Some(queue) = field(&fields, "ticked") {
         let links = match queue_of(queue) {
             Some(queue) => {
@@ -196,11 +156,11 @@ pub async fn preview(desk: Desk, caller: Caller, axum::Form(fields): axum::Form<
             None => vec![],
         };
         return match ticked(queue, &fields) {
-            Ok(asked) => match service.preview(&caller.who, asked).await {
-                Ok(preview) => desk.preview(PreviewPage::new(preview)),
-                Err(refusal) => desk.refused(refusal.problem(), links),
+            Ok(asked) => match service.preview(&req.caller.who, asked).await {
+                Ok(preview) => req.preview(PreviewPage::new(preview)),
+                Err(refusal) => req.cannot(Problem::from(&refusal), links),
             },
-            Err(what) => desk.refused(asked_wrongly(what), links),
+            Err(what) => req.cannot(asked_wrongly(what), links),
         };
     }
     let action = field(&fields, "action").map(str::to_owned);
@@ -222,12 +182,12 @@ pub async fn preview(desk: Desk, caller: Caller, axum::Form(fields): axum::Form<
             filter: page.filter.parse().unwrap_or_default(),
             jobs: vec![],
         };
-        match service.preview(&caller.who, asked).await {
-            Ok(preview) => return desk.preview(PreviewPage::new(preview)),
-            Err(refusal) => page.trouble = Some(refusal.problem().detail),
+        match service.preview(&req.caller.who, asked).await {
+            Ok(preview) => return req.preview(PreviewPage::new(preview)),
+            Err(refusal) => page.trouble = Some(refusal.to_string()),
         }
     }
-    desk.show(StatusCode::UNPROCESSABLE_ENTITY, OperationsPage::New(page))
+    req.show_operations(StatusCode::UNPROCESSABLE_ENTITY, OperationsPage::New(page))
 }
 
 fn asked_wrongly(what: &str) -> Problem {
@@ -236,7 +196,7 @@ fn asked_wrongly(what: &str) -> Problem {
 
 /// The jobs that were ticked.
 fn ticked(queue: &str, fields: &Fields) -> Result<Asked, &'static str> {
-    const DAMAGED: &str = "The form is damaged. Open the list again.";
+    const DAMAGED: &str = "The form is not complete. Open the list again.";
     let queue = queue_of(queue).ok_or(DAMAGED)?;
     let state: JobState = field(fields, "state").and_then(|s| s.parse().ok()).ok_or(DAMAGED)?;
     let action: JobAction = wanted(field(fields, "action"), false).ok_or(DAMAGED)?.into();
@@ -247,7 +207,9 @@ fn ticked(queue: &str, fields: &Fields) -> Result<Asked, &'static str> {
     });
     let jobs: Vec<_> = jobs.collect::<Option<_>>().ok_or(DAMAGED)?;
     if jobs.is_empty() {
-        return Err("No job is ticked. Tick the boxes in front of the jobs, or act on all that match a filter.");
+        return Err(
+            "No job is selected. Select jobs with the boxes in front of them, or act on all that match a filter.",
+        );
     }
     Ok(Asked {
         action,
@@ -257,7 +219,7 @@ fn ticked(queue: &str, fields: &Fields) -> Result<Asked, &'static str> {
 }
 
 /// Starts what was previewed.
-pub async fn start(desk: Desk, caller: Caller, axum::Form(fields): axum::Form<Fields>) -> Response {
+pub async fn start(req: PageRequest, Form(fields): Form<Fields>) -> Response {
     // Only a page of ours.
     let back = field(&fields, "back").filter(|back| back.starts_with("/operations/new"));
     let links = vec![(
@@ -271,7 +233,7 @@ pub async fn start(desk: Desk, caller: Caller, axum::Form(fields): axum::Form<Fi
     )];
     let bounds = match bounds(&fields) {
         Ok(bounds) => bounds,
-        Err(what) => return desk.refused(asked_wrongly(what), links),
+        Err(what) => return req.cannot(asked_wrongly(what), links),
     };
     let token = field(&fields, "token").unwrap_or_default();
     let reason = field(&fields, "reason").unwrap_or_default().to_owned();
@@ -283,9 +245,9 @@ pub async fn start(desk: Desk, caller: Caller, axum::Form(fields): axum::Form<Fi
         typed,
         key: None,
     };
-    match desk.service().start(&caller.who, start).await {
-        Ok(operation) => desk.lead(&operation_path(&operation.id)),
-        Err(refusal) => desk.refused(refusal.problem(), links),
+    match req.service().start(&req.caller.who, start).await {
+        Ok(operation) => req.lead(&operation_path(&operation.id)),
+        Err(refusal) => req.cannot(Problem::from(&refusal), links),
     }
 }
 
@@ -319,28 +281,28 @@ fn bounds(fields: &Fields) -> Result<Bounds, &'static str> {
 }
 
 /// Pauses, resumes or cancels an operation, or previews the rest of it.
-pub async fn control(desk: Desk, caller: Caller, Path((id, word)): Path<(String, String)>) -> Response {
+pub async fn control(req: PageRequest, Path((id, word)): Path<(String, String)>) -> Response {
     let here = operation_path(&id);
     let links = vec![("The operation".into(), here.clone())];
-    let service = desk.service();
+    let service = req.service();
     if word == "again" {
-        return match service.again(&caller.who, &id).await {
+        return match service.again(&req.caller.who, &id).await {
             Ok(preview) => {
                 let mut page = PreviewPage::new(preview);
-                if let Ok(before) = desk.view().operation(&id) {
+                if let Ok(before) = req.view().operation(&id) {
                     page.reason = before.reason;
                     page.bounds = before.bounds;
                 }
-                desk.preview(page)
+                req.preview(page)
             }
-            Err(refusal) => desk.refused(refusal.problem(), links),
+            Err(refusal) => req.cannot(Problem::from(&refusal), links),
         };
     }
     let Some(control) = control_of(&word) else {
-        return desk.lead(&here);
+        return req.lead(&here);
     };
-    match service.control(&caller.who, &id, control).await {
-        Ok(_) => desk.lead(&here),
-        Err(refusal) => desk.refused(refusal.problem(), links),
+    match service.control(&req.caller.who, &id, control).await {
+        Ok(_) => req.lead(&here),
+        Err(refusal) => req.cannot(Problem::from(&refusal), links),
     }
 }

@@ -2,20 +2,18 @@
 //!
 //! A reader who filters, sorts or has pinned queues gets a page of their own, rendered for the request.
 
-use super::super::security::Sheet;
+use super::super::security::PageContext;
 use super::pins::pins_of;
-use super::theme::Taste;
-use super::{END, document, show};
+use super::theme::Preferences;
+use super::{END, PageRequest, document};
 use crate::model::look::Look;
 use crate::model::page::Body;
 use crate::server::auth::who::Who;
-use crate::server::http::caller::Caller;
-use crate::server::state::App;
-use axum::Extension;
-use axum::body::Bytes;
-use axum::extract::{RawQuery, State};
-use axum::http::HeaderMap;
-use axum::response::{Html, IntoResponse, Response};
+use crate::server::http::encoding;
+use crate::server::http::state::App;
+use crate::server::wire::Part;
+use axum::extract::RawQuery;
+use axum::response::Response;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -30,20 +28,20 @@ const MOVED_FOR: Duration = Duration::from_millis(250);
 /// Where the nonce goes in a page that is rendered for several answers. Not a possible nonce.
 const NONCE_PLACE: &str = "{nonce}";
 
-/// The overview as rendered last, one per taste.
+/// The overview as rendered last, one per preferences.
 ///
-/// Rendering costs milliseconds, copying microseconds; in an incident everybody opens it at once. One
+/// Rendering and compressing cost milliseconds, copying microseconds; in an incident everybody opens it at once. One
 /// is rendered at a time: whoever comes meanwhile waits for that one instead of making another.
 #[derive(Debug, Default)]
 pub struct Rendered(tokio::sync::Mutex<Vec<RenderedPage>>);
 
 #[derive(Clone, Debug)]
 struct RenderedPage {
-    taste: Taste,
+    preferences: Preferences,
     position: String,
     at: Instant,
-    /// The page before and after the nonce, without its [`END`].
-    parts: Arc<(String, String)>,
+    /// The page before and after the nonce, without its [`END`]; one part where no script needs a nonce.
+    parts: Arc<[Part]>,
 }
 
 impl RenderedPage {
@@ -54,49 +52,50 @@ impl RenderedPage {
 }
 
 /// All queues, or those that the address asks for.
-pub async fn overview(
-    State(app): State<App>,
-    caller: Caller,
-    Extension(sheet): Extension<Sheet>,
-    RawQuery(query): RawQuery,
-    headers: HeaderMap,
-) -> Response {
+pub async fn overview(req: PageRequest, RawQuery(query): RawQuery) -> Response {
     let look = Look::from_query(&query.unwrap_or_default());
-    let pins = pins_of(&headers);
-    if look != Look::default() || !pins.is_empty() || !caller.who.sees_all() {
-        let (mut overview, position) = app.view(&caller.who).overview();
+    let pins = pins_of(&req.headers);
+    let who = &req.caller.who;
+    if look != Look::default() || !pins.is_empty() || !who.sees_all() {
+        let (mut overview, position) = req.view().overview();
         (overview.look, overview.pins) = (look, pins);
-        return show(&app, &sheet, &headers, position, Body::Overview(overview));
+        return req.show(position, Body::Overview(overview));
     }
-    let parts = rendered_overview(&app, &caller.who, Taste::of(&headers)).await;
-    let (before, after) = &*parts;
+    let parts = rendered_overview(&req.app, who, Preferences::of(&req.headers)).await;
     // The line that tells who reads it is theirs alone.
-    let account = super::account(&app, &caller.who);
-    let html = [before, sheet.nonce.as_str(), after, &account, END].concat();
-    Html(Bytes::from(html)).into_response()
+    let account = super::account(&req.app, who);
+    let (nonce, end) = (Part::new(req.context.nonce), Part::new(account + END));
+    let whole: Vec<&Part> = match &*parts {
+        [before, after] => vec![before, &nonce, after, &end],
+        one => one.iter().chain([&end]).collect(),
+    };
+    encoding::answer(&req.headers, "text/html; charset=utf-8", &whole)
 }
 
 /// For somebody who sees all: the same for all of them.
-async fn rendered_overview(app: &App, who: &Who, taste: Taste) -> Arc<(String, String)> {
+async fn rendered_overview(app: &App, who: &Who, preferences: Preferences) -> Arc<[Part]> {
     let mut cache = app.rendered().0.lock().await;
     let position = app.board().position().to_string();
     cache.retain(|page| page.serves(&position));
-    if let Some(page) = cache.iter().find(|page| page.taste == taste) {
+    if let Some(page) = cache.iter().find(|page| page.preferences == preferences) {
         return page.parts.clone();
     }
     let (overview, position) = app.view(who).overview();
     let html = document(
         app,
-        &taste,
+        &preferences,
         Some(position),
         Body::Overview(overview),
-        &Sheet::at(NONCE_PLACE),
+        &PageContext::at(NONCE_PLACE),
     );
-    let (before, after) = html.split_once(NONCE_PLACE).unwrap_or((&html, ""));
-    let after = after.strip_suffix(END).unwrap_or(after);
-    let parts = Arc::new((before.to_owned(), after.to_owned()));
+    let parts: Arc<[Part]> = html
+        .strip_suffix(END)
+        .unwrap_or(&html)
+        .splitn(2, NONCE_PLACE)
+        .map(|part| Part::new(part.to_owned()))
+        .collect();
     cache.push(RenderedPage {
-        taste,
+        preferences,
         position: position.to_string(),
         at: Instant::now(),
         parts: parts.clone(),

@@ -1,10 +1,12 @@
 //! Queues that a reader pinned to the top of the overview, remembered in a cookie.
 
-use super::theme::{YEAR_S, cookie};
+use super::theme::YEAR_S;
 use super::{go_back, remember};
 use crate::model::look::{read_pin, read_pins, write_pins};
 use crate::model::queue::QueueRef;
-use crate::server::state::App;
+use crate::server::auth::cookie::values;
+use crate::server::http::extract::Form;
+use crate::server::http::state::App;
 use axum::extract::State;
 use axum::http::HeaderMap;
 use axum::response::Response;
@@ -14,7 +16,7 @@ const NAME: &str = "drover_pins";
 
 /// The pinned queues, as the cookie says.
 pub(super) fn pins_of(headers: &HeaderMap) -> Vec<QueueRef> {
-    cookie(headers, NAME).map(read_pins).unwrap_or_default()
+    values(headers, NAME).next().map(read_pins).unwrap_or_default()
 }
 
 /// What the button of a queue sends, see [`pin`](crate::model::look::pin).
@@ -25,7 +27,7 @@ pub struct Pin {
 }
 
 /// Pins a queue, or no longer, and leads back to the page. Asked twice it changes nothing further.
-pub async fn change(State(app): State<App>, headers: HeaderMap, axum::Form(form): axum::Form<Pin>) -> Response {
+pub async fn change(State(app): State<App>, headers: HeaderMap, Form(form): Form<Pin>) -> Response {
     let mut pins = pins_of(&headers);
     if let Some(queue) = form.unpin.as_deref().and_then(read_pin) {
         pins.retain(|pinned| *pinned != queue);

@@ -1,16 +1,13 @@
 //! Policies of the archive: their page, and what its two buttons do.
 
-use super::super::caller::Caller;
-use super::operations::Desk;
-use super::{see_other, show};
+use super::{PageRequest, see_other};
 use crate::model::archive::{ArchiveView, PoliciesView};
+use crate::model::error::Problem;
 use crate::model::page::Body;
-use crate::server::http::security::Sheet;
-use crate::server::state::App;
+use crate::server::http::extract::{Path, Query};
+use crate::server::http::state::App;
 use crate::ui::operation_path;
-use axum::Extension;
-use axum::extract::{Path, Query, State};
-use axum::http::HeaderMap;
+use axum::extract::State;
 use axum::response::Response;
 use serde::Deserialize;
 
@@ -24,46 +21,34 @@ pub struct Told {
 }
 
 /// All policies.
-pub async fn all(
-    State(app): State<App>,
-    caller: Caller,
-    Extension(sheet): Extension<Sheet>,
-    headers: HeaderMap,
-    Query(told): Query<Told>,
-) -> Response {
-    let service = app.service();
-    let standings = app.view(&caller.who).policy_standings().await;
+pub async fn all(req: PageRequest, Query(told): Query<Told>) -> Response {
+    let service = req.app.service();
+    let standings = req.view().policy_standings().await;
     let view = PoliciesView {
-        policies: standings.map_err(|refusal| refusal.problem().detail),
-        refused: service.policy_refusal(&caller.who),
+        policies: standings.map_err(|refusal| refusal.to_string()),
+        refused: service.policy_refusal(&req.caller.who),
         keep: service.archive_retention(),
         asked: told.asked.filter(|id| service.policies().get(id).is_some()),
     };
     let body = Body::Archive(ArchiveView::Policies(Box::new(view)));
-    show(&app, &sheet, &headers, app.board().position(), body)
+    req.show(req.app.board().position(), body)
 }
 
 /// Runs one now, or shows what that would do.
-pub async fn act(
-    State(app): State<App>,
-    desk: Desk,
-    caller: Caller,
-    Path((id, word)): Path<(String, String)>,
-) -> Response {
+pub async fn act(req: PageRequest, Path((id, word)): Path<(String, String)>) -> Response {
     let links = vec![("The policies".into(), HERE.into())];
-    let service = app.service();
-    let lead = |path: &str| see_other(&app.config().base_path.href(path));
+    let service = req.service();
     match word.as_str() {
-        "run" => match service.run_policy(&caller.who, &id, "").await {
-            Ok(Some(operation)) => lead(&operation_path(&operation)),
-            Ok(None) => lead(&format!("{HERE}?asked={}", crate::model::event::encode_segment(&id))),
-            Err(refusal) => desk.refused(refusal.problem(), links),
+        "run" => match service.run_policy(&req.caller.who, &id, "").await {
+            Ok(Some(operation)) => req.lead(&operation_path(&operation)),
+            Ok(None) => req.lead(&format!("{HERE}?asked={}", crate::model::address::encode_segment(&id))),
+            Err(refusal) => req.cannot(Problem::from(&refusal), links),
         },
-        "dry-run" => match service.preview_policy(&caller.who, &id).await {
-            Ok(preview) => desk.preview(crate::model::operation::page::PreviewPage::new(preview)),
-            Err(refusal) => desk.refused(refusal.problem(), links),
+        "dry-run" => match service.preview_policy(&req.caller.who, &id).await {
+            Ok(preview) => req.preview(crate::model::operation::page::PreviewPage::new(preview)),
+            Err(refusal) => req.cannot(Problem::from(&refusal), links),
         },
-        _ => lead(HERE),
+        _ => req.lead(HERE),
     }
 }
 

@@ -2,47 +2,33 @@
 
 use super::super::api::JobsQuery;
 use super::super::caller::Caller;
-use super::super::security::Sheet;
-use super::{notice, refused, see_other, show};
+use super::{PageRequest, see_other};
 use crate::base_path::{job_path, queue_path};
-use crate::model::action::JobAction;
 use crate::model::page::Body;
 use crate::model::queue::QueueRef;
-use crate::model::refusal;
-use crate::server::state::App;
+use crate::server::http::extract::{Path, Query};
+use crate::server::http::state::App;
 use crate::ui;
-use axum::Extension;
-use axum::extract::{Path, Query, State};
-use axum::http::{HeaderMap, StatusCode, header};
+use axum::extract::State;
+use axum::http::{StatusCode, header};
 use axum::response::{Html, IntoResponse, Response};
 use serde::Deserialize;
 
 /// One queue.
 pub async fn queue(
-    State(app): State<App>,
-    caller: Caller,
-    Extension(sheet): Extension<Sheet>,
+    req: PageRequest,
     Path((store, queue)): Path<(String, String)>,
     Query(query): Query<JobsQuery>,
-    headers: HeaderMap,
 ) -> Response {
     let key = QueueRef { store, queue };
     let request = match query.request() {
         Ok(request) => request,
         Err(problem) => {
             let links = vec![("The queue".into(), queue_path(&key))];
-            return notice(
-                &app,
-                &sheet,
-                &headers,
-                StatusCode::BAD_REQUEST,
-                problem.title,
-                problem.detail,
-                links,
-            );
+            return req.notice(StatusCode::BAD_REQUEST, problem.title, problem.detail, links);
         }
     };
-    let view = app.view(&caller.who);
+    let view = req.view();
     let (page, aside) = tokio::join!(view.queue_page(&key, &request), view.queue_aside(&key));
     match page {
         Ok((mut page, position)) => {
@@ -50,16 +36,18 @@ pub async fn queue(
                 let insight = aside.insight.as_ref();
                 insight.is_ok_and(|insight| !insight.dead_letters_of.is_empty())
             });
-            page.aside = aside.map_or_else(|_| String::new(), |aside| ui::aside(&app.config().base_path, aside));
-            if !app.service().is_read_only() {
-                let layout = page.queue.family.map(|family| family.layout);
-                let archive = layout.is_some_and(|layout| refusal::job(layout, &JobAction::Archive).is_none());
-                let archive = archive && app.service().has_archive();
-                page.tools = ui::tools(&app.config().base_path, &page, archive, letters);
+            page.aside = aside.map_or_else(|_| String::new(), |aside| ui::aside(&req.app.config().base_path, aside));
+            let can = req.app.service().capabilities(&page.queue);
+            page.generation = can.map(|can| can.generation.clone());
+            if let Some(can) = can.filter(|can| can.generation.unsupported.is_none())
+                && !req.app.service().is_read_only()
+            {
+                let offer = req.app.service().offer_many(&req.caller.who, &page.queue, &page.store);
+                page.tools = ui::tools(&req.app.config().base_path, &page, can, &offer, letters);
             }
-            show(&app, &sheet, &headers, position, Body::Queue(page))
+            req.show(position, Body::Queue(page))
         }
-        Err(refusal) => refused(&app, &sheet, &headers, &refusal),
+        Err(refusal) => req.refused(&refusal),
     }
 }
 

@@ -1,38 +1,36 @@
 //! What runs when.
 
 use super::super::caller::Caller;
-use super::super::security::Sheet;
+use super::PageRequest;
 use super::workers::FleetQuery;
-use super::{refused, show};
 use crate::model::page::Body;
 use crate::model::queue::QueueRef;
 use crate::model::schedule::SchedulesPage;
+use crate::server::http::extract::Query;
+use crate::server::http::state::App;
 use crate::server::service::Refusal;
-use crate::server::state::App;
-use axum::extract::{Query, State};
-use axum::http::HeaderMap;
+use axum::Json;
+use axum::extract::State;
 use axum::response::Response;
-use axum::{Extension, Json};
 
 /// The page.
-pub async fn schedules(
-    State(app): State<App>,
-    caller: Caller,
-    Extension(sheet): Extension<Sheet>,
-    Query(query): Query<FleetQuery>,
-    headers: HeaderMap,
-) -> Response {
+pub async fn schedules(req: PageRequest, Query(query): Query<FleetQuery>) -> Response {
     let answer = match query.filter() {
-        Ok(filter) => app.view(&caller.who).schedules(&filter).await,
+        Ok(filter) => req.view().schedules(&filter).await,
         Err(refusal) => Err(refusal),
     };
     match answer {
         Ok((page, position)) => {
             let queues: Vec<QueueRef> = page.schedules.iter().map(|schedule| schedule.queue.clone()).collect();
-            let offers = app.service().offer_schedules(&caller.who, &queues);
-            show(&app, &sheet, &headers, position, Body::Schedules(page, offers))
+            let mut offers = req.app.service().offer_schedules(&req.caller.who, &queues);
+            for (_, offer) in &mut offers {
+                if let Some(last) = &offer.last {
+                    offer.undo = req.app.service().undo_of(&req.caller.who, last).await;
+                }
+            }
+            req.show(position, Body::Schedules(page, offers))
         }
-        Err(refusal) => refused(&app, &sheet, &headers, &refusal),
+        Err(refusal) => req.refused(&refusal),
     }
 }
 

@@ -1,17 +1,20 @@
 //! Signing in and out.
 
-use super::super::caller::{peer_of, too_often};
-use super::super::security::Sheet;
-use super::theme::Taste;
+use super::super::caller::peer_of;
+use super::super::security::PageContext;
+use super::theme::Preferences;
 use super::{notice, see_other};
+use crate::model::format;
+use crate::server::auth::settings::Mode;
 use crate::server::auth::who::Who;
-use crate::server::config::auth::Mode;
-use crate::server::state::App;
+use crate::server::auth::{NotSignedIn, cookie};
+use crate::server::http::extract::{Form, Query};
+use crate::server::http::state::App;
 use crate::ui::{self, SignIn};
-use axum::extract::{Query, Request, State};
+use axum::extract::{Request, State};
 use axum::http::{HeaderMap, HeaderValue, StatusCode, header};
 use axum::response::{Html, IntoResponse as _, Response};
-use axum::{Extension, Form, RequestExt as _};
+use axum::{Extension, RequestExt as _};
 use serde::Deserialize;
 
 /// What may stand behind `?`.
@@ -24,27 +27,26 @@ pub struct Next {
 /// The form.
 pub async fn form(
     State(app): State<App>,
-    Extension(sheet): Extension<Sheet>,
+    Extension(context): Extension<PageContext>,
     Query(query): Query<Next>,
     headers: HeaderMap,
 ) -> Response {
-    if sheet.who.is_some() {
+    if context.who.is_some() {
         return lead(&app, &query.next);
     }
     let form = SignIn {
         next: query.next,
         ..SignIn::default()
     };
-    shown(&app, &sheet, &headers, StatusCode::OK, form)
+    shown(&app, &context, &headers, StatusCode::OK, form)
 }
 
-fn shown(app: &App, sheet: &Sheet, headers: &HeaderMap, status: StatusCode, form: SignIn) -> Response {
+fn shown(app: &App, context: &PageContext, headers: &HeaderMap, status: StatusCode, form: SignIn) -> Response {
     if !matches!(app.auth().mode(), Mode::Password) {
-        let detail =
-            "Nobody signs in here: it is the proxy in front that says who you are, or only this machine gets in.";
+        let detail = "There is no sign-in here: the proxy in front identifies users, or only this machine has access.";
         return notice(
             app,
-            sheet,
+            context,
             headers,
             StatusCode::NOT_FOUND,
             "No such page".into(),
@@ -59,7 +61,7 @@ fn shown(app: &App, sheet: &Sheet, headers: &HeaderMap, status: StatusCode, form
             base.href(&format!("/pkg/{file}"))
         )
     });
-    let theme = match Taste::of(headers).theme.as_str() {
+    let theme = match Preferences::of(headers).theme.as_str() {
         "" => String::new(),
         theme => format!(" data-theme=\"{theme}\""),
     };
@@ -86,37 +88,55 @@ pub struct Given {
 }
 
 /// Signs in, and leads to where the reader wanted to go.
-pub async fn sign_in(State(app): State<App>, Extension(sheet): Extension<Sheet>, request: Request) -> Response {
+pub async fn sign_in(State(app): State<App>, Extension(context): Extension<PageContext>, request: Request) -> Response {
     let (headers, peer) = (request.headers().clone(), peer_of(request.extensions()));
-    let Ok(Form(given)) = request.extract::<Form<Given>, _>().await else {
-        return shown(&app, &sheet, &headers, StatusCode::BAD_REQUEST, SignIn::default());
+    let Ok(Form(given)) = request.extract_with_state::<Form<Given>, _, _>(&app).await else {
+        return shown(&app, &context, &headers, StatusCode::BAD_REQUEST, SignIn::default());
     };
     if !matches!(app.auth().mode(), Mode::Password) {
-        return shown(&app, &sheet, &headers, StatusCode::NOT_FOUND, SignIn::default());
+        return shown(&app, &context, &headers, StatusCode::NOT_FOUND, SignIn::default());
     }
     let name = given.name.trim().to_owned();
     match app.auth().sign_in(&headers, peer, name.clone(), given.password).await {
-        Ok(cookie) => with_cookie(lead(&app, &given.next), &cookie),
-        Err(wait) => {
-            let trouble = match wait {
-                None => "The name or the password is wrong.".to_owned(),
-                Some(seconds) => format!(
-                    "Too many wrong attempts. Try again in {}.",
-                    crate::model::format::span(i64::try_from(seconds).unwrap_or(0) * 1_000)
-                ),
-            };
+        Ok(cookie) => cookie::with(lead(&app, &given.next), &cookie),
+        Err(why) => {
+            let (trouble, wait) = trouble(why, &name);
             let form = SignIn {
                 next: given.next,
                 name,
                 trouble: Some(trouble),
             };
-            let mut response = shown(&app, &sheet, &headers, StatusCode::UNAUTHORIZED, form);
+            let mut response = shown(&app, &context, &headers, StatusCode::UNAUTHORIZED, form);
             if let Some(seconds) = wait {
                 *response.status_mut() = StatusCode::TOO_MANY_REQUESTS;
-                let again = too_often(seconds).headers().get(header::RETRY_AFTER).cloned();
-                again.map(|again| response.headers_mut().insert(header::RETRY_AFTER, again));
+                let again = HeaderValue::from(seconds);
+                response.headers_mut().insert(header::RETRY_AFTER, again);
             }
             response
+        }
+    }
+}
+
+/// Why a sign-in failed, in a sentence, and the seconds until the next attempt.
+fn trouble(why: NotSignedIn, name: &str) -> (String, Option<u64>) {
+    let span = |seconds: u64| format::span(i64::try_from(seconds).unwrap_or(0) * 1_000);
+    match why {
+        NotSignedIn::Wrong => ("The name or the password is wrong.".to_owned(), None),
+        NotSignedIn::FromThisNetwork(seconds) => {
+            let text = format!(
+                "Too many wrong attempts from your address. Try again in {}.",
+                span(seconds)
+            );
+            (text, Some(seconds))
+        }
+        NotSignedIn::ForThisName(seconds) => {
+            let text = format!(
+                "Too many wrong passwords for this name. Sign in from an address that you have signed in from before, ask an \
+                 administrator to run `drover user unlock {}`, or try again in {}.",
+                format::visible(name),
+                span(seconds)
+            );
+            (text, Some(seconds))
         }
     }
 }
@@ -125,22 +145,12 @@ pub async fn sign_in(State(app): State<App>, Extension(sheet): Extension<Sheet>,
 pub async fn sign_out(State(app): State<App>, who: Option<Extension<Who>>) -> Response {
     let response = see_other(&app.config().base_path.href("/sign-in"));
     match who {
-        Some(Extension(who)) => with_cookie(response, &app.auth().sign_out(&who)),
+        Some(Extension(who)) => cookie::with(response, &app.auth().sign_out(&who)),
         None => response,
     }
 }
 
-fn with_cookie(mut response: Response, cookie: &str) -> Response {
-    if let Ok(cookie) = HeaderValue::from_str(cookie) {
-        response.headers_mut().append(header::SET_COOKIE, cookie);
-    }
-    response
-}
-
 /// Leads to a page of this board, and to no other place whatever the address says.
 fn lead(app: &App, next: &str) -> Response {
-    let ours =
-        next.starts_with('/') && !next.starts_with("//") && !next.contains(['\\', '\r', '\n']) && next.is_ascii();
-    let next = if ours { next } else { "/" };
-    see_other(&app.config().base_path.href(next))
+    see_other(&app.config().base_path.lead(next))
 }

@@ -1,9 +1,11 @@
 //! What a reader prefers: light or dark, UTC or local time. Remembered in cookies of their own.
 
 use super::{go_back, remember};
-use crate::server::state::App;
+use crate::server::auth::cookie::values;
+use crate::server::http::extract::Form;
+use crate::server::http::state::App;
 use axum::extract::State;
-use axum::http::{HeaderMap, header};
+use axum::http::HeaderMap;
 use axum::response::Response;
 use serde::Deserialize;
 
@@ -12,35 +14,25 @@ pub(super) const YEAR_S: u32 = 31_536_000;
 
 /// What the reader of a page prefers, as the cookies say.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Taste {
+pub struct Preferences {
     /// `light`, `dark`, or empty to follow the system.
     pub theme: String,
     /// Whether times are shown as the reader's own clock has them.
     pub local_time: bool,
 }
 
-impl Taste {
+impl Preferences {
     /// Reads the cookies.
     #[must_use]
     pub fn of(headers: &HeaderMap) -> Self {
-        let theme = cookie(headers, "drover_theme").filter(|theme| matches!(*theme, "light" | "dark"));
+        let theme = values(headers, "drover_theme")
+            .next()
+            .filter(|theme| matches!(*theme, "light" | "dark"));
         Self {
             theme: theme.unwrap_or_default().to_owned(),
-            local_time: cookie(headers, "drover_time") == Some("local"),
+            local_time: values(headers, "drover_time").next() == Some("local"),
         }
     }
-}
-
-/// The value of a cookie.
-pub(super) fn cookie<'a>(headers: &'a HeaderMap, name: &str) -> Option<&'a str> {
-    headers
-        .get_all(header::COOKIE)
-        .iter()
-        .filter_map(|value| value.to_str().ok())
-        .flat_map(|cookies| cookies.split(';'))
-        .filter_map(|cookie| cookie.trim().split_once('='))
-        .find(|(key, _)| *key == name)
-        .map(|(_, value)| value)
 }
 
 /// What the theme buttons send.
@@ -51,7 +43,7 @@ pub struct Theme {
 }
 
 /// Remembers the theme and leads back to the page.
-pub async fn choose(State(app): State<App>, headers: HeaderMap, axum::Form(choice): axum::Form<Theme>) -> Response {
+pub async fn choose(State(app): State<App>, headers: HeaderMap, Form(choice): Form<Theme>) -> Response {
     let (value, age) = match choice.theme.as_str() {
         theme @ ("light" | "dark") => (theme, YEAR_S),
         _ => ("", 0),
@@ -67,7 +59,7 @@ pub struct Time {
 }
 
 /// Remembers how times are to be shown and leads back to the page.
-pub async fn choose_time(State(app): State<App>, headers: HeaderMap, axum::Form(choice): axum::Form<Time>) -> Response {
+pub async fn choose_time(State(app): State<App>, headers: HeaderMap, Form(choice): Form<Time>) -> Response {
     let (value, age) = match choice.time.as_str() {
         "local" => ("local", YEAR_S),
         _ => ("", 0),

@@ -1,16 +1,15 @@
 //! Who works for which queue.
 
-use super::super::security::Sheet;
-use super::{refused, show};
+use super::PageRequest;
 use crate::model::page::Body;
 use crate::model::worker::{FleetFilter, WorkersPage};
 use crate::server::http::caller::Caller;
+use crate::server::http::extract::Query;
+use crate::server::http::state::App;
 use crate::server::service::Refusal;
-use crate::server::state::App;
-use axum::extract::{Query, State};
-use axum::http::HeaderMap;
+use axum::Json;
+use axum::extract::State;
 use axum::response::Response;
-use axum::{Extension, Json};
 use serde::Deserialize;
 
 /// What may stand behind `?` where workers and schedules are shown.
@@ -32,20 +31,17 @@ impl FleetQuery {
 }
 
 /// The page.
-pub async fn workers(
-    State(app): State<App>,
-    caller: Caller,
-    Extension(sheet): Extension<Sheet>,
-    Query(query): Query<FleetQuery>,
-    headers: HeaderMap,
-) -> Response {
-    match query.filter() {
-        Ok(filter) => {
-            let (page, position) = app.view(&caller.who).workers(&filter).await;
+pub async fn workers(req: PageRequest, Query(query): Query<FleetQuery>) -> Response {
+    let answer = match query.filter() {
+        Ok(filter) => req.view().workers(&filter).await,
+        Err(refusal) => Err(refusal),
+    };
+    match answer {
+        Ok((page, position)) => {
             let page = WorkersPage::clone(&page);
-            show(&app, &sheet, &headers, position, Body::Workers(page))
+            req.show(position, Body::Workers(page))
         }
-        Err(refusal) => refused(&app, &sheet, &headers, &refusal),
+        Err(refusal) => req.refused(&refusal),
     }
 }
 
@@ -56,6 +52,6 @@ pub async fn workers_json(
     Query(query): Query<FleetQuery>,
 ) -> Result<Json<WorkersPage>, Refusal> {
     let filter = query.filter()?;
-    let (page, _) = app.view(&caller.who).workers(&filter).await;
+    let (page, _) = app.view(&caller.who).workers(&filter).await?;
     Ok(Json(WorkersPage::clone(&page)))
 }

@@ -60,7 +60,7 @@ impl Run {
         };
         let late = held.is_late();
         if late {
-            let why = "Waiting: the Postgres that its progress is written to does not answer.".to_owned();
+            let why = "Waiting: the Postgres that stores its progress does not answer.".to_owned();
             self.stand(OperationState::Running, why).await;
             held.renewed(|| self.told()).await;
         }

@@ -1,6 +1,6 @@
 //! How far an operation is: a result for each of its jobs, what they add up to, and what is told of it.
 
-use super::{Run, Standing};
+use super::{OperationStatus, Run};
 use crate::model::action::{Effect, JobAction, Seen};
 use crate::model::operation::{ItemResult, Operation, OperationState, Share, Totals};
 use crate::model::queue::QueueRef;
@@ -10,6 +10,7 @@ use std::borrow::Cow;
 use std::collections::HashMap;
 use std::fmt::Write as _;
 use std::io;
+use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 use tokio::time::timeout;
 
@@ -30,7 +31,7 @@ type Letters = (Vec<u8>, HashMap<u32, String>);
 
 #[derive(Debug)]
 pub(super) struct Progress {
-    pub(super) standing: Standing,
+    pub(super) standing: OperationStatus,
     /// A letter for each job; 0 without a result.
     pub(super) results: Vec<u8>,
     pub(super) totals: Totals,
@@ -72,12 +73,12 @@ pub(super) fn add(totals: &mut Totals, letter: u8, jobs: u64) {
 
 /// A result's letter, and why it is none of the good ones.
 pub(super) fn letter(effect: &Effect, action: &JobAction, uncertain: bool) -> (u8, Option<String>) {
-    let under_way = |now: &str| format!("Drover ended while this was under way, and the job is not as it was: {now}");
+    let under_way = |now: &str| format!("Drover stopped during this action, and the job has changed since: {now}");
     match effect {
         Effect::Done { .. } => (b'd', None),
         // Whoever removed it: it is gone as was wanted.
         Effect::Gone if uncertain && matches!(action, JobAction::Remove { .. }) => (b'a', None),
-        Effect::Gone if uncertain => (b'u', Some(under_way("it is not there any more."))),
+        Effect::Gone if uncertain => (b'u', Some(under_way("it no longer exists."))),
         Effect::Changed { now } if uncertain => (b'u', Some(under_way(now))),
         Effect::Already { .. } => (b'a', None),
         Effect::Changed { now } => (b'c', Some(now.clone())),
@@ -232,7 +233,7 @@ impl Run {
         let mut letters = String::with_capacity(effects.len());
         let mut lines = String::new();
         for (i, effect) in (at..).zip(effects) {
-            let (letter, why) = letter(effect, &self.meta.action, i < self.uncertain);
+            let (letter, why) = letter(effect, &self.meta.action, i < self.uncertain.load(Ordering::Relaxed));
             letters.push(char::from(letter));
             if let Some(known) = progress.results.get_mut(i) {
                 *known = letter;

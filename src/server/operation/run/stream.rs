@@ -10,8 +10,9 @@ use crate::model::operation::OperationState;
 use crate::model::store::Reach;
 use crate::server::adapter::{Adapter, Trouble};
 use crate::server::archive::flow::{Secured, UNCONFIGURED};
-use crate::server::archive::{Archive, Place};
+use crate::server::archive::{Archive, ArchivedQueue};
 use crate::server::operation::pace::Pace;
+use crate::server::redact::said;
 use std::collections::VecDeque;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
@@ -30,7 +31,7 @@ struct Batch {
     at: usize,
     end: usize,
     adapter: Arc<dyn Adapter>,
-    place: Place,
+    place: ArchivedQueue,
     task: JoinHandle<Result<Secured, Trouble>>,
 }
 
@@ -71,7 +72,7 @@ impl Run {
                 let Some((queue, store)) = found else {
                     return (
                         OperationState::Stopped,
-                        "A store of this operation is not in the configuration any more.".into(),
+                        "A store of this operation is no longer in the configuration.".into(),
                     );
                 };
                 let actions = store.actions();
@@ -87,20 +88,34 @@ impl Run {
                     hold = Some((pause.min(Duration::from_millis(500)), None));
                     break;
                 }
+                let adapter = match store.adapters().whose(&queue.queue.as_str().into()).await {
+                    Ok(Some(adapter)) => adapter,
+                    Ok(None) => {
+                        return (
+                            OperationState::Stopped,
+                            format!("The store no longer has a queue {queue}. Nothing more was archived."),
+                        );
+                    }
+                    Err(trouble) => {
+                        hold = Some((AGAIN.0, Some(format!("Waiting: {}", trouble.cause))));
+                        break;
+                    }
+                };
                 let end = self.batch_end(at, size.min(fits), self.items.len());
                 if end > marked {
                     marked = (end + AHEAD).min(self.items.len()).max(end);
+                    self.marked.fetch_max(marked, Ordering::Relaxed);
                     if let Err(error) = self.write(format!("U {marked}\n"), true).await {
                         return (
                             OperationState::Stopped,
-                            format!("Its progress cannot be written down: {error}. Nothing more was done."),
+                            format!("Its progress cannot be saved: {error}. Nothing more was done."),
                         );
                     }
                 }
                 self.ours().await;
                 pace.took(end - at, Duration::ZERO, Instant::now());
-                let place = Place::of(means.board, queue);
-                under_way.push_back(self.begin(archive, store.adapter().clone(), place, at, end));
+                let place = ArchivedQueue::of(means.board, queue);
+                under_way.push_back(self.begin(archive, adapter, place, at, end));
                 next = end;
             }
             let Some(mut batch) = under_way.pop_front() else {
@@ -117,7 +132,10 @@ impl Run {
             };
             let secured = match (&mut batch.task).await {
                 Ok(secured) => secured,
-                Err(error) => Err(Trouble::new(Reach::Live, format!("Drover itself failed: {error}"))),
+                Err(error) => Err(Trouble::new(
+                    Reach::Live,
+                    format!("Drover itself failed: {}", said(&error.to_string())),
+                )),
             };
             self.ours().await;
             let done = match secured {
@@ -139,7 +157,7 @@ impl Run {
                     if let Err(error) = self.write(lines, false).await {
                         return (
                             OperationState::Stopped,
-                            format!("Its progress cannot be written down: {error}. Nothing more was done."),
+                            format!("Its progress cannot be saved: {error}. Nothing more was done."),
                         );
                     }
                     self.stand(OperationState::Running, String::new()).await;
@@ -157,7 +175,14 @@ impl Run {
         }
     }
 
-    fn begin(&self, archive: &Arc<Archive>, adapter: Arc<dyn Adapter>, place: Place, at: usize, end: usize) -> Batch {
+    fn begin(
+        &self,
+        archive: &Arc<Archive>,
+        adapter: Arc<dyn Adapter>,
+        place: ArchivedQueue,
+        at: usize,
+        end: usize,
+    ) -> Batch {
         let jobs: Vec<(String, Seen)> = self.items[at..end]
             .iter()
             .map(|item| (item.id.to_string(), item.seen.clone()))

@@ -7,10 +7,11 @@ use super::{Ask, NotActed};
 use crate::model::action::{Effect, FlowAction, Seen};
 use crate::model::answer::{FLOW_MAX, FlowJobAnswer, FlowRetried};
 use crate::model::audit::Became;
+use crate::model::capability::NOT_SUPPORTED;
 use crate::model::job::cut;
 use crate::model::queue::QueueRef;
-use crate::server::adapter::Adapter;
 use crate::server::adapter::flow::{FlowJob, FlowState, InFlow};
+use crate::server::adapter::{Adapter, ReadError, unsupported};
 use crate::server::auth::who::Who;
 use serde_json::{Value, json};
 use std::collections::BTreeMap;
@@ -37,13 +38,15 @@ impl Service {
     ///
     /// Where there is nothing, or where one of its queues may not be touched.
     pub(super) async fn flow_plan(&self, who: &Who, key: &QueueRef, id: &str) -> Answer<FlowPlan> {
-        let collector = self.collector(&key.store)?;
-        let (adapter, known) = (collector.adapter().clone(), collector.queues());
+        let (adapter, known) = (self.adapter(key)?, self.collector(&key.store)?.queues());
         let queue = key.queue.as_str().into();
-        let found = adapter.failed_below(&queue, id, &known, FLOW_MAX).await;
+        let found = match adapter.flows() {
+            Some(flows) => flows.failed_below(&queue, id, &known, FLOW_MAX).await,
+            None => Err(ReadError::Unsupported(NOT_SUPPORTED)),
+        };
         let found = found
             .map_err(Refusal::Unreadable)?
-            .ok_or_else(|| Refusal::NoJob(key.clone(), cut(id, 200)))?;
+            .ok_or_else(|| self.no_job(key, id))?;
         let mut plan = FlowPlan {
             store: key.store.clone(),
             jobs: found.jobs,
@@ -53,8 +56,8 @@ impl Service {
         let impossible = |why: &str| Err(NotActed::Impossible(why.to_owned()).into());
         if plan.jobs[0].state == FlowState::Other {
             return impossible(
-                "It has not failed and does not wait for its children: what failed below it holds nothing up. Retry those \
-                 jobs on their own pages.",
+                "It has not failed and does not wait for its children, so failed jobs below it do not block it. Retry \
+                 those jobs on their own pages.",
             );
         }
         if plan.jobs.iter().skip(1).all(|job| job.state == FlowState::Waits) {
@@ -68,7 +71,7 @@ impl Service {
             // All of them, before anything is done.
             self.permitted(who, &queue, &intent)?;
             let why = match self.queue(&queue) {
-                Ok((line, store, _)) => self.impossible(&line, &store, &intent).map(|why| why.parts().3),
+                Ok((line, store, _)) => self.impossible(&line, &store, &intent).map(|why| why.to_string()),
                 Err(_) => Some("Its queue is not on the board.".into()),
             };
             plan.closed.extend(why.map(|why| (queue.queue, why)));
@@ -182,12 +185,15 @@ impl FlowPlan {
                         .map(|i| (self.jobs[*i].id.clone(), self.jobs[*i].seen.clone()))
                         .collect();
                     let answers = match &adapter {
-                        None => Ok(vec![Effect::Done { job: None }; jobs.len()]),
-                        Some(adapter) => adapter.retry_in_flow(&queue.into(), &jobs, place).await,
+                        None => Ok(vec![Effect::done(); jobs.len()]),
+                        Some(adapter) => match adapter.flows() {
+                            Some(flows) => flows.retry(&queue.into(), &jobs, place).await,
+                            None => Ok(vec![unsupported(); jobs.len()]),
+                        },
                     };
                     sent |= answers.is_ok();
                     let answers = answers.unwrap_or_else(|trouble| {
-                        let reason = format!("The store could not be asked: {}", trouble.cause);
+                        let reason = format!("The store could not be reached: {}", trouble.cause);
                         unsent = Some(trouble.cause);
                         vec![Effect::Refused { reason }; jobs.len()]
                     });
@@ -219,8 +225,8 @@ impl FlowPlan {
         }
         flow.note = (self.unseen > 0).then(|| {
             format!(
-                "{} jobs below it were not looked at: up to {FLOW_MAX} that failed are retried at a time. Ask again for more.",
-                crate::model::format::count(self.unseen)
+                "{} not checked: up to {FLOW_MAX} failed jobs are retried at a time. Retry again for more.",
+                crate::model::format::counted(self.unseen, "job below it was", "jobs below it were")
             )
         });
         Became::Flow(flow)
@@ -230,13 +236,13 @@ impl FlowPlan {
     fn skipped(&self, job: &FlowJob, in_the_way: Option<usize>) -> Option<String> {
         if let Some(below) = in_the_way.map(|i| &self.jobs[i]) {
             return Some(format!(
-                "The job {} of {} below it was not retried: without that one it would fail again, or wait for ever.",
+                "Job {} of {} below it was not retried: without that one it would fail again or wait forever.",
                 cut(&below.id, 200),
                 below.queue
             ));
         }
         if job.cut {
-            return Some("Not all that failed below it is among these. Ask again for the rest.".into());
+            return Some("Not all failed jobs below it are among these. Retry again for the rest.".into());
         }
         if !job.known && job.depth > 0 {
             return Some("Its queue is not on the board.".into());
@@ -253,10 +259,10 @@ fn unlike(seen: &Seen, job: &FlowJob) -> Option<String> {
     }) && seen.finished_on.is_none_or(|at| job.seen.finished_on == Some(at))
         && seen.attempts.is_none_or(|n| job.seen.attempts.unwrap_or(0) == n);
     (!same).then(|| match job.state {
-        FlowState::Failed => "It failed, at another moment than the one shown.".into(),
-        FlowState::Waits => "It waits for its children.".into(),
+        FlowState::Failed => "It failed, but at a different time than shown.".into(),
+        FlowState::Waits => "It is waiting for its children.".into(),
         FlowState::Other => "It is in another state.".into(),
-        FlowState::Gone => "It is no longer there.".into(),
+        FlowState::Gone => "It no longer exists.".into(),
     })
 }
 

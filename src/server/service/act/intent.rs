@@ -1,9 +1,9 @@
 //! What is asked for: one action on one target, read from words and checked.
 
+use crate::model::action::catalogue::{ActionKind, Empty, Field, Input, Target};
 use crate::model::action::{FlowAction, JobAction, QueueAction, ScheduleAction};
-use crate::model::family::Family;
-use crate::server::adapter::Adapter;
-use crate::server::auth::who::Verb;
+use crate::model::permission::Verb;
+use crate::server::adapter::AnyAction;
 use crate::server::redact::holds_marker;
 use serde::de::DeserializeOwned;
 use serde_json::{Map, Value};
@@ -18,90 +18,16 @@ pub const BODY_MAX: usize = 64 * 1024;
 const ERROR_MAX: usize = 1_000;
 
 /// An error that says nothing.
-pub const NO_ERROR: &str = "error says nothing; it becomes the reason that the job failed.";
+pub const NO_ERROR: &str = "error is empty; it is shown as the reason for the failure.";
+
+/// A job that is never tried.
+const NO_ATTEMPTS: &str = "attempts is at least 1.";
 
 /// Bytes of a name, an id, a pattern.
 const NAME_MAX: usize = 4_096;
 
 /// Ten years: anything longer is a mistake in the unit.
 const DELAY_MAX: u64 = 10 * 365 * 86_400_000;
-
-/// What an action is on.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Target {
-    /// One job.
-    Job,
-    /// A queue.
-    Queue,
-    /// One schedule.
-    Schedule,
-}
-
-/// An action's word and what can be given with it.
-pub type Word = (&'static str, &'static [&'static str]);
-
-const JOB: &[Word] = &[
-    ("retry", &["reset_attempts", "data"]),
-    ("remove", &["children"]),
-    ("promote", &[]),
-    ("delay", &["ms"]),
-    ("priority", &["priority", "lifo"]),
-    ("edit_data", &["data"]),
-    ("duplicate", &[]),
-    ("fail_lost", &["error"]),
-    ("put_back", &[]),
-    ("cancel", &["error"]),
-    ("resume_job", &[]),
-    ("redrive", &[]),
-    ("remove_deduplication", &[]),
-    ("clear_logs", &["keep"]),
-    ("remove_children", &[]),
-    ("archive", &[]),
-    ("retry_children", &[]),
-];
-
-const QUEUE: &[Word] = &[
-    ("pause", &[]),
-    ("resume", &[]),
-    (
-        "add",
-        &["name", "data", "id", "delay", "priority", "attempts", "options"],
-    ),
-    ("concurrency", &["limit"]),
-    ("rate_limit", &["limit"]),
-    ("release_rate_limit", &[]),
-    ("trim_events", &["keep"]),
-    ("obliterate", &["name", "force"]),
-];
-
-const SCHEDULE: &[Word] = &[
-    ("run", &[]),
-    ("remove", &[]),
-    (
-        "upsert",
-        &["pattern", "every_ms", "tz", "limit", "name", "data", "options"],
-    ),
-];
-
-impl Target {
-    /// Every action there is on it.
-    #[must_use]
-    pub const fn words(self) -> &'static [Word] {
-        match self {
-            Self::Job => JOB,
-            Self::Queue => QUEUE,
-            Self::Schedule => SCHEDULE,
-        }
-    }
-
-    const fn noun(self) -> &'static str {
-        match self {
-            Self::Job => "a job",
-            Self::Queue => "a queue",
-            Self::Schedule => "a schedule",
-        }
-    }
-}
 
 /// One action on one target of a queue.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -148,15 +74,17 @@ impl Intent {
     ///
     /// A sentence that names what is allowed.
     pub fn read(of: Target, target: &str, word: &str, mut fields: Map<String, Value>) -> Result<Self, BadIntent> {
-        let words = of.words();
-        let Some((_, allowed)) = words.iter().find(|(known, _)| *known == word) else {
-            let all: Vec<&str> = words.iter().map(|(word, _)| *word).collect();
+        let Some(kind) = ActionKind::find(of, word) else {
+            let mut all: Vec<&str> = ActionKind::on(of).map(|kind| kind.row().word).collect();
+            all.dedup();
             return Err(BadIntent::NoSuchAction(format!(
                 "There is no action {word:?} on {}; there are {}.",
                 of.noun(),
                 all.join(", ")
             )));
         };
+        let row = kind.row();
+        let allowed = row.names();
         if let Some(unknown) = fields.keys().find(|name| !allowed.contains(&name.as_str())) {
             let allowed: Vec<&str> = allowed.iter().chain(COMMON).copied().collect();
             return Err(BadIntent::Wrong(format!(
@@ -165,14 +93,15 @@ impl Intent {
             )));
         }
         // Without this a forgotten field would take the limit away.
-        if matches!(word, "concurrency" | "rate_limit") && !fields.contains_key("limit") {
+        let nullable = row.fields.iter().filter(|field| field.empty == Empty::Null);
+        if let Some(missing) = nullable.map(Field::top).find(|name| !fields.contains_key(*name)) {
             return Err(BadIntent::Wrong(format!(
-                "{word} needs a limit; null takes the limit away."
+                "{word} needs a {missing}; null removes the {missing}."
             )));
         }
         fields.insert("action".into(), word.into());
         let intent = match of {
-            Target::Job if word == "retry_children" => Self::Flow {
+            Target::Job if kind == ActionKind::RetryChildren => Self::Flow {
                 id: target.to_owned(),
                 action: read(word, fields)?,
             },
@@ -212,51 +141,55 @@ impl Intent {
         value.unwrap_or_default()
     }
 
-    /// The word of the action.
+    /// Which action it is.
     #[must_use]
-    pub fn word(&self) -> String {
-        self.value()["action"].as_str().unwrap_or_default().to_owned()
+    pub const fn kind(&self) -> ActionKind {
+        match self {
+            Self::Job { action, .. } => action.kind(),
+            Self::Flow { action, .. } => action.kind(),
+            Self::Queue(action) => action.kind(),
+            Self::Schedule { action, .. } => action.kind(),
+        }
     }
 
-    /// Everything that whoever asks must be permitted.
+    /// The permissions that it needs.
     #[must_use]
-    pub fn verbs(&self) -> &'static [Verb] {
-        match self {
-            Self::Job { action, .. } => match action {
-                JobAction::Retry { data: Some(_), .. } => &[Verb::Retry, Verb::Edit],
-                JobAction::Retry { .. } | JobAction::PutBack | JobAction::ResumeJob | JobAction::Redrive => {
-                    &[Verb::Retry]
-                }
-                JobAction::Promote | JobAction::Delay { .. } | JobAction::Priority { .. } => &[Verb::Promote],
-                JobAction::EditData { .. } => &[Verb::Edit],
-                JobAction::Duplicate => &[Verb::Add],
-                JobAction::Remove { .. }
-                | JobAction::FailLost { .. }
-                | JobAction::Cancel { .. }
-                | JobAction::RemoveDeduplication
-                | JobAction::ClearLogs { .. }
-                | JobAction::RemoveChildren => &[Verb::Remove],
-                JobAction::Archive => &[Verb::Archive],
-            },
-            Self::Flow {
-                action: FlowAction::RetryChildren,
-                ..
-            } => &[Verb::Retry],
-            Self::Queue(action) => match action {
-                QueueAction::Pause | QueueAction::Resume => &[Verb::Pause],
-                QueueAction::Add(_) => &[Verb::Add],
-                QueueAction::Concurrency { .. } | QueueAction::RateLimit { .. } | QueueAction::ReleaseRateLimit => {
-                    &[Verb::Limit]
-                }
-                QueueAction::TrimEvents { .. } => &[Verb::Remove],
-                QueueAction::Obliterate { .. } => &[Verb::Obliterate],
-            },
-            Self::Schedule { action, .. } => match action {
-                ScheduleAction::Run => &[Verb::Add],
-                ScheduleAction::Remove => &[Verb::Remove],
-                ScheduleAction::Upsert(_) => &[Verb::Edit],
-            },
+    pub fn verbs(&self) -> Vec<Verb> {
+        let row = self.kind().row();
+        let mut verbs = row.needs.to_vec();
+        // What is given may be large: it is written out only where a field needs more.
+        let more: Vec<_> = row
+            .fields
+            .iter()
+            .filter_map(|field| Some((field, field.needs?)))
+            .collect();
+        if !more.is_empty() {
+            let value = self.value();
+            let given = more.into_iter().filter(|(field, _)| !value[field.top()].is_null());
+            verbs.extend(given.map(|(_, verb)| verb));
         }
+        verbs
+    }
+
+    /// An action with nothing unusual given, to ask whether it would be tried.
+    #[must_use]
+    pub fn example(kind: ActionKind, target: &str) -> Option<Self> {
+        let row = kind.row();
+        let mut fields = Map::new();
+        for field in row.fields {
+            let value = match (field.empty, field.input) {
+                (Empty::Null, _) => Value::Null,
+                (Empty::LeftOut, _) => continue,
+                (Empty::Refused, Input::Json) => "{}".into(),
+                (Empty::Refused, Input::Number | Input::Seconds) => 0.into(),
+                (Empty::Refused, Input::Line | Input::Tick | Input::ApiOnly) => "?".into(),
+            };
+            fields.insert(field.top().to_owned(), value);
+        }
+        if kind == ActionKind::SaveSchedule {
+            fields.insert("every_ms".into(), 1_000.into());
+        }
+        Self::read(row.target, target, row.word, fields).ok()
     }
 
     /// Whether what would be written holds the word that stands for hidden values.
@@ -267,6 +200,10 @@ impl Intent {
                 action: JobAction::Retry { data: Some(data), .. } | JobAction::EditData { data },
                 ..
             } => (Some(data), None),
+            Self::Job {
+                action: JobAction::Duplicate(changes),
+                ..
+            } => (changes.data.as_ref(), changes.options.as_ref()),
             Self::Queue(QueueAction::Add(job)) => (Some(&job.data), job.options.as_ref()),
             Self::Schedule {
                 action: ScheduleAction::Upsert(plan),
@@ -277,40 +214,38 @@ impl Intent {
         data.into_iter().chain(options).any(|text| holds_marker(text))
     }
 
-    /// Whether doing it twice is not the same as doing it once.
+    /// The action, as far as the rights that it takes go; `None` for one that is carried out job by job.
     #[must_use]
-    pub const fn makes_something(&self) -> bool {
-        matches!(
-            self,
-            Self::Job {
-                action: JobAction::Duplicate,
-                ..
-            } | Self::Queue(QueueAction::Add(_))
-                | Self::Schedule {
-                    action: ScheduleAction::Run,
-                    ..
-                }
-        )
-    }
-
-    /// Why a queue of this generation cannot do it; `None` if it can.
-    #[must_use]
-    pub fn refused_by(&self, adapter: &dyn Adapter, family: Family) -> Option<&'static str> {
+    pub const fn action(&self) -> Option<AnyAction<'_>> {
         match self {
-            Self::Job { action, .. } => adapter.refuses(family, action),
-            Self::Flow { .. } => adapter.refuses_flow(family),
-            Self::Queue(action) => adapter.refuses_queue(family, action),
-            Self::Schedule { action, .. } => adapter.refuses_schedule(family, action),
+            Self::Job { action, .. } => Some(AnyAction::Job(action)),
+            Self::Flow { .. } => None,
+            Self::Queue(action) => Some(AnyAction::Queue(action)),
+            Self::Schedule { action, .. } => Some(AnyAction::Schedule(action)),
         }
     }
 
-    fn check(&self) -> Result<(), String> {
+    /// Checks what was given: sizes, bounds, and that JSON is JSON.
+    pub(in super::super) fn check(&self) -> Result<(), String> {
         match self {
             Self::Job { id, action } => {
                 no_longer("the id of the job", id, NAME_MAX)?;
                 match action {
                     JobAction::Retry { data: Some(data), .. } | JobAction::EditData { data } => {
                         json("data", data, DATA_MAX)
+                    }
+                    JobAction::Duplicate(changes) => {
+                        no_longer("name", changes.name.as_deref().unwrap_or_default(), NAME_MAX)?;
+                        at_most("delay", changes.delay.unwrap_or(0), DELAY_MAX)?;
+                        changes
+                            .data
+                            .as_deref()
+                            .map_or(Ok(()), |data| json("data", data, DATA_MAX))?;
+                        changes.options.as_deref().map_or(Ok(()), options)?;
+                        match changes.attempts {
+                            Some(0) => Err(NO_ATTEMPTS.into()),
+                            _ => Ok(()),
+                        }
                     }
                     JobAction::Delay { ms } => at_most("ms", *ms, DELAY_MAX),
                     JobAction::FailLost { error } | JobAction::Cancel { error } => match error.trim() {
@@ -332,16 +267,16 @@ impl Intent {
                 json("data", &job.data, DATA_MAX)?;
                 job.options.as_deref().map_or(Ok(()), options)?;
                 match (job.id.as_deref(), job.attempts) {
-                    (Some(""), _) => Err("id is empty; leave it out to have one counted up.".into()),
-                    (_, Some(0)) => Err("attempts is at least 1.".into()),
+                    (Some(""), _) => Err("id is empty; leave it out to have one assigned automatically.".into()),
+                    (_, Some(0)) => Err(NO_ATTEMPTS.into()),
                     _ => Ok(()),
                 }
             }
             Self::Queue(QueueAction::Concurrency { limit: Some(0) }) => {
-                Err("limit is at least 1; null takes it away, and pause stops the queue.".into())
+                Err("limit is at least 1; null removes it, and pause stops the queue.".into())
             }
             Self::Queue(QueueAction::RateLimit { limit: Some(rate) }) if rate.max == 0 || rate.per_ms == 0 => {
-                Err("max and per_ms are at least 1; a limit of null takes it away.".into())
+                Err("max and per_ms are at least 1; a limit of null removes it.".into())
             }
             Self::Queue(_) => Ok(()),
             Self::Schedule { key, action } => {

@@ -23,7 +23,7 @@ fn wrong(result: Result<Intent, BadIntent>) -> String {
 }
 
 #[test]
-fn the_table_of_words_is_the_contract() {
+fn the_fields_in_the_catalogue_are_those_of_the_contract() {
     fn of<T: schemars::JsonSchema>() -> Vec<(String, Vec<String>)> {
         let settings = schemars::generate::SchemaSettings::draft2020_12().with(|s| s.inline_subschemas = true);
         let schema = settings.into_generator().into_root_schema_for::<T>().to_value();
@@ -44,16 +44,15 @@ fn the_table_of_words_is_the_contract() {
         (Target::Queue, of::<QueueAction>()),
         (Target::Schedule, of::<ScheduleAction>()),
     ] {
-        let mut words: Vec<(String, Vec<String>)> = target
-            .words()
-            .iter()
-            .map(|(word, fields)| {
-                let mut fields: Vec<String> = fields.iter().map(|f| (*f).to_owned()).collect();
+        let mut words: Vec<(String, Vec<String>)> = ActionKind::on(target)
+            .map(|kind| {
+                let mut fields: Vec<String> = kind.row().names().into_iter().map(str::to_owned).collect();
                 fields.sort();
-                ((*word).to_owned(), fields)
+                (kind.row().word.to_owned(), fields)
             })
             .collect();
         words.sort();
+        words.dedup();
         contract.sort();
         assert_eq!(words, contract, "{target:?}");
     }
@@ -62,7 +61,7 @@ fn the_table_of_words_is_the_contract() {
 #[test]
 fn what_is_not_known_is_refused_with_what_is() {
     let why = wrong(read_job("explode", json!({})));
-    assert!(why.contains("retry, remove, promote"), "{why}");
+    assert!(why.contains("retry, retry_children, archive, promote"), "{why}");
     let why = wrong(read_job("promote", json!({"soon": true})));
     assert!(
         why.contains("\"soon\"") && why.contains("seen, reason, dry_run"),
@@ -74,7 +73,7 @@ fn what_is_not_known_is_refused_with_what_is() {
 
 #[test]
 fn a_forgotten_limit_takes_no_limit_away() {
-    assert!(wrong(read_queue("concurrency", json!({}))).contains("null takes the limit away"));
+    assert!(wrong(read_queue("concurrency", json!({}))).contains("null removes the limit"));
     let intent = read_queue("concurrency", json!({"limit": null})).unwrap();
     assert_eq!(intent, Intent::Queue(QueueAction::Concurrency { limit: None }));
     assert!(wrong(read_queue("concurrency", json!({"limit": 0}))).contains("at least 1"));
@@ -95,25 +94,12 @@ fn data_is_json_of_a_bounded_size_and_keeps_its_digits() {
 
 #[test]
 fn each_action_asks_for_a_permission_that_is_not_to_look() {
-    for target in [Target::Job, Target::Queue, Target::Schedule] {
-        for (word, _) in target.words() {
-            let fields = match *word {
-                "delay" => json!({"ms": 5}),
-                "priority" => json!({"priority": 5}),
-                "edit_data" => json!({"data": "1"}),
-                "fail_lost" | "cancel" => json!({"error": "no"}),
-                "add" => json!({"name": "a", "data": "1"}),
-                "concurrency" | "rate_limit" => json!({"limit": null}),
-                "trim_events" => json!({"keep": 5}),
-                "obliterate" => json!({"name": "mail"}),
-                "upsert" => json!({"name": "a", "data": "1", "every_ms": 5}),
-                _ => json!({}),
-            };
-            let Value::Object(fields) = fields else { unreachable!() };
-            let intent = Intent::read(target, "x", word, fields).unwrap();
-            assert_eq!(intent.word(), *word);
-            assert!(!intent.verbs().is_empty() && intent.verbs().iter().all(|verb| !verb.only_reads()));
-        }
+    for kind in ActionKind::ALL {
+        let intent = Intent::example(*kind, "x").unwrap_or_else(|| panic!("{kind:?} has no example"));
+        let word = (intent.target(), intent.kind().row().word);
+        assert_eq!(word, (kind.row().target, kind.row().word));
+        let verbs = intent.verbs();
+        assert!(!verbs.is_empty() && verbs.iter().all(|verb| !verb.only_reads()));
     }
     let both = read_job("retry", json!({"data": "1"})).unwrap();
     assert_eq!(both.verbs(), [Verb::Retry, Verb::Edit]);

@@ -2,6 +2,7 @@
 
 use super::Refusal;
 use crate::server::audit::Unwritten;
+use std::fmt;
 
 /// Why an action was not tried.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -39,47 +40,25 @@ impl From<Unwritten> for NotActed {
     }
 }
 
-impl NotActed {
-    /// Its name, title, status and sentence.
-    #[must_use]
-    pub fn parts(&self) -> (&'static str, &'static str, u16, String) {
+impl fmt::Display for NotActed {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::Denied(what) => ("denied", "Not permitted", 403, what.clone()),
-            Self::ReadOnly => (
-                "read-only",
-                "Read-only",
-                403,
-                "This board is read-only: nothing can be changed from here. DROVER_READ_ONLY=false lets it act.".into(),
+            Self::Denied(why) | Self::NotNow(why) | Self::Impossible(why) | Self::NoArchive(why) | Self::Wrong(why) => {
+                f.write_str(why)
+            }
+            Self::ReadOnly => f.write_str(
+                "This board is read-only: nothing can be changed from here. DROVER_READ_ONLY=false lets it act.",
             ),
-            Self::NotNow(why) => ("not-now", "Not now", 503, why.clone()),
-            Self::Impossible(why) => ("not-possible", "Not possible", 422, why.clone()),
-            Self::NoAudit(why) => (
-                "audit-unavailable",
-                "Nothing can be recorded",
-                503,
-                format!("Nothing was done, because what cannot be recorded is not done: {why}"),
+            Self::NoAudit(why) => write!(f, "Nothing was done, because the audit log cannot be written: {why}"),
+            Self::KeyUsed => {
+                f.write_str("A different request used this Idempotency-Key within the last day. Use a new one.")
+            }
+            Self::KeyRunning => f.write_str(
+                "The same request with this Idempotency-Key is in progress. Try again in a few seconds for its result.",
             ),
-            Self::NoArchive(why) => ("archive-unavailable", "The archive does not answer", 503, why.clone()),
-            Self::Wrong(why) => ("bad-action", "Bad action", 400, why.clone()),
-            Self::KeyUsed => (
-                "key-used",
-                "Idempotency key used",
-                422,
-                "Something else was asked with this Idempotency-Key within the last day. Use a new one.".into(),
-            ),
-            Self::KeyRunning => (
-                "key-running",
-                "Under way",
-                409,
-                "The same was asked with this Idempotency-Key and is under way. Ask again in a moment for its result."
-                    .into(),
-            ),
-            Self::NoCursor => (
-                "bad-cursor",
-                "Damaged address",
-                400,
-                "The cursor is not known: it is damaged, or so old that it is only in the file.".into(),
-            ),
+            Self::NoCursor => {
+                f.write_str("The cursor is not known: it is not valid, or so old that it is only in the file.")
+            }
         }
     }
 }

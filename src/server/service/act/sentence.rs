@@ -1,24 +1,24 @@
 //! What would be done, in one sentence: the same for a confirmation, an answer of the API and the record.
 
 use super::intent::Intent;
-use crate::model::action::{JobAction, NewJob, Plan, QueueAction, ScheduleAction};
+use crate::model::action::{Changes, JobAction, NewJob, Plan, QueueAction, ScheduleAction};
 use crate::model::answer::FLOW_MAX;
-use crate::model::family::Layout;
+use crate::model::capability::Capabilities;
 use crate::model::format;
 use crate::model::job::cut;
-use crate::model::queue::{QueueRef, System};
+use crate::model::queue::QueueRef;
 
 /// Where it would be done.
 #[derive(Clone, Copy, Debug)]
 pub struct Place<'a> {
     /// The queue.
     pub queue: &'a QueueRef,
-    /// Its name, as its application says it.
-    pub name: &'a str,
+    /// What it is called.
+    pub label: &'a str,
     /// What the store is, such as `production`.
     pub environment: Option<&'a str>,
-    /// Which generation of its library laid it out, where that is known.
-    pub layout: Option<Layout>,
+    /// What its generation can do, where that is known.
+    pub can: Option<&'a Capabilities>,
 }
 
 impl Place<'_> {
@@ -28,7 +28,7 @@ impl Place<'_> {
         let environment = self.environment.map_or_else(String::new, |e| format!(" ({e})"));
         format!(
             "queue {} in {}{environment}",
-            shown(self.name),
+            shown(self.label),
             shown(&self.queue.store)
         )
     }
@@ -39,14 +39,14 @@ impl Place<'_> {
 pub fn of(intent: &Intent, place: Place<'_>) -> String {
     let there = place.words();
     match intent {
-        Intent::Job { id, action } => on_job(&shown(id), action, &there, place.layout),
+        Intent::Job { id, action } => on_job(&shown(id), action, &there, place.can),
         Intent::Flow { id, .. } => format!(
-            "Run the failed jobs below job {} of {there} again, up to {} and the deepest first, then the job itself if it \
-             failed: each as soon as what is below it has ended.",
+            "Retry the failed jobs below job {} of {there}, up to {} and the deepest first, then the job itself if it \
+             failed. Each runs when its children have ended.",
             shown(id),
             format::count(FLOW_MAX as u64)
         ),
-        Intent::Queue(action) => on_queue(action, &there, place.layout),
+        Intent::Queue(action) => on_queue(action, &there, place.can),
         Intent::Schedule { key, action } => on_schedule(&shown(key), action, &there),
     }
 }
@@ -55,7 +55,7 @@ fn shown(text: &str) -> String {
     cut(&format::visible(text), 120)
 }
 
-fn on_job(id: &str, action: &JobAction, there: &str, layout: Option<Layout>) -> String {
+fn on_job(id: &str, action: &JobAction, there: &str, can: Option<&Capabilities>) -> String {
     let job = format!("job {id} of {there}");
     match action {
         JobAction::Retry { reset_attempts, data } => {
@@ -63,88 +63,114 @@ fn on_job(id: &str, action: &JobAction, there: &str, layout: Option<Layout>) -> 
                 format!(" with other data ({})", format::bytes(data.len() as u64))
             });
             let attempts = if *reset_attempts {
-                ", its attempts counted from the beginning"
+                ", with its attempt count reset"
             } else {
                 ""
             };
-            format!("Run {job} again{data}{attempts}.")
+            format!("Retry {job}{data}{attempts}.")
         }
-        JobAction::Remove { children: false } => format!("Remove {job} for ever."),
+        JobAction::Remove { children: false } => format!("Remove {job} permanently."),
         JobAction::Remove { children: true } => {
-            format!("Remove {job} and all its children for ever, those in other queues included.")
+            format!("Remove {job} and all its children permanently, including those in other queues.")
         }
-        JobAction::Promote => format!("Have {job} run now instead of when it is due."),
-        JobAction::Delay { ms } => format!("Have {job} wait {} from now.", duration(*ms)),
+        JobAction::Promote => format!("Run {job} now instead of when it is due."),
+        JobAction::Delay { ms } => format!("Delay {job} by {} from now.", duration(*ms)),
         JobAction::Priority { priority, lifo } => {
-            let first = if *lifo { ", before others of the same" } else { "" };
-            let order = layout.map_or_else(String::new, |layout| format!(" ({})", layout.priority_order()));
-            format!("Give {job} the priority {priority}{first}{order}.")
+            let first = if *lifo {
+                ", before others of the same priority"
+            } else {
+                ""
+            };
+            let order = can.map_or_else(String::new, |can| format!(" ({})", can.priority_order));
+            format!("Set the priority of {job} to {priority}{first}{order}.")
         }
         JobAction::EditData { data } => {
+            let old = if can.is_none_or(|can| can.edit_keeps_data) {
+                "becomes a line of its log"
+            } else {
+                "is not kept"
+            };
             format!(
-                "Replace the data of {job} ({}); the old data becomes a line of its log.",
+                "Replace the data of {job} ({}); the old data {old}.",
                 format::bytes(data.len() as u64)
             )
         }
-        JobAction::Duplicate => format!("Add a new job with the name, data and options of {job}."),
-        JobAction::FailLost { error } => format!("Fail {job}, whose worker is lost, with {:?}.", shown(error)),
-        JobAction::PutBack => format!("Put {job}, whose worker is lost, back among the waiting ones."),
-        JobAction::ResumeJob => format!("Put {job}, which is cancelled, back in the line."),
-        JobAction::Redrive => {
-            format!("Redrive {job}: put it back into the queue that it came from, and remove it here.")
+        JobAction::Duplicate(changes) => {
+            format!("Add a copy of {job}{}. Its work will be done again.", changed(changes))
         }
-        JobAction::Cancel { .. } if is_boss(layout) => {
-            format!("Cancel {job}: no worker takes it any more; it is kept, and can be resumed.")
+        JobAction::FailLost { error } => format!("Fail {job}, whose worker is lost, with {:?}.", shown(error)),
+        JobAction::PutBack => {
+            format!("Requeue {job}, whose worker is lost. It runs again from the start.")
+        }
+        JobAction::ResumeJob => format!("Resume {job}, which is cancelled."),
+        JobAction::Redrive => {
+            format!("Redrive {job}: move it back to the queue it came from, where it runs again.")
+        }
+        JobAction::Cancel { .. } if can.is_some_and(|can| can.cancel_keeps_job) => {
+            format!("Cancel {job}. No worker will take it; it is kept and can be resumed.")
         }
         JobAction::Cancel { error } => {
             format!(
-                "Have {job} fail with {:?}, without running, when a worker takes it.",
+                "Fail {job} with {:?} when a worker takes it, without running it.",
                 shown(error)
             )
         }
         JobAction::RemoveDeduplication => {
-            format!("Remove the deduplication key of {job}: the next job like it is added.")
+            format!("Remove the deduplication key of {job}, so that the next job with it is added.")
         }
-        JobAction::ClearLogs { keep: 0 } => format!("Remove the log of {job} for ever."),
-        JobAction::ClearLogs { keep } => format!("Remove the log of {job} but for its {keep} newest lines."),
+        JobAction::ClearLogs { keep: 0 } => format!("Remove the log of {job} permanently."),
+        JobAction::ClearLogs { keep } => {
+            let kept = format::counted(*keep, "newest line", "newest lines");
+            format!("Remove the log of {job} except its {kept}.")
+        }
         JobAction::Archive => {
-            format!("Put {job} into the archive, and remove it from the queue once it is safe there.")
+            format!("Archive {job}, and remove it from the queue once it is stored there.")
         }
-        JobAction::RemoveChildren => format!("Remove the children of {job} that have not begun, for ever."),
+        JobAction::RemoveChildren => format!("Remove the children of {job} that have not started, permanently."),
+        JobAction::Release => {
+            format!(
+                "Run {job} without the children that failed or are missing. Those are kept, and it does not wait for \
+                 them again."
+            )
+        }
     }
 }
 
-/// What else is worth knowing before it is done.
-#[must_use]
-pub fn notes(intent: &Intent, layout: Option<Layout>) -> Vec<String> {
-    match intent {
-        Intent::Queue(QueueAction::Pause) if is_boss(layout) => PAUSE.map(str::to_owned).to_vec(),
-        _ => Vec::new(),
+/// What a copy has of its own, as a part of a sentence.
+fn changed(changes: &Changes) -> String {
+    let Changes {
+        name,
+        data,
+        delay,
+        priority,
+        attempts,
+        options,
+    } = changes;
+    let data = data
+        .as_ref()
+        .map(|data| format!("other data ({})", format::bytes(data.len() as u64)));
+    let parts = [
+        name.as_ref().map(|name| format!("the name {}", shown(name))),
+        data,
+        delay.map(|ms| format!("a delay of {}", duration(ms))),
+        priority.map(|n| format!("the priority {n}")),
+        attempts.map(|n| format!("up to {}", format::counted(n.into(), "attempt", "attempts"))),
+        options.as_ref().map(|_| "other options".to_owned()),
+    ];
+    let parts: Vec<String> = parts.into_iter().flatten().collect();
+    match parts.as_slice() {
+        [] => String::new(),
+        parts => format!(" with {}", format::all(parts.iter().map(String::as_str))),
     }
 }
 
-/// What a pause of a queue of pg-boss is.
-const PAUSE: [&str; 4] = [
-    "pg-boss itself has no pause. While any queue of its installation is paused, Drover keeps three things in the schema of \
-     that installation: a trigger drover_pause on the table job, its function drover_hold, and a table drover_paused with \
-     the paused queues. Resuming the last of them removes all three.",
-    "Running jobs go on to their end. What is sent, scheduled or to be retried waits; workers keep asking, and get nothing.",
-    "pg-boss goes on removing jobs that wait for longer than their queue keeps them: 14 days, unless it is set otherwise.",
-    "It needs a role that may act as the owner of the table job. Putting the trigger there waits up to two seconds for a \
-     moment at which nobody writes to that table, and new writes wait behind it.",
-];
-
-fn is_boss(layout: Option<Layout>) -> bool {
-    layout.is_some_and(|layout| layout.system() == System::PgBoss)
-}
-
-fn on_queue(action: &QueueAction, there: &str, layout: Option<Layout>) -> String {
+fn on_queue(action: &QueueAction, there: &str, can: Option<&Capabilities>) -> String {
     match action {
-        QueueAction::Pause if is_boss(layout) => format!(
-            "Pause {there}: workers take no new jobs from it, running ones go on. A trigger in its database sees to that."
-        ),
-        QueueAction::Pause => format!("Pause {there}: workers take no new jobs from it, running ones go on."),
-        QueueAction::Resume => format!("Resume {there}: workers take jobs from it again."),
+        QueueAction::Pause => {
+            let by = can.map_or("", |can| can.pause_by.as_str());
+            format!("Pause {there}. Running jobs will finish; workers take no new ones{by}.")
+        }
+        QueueAction::Resume => format!("Resume {there}. Workers take jobs from it again."),
         QueueAction::Add(NewJob {
             name, data, id, delay, ..
         }) => {
@@ -159,23 +185,30 @@ fn on_queue(action: &QueueAction, there: &str, layout: Option<Layout>) -> String
             let size = format::bytes(data.len() as u64);
             format!("Add a job {}{id} ({size} of data) to {there}{when}.", shown(name))
         }
-        QueueAction::Concurrency { limit: Some(n) } => format!("Let at most {n} job(s) of {there} run at once."),
+        QueueAction::Concurrency { limit: Some(n) } => {
+            format!(
+                "Let at most {} of {there} run at once.",
+                format::counted((*n).into(), "job", "jobs")
+            )
+        }
         QueueAction::Concurrency { limit: None } => {
-            format!("Take the limit of jobs that run at once away from {there}.")
+            format!("Remove the concurrency limit of {there}.")
         }
         QueueAction::RateLimit { limit: Some(rate) } => {
             format!(
-                "Let at most {} job(s) of {there} begin per {}.",
-                rate.max,
+                "Let at most {} of {there} start per {}.",
+                format::counted(rate.max.into(), "job", "jobs"),
                 duration(rate.per_ms)
             )
         }
-        QueueAction::RateLimit { limit: None } => format!("Take the rate limit away from {there}."),
-        QueueAction::ReleaseRateLimit => format!("Let {there} go on at once although it has reached its rate limit."),
-        QueueAction::TrimEvents { keep } => format!("Remove the events of {there} but for about the {keep} newest."),
+        QueueAction::RateLimit { limit: None } => format!("Remove the rate limit of {there}."),
+        QueueAction::ReleaseRateLimit => format!("Lift the rate limit of {there} once, so that it continues now."),
+        QueueAction::TrimEvents { keep } => format!("Remove the events of {there} except about the {keep} newest."),
         QueueAction::Obliterate { force, .. } => {
-            let force = if *force { ", those that are running too" } else { "" };
-            format!("Remove {there} for ever: all its jobs in every state{force}, its schedules, settings and events.")
+            let force = if *force { ", including running ones" } else { "" };
+            format!(
+                "Remove {there} permanently: all its jobs in every state{force}, its schedules, settings and events."
+            )
         }
     }
 }
@@ -184,7 +217,7 @@ fn on_schedule(key: &str, action: &ScheduleAction, there: &str) -> String {
     let schedule = format!("schedule {key} of {there}");
     match action {
         ScheduleAction::Run => format!("Add a job from {schedule} now; its plan stays as it is."),
-        ScheduleAction::Remove => format!("Remove {schedule} for ever, with its next job."),
+        ScheduleAction::Remove => format!("Remove {schedule} permanently, with its next job."),
         ScheduleAction::Upsert(plan) => format!("Save {schedule}: {}.", plan_words(plan)),
     }
 }
@@ -200,9 +233,9 @@ fn plan_words(plan: &Plan) -> String {
         }
         (None, every) => format!("every {}", duration(every.unwrap_or_default())),
     };
-    let limit = plan
-        .limit
-        .map_or_else(String::new, |n| format!(", {n} time(s) at most"));
+    let limit = plan.limit.map_or_else(String::new, |n| {
+        format!(", {} at most", format::counted(n, "time", "times"))
+    });
     format!("a job {} {when}{limit}", shown(&plan.name))
 }
 
@@ -213,6 +246,9 @@ fn duration(ms: u64) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::model::capability::Generation;
+    use crate::model::system::System;
+    use std::collections::BTreeMap;
 
     #[test]
     fn a_sentence_names_the_queue_the_store_and_what_it_is() {
@@ -222,9 +258,9 @@ mod tests {
         };
         let place = Place {
             queue: &queue,
-            name: "mail",
+            label: "mail",
             environment: Some("production"),
-            layout: None,
+            can: None,
         };
         let remove = Intent::Job {
             id: "7\u{202e}".into(),
@@ -232,7 +268,7 @@ mod tests {
         };
         assert_eq!(
             of(&remove, place),
-            "Remove job 7\\u{202e} of queue mail in redis (production) for ever."
+            "Remove job 7\\u{202e} of queue mail in redis (production) permanently."
         );
         let limit = Intent::Queue(QueueAction::Concurrency { limit: Some(3) });
         let place = Place {
@@ -241,27 +277,32 @@ mod tests {
         };
         assert_eq!(
             of(&limit, place),
-            "Let at most 3 job(s) of queue mail in redis run at once."
+            "Let at most 3 jobs of queue mail in redis run at once."
         );
-        let priority = Intent::Job {
-            id: "7".into(),
-            action: JobAction::Priority {
-                priority: 2,
-                lifo: false,
-            },
+        let generation = Generation {
+            system: System::BullMq,
+            layout: String::new(),
+            label: String::new(),
+            unsupported: None,
+            states: vec![],
+            evidence: BTreeMap::new(),
         };
-        for (layout, order) in [
-            (None, ""),
-            (
-                Some(Layout::BullMq3),
-                " (1 goes before all others, 0 behind all that have one)",
-            ),
-            (Some(Layout::BullMq6), " (0 goes before all others, then 1)"),
-        ] {
-            assert_eq!(
-                of(&priority, Place { layout, ..place }),
-                format!("Give job 7 of queue mail in redis the priority 2{order}.")
-            );
-        }
+        let can = Capabilities {
+            priority_order: "0 runs first, then 1".into(),
+            ..Capabilities::new(generation, |_| Ok(()), |_| Ok(()))
+        };
+        let action = JobAction::Priority {
+            priority: 2,
+            lifo: false,
+        };
+        let id = "7".into();
+        let place = Place {
+            can: Some(&can),
+            ..place
+        };
+        assert_eq!(
+            of(&Intent::Job { id, action }, place),
+            "Set the priority of job 7 of queue mail in redis to 2 (0 runs first, then 1)."
+        );
     }
 }

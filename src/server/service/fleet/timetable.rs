@@ -2,12 +2,14 @@
 
 use super::{BOUNDS, Counts, DEADLINE, LISTED, Read};
 use crate::model::now;
+use crate::model::permission::Verb;
 use crate::model::queue::{QueueRef, QueueSummary};
 use crate::model::schedule::{MoreSchedules, Schedule, SchedulesPage, Timetable, sort_schedules};
 use crate::model::store::Reach;
 use crate::model::worker::FleetFilter;
 use crate::server::adapter::{QueueId, Trouble};
-use crate::server::auth::who::{Verb, Who};
+use crate::server::auth::who::Who;
+use crate::server::collect::adapters::Share;
 use crate::server::collect::board::Position;
 use crate::server::collect::collector::Collector;
 use crate::server::cron;
@@ -100,9 +102,15 @@ impl Service {
             let counts = self.count_schedules(store, collector, only.as_deref(), queues).await;
             let read = match &counts {
                 Ok(counts) => {
-                    let adapter = collector.adapter().clone();
                     let with: Vec<QueueId> = counts.iter().map(|(queue, _)| queue.clone()).collect();
-                    let ask = || async move { adapter.schedules(&with, BOUNDS).await.map(Arc::new) };
+                    let shares = collector.adapters().shares(&with);
+                    let ask = || async move {
+                        let mut all = vec![];
+                        for Share { adapter, queues } in shares {
+                            all.extend(adapter.schedules(&queues, BOUNDS).await?);
+                        }
+                        Ok(Arc::new(all))
+                    };
                     self.fleet.schedules.get((store.to_owned(), only), ask).await
                 }
                 Err(trouble) => Err(trouble.clone()),
@@ -122,19 +130,20 @@ impl Service {
         only: Option<&str>,
         queues: &[QueueSummary],
     ) -> Counts {
-        let adapter = collector.adapter().clone();
         let queues: Vec<QueueId> = queues
             .iter()
             .filter(|queue| queue.store == store && only.is_none_or(|only| only == queue.id))
             .map(|queue| queue.id.as_str().into())
             .collect();
+        let shares = collector.adapters().shares(&queues);
         let ask = || async move {
-            let counts = adapter.count_schedules(&queues).await?;
-            let with = queues.into_iter().zip(counts);
-            Ok(Arc::new(
-                with.filter_map(|(queue, count)| Some((queue, count.filter(|n| *n > 0)?)))
-                    .collect(),
-            ))
+            let mut all = vec![];
+            for Share { adapter, queues } in shares {
+                let counts = adapter.count_schedules(&queues).await?;
+                let with = queues.into_iter().zip(counts);
+                all.extend(with.filter_map(|(queue, count)| Some((queue, count.filter(|n| *n > 0)?))));
+            }
+            Ok(Arc::new(all))
         };
         match only {
             // One queue costs one command: nobody has to wait for the next round.
@@ -214,5 +223,5 @@ fn unread(
 fn name_of(queue: &QueueRef, lines: &HashMap<QueueRef, &QueueSummary>) -> String {
     lines
         .get(queue)
-        .map_or_else(|| queue.queue.clone(), |line| line.name.clone())
+        .map_or_else(|| queue.queue.clone(), |line| line.label.clone())
 }

@@ -3,41 +3,45 @@
 use super::{
     Answer, ArchiveFilter, ArchivePage, ArchivedJob, PolicyStanding, ReadError, Refusal, Verb, View, redact, withheld,
 };
+use crate::server::archive::scope::Scope;
 
 impl View<'_> {
-    /// A page of archived jobs. Rows of queues that are not seen are left out after they were read: a page may be short.
+    /// A page of archived jobs of the queues that are seen. Data are searched in queues whose jobs are looked into.
     pub async fn archive_page(
         &self,
         filter: &ArchiveFilter,
         cursor: Option<&str>,
         limit: usize,
     ) -> Answer<ArchivePage> {
-        if filter.text.is_some() && !self.who.holds_everywhere(Verb::ViewPayload) {
-            // The search looks at all queues before anything is left out.
-            return Err(super::super::act::NotActed::Denied(format!(
-                "{} may not {} everywhere, so the data of archived jobs cannot be searched. Search by queue, name, id or error.",
-                self.who.name,
-                Verb::ViewPayload.label()
-            ))
-            .into());
-        }
-        let mut page = self.service.archive_page(filter, cursor, limit).await?;
-        if !self.who.sees_all() {
-            page.items.retain(|row| self.who.sees(&row.queue));
-        }
-        Ok(page)
+        let scope = self.archive_scope(filter, &[])?;
+        self.service.archive_page(filter, &scope, cursor, limit).await
     }
 
-    /// The same for a file.
+    /// The same for a file: of the queues that may be taken away.
     pub async fn archive_exported(
         &self,
         filter: &ArchiveFilter,
         cursor: Option<&str>,
         limit: usize,
     ) -> Answer<ArchivePage> {
-        let mut page = self.archive_page(filter, cursor, limit).await?;
-        page.items.retain(|row| self.who.holds(Verb::Export, Some(&row.queue)));
-        Ok(page)
+        let scope = self.archive_scope(filter, &[Verb::Export])?;
+        self.service.archive_page(filter, &scope, cursor, limit).await
+    }
+
+    /// The queues for which every permission that a search needs is held. Denied if one is held nowhere, or not for the queue
+    /// that the filter names: an empty page would say that there is nothing.
+    fn archive_scope(&self, filter: &ArchiveFilter, more: &[Verb]) -> Answer<Scope> {
+        let text: &[Verb] = if filter.text.is_some() {
+            &[Verb::ViewPayload]
+        } else {
+            &[]
+        };
+        let verbs = [&[Verb::View], text, more].concat();
+        let named = filter.exact_queue();
+        for verb in &verbs {
+            self.service.may(self.who, *verb, named.as_ref())?;
+        }
+        Ok(Scope::of(verbs.into_iter().map(|verb| self.who.globs_of(verb))))
     }
 
     /// One archived job.
@@ -48,6 +52,7 @@ impl View<'_> {
         }
         let mask = self.service.mask(&job.row.queue);
         redact::archived(&mut job, &mask);
+        self.rules(&job.row.queue, &mut job.detail);
         if !self.looks_into(&job.row.queue) {
             withheld::detail(&mut job.detail);
         }
@@ -73,7 +78,7 @@ impl View<'_> {
         match self.who.sees_all() {
             true => self.service.policy_standings().await,
             false => Err(super::super::act::NotActed::Denied(format!(
-                "{} sees some queues, and policies are for those who see all.",
+                "{} may see some queues only; policies need access to all queues.",
                 self.who.name
             ))
             .into()),

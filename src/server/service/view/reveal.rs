@@ -32,7 +32,7 @@ impl View<'_> {
     pub fn may_reveal(&self, key: &QueueRef) -> Result<(), String> {
         let verbs = [Verb::View, Verb::ViewPayload, Verb::Reveal];
         let denied = verbs.iter().find_map(|verb| self.may(*verb, key).err());
-        denied.map_or(Ok(()), |refusal| Err(refusal.problem().detail))
+        denied.map_or(Ok(()), |refusal| Err(refusal.to_string()))
     }
 
     /// One job with everything that is hidden of it.
@@ -83,7 +83,7 @@ impl View<'_> {
         let reason = ask.reason.trim();
         if reason.is_empty() {
             return Err(NotActed::Wrong(
-                "reason is empty. Say why you need to see hidden values: it is kept in the record.".into(),
+                "reason is empty. Say why you need to see hidden values: it is kept in the audit log.".into(),
             )
             .into());
         }
@@ -103,9 +103,9 @@ impl View<'_> {
             )
         };
         let record = Arc::new(record.masked(&self.service.mask(key)));
-        let audit = self.service.desk.audit();
+        let audit = self.service.actions.audit();
         audit.intend(&record).await.map_err(NotActed::from)?;
-        audit.conclude(&record, Became::Known(Effect::Done { job: None })).await;
+        audit.conclude(&record, Became::Known(Effect::done())).await;
         Ok(())
     }
 }

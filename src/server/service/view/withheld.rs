@@ -4,7 +4,7 @@ use crate::model::flow::{Flow, FlowNode};
 use crate::model::job::{Form, JobDetail, JobRow, LogPage, Payload, Progress};
 use crate::model::schedule::Schedule;
 
-const NOTE: &str = "not shown: the permission view_payload is needed to see what jobs carry";
+const NOTE: &str = "not shown: the permission view_payload is needed to see job payloads";
 
 fn payload(value: &mut Option<Payload>) {
     if let Some(value) = value {
@@ -55,9 +55,14 @@ pub(super) fn detail(job: &mut JobDetail) {
         ..LogPage::default()
     };
     job.fields.clear();
+    // Settings stay: how often and when it is tried again is what an on-call viewer needs.
+    for option in job.effective.iter_mut().filter(|option| option.payload) {
+        option.value = "not shown".into();
+    }
     job.withheld = true;
-    job.oddities
-        .push(format!("Data, result, options, stacks and log are {NOTE}."));
+    job.oddities.push(format!(
+        "Data, result, stacks, log and options that carry data are {NOTE}."
+    ));
 }
 
 /// Out of a schedule: the data that its jobs get.
@@ -72,18 +77,9 @@ pub(super) fn flow(flow: &mut Flow, sees: impl Fn(&str) -> bool) {
             return;
         }
         *node = FlowNode {
-            key: node.key.clone(),
             queue: node.queue.clone(),
             id: node.id.clone(),
-            known: false,
-            name: None,
-            state: None,
-            removed: false,
-            error: None,
-            created: None,
-            finished: None,
-            result_size: None,
-            children: None,
+            ..FlowNode::of_key(node.key.clone())
         };
     };
     flow.ancestors.iter_mut().for_each(hide);

@@ -3,6 +3,7 @@
 use super::Shown;
 use crate::model::format;
 use crate::model::job::{JobDetail, Trace};
+use crate::ui::components::with_rules;
 use leptos::prelude::*;
 
 type Traces = (Vec<Trace>, u64, u64, Option<String>);
@@ -27,7 +28,8 @@ pub fn attempts(shown: Shown) -> AnyView {
         let cut = traces.iter().any(|trace| trace.cut) || (traces.len() as u64) < total;
         let hidden = total.saturating_sub(traces.len() as u64);
         let withheld = shown.job.with_untracked(|job| job.withheld);
-        let items = traces.iter().rev().enumerate().map(|(i, trace)| item(i, trace, total)).collect_view();
+        let items = traces.iter().enumerate().rev();
+        let items = items.enumerate().map(|(i, (at, trace))| item(shown, (i, at), trace, total)).collect_view();
         let href = shown.place.with_value(|place| place.field("stacktrace"));
         view! {
             <section class="span traces" aria-labelledby="t-attempts">
@@ -49,17 +51,22 @@ pub fn attempts(shown: Shown) -> AnyView {
     .into_any()
 }
 
-fn item(i: usize, trace: &Trace, total: u64) -> AnyView {
+/// The stack that is `at` this place on record, and `i` places from the newest.
+fn item(shown: Shown, (i, at): (usize, usize), trace: &Trace, total: u64) -> AnyView {
     let number = match trace.attempt {
         Some(n) => format!("Attempt {n}"),
         None => format!("Failure {} of {total}", total.saturating_sub(i as u64)),
     };
     let mut lines = trace.text.splitn(2, '\n');
     let head = format::visible(lines.next().unwrap_or_default());
-    let shown = trace.text.lines().count();
+    let lines_shown = trace.text.lines().count();
+    let text = shown.job.with_untracked(|job| {
+        let rules = job.hidden_by.get(&format!("traces.{at}"));
+        with_rules(&format::visible(&trace.text), rules)
+    });
     let note = trace.cut.then(|| {
         format!(
-            "The first {shown} of {} lines ({} in all).",
+            "The first {lines_shown} of {} lines ({} in all).",
             format::count(trace.lines),
             format::bytes(trace.size)
         )
@@ -67,7 +74,7 @@ fn item(i: usize, trace: &Trace, total: u64) -> AnyView {
     view! {
         <details open=i == 0>
             <summary><b>{number}</b>" "{head}</summary>
-            <pre tabindex="0">{format::visible(&trace.text)}</pre>
+            <pre tabindex="0">{text}</pre>
             {note.map(|note| view! { <small>{note}</small> })}
         </details>
     }

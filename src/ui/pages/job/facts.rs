@@ -1,7 +1,7 @@
 //! What is known of the job besides what it carries, and the record it is known from.
 
 use super::{Shown, part};
-use crate::model::event::encode_segment;
+use crate::model::address::encode_segment;
 use crate::model::format;
 use crate::model::job::{Dedup, JobDetail, Origin};
 use crate::model::state::JobState;
@@ -84,11 +84,12 @@ fn list(j: &JobDetail) -> Vec<(&'static str, String)> {
         .attempts_started
         .filter(|started| *started != row.attempts)
         .map_or_else(String::new, |started| format!(", {started} started"));
-    facts.push((
-        "Attempts",
-        format!("{} made of {} allowed{started}", row.attempts, row.attempts_max),
-    ));
-    let left = row.attempts_max.saturating_sub(row.attempts);
+    let allowed = row.attempts_max.map_or_else(
+        || "; how many are allowed is not stored".to_owned(),
+        |most| format!(" of {most} allowed"),
+    );
+    facts.push(("Attempts", format!("{} made{allowed}{started}", row.attempts)));
+    let left = row.attempts_max.map_or(0, |most| most.saturating_sub(row.attempts));
     if row.state == JobState::Failed && left > 0 && row.attempts > 0 {
         let why = "unused: the error was marked as unrecoverable, its worker was lost too often, or it was set to fail";
         facts.push(("Attempts left", format!("{left} {why}")));
@@ -102,8 +103,8 @@ fn list(j: &JobDetail) -> Vec<(&'static str, String)> {
     if let Some(lock) = &j.lock {
         let ends = match lock.ttl {
             // Workers renew their locks at half time.
-            Some(ms) => format!("runs out in {} unless renewed", format::span(ms)),
-            None => "never runs out".into(),
+            Some(ms) => format!("expires in {} unless renewed", format::span(ms)),
+            None => "never expires".into(),
         };
         facts.push(("Lock", format!("{}, {ends}", lock.holder)));
     }
@@ -113,10 +114,10 @@ fn list(j: &JobDetail) -> Vec<(&'static str, String)> {
         } else {
             format!("{} times", row.stalled)
         };
-        facts.push(("Lost its worker", times));
+        facts.push(("Worker lost", times));
     }
     if row.priority > 0 {
-        facts.push(("Priority", format!("{} (1 goes first)", row.priority)));
+        facts.push(("Priority", format!("{} (1 runs first)", row.priority)));
     }
     if row.state == JobState::Delayed
         && let Some(delay) = j.delay.filter(|delay| *delay > 0)
@@ -132,7 +133,9 @@ fn list(j: &JobDetail) -> Vec<(&'static str, String)> {
     if j.progress.is_none() && row.state == JobState::Active {
         facts.push(("Progress", "none reported".into()));
     }
-    facts.push(("Data", format::bytes(row.data_size)));
+    // A row may only know how much is stored; the value itself is shown below with this size.
+    let size = j.data.as_ref().map_or(row.data_size, |data| data.size);
+    facts.push(("Data", format::bytes(size)));
     facts
 }
 
@@ -142,7 +145,7 @@ fn deduplication(shown: Shown, dedup: Dedup, id: &str) -> AnyView {
         |ms| format!("for {} more", format::span(ms)),
     );
     let owner = match dedup.owner {
-        None => view! { <small>"held by nobody now: the next job with it is added"</small> }.into_any(),
+        None => view! { <small>"not held now: the next job with it is added"</small> }.into_any(),
         Some(owner) if owner == id => view! { <small>{format!("held by this job {until}")}</small> }.into_any(),
         Some(owner) => {
             let href = shown.place.with_value(|place| place.job(&place.key.queue, &owner));
@@ -185,7 +188,7 @@ pub fn record(shown: Shown) -> AnyView {
         let row = |field: crate::model::job::Field| {
             let href = shown.place.with_value(|place| place.field(&field.name));
             let head = if field.head.is_empty() && field.size > 0 {
-                "(not looked into)".into()
+                "(too large to show)".into()
             } else {
                 format::visible(&field.head)
             };

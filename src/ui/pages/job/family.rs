@@ -4,10 +4,11 @@
 //! on its page.
 
 use super::Shown;
-use crate::model::event::encode_segment;
+use crate::model::address::encode_segment;
 use crate::model::flow::{Branch, ChildKind, FlowNode};
 use crate::model::format;
 use crate::model::job::Children;
+use crate::model::state::JobState;
 use crate::ui::components::{Ago, StateMark};
 use leptos::prelude::*;
 
@@ -123,9 +124,13 @@ fn line(shown: Shown, node: &FlowNode, kind: Option<ChildKind>) -> AnyView {
         _ => None,
     };
     let at = node.finished.or(node.created);
-    // A failed child that is still pending holds its parent up for ever.
-    let stuck = (kind == Some(ChildKind::Pending) && node.state == Some(crate::model::state::JobState::Failed))
-        .then_some("failed, and its parent waits for it: retry or remove it");
+    // A child that is pending and cannot finish holds its parent up for ever.
+    let stuck = match (node.removed, node.state) {
+        _ if kind != Some(ChildKind::Pending) => None,
+        (true, _) => Some("its parent waits for it"),
+        (false, Some(JobState::Failed)) => Some("failed, and its parent waits for it: retry or remove it"),
+        _ => None,
+    };
     // One sentence after the other, whichever there are.
     let parts = [queue, result, unknown.map(str::to_owned), stuck.map(str::to_owned)];
     let said: Vec<String> = parts.into_iter().flatten().collect();

@@ -2,17 +2,19 @@
 
 use super::Shown;
 use crate::base_path::TO;
-use crate::model::event::encode_segment;
+use crate::model::address::encode_segment;
 use crate::model::format;
 use crate::model::job::{LogLine, LogPage};
 use crate::model::state::JobState;
+use crate::ui::components::with_rules;
 use leptos::prelude::*;
 
 /// Lines asked for at a time.
 const STEP: u64 = 200;
 
 #[component]
-pub fn LogSection(shown: Shown) -> impl IntoView {
+pub fn LogSection(shown: Shown, none: Option<String>) -> impl IntoView {
+    let none = none.unwrap_or_else(|| "The job has written no log line.".into());
     let log = RwSignal::new(shown.job.with_untracked(|j| j.logs.clone()));
     // A page that was opened at some line, or for a search, stays there.
     let newest =
@@ -45,20 +47,24 @@ pub fn LogSection(shown: Shown) -> impl IntoView {
                 {move || log.with(|log| moves(shown, log))}
                 {move || (size.get() && !shown.job.with_untracked(|job| job.withheld)).then(form)}
             </div>
-            {move || if size.get() { lines(log, newest) } else { view! { <p class="empty">"The job has written no log line."</p> }.into_any() }}
+            {move || if size.get() { lines(shown, log, newest) } else { view! { <p class="empty">{none.clone()}</p> }.into_any() }}
         </section>
     }
     .into_any()
 }
 
-fn lines(log: RwSignal<LogPage>, newest: bool) -> AnyView {
+fn lines(shown: Shown, log: RwSignal<LogPage>, newest: bool) -> AnyView {
     // A log that shows its end stays at its end.
     let end = newest.then_some("");
-    let line = |line: LogLine| {
+    let line = move |line: LogLine| {
         let size = line
             .size
             .map(|size| view! { <small>{format!(" … cut, {} in all", format::bytes(size))}</small> });
-        view! { <li value=line.n.to_string()>{format::visible(&line.text)}{size}</li> }
+        let text = shown.job.with_untracked(|job| {
+            let rules = job.hidden_by.get(&format!("logs.{}", line.n));
+            with_rules(&format::visible(&line.text), rules)
+        });
+        view! { <li value=line.n.to_string()>{text}{size}</li> }
     };
     view! {
         <ol class="log" id="log" tabindex="0" data-end=end>
@@ -74,10 +80,11 @@ fn words(log: &LogPage, followed: bool) -> String {
     if let Some(search) = &log.search {
         let found = format::count(log.lines.len() as u64);
         return format!(
-            "{found} {} with “{}”; searched {} of {total} lines",
+            "{found} {} with “{}”; searched {} of {}",
             if log.lines.len() == 1 { "line" } else { "lines" },
             format::visible(&search.q),
-            format::count(search.searched)
+            format::count(search.searched),
+            format::counted(log.total, "line", "lines")
         );
     }
     match (log.lines.first(), log.lines.last()) {
@@ -89,7 +96,7 @@ fn words(log: &LogPage, followed: bool) -> String {
                 format::count(last.n)
             )
         }
-        _ if log.total > 0 => format!("{total} lines, none here"),
+        _ if log.total > 0 => format!("{}, none here", format::counted(log.total, "line", "lines")),
         _ => String::new(),
     }
 }

@@ -3,7 +3,7 @@
 use super::Shown;
 use crate::model::format;
 use crate::model::job::{Form, Payload};
-use crate::ui::components::pretty_json;
+use crate::ui::components::{pretty_json, with_rules};
 use leptos::prelude::*;
 
 /// The largest value that is handed over: as the server has it.
@@ -26,7 +26,7 @@ pub fn section(title: &'static str, field: &'static str, payload: Payload, shown
     let link = match payload.size {
         0 => None,
         _ if shown.job.with_untracked(|job| job.withheld) => None,
-        n if n > DOWNLOAD_MAX => Some(view! { <small>"too large to be handed over"</small> }.into_any()),
+        n if n > DOWNLOAD_MAX => Some(view! { <small>"too large to download"</small> }.into_any()),
         _ => {
             let text = if cut || payload.text.is_none() {
                 format!("Download all {size}")
@@ -54,7 +54,10 @@ pub fn section(title: &'static str, field: &'static str, payload: Payload, shown
                 (_, "failedReason") => "error",
                 _ => "json",
             };
-            view! { <pre class=class tabindex="0">{format::visible(&text)}</pre> }.into_any()
+            let text = shown
+                .job
+                .with_untracked(|job| with_rules(&format::visible(&text), job.hidden_by.get(field)));
+            view! { <pre class=class tabindex="0">{text}</pre> }.into_any()
         }
     };
     view! {

@@ -5,8 +5,8 @@ use crate::base_path::BasePath;
 use crate::model::format;
 use crate::model::operation::page::NewPage;
 use crate::model::operation::{Operation, OperationState};
-use crate::ui::app::base;
 use crate::ui::components::Ago;
+use crate::ui::context::base;
 use leptos::prelude::*;
 
 pub fn view(operations: &[Operation]) -> AnyView {
@@ -22,11 +22,11 @@ pub fn view(operations: &[Operation]) -> AnyView {
         </header>
         {operations.is_empty().then(|| view! {
             <p class="empty">
-                "No action over many jobs has been asked for. Tick jobs in a queue's list, or describe them with a filter: \
-                 what would happen is shown first, and nothing is done before you say so."
+                "No operations yet. Select jobs in a queue's list, or describe them with a filter: you see a preview \
+                 first, and nothing is done until you start it."
             </p>
         })}
-        {table(&base, "Under way", &open)}
+        {table(&base, "In progress", &open)}
         {table(&base, "Ended", &ended)}
     }
     .into_any()
@@ -34,9 +34,9 @@ pub fn view(operations: &[Operation]) -> AnyView {
 
 fn sums(open: usize, ended: usize) -> String {
     let under_way = match open {
-        0 => "none under way".to_owned(),
-        1 => "one under way".to_owned(),
-        n => format!("{n} under way"),
+        0 => "none in progress".to_owned(),
+        1 => "1 in progress".to_owned(),
+        n => format!("{n} in progress"),
     };
     format!("{under_way}, {} ended", format::count(ended as u64))
 }
@@ -58,7 +58,7 @@ fn table(base: &BasePath, title: &'static str, operations: &[&Operation]) -> Opt
                             <th scope="col">"Operation"</th>
                             <th scope="col">"Progress"</th>
                             <th scope="col">"Who"</th>
-                            <th scope="col">"Asked for"</th>
+                            <th scope="col">"Requested"</th>
                         </tr>
                     </thead>
                     <tbody>{rows}</tbody>

@@ -3,7 +3,7 @@
 use super::crumbs;
 use crate::model::filter::FILTER_MAX;
 use crate::model::operation::page::{NewPage, Wanted};
-use crate::ui::app::base;
+use crate::ui::context::base;
 use leptos::prelude::*;
 
 pub fn view(page: &NewPage) -> AnyView {
@@ -30,17 +30,15 @@ pub fn view(page: &NewPage) -> AnyView {
             <fieldset>
                 <legend>"What"</legend>
                 {choice(page, "retry", "Retry", "failed or completed jobs run again")}
-                {more(page, "retry", "with attempts counted from the beginning")}
+                {more(page, "retry", "with the attempt count reset")}
                 {choice(page, "promote", "Promote", "delayed jobs run now")}
-                {page.boss.then(|| view! {
-                    {choice(page, "redrive", "Redrive", "dead letters that wait go back into the queue that they came from")}
-                    {choice(page, "resume_job", "Resume", "cancelled jobs stand in the line again")}
-                })}
-                {choice(page, "remove", "Remove", "jobs that are not running, for good")}
-                {more(page, "remove", "with their children, those in other queues too")}
+                {page.redrives.then(|| choice(page, "redrive", "Redrive", "waiting dead letters go back to the queue they came from"))}
+                {page.cancels.then(|| choice(page, "resume_job", "Resume", "cancelled jobs wait to run again"))}
+                {choice(page, "remove", "Remove", "jobs that are not running, permanently")}
+                {more(page, "remove", "with their children, including those in other queues")}
                 {page.archive_first.map(|first| view! {
                     <label class="more"><input type="checkbox" name="archive" value="remove" checked=first/>" archive them first, if they are completed or failed"</label>
-                    {choice(page, "archive", "Archive", "completed or failed jobs leave the queue and are kept whole, to be found and put back")}
+                    {choice(page, "archive", "Archive", "completed or failed jobs move to the archive, where you can find them and run them again")}
                 })}
             </fieldset>
             <fieldset>
@@ -106,19 +104,19 @@ pub fn language() -> AnyView {
         <ul class="help" id="filter-help">
             <li>
                 <code>"state:failed"</code>" and where: "<code>"queue:emails"</code>", "<code>"queue:redis/bull:mail.*"</code>
-                ". A state is needed; without a queue it means all queues."
+                ". A state is required; without a queue, all queues are included."
             </li>
             <li>
                 "Which of them: "<code>"name:charge*"</code>" "<code>"id:order-?"</code>" "<code>"error:\"timed out\""</code>" "
                 <code>"age:>2h"</code>" "<code>"attempts:>=3"</code>". A word alone is a part of the name or id."
             </li>
             <li>
-                "Several states: "<code>"state:waiting,delayed"</code>". No more than so many, from the front of each list: "
+                "Several states: "<code>"state:waiting,delayed"</code>". At most this many from the front of each list: "
                 <code>"first:1000"</code>"."
             </li>
             <li>
-                "All words must fit. "<code>"*"</code>" stands for anything, "<code>"?"</code>
-                " for one character; put quotes around spaces and colons."
+                "All terms must match. "<code>"*"</code>" matches anything, "<code>"?"</code>
+                " one character; put quotes around spaces and colons."
             </li>
         </ul>
     }

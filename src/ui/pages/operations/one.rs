@@ -5,8 +5,8 @@ use crate::base_path::BasePath;
 use crate::model::format;
 use crate::model::operation::page::{OperationPage, RESULT_WORDS, RESULTS, rest};
 use crate::model::operation::{ItemResult, Operation, OperationState, Totals};
-use crate::ui::app::base;
 use crate::ui::components::Ago;
+use crate::ui::context::base;
 use leptos::prelude::*;
 
 pub fn view(page: &OperationPage) -> AnyView {
@@ -40,8 +40,8 @@ fn note(operation: &Operation) -> Option<AnyView> {
         OperationState::Stopped => Some(
             view! {
                 <div class="banner" role="alert">
-                    <strong>"It stopped by itself."</strong>
-                    <p>{text}" What was done stays done; the rest was not touched."</p>
+                    <strong>"It stopped automatically."</strong>
+                    <p>{text}" Completed work is kept; the rest was not touched."</p>
                 </div>
             }
             .into_any(),
@@ -72,12 +72,7 @@ fn controls(base: &BasePath, operation: &Operation) -> Option<AnyView> {
         view! { <form method="post" action=action><button class=class title=title>{label}</button></form> }
     };
     let hold = if operation.state == OperationState::Paused {
-        button(
-            "resume",
-            "Resume",
-            "",
-            "Goes on with the jobs that have not had their turn",
-        )
+        button("resume", "Resume", "", "Continues with the remaining jobs")
     } else {
         button("pause", "Pause", "", "No further job until it is resumed")
     };
@@ -85,7 +80,7 @@ fn controls(base: &BasePath, operation: &Operation) -> Option<AnyView> {
         view! {
             <div class="controls">
                 {hold}
-                {button("cancel", "Cancel the operation", "danger", "No further job; what was done stays done")}
+                {button("cancel", "Cancel the operation", "danger", "No further job; completed work is kept")}
             </div>
         }
         .into_any(),
@@ -95,13 +90,13 @@ fn controls(base: &BasePath, operation: &Operation) -> Option<AnyView> {
 /// What each result is called, what it means, and how many there are.
 fn parts(totals: &Totals) -> [(&'static str, &'static str, u64); 6] {
     [
-        ("done", "It was done", totals.done),
-        ("already", "It had been done before", totals.already),
-        ("changed", "Not as at the preview; left alone", totals.changed),
-        ("gone", "Not there any more", totals.gone),
+        ("done", "Done", totals.done),
+        ("already", "Already done before", totals.already),
+        ("changed", "Changed since the preview; skipped", totals.changed),
+        ("gone", "No longer exists", totals.gone),
         (
             "failed",
-            "Held by a worker, or refused; nothing was done",
+            "Locked by a worker, or refused; nothing was done",
             totals.failed,
         ),
         ("unconfirmed", "It is not known whether it was done", totals.unconfirmed),
@@ -135,11 +130,11 @@ fn sum(base: &BasePath, page: &OperationPage) -> AnyView {
         .collect_view();
     let left = totals.left();
     view! {
-        <ul class="sum" aria-label="Jobs by what became of them">
+        <ul class="sum" aria-label="Jobs by result">
             {terms}
-            <li class=if left == 0 { "zero" } else { "" } title="They have not had their turn">
+            <li class=if left == 0 { "zero" } else { "" } title="Not processed yet">
                 <i>"+"</i><b>{format::count(left)}</b>
-                <span>{if page.operation.state.is_open() { "to come" } else { "not touched" }}</span>
+                <span>{if page.operation.state.is_open() { "remaining" } else { "not processed" }}</span>
             </li>
             <li class="all" title="All jobs of the preview"><i>"="</i><b>{format::count(totals.selected)}</b><span>"selected"</span></li>
         </ul>
@@ -159,7 +154,7 @@ fn again(base: &BasePath, operation: &Operation) -> Option<AnyView> {
             <form class="again" method="post" action=action>
                 <button>"Again for the rest…"</button>
                 " "
-                <small>{format!("{} were not done. They are looked at anew, and you see what would happen first.", jobs(rest))}</small>
+                <small>{format!("{} not done. You see a new preview first.", jobs(rest))}</small>
             </form>
         }
         .into_any(),
@@ -169,7 +164,7 @@ fn again(base: &BasePath, operation: &Operation) -> Option<AnyView> {
 fn facts(base: &BasePath, operation: &Operation) -> AnyView {
     let filter = operation.filter.to_string();
     let which = if filter.is_empty() {
-        "jobs that were ticked".into_any()
+        "selected jobs".into_any()
     } else {
         let text = format::visible(&filter);
         match list_of(base, &operation.filter) {
@@ -187,7 +182,7 @@ fn facts(base: &BasePath, operation: &Operation) -> AnyView {
         at.map(|_| view! { <div><dt>{label}</dt><dd><Ago at=Signal::derive(move || at)/></dd></div> })
     };
     let why = if operation.reason.is_empty() {
-        "no reason was given".to_owned()
+        "no reason given".to_owned()
     } else {
         format::visible(&operation.reason)
     };
@@ -203,11 +198,11 @@ fn facts(base: &BasePath, operation: &Operation) -> AnyView {
         </div>
         <div><dt>"Who"</dt><dd>{format::visible(&operation.who)}</dd></div>
         <div><dt>"Why"</dt><dd>{why}</dd></div>
-        {moment("Asked for", Some(operation.created))}
-        {moment("Begun", operation.started)}
+        {moment("Requested", Some(operation.created))}
+        {moment("Started", operation.started)}
         {moment("Ended", operation.ended)}
         {took}
-        <div class="bounds"><dt>"Bounds"</dt><dd>{bounds(operation)}</dd></div>
+        <div class="bounds"><dt>"Limits"</dt><dd>{bounds(operation)}</dd></div>
     }
     .into_any()
 }
@@ -278,7 +273,7 @@ const fn nothing(page: &OperationPage) -> &'static str {
     } else if page.offset > 0 {
         "There are no more."
     } else {
-        "The selection holds no job."
+        "The selection is empty."
     }
 }
 

@@ -2,11 +2,12 @@
 
 use super::{crumbs, heading, jobs, list_of, new_of, queue_link};
 use crate::base_path::BasePath;
+use crate::model::action::catalogue::Harm;
 use crate::model::format;
-use crate::model::operation::page::{PreviewPage, Wanted, destroys, words};
+use crate::model::operation::page::{PreviewPage, Wanted};
 use crate::model::operation::{Canary, Preview, SELECTED_MAX, Sample, Share};
-use crate::ui::app::base;
 use crate::ui::components::Ago;
+use crate::ui::context::base;
 use leptos::prelude::*;
 
 /// How long a preview can be started, in milliseconds.
@@ -15,7 +16,7 @@ const GOOD_FOR: i64 = 600_000;
 pub fn view(page: &PreviewPage) -> AnyView {
     let base = base();
     let preview = &page.preview;
-    let danger = destroys(&preview.action);
+    let danger = preview.action.kind().at_worst().harm == Harm::Final;
     view! {
         {crumbs(&base)}
         <header class="head">
@@ -25,9 +26,10 @@ pub fn view(page: &PreviewPage) -> AnyView {
             <b class="count">{count(preview)}</b>
             " "
             {(preview.looked_at > preview.selected)
-                .then(|| format!("{} were looked at. ", format::count(preview.looked_at)))}
+                .then(|| format!("{} checked. ", format::count(preview.looked_at)))}
             "Nothing has been done yet."
         </p>
+        {(preview.done_again > 0).then(|| view! { <p class="asked unknown" role="note">{done_again(preview)}</p> })}
         {way_back(&base, preview)}
         <div class="preview">
             <div class="which">
@@ -45,15 +47,25 @@ pub fn view(page: &PreviewPage) -> AnyView {
 /// How many: exactly, or at least.
 fn count(preview: &Preview) -> String {
     match (preview.selected, preview.capped) {
-        (0, _) if preview.skipped.is_empty() => "No job fits.".into(),
-        (0, _) => "No job that fits can be taken.".into(),
+        (0, _) if preview.skipped.is_empty() => "No job matches.".into(),
+        (0, _) => "No matching job can be processed.".into(),
         (n, false) => format!("Exactly {}.", jobs(n)),
         (n, true) => format!(
-            "At least {}: more fit than the {} that one operation takes. Another one can take the rest.",
+            "At least {}: more match than the {} that one operation can process. Start another one for the rest.",
             jobs(n),
             format::count(SELECTED_MAX)
         ),
     }
+}
+
+/// That work which was done would be done again.
+fn done_again(preview: &Preview) -> String {
+    let (of, whose) = match preview.done_again {
+        1 if preview.selected == 1 => ("It".to_owned(), "Its"),
+        all if all == preview.selected => ("They".to_owned(), "Their"),
+        some => (format!("{} of them", format::count(some)), "Their"),
+    };
+    format!("{of} completed. {whose} side effects, such as e-mails and payments, will happen again.")
 }
 
 fn way_back(base: &BasePath, preview: &Preview) -> AnyView {
@@ -74,7 +86,7 @@ fn way_back(base: &BasePath, preview: &Preview) -> AnyView {
     view! {
         <p class="ways">
             {if ticked {
-                view! { <span>"The jobs that were ticked"</span> }.into_any()
+                view! { <span>"The selected jobs"</span> }.into_any()
             } else {
                 view! { <code class="language">{format::visible(&filter)}</code> }.into_any()
             }}
@@ -192,11 +204,11 @@ fn sample_row(base: &BasePath, sample: &Sample, one_queue: bool) -> AnyView {
 /// The bounds, why, and the button.
 fn start(base: &BasePath, page: &PreviewPage, danger: bool) -> AnyView {
     let preview = &page.preview;
-    let (verb, _) = words(&preview.action);
+    let verb = preview.action.kind().row().many;
     let (class, button) = if danger {
         (
             "order start destroys",
-            format!("{verb} {} for good", jobs(preview.selected)),
+            format!("{verb} {} permanently", jobs(preview.selected)),
         )
     } else {
         ("order start", format!("{verb} {}", jobs(preview.selected)))
@@ -219,13 +231,13 @@ fn start(base: &BasePath, page: &PreviewPage, danger: bool) -> AnyView {
             <input type="hidden" name="token" value=preview.token.clone()/>
             {again.map(|again| view! { <input type="hidden" name="back" value=again/> })}
             <fieldset>
-                <legend>"Bounds"</legend>
+                <legend>"Limits"</legend>
                 <label>
                     "At most "
                     <input name="rate" type="number" min="1" max="1000000" inputmode="numeric" value=rate placeholder="no limit"/>
                     " jobs a second"
                 </label>
-                <small>"Without a limit: as fast as the store bears without others waiting."</small>
+                <small>"Blank: as fast as the store allows without slowing other clients."</small>
                 {watches.then(|| canary(page.bounds.canary))}
             </fieldset>
             <label class="reason">
@@ -238,10 +250,10 @@ fn start(base: &BasePath, page: &PreviewPage, danger: bool) -> AnyView {
             </p>
             <p>
                 <small>
-                    "Exactly the jobs counted here, as they were at "
+                    "Applies to the jobs counted here; any that changed since "
                     <span data-moment=preview.at.to_string()>{format::moment(preview.at)}</span>
                     {format!(
-                        ": one that is not as it was then is left alone. Can be started once, until {}.",
+                        " are skipped. The preview expires at {}.",
                         format::clock(preview.at + GOOD_FOR)
                     )}
                 </small>
@@ -256,7 +268,7 @@ fn canary(canary: Option<Canary>) -> AnyView {
     view! {
         <label class="canary">
             <input type="checkbox" name="canary" value="1" checked=canary.is_some()/>
-            " A few first, then the rest if those do well"
+            " Canary: try a few jobs first"
         </label>
         <p class="canary-bounds">
             <label>"The first "<input name="canary_jobs" type="number" min="1" max="1000" value=shown.jobs.to_string()/>" jobs,"</label>

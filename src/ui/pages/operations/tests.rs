@@ -83,6 +83,7 @@ fn preview() -> Preview {
             of: "a worker holds them".into(),
             jobs: 4,
         }],
+        done_again: 0,
         typed: None,
     }
 }
@@ -95,6 +96,7 @@ fn written(page: OperationsPage) -> String {
         theme: String::new(),
         local_time: false,
         archive: false,
+        silence: None,
         body: Body::Operations(page),
     })
 }
@@ -136,19 +138,38 @@ fn says(page: &str, parts: &[&str]) {
 }
 
 #[test]
+fn a_preview_says_that_work_which_was_done_is_done_again() {
+    let shown = |selected, done_again| {
+        let preview = Preview {
+            selected,
+            done_again,
+            ..preview()
+        };
+        text(&written(OperationsPage::Preview(Box::new(PreviewPage::new(preview)))))
+    };
+    says(
+        &shown(1, 1),
+        &["It completed. Its side effects, such as e-mails and payments, will happen again."],
+    );
+    says(&shown(3, 3), &["They completed. Their side effects"]);
+    says(&shown(3_000, 2_000), &["2,000 of them completed. Their side effects"]);
+    assert!(!shown(3, 0).contains("will happen again"));
+}
+
+#[test]
 fn a_preview_says_how_many_which_and_what_not() {
     let html = written(OperationsPage::Preview(Box::new(PreviewPage::new(preview()))));
     says(
         &text(&html),
         &[
             "Retry 41,212 failed jobs of emails in redis Exactly 41,212 jobs.",
-            "60,000 were looked at.",
+            "60,000 checked.",
             "Nothing has been done yet.",
             "send 41,000",
             "others 212",
             "4 a worker holds them",
             "&lt;b&gt;send&lt;/b&gt;",
-            "A few first, then the rest if those do well",
+            "Canary: try a few jobs first",
         ],
     );
     says(
@@ -184,7 +205,7 @@ fn a_few_jobs_go_all_at_once_and_what_destroys_looks_different_and_asks_for_a_wo
         &[
             "order start destroys",
             "pattern=\"a\\.b\\(c\\)\"",
-            "Remove 41,212 jobs for good",
+            "Remove 41,212 jobs permanently",
         ],
     );
     assert!(!html.contains("name=\"canary\""), "what is gone cannot fail again");
@@ -200,7 +221,10 @@ fn more_jobs_than_one_operation_takes_are_said_and_none_has_no_button() {
     let html = written(OperationsPage::Preview(Box::new(PreviewPage::new(capped))));
     says(
         &text(&html),
-        &["At least 100,000 jobs", "than the 100,000 that one operation takes"],
+        &[
+            "At least 100,000 jobs",
+            "than the 100,000 that one operation can process",
+        ],
     );
     let none = Preview {
         selected: 0,
@@ -211,7 +235,7 @@ fn more_jobs_than_one_operation_takes_are_said_and_none_has_no_button() {
         ..preview()
     };
     let html = written(OperationsPage::Preview(Box::new(PreviewPage::new(none))));
-    says(&text(&html), &["No job fits.", "Back to the list"]);
+    says(&text(&html), &["No job matches.", "Back to the list"]);
     assert!(!html.contains("operations/start"));
 }
 
@@ -222,13 +246,13 @@ fn the_totals_of_an_operation_add_up_on_its_page() {
     says(
         &told,
         &[
-            "25,900 done + 40 already + 30 changed + 20 gone + 7 failed + 3 unconfirmed + 15,212 to come = 41,212 selected",
+            "25,900 done + 40 already + 30 changed + 20 gone + 7 failed + 3 unconfirmed + 15,212 remaining = 41,212 selected",
             "26,000 of 41,212 jobs 63 %",
             "1,250 jobs a second, about 12 s left",
             "ana &lt;on call&gt;",
             "the provider is back",
             "7 A worker holds it.",
-            "at most 1,500 jobs a second; the first 10 are watched for up to 1 m",
+            "at most 1,500 jobs a second; canary: the first 10 are watched for up to 1 m",
         ],
     );
     says(
@@ -259,10 +283,10 @@ fn a_paused_operation_can_go_on_and_an_ended_one_can_be_taken_up_again() {
     says(
         &text(&html),
         &[
-            "It stopped by itself.",
+            "It stopped automatically.",
             "8 of 10 retried jobs failed again.",
-            "15,212 not touched",
-            "Again for the rest… 15,222 jobs were not done.",
+            "15,212 not processed",
+            "Again for the rest… 15,222 jobs not done.",
         ],
     );
     assert!(!html.contains("/cancel\""));
@@ -327,11 +351,11 @@ fn operations_under_way_come_before_those_that_ended() {
     };
     let html = written(OperationsPage::All(vec![ended, operation()]));
     let told = text(&html);
-    says(&told, &["one under way, 1 ended"]);
+    says(&told, &["1 in progress, 1 ended"]);
     assert!(html.find("01-op") < html.find("02-op"), "{told}");
     assert_eq!(OperationsPage::All(vec![operation()]).every(), 500);
     let html = written(OperationsPage::All(vec![]));
-    says(&text(&html), &["No action over many jobs has been asked for."]);
+    says(&text(&html), &["No operations yet."]);
     assert_eq!(OperationsPage::All(vec![]).every(), 5_000);
 }
 
@@ -341,7 +365,8 @@ fn a_filter_that_cannot_be_read_stays_in_its_field_with_the_reason() {
         wanted: Wanted::Remove(false),
         filter: "color:\"red\"".into(),
         trouble: Some("color: is not known.".into()),
-        boss: false,
+        cancels: false,
+        redrives: false,
         archive_first: None,
     };
     let html = written(OperationsPage::New(page));

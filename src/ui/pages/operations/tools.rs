@@ -5,83 +5,117 @@
 
 use super::path;
 use crate::base_path::BasePath;
-use crate::model::event::encode_segment;
+use crate::model::action::JobAction;
+use crate::model::action::catalogue::ActionKind;
+use crate::model::address::encode_segment;
+use crate::model::capability::Capabilities;
+use crate::model::error_text::common_part;
 use crate::model::filter::{FILTER_MAX, JobFilter};
+use crate::model::form::Offer;
 use crate::model::format;
 use crate::model::operation::Operation;
-use crate::model::operation::page::{Wanted, filter_of, percent, words};
+use crate::model::operation::page::{Wanted, filter_of, percent};
 use crate::model::page::QueuePage;
-use crate::model::queue::{QueueRef, System};
+use crate::model::queue::QueueRef;
 use crate::model::state::JobState;
 use crate::model::tick::FORM;
+use crate::ui::pages::act;
 use leptos::prelude::*;
 
-/// What can be done with the jobs of a page; `letters` says that they are dead letters of another queue.
-pub fn view(base: &BasePath, page: &QueuePage, archive: bool, letters: bool) -> AnyView {
+/// What can be done with the jobs of a page, as far as it is offered; `letters` says that they are dead letters of another
+/// queue.
+pub fn view(base: &BasePath, page: &QueuePage, can: &Capabilities, offer: &Offer, letters: bool) -> AnyView {
     let queue = page.queue.key();
     let state = page.state;
-    let boss = page.queue.system == System::PgBoss;
-    let whole = whole(base, &queue, archive, letters, boss);
+    let may = |word: &str| {
+        offer
+            .safe
+            .iter()
+            .chain(&offer.danger)
+            .any(|offered| offered.word == word)
+    };
+    if offer.safe.is_empty() && offer.danger.is_empty() {
+        let lacks = act::lacks(offer);
+        let refused = offer.refused.first().filter(|_| lacks.is_none()).cloned();
+        let refused = refused.map(|why| view! { <ul class="not-now"><li>{why}</li></ul> });
+        return view! { <div class="tools">{lacks}{refused}</div> }.into_any();
+    }
+    let archive = may("archive");
+    let whole = whole(base, &queue, &may, letters, can);
+    let lacks = act::lacks(offer);
     // What runs is the worker's.
     if state == JobState::Active {
-        return view! { <div class="tools">{whole}</div> }.into_any();
+        return view! { <div class="tools">{whole}{lacks}</div> }.into_any();
     }
     let waits = matches!(state, JobState::Waiting | JobState::Delayed);
     let first = match Wanted::in_state(Some(state)) {
         _ if letters && waits => Wanted::Redrive,
-        _ if boss && state == JobState::Completed => Wanted::Remove(false),
+        usual if can.refusal_in(JobAction::from(usual).kind(), state).is_some() => Wanted::Remove(false),
         usual => usual,
     };
     let safe = match first {
+        _ if !may(first.word()) => None,
         Wanted::Remove(_) | Wanted::Archive => None,
-        Wanted::Redrive => Some(view! { <button name="action" value="redrive">"Redrive ticked…"</button> }),
-        Wanted::Resume => Some(view! { <button name="action" value="resume_job">"Resume ticked…"</button> }),
-        Wanted::Promote => Some(view! { <button name="action" value="promote">"Promote ticked…"</button> }),
-        Wanted::Retry(_) => Some(view! { <button name="action" value="retry">"Retry ticked…"</button> }),
+        Wanted::Redrive => Some(view! { <button name="action" value="redrive">"Redrive selected…"</button> }),
+        Wanted::Resume => Some(view! { <button name="action" value="resume_job">"Resume selected…"</button> }),
+        Wanted::Promote => Some(view! { <button name="action" value="promote">"Promote selected…"</button> }),
+        Wanted::Retry(_) => Some(view! { <button name="action" value="retry">"Retry selected…"</button> }),
     };
     let finished = matches!(state, JobState::Completed | JobState::Failed);
     let keep =
-        (archive && finished).then(|| view! { <button name="action" value="archive">"Archive ticked…"</button> });
+        (archive && finished).then(|| view! { <button name="action" value="archive">"Archive selected…"</button> });
+    // One of the two is allowed, or the form is not there.
+    let word = if may(first.word()) { first.word() } else { "remove" };
     let listed = page.text.as_deref().and_then(|text| JobFilter::in_list(text).ok());
     let filter = JobFilter {
         states: vec![state],
         queues: filter_of(&queue, state, None).queues,
         ..listed.unwrap_or_default()
     };
+    let matching = may(word).then(|| {
+        view! {
+        <form class="matching" method="get" action=base.href("/operations/new") aria-label="All jobs that match">
+            <input type="hidden" name="action" value=word/>
+            <label class="sr-only" for="matching">"Filter"</label>
+            <input
+                id="matching"
+                name="filter"
+                class="language"
+                value=filter.to_string()
+                maxlength=FILTER_MAX.to_string()
+                spellcheck="false"
+                autocapitalize="off"
+                autocomplete="off"
+                title="Such as error:\"timed out\" name:charge* age:>2h attempts:>=3"
+            />
+            <button>"Act on all that match…"</button>
+        </form>
+        }
+    });
     view! {
         <div class="tools">
-            <form id=FORM class="ticked" method="post" action=base.href("/operations/preview") aria-label="Ticked jobs">
+            <form id=FORM class="ticked" method="post" action=base.href("/operations/preview") aria-label="Selected jobs">
                 <input type="hidden" name="ticked" value=queue.to_string()/>
                 <input type="hidden" name="state" value=state.as_str()/>
                 {safe}
                 {keep}
-                <button class="danger" name="action" value="remove">"Remove ticked…"</button>
+                {may("remove").then(|| view! { <button class="danger" name="action" value="remove">"Remove selected…"</button> })}
             </form>
-            <form class="matching" method="get" action=base.href("/operations/new") aria-label="All jobs that match">
-                <input type="hidden" name="action" value=first.word()/>
-                <label class="sr-only" for="matching">"Filter"</label>
-                <input
-                    id="matching"
-                    name="filter"
-                    class="language"
-                    value=filter.to_string()
-                    maxlength=FILTER_MAX.to_string()
-                    spellcheck="false"
-                    autocapitalize="off"
-                    autocomplete="off"
-                    title="Such as error:\"timed out\" name:charge* age:>2h attempts:>=3"
-                />
-                <button>"Act on all that match…"</button>
-            </form>
+            {matching}
             {whole}
+            {lacks}
         </div>
     }
     .into_any()
 }
 
 /// What is done to whole states of a queue: each leads to a preview, and nothing is done before that.
-fn whole(base: &BasePath, queue: &QueueRef, archive: bool, letters: bool, boss: bool) -> AnyView {
+fn whole(base: &BasePath, queue: &QueueRef, may: &dyn Fn(&str) -> bool, letters: bool, can: &Capabilities) -> AnyView {
+    let archive = may("archive");
     let button = |label: &'static str, action: &'static str, states: &[JobState]| {
+        if !may(action) {
+            return ().into_any();
+        }
         let filter = JobFilter {
             states: states.to_vec(),
             queues: vec![queue.to_string()],
@@ -119,7 +153,7 @@ fn whole(base: &BasePath, queue: &QueueRef, archive: bool, letters: bool, boss: 
             {button("Archive all completed…", "archive", &[JobState::Completed])}
         }
     });
-    let resume = boss.then(|| button("Resume all cancelled…", "resume_job", &[JobState::Cancelled]));
+    let obliterates = can.refusal(ActionKind::Obliterate).is_none();
     let redrive = letters.then(|| button("Redrive all…", "redrive", &[JobState::Waiting, JobState::Delayed]));
     let (waiting, delayed) = ([JobState::Waiting, JobState::Prioritized], JobState::Delayed);
     view! {
@@ -128,16 +162,16 @@ fn whole(base: &BasePath, queue: &QueueRef, archive: bool, letters: bool, boss: 
             <div class="acts">
                 {button("Retry all failed…", "retry", &[JobState::Failed])}
                 {button("Promote all delayed…", "promote", &[delayed])}
-                {resume}
+                {button("Resume all cancelled…", "resume_job", &[JobState::Cancelled])}
                 {redrive}
                 {keep}
             </div>
             <div class="acts">
-                <a class=clean_class href=clean>{clean_words}</a>
-                {button("Drain: remove all that wait…", "remove", &waiting)}
+                {(archive || may("remove")).then(|| view! { <a class=clean_class href=clean>{clean_words}</a> })}
+                {button("Drain: remove all waiting jobs…", "remove", &waiting)}
                 {button("Drain with delayed…", "remove", &[waiting[0], waiting[1], delayed])}
             </div>
-            <p><small>"Each counts and shows its jobs first; nothing is done before that."{(!boss).then_some(" Obliterate is beside the queue's facts.")}</small></p>
+            <p><small>"Each shows a preview first; nothing is done until you start it."{obliterates.then_some(" Obliterate is beside the queue's facts.")}</small></p>
         </details>
     }
     .into_any()
@@ -146,9 +180,10 @@ fn whole(base: &BasePath, queue: &QueueRef, archive: bool, letters: bool, boss: 
 /// A day, in milliseconds.
 const DAY_MS: u64 = 86_400_000;
 
-/// Where all failed jobs of a queue with the same error can be acted on.
+/// Where all failed jobs of a queue with an error of the same kind can be acted on: the filter has what such errors share,
+/// and is there to be edited.
 pub fn same_error(base: &BasePath, queue: &QueueRef, error: &str) -> String {
-    let filter = filter_of(queue, JobState::Failed, Some(error)).to_string();
+    let filter = filter_of(queue, JobState::Failed, Some(common_part(error))).to_string();
     base.href(&format!(
         "/operations/new?action=retry&filter={}",
         encode_segment(&filter)
@@ -157,7 +192,7 @@ pub fn same_error(base: &BasePath, queue: &QueueRef, error: &str) -> String {
 
 /// A line for an operation that is open: `Retrying 41,212 jobs: 63 %`.
 pub fn line(base: &BasePath, operation: &Operation) -> AnyView {
-    let (_, doing) = words(&operation.action);
+    let doing = operation.action.kind().row().doing;
     let n = super::jobs(operation.totals.selected);
     let text = format!("{doing} {n}: {} %", percent(operation));
     let who = format::visible(&operation.who);

@@ -6,7 +6,7 @@
 use super::lines::Lines;
 use crate::model::format;
 use crate::model::look::{Look, Sort};
-use crate::ui::app::base;
+use crate::ui::context::base;
 use crate::ui::live;
 use leptos::prelude::*;
 
@@ -159,5 +159,4 @@ pub fn Bar(looks: Looks) -> impl IntoView {
             <p class="shown"><span role="status">{shown}</span>" "{clear}</p>
         </div>
     }
-    .into_any()
 }

@@ -1,15 +1,15 @@
 //! The lines of the overview: what each says, which are shown, in which order.
 //!
-//! Values change at once; order and membership change a little later, together, and never while the
-//! pointer is among the lines. Lines are not all taken up in the same moment: see [`Lines::grow`].
+//! Values change with the page's beat; order and membership change a little later, together, and never
+//! while the pointer is among the lines. Lines are not all taken up in the same moment: see [`Lines::grow`];
+//! and only those near the screen show all that they have: see [`Lines::look_around`].
 
-use crate::model::counts::Counts;
+use super::tally::Tally;
 use crate::model::event::Frame;
-use crate::model::look::{LEVELS, Look, Sort, Sum};
-use crate::model::page::{Overview, sort_by_trouble};
+use crate::model::look::{Look, Sort, Sum};
+use crate::model::page::Overview;
 use crate::model::queue::{QueueRef, QueueSummary};
 use crate::model::store::StoreSummary;
-use crate::model::verdict::{Level, Verdict};
 use crate::ui::live;
 use leptos::prelude::*;
 use std::collections::{HashMap, HashSet};
@@ -18,7 +18,24 @@ use std::collections::{HashMap, HashSet};
 #[derive(Clone, Debug)]
 pub struct Line {
     pub key: QueueRef,
+    pub known: Known,
+}
+
+/// What is known of a queue.
+#[derive(Clone, Copy, Debug)]
+pub struct Known {
     pub queue: RwSignal<QueueSummary>,
+    /// Whether its row is on the screen or may soon be.
+    pub near: RwSignal<bool>,
+}
+
+impl Known {
+    fn new(queue: QueueSummary, near: bool) -> Self {
+        Self {
+            queue: RwSignal::new(queue),
+            near: RwSignal::new(near),
+        }
+    }
 }
 
 /// What stands in a row of the table.
@@ -38,6 +55,13 @@ pub enum ItemKey {
 }
 
 impl Item {
+    fn line(&self) -> Option<&Line> {
+        match self {
+            Self::Heading(_) => None,
+            Self::Line(line) => Some(line),
+        }
+    }
+
     pub fn key(&self) -> ItemKey {
         match self {
             Self::Heading(key) => ItemKey::Heading(key.clone()),
@@ -46,12 +70,12 @@ impl Item {
     }
 }
 
-type Index = HashMap<QueueRef, RwSignal<QueueSummary>>;
+type Index = HashMap<QueueRef, Known>;
 
 /// See the module.
 #[derive(Clone, Copy, Debug)]
 pub struct Lines {
-    /// Every queue, shown or not. Patches arrive a hundred times a second.
+    /// Every queue, shown or not.
     index: StoredValue<Index>,
     pub stores: RwSignal<Vec<StoreSummary>>,
     /// What the reader wants to see.
@@ -62,8 +86,6 @@ pub struct Lines {
     pub grown: RwSignal<usize>,
     growing: StoredValue<bool>,
     shrinking: StoredValue<bool>,
-    /// Whether the rows that the server wrote beyond the first are still there.
-    rest: StoredValue<bool>,
     /// How many queues there are, and how many pass the filter.
     pub total: RwSignal<usize>,
     pub kept: RwSignal<usize>,
@@ -75,45 +97,38 @@ pub struct Lines {
     /// Whether the next pass is already planned, and the next arrangement.
     tallying: StoredValue<bool>,
     sorting: StoredValue<bool>,
+    looking: StoredValue<bool>,
 }
-
-/// What all lines say together.
-#[derive(Clone, Debug, Default, PartialEq)]
-pub struct Tally {
-    /// Queues by level, in the order of [`LEVELS`].
-    pub levels: [usize; LEVELS.len()],
-    /// All jobs by state.
-    pub counts: Counts,
-    /// The queues in trouble that pass the filter, worst first.
-    pub troubled: Vec<(QueueRef, String, Verdict)>,
-}
-
-/// Lines change at once, their sums this much later: nobody reads a sum a hundred times a second.
-const TALLY_AFTER_MS: i32 = 250;
 
 /// Lines are put in order again this long after something changed that decides it.
 const SORT_AFTER_MS: i32 = 2_000;
 
-/// Rows that are taken up first, about a screen, and how many more at a time: a few seconds are enough
+/// Rows that the server writes for every browser, about a screen, and how many more at a time: a few seconds are enough
 /// for five hundred on a slow machine, and nothing that the reader does waits for longer than one step.
 const FIRST: usize = 24;
-const STEP: usize = 10;
+const STEP: usize = 30;
 const STEP_MS: i32 = 15;
 
 /// Rows that are given up at a time before all others are put in another order: from the end, where few look.
 const SHRINK: usize = 80;
 
-/// The element with the rows that the server wrote beyond the first.
-pub const REST: &str = "rest";
+/// Rows this many screens away are made whole before the reader comes to them.
+const SCREENS: f64 = 1.0;
+
+/// Where the reader is in the table is looked at no more often than this.
+const LOOK_MS: i32 = 50;
+
+/// The element with the rows that are taken up.
+pub const ROWS: &str = "rows";
 
 impl Lines {
     /// The lines of a page as the server made it.
     pub fn new(overview: Overview) -> Self {
-        let tally = Tally::of(overview.queues.iter(), &overview.look);
+        let tally = Tally::of(overview.queues.iter(), &overview.stores, &overview.look);
         let index: Index = overview
             .queues
             .into_iter()
-            .map(|q| (q.key(), RwSignal::new(q)))
+            .map(|q| (q.key(), Known::new(q, true)))
             .collect();
         let lines = Self {
             total: RwSignal::new(index.len()),
@@ -125,15 +140,21 @@ impl Lines {
             grown: RwSignal::new(FIRST),
             growing: StoredValue::new(false),
             shrinking: StoredValue::new(false),
-            rest: StoredValue::new(true),
             kept: RwSignal::new(0),
             groups: StoredValue::new(vec![]),
             sums: RwSignal::new(HashMap::new()),
             tally: RwSignal::new(tally),
             tallying: StoredValue::new(false),
             sorting: StoredValue::new(false),
+            looking: StoredValue::new(false),
         };
         lines.items.set(lines.arranged());
+        // The server writes all rows whole, and a browser takes the first ones up as they are.
+        if cfg!(feature = "hydrate") {
+            lines
+                .items
+                .with_untracked(|items| set_near(&items[FIRST.min(items.len())..], false));
+        }
         lines.sums.set(lines.added_up());
         lines
     }
@@ -141,15 +162,15 @@ impl Lines {
     /// Which items the page shows now, in order.
     fn arranged(self) -> Vec<Item> {
         let (items, groups, kept) = self.index.with_value(|index| {
-            let lines: Vec<(&QueueRef, RwSignal<QueueSummary>)> = index.iter().map(|(k, q)| (k, *q)).collect();
-            let guards: Vec<_> = lines.iter().map(|(_, queue)| queue.read_untracked()).collect();
+            let lines: Vec<(&QueueRef, Known)> = index.iter().map(|(key, known)| (key, *known)).collect();
+            let guards: Vec<_> = lines.iter().map(|(_, known)| known.queue.read_untracked()).collect();
             let queues: Vec<&QueueSummary> = guards.iter().map(|guard| &**guard).collect();
             let look = self.look.read_untracked();
             let arrangement = self.pins.with_untracked(|pins| look.arrange(&queues, pins));
             let line = |i: &usize| {
                 Item::Line(Line {
                     key: lines[*i].0.clone(),
-                    queue: lines[*i].1,
+                    known: lines[*i].1,
                 })
             };
             let mut items: Vec<Item> = arrangement.pinned.iter().map(line).collect();
@@ -157,7 +178,10 @@ impl Lines {
             for group in &arrangement.groups {
                 if let Some(key) = &group.key {
                     items.push(Item::Heading(key.clone()));
-                    groups.push((key.clone(), group.rows.iter().map(|i| lines[*i].1).collect::<Vec<_>>()));
+                    groups.push((
+                        key.clone(),
+                        group.rows.iter().map(|i| lines[*i].1.queue).collect::<Vec<_>>(),
+                    ));
                     if look.folded.contains(key) {
                         continue;
                     }
@@ -190,11 +214,6 @@ impl Lines {
         if !changed {
             return;
         }
-        // The rows that the server wrote stand in the order of then.
-        if self.rest.get_value() {
-            self.rest.set_value(false);
-            live::remove_children(REST, usize::MAX);
-        }
         let grown = self.grown.get_untracked();
         let known: HashSet<ItemKey> = self
             .items
@@ -207,16 +226,19 @@ impl Lines {
         if fresh > STEP * 2 {
             self.grown.set(FIRST);
         }
+        // Most readers see these; where the others are is known when the rows are in their places.
+        set_near(&items[..FIRST.min(items.len())], true);
         self.items.set(items);
         self.sums.set(self.added_up());
+        live::set_timeout(0, move || self.look_around());
         self.grow();
     }
 
     /// Takes up further rows, a few at a time.
     ///
-    /// To make five hundred rows live takes a third of a second, in which the browser answers nobody.
-    /// So the server writes all of them, and only the first are live when the page is taken up; the
-    /// others follow in steps, each taking the place of what the server wrote.
+    /// To make five hundred rows live takes a third of a second, in which the browser answers no input; to read
+    /// them takes longer. So the server writes only the first for a browser with scripts, and the others follow
+    /// in steps.
     pub fn grow(self) {
         let full = move || self.grown.get_untracked() >= self.items.with_untracked(Vec::len);
         if full() || self.growing.get_value() {
@@ -229,9 +251,7 @@ impl Lines {
                 return;
             }
             self.grown.update(|grown| *grown += STEP);
-            if self.rest.get_value() {
-                live::remove_children(REST, STEP);
-            }
+            live::set_timeout(0, move || self.look_around());
             self.grow();
         });
     }
@@ -306,7 +326,7 @@ impl Lines {
                     store: patch.store.clone(),
                     queue: patch.id.clone(),
                 };
-                if let Some(queue) = index.get(&key) {
+                if let Some(Known { queue, .. }) = index.get(&key) {
                     let level = queue.with_untracked(|q| q.verdict.level);
                     queue.update(|q| q.apply(patch));
                     sort |= queue.with_untracked(|q| q.verdict.level) != level;
@@ -324,7 +344,10 @@ impl Lines {
             sort = true;
             self.add(queue);
         }
-        self.total.set(self.index.with_value(HashMap::len));
+        let total = self.index.with_value(HashMap::len);
+        if self.total.get_untracked() != total {
+            self.total.set(total);
+        }
         self.tally_soon();
         if sort {
             self.sort_soon();
@@ -335,15 +358,16 @@ impl Lines {
     fn add(self, queue: QueueSummary) {
         let key = queue.key();
         if let Some(known) = self.index.with_value(|index| index.get(&key).copied()) {
-            return known.set(queue);
+            return known.queue.set(queue);
         }
         let kept = self.look.with_untracked(|look| look.keeps(&queue));
-        let queue = RwSignal::new(queue);
+        let known = Known::new(queue, true);
         self.index.update_value(|index| {
-            index.insert(key.clone(), queue);
+            index.insert(key.clone(), known);
         });
         if kept {
-            self.items.update(|items| items.push(Item::Line(Line { key, queue })));
+            self.items.update(|items| items.push(Item::Line(Line { key, known })));
+            self.look_soon();
             self.grow();
         }
     }
@@ -355,13 +379,13 @@ impl Lines {
         for queue in queues {
             let key = queue.key();
             let signal = match known.get(&key) {
-                Some(signal) => {
-                    if signal.with_untracked(|known| *known != queue) {
-                        signal.set(queue);
+                Some(known) => {
+                    if known.queue.with_untracked(|known| *known != queue) {
+                        known.queue.set(queue);
                     }
-                    *signal
+                    *known
                 }
-                None => RwSignal::new(queue),
+                None => Known::new(queue, true),
             };
             index.insert(key, signal);
         }
@@ -376,12 +400,13 @@ impl Lines {
             return;
         }
         self.tallying.set_value(true);
-        live::set_timeout(TALLY_AFTER_MS, move || {
+        // Within the same beat, after all frames that it brought.
+        live::on_beat(move || {
             self.tallying.set_value(false);
             let tally = self.index.with_value(|index| {
-                let lines: Vec<_> = index.values().map(|queue| queue.read_untracked()).collect();
-                self.look
-                    .with_untracked(|look| Tally::of(lines.iter().map(|line| &**line), look))
+                let lines: Vec<_> = index.values().map(|known| known.queue.read_untracked()).collect();
+                let (look, stores) = (self.look.read_untracked(), self.stores.read_untracked());
+                Tally::of(lines.iter().map(|line| &**line), &stores, &look)
             });
             if self.tally.with_untracked(|known| *known != tally) {
                 self.tally.set(tally);
@@ -399,35 +424,48 @@ impl Lines {
         }
         self.sorting.set_value(true);
         live::set_timeout(SORT_AFTER_MS, move || {
-            self.sorting.set_value(false);
-            if live::pointer_inside("queues") || self.shrinking.get_value() {
-                self.sort_soon();
-            } else {
-                self.arrange();
-            }
+            live::on_beat(move || {
+                self.sorting.set_value(false);
+                if live::pointer_inside("queues") || self.shrinking.get_value() {
+                    self.sort_soon();
+                } else {
+                    self.arrange();
+                }
+            });
         });
+    }
+
+    /// Looks where the reader is in the table, once what is planned now is done.
+    pub fn look_soon(self) {
+        if !self.looking.get_value() {
+            self.looking.set_value(true);
+            live::set_timeout(LOOK_MS, move || {
+                self.looking.set_value(false);
+                self.look_around();
+            });
+        }
+    }
+
+    /// Makes the rows near the screen whole; they stay so. The others say which queue they are about and how it is: five
+    /// hundred whole rows are twenty thousand nodes, and a change in each of them is work off the screen.
+    fn look_around(self) {
+        if let Some(near) = live::rows_near(ROWS, SCREENS) {
+            self.items
+                .with_untracked(|items| set_near(items.get(near).unwrap_or_default(), true));
+        }
+    }
+
+    /// Makes all rows whole: they are about to be printed.
+    pub fn show_all(self) {
+        self.index
+            .with_value(|index| index.values().for_each(|known| known.near.set(true)));
     }
 }
 
-impl Tally {
-    fn of<'a>(queues: impl Iterator<Item = &'a QueueSummary>, look: &Look) -> Self {
-        let mut tally = Self {
-            counts: Counts::zero(),
-            ..Self::default()
-        };
-        let mut troubled = Vec::new();
-        for queue in queues {
-            let level = queue.verdict.level;
-            tally.counts = tally.counts.plus(&queue.counts);
-            for (count, _) in tally.levels.iter_mut().zip(LEVELS).filter(|(_, l)| *l == level) {
-                *count += 1;
-            }
-            if matches!(level, Level::Bad | Level::Watch) && look.keeps(queue) {
-                troubled.push(queue.clone());
-            }
+fn set_near(items: &[Item], near: bool) {
+    for line in items.iter().filter_map(Item::line) {
+        if line.known.near.get_untracked() != near {
+            line.known.near.set(near);
         }
-        sort_by_trouble(&mut troubled);
-        tally.troubled = troubled.into_iter().map(|q| (q.key(), q.name, q.verdict)).collect();
-        tally
     }
 }

@@ -3,7 +3,7 @@
 //! Written by the server alone; the page asks for it again every few seconds.
 
 use crate::base_path::{BasePath, queue_path};
-use crate::model::event::encode_segment;
+use crate::model::address::encode_segment;
 use crate::model::format;
 use crate::model::insight::{Insight, Keep, Limits, Percentiles, Share};
 use crate::model::page::QueueAside;
@@ -69,7 +69,7 @@ pub fn view(base: &BasePath, aside: QueueAside) -> AnyView {
     view! {
         <dl class="insight">
             {under_way}{facts}{scheduled}{letters}{of}
-            <div><dt>"Asked of it"</dt><dd><a href=base.href(&asked)>"audit"</a></dd></div>
+            <div><dt>"Audit log"</dt><dd><a href=base.href(&asked)>"actions on this queue"</a></dd></div>
         </dl>
         {act}
     }
@@ -97,7 +97,7 @@ fn times(insight: &Insight) -> Option<Fact> {
     let times = insight.times?;
     let three = |p: Percentiles| {
         format!(
-            "{} · {} · {}",
+            "{} / {} / {}",
             format::duration(p.p50),
             format::duration(p.p95),
             format::duration(p.p99)
@@ -106,10 +106,11 @@ fn times(insight: &Insight) -> Option<Fact> {
     let wait = times.wait.map_or_else(|| format::UNKNOWN.to_owned(), three);
     let run = times.run.map_or_else(|| format::UNKNOWN.to_owned(), three);
     Some(fact(
-        "Waits · runs (50 · 95 · 99 %)",
-        format!("{wait} — {run}"),
+        "Times (p50 / p95 / p99)",
+        format!("wait {wait} · run {run}"),
         format!(
-            "Of the {} newest finished jobs that are kept, {} to {}. Waiting is counted from the end of a delay, and only for jobs of a single attempt.",
+            "From the {} newest finished jobs that are kept, {} to {}. Waiting is counted from the end of a delay, \
+             and only for jobs with a single attempt.",
             times.sample,
             format::clock(times.from),
             format::clock(times.to)
@@ -147,7 +148,7 @@ fn lost(insight: &Insight) -> Option<Fact> {
     Some(Fact {
         label: "Lost by their workers",
         text: format!("{} of {} active", format::count(lost.without_lock), format::count(lost.checked)),
-        note: "No worker holds their lock. A live worker of the queue puts them back within about a minute; without one they stay.".into(),
+        note: "No worker holds their lock. A live worker of the queue requeues them within about a minute; without one they stay.".into(),
         class: "missing",
     })
 }
@@ -170,15 +171,15 @@ fn kept(insight: &Insight, now: Millis) -> Option<Fact> {
             if mixed { "; jobs differ" } else { "" }
         ),
         format!(
-            "By the options of {} jobs. A worker may have rules of its own, which are not in the store.",
-            insight.sampled_options
+            "From the options of {}. A worker may have its own rules, which are not in the store.",
+            format::counted(insight.sampled_options.into(), "job", "jobs")
         ),
     ))
 }
 
 fn keep(keep: Keep) -> String {
     match keep {
-        Keep::All => "for ever".into(),
+        Keep::All => "forever".into(),
         Keep::Nothing => "not at all".into(),
         Keep::Newest { count, age } => {
             let count = count.map(|n| format!("the newest {}", format::count(n)));
@@ -201,8 +202,8 @@ fn metrics(insight: &Insight) -> Option<Fact> {
             format::count(metrics.failed)
         ),
         format!(
-            "Counted by the workers themselves, kept or not; {} minutes are on record.",
-            format::count(metrics.minutes)
+            "Counted by the workers, including jobs no longer kept; {} recorded.",
+            format::counted(metrics.minutes, "minute is", "minutes are")
         ),
     ))
 }

@@ -1,20 +1,31 @@
 //! What a queue is and how it does at this moment: version, workers, rates, the next job.
 
+use super::Known;
+use crate::model::capability::Generation;
 use crate::model::format;
 use crate::model::queue::QueueSummary;
+use crate::model::worker::UNSEEN;
 use crate::ui::live::Live;
 use leptos::prelude::*;
 
 #[component]
-pub fn Facts(queue: RwSignal<QueueSummary>) -> impl IntoView {
+pub fn Facts(queue: RwSignal<QueueSummary>, known: Known) -> impl IntoView {
     let live = expect_context::<Live>();
-    let evidence = move || queue.with(|q| q.family.map(|family| family.evidence.sentence()).unwrap_or_default());
+    let evidence = move || {
+        queue.with(|q| {
+            let word = q.family.as_ref().map(|family| family.evidence.as_ref());
+            known.with_value(|known| Some(known.as_ref()?.evidence.get(word?)?.clone()))
+        })
+    };
     view! {
         <dl class="facts">
-            <div><dt>"System"</dt><dd title=evidence>{move || queue.with(version)}</dd></div>
+            <div><dt>"System"</dt><dd title=evidence>{move || queue.with(|q| known.with_value(|known| version(q, known.as_ref())))}</dd></div>
             <div>
                 <dt>"Workers"</dt>
-                <dd>{move || queue.with(|q| format::count_or_unknown(q.workers.map(u64::from)))}</dd>
+                <dd>{move || queue.with(|q| match q.unseen {
+                    true => UNSEEN.trim_end_matches('.').to_owned(),
+                    false => format::count_or_unknown(q.workers.map(u64::from)),
+                })}</dd>
             </div>
             <div>
                 <dt>"In → out /min"</dt>
@@ -26,29 +37,29 @@ pub fn Facts(queue: RwSignal<QueueSummary>) -> impl IntoView {
                 </dd>
             </div>
             <div>
-                <dt>"Next has waited"</dt>
+                <dt>"Oldest waiting job"</dt>
                 <dd>
                     {move || queue.with(|q| match (q.counts.backlog(), q.oldest_waiting) {
-                        (Some(0), _) => "nothing waits".to_owned(),
-                        (_, Some(at)) => format::span(live.now.get().saturating_sub(at)),
-                        _ => format::UNKNOWN.to_owned(),
+                        (Some(0), _) => "none".to_owned(),
+                        (_, Some(_)) => q.waited(live.its_clock()),
+                        _ => q.waited_note(live.its_clock()).unwrap_or_else(|| format::UNKNOWN.into()),
                     })}
                 </dd>
             </div>
             <div>
-                <dt>"Hands out work"</dt>
-                <dd>{move || queue.with(|q| match q.paused { Some(true) => "no, paused", Some(false) => "yes", None => format::UNKNOWN })}</dd>
+                <dt>"Status"</dt>
+                <dd>{move || queue.with(|q| match q.paused { Some(true) => "paused", Some(false) => "running", None => format::UNKNOWN })}</dd>
             </div>
+            // What is wholly unknown is in the verdict.
+            {move || queue.with(|q| q.reason.clone().filter(|why| *why != q.verdict.reason)).map(|why| view! { <div><dt>"Counts"</dt><dd>{why}</dd></div> })}
         </dl>
     }
-    .into_any()
 }
 
 /// The generation by evidence, and behind it what the last client wrote of itself.
-fn version(queue: &QueueSummary) -> String {
-    let label = queue
-        .family
-        .map_or_else(|| queue.system.label(), |family| family.layout.label());
+fn version(queue: &QueueSummary, known: Option<&Generation>) -> String {
+    let known = known.filter(|known| known.is_of(queue));
+    let label = known.map_or_else(|| queue.system.label(), |known| known.label.as_str());
     match queue.version.as_deref() {
         Some(version) => format!(
             "{label} ({})",

@@ -52,10 +52,10 @@ impl News {
                 new: 0,
                 gone: 0,
                 stirred: true,
-            } => Some("The list has changed: search again".into()),
-            Self { new, gone: 0, .. } => Some(format!("+{new} new, show")),
-            Self { new: 0, gone, .. } => Some(format!("{gone} gone, tidy up")),
-            Self { new, gone, .. } => Some(format!("+{new} new, {gone} gone, show")),
+            } => Some("The list has changed · Search again".into()),
+            Self { new, gone: 0, .. } => Some(format!("{new} new · Refresh")),
+            Self { new: 0, gone, .. } => Some(format!("{gone} removed · Refresh")),
+            Self { new, gone, .. } => Some(format!("{new} new, {gone} removed · Refresh")),
         }
     }
 }
@@ -155,7 +155,7 @@ impl Jobs {
             live::fetch_json::<JobPageRows>(self.url.get_value(), move |page| {
                 self.rereading.set_value(false);
                 if let Some(page) = page {
-                    self.compare(page);
+                    live::on_beat(move || self.compare(page));
                 }
             });
         });
@@ -198,14 +198,16 @@ impl Jobs {
     /// Shows what waits once nobody reads, also when nothing further happens.
     fn settle_later(self) {
         live::set_timeout(2 * REREAD_MS, move || {
-            if self.waiting.with_value(Option::is_none) {
-                return;
-            }
-            if nobody_reads() {
-                self.show_waiting();
-            } else {
-                self.settle_later();
-            }
+            live::on_beat(move || {
+                if self.waiting.with_value(Option::is_none) {
+                    return;
+                }
+                if nobody_reads() {
+                    self.show_waiting();
+                } else {
+                    self.settle_later();
+                }
+            });
         });
     }
 
@@ -281,8 +283,8 @@ mod tests {
             .text()
         };
         assert_eq!(news(0, 0), None);
-        assert_eq!(news(12, 0).unwrap(), "+12 new, show");
-        assert_eq!(news(1, 2).unwrap(), "+1 new, 2 gone, show");
-        assert_eq!(news(0, 3).unwrap(), "3 gone, tidy up");
+        assert_eq!(news(12, 0).unwrap(), "12 new · Refresh");
+        assert_eq!(news(1, 2).unwrap(), "1 new, 2 removed · Refresh");
+        assert_eq!(news(0, 3).unwrap(), "3 removed · Refresh");
     }
 }

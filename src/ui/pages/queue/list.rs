@@ -52,7 +52,7 @@ pub fn List(jobs: Jobs, store: RwSignal<StoreSummary>, tools: String) -> impl In
                 rows,
                 ..
             }) => format!(
-                "{} of {} {} looked at: {}{} match",
+                "{} of {} {} searched: {}{} match",
                 format::count(*searched),
                 format::count((*total).max(*searched)),
                 state.label(),
@@ -125,7 +125,6 @@ pub fn List(jobs: Jobs, store: RwSignal<StoreSummary>, tools: String) -> impl In
             </table>
         </div>
     }
-    .into_any()
 }
 
 /// Only the jobs that fit something.
@@ -169,40 +168,41 @@ fn Filter(jobs: Jobs) -> impl IntoView {
             {clear}
         </form>
     }
-    .into_any()
 }
 
 fn empty_text(state: JobState, page: &JobPageRows) -> String {
     if let Some(searched) = page.searched {
         let more = if page.next.is_some() {
-            " Search on to look at more."
+            " Search on to check more."
         } else {
             ""
         };
         return format!(
-            "None of the {} jobs looked at has that in its name or id.{more}",
-            format::count(searched)
+            "None of the {} searched has that in its name or id.{more}",
+            format::counted(searched, "job", "jobs")
         );
     }
     if page.total > 0 {
-        return "Nothing is left on this page; the first page shows what there is.".into();
+        return "This page is now empty. Go to the first page to see the remaining jobs.".into();
     }
     match state {
-        JobState::Waiting => "No job waits: everything that is ready has been taken.".into(),
-        JobState::Active => "No job is being worked on.".into(),
-        JobState::Failed => "No failed job is kept. Retention may have removed older ones.".into(),
-        JobState::Completed => "No completed job is kept. The queue may remove jobs as they complete.".into(),
-        JobState::Delayed => "No job is delayed: none is scheduled or backing off.".into(),
-        JobState::Prioritized => "No job waits with a priority.".into(),
-        JobState::WaitingChildren => "No parent waits for its children.".into(),
-        JobState::Cancelled => "No cancelled job is kept.".into(),
+        JobState::Waiting => "There are no waiting jobs: workers have taken everything that is ready.".into(),
+        JobState::Active => "There are no active jobs now.".into(),
+        JobState::Failed => "There are no failed jobs now.".into(),
+        JobState::Completed => "There are no completed jobs now. The queue may remove jobs as they complete.".into(),
+        JobState::Delayed => "There are no delayed jobs now: none is scheduled or backing off.".into(),
+        JobState::Prioritized => "There are no prioritized jobs now.".into(),
+        JobState::WaitingChildren => "There are no parents waiting for children.".into(),
+        JobState::Cancelled => "There are no cancelled jobs now.".into(),
     }
 }
 
 /// Attempts made, the running one included, of those allowed.
 fn attempts(row: &JobRow, list: JobState) -> String {
     let running = u32::from(list == JobState::Active && row.state == JobState::Active);
-    format!("{} / {}", row.attempts.saturating_add(running), row.attempts_max)
+    let made = row.attempts.saturating_add(running);
+    row.attempts_max
+        .map_or_else(|| made.to_string(), |most| format!("{made} / {most}"))
 }
 
 const fn when_title(state: JobState) -> &'static str {
@@ -274,8 +274,8 @@ fn Row(jobs: Jobs, line: Line, store: RwSignal<StoreSummary>) -> impl IntoView {
                     name=tick::FIELD
                     form=tick::FORM
                     value=move || row.with(tick::write)
-                    hidden=list == JobState::Active
-                    aria-label=format!("Tick {id}")
+                    hidden=move || list == JobState::Active || row.with(|row| row.put_away)
+                    aria-label=format!("Select {id}")
                 />
                 <a href=href data-row="" title=id.clone()>{id.clone()}</a>
             </th>
@@ -285,7 +285,8 @@ fn Row(jobs: Jobs, line: Line, store: RwSignal<StoreSummary>) -> impl IntoView {
             <td class="n" data-l="Attempts">{move || row.with(|r| attempts(r, list))}</td>
             <td class="detail">
                 {move || row.with(|r| (r.state != list).then(|| view! { <span class=state_class(r.state)><i aria-hidden="true">{state_mark(r.state)}</i>{r.state.label()}</span> }))}
-                {move || row.with(|r| (r.locked == Some(false) && r.state == list).then(|| view! { <span class="problem" title="No worker holds its lock: its worker is gone, or took it this very moment">"lost by its worker"</span> }))}
+                {move || row.with(|r| (r.locked == Some(false) && r.state == list).then(|| view! { <span class="problem" title="No worker holds its lock: its worker is lost, or is picking it up right now">"lost by its worker"</span> }))}
+                {move || row.with(|r| r.put_away.then(|| view! { <span class="put-away">"in pg-boss's archive"</span> }))}
                 {move || row.with(|r| r.problem.clone().map(|text| view! { <span class="problem">{text}</span> }))}
                 <ProgressView progress=Signal::derive(move || row.with(|r| (list != JobState::Failed).then(|| r.progress.clone()).flatten()))/>
                 {move || row.with(|r| r.worker.as_ref().filter(|_| list == JobState::Active).map(|w| view! { <span class="worker">{format::visible(w)}</span> }))}
@@ -297,5 +298,4 @@ fn Row(jobs: Jobs, line: Line, store: RwSignal<StoreSummary>) -> impl IntoView {
             <td class="n wide">{move || row.with(|r| format::bytes(r.data_size))}</td>
         </tr>
     }
-    .into_any()
 }

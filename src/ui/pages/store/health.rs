@@ -1,6 +1,6 @@
 //! Each part of a store: its figure, and what that means for queues.
 
-use super::{about, micros, part, reason, refused};
+use super::{micros, part, reason, refused};
 use crate::model::format;
 use crate::model::vitals::{About, Answered, StoreDetail, Watched};
 use crate::ui::components::LevelMark;
@@ -44,7 +44,7 @@ fn Judgement(detail: Detail, of: About, now: fn(&StoreDetail) -> Option<String>)
     let judged = Memo::new(move |_| detail.with(|d| d.judged(of).cloned()));
     view! {
         <tr>
-            <th scope="row">{about(of)}</th>
+            <th scope="row">{of.label()}</th>
             <td>{move || detail.with(now).unwrap_or_else(|| format::UNKNOWN.to_owned())}</td>
             <td class="judged">
                 {move || judged.get().map(|judged| view! {
@@ -162,7 +162,7 @@ fn commands(detail: &StoreDetail) -> Option<String> {
 
 fn commands_note(detail: &StoreDetail) -> String {
     part(detail, |r| r.traffic.commands).map_or_else(String::new, |n| {
-        format!("{} since it started, ours among them.", format::count(n))
+        format!("{} since it started, including Drover's own.", format::count(n))
     })
 }
 
@@ -174,11 +174,11 @@ fn hit_note(detail: &StoreDetail) -> String {
     let watched = &detail.watched;
     match (watched.hit_rate, &detail.report) {
         (Some(_), _) => format!(
-            "Of {} reads within the last {}. Empty queues are read in vain all the time: a low rate is no fault here.",
+            "Of {} reads within the last {}. Workers poll empty queues all the time, so a low rate is normal here.",
             format::count(watched.lookups),
             format::span(watched.span_ms)
         ),
-        (None, Answered::Known(_)) => "No key was read, or not watched long enough.".into(),
+        (None, Answered::Known(_)) => "No key was read, or Drover has not watched it long enough.".into(),
         (None, _) => String::new(),
     }
 }

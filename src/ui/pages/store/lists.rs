@@ -92,7 +92,7 @@ fn Latency(detail: Detail) -> impl IntoView {
                     let text = match threshold.get() {
                         Some(0) => "Switched off: CONFIG SET latency-monitor-threshold 100 lets the server remember what kept it longer than 100 ms.".to_owned(),
                         Some(ms) => format!("Nothing took longer than {ms} ms."),
-                        None => "It has seen nothing, or is switched off (latency-monitor-threshold).".to_owned(),
+                        None => "It has recorded nothing, or is switched off (latency-monitor-threshold).".to_owned(),
                     };
                     view! { <p class="empty">{text}</p> }.into_any()
                 }
@@ -187,9 +187,11 @@ fn PubSub(detail: Detail) -> impl IntoView {
     let totals = move || {
         counts.get().map(|(channels, patterns)| {
             format!(
-                "{} channels, {} patterns. ",
+                "{} channel{}, {} pattern{}. ",
                 format::count_or_unknown(channels),
-                format::count_or_unknown(patterns)
+                if channels == Some(1) { "" } else { "s" },
+                format::count_or_unknown(patterns),
+                if patterns == Some(1) { "" } else { "s" }
             )
         })
     };
@@ -211,7 +213,7 @@ fn notifications(settings: &Answered<Settings>) -> String {
     match (settings, settings.known().and_then(|s| s.notifications.as_deref())) {
         (_, Some("")) => "off".into(),
         (_, Some(classes)) => format!("on ({})", format::visible(classes)),
-        (Answered::Known(_), None) => "the server does not say".into(),
+        (Answered::Known(_), None) => "the server does not report it".into(),
         (other, None) => other.why().unwrap_or_default(),
     }
 }

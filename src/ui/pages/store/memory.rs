@@ -5,8 +5,8 @@ use crate::base_path::store_path;
 use crate::model::format;
 use crate::model::vitals::{Answered, StoreDetail};
 use crate::model::weights::{LargePayload, MemoryByQueue, QueueMemory, SAMPLE, SAMPLE_MAX};
-use crate::ui::app::base;
 use crate::ui::components::{Ago, StateMark, state_class, state_mark};
+use crate::ui::context::base;
 use leptos::prelude::*;
 
 #[component]
@@ -38,7 +38,7 @@ fn Weighed(memory: MemoryByQueue, used: Memo<Option<u64>>, store: String, sample
     let others = (memory.others.0 > 0).then(|| {
         view! {
             <tr class="others" data-id="others">
-                <th scope="row">{format!("{} more queues", format::count(memory.others.0.into()))}</th>
+                <th scope="row">{format::counted(memory.others.0.into(), "more queue", "more queues")}</th>
                 <td class="n">{approximately(memory.others.1)}</td>
                 <td colspan="6"></td>
             </tr>
@@ -54,7 +54,7 @@ fn Weighed(memory: MemoryByQueue, used: Memo<Option<u64>>, store: String, sample
         <p class="coverage">
             <b>{approximately(bytes)}</b>
             {move || used.get().map(|used| format!(" of {} in use", format::bytes(used)))}
-            ". "{covered}" Weighed "<Ago at=Signal::derive(move || Some(at))/>". "{more}
+            ". "{covered}" Measured "<Ago at=Signal::derive(move || Some(at))/>". "{more}
         </p>
         <div class="scroll" class:none=empty>
             <table class="weights">
@@ -67,7 +67,7 @@ fn Weighed(memory: MemoryByQueue, used: Memo<Option<u64>>, store: String, sample
                         <th scope="col" class="n">"Mean payload"</th>
                         <th scope="col">"Jobs by state"</th>
                         <th scope="col" class="n" title="The queue's own lists, sets and event stream">"Lists, events"</th>
-                        <th scope="col" class="n" title="Jobs that were weighed; the others are taken to be like them">"Weighed"</th>
+                        <th scope="col" class="n" title="Jobs that were measured; the rest is estimated from them">"Measured"</th>
                     </tr>
                 </thead>
                 <tbody>{rows}{others}</tbody>
@@ -102,11 +102,11 @@ fn coverage(memory: &MemoryByQueue) -> String {
         )
     };
     format!(
-        "{queues}, estimated from {} of {} jobs: at most {} of each state, {} commands.",
+        "{queues}, estimated from {} of {}: at most {} of each state, {}.",
         format::count(memory.jobs_weighed),
-        format::count(memory.jobs_covered),
+        format::counted(memory.jobs_covered, "job", "jobs"),
         memory.sample,
-        format::count(memory.commands)
+        format::counted(memory.commands, "command", "commands")
     )
 }
 
@@ -118,7 +118,7 @@ fn more(memory: &MemoryByQueue, store: &str, sample: u32) -> Option<AnyView> {
         return None;
     }
     let href = base().href(&format!("{}?sample={next}", store_path(store))) + "#store-memory";
-    Some(view! { <a href=href>{format!("Weigh more: {next} of each state")}</a> }.into_any())
+    Some(view! { <a href=href>{format!("Measure more: {next} of each state")}</a> }.into_any())
 }
 
 #[component]
@@ -132,10 +132,10 @@ fn Row(queue: QueueMemory, used: Memo<Option<u64>>) -> impl IntoView {
         .into_iter()
         .map(|of| {
             let title = format!(
-                "{}: {} of {} jobs weighed",
+                "{}: {} of {} measured",
                 of.state.label(),
                 format::count(of.weighed),
-                format::count(of.jobs)
+                format::counted(of.jobs, "job", "jobs")
             );
             view! {
                 <span class=state_class(of.state) title=title>
@@ -185,7 +185,7 @@ fn Largest(largest: Vec<LargePayload>) -> impl IntoView {
         .collect_view();
     view! {
         <div class:none=empty>
-            <h3>"Largest payloads among the jobs weighed"</h3>
+            <h3>"Largest payloads among the measured jobs"</h3>
             <table class="plain">
                 <thead>
                     <tr><th scope="col" class="n">"Data"</th><th scope="col">"Job"</th><th scope="col">"Queue"</th><th scope="col">"State"</th></tr>

@@ -2,8 +2,8 @@
 
 use super::{reason, refused};
 use crate::model::format;
-use crate::model::postgres::{PostgresHealth, Session, TableHealth};
 use crate::model::vitals::Answered;
+use crate::model::vitals::postgres::{PostgresHealth, Session, TableHealth};
 use crate::ui::components::{Ago, LevelMark};
 use leptos::prelude::*;
 
@@ -37,9 +37,9 @@ pub fn PostgresView(health: PostgresHealth) -> impl IntoView {
         </section>
         {list(
             "t-sessions",
-            "Sessions that hold others up",
+            "Blocking sessions",
             SESSIONS,
-            "Nobody waits for a lock, and no transaction has been open for more than 5 s.",
+            "No session waits for a lock, and no transaction has been open for more than 5 s.",
             &health.sessions,
             session_row,
         )}
@@ -47,7 +47,7 @@ pub fn PostgresView(health: PostgresHealth) -> impl IntoView {
             "t-tables",
             "Largest tables",
             TABLES,
-            "There is no table in this database that our role may see.",
+            "There is no table in this database that Drover's role may see.",
             &health.tables,
             table_row,
         )}

@@ -11,8 +11,9 @@ use super::pack::Pack;
 use super::script::{Frame, Recipe};
 use super::sign::Sign;
 use super::{TRIES, jobs, one, target, unsettled};
-use crate::model::action::{Effect, NewJob, Seen};
+use crate::model::action::{Changes, Effect, NewJob, Seen};
 use crate::model::exact::{bytes_of, text_of};
+use crate::model::job::JobDetail;
 use serde_json::{Map, Value, json};
 
 const STEP: &str = include_str!("lua/add.lua");
@@ -73,15 +74,15 @@ impl BullMq {
     pub(super) async fn add(&self, queue: &QueueId, new: &NewJob) -> Result<Effect, Trouble> {
         for _ in 0..TRIES {
             let look = look(&self.link, &self.layouts, queue).await?;
-            if !look.exists {
-                return Ok(refused("There is no such queue: nothing of it is in the store."));
-            }
+            let choice = match choose(&look, Purpose::Enqueue) {
+                Ok(choice) => choice,
+                Err(reason) => return Ok(refused(reason)),
+            };
             if let Some(id) = new.id.as_ref().filter(|_| new.restored)
                 && let Some(reason) = self.counted_later(queue, id).await?
             {
                 return Ok(refused(reason));
             }
-            let choice = choose(&look, Purpose::Enqueue);
             let draft = match draft(choice.generation, new) {
                 Ok(draft) => draft,
                 Err(reason) => return Ok(refused(reason)),
@@ -93,11 +94,12 @@ impl BullMq {
         Ok(unsettled())
     }
 
-    /// Adds a copy of a job. `None` if the queue turned out to be laid out differently.
+    /// Adds a copy of a job, with these changes. `None` if the queue turned out to be laid out differently.
     pub(super) async fn duplicate(
         &self,
         queue: &QueueId,
         job: &(String, Seen),
+        changes: &Changes,
         choice: &Choice,
     ) -> Result<Option<Effect>, Trouble> {
         let record = key(queue, &job.0);
@@ -127,12 +129,34 @@ impl BullMq {
         for own in OWN {
             options.remove(own);
         }
-        let priority = std::str::from_utf8(&priority_read)
-            .ok()
-            .and_then(|text| text.parse().ok())
-            .unwrap_or(0);
         options.remove("priority");
-        let mut draft = shape(choice.generation, options, priority, 0);
+        // BullMQ writes 0 for a job of which nothing was said.
+        let attempts = number(options.remove("attempts")).filter(|n| *n > 0);
+        let stored = std::str::from_utf8(&priority_read)
+            .ok()
+            .and_then(|text| text.parse().ok());
+        let new = NewJob {
+            name: changes.name.clone().unwrap_or_else(|| COPIED.into()),
+            data: changes.data.clone().unwrap_or_else(|| "{}".into()),
+            delay: changes.delay.unwrap_or(0),
+            priority: changes.priority.or(stored).unwrap_or(0),
+            attempts: changes.attempts.or(attempts),
+            options: changes
+                .options
+                .clone()
+                .or_else(|| Some(Value::Object(options).to_string())),
+            ..NewJob::default()
+        };
+        let mut draft = match draft(choice.generation, &new) {
+            Ok(draft) => draft,
+            Err(reason) => return Ok(Some(refused(reason))),
+        };
+        // What is not changed is copied in the step, byte for byte.
+        draft.order.retain(|(field, _)| match *field {
+            "name" => changes.name.is_some(),
+            "data" => changes.data.is_some(),
+            _ => true,
+        });
         draft.order.push(("copy", Pack::Bool(true)));
         draft.order.push(("read", Pack::Text(read)));
         let priority_read = if priority_read.is_empty() {
@@ -183,11 +207,8 @@ impl BullMq {
             .and_then(|count| count.as_ref().ok())
             .and_then(reply::int)
             .unwrap_or(0);
-        Ok((u64::try_from(count).unwrap_or(0) < number).then(|| {
-            format!(
-                "The library counts its jobs and will come by the number {number} again. Put it back under a new id."
-            )
-        }))
+        Ok((u64::try_from(count).unwrap_or(0) < number)
+            .then(|| format!("The library numbers its jobs and will assign {number} again. Use a new id.")))
     }
 
     async fn send(
@@ -198,9 +219,7 @@ impl BullMq {
         source: Option<&(String, Seen)>,
     ) -> Result<Option<Effect>, Trouble> {
         let Some(script) = self.scripts.get(choice.generation, draft.recipe) else {
-            return Ok(Some(refused(
-                "This generation of the library has no way to add such a job.",
-            )));
+            return Ok(Some(refused("This version of the library cannot add such a job.")));
         };
         let mut order = choice.order();
         order.extend(draft.order);
@@ -212,11 +231,29 @@ impl BullMq {
             match one(&self.link, &script, queue, &Frame::default(), order, &draft.sign).await? {
                 Answer::OtherFamily => None,
                 Answer::Effect(effect) => Some(effect),
-                Answer::Done(_) | Answer::Swept(..) | Answer::Head(_) => Some(super::answer::done(None)),
+                Answer::Done(_) | Answer::Batch { .. } | Answer::Head(_) => Some(Effect::done()),
                 Answer::Broke(reason) => Some(Effect::Unconfirmed { reason }),
             },
         )
     }
+}
+
+/// A name for a copy that is checked in place of the one that the step takes from the job.
+const COPIED: &str = "copied";
+
+fn number(value: Option<Value>) -> Option<u32> {
+    value.and_then(|n| n.as_u64()).and_then(|n| u32::try_from(n).ok())
+}
+
+/// The options that a copy of a job has beside its attempts and its priority.
+pub(in super::super) fn copied_options(job: &JobDetail) -> Option<String> {
+    let stored = job.options.as_ref().filter(|options| options.shown == options.size);
+    let stored = stored?.text.as_deref()?;
+    let mut options: Map<String, Value> = serde_json::from_str(stored).ok()?;
+    for own in OWN.iter().chain(&["attempts", "priority"]) {
+        options.remove(*own);
+    }
+    serde_json::to_string_pretty(&options).ok()
 }
 
 /// A new job with the name, data and options of an archived one. Options that belonged to that one job are left out.
@@ -225,7 +262,7 @@ pub(in super::super) fn renewed(raw: &RawJob) -> Result<NewJob, String> {
     let data = String::from_utf8(data)
         .ok()
         .filter(|data| serde_json::from_str::<serde::de::IgnoredAny>(data).is_ok());
-    let data = data.ok_or("Its data are no JSON: no worker could read them. Download them instead.")?;
+    let data = data.ok_or("Its data is not valid JSON, so no worker could read it. Download it instead.")?;
     let read = raw.field("opts").filter(|opts| !opts.is_empty()).unwrap_or(b"{}");
     let Ok(Value::Object(mut options)) = serde_json::from_slice(read) else {
         return Err("Its options cannot be read.".into());
@@ -233,7 +270,6 @@ pub(in super::super) fn renewed(raw: &RawJob) -> Result<NewJob, String> {
     for own in OWN {
         options.remove(own);
     }
-    let number = |value: Option<Value>| value.and_then(|n| n.as_u64()).and_then(|n| u32::try_from(n).ok());
     let attempts = number(options.remove("attempts"));
     let priority = number(options.remove("priority"));
     let stored = raw
@@ -274,7 +310,7 @@ fn refuse_foreign(options: Map<String, Value>) -> Result<Map<String, Value>, Str
         "timestamp",
     ] {
         if options.contains_key(own) {
-            return Err(format!("The option {own} cannot be given here."));
+            return Err(format!("The option {own} cannot be set here."));
         }
     }
     Ok(options)
@@ -286,33 +322,35 @@ fn draft(generation: Generation, new: &NewJob) -> Result<Draft, String> {
         return Err("A job needs a name.".into());
     }
     if serde_json::from_str::<serde::de::IgnoredAny>(&new.data).is_err() {
-        return Err("The data are no JSON.".into());
+        return Err("The data is not valid JSON.".into());
     }
     if new.priority > PRIORITY_MAX {
-        return Err(format!("A priority is at most {PRIORITY_MAX}."));
+        return Err(format!("The priority can be at most {PRIORITY_MAX}."));
     }
     if let Some(id) = &new.id {
         let bullmq = generation != Generation::Bull4;
         let number = id.bytes().all(|b| b.is_ascii_digit()) && !new.restored;
         if id.is_empty() || number || id.starts_with("0:") {
-            return Err("An id of one's own is not a number: the library counts with those.".into());
+            return Err("A custom id must not be a number: the library assigns those itself.".into());
         }
         if bullmq && id.contains(':') {
-            return Err("An id of one's own has no colon in it.".into());
+            return Err("A custom id must not contain a colon.".into());
         }
     }
     let mut options: Map<String, Value> = match &new.options {
         None => Map::new(),
-        Some(text) => serde_json::from_str(text).map_err(|_| "The options are no JSON object.")?,
+        Some(text) => serde_json::from_str(text).map_err(|_| "The options are not a JSON object.")?,
     };
     for own in ["delay", "priority", "attempts"] {
         if options.contains_key(own) {
-            return Err(format!("The option {own} is given beside the others."));
+            return Err(format!(
+                "The option {own} has its own field: remove it from the other options."
+            ));
         }
     }
     let dedup = options.get("deduplication").or_else(|| options.get("de")).cloned();
     if dedup.is_some() && generation < Generation::V5 {
-        return Err("Deduplication came with BullMQ 5.11.".into());
+        return Err("Deduplication needs BullMQ 5.11 or newer.".into());
     }
     options = match generation {
         Generation::Bull4 => refuse_foreign(options)?,

@@ -14,11 +14,11 @@
 
 use super::super::super::redis::link::Link;
 use super::super::super::{QueueId, Trouble};
+use super::super::family::Layout;
 use super::super::layout::{Blocking, Layouts, Look};
 use super::super::workers;
-use super::library::{Generation, letter};
+use super::library::Generation;
 use super::pack::Pack;
-use crate::model::family::Layout;
 use std::time::Duration;
 
 /// How old the list of workers may be.
@@ -53,14 +53,25 @@ pub(super) struct Choice {
 pub(super) async fn look(link: &Link, layouts: &Layouts, queue: &QueueId) -> Result<Look, Trouble> {
     if !layouts.knows_blocking(WORKERS_WITHIN) {
         // A server that refuses the list tells nothing; the rest of the evidence has to do.
-        workers::read(link, layouts).await?;
+        workers::read(link, layouts, &layouts.queues()).await?;
     }
     layouts.look(link, queue).await
 }
 
+/// Why there is nothing to act on.
+pub(super) const NO_QUEUE: &str = "This queue does not exist: the store holds none of its keys.";
+
 /// Decides.
-pub(super) fn choose(look: &Look, purpose: Purpose) -> Choice {
-    let (generation, letters, paused) = match (look.family.layout, purpose) {
+///
+/// # Errors
+///
+/// Where no scripts are right: why.
+pub(super) fn choose(look: &Look, purpose: Purpose) -> Result<Choice, &'static str> {
+    if !look.exists {
+        return Err(NO_QUEUE);
+    }
+    let layout = look.family.layout;
+    let (generation, letters, paused) = match (layout, purpose) {
         (Layout::Bull4, _) => (Generation::Bull4, "B", None),
         (Layout::BullMq3, Purpose::Enqueue) => (Generation::V3, "3", Some(look.paused)),
         (Layout::BullMq4, Purpose::Enqueue) => (Generation::V4, "4", Some(look.paused)),
@@ -71,18 +82,20 @@ pub(super) fn choose(look: &Look, purpose: Purpose) -> Choice {
         (Layout::BullMq6, _) => (Generation::V6, "6", Some(look.paused)),
         (Layout::BullMq5Or6, Purpose::Pause) => (Generation::V5, "u", Some(look.paused)),
         (Layout::BullMq5Or6, Purpose::Enqueue) if look.paused => (Generation::V5, "u", Some(true)),
-        // Of the others none is laid out by this library, so that none is ever looked at here.
-        (_, _) => (Generation::V6, "u", Some(false)),
+        (Layout::BullMq5Or6, Purpose::Enqueue) => (Generation::V6, "u", Some(false)),
+        // Of these none is laid out by this library.
+        (Layout::BullMqPro | Layout::BeeQueue | Layout::Unknown, _) => {
+            return Err(layout.unsupported().unwrap_or(NO_QUEUE));
+        }
     };
-    debug_assert!(letters.contains(letter(look.family.layout)));
-    Choice {
+    Ok(Choice {
         generation,
         letters: letters.to_owned(),
         paused,
         blocking: look.blocking,
         both: look.both,
         looked_paused: look.paused,
-    }
+    })
 }
 
 impl Choice {

@@ -46,15 +46,15 @@ impl BullMq {
             // An order that is still on its way is done after this look: only "it shows" can be believed.
             let found = self.find(queue, id, seen, (action, began)).await;
             if matches!(found, Found::Done) {
-                return Effect::Done { job: None };
+                return Effect::done();
             }
             if Instant::now() >= until {
                 let and = match found {
-                    Found::Silence => "The store does not answer, so nobody can say whether it was done.",
-                    _ => "The job does not show that it was done.",
+                    Found::Silence => "The store does not answer, so it is not known whether it was done.",
+                    _ => "The job shows no sign that it was done.",
                 };
                 return Effect::Unconfirmed {
-                    reason: format!("It was sent, and no answer came: {why} {and} Look at it before you try again."),
+                    reason: format!("{why} {and} Check it before you try again."),
                 };
             }
             sleep(AGAIN).await;
@@ -171,6 +171,7 @@ fn moved(action: &JobAction, seen: &Seen, job: &JobDetail) -> bool {
             before(&[JobState::Active]) && matches!(state, Some(JobState::Waiting | JobState::Prioritized))
         }
         JobAction::FailLost { .. } => before(&[JobState::Active]) && state == Some(JobState::Failed),
+        JobAction::Release => before(&[JobState::WaitingChildren]) && begun_again,
         _ => false,
     }
 }

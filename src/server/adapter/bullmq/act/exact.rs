@@ -13,7 +13,7 @@ use super::jobs::{BELOW, REMOVE_ONE, common, removing};
 use super::library::Generation;
 use super::pack::Pack;
 use super::script::{Frame, Recipe};
-use super::{ROUND, TRIES, ask, confirm, target, unsettled, word};
+use super::{ROUND, TRIES, ask, confirm, target, unheard, unsettled, word};
 use crate::model::action::{Effect, JobAction, Seen};
 use crate::model::exact::bytes_of;
 use redis::Value;
@@ -166,7 +166,7 @@ fn pieces(jobs: &[RawJob], open: &[usize], (most, bytes): (usize, usize)) -> Vec
 }
 
 impl BullMq {
-    /// [`Adapter::remove_exactly`](super::super::super::Adapter::remove_exactly).
+    /// [`Archiving::remove_exactly`](super::super::super::Archiving::remove_exactly).
     pub(in super::super) async fn remove_as_read(
         &self,
         queue: &QueueId,
@@ -185,7 +185,23 @@ impl BullMq {
                 Err(trouble) if attempt == 0 => return Err(trouble),
                 Err(_) => break,
             };
-            let choice = choose::choose(&look, Purpose::Enqueue);
+            let choice = match choose::choose(&look, Purpose::Enqueue) {
+                Ok(choice) => choice,
+                // With the queue its jobs are gone.
+                Err(_) if !look.exists => {
+                    effects
+                        .iter_mut()
+                        .for_each(|effect| _ = effect.get_or_insert(Effect::Gone));
+                    break;
+                }
+                Err(reason) => {
+                    let refused = || answer::refused(reason);
+                    effects
+                        .iter_mut()
+                        .for_each(|effect| _ = effect.get_or_insert_with(refused));
+                    break;
+                }
+            };
             self.oldest_as_read(queue, jobs, &open(&effects), &choice, &mut effects)
                 .await?;
             let rest = open(&effects);
@@ -238,7 +254,7 @@ impl BullMq {
                 Ok(Answer::Head(letters)) => {
                     for (i, letter) in piece.iter().zip(letters.chars()) {
                         if letter == 'd' {
-                            effects[*i] = Some(answer::done(None));
+                            effects[*i] = Some(Effect::done());
                         }
                     }
                     if letters.is_empty() {
@@ -247,12 +263,12 @@ impl BullMq {
                     }
                     continue;
                 }
-                Ok(Answer::Broke(says)) => format!("The library's script broke off: {says}."),
+                Ok(Answer::Broke(why)) => why,
                 // Nothing was done. Whatever it was, the way one by one says it of each.
                 Ok(_) => break,
                 Err(silence) if !silence.sent && effects.iter().all(Option::is_none) => return Err(silence.trouble),
                 Err(silence) if !silence.sent => break,
-                Err(silence) => silence.trouble.to_string(),
+                Err(silence) => unheard(&silence.trouble),
             };
             self.confirm_all(queue, jobs, &piece, (&why, began), effects).await;
             break;
@@ -270,7 +286,7 @@ impl BullMq {
     ) -> Result<(), Trouble> {
         let Some(script) = self.scripts.get(choice.generation, &ONE_BY_ONE) else {
             for i in open {
-                effects[*i] = Some(answer::refused("This generation of the library has no way to do that."));
+                effects[*i] = Some(answer::refused("This version of the library cannot do that."));
             }
             return Ok(());
         };
@@ -308,12 +324,15 @@ impl BullMq {
                     return Err(silence.trouble);
                 }
                 Err(silence) => {
-                    let why = silence.trouble.to_string();
                     for i in pieces[sent * ROUND..].iter().flatten() {
-                        effects[*i] = Some(answer::refused(format!("It was not sent: {why}")));
+                        effects[*i] = Some(answer::refused(format!(
+                            "The command was not sent: {}",
+                            silence.trouble
+                        )));
                     }
                     if silence.sent {
                         let all: Vec<usize> = round.iter().flatten().copied().collect();
+                        let why = unheard(&silence.trouble);
                         self.confirm_all(queue, jobs, &all, (&why, began), effects).await;
                     }
                     return Ok(());
@@ -344,14 +363,13 @@ impl BullMq {
         for (n, i) in piece.iter().enumerate() {
             effects[*i] = match answers.get(n).map(answer::read) {
                 Some(Answer::Effect(effect)) => Some(effect),
-                Some(Answer::Done(_) | Answer::Swept(..) | Answer::Head(_)) => Some(answer::done(None)),
+                Some(Answer::Done(_) | Answer::Batch { .. } | Answer::Head(_)) => Some(Effect::done()),
                 Some(Answer::OtherFamily) => None,
-                Some(Answer::Broke(says)) => {
-                    let why = format!("The library's script broke off: {says}.");
+                Some(Answer::Broke(why)) => {
                     self.confirm_all(queue, jobs, &[*i], (&why, began), effects).await;
                     continue;
                 }
-                None => Some(answer::refused("The script did not answer for this job.")),
+                None => Some(answer::refused("The script returned no answer for this job.")),
             };
         }
     }

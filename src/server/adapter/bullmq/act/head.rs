@@ -12,7 +12,7 @@ use super::jobs::{BELOW, REMOVE_ONE, common, removing};
 use super::library::Generation;
 use super::pack::Pack;
 use super::script::{Frame, Recipe};
-use super::{answer, ask, confirm, word};
+use super::{ask, confirm, unheard, word};
 use crate::model::action::{Effect, JobAction, Seen};
 use crate::model::exact::bytes_of;
 use crate::model::state::JobState;
@@ -100,16 +100,16 @@ impl BullMq {
             Ok(Answer::Head(letters)) => {
                 for (i, letter) in open.iter().zip(letters.chars()) {
                     if letter == 'd' {
-                        effects[*i] = Some(answer::done(None));
+                        effects[*i] = Some(Effect::done());
                     }
                 }
                 return Ok(());
             }
-            Ok(Answer::Broke(says)) => format!("The library's script broke off: {says}."),
+            Ok(Answer::Broke(why)) => why,
             // Nothing was done. Whatever it was, the way one by one says it of each.
             Ok(_) => return Ok(()),
             Err(silence) if !silence.sent => return Err(silence.trouble),
-            Err(silence) => silence.trouble.to_string(),
+            Err(silence) => unheard(&silence.trouble),
         };
         let until = confirm::deadline();
         for i in open {

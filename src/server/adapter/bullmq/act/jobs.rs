@@ -92,6 +92,12 @@ static REMOVE_CHILDREN: Recipe = recipe(
     &[BELOW, include_str!("lua/remove_children.lua")],
 );
 
+static RELEASE: Recipe = recipe(
+    "release",
+    &["removeChildDependency", "removeUnprocessedChildren"],
+    &[include_str!("lua/release.lua")],
+);
+
 fn states(words: &[&'static str]) -> Pack {
     Pack::Map(words.iter().map(|word| (*word, Pack::Bool(true))).collect())
 }
@@ -197,9 +203,10 @@ pub(super) fn plan(action: &JobAction, generation: Generation, paused: bool) -> 
             (&CLEAR_LOGS, vec![("keep", Pack::Int(keep))], MANY)
         }
         JobAction::RemoveChildren => (&REMOVE_CHILDREN, removing(generation, true), ONE),
+        JobAction::Release => (&RELEASE, vec![("most", Pack::Int(CHILDREN_MAX))], ONE),
         // None is one script: the first is made elsewhere, the second compared with what was read, and the library has no
         // cancelled jobs to resume.
-        JobAction::Duplicate | JobAction::Archive | JobAction::ResumeJob | JobAction::Redrive => return None,
+        JobAction::Duplicate(_) | JobAction::Archive | JobAction::ResumeJob | JobAction::Redrive => return None,
     };
     order.extend(common(generation));
     Some(Plan { recipe, order, batch })

@@ -1,7 +1,5 @@
 //! The libraries' own scripts, as the build took them from their packages, and what each of their keys is.
 
-use crate::model::family::Layout;
-
 /// What a key that a script takes is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Role {
@@ -143,18 +141,6 @@ impl Role {
             Self::Stalled | Self::Dependencies => 'e',
             Self::State | Self::Channel | Self::Prefix => '-',
         }
-    }
-}
-
-/// The letter by which the guard knows a layout.
-pub(super) const fn letter(layout: Layout) -> char {
-    match layout {
-        Layout::Bull4 => 'B',
-        Layout::BullMq3 => '3',
-        Layout::BullMq4 => '4',
-        Layout::BullMq5 => '5',
-        Layout::BullMq6 => '6',
-        _ => 'u',
     }
 }
 

@@ -11,7 +11,7 @@ use std::collections::BTreeMap;
 const PREFIXES: usize = 8;
 
 /// Each with arguments that it takes; `KEY` stands for a key of a queue.
-const NEEDS: [&[&str]; 51] = [
+const NEEDS: [&[&str]; 52] = [
     &["TIME"],
     &["TYPE", "KEY"],
     &["EXISTS", "KEY"],
@@ -62,6 +62,7 @@ const NEEDS: [&[&str]; 51] = [
     &["ZREMRANGEBYRANK", "KEY", "0", "0"],
     &["XLEN", "KEY"],
     &["XADD", "KEY", "*", "f", "v"],
+    &["XREVRANGE", "KEY", "+", "-"],
     &["XTRIM", "KEY", "MAXLEN", "0"],
 ];
 

@@ -3,7 +3,7 @@
 use super::super::super::redis::link::Link;
 use super::super::super::{QueueId, Trouble};
 use super::super::layout::Layouts;
-use super::answer::{Answer, done, refused};
+use super::answer::{Answer, refused};
 use super::choose::{Purpose, choose, look};
 use super::library::Generation;
 use super::pack::Pack;
@@ -11,6 +11,7 @@ use super::script::{Frame, Recipe, Scripts};
 use super::sign::Sign;
 use super::{TRIES, one, unsettled};
 use crate::model::action::{Effect, QueueAction};
+use crate::model::format;
 
 static PAUSE: Recipe = Recipe {
     name: "pause",
@@ -40,7 +41,7 @@ pub(super) async fn act(
     match action {
         QueueAction::Pause => pause(link, layouts, scripts, queue).await,
         QueueAction::Resume => resume(link, layouts, scripts, queue).await,
-        QueueAction::Add(_) | QueueAction::Obliterate { .. } => Ok(refused("That has a way of its own.")),
+        QueueAction::Add(_) | QueueAction::Obliterate { .. } => Ok(refused("This action is not done here.")),
         QueueAction::Concurrency { limit } => {
             let values = limit.map(|limit| vec![limit.max(1).to_string()]);
             set(link, layouts, scripts, queue, fields(["concurrency"], values, 9)).await
@@ -91,9 +92,12 @@ async fn set(
     (said, sign): Said,
 ) -> Result<Effect, Trouble> {
     for _ in 0..TRIES {
-        let choice = choose(&look(link, layouts, queue).await?, Purpose::Undo);
+        let choice = match choose(&look(link, layouts, queue).await?, Purpose::Undo) {
+            Ok(choice) => choice,
+            Err(reason) => return Ok(refused(reason)),
+        };
         let Some(script) = scripts.get(choice.generation, &SETTINGS) else {
-            return Ok(refused("This generation has no such setting."));
+            return Ok(refused("This version of the library has no such setting."));
         };
         let mut order = choice.order();
         order.extend(said.iter().cloned());
@@ -107,9 +111,12 @@ async fn set(
 
 async fn pause(link: &Link, layouts: &Layouts, scripts: &Scripts, queue: &QueueId) -> Result<Effect, Trouble> {
     for _ in 0..TRIES {
-        let choice = choose(&look(link, layouts, queue).await?, Purpose::Pause);
+        let choice = match choose(&look(link, layouts, queue).await?, Purpose::Pause) {
+            Ok(choice) => choice,
+            Err(reason) => return Ok(refused(reason)),
+        };
         let Some(script) = scripts.get(choice.generation, &PAUSE) else {
-            return Ok(refused("This generation has no script that pauses."));
+            return Ok(refused("This version of the library has no script that pauses."));
         };
         let mut order = choice.order();
         order.push(("word", Pack::text("paused")));
@@ -132,9 +139,12 @@ async fn pause(link: &Link, layouts: &Layouts, scripts: &Scripts, queue: &QueueI
 
 async fn resume(link: &Link, layouts: &Layouts, scripts: &Scripts, queue: &QueueId) -> Result<Effect, Trouble> {
     for _ in 0..TRIES {
-        let choice = choose(&look(link, layouts, queue).await?, Purpose::Undo);
+        let choice = match choose(&look(link, layouts, queue).await?, Purpose::Undo) {
+            Ok(choice) => choice,
+            Err(reason) => return Ok(refused(reason)),
+        };
         let Some(script) = scripts.get(choice.generation, &PAUSE) else {
-            return Ok(refused("This generation has no script that resumes."));
+            return Ok(refused("This version of the library has no script that resumes."));
         };
         let frame = Frame {
             source: Some("paused"),
@@ -143,7 +153,7 @@ async fn resume(link: &Link, layouts: &Layouts, scripts: &Scripts, queue: &Queue
             ..Frame::default()
         };
         let merges = choice.generation == Generation::V6;
-        let mut first = None;
+        let (mut first, mut aside) = (None, 0);
         for round in 0..MERGES {
             let mut order = choice.order();
             order.push(("word", Pack::text("resumed")));
@@ -151,10 +161,13 @@ async fn resume(link: &Link, layouts: &Layouts, scripts: &Scripts, queue: &Queue
             let kind = if merges { "merges" } else { "renames" };
             order.push((kind, Pack::Bool(true)));
             let answer = one(link, &script, queue, &frame, order, &Sign::Paused(false)).await?;
-            // Version 6 brings back what a pause of before 6 put aside 7,000 at a time.
-            let goes_on = matches!(answer, Answer::Done(left) if left > 0);
+            // Version 6 brings back what a pause of before 6 put aside 7,000 at a time, and says how many are left.
+            aside = match answer {
+                Answer::Done(left) => u64::try_from(left).unwrap_or(0),
+                _ => 0,
+            };
             let said = first.get_or_insert_with(|| answer.clone());
-            if !goes_on {
+            if aside == 0 {
                 // Of a later batch only what went wrong is worth a word.
                 if round > 0 && !matches!(answer, Answer::Done(_) | Answer::Effect(Effect::Already { .. })) {
                     *said = answer;
@@ -164,6 +177,10 @@ async fn resume(link: &Link, layouts: &Layouts, scripts: &Scripts, queue: &Queue
         }
         match first {
             Some(Answer::OtherFamily) | None => {}
+            Some(_) if aside > 0 => {
+                let left = format::counted(aside, "job is still set", "jobs are still set");
+                return Ok(Effect::noted(format!("{left} aside: resume the queue again.")));
+            }
             Some(answer) => return Ok(effect(answer)),
         }
     }
@@ -173,7 +190,7 @@ async fn resume(link: &Link, layouts: &Layouts, scripts: &Scripts, queue: &Queue
 fn effect(answer: Answer) -> Effect {
     match answer {
         Answer::Effect(effect) => effect,
-        Answer::Done(_) | Answer::Swept(..) | Answer::Head(_) => done(None),
+        Answer::Done(_) | Answer::Batch { .. } | Answer::Head(_) => Effect::done(),
         Answer::OtherFamily => unsettled(),
         Answer::Broke(reason) => Effect::Unconfirmed { reason },
     }

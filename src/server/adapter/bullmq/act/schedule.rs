@@ -2,6 +2,7 @@
 
 use super::super::super::redis::reply;
 use super::super::super::{QueueId, Trouble};
+use super::super::capabilities;
 use super::super::schedules::job_prefixes;
 use super::super::{BullMq, key};
 use super::add::OPTIONS_MAX;
@@ -13,10 +14,9 @@ use super::pack::Pack;
 use super::script::{Frame, Recipe};
 use super::sign::Sign;
 use super::{TRIES, one, unsettled};
-use crate::model::action::{Effect, Plan, ScheduleAction, Seen};
+use crate::model::action::{Changes, Effect, Plan, ScheduleAction, Seen};
 use crate::model::exact::bytes_of;
 use crate::model::now;
-use crate::model::refusal;
 use crate::server::cron;
 use redis::Value;
 use serde_json::{Map, json};
@@ -70,7 +70,7 @@ struct Stored {
 }
 
 impl BullMq {
-    /// [`Adapter::act_on_schedule`](super::super::super::Adapter::act_on_schedule).
+    /// [`Act::on_schedule`](super::super::super::Act::on_schedule).
     pub(in super::super) async fn act_on_plan(
         &self,
         queue: &QueueId,
@@ -79,10 +79,13 @@ impl BullMq {
     ) -> Result<Effect, Trouble> {
         for _ in 0..TRIES {
             let look = look(&self.link, &self.layouts, queue).await?;
-            if let Some(reason) = refusal::schedule(look.family.layout, action) {
+            let mut choice = match choose(&look, Purpose::Enqueue) {
+                Ok(choice) => choice,
+                Err(reason) => return Ok(refused(reason)),
+            };
+            if let Some(reason) = capabilities::refusal(look.family.layout, action.kind()) {
                 return Ok(refused(reason));
             }
-            let mut choice = choose(&look, Purpose::Enqueue);
             let stored = self.stored(queue, schedule).await?;
             let effect = match (action, stored) {
                 (ScheduleAction::Upsert(plan), stored) => {
@@ -167,13 +170,13 @@ impl BullMq {
         }
         let Some(prefix) = stored.prefix else {
             return Ok(Some(refused(
-                "Its next job, which holds the only copy of its data, is not there.",
+                "Its next job, which holds the only copy of its data, is missing.",
             )));
         };
         let job = (format!("{prefix}{}", stored.next), Seen::default());
-        Ok(match self.duplicate(queue, &job, choice).await? {
+        Ok(match self.duplicate(queue, &job, &Changes::default(), choice).await? {
             Some(Effect::Gone) => Some(refused(
-                "Its next job, which holds the only copy of its data, is not there.",
+                "Its next job, which holds the only copy of its data, is missing.",
             )),
             other => other,
         })
@@ -259,7 +262,7 @@ impl BullMq {
         choice: &Choice,
     ) -> Result<Option<Effect>, Trouble> {
         let Some(script) = self.scripts.get(choice.generation, recipe) else {
-            return Ok(Some(refused("This generation of the library has no script for that.")));
+            return Ok(Some(refused("This version of the library has no script for that.")));
         };
         let mut order = choice.order();
         order.extend(said);
@@ -269,7 +272,7 @@ impl BullMq {
                 Answer::OtherFamily => None,
                 Answer::Effect(effect) => Some(effect),
                 Answer::Broke(reason) => Some(Effect::Unconfirmed { reason }),
-                Answer::Done(_) | Answer::Swept(..) | Answer::Head(_) => Some(super::answer::done(None)),
+                Answer::Done(_) | Answer::Batch { .. } | Answer::Head(_) => Some(Effect::done()),
             },
         )
     }
@@ -284,14 +287,14 @@ fn arguments(
     now: i64,
 ) -> Result<(Vec<Pack>, Sign), String> {
     if schedule.is_empty() || schedule.chars().filter(|c| *c == ':').count() > 3 {
-        return Err("A schedule's id is not empty and has no more than three colons.".into());
+        return Err("A schedule's id must not be empty and has at most three colons.".into());
     }
     if plan.name.is_empty() {
         return Err("The jobs of a schedule need a name.".into());
     }
     let data = match (plan.data.is_empty(), stored.data.is_empty()) {
         (false, _) if serde_json::from_str::<serde::de::IgnoredAny>(&plan.data).is_err() => {
-            return Err("The data are no JSON.".into());
+            return Err("The data is not valid JSON.".into());
         }
         (false, _) => plan.data.clone().into_bytes(),
         (true, false) => stored.data.clone(),
@@ -300,18 +303,18 @@ fn arguments(
     let date = |i: usize| std::str::from_utf8(&stored.dates[i]).ok()?.parse::<i64>().ok();
     let (start, end) = (date(0), date(1));
     let next = match (&plan.pattern, plan.every_ms) {
-        (Some(_), Some(_)) | (None, None) => return Err("A schedule has either a pattern or an interval.".into()),
-        (None, Some(0)) => return Err("An interval is at least a millisecond.".into()),
+        (Some(_), Some(_)) | (None, None) => return Err("Give either a pattern or an interval.".into()),
+        (None, Some(0)) => return Err("The interval must be at least 1 ms.".into()),
         (None, Some(_)) => None,
         (Some(pattern), None) => {
             let from = start.map_or(now, |start| start.max(now));
             let next = cron::after(None, Some(pattern), plan.tz.as_deref(), from);
-            Some(next.ok_or("The pattern or its time zone cannot be read, or never falls due.")?)
+            Some(next.ok_or("The pattern or its time zone is not valid, or it never runs.")?)
         }
     };
     if let Some(end) = end.filter(|end| next.unwrap_or(now) > *end) {
         return Err(format!(
-            "It ends at {}: it would not run again. Remove it, or give it another end with the library itself.",
+            "It ends at {}: it would not run again. Remove it, or set another end with the library itself.",
             crate::model::format::iso(end)
         ));
     }
@@ -320,7 +323,7 @@ fn arguments(
         // They are stored under the names by which the library takes them here.
         None => serde_json::from_slice(&stored.options).map_err(|_| "The options of its template cannot be read.")?,
         Some(text) => {
-            let given = serde_json::from_str(text).map_err(|_| "The options are no JSON object.")?;
+            let given = serde_json::from_str(text).map_err(|_| "The options are not a JSON object.")?;
             super::add::stored_names(given)?
         }
     };

@@ -53,18 +53,16 @@ impl Sign {
     /// What to look at where it does not show.
     const fn look_at(&self) -> &'static str {
         match self {
-            Self::Paused(true) => "Look at the queue. To pause it once more does no harm.",
+            Self::Paused(true) => "Check the queue. Pausing it again is safe.",
             Self::Paused(false) => {
-                "Look at the queue. To resume it once more does no harm, and brings back what may still lie aside."
+                "Check the queue. Resuming it again is safe, and brings back jobs that may still be set aside."
             }
             Self::Settings(_) | Self::Released | Self::Events(_) => {
-                "Look at the queue's settings. To ask for the same once more does no harm."
+                "Check the queue's settings. Repeating the action is safe."
             }
             Self::Job { .. } => "Look for the job by its id before you try again.",
-            Self::NoSchedule(_) | Self::Schedule { .. } => {
-                "Look at the schedule. To ask for the same once more does no harm."
-            }
-            Self::Nothing => "Look at the newest jobs of the queue before you try again: there may be one more.",
+            Self::NoSchedule(_) | Self::Schedule { .. } => "Check the schedule. Repeating the action is safe.",
+            Self::Nothing => "Check the newest jobs of the queue before you try again: the job may have been added.",
         }
     }
 }
@@ -88,13 +86,13 @@ pub(super) async fn settle(link: &Link, queue: &QueueId, sign: &Sign, why: &str)
         }
         if Instant::now() >= until || *sign == Sign::Nothing {
             let and = match (found, sign) {
-                (Found::Silence, _) => "The store does not answer, so nobody can say whether it was done.",
-                (_, Sign::Nothing) => "Nothing in the store tells whether it was done.",
-                _ => "It does not show that it was done.",
+                (Found::Silence, _) => "The store does not answer, so it is not known whether it was done.",
+                (_, Sign::Nothing) => "The store does not show whether it was done.",
+                _ => "The store shows no sign that it was done.",
             };
             let look_at = sign.look_at();
             return Effect::Unconfirmed {
-                reason: format!("It was sent, and no answer came: {why} {and} {look_at}"),
+                reason: format!("{why} {and} {look_at}"),
             };
         }
         sleep(AGAIN).await;
@@ -199,7 +197,7 @@ async fn job(link: &Link, queue: &QueueId, id: &str, ours: [&Vec<u8>; 2], sizes:
         return Found::Yes;
     }
     Found::Never(Effect::Already {
-        now: "There is a job with this id already.".into(),
+        now: "A job with this id already exists.".into(),
     })
 }
 

@@ -42,6 +42,7 @@ pub(super) async fn place_new(
             queue: queue.clone(),
             events: vec![],
             gap: true,
+            own_clock: false,
         });
         sender.send(gaps.collect()).await.ok()?;
     }
@@ -83,6 +84,7 @@ pub(super) async fn resync(
                     queue: queue.clone(),
                     events: vec![],
                     gap: true,
+                    own_clock: false,
                 });
             }
         }

@@ -42,7 +42,7 @@ struct Walk<'a> {
     met: HashSet<String>,
 }
 
-/// [`Adapter::failed_below`](super::super::super::Adapter::failed_below).
+/// [`Flows::failed_below`](super::super::super::Flows::failed_below).
 pub async fn below(
     link: &Link,
     queue: &QueueId,

@@ -16,14 +16,14 @@ pub(super) fn refused(reason: impl Into<String>) -> Effect {
 /// Nobody knows.
 pub(in super::super) fn unconfirmed(why: &str) -> Effect {
     Effect::Unconfirmed {
-        reason: format!("{why} It may have been done all the same: look at the job before you try again."),
+        reason: format!("{why} It may have been done anyway: check the job before you try again."),
     }
 }
 
 /// What a failure means for each job that it was about.
 pub(in super::super) fn of(failure: &Failure) -> Effect {
     match failure {
-        Failure::NotSent(trouble) => refused(format!("It was not sent: {trouble}")),
+        Failure::NotSent(trouble) => refused(format!("The command was not sent: {trouble}")),
         Failure::Refused(reason) | Failure::Value(reason) => refused(reason.clone()),
         Failure::Conflict(_) => refused(policy("")),
         Failure::Unknown(why) => unconfirmed(why),
@@ -48,7 +48,7 @@ pub(super) fn of_row(row: &PgRow, order: &Order) -> Effect {
     let state: String = row.get("board");
     if flag("done") {
         let job = order.redrives().then(|| row.get("id"));
-        return Effect::Done { job };
+        return Effect::Done { job, note: None };
     }
     if flag("already") {
         return Effect::Already { now: it_is(&state) };
@@ -62,7 +62,7 @@ pub(super) fn of_row(row: &PgRow, order: &Order) -> Effect {
         return Effect::Changed {
             now: if again {
                 format!(
-                    "{} again, since another moment than the one shown.",
+                    "{} again, but at a different time than shown.",
                     it_is(&state).trim_end_matches('.')
                 )
             } else {
@@ -105,24 +105,25 @@ pub(super) fn policy(index: &str) -> String {
         ),
         (
             "'key_strict_fifo'",
-            "Its queue keeps the order of each key: another job of its key runs, waits for its retry or has failed.",
+            "Its queue keeps the order within a key, and another job with its key is running, waiting for a retry or \
+             has failed.",
         ),
         (
             "upsert_by_key",
-            "A job of its key is queued already, and the application keeps one of each key.",
+            "A job with its key is already queued, and the application allows one per key.",
         ),
         (
             ", singleton_on",
-            "Its time slot was taken by another job: the application lets one in per slot.",
+            "Its time slot is taken by another job: the application allows one per slot.",
         ),
         (
             "singletonon",
-            "Its key or its time slot was taken by another job: the application lets in one.",
+            "Its key or time slot is taken by another job: the application allows one.",
         ),
     ];
     let found = policies.iter().find(|(mark, _)| index.contains(mark));
     found.map_or_else(
-        || "Another job like it stands in its way: its queue lets in one alone.".to_owned(),
+        || "Another job like it blocks it: its queue accepts only one.".to_owned(),
         |(_, words)| (*words).to_owned(),
     )
 }
@@ -136,6 +137,6 @@ mod tests {
         let index = "CREATE UNIQUE INDEX job_i3 ON b11.job_common USING btree (name, state, COALESCE(singleton_key, ''::text)) \
                      WHERE ((state <= 'active'::b11.job_state) AND (policy = 'stately'::text))";
         assert!(policy(index).contains("stately"));
-        assert!(policy("").contains("one alone"));
+        assert!(policy("").contains("accepts only one"));
     }
 }

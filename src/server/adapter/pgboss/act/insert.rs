@@ -4,11 +4,11 @@
 
 use super::super::PgBoss;
 use super::super::names::is_uuid;
-use super::super::shape::Shape;
-use super::answer::{changed, of, refused};
+use super::super::shape::{Shape, Table};
+use super::answer::{self, of, refused};
 use super::jobs::json;
 use super::{Failure, not_sent, unconfirmed};
-use crate::model::action::{Effect, NewJob, Seen};
+use crate::model::action::{Changes, Effect, NewJob, Seen};
 use crate::server::adapter::Trouble;
 use serde_json::{Map, Value};
 
@@ -47,8 +47,7 @@ const LATER: [(&str, &str); 5] = [
     ("group", "group_id"),
 ];
 
-const KEPT_AWAY: &str = "The queue did not take it: by its policy, or the key or time slot of the job, another one keeps it \
-                         away. The library itself would have ignored it.";
+const KEPT_AWAY: &str = "The queue did not accept it: its policy, or the job's key or time slot, allows no second job. The library itself would have ignored it.";
 
 /// Adds a job.
 pub(super) async fn add(boss: &PgBoss, shape: &Shape, queue: &str, new: &NewJob) -> Result<Effect, Trouble> {
@@ -62,7 +61,7 @@ pub(super) async fn add(boss: &PgBoss, shape: &Shape, queue: &str, new: &NewJob)
     if let Some((option, _)) = lacking {
         return Ok(refused(format!(
             "{} has no option {option} for a job; it would be ignored.",
-            shape.family.layout.label()
+            shape.layout.label()
         )));
     }
     let data = match new.data.trim() {
@@ -75,14 +74,14 @@ pub(super) async fn add(boss: &PgBoss, shape: &Shape, queue: &str, new: &NewJob)
     let id = match &new.id {
         Some(id) if !is_uuid(id) => {
             return Ok(refused(
-                "The id of a job of pg-boss is a UUID; leave it out to have one made.",
+                "The id of a pg-boss job is a UUID; leave it out to have one generated.",
             ));
         }
         Some(id) => id.to_lowercase(),
         None => uuid(),
     };
-    if new.id.is_some() && !boss.states(shape, queue, &[&id]).await?.is_empty() {
-        return Ok(refused(format!("There is a job {id} already.")));
+    if new.id.is_some() && !boss.states(shape, Table::Jobs, queue, &[&id]).await?.is_empty() {
+        return Ok(refused(format!("Job {id} already exists.")));
     }
     let given = "select $3::jsonb as data, $4::json as options";
     let sql = sql(shape, given);
@@ -126,32 +125,37 @@ pub(super) async fn run(boss: &PgBoss, shape: &Shape, queue: &str, key: &str) ->
     settle(boss, shape, queue, &id, written.map(|rows| !rows.is_empty()), KEPT_AWAY).await
 }
 
-/// Adds a job with the data and settings of another.
+/// Adds a job with the data and settings of another, with these changes.
 pub(super) async fn duplicate(
     boss: &PgBoss,
     shape: &Shape,
     queue: &str,
-    job: &str,
-    seen: &Seen,
+    (job, seen): (&str, &Seen),
+    changes: &Changes,
 ) -> Result<Effect, Trouble> {
     if !is_uuid(job) {
         return Ok(Effect::Gone);
     }
-    let states = boss.states(shape, queue, &[job]).await?;
-    match (states.get(&job.to_lowercase()), seen.state) {
-        (None, _) => return Ok(Effect::Gone),
-        (Some(now), Some(then)) if now != then.as_str() => return Ok(changed(now)),
-        _ => {}
+    let (data, [delay, priority, retries]) = match changed(changes) {
+        Ok(changed) => changed,
+        Err(reason) => return Ok(refused(reason)),
+    };
+    let mut found = None;
+    for table in shape.tables_of_jobs() {
+        let states = boss.states(shape, *table, queue, &[job]).await?;
+        found = states.get(&job.to_lowercase()).cloned().map(|state| (state, *table));
+        if found.is_some() {
+            break;
+        }
+    }
+    let Some((state, table)) = found else {
+        return Ok(Effect::Gone);
+    };
+    if seen.state.is_some_and(|then| state != then.as_str()) {
+        return Ok(answer::changed(&state));
     }
     let c = shape.columns;
-    let mut columns = vec![
-        "name",
-        "data",
-        "priority",
-        c.retry_delay,
-        c.retry_backoff,
-        c.singleton_key,
-    ];
+    let mut columns = vec!["name", c.retry_delay, c.retry_backoff, c.singleton_key];
     for more in [
         "retry_delay_max",
         "expire_seconds",
@@ -182,22 +186,45 @@ pub(super) async fn duplicate(
         .replace("{limit}", c.retry_limit)
         .replace("{count}", c.retry_count);
     let sql = format!(
-        "insert into {job} (id, {columns}, {retry_limit}, {start_after}, {keep_until}) \
-         select $2::uuid, {copied}, {limit}, now(), now() + {retention} from {job} j {from} \
+        "insert into {job} (id, {columns}, data, priority, {retry_limit}, {start_after}, {keep_until}) \
+         select $2::uuid, {copied}, case when $4::text is null then j.data else nullif($4::text::jsonb, 'null'::jsonb) end, \
+         coalesce($6::int8::int4, j.priority), coalesce($7::int8::int4, {limit}), {due}, {due} + {retention} from {source} j {from} \
          where j.name = $1 and j.id = $3::uuid on conflict do nothing returning id",
         job = shape.job(),
+        source = table.at(shape),
         columns = columns.join(", "),
         copied = copied.join(", "),
         retry_limit = c.retry_limit,
         start_after = c.start_after,
         keep_until = c.keep_until,
+        due = "now() + coalesce($5::int8, 0) * interval '1 ms'",
         retention = shape.retention(),
     );
     let id = uuid();
-    let written = boss
-        .write(shape, sqlx::query(&sql).bind(queue).bind(&id).bind(job))
-        .await;
+    let query = sqlx::query(&sql).bind(queue).bind(&id).bind(job).bind(data);
+    let written = boss.write(shape, query.bind(delay).bind(priority).bind(retries)).await;
     settle(boss, shape, queue, &id, written.map(|rows| !rows.is_empty()), KEPT_AWAY).await
+}
+
+/// The data, and the delay in milliseconds, the priority and the retries, that a copy has in place of those of its job.
+fn changed(changes: &Changes) -> Result<(Option<String>, [Option<i64>; 3]), String> {
+    if changes.name.is_some() {
+        return Err("Jobs of pg-boss have no name of their own.".into());
+    }
+    if changes.options.is_some() {
+        return Err(
+            "Drover copies the other options of a pg-boss job unchanged. To set different ones, add a job.".into(),
+        );
+    }
+    let small = |n: Option<u32>, what: &str| match n.map(i32::try_from) {
+        Some(Err(_)) => Err(format!("That {what} is too large.")),
+        other => Ok(other.and_then(Result::ok).map(i64::from)),
+    };
+    let delay = changes.delay.map(i64::try_from).transpose();
+    let delay = delay.map_err(|_| "That delay is too long.")?;
+    let retries = small(changes.attempts.map(|n| n.saturating_sub(1)), "number of attempts")?;
+    let data = changes.data.as_deref().map(json).transpose()?;
+    Ok((data, [delay, small(changes.priority, "priority")?, retries]))
 }
 
 /// What became of an insertion.
@@ -212,16 +239,12 @@ async fn settle(
     Ok(match written {
         Ok(true) => {
             boss.wake(shape, queue).await;
-            Effect::Done {
-                job: Some(id.to_owned()),
-            }
+            Effect::made(id.to_owned())
         }
         Ok(false) => refused(otherwise),
         Err(Failure::NotSent(trouble)) => return Err(trouble),
-        Err(Failure::Unknown(why)) => match boss.states(shape, queue, &[id]).await {
-            Ok(there) if !there.is_empty() => Effect::Done {
-                job: Some(id.to_owned()),
-            },
+        Err(Failure::Unknown(why)) => match boss.states(shape, Table::Jobs, queue, &[id]).await {
+            Ok(there) if !there.is_empty() => Effect::made(id.to_owned()),
             // It may still arrive.
             _ => unconfirmed(&why),
         },
@@ -333,14 +356,14 @@ fn options(new: &NewJob) -> Result<Value, String> {
     let mut options: Map<String, Value> = match new.options.as_deref().map(str::trim) {
         None | Some("") => Map::new(),
         Some(text) => {
-            serde_json::from_str(text).map_err(|error| format!("The options are no JSON object: {error}."))?
+            serde_json::from_str(text).map_err(|error| format!("The options are not a JSON object: {error}."))?
         }
     };
     let unknown = options
         .keys()
         .find(|name| !OPTIONS.iter().any(|(known, _)| known == name));
     if let Some(name) = unknown {
-        return Err(format!("{name} is no option that Drover passes on to pg-boss."));
+        return Err(format!("{name} is not an option that Drover passes on to pg-boss."));
     }
     if new.delay > 0 {
         let seconds = format!("{} milliseconds", new.delay);

@@ -1,12 +1,13 @@
 //! Actions on jobs: for each, which jobs it is for and what it changes of them.
 
+use super::super::capabilities;
+use super::super::family::Layout;
 use super::super::names::literal;
 use super::super::shape::Shape;
 use super::super::whole::WAITED_FOR;
 use super::redrive;
 use crate::model::action::JobAction;
-use crate::model::family::Layout;
-use crate::model::refusal;
+use crate::model::capability::NOT_SUPPORTED;
 
 /// The largest number that its columns hold: a job may be tried for ever.
 const MOST: i32 = i32::MAX;
@@ -104,9 +105,7 @@ pub(super) fn order(shape: &Shape, action: &JobAction) -> Result<Order, String> 
             order.change = Change::Set(format!("state = 'cancelled', {completed_on} = now()"));
         }
         JobAction::Remove { children: true } => {
-            return Err(
-                "pg-boss does not remove the jobs that another waits for with it. Remove them one by one.".into(),
-            );
+            return Err("pg-boss does not remove the jobs that a job waits for. Remove them one by one.".into());
         }
         JobAction::Remove { children: false } => {
             order.fits = "j.state <> 'active'".into();
@@ -143,19 +142,26 @@ pub(super) fn order(shape: &Shape, action: &JobAction) -> Result<Order, String> 
             order.fits = format!("j.{} is not null", c.singleton_on);
             order.hindered = reason(
                 &format!("j.{} is null", c.singleton_on),
-                "It holds no time slot. Its key is kept free by the policy of its queue.",
+                "It holds no time slot; its key is subject to the queue's policy.",
             );
             order.change = Change::Set(format!("{} = null", c.singleton_on));
         }
         JobAction::Redrive => {
             if !redrive::is_known(shape) {
-                return Err(refusal::NO_SOURCES.into());
+                return Err(capabilities::NO_SOURCES.into());
             }
             order.fits = format!("j.state < 'active' and not {blocked}");
             order.hindered = redrive::hindered(shape);
             order.change = Change::Redrive;
         }
-        _ => return Err("pg-boss has no such thing.".into()),
+        // A copy and the archive have statements of their own; the others are refused before, by its capabilities.
+        JobAction::Duplicate(_)
+        | JobAction::Archive
+        | JobAction::FailLost { .. }
+        | JobAction::PutBack
+        | JobAction::ClearLogs { .. }
+        | JobAction::RemoveChildren
+        | JobAction::Release => return Err(NOT_SUPPORTED.into()),
     }
     order.text = match action {
         JobAction::EditData { data } | JobAction::Retry { data: Some(data), .. } => Some(json(data)?),
@@ -172,11 +178,11 @@ pub(super) fn reason(condition: &str, words: &str) -> String {
 /// A text as Postgres keeps JSON.
 pub(super) fn json(text: &str) -> Result<String, String> {
     if let Err(error) = serde_json::from_str::<serde::de::IgnoredAny>(text) {
-        return Err(format!("The data are no JSON: {error}."));
+        return Err(format!("The data is not valid JSON: {error}."));
     }
     // It is the one character that a text of Postgres cannot hold.
     if text.contains("\\u0000") {
-        return Err("Postgres cannot keep the character with the number zero (\\u0000).".into());
+        return Err("Postgres cannot store the zero character (\\u0000).".into());
     }
     Ok(text.to_owned())
 }
@@ -202,7 +208,7 @@ impl Order {
         let which = "j.name = $1 and j.id = seen.id and seen.same and seen.fits and seen.hindered is null";
         let done = match &self.change {
             Change::Remove => format!("done as (delete from {job} j using seen where {which} returning j.id)"),
-            Change::Set(set) if shape.family.layout == Layout::PgBoss9 => {
+            Change::Set(set) if shape.layout == Layout::PgBoss9 => {
                 format!("done as (update {job} j set {set} from seen where {which} returning j.id)")
             }
             Change::Set(set) => format!(

@@ -29,11 +29,11 @@ pub(super) fn is_known(shape: &Shape) -> bool {
 pub(super) fn hindered(shape: &Shape) -> String {
     let (job, queue) = (shape.job(), shape.at("queue"));
     format!(
-        "case when j.source_name is null then 'It is no dead letter: pg-boss wrote down no queue that it came from.' \
+        "case when j.source_name is null then 'It is not a dead letter: pg-boss recorded no source queue.' \
          when not exists (select from {queue} q where q.name = j.source_name) \
-         then 'The queue that it came from, ' || j.source_name || ', is not there any more.' \
-         else (select 'The job that it is a copy of has been run again since, and is ' || o.state || ' in ' || o.name || \
-             ': the same would be done twice.' from {job} o \
+         then 'The queue that it came from, ' || j.source_name || ', no longer exists.' \
+         else (select 'The original job has been run again since and is ' || o.state || ' in ' || o.name || \
+             ': its work would be done twice.' from {job} o \
              where o.name = j.source_name and o.id = j.source_id and o.state < 'cancelled') end"
     )
 }
@@ -111,9 +111,7 @@ impl PgBoss {
         // What cannot be read is not known either.
         let moved = self.redriven(shape, from, ids).await.unwrap_or_default();
         let effect = |id: &&str| match moved.contains_key(&id.to_lowercase()) {
-            true => Effect::Done {
-                job: Some((*id).to_owned()),
-            },
+            true => Effect::made((*id).to_owned()),
             // It may still be under way.
             false => unconfirmed(why),
         };
@@ -126,7 +124,7 @@ impl PgBoss {
             return;
         }
         let made = |effect: &Effect| match effect {
-            Effect::Done { job } => job.clone(),
+            Effect::Done { job, .. } => job.clone(),
             _ => None,
         };
         let ids: Vec<String> = effects.iter().filter_map(made).collect();

@@ -46,12 +46,16 @@ impl PgBoss {
             let Ok(rows) = self.read(Some(&shape.schema), query).await else {
                 continue;
             };
+            // What the library put away was not removed by us.
+            let Ok(put_away) = self.put_away(shape, name, &open).await else {
+                continue;
+            };
             let found: HashMap<String, bool> = rows
                 .iter()
                 .map(|row| (row.get(0), row.get::<Option<bool>, _>(1).unwrap_or(false)))
                 .collect();
             let is_done = |id: &&str| match found.get(&id.to_lowercase()) {
-                None => removal,
+                None => removal && !put_away.contains(&id.to_lowercase()),
                 Some(done) => *done && !removal,
             };
             settled.extend(open.into_iter().filter(is_done));
@@ -59,7 +63,7 @@ impl PgBoss {
         jobs.iter()
             .map(|id| {
                 if settled.contains(id) {
-                    Effect::Done { job: None }
+                    Effect::done()
                 } else {
                     unconfirmed(why)
                 }

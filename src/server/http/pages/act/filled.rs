@@ -1,21 +1,21 @@
 //! What was filled in: the fields of a form as the fields of an action.
 
-use crate::model::action::Seen;
+use crate::model::action::catalogue::{ActionKind, Empty, Input, Row};
+use crate::model::action::{Changes, Seen};
 use crate::model::form::FormPage;
 use crate::server::audit::record::fingerprint;
-use crate::server::service::act::intent::Target;
 use serde_json::{Map, Value, json};
 
 /// What was filled in.
 #[derive(Debug)]
-pub(super) struct Filled(Vec<(String, String)>);
+pub(in super::super) struct Filled(Vec<(String, String)>);
 
 impl Filled {
-    pub(super) const fn new(fields: Vec<(String, String)>) -> Self {
+    pub(in super::super) const fn new(fields: Vec<(String, String)>) -> Self {
         Self(fields)
     }
 
-    pub(super) fn text(&self, name: &str) -> &str {
+    pub(in super::super) fn text(&self, name: &str) -> &str {
         self.0
             .iter()
             .find(|(n, _)| n == name)
@@ -32,62 +32,61 @@ impl Filled {
         })
     }
 
-    /// As the fields of an action. What is empty is left out.
-    pub(super) fn fields(&self, of: Target, word: &str) -> Result<Map<String, Value>, String> {
+    /// Whether a field of a copy or a retry holds what it was filled in with: it is not given again, so that hidden values
+    /// stay what they are, and no edit in between is undone.
+    fn is_untouched(&self, name: &str) -> bool {
+        let was = self.text(&format!("{WAS}{name}"));
+        !was.is_empty() && untouched(self.text(name)) == was
+    }
+
+    /// What a copy has in place of what its job has.
+    pub(in super::super) fn changes(&self) -> Result<Changes, String> {
+        let given = self.fields(ActionKind::Duplicate.row())?;
+        serde_json::from_value(Value::Object(given)).map_err(|error| format!("{error}."))
+    }
+
+    /// As what is given with an action.
+    pub(super) fn fields(&self, row: &Row) -> Result<Map<String, Value>, String> {
         let mut given = Map::new();
-        for (name, value) in &self.0 {
-            let value = value.trim();
-            if value.is_empty()
-                || matches!(
-                    name.as_str(),
-                    "action" | "key" | "reason" | "schedule_key" | "archive" | "revealed"
-                )
-                || name.starts_with("seen_")
-            {
+        for field in row.fields.iter().filter(|field| field.input != Input::ApiOnly) {
+            let text = match self.text(field.name).trim() {
+                // They were taken out of the copy.
+                "" if field.name == "options" && !self.text("was_options").is_empty() => "{}",
+                text => text,
+            };
+            if self.is_untouched(field.name) {
                 continue;
             }
-            let (name, value) = match name.as_str() {
-                "reset_attempts" | "lifo" | "children" | "force" => (name.as_str(), json!(value == "true")),
-                "ms_s" | "delay_s" | "every_s" | "per_s" => {
-                    let ms = milliseconds(value).ok_or_else(|| format!("{value:?} is no number of seconds."))?;
-                    (to_ms(name), json!(ms))
+            let within = field.name.split_once('.');
+            let name = within.map_or(field.name, |(_, name)| name);
+            let value = match (text, field.empty) {
+                ("", Empty::Null) => {
+                    given.insert(field.top().to_owned(), Value::Null);
+                    continue;
                 }
-                "priority" | "keep" | "attempts" | "limit" | "max" => {
-                    let n = value
-                        .parse::<u32>()
-                        .map_err(|_| format!("{name}: {value:?} is no whole number from 0 on."))?;
-                    (name.as_str(), json!(n))
+                ("", _) if within.is_some() && given.get(field.top()).is_some_and(Value::is_object) => {
+                    return Err(format!("{:?} is missing.", field.label));
                 }
-                // Browsers end lines in their own way.
-                "data" | "options" => (name.as_str(), json!(value.replace("\r\n", "\n"))),
-                _ => (name.as_str(), json!(value)),
+                ("", _) => continue,
+                (text, _) => value(name, field.input, text)?,
             };
-            given.insert(name.to_owned(), value);
-        }
-        match (of, word) {
-            (Target::Queue, "concurrency") => {
-                given.entry("limit").or_insert(Value::Null);
+            match within {
+                None => {
+                    given.insert(name.to_owned(), value);
+                }
+                Some((object, name)) => {
+                    let object = given.entry(object).or_insert_with(|| json!({}));
+                    if let Some(object) = object.as_object_mut() {
+                        object.insert(name.to_owned(), value);
+                    }
+                }
             }
-            (Target::Queue, "rate_limit") => {
-                let (max, per_ms) = (given.remove("max"), given.remove("per_ms"));
-                let limit = match (max, per_ms) {
-                    (Some(max), Some(per_ms)) => json!({"max": max, "per_ms": per_ms}),
-                    (None, _) => Value::Null,
-                    (Some(_), None) => return Err("In so many seconds: say in how many.".into()),
-                };
-                given.insert("limit".into(), limit);
-            }
-            // Data that was not touched is not given again: another retry must not undo an edit.
-            (Target::Job, "retry") if untouched(self.text("data")) == self.text("seen_data") => {
-                given.remove("data");
-            }
-            _ => {}
         }
         Ok(given)
     }
 
     /// The form again as it was filled in, with what was wrong.
-    pub(super) fn back_into(&self, mut page: FormPage, why: String) -> FormPage {
+    pub(in super::super) fn back_into(&self, mut page: FormPage, why: String) -> FormPage {
         for field in &mut page.fields {
             self.text(&field.name).clone_into(&mut field.value);
         }
@@ -96,18 +95,26 @@ impl Filled {
     }
 }
 
+/// What the name of a field begins with that holds the fingerprint of what another one was filled in with.
+pub(super) const WAS: &str = "was_";
+
 /// What stays the same while a text goes through a form: browsers end its lines in their own way.
 pub(super) fn untouched(text: &str) -> String {
     fingerprint(text.replace("\r\n", "\n").trim().as_bytes())
 }
 
-fn to_ms(name: &str) -> &'static str {
-    match name {
-        "delay_s" => "delay",
-        "every_s" => "every_ms",
-        "per_s" => "per_ms",
-        _ => "ms",
-    }
+fn value(name: &str, input: Input, text: &str) -> Result<Value, String> {
+    Ok(match input {
+        Input::Tick => json!(text == "true"),
+        Input::Seconds => json!(milliseconds(text).ok_or_else(|| format!("{text:?} is not a number of seconds."))?),
+        Input::Number => {
+            let number = text.parse::<u32>();
+            json!(number.map_err(|_| format!("{name}: {text:?} is not a whole number of 0 or more."))?)
+        }
+        // Browsers end lines in their own way.
+        Input::Json => json!(text.replace("\r\n", "\n")),
+        Input::Line | Input::ApiOnly => json!(text),
+    })
 }
 
 fn milliseconds(seconds: &str) -> Option<u64> {

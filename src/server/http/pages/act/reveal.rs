@@ -4,44 +4,53 @@
 //! and reading it again asks again. From there the data can be edited as they are.
 
 use super::super::super::caller::Caller;
-use super::super::super::security::Sheet;
-use super::super::{refused, show_once};
+use super::super::PageRequest;
+use super::fields::field;
 use super::filled::Filled;
-use super::form::{self, crumbs, field};
-use super::{On, on, shown};
+use super::form::{self, crumbs};
+use super::{On, on};
 use crate::base_path::job_path;
+use crate::model::action::catalogue::Target;
 use crate::model::form::{FieldKind, FormPage};
 use crate::model::format;
 use crate::model::page::Body;
 use crate::model::queue::QueueRef;
+use crate::server::http::extract::{Form, Path, Query};
+use crate::server::http::state::App;
 use crate::server::service::Refusal;
 use crate::server::service::act::NotActed;
-use crate::server::service::act::intent::Target;
 use crate::server::service::view::reveal::{REVEAL, Reveal};
-use crate::server::state::App;
-use axum::extract::{Path, State};
-use axum::http::{HeaderMap, StatusCode};
+use axum::http::StatusCode;
 use axum::response::Response;
-use axum::{Extension, Form};
+use serde::Deserialize;
 
 /// What can be written from what is shown.
-const WRITES: [&str; 2] = ["edit_data", "retry"];
+const WRITES: [&str; 3] = ["edit_data", "retry", "duplicate"];
+
+/// The query of the form.
+#[derive(Debug, Default, Deserialize)]
+pub struct Goal {
+    /// What is to be written from what is shown.
+    #[serde(default)]
+    write: String,
+}
 
 /// The form that asks why.
 pub async fn ask(
-    (State(app), caller, Extension(sheet), headers): super::Frame,
+    req: PageRequest,
     Path((store, queue, job)): Path<(String, String, String)>,
+    Query(goal): Query<Goal>,
 ) -> Response {
     let on = on(store, queue, Target::Job, job);
-    match page(&app, &caller, &on, "") {
-        Ok(page) => shown(&app, &sheet, &headers, StatusCode::OK, page),
-        Err(refusal) => refused(&app, &sheet, &headers, &refusal),
+    match page(&req.app, &req.caller, &on, &goal.write) {
+        Ok(page) => req.form(StatusCode::OK, page),
+        Err(refusal) => req.refused(&refusal),
     }
 }
 
 /// The job as it is, or a form filled with its data as they are.
 pub async fn show(
-    (State(app), caller, Extension(sheet), headers): super::Frame,
+    req: PageRequest,
     Path((store, queue, job)): Path<(String, String, String)>,
     Form(fields): Form<Vec<(String, String)>>,
 ) -> Response {
@@ -49,17 +58,19 @@ pub async fn show(
     let filled = Filled::new(fields);
     let ask = Reveal {
         reason: filled.text("reason").to_owned(),
-        request: caller.request.clone(),
+        request: req.caller.request.clone(),
     };
     let word = WRITES.into_iter().find(|word| *word == filled.text("write"));
     let body = match word {
-        None => of_job(&app, &caller, &on.queue, &on.target, &ask).await,
-        Some(word) => form::revealed(&app, &caller.who, &on, word, &ask).await.map(Body::Form),
+        None => of_job(&req.app, &req.caller, &on.queue, &on.target, &ask).await,
+        Some(word) => form::revealed(&req.app, &req.caller.who, &on, word, &ask)
+            .await
+            .map(Body::Form),
     };
     match body {
-        Ok(body) => show_once(&app, &sheet, &headers, body),
-        Err(Refusal::NotActed(NotActed::Wrong(why))) => wrong(&app, &sheet, &headers, &caller, &on, &filled, why),
-        Err(refusal) => refused(&app, &sheet, &headers, &refusal),
+        Ok(body) => req.show_once(body),
+        Err(Refusal::NotActed(NotActed::Wrong(why))) => wrong(&req, &on, &filled, why),
+        Err(refusal) => req.refused(&refusal),
     }
 }
 
@@ -68,21 +79,10 @@ async fn of_job(app: &App, caller: &Caller, queue: &QueueRef, job: &str, ask: &R
     Ok(Body::Job(page))
 }
 
-fn wrong(
-    app: &App,
-    sheet: &Sheet,
-    headers: &HeaderMap,
-    caller: &Caller,
-    on: &On,
-    filled: &Filled,
-    why: String,
-) -> Response {
-    match page(app, caller, on, filled.text("write")) {
-        Ok(page) => {
-            let page = filled.back_into(page, why);
-            shown(app, sheet, headers, StatusCode::UNPROCESSABLE_ENTITY, page)
-        }
-        Err(refusal) => refused(app, sheet, headers, &refusal),
+fn wrong(req: &PageRequest, on: &On, filled: &Filled, why: String) -> Response {
+    match page(&req.app, &req.caller, on, filled.text("write")) {
+        Ok(page) => req.form(StatusCode::UNPROCESSABLE_ENTITY, filled.back_into(page, why)),
+        Err(refusal) => req.refused(&refusal),
     }
 }
 
@@ -96,10 +96,14 @@ pub(super) fn page(app: &App, caller: &Caller, on: &On, write: &str) -> Result<F
     }
     Ok(FormPage {
         title: "Show hidden values".into(),
-        sentence: format!("Job {} of {}.", format::visible(&on.target), app.service().place_of(&line)),
+        sentence: format!(
+            "Job {} of {}.",
+            format::visible(&on.target),
+            app.service().place_of(&line)
+        ),
         notes: vec![
-            "Passwords, tokens and keys in jobs are hidden. They are shown once, on the next page; the record says who looked, \
-             and why."
+            "Passwords, tokens and keys in jobs are hidden. They are shown once, on the next page; the audit log \
+             records who looked and why."
                 .into(),
         ],
         refusal: view.may_reveal(&on.queue).err(),
@@ -110,11 +114,11 @@ pub(super) fn page(app: &App, caller: &Caller, on: &On, write: &str) -> Result<F
             "Reason",
             FieldKind::Line,
             "",
-            "Whoever reads the record sees it.",
+            "Shown in the audit log.",
             true,
         )],
         submit: "Show them".into(),
-        crumbs: crumbs(on, &line.name),
+        crumbs: crumbs(on, &line.label),
         ..FormPage::default()
     })
 }

@@ -1,11 +1,11 @@
--- Adds a job: a new one, or a copy of another.
+-- Adds a job: a new one, or a copy of another, which has its name and data unless others are given.
 local function step(job)
   local answer, name, data, opts = nil, order.name, order.data, order.opts
   if order.copy then
     answer = as_seen(job, ANY)
     if not answer then
       local source = call("HMGET", job.key, "name", "data", "opts", "priority")
-      name, data = source[1] or "", source[2] or "{}"
+      name, data = name or source[1] or "", data or source[2] or "{}"
       -- The options were read a moment ago to be put together anew.
       if (source[3] or "") ~= order.read or (source[4] or "0") ~= order.priority_read then
         answer = {"changed", "edited"}

@@ -25,12 +25,16 @@ local function below(key, seen, depth)
         return {"refused", "children_twice", child}
       end
       seen[child] = true
+      seen.there = (seen.there or 0) + call("EXISTS", child)
       if not seen.pass and call("EXISTS", child .. ":lock") == 1 then
         return {"locked", "", child}
       end
       local p = apart(child)
       if not p or call("EXISTS", p .. "id") == 0 then
         return {"refused", "child_id", child}
+      end
+      if layout_of(p) == "x" then
+        return {"refused", "relative", child}
       end
       if not typed(child, "h") or not typed(p .. "meta", "h") or not plain_meta(p) then
         return {"refused", "type", child}

@@ -23,8 +23,8 @@ end
 
 -- The major version that the last client wrote, where it means one of ours.
 local function major(version)
-  local package, number = string.match(version or "", "^([^:]*):(.*)$")
-  if (package ~= "bullmq" and package ~= "bullmq-pro") or number == "5.65.1" then
+  local package, number = string.match(version, "^([^:]*):(.*)$")
+  if package ~= "bullmq" or number == "5.65.1" then
     return nil
   end
   local first = string.match(number, "^[^.]*")
@@ -34,18 +34,50 @@ local function major(version)
   return string.match(first, "^[3-6]$") and tonumber(first)
 end
 
--- The layout of a queue's keys now, and whether it is paused: layout.rs once more, in the same order.
+-- Whether the newest entry of a stream is one that BullMQ wrote: any application may call a stream "events".
+local function is_event(stream)
+  local entry = call("XREVRANGE", stream, "+", "-", "COUNT", 1)[1]
+  return entry and entry[2][1] == "event"
+end
+
+-- Whether a queue is one of Bull or BullMQ, and which of the two: "B", "M", or nothing where no library is known for it.
+local function library(p, meta)
+  local version = meta[2] or ""
+  if string.match(version, "^([^:]*):") == "bullmq-pro" then
+    return nil
+  end
+  for _, set in ipairs({"groups", "groups:limit", "groups:max", "groups:paused"}) do
+    if kind(p .. set) == "zset" then
+      return nil
+    end
+  end
+  if meta[3] or string.find(version, "^bullmq[^:]*:") then
+    return "M"
+  elseif kind(p .. "events") == "stream" then
+    return is_event(p .. "events") and "M" or nil
+  elseif kind(p .. "jobs") == "hash" and call("HEXISTS", p .. "jobs", "opts") == 0 then
+    return nil
+  end
+  local counter = redis.pcall("GET", p .. "id")
+  local counts = type(counter) == "string" and string.find(counter, "^%d+$")
+  return (counts or kind(p .. "meta-paused") == "string") and "B" or nil
+end
+
+-- The layout of a queue's keys now, and whether it is paused: layout/signs.rs once more, in the same order. "x" where no
+-- library is known for it: none of the letters that a script is chosen for.
 local function layout(p, blocking)
   local meta = call("HMGET", p .. "meta", "paused", "version", "opts.maxLenEvents")
   local paused = meta[1] and true or false
-  local set_apart = call("EXISTS", p .. "meta-paused") == 1
-  if not meta[3] and kind(p .. "events") ~= "stream" and (set_apart or paused or call("EXISTS", p .. "id") == 1) then
-    return "B", set_apart
+  local of = library(p, meta)
+  if not of then
+    return "x", paused
+  elseif of == "B" then
+    return "B", kind(p .. "meta-paused") == "string"
   end
   if kind(p .. "priority") == "zset" then
     return "3", paused
   end
-  local version = major(meta[2])
+  local version = major(meta[2] or "")
   local before_five = version == 3 and "3" or "4"
   for _, list in ipairs({"wait", "paused"}) do
     if is_marker(call("LINDEX", p .. list, 0)) or is_marker(call("LINDEX", p .. list, -1)) then
@@ -55,7 +87,7 @@ local function layout(p, blocking)
   if blocking == "l" then
     return before_five, paused
   end
-  local older = (version == 3 or version == 4) and not blocking and call("EXISTS", p .. "marker") == 0
+  local older = (version == 3 or version == 4) and not blocking and kind(p .. "marker") ~= "zset"
   if paused and not older then
     local waiting, aside = call("LLEN", p .. "wait"), call("LLEN", p .. "paused")
     if aside > 0 and waiting == 0 then
@@ -68,6 +100,15 @@ local function layout(p, blocking)
     version = nil
   end
   return version and tostring(version) or "u", paused
+end
+
+-- The same of another queue, looked at once: jobs of one run often have relatives in the same queue.
+local others = {}
+local function layout_of(p)
+  if not others[p] then
+    others[p] = {layout(p)}
+  end
+  return others[p][1], others[p][2]
 end
 
 -- Whether the scripts that were chosen are still the right ones. Within one run nobody else can change that.
@@ -274,8 +315,10 @@ local function parent_fits(job)
       end
     end
     -- A parent that goes on in a paused queue of another generation would be put where that one does not look.
-    local letter, paused = layout(p)
-    if paused and not string.find(order.letters, letter, 1, true) then
+    local letter, paused = layout_of(p)
+    if letter == "x" then
+      return {"refused", "relative", parent}
+    elseif paused and not string.find(order.letters, letter, 1, true) then
       return {"refused", "parent_family", parent}
     end
   end

@@ -13,6 +13,25 @@ local function queue_fits()
   end
 end
 
+-- Whether a schedule goes on from this job: the one that the job itself names, not another that is due in the same
+-- millisecond. BullMQ writes its key into the record, Bull into the options. A record that names none is compared with all.
+local function schedule_goes_on(job)
+  local due = string.match(job.id, "^repeat:.*:(%d+)$")
+  if not due or call("ZSCORE", P .. "completed", job.id) or call("ZSCORE", P .. "failed", job.id) then
+    return false
+  end
+  local own = call("HGET", job.key, "rjk")
+  if not own then
+    local fine, opts = pcall(cjson.decode, job.record.opts or "")
+    local plan = fine and type(opts) == "table" and opts["repeat"]
+    own = type(plan) == "table" and type(plan.key) == "string" and plan.key
+  end
+  if own then
+    return tonumber(call("ZSCORE", P .. "repeat", own) or "") == tonumber(due)
+  end
+  return call("ZCOUNT", P .. "repeat", due, due) > 0
+end
+
 -- Removes a job, and what is below it if asked.
 local function remove_one(job)
   local answer = as_seen(job, ANY)
@@ -27,10 +46,8 @@ local function remove_one(job)
   if lock then
     return {"locked", lock}
   end
-  -- The job that a schedule goes on from. Without it the schedule would never run again.
-  local due = string.match(job.id, "^repeat:.*:(%d+)$")
-  if due and call("ZCOUNT", P .. "repeat", due, due) > 0
-    and not (call("ZSCORE", P .. "completed", job.id) or call("ZSCORE", P .. "failed", job.id)) then
+  -- Without it the schedule would never run again.
+  if schedule_goes_on(job) then
     return {"refused", "schedule"}
   end
   local seen = {n = 0, [job.key] = true}
@@ -54,7 +71,7 @@ local function remove_one(job)
   if broke then
     return broke
   elseif result == 1 then
-    return {"done"}
+    return (seen.there or 0) > 0 and {"did", "below", tostring(seen.there)} or {"done"}
   elseif result == -8 then
     return {"refused", "schedule"}
   end

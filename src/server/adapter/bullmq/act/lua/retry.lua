@@ -32,7 +32,9 @@ local function retry_one(job)
     return broke
   end
   if result ~= 1 then
-    return {"refused", "library", tostring(result)}
+    -- Bull counts its reasons in its own way.
+    local meant = order.bull and ({[0] = -1, [-1] = -6, [-2] = -3})[result] or result
+    return {"refused", "library", tostring(meant)}
   end
   -- Generations before 5 have no word for this, and later ones leave the field of earlier ones.
   if order.reset == "1" and job.record.made then

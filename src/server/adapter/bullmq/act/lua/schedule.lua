@@ -12,7 +12,7 @@ local function remove()
   if broke then
     return broke
   end
-  return call("ZSCORE", P .. "repeat", order.key) and {"refused", "library", "its key still there"} or {"done"}
+  return call("ZSCORE", P .. "repeat", order.key) and {"refused", "schedule_stays"} or {"done"}
 end
 
 local function upsert()
@@ -40,7 +40,7 @@ local function upsert()
   if broke then
     return broke
   elseif type(result) ~= "table" then
-    return {"refused", "library", tostring(result)}
+    return {"refused", "library", tostring(result), "repeat:" .. order.key .. ":" .. order.args[1]}
   end
   return {"done", tostring(result[1])}
 end

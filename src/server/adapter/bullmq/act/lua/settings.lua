@@ -23,11 +23,13 @@ local function step()
     call("DEL", P .. "limiter")
     return {"done"}
   elseif order.what == "trim" then
-    if call("XLEN", P .. "events") <= order.keep then
+    local before = call("XLEN", P .. "events")
+    if before <= order.keep then
       return {"already", "same"}
     end
-    call("XTRIM", P .. "events", "MAXLEN", "~", order.keep)
-    return {"done"}
+    -- A stream gives up whole blocks only, so that it may keep all of them.
+    local removed = call("XTRIM", P .. "events", "MAXLEN", "~", order.keep)
+    return {removed > 0 and "did" or "refused", "events", tostring(removed), tostring(before - removed)}
   end
   local before = call("HMGET", meta, unpack(order.fields))
   local same = true

@@ -1,0 +1,221 @@
+//! What a system, at one of its generations, can do to a queue or tell of it.
+//!
+//! An adapter answers with one [`Capabilities`] for each generation that it knows. Pages, API and operations ask it instead of
+//! asking which system they have in front of them. What is absent is refused: a system that forgets an action gets no
+//! button for it, never a wrong write.
+
+use super::queue::QueueSummary;
+use super::state::JobState;
+use super::system::System;
+use serde::{Deserialize, Serialize};
+use std::collections::BTreeMap;
+
+#[cfg(feature = "ssr")]
+use super::action::catalogue::{ActionKind, Row};
+
+/// A generation as people read of it: what a browser needs to show a queue.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "ssr", derive(schemars::JsonSchema))]
+pub struct Generation {
+    /// The system.
+    pub system: System,
+    /// Its word, as in the `family` of a queue: `bullmq5`.
+    pub layout: String,
+    /// How people call it: "BullMQ 5".
+    pub label: String,
+    /// Why its queues are neither read nor changed; `null` for those that are.
+    pub unsupported: Option<String>,
+    /// The states its jobs can be in.
+    pub states: Vec<JobState>,
+    /// Words by which a queue's generation was decided, each with its sentence.
+    pub evidence: BTreeMap<String, String>,
+}
+
+impl Generation {
+    /// Whether it laid out this queue.
+    #[must_use]
+    pub fn is_of(&self, queue: &QueueSummary) -> bool {
+        queue.family.as_ref().is_some_and(|family| family.layout == self.layout)
+    }
+}
+
+/// What queues of a generation can show and do.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "ssr", derive(schemars::JsonSchema))]
+pub struct Capabilities {
+    /// The generation.
+    #[serde(flatten)]
+    pub generation: Generation,
+    /// Features it lacks, each with its reason.
+    pub lacks: Vec<Lack>,
+    /// Actions by their names, each `null` where it can be done, or why not. What is not listed cannot be done.
+    pub actions: BTreeMap<String, Option<String>>,
+    /// Actions that can be done, but not to jobs in these states.
+    pub not_in: Vec<NotIn>,
+    /// What is worth knowing before an action, by its name. Such an action is never done without a form.
+    pub notes: BTreeMap<String, Vec<String>>,
+    /// Fields of actions that it does not take, such as `priority.lifo`.
+    pub takes_no: Vec<String>,
+    /// Ticks of actions that are set, because it does that in any case.
+    pub always: Vec<String>,
+    /// Where 0, which is no priority, is; empty where that is not known.
+    pub priority_order: String,
+    /// How a pause holds its workers, where that is not the library's own; the end of a sentence.
+    pub pause_by: String,
+    /// Why nothing can be done to a job that the library has put into an archive of its own.
+    pub put_away: String,
+    /// Whether a cancelled job is kept and can be resumed. Otherwise it fails when a worker takes it.
+    pub cancel_keeps_job: bool,
+    /// Whether the data that an edit replaces becomes a line of the job's log.
+    pub edit_keeps_data: bool,
+    /// Whether a job that is removed leaves the jobs that wait for it waiting permanently.
+    pub removal_strands_parents: bool,
+    /// Whether lists can be searched by what their jobs carry.
+    pub searches_data: bool,
+}
+
+/// A feature that is missing.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "ssr", derive(schemars::JsonSchema))]
+pub struct Lack {
+    /// Which.
+    pub feature: Feature,
+    /// Why.
+    pub reason: String,
+}
+
+/// An action that cannot be done in some states.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "ssr", derive(schemars::JsonSchema))]
+pub struct NotIn {
+    /// The action's name.
+    pub action: String,
+    /// The states.
+    pub states: Vec<JobState>,
+    /// Why.
+    pub reason: String,
+}
+
+/// What a generation of a system may or may not have.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[cfg_attr(feature = "ssr", derive(schemars::JsonSchema))]
+#[serde(rename_all = "snake_case")]
+pub enum Feature {
+    /// Prioritized jobs as a state of their own.
+    PrioritizedState,
+    /// Parents that wait for children.
+    Flows,
+    /// Schedulers with an id and a template.
+    Schedulers,
+    /// Deduplication by an id of its own.
+    Deduplication,
+    /// A concurrency limit for the whole queue.
+    GlobalConcurrency,
+    /// A rate limit for the whole queue.
+    GlobalRateLimit,
+    /// An event stream that can be read from a place in the past.
+    EventHistory,
+    /// How often attempts were begun, beside how often they ended.
+    AttemptsStarted,
+    /// Lines that a job logs.
+    Logs,
+}
+
+impl Feature {
+    /// All of them.
+    pub const ALL: [Self; 9] = [
+        Self::PrioritizedState,
+        Self::Flows,
+        Self::Schedulers,
+        Self::Deduplication,
+        Self::GlobalConcurrency,
+        Self::GlobalRateLimit,
+        Self::EventHistory,
+        Self::AttemptsStarted,
+        Self::Logs,
+    ];
+}
+
+/// The reason for refusing an action that a system does not list.
+pub const NOT_SUPPORTED: &str = "Drover does not support this action on this system.";
+
+#[cfg(feature = "ssr")]
+impl Capabilities {
+    /// Capabilities of a generation: for every action there is, whether it can be done, and for every feature, whether
+    /// it is there. Nothing else is claimed.
+    #[must_use]
+    pub fn new(
+        generation: Generation,
+        can: impl Fn(ActionKind) -> Result<(), &'static str>,
+        has: impl Fn(Feature) -> Result<(), &'static str>,
+    ) -> Self {
+        let lack = |feature: Feature| {
+            let reason = has(feature).err()?.to_owned();
+            Some(Lack { feature, reason })
+        };
+        Self {
+            generation,
+            lacks: Feature::ALL.into_iter().filter_map(lack).collect(),
+            actions: ActionKind::ALL
+                .iter()
+                .map(|kind| (kind.name(), can(*kind).err().map(str::to_owned)))
+                .collect(),
+            not_in: vec![],
+            notes: BTreeMap::new(),
+            takes_no: vec![],
+            always: vec![],
+            priority_order: String::new(),
+            pause_by: String::new(),
+            put_away: String::new(),
+            cancel_keeps_job: false,
+            edit_keeps_data: false,
+            removal_strands_parents: false,
+            searches_data: false,
+        }
+    }
+
+    /// Why an action cannot be done; `None` if it can.
+    #[must_use]
+    pub fn refusal(&self, kind: ActionKind) -> Option<&str> {
+        match self.actions.get(&kind.name()) {
+            Some(reason) => reason.as_deref(),
+            None => Some(NOT_SUPPORTED),
+        }
+    }
+
+    /// Why a feature is missing; `None` if it is there.
+    #[must_use]
+    pub fn lack(&self, feature: Feature) -> Option<&str> {
+        let lack = self.lacks.iter().find(|lack| lack.feature == feature)?;
+        Some(&lack.reason)
+    }
+
+    /// Why an action that can be done cannot be done to a job in this state; `None` if it can.
+    #[must_use]
+    pub fn refusal_in(&self, kind: ActionKind, state: JobState) -> Option<&str> {
+        let here = |not: &&NotIn| not.action == kind.name() && not.states.contains(&state);
+        self.not_in.iter().find(here).map(|not| not.reason.as_str())
+    }
+
+    /// What to know before an action.
+    #[must_use]
+    pub fn notes(&self, kind: ActionKind) -> &[String] {
+        self.notes.get(&kind.name()).map_or(&[], Vec::as_slice)
+    }
+
+    /// Whether an action takes this field.
+    #[must_use]
+    pub fn takes(&self, row: &Row, field: &str) -> bool {
+        let name = |no: &String| no.split_once('.') == Some((row.word, field));
+        !self.takes_no.iter().any(name)
+    }
+
+    /// Which action is meant by the word that it shares with another.
+    #[must_use]
+    pub const fn variant(&self, kind: ActionKind) -> ActionKind {
+        match kind {
+            ActionKind::Cancel if !self.cancel_keeps_job => ActionKind::FailWhenTaken,
+            kind => kind,
+        }
+    }
+}

@@ -1,0 +1,84 @@
+//! The queue systems, and the generations in which they lay out their queues.
+
+use serde::{Deserialize, Serialize};
+use std::borrow::Cow;
+use std::fmt;
+
+/// The library a queue belongs to.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+#[cfg_attr(feature = "ssr", derive(schemars::JsonSchema))]
+#[serde(rename_all = "lowercase")]
+pub enum System {
+    /// BullMQ on Redis.
+    BullMq,
+    /// Bull, its predecessor.
+    Bull,
+    /// pg-boss on Postgres.
+    PgBoss,
+    /// Celery on Redis.
+    Celery,
+    /// BullMQ Pro on Redis: recognised, not supported.
+    #[serde(rename = "bullmq_pro")]
+    BullMqPro,
+    /// Bee-Queue on Redis: recognised, not supported.
+    #[serde(rename = "bee_queue")]
+    BeeQueue,
+    /// A library that this version does not know.
+    Unknown,
+}
+
+impl System {
+    /// The name people use.
+    #[must_use]
+    pub const fn label(self) -> &'static str {
+        match self {
+            Self::BullMq => "BullMQ",
+            Self::Bull => "Bull",
+            Self::PgBoss => "pg-boss",
+            Self::Celery => "Celery",
+            Self::BullMqPro => "BullMQ Pro",
+            Self::BeeQueue => "Bee-Queue",
+            Self::Unknown => "unknown library",
+        }
+    }
+
+    /// Whether its queues are read and changed. The others are recognised, and that is all.
+    #[must_use]
+    pub const fn is_supported(self) -> bool {
+        match self {
+            Self::BullMq | Self::Bull | Self::PgBoss | Self::Celery => true,
+            Self::BullMqPro | Self::BeeQueue | Self::Unknown => false,
+        }
+    }
+
+    /// Its word in the API and in the archive.
+    #[must_use]
+    pub const fn word(self) -> &'static str {
+        match self {
+            Self::BullMq => "bullmq",
+            Self::Bull => "bull",
+            Self::PgBoss => "pgboss",
+            Self::Celery => "celery",
+            Self::BullMqPro => "bullmq_pro",
+            Self::BeeQueue => "bee_queue",
+            Self::Unknown => "unknown",
+        }
+    }
+}
+
+impl fmt::Display for System {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.label())
+    }
+}
+
+/// Which generation laid out a queue, and what that was decided by. Only the system's adapter knows the generations; what
+/// their words mean is among their capabilities.
+#[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[cfg_attr(feature = "ssr", derive(schemars::JsonSchema))]
+pub struct Family {
+    /// The generation, such as `bullmq5`.
+    pub layout: Cow<'static, str>,
+    /// What it was decided by, such as `version`.
+    pub evidence: Cow<'static, str>,
+}
