@@ -9,8 +9,11 @@ use super::queue::QueueRef;
 use super::state::JobState;
 use serde::{Deserialize, Serialize};
 
-/// Rows of a page when nobody says how many, and at most.
-pub const PAGE: (usize, usize) = (50, 200);
+/// Rows of a page where none are asked for.
+pub const PAGE_DEFAULT: usize = 50;
+
+/// Rows of a page at most.
+pub const PAGE_MAX: usize = 200;
 
 /// One archived run of a job.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]

@@ -50,8 +50,11 @@ pub mod search;
 /// How long a step may take before the server counts as not answering.
 const LIMIT: Duration = Duration::from_secs(20);
 
-/// How soon a schema that could not be made is tried again, and how often partitions are made ahead.
-const AGAIN: (Duration, Duration) = (Duration::from_secs(5), Duration::from_secs(6 * 3_600));
+/// How soon a schema that could not be made is tried again.
+const MIGRATE_AGAIN: Duration = Duration::from_secs(5);
+
+/// How often partitions are made ahead.
+const PARTITIONS_EVERY: Duration = Duration::from_secs(6 * 3_600);
 
 /// How long whoever asks right after a start waits for the schema.
 const SOON: Duration = Duration::from_secs(2);
@@ -174,9 +177,9 @@ impl Archive {
             }
             if good {
                 self.make_room(std::iter::empty()).await;
-                let _ = tokio::time::timeout(AGAIN.1, self.shared.keep_looking()).await;
+                let _ = tokio::time::timeout(PARTITIONS_EVERY, self.shared.keep_looking()).await;
             } else {
-                sleep(AGAIN.0).await;
+                sleep(MIGRATE_AGAIN).await;
             }
         }
     }

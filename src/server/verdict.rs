@@ -54,11 +54,13 @@ pub const NO_PROGRESS: Millis = 300_000;
 
 /// How soon the library may remove a job that waits before that is told, and before it is Bad. A job that has waited for less
 /// than it has left is in no danger: some queues keep jobs for minutes, on purpose.
-const REMOVAL: (Millis, Millis) = (DAY, 3_600_000);
+const REMOVAL_TOLD: Millis = DAY;
+const REMOVAL_BAD: Millis = 3_600_000;
 
 /// The same of a paused queue, where every job that waits will be removed: told so early that a weekend passes before it is
 /// too late.
-const REMOVAL_PAUSED: (Millis, Millis) = (3 * DAY, DAY);
+const REMOVAL_PAUSED_TOLD: Millis = 3 * DAY;
+const REMOVAL_PAUSED_BAD: Millis = DAY;
 
 const DAY: Millis = 86_400_000;
 
@@ -216,7 +218,11 @@ fn removal(facts: &Facts, backlog: u64) -> Option<(Level, &'static str, String)>
     let expiry = facts.expiry?;
     let left = expiry.at - facts.now;
     let paused = facts.paused == Some(true);
-    let (told, bad) = if paused { REMOVAL_PAUSED } else { REMOVAL };
+    let (told, bad) = if paused {
+        (REMOVAL_PAUSED_TOLD, REMOVAL_PAUSED_BAD)
+    } else {
+        (REMOVAL_TOLD, REMOVAL_BAD)
+    };
     let in_time = !paused && facts.now - expiry.ready < left;
     if left > told || in_time {
         return None;

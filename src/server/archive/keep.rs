@@ -23,8 +23,11 @@ const SEARCHED: usize = 4 * 1024;
 /// Characters of an error's first line, and of a name.
 const LINE: usize = 500;
 
-/// How long an answer to a commit that did not come is looked for, and how often.
-const LOOK_BACK: (u32, Duration) = (8, Duration::from_millis(500));
+/// How often a commit whose answer did not come is looked for.
+const LOOKS_BACK: u32 = 8;
+
+/// The pause before each of these looks.
+const LOOK_BACK_EVERY: Duration = Duration::from_millis(500);
 
 /// What became of a row.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -256,8 +259,8 @@ impl Archive {
 
     /// The same after a commit that was not answered: all of its rows, or nothing is known.
     async fn look_back(&self, rows: &Rows, trouble: &Trouble) -> Result<HashMap<(Millis, Vec<u8>), Vec<u8>>, Trouble> {
-        for _ in 0..LOOK_BACK.0 {
-            sleep(LOOK_BACK.1).await;
+        for _ in 0..LOOKS_BACK {
+            sleep(LOOK_BACK_EVERY).await;
             match self.sums(rows).await {
                 Ok(found) if found.len() == rows.id.len() => return Ok(found),
                 // It may still be under way: only what is there can be believed.

@@ -13,11 +13,17 @@ use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 use tokio::time::sleep;
 
-/// Rows that one step removes at most, and the rest after each.
-const STEP: (i64, Duration) = (2_000, Duration::from_millis(200));
+/// Rows that one step removes at most.
+const STEP_ROWS: i64 = 2_000;
 
-/// How soon after the start, and how often, it is looked for what may go.
-const LOOK: (Duration, Duration) = (Duration::from_secs(5), Duration::from_secs(3_600));
+/// The rest after each step.
+const STEP_REST: Duration = Duration::from_millis(200);
+
+/// How soon after the start it is looked for what may go.
+const LOOK_FIRST: Duration = Duration::from_secs(5);
+
+/// How often.
+const LOOK_EVERY: Duration = Duration::from_secs(3_600);
 
 /// One rule.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -65,7 +71,7 @@ fn fits(query: &mut QueryBuilder<'_, Postgres>, rule: &Keep) {
 impl Archive {
     /// Removes what may go, again and again; ends at once where everything is kept.
     pub async fn retain(&self) {
-        sleep(LOOK.0).await;
+        sleep(LOOK_FIRST).await;
         loop {
             for rule in 0..self.settings.keep.len() {
                 match self.retain_by(rule).await {
@@ -85,7 +91,7 @@ impl Archive {
                     }
                 }
             }
-            sleep(LOOK.1).await;
+            sleep(LOOK_EVERY).await;
         }
     }
 
@@ -100,7 +106,7 @@ impl Archive {
             if rows == 0 {
                 return Ok(all);
             }
-            sleep(STEP.1).await;
+            sleep(STEP_REST).await;
         }
     }
 
@@ -120,7 +126,7 @@ impl Archive {
             query.push(" AND NOT ");
             fits(&mut query, earlier);
         }
-        query.push(" ORDER BY finished_on, id LIMIT ").push_bind(STEP.0);
+        query.push(" ORDER BY finished_on, id LIMIT ").push_bind(STEP_ROWS);
         query.push(
             " FOR UPDATE SKIP LOCKED), \
              gone AS (DELETE FROM drover.archive a USING old WHERE a.finished_on = old.finished_on AND a.id = old.id \

@@ -11,8 +11,11 @@ use std::io::{self, BufRead as _, BufReader, Read as _, Seek as _, SeekFrom};
 use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
 
-/// Lines, and bytes, that are carried over at a time.
-const BATCH: (usize, u64) = (500, 1024 * 1024);
+/// Lines that are carried over at a time.
+const BATCH_LINES: usize = 500;
+
+/// Bytes of them.
+const BATCH_BYTES: u64 = 1024 * 1024;
 
 /// How far a file was carried over.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -112,7 +115,7 @@ impl Mark {
     fn is_in(&self, path: &Path) -> bool {
         let check = || -> io::Result<bool> {
             let mut file = File::open(path)?;
-            let from = self.offset.saturating_sub(BATCH.1 * 2);
+            let from = self.offset.saturating_sub(BATCH_BYTES * 2);
             file.seek(SeekFrom::Start(from))?;
             let mut bytes = Vec::new();
             file.take(self.offset - from).read_to_end(&mut bytes)?;
@@ -131,7 +134,7 @@ fn read(path: &Path, inode: u64, offset: u64) -> io::Result<Batch> {
     let mut reader = BufReader::new(file);
     let (mut batch, mut offset, begin) = (Batch::default(), offset, offset);
     let at = crate::model::now();
-    while batch.records.len() < BATCH.0 && offset - begin < BATCH.1 {
+    while batch.records.len() < BATCH_LINES && offset - begin < BATCH_BYTES {
         let mut line = Vec::new();
         reader.read_until(b'\n', &mut line)?;
         // One that has no end yet is being written.

@@ -35,8 +35,11 @@ const UNWATCHED: Duration = Duration::from_secs(5);
 /// Failures in a row that open the breaker.
 const FAILURES: u32 = 5;
 
-/// How long it stays open: first, and at most.
-const OPEN: (Duration, Duration) = (Duration::from_secs(2), Duration::from_secs(30));
+/// How long it stays open first.
+const OPEN_FIRST: Duration = Duration::from_secs(2);
+
+/// How long at most.
+const OPEN_MAX: Duration = Duration::from_secs(30);
 
 /// See the module.
 #[derive(Clone, Debug, Default)]
@@ -96,7 +99,7 @@ impl Pace {
         }
         self.failures += 1;
         if self.failures >= FAILURES {
-            let pause = self.open.map_or(OPEN.0, |(_, pause)| (pause * 2).min(OPEN.1));
+            let pause = self.open.map_or(OPEN_FIRST, |(_, pause)| (pause * 2).min(OPEN_MAX));
             self.open = Some((now + pause.mul_f64(0.75 + jitter / 2.0), pause));
         }
     }

@@ -8,30 +8,60 @@ use std::collections::HashSet;
 use std::fmt::Write as _;
 use std::net::SocketAddr;
 
-/// `[status_page]`: each field is a key of the file; [`Settings`] says what they mean.
+/// `[status_page]`: [status page](status-page.md)
 #[derive(Debug, Default, serde::Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Raw {
+    /// heading
+    ///
+    /// - default: `Status`
     pub name: Option<String>,
+    /// address for readers, told to programs
     pub url: Option<String>,
+    /// address and port that serve the status page alone
+    ///
+    /// - environment: `DROVER_STATUS_LISTEN`
     pub listen: Option<String>,
+    /// requests a minute for each client on that listener; `0` for no limit
+    ///
+    /// - default: `60`
+    /// - environment: `DROVER_STATUS_RATE_LIMIT`
     pub rate_limit: Option<u32>,
+    /// `public`, or `signed_in` for the role `status` and higher
+    ///
+    /// - default: `public`
     pub visibility: Option<String>,
+    /// sites that may show the page in a frame
+    ///
+    /// - default: none
     pub frame_ancestors: Option<Vec<String>>,
+    /// how long a change for the worse lasts before the page shows it; at most `1d`
+    ///
+    /// - default: `3m`
     pub worse_after: Option<String>,
+    /// the same for a change for the better
+    ///
+    /// - default: `5m`
     pub better_after: Option<String>,
+    /// `[[status_page.component]]`
     pub component: Option<Vec<RawComponent>>,
 }
 
-/// `[[status_page.component]]`: each field is a key of the file; [`Component`] says what they mean.
+/// `[[status_page.component]]`: published names; at most 20
 #[derive(Debug, Default, serde::Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct RawComponent {
+    /// part of URLs
     pub id: Option<String>,
+    /// the published name; at most 60 characters
     pub name: Option<String>,
+    /// which queues
     pub queues: Option<String>,
+    /// how long the next job may wait, from `1s` to `31d`
     pub promise: Option<String>,
+    /// heading above it
     pub group: Option<String>,
+    /// a line below it; at most 100 characters
     pub description: Option<String>,
 }
 
@@ -40,8 +70,11 @@ const COMPONENTS: usize = 20;
 const NAME: usize = 60;
 const TEXT: usize = 100;
 
-/// Promises: a second, and a month.
-const PROMISES: (i64, i64) = (1_000, 31 * 86_400_000);
+/// The shortest promise: a second.
+const PROMISE_MIN: i64 = 1_000;
+
+/// The longest: a month.
+const PROMISE_MAX: i64 = 31 * 86_400_000;
 
 /// Nothing is held back for longer than a day.
 const LONGEST: i64 = 86_400_000;
@@ -228,7 +261,7 @@ fn components(r: &mut Reader<'_>, file: &str, raw: Vec<RawComponent>) -> Vec<Com
             ));
         }
         let promise = match span(&raw.promise.unwrap_or_default()) {
-            Ok(promise) if (PROMISES.0..=PROMISES.1).contains(&promise) => promise,
+            Ok(promise) if (PROMISE_MIN..=PROMISE_MAX).contains(&promise) => promise,
             Ok(_) => {
                 r.problems.push(format!("{at}: promise: between 1s and 31d"));
                 continue;

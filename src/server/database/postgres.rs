@@ -12,8 +12,11 @@ use std::time::Duration;
 use tokio::sync::watch;
 use tokio::time::{sleep, timeout};
 
-/// How often it is looked whether they can be shared, while they cannot and while they can.
-const LOOK: (Duration, Duration) = (Duration::from_secs(3), Duration::from_secs(300));
+/// How often a database that cannot be shared is looked at again.
+const LOOK_BAD: Duration = Duration::from_secs(3);
+
+/// The same of one that can.
+const LOOK_GOOD: Duration = Duration::from_secs(300);
 
 /// How long a caller right after a start waits for the first look.
 const SOON: Duration = Duration::from_secs(2);
@@ -108,7 +111,7 @@ impl SharedPostgres {
                 }
                 _ => {}
             }
-            sleep(if good { LOOK.1 } else { LOOK.0 }).await;
+            sleep(if good { LOOK_GOOD } else { LOOK_BAD }).await;
         }
     }
 

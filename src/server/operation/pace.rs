@@ -9,8 +9,11 @@ use std::time::{Duration, Instant};
 /// How long a batch should take.
 const TARGET: Duration = Duration::from_millis(6);
 
-/// The fewest and the most jobs of a batch.
-const SIZES: (usize, usize) = (1, 1_000);
+/// The fewest jobs of a batch.
+const SIZE_MIN: usize = 1;
+
+/// The most.
+const SIZE_MAX: usize = 1_000;
 
 /// Of the time of batches an eighth is rested, a few batches' worth at a time: shorter rests take longer than they should.
 const REST: u32 = 8;
@@ -62,7 +65,7 @@ impl Pace {
         )]
         let fitting = (TARGET.as_secs_f64() / each.max(1e-7)) as usize;
         // A batch that was small for another reason says little about a larger one.
-        self.size = fitting.clamp(SIZES.0, self.size * 2).min(SIZES.1);
+        self.size = fitting.clamp(SIZE_MIN, self.size * 2).min(SIZE_MAX);
         if let Some((rate, from)) = &mut self.rate {
             let cost = Duration::from_secs_f64(f64::from(u32::try_from(jobs).unwrap_or(u32::MAX)) / f64::from(*rate));
             *from = (*from).max(now.checked_sub(took).unwrap_or(now)) + cost;
@@ -88,8 +91,8 @@ mod tests {
             assert_eq!(pause, Duration::ZERO);
             pace.took(jobs, Duration::from_micros(5) * u32::try_from(jobs).unwrap(), now);
         }
-        assert_eq!(pace.next(now).0, SIZES.1);
-        let rest = pace.took(SIZES.1, Duration::from_millis(400), now);
+        assert_eq!(pace.next(now).0, SIZE_MAX);
+        let rest = pace.took(SIZE_MAX, Duration::from_millis(400), now);
         assert_eq!(pace.next(now).0, 15);
         assert!(
             rest >= Duration::from_millis(50),

@@ -30,8 +30,11 @@ mod stream;
 /// Jobs that are marked as possibly under way at a time: one write that waits for the disk for each.
 const AHEAD: usize = 4_096;
 
-/// A store that does not take a batch is asked again after this, and at most after that.
-const AGAIN: (Duration, Duration) = (Duration::from_secs(1), Duration::from_secs(30));
+/// A store that does not take a batch is asked again after this, then after twice as long each time.
+const AGAIN_FIRST: Duration = Duration::from_secs(1);
+
+/// The longest of these pauses.
+const AGAIN_MAX: Duration = Duration::from_secs(30);
 
 /// Whoever tells an operation what to do waits this long at most until it does it.
 const HEED: Duration = Duration::from_secs(2);
@@ -294,7 +297,7 @@ impl Run {
             .map_or(0, |c| usize::try_from(c.jobs).unwrap_or(0));
         let mut watched = false;
         let mut marked = 0;
-        let mut again = AGAIN.0;
+        let mut again = AGAIN_FIRST;
         let mut at = 0;
         loop {
             if let Some(end) = self.wait_if_wanted().await {
@@ -327,7 +330,7 @@ impl Run {
                     .reason
                     .unwrap_or_else(|| "The store may not be changed now.".into());
                 self.stand(OperationState::Running, format!("Waiting: {why}")).await;
-                sleep(AGAIN.0).await;
+                sleep(AGAIN_FIRST).await;
                 continue;
             }
             let (size, pause) = pace.next(Instant::now());
@@ -363,11 +366,11 @@ impl Run {
                     self.stand(OperationState::Running, format!("Waiting: {}", trouble.cause))
                         .await;
                     sleep(again).await;
-                    again = (again * 2).min(AGAIN.1);
+                    again = (again * 2).min(AGAIN_MAX);
                 }
                 Ok(effects) => {
                     let took = began.elapsed();
-                    again = AGAIN.0;
+                    again = AGAIN_FIRST;
                     if let Some(canary) = &mut canary {
                         for (job, _) in jobs
                             .iter()

@@ -36,8 +36,11 @@ const OPERATION: Leased = Leased {
     also: (", version = version + 1", "AND open"),
 };
 
-/// How long an answer to a commit that did not come is looked for, and how often.
-const LOOK_BACK: (u32, Duration) = (4, Duration::from_secs(1));
+/// How often a commit whose answer did not come is looked for.
+const LOOKS_BACK: u32 = 4;
+
+/// The pause before each of these looks.
+const LOOK_BACK_EVERY: Duration = Duration::from_secs(1);
 
 /// How long a server that ends takes to give its operations to the others.
 const FAREWELL: Duration = Duration::from_millis(700);
@@ -112,8 +115,8 @@ impl Archive {
                 });
             }
             let mut found = Err(trouble);
-            for _ in 0..LOOK_BACK.0 {
-                sleep(LOOK_BACK.1).await;
+            for _ in 0..LOOKS_BACK {
+                sleep(LOOK_BACK_EVERY).await;
                 found = self.has_operation(meta).await;
                 if found.is_ok() {
                     break;

@@ -11,8 +11,11 @@ use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 use tokio::time::sleep;
 
-/// How often it is looked whether there is something to write, and before the first reading.
-const LOOK: (Duration, Duration) = (Duration::from_secs(5), Duration::from_millis(500));
+/// How often it is looked whether there is something to write.
+const WRITE_EVERY: Duration = Duration::from_secs(5);
+
+/// How soon it is tried again to read, before the first reading.
+const FIRST_READ_AGAIN: Duration = Duration::from_millis(500);
 
 /// How often the last two days are read again, and what is too old is removed.
 const AGAIN: Duration = Duration::from_secs(300);
@@ -37,7 +40,12 @@ pub(super) async fn keep(status: Arc<Status>, data: OwnData) {
             }
             Err(_) => {}
         }
-        sleep(if keeper.read.is_some() { LOOK.0 } else { LOOK.1 }).await;
+        sleep(if keeper.read.is_some() {
+            WRITE_EVERY
+        } else {
+            FIRST_READ_AGAIN
+        })
+        .await;
     }
 }
 

@@ -220,7 +220,7 @@ fn variables(text: &str) -> BTreeSet<String> {
 }
 
 #[test]
-fn every_setting_is_documented_and_every_documented_variable_is_read() {
+fn the_table_of_settings_is_made_from_the_file_and_every_variable_of_it_is_read() {
     let document = read("docs/configuration.md");
     let mut source: String = ["src/server/config.rs", "src/server/args.rs"].map(read).concat();
     for file in ["archive", "auth", "status", "stores"] {
@@ -230,22 +230,50 @@ fn every_setting_is_documented_and_every_documented_variable_is_read() {
     // One of an earlier version, which is refused by name.
     in_code.remove("DROVER_BEHIND_PROXY");
     assert_eq!(variables(&document), in_code);
-    let file = ["src/server/config/file.rs", "src/server/config/status.rs"]
-        .map(read)
-        .concat();
-    let keys = file
-        .lines()
-        .filter_map(|line| line.trim().strip_prefix("pub ")?.split_once(": Option<"));
-    let undocumented: Vec<_> = keys
-        // `for` is no name of a field in Rust, and the build's table is no setting.
-        .map(|(key, _)| if key == "span" { "for" } else { key })
-        .filter(|key| *key != "package")
-        .filter(|key| {
-            let ways = [format!("`{key}`"), format!("[{key}]"), format!(".{key}]")];
-            !ways.iter().any(|way| document.contains(way))
-        })
-        .collect();
-    assert!(undocumented.is_empty(), "{undocumented:?}");
+    generated("docs/configuration.md", "configuration", &settings());
+}
+
+/// The table of settings, from the comments on the fields of the file: what a field means, and behind it a list with its
+/// default and its variables.
+fn settings() -> String {
+    let mut table = "| environment | in the file | default | meaning |\n|---|---|---|---|\n".to_owned();
+    let files = ["src/server/config/file.rs", "src/server/config/status.rs"].map(read);
+    let (mut said, mut name) = (vec![], None);
+    for line in files.iter().flat_map(|file| file.lines()).map(str::trim) {
+        if let Some(comment) = line.strip_prefix("///") {
+            said.push(comment.trim());
+            continue;
+        }
+        if let Some(attribute) = line.strip_prefix("#[") {
+            let renamed = attribute.strip_prefix("serde(rename = \"");
+            name = renamed.and_then(|rest| rest.split('"').next()).or(name);
+            continue;
+        }
+        let (parts, meaning): (Vec<&str>, Vec<&str>) = said.drain(..).partition(|line| line.starts_with("- "));
+        let (meaning, name) = (meaning.join(" ").trim().to_owned(), name.take());
+        let part = |word: &str| {
+            parts
+                .iter()
+                .find_map(|part| part.strip_prefix(word))
+                .unwrap_or_default()
+        };
+        let key = line.strip_prefix("pub ").and_then(|rest| rest.split_once(": Option<"));
+        if line.starts_with("pub struct ") && meaning.starts_with("`[") {
+            let (heading, more) = meaning.split_once(": ").unwrap_or((&meaning, ""));
+            table += &format!("| | **{heading}** | | {more} |\n");
+        } else if let Some((key, _)) = key
+            && key != "package"
+            && !meaning.starts_with("`[")
+        {
+            assert!(!meaning.is_empty(), "{key}");
+            let (default, environment) = (part("- default: "), part("- environment: "));
+            table += &format!(
+                "| {environment} | `{}` | {default} | {meaning} |\n",
+                name.unwrap_or(key)
+            );
+        }
+    }
+    table.replace("|  |", "| |")
 }
 
 #[test]

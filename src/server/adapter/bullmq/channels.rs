@@ -146,7 +146,8 @@ fn event_of(event: &str, payload: &[u8], mask: &Mask) -> JobEvent {
 impl Ear for Arc<Channels> {
     type Told = HashMap<QueueId, Vec<JobEvent>>;
 
-    const GATHER: (Duration, usize) = (Duration::from_millis(8), 500);
+    const GATHER: Duration = Duration::from_millis(8);
+    const GATHER_MAX: usize = 500;
 
     fn patterns(&self) -> BTreeSet<Vec<u8>> {
         Channels::patterns(self)

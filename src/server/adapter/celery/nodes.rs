@@ -275,7 +275,8 @@ impl Ear for Celery {
     type Told = HashSet<Arc<str>>;
 
     /// Each time all queues of an application are counted.
-    const GATHER: (Duration, usize) = (Duration::from_millis(250), 5_000);
+    const GATHER: Duration = Duration::from_millis(250);
+    const GATHER_MAX: usize = 5_000;
 
     fn patterns(&self) -> BTreeSet<Vec<u8>> {
         let prefixes = self.book.prefixes();

@@ -15,8 +15,11 @@ use sha2::{Digest as _, Sha256};
 /// Characters of a value in the table of columns.
 const HEAD: usize = 200;
 
-/// The largest value of which the page shows everything, and how much it shows of a larger one.
-const SHOWN: (usize, usize) = (256 * 1024, 64 * 1024);
+/// The largest value of which the page shows everything.
+const WHOLE: usize = 256 * 1024;
+
+/// How much it shows of a larger one.
+const PREVIEW: usize = 64 * 1024;
 
 /// Characters of the first line of an error.
 const LINE: usize = 500;
@@ -50,11 +53,11 @@ pub(super) fn message(job: &RawJob) -> Option<String> {
 }
 
 fn payload(text: &str) -> Payload {
-    let whole = text.len() <= SHOWN.0;
-    let shown = if whole { text.to_owned() } else { cut(text, SHOWN.1) };
+    let whole = text.len() <= WHOLE;
+    let shown = if whole { text.to_owned() } else { cut(text, PREVIEW) };
     Payload {
         size: text.len() as u64,
-        shown: if whole { text.len() } else { shown.len().min(SHOWN.1) } as u64,
+        shown: if whole { text.len() } else { shown.len().min(PREVIEW) } as u64,
         form: if whole && serde_json::from_str::<serde::de::IgnoredAny>(text).is_ok() {
             Form::Json
         } else {

@@ -39,7 +39,10 @@ const TABLE: &str = "drover_paused";
 const CLEAN_LOCK: &str = "set local lock_timeout = '250ms'";
 
 /// It is tried again after this, and then after twice as long each time.
-const CLEAN_AGAIN: (Duration, Duration) = (Duration::from_millis(500), Duration::from_secs(60));
+const CLEAN_AGAIN: Duration = Duration::from_millis(500);
+
+/// The longest of these pauses.
+const CLEAN_AGAIN_MAX: Duration = Duration::from_secs(60);
 
 /// How often it is tried: for some hours. The next pause or resume takes care of it as well.
 const CLEAN_TRIES: u32 = 300;
@@ -152,10 +155,10 @@ impl PgBoss {
 }
 
 async fn clean_later(boss: PgBoss, shape: Arc<Shape>) {
-    let mut pause = CLEAN_AGAIN.0;
+    let mut pause = CLEAN_AGAIN;
     for _ in 0..CLEAN_TRIES {
         sleep(pause).await;
-        pause = (pause * 2).min(CLEAN_AGAIN.1);
+        pause = (pause * 2).min(CLEAN_AGAIN_MAX);
         match boss.clean(&shape).await {
             Ok(_) => return,
             Err(failure) => tracing::debug!(?failure, schema = shape.schema, "the trigger of a pause is still there"),

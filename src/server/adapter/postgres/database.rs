@@ -45,8 +45,11 @@ const SIGN: &str = "SELECT 1";
 /// Missed signs in a row after which the connections are made anew.
 const STRIKES: u32 = 2;
 
-/// Connections for reads, and for actions.
-const CONNECTIONS: (u32, u32) = (4, 2);
+/// Connections for reads.
+const READERS: u32 = 4;
+
+/// Connections for actions.
+const WRITERS: u32 = 2;
 
 /// A statement that took too long.
 const TOO_LONG: &str = "57014";
@@ -372,8 +375,8 @@ impl Pools {
                 .connect_lazy_with(sessions.options(options))
         };
         Self {
-            reads: pool(&sessions.0, CONNECTIONS.0),
-            writes: pool(&sessions.1, CONNECTIONS.1),
+            reads: pool(&sessions.0, READERS),
+            writes: pool(&sessions.1, WRITERS),
         }
     }
 }

@@ -25,8 +25,11 @@ pub trait Ear: Send + Sync {
     /// What messages told that are handed on together.
     type Told: Default + Send;
 
-    /// How long messages are gathered while they are dense, and how many at most.
-    const GATHER: (Duration, usize);
+    /// How long messages are gathered while they are dense.
+    const GATHER: Duration;
+
+    /// How many are gathered at most.
+    const GATHER_MAX: usize;
 
     /// The patterns to listen to; none while there is nothing to hear. Most stores have no such queue and then need no such
     /// connection.
@@ -85,7 +88,6 @@ async fn listen<E: Ear>(
     mut sink: PubSubSink,
     mut stream: PubSubStream,
 ) -> Option<()> {
-    let (gather, most) = E::GATHER;
     let mut subscribed = BTreeSet::new();
     let mut spacing = Spacing::new();
     loop {
@@ -109,8 +111,8 @@ async fn listen<E: Ear>(
             };
             let mut told = E::Told::default();
             ear.take(&message, &mut told);
-            sleep(spacing.rest(Instant::now(), gather)).await;
-            for _ in 1..most {
+            sleep(spacing.rest(Instant::now(), E::GATHER)).await;
+            for _ in 1..E::GATHER_MAX {
                 match stream.next().now_or_never() {
                     Some(Some(message)) => ear.take(&message, &mut told),
                     Some(None) => return None,

@@ -6,7 +6,9 @@ use super::super::security::is_json;
 use super::act::{answer_of, key_of, take};
 use crate::model::Millis;
 use crate::model::action::Changes;
-use crate::model::archive::{ArchiveFilter, ArchivePage, ArchivedJob, ArchivedRow, PAGE, RESTORED_MANY, RestoredOne};
+use crate::model::archive::{
+    ArchiveFilter, ArchivePage, ArchivedJob, ArchivedRow, PAGE_DEFAULT, PAGE_MAX, RESTORED_MANY, RestoredOne,
+};
 use crate::model::error::Problem;
 use crate::model::format;
 use crate::model::state::JobState;
@@ -131,7 +133,7 @@ pub async fn list(
     Query(query): Query<ArchiveQuery>,
 ) -> Result<Json<ArchivePage>, Response> {
     let filter = query.filter().map_err(IntoResponse::into_response)?;
-    let limit = query.limit.unwrap_or(PAGE.0).clamp(1, PAGE.1);
+    let limit = query.limit.unwrap_or(PAGE_DEFAULT).clamp(1, PAGE_MAX);
     let page = app.view(&caller.who).archive_page(&filter, query.cursor(), limit).await;
     page.map(Json).map_err(IntoResponse::into_response)
 }
@@ -367,7 +369,7 @@ async fn export(
     let filter = query.filter().map_err(IntoResponse::into_response)?;
     let first = app
         .view(&caller.who)
-        .archive_exported(&filter, query.cursor(), PAGE.1)
+        .archive_exported(&filter, query.cursor(), PAGE_MAX)
         .await;
     let first = first.map_err(IntoResponse::into_response)?;
     let stream = futures::stream::unfold(
@@ -378,7 +380,7 @@ async fn export(
                 Some(page) => page,
                 None => match app
                     .view(&caller.who)
-                    .archive_exported(&filter, cursor.as_deref(), PAGE.1)
+                    .archive_exported(&filter, cursor.as_deref(), PAGE_MAX)
                     .await
                 {
                     Ok(page) => page,

@@ -17,7 +17,7 @@ pub(super) fn of_parameter(path: &str, name: &str) -> Option<(u64, u64)> {
         ("flow", "limit") => BRANCH_MAX,
         ("audit", "limit") => PAGE_MAX,
         ("results", "limit") => RESULTS_MAX,
-        ("jobs" | "jobs.ndjson" | "jobs.csv", "limit") if path.starts_with("/archive/") => archive::PAGE.1,
+        ("jobs" | "jobs.ndjson" | "jobs.csv", "limit") if path.starts_with("/archive/") => archive::PAGE_MAX,
         ("jobs", "limit") => PAGE_SIZE_MAX,
         _ => return None,
     };

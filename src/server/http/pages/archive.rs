@@ -10,7 +10,7 @@ use super::{PageRequest, see_other};
 use crate::base_path::job_path;
 use crate::model::action::catalogue::ActionKind;
 use crate::model::address::encode_segment;
-use crate::model::archive::{ArchiveView, PAGE, RESTORED_MANY, RestoredOne};
+use crate::model::archive::{ArchiveView, PAGE_DEFAULT, RESTORED_MANY, RestoredOne};
 use crate::model::error::Problem;
 use crate::model::form::{FieldKind, FormPage};
 use crate::model::format;
@@ -36,7 +36,7 @@ pub async fn list(req: PageRequest, Query(query): Query<ArchiveQuery>) -> Respon
     }
     let (all, page, status) = match query.filter() {
         Err(problem) => (true, Err(problem.detail), StatusCode::BAD_REQUEST),
-        Ok(filter) => match req.view().archive_page(&filter, query.cursor(), PAGE.0).await {
+        Ok(filter) => match req.view().archive_page(&filter, query.cursor(), PAGE_DEFAULT).await {
             Ok(page) => (filter.is_empty(), Ok(page), StatusCode::OK),
             Err(refusal) => {
                 let problem = Problem::from(&refusal);

@@ -25,8 +25,11 @@ use std::time::{Duration, Instant};
 use tokio::sync::{mpsc, oneshot};
 use tokio::time::{sleep, timeout};
 
-/// How often it is looked whether something is due, at least and at most.
-const LOOK: (Duration, Duration) = (Duration::from_millis(100), Duration::from_secs(3));
+/// The shortest pause between two looks for what is due.
+const LOOK_MIN: Duration = Duration::from_millis(100);
+
+/// The longest.
+const LOOK_MAX: Duration = Duration::from_secs(3);
 
 /// How often it is looked how far an operation is.
 const FOLLOW: Duration = Duration::from_millis(100);
@@ -176,7 +179,7 @@ struct Task {
 impl Task {
     async fn follow(&self) {
         while self.shared.enroll(&self.policy).await.is_err() {
-            sleep(LOOK.1).await;
+            sleep(LOOK_MAX).await;
         }
         searched(&self.service.board).await;
         loop {
@@ -195,12 +198,12 @@ impl Task {
             // Somebody took the table away, or the server: what is there again is enrolled again.
             Ok(None) => {
                 let _ = self.shared.enroll(&self.policy).await;
-                return LOOK.1;
+                return LOOK_MAX;
             }
-            Err(_) => return LOOK.1,
+            Err(_) => return LOOK_MAX,
         };
         if turn.held {
-            return LOOK.1;
+            return LOOK_MAX;
         }
         let due = due(&self.policy, turn.begun, turn.now);
         // An owner that is no more left something undone, whether or not something else is due.
@@ -210,10 +213,10 @@ impl Task {
                 Ok(None) => {}
                 Err(trouble) => tracing::warn!(policy = self.policy.id, "a run cannot begin: {trouble}"),
             }
-            return LOOK.0;
+            return LOOK_MIN;
         }
         let until = next(&self.policy, turn.now).map_or(i64::MAX, |next| next.saturating_sub(turn.now));
-        Duration::from_millis(u64::try_from(until).unwrap_or(0)).clamp(LOOK.0, LOOK.1)
+        Duration::from_millis(u64::try_from(until).unwrap_or(0)).clamp(LOOK_MIN, LOOK_MAX)
     }
 
     async fn asked(&self, ask: Ask) {

@@ -37,11 +37,23 @@ static HEAD: Recipe = Recipe {
     steps: &[BELOW, REMOVE_ONE, SAME, include_str!("lua/head.lua")],
 };
 
-/// Jobs and bytes of them that one script takes at most: a few milliseconds of the store's time.
-const SCRIPT: (usize, usize) = (50, 1024 * 1024);
+/// What one script takes at most.
+struct Most {
+    jobs: usize,
+    bytes: usize,
+}
+
+/// A few milliseconds of the store's time.
+const SCRIPT: Most = Most {
+    jobs: 50,
+    bytes: 1024 * 1024,
+};
 
 /// The same for a script that takes the oldest jobs together.
-const HEAD_SCRIPT: (usize, usize) = (100, 512 * 1024);
+const HEAD_SCRIPT: Most = Most {
+    jobs: 100,
+    bytes: 512 * 1024,
+};
 
 /// Fewer jobs are not worth the look whether they are the oldest.
 const FEWEST: usize = 20;
@@ -146,13 +158,13 @@ fn seen(job: &RawJob) -> Seen {
 }
 
 /// Cuts jobs into what one script takes.
-fn pieces(jobs: &[RawJob], open: &[usize], (most, bytes): (usize, usize)) -> Vec<Vec<usize>> {
+fn pieces(jobs: &[RawJob], open: &[usize], most: &Most) -> Vec<Vec<usize>> {
     let mut pieces: Vec<Vec<usize>> = Vec::new();
     let mut size = 0;
     for i in open {
         let own = jobs[*i].size();
         match pieces.last_mut() {
-            Some(last) if last.len() < most && size + own <= bytes => {
+            Some(last) if last.len() < most.jobs && size + own <= most.bytes => {
                 last.push(*i);
                 size += own;
             }
@@ -232,7 +244,7 @@ impl BullMq {
         let Some(script) = self.scripts.get(choice.generation, &HEAD) else {
             return Ok(());
         };
-        for piece in pieces(jobs, open, HEAD_SCRIPT) {
+        for piece in pieces(jobs, open, &HEAD_SCRIPT) {
             let mine: Vec<&RawJob> = piece.iter().map(|i| &jobs[*i]).collect();
             let Some(first) = mine.first() else { break };
             let told = Told::new(queue, &mine);
@@ -290,7 +302,7 @@ impl BullMq {
             }
             return Ok(());
         };
-        let pieces = pieces(jobs, open, SCRIPT);
+        let pieces = pieces(jobs, open, &SCRIPT);
         for (sent, round) in pieces.chunks(ROUND).enumerate() {
             let orders: Vec<_> = round
                 .iter()

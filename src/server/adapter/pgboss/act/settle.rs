@@ -13,8 +13,11 @@ use std::collections::{HashMap, HashSet};
 use std::time::Duration;
 use tokio::time::sleep;
 
-/// How often it is looked for, and how soon again.
-const LOOKS: (u32, Duration) = (6, Duration::from_millis(500));
+/// How often it is looked for.
+const LOOKS: u32 = 6;
+
+/// The pause before each look but the first.
+const LOOK_EVERY: Duration = Duration::from_millis(500);
 
 impl PgBoss {
     /// Jobs of the queue `name` that `order` was sent for, or their removal if there is none.
@@ -34,9 +37,9 @@ impl PgBoss {
         );
         let number = order.and_then(|order| order.number);
         let mut settled: HashSet<&str> = HashSet::new();
-        for look in 0..LOOKS.0 {
+        for look in 0..LOOKS {
             if look > 0 {
-                sleep(LOOKS.1).await;
+                sleep(LOOK_EVERY).await;
             }
             let open: Vec<&str> = jobs.iter().copied().filter(|id| !settled.contains(id)).collect();
             if open.is_empty() {
