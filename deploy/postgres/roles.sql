@@ -1,5 +1,5 @@
 -- Two roles for the Postgres that holds Drover's own schema: drover_owner makes the schema and brings it up to date, drover
--- is who the running server is. That one adds to the record of actions and never changes it, and can make or change no table.
+-- is who the running server is. That one adds to the audit log and never changes it, and can make or change no table.
 --
 --   1. Run this as a superuser in the database:          psql -v ON_ERROR_STOP=1 -f roles.sql
 --   2. As drover_owner, make the schema:                 DROVER_POSTGRES_URL=postgres://drover_owner:…@host/db drover migrate
@@ -22,7 +22,7 @@ $$;
 
 CREATE SCHEMA IF NOT EXISTS drover AUTHORIZATION drover_owner;
 GRANT USAGE ON SCHEMA drover TO drover;
--- Before Postgres 15 everybody may make tables in public. If other roles rely on that, leave this line away.
+-- Before Postgres 15 every role may create tables in public. If other roles rely on that, leave this line out.
 REVOKE CREATE ON SCHEMA public FROM PUBLIC;
 
 DO $$
@@ -36,7 +36,7 @@ BEGIN
     -- Anew each time, so that nothing stays from an older version of this file.
     REVOKE ALL ON ALL TABLES IN SCHEMA drover FROM drover;
     GRANT SELECT ON ALL TABLES IN SCHEMA drover TO drover;
-    -- The record of actions: lines are added, each holds on to the one before, and only the head moves.
+    -- The audit log: lines are added, each holds on to the one before, and only the head moves.
     GRANT INSERT ON drover.audit TO drover;
     GRANT UPDATE ON drover.audit_head TO drover;
     -- The archive: rows are added, and removed when they are older than [[archive.keep]] says. A row is locked before it is
