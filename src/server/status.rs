@@ -9,10 +9,10 @@
 //! | [`files`] | everything that can be asked for, made ahead: page, JSON, badges |
 //!
 //! One task looks at the board every [`LOOK`] and, when something changed or [`ANEW`] has passed, makes all files anew
-//! ([`crate::model::status`] is the whole list of what they may say). Whoever asks gets one of those bytes: a visitor cannot
-//! cause anything in a store, and does not count as somebody who watches. Each file is there twice, as it is and as it is
-//! without news; should the task ever die or stall, the second one is served as soon as the first is older than
-//! [`judge::STALE`]. Nothing is published that no `[[status_page.component]]` names.
+//! ([`crate::model::status`] is the whole list of what they may say). A request is answered with one of those files: a
+//! visitor cannot cause anything in a store, and does not count as a viewer of the board. Each file is there twice, as
+//! it is and as it is without news; should the task ever die or stall, the second one is served as soon as the first is
+//! older than [`judge::STALE`]. Nothing is published that no `[[status_page.component]]` names.
 
 use super::collect::board::Board;
 use super::database::OwnData;
@@ -39,7 +39,7 @@ mod statuspage;
 pub mod trend;
 pub mod words;
 
-/// How often the board is looked at.
+/// How often the task looks at the board.
 const LOOK: Duration = Duration::from_secs(2);
 
 /// What changes with time alone is made anew this often.
@@ -50,7 +50,7 @@ const ANEW: Millis = 10_000;
 pub struct Settings {
     /// The page's name.
     pub name: String,
-    /// Its address for readers, told to programs; empty if nobody said.
+    /// Its address for readers, given to programs; empty if not configured.
     pub url: String,
     /// Where it is served alone, besides on the board.
     pub listen: Option<SocketAddr>,
@@ -69,9 +69,9 @@ pub struct Settings {
 /// Who may see the page.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Visibility {
-    /// Whoever can reach it.
+    /// Every client that can reach it.
     Public,
-    /// Whoever may look at the board.
+    /// Users who may look at the board.
     SignedIn,
 }
 
@@ -196,8 +196,8 @@ impl Status {
         }
     }
 
-    /// Whether nobody has looked for so long that what was seen says nothing any more. A machine that slept has not looked
-    /// either, and only the clock on the wall knows.
+    /// Whether the last look is so long ago that what was seen says nothing any more. A machine that slept has not
+    /// looked either, and only the clock on the wall knows.
     fn is_stale(&self) -> bool {
         let since = self.elapsed().saturating_sub(self.looked.load(Ordering::Acquire));
         let by_wall = now().saturating_sub(self.looked_at.load(Ordering::Acquire));

@@ -52,13 +52,13 @@ const NO_WORKERS: Millis = 30_000;
 /// Silence of a queue with work and workers that is a fault.
 pub const NO_PROGRESS: Millis = 300_000;
 
-/// How soon the library may remove a job that waits before that is told, and before it is Bad. A job that has waited for less
-/// than it has left is in no danger: some queues keep jobs for minutes, on purpose.
+/// How soon the library may remove a job that waits before that is reported, and before it is Bad. A job that has
+/// waited for less than it has left is in no danger: some queues keep jobs for minutes, on purpose.
 const REMOVAL_TOLD: Millis = DAY;
 const REMOVAL_BAD: Millis = 3_600_000;
 
-/// The same of a paused queue, where every job that waits will be removed: told so early that a weekend passes before it is
-/// too late.
+/// The same of a paused queue, where every job that waits will be removed: reported so early that a weekend passes
+/// before it is too late.
 const REMOVAL_PAUSED_TOLD: Millis = 3 * DAY;
 const REMOVAL_PAUSED_BAD: Millis = DAY;
 
