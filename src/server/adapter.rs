@@ -93,7 +93,7 @@ pub struct FoundQueue {
 /// How a [`Reading`]'s reason ends where the store's user may not read a key.
 pub const NOT_PERMITTED: &str = "Drover's user may not read the key";
 
-/// What one look at a queue tells.
+/// What one reading of a queue tells.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Reading {
     /// Jobs by state; unknown where a key could not be counted.
@@ -177,13 +177,13 @@ pub enum Connections {
 pub struct Connected {
     /// The queue it names, whether or not there is such a queue.
     pub queue: QueueId,
-    /// What it is there for.
+    /// What the connection is for.
     pub role: ConnectionRole,
-    /// Who it is.
+    /// The worker.
     pub worker: Worker,
 }
 
-/// What a connection is there for.
+/// What a connection is for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum ConnectionRole {
     /// It takes jobs.
@@ -201,7 +201,7 @@ pub struct Bounds {
     pub all: usize,
 }
 
-/// The value of a field as it is stored. Only one is under way per store at a time: until this is dropped.
+/// The value of a field as it is stored. Only one exists per store at a time: until this is dropped.
 #[derive(Debug)]
 pub struct FieldBytes {
     /// The value.
@@ -212,7 +212,7 @@ pub struct FieldBytes {
     pub permit: Option<OwnedSemaphorePermit>,
 }
 
-/// What a search for queues met.
+/// The result of a search for queues.
 #[derive(Debug, Default)]
 pub struct Search {
     /// Queues that were not known before.

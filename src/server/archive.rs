@@ -1,11 +1,11 @@
 //! The archive: finished jobs in Drover's own schema of a Postgres, every byte of them.
 //!
-//! Three promises, and everything here is there for them. A job is never removed from its queue before its row is
-//! durable. A job is never in the archive twice for the same finish. A job that changed while it was looked at is left
+//! It makes three promises. A job is never removed from its queue before its row is
+//! durable. A job is never in the archive twice for the same finish. A job that changed while it was read is left
 //! alone and reported. Should a Redis lose an acknowledged removal in a fail-over, the job shows up again, is archived
 //! again (which changes nothing) and removed again. What is not promised: a Postgres that fails over to a standby that
-//! was behind loses its last commits, and with them rows whose jobs are gone. Against that there is
-//! `synchronous_standby_names` of the server, and [`Settings::require_sync_standby`], which archives nothing without it.
+//! was behind loses its last commits, and with them rows whose jobs are gone. The server's `synchronous_standby_names`
+//! prevents that, and with [`Settings::require_sync_standby`] nothing is archived without it.
 //!
 //! | module | what it does |
 //! |---|---|
@@ -13,7 +13,7 @@
 //! | [`record`] | a job as bytes, and the id of a run of a job |
 //! | `durable` | what a commit is worth on this server |
 //! | [`keep`] | rows, durable or reported not to be |
-//! | [`search`] | finding them again, and what is known of those that were put back |
+//! | [`search`] | finding rows, and what is known of jobs that were put back |
 //! | [`scope`] | the queues that a reader may see |
 //! | [`retention`] | how long they are kept |
 //! | [`flow`] | read, keep, commit, compare and remove: the order that the promises depend on |
@@ -65,7 +65,7 @@ const KNOWN: Duration = Duration::from_secs(10);
 /// Searches for texts at once: each masks thousands of rows.
 const SEARCHES: usize = 2;
 
-/// How it is set up.
+/// Its configuration.
 #[derive(Clone)]
 pub struct Settings {
     /// `postgres://`. Holds the password: never logged, never shown.
@@ -80,7 +80,7 @@ pub struct Settings {
     pub policies: Vec<Policy>,
     /// How long jobs are kept: by the first rule that their queue fits. What fits none is kept indefinitely.
     pub keep: Vec<Keep>,
-    /// Whether nothing is removed, as on a board that may change nothing.
+    /// Whether nothing is removed, as on a read-only board.
     pub read_only: bool,
 }
 
@@ -220,7 +220,7 @@ impl Archive {
         ))
     }
 
-    /// Makes the schema, or brings it up to date; how many steps that took.
+    /// Makes the schema, or brings it up to date; returns how many steps that took.
     ///
     /// # Errors
     ///

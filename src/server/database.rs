@@ -7,7 +7,7 @@
 //! | [`migrate`] | the steps that make the tables of either |
 //! | [`history`] | repository: jobs in, completed and failed per minute |
 //! | [`lease`] | work that one replica at a time may do |
-//! | [`policy_runs`] | repository: whose turn each policy is, and what its runs did |
+//! | [`policy_runs`] | repository: which replica has the turn of each policy, and what its runs did |
 //! | [`status_days`] | repository: the minutes behind the status page's bars |
 //!
 //! The audit log and operations are shared by replicas in the same Postgres, and without one are in files of their own; users,
