@@ -1,6 +1,6 @@
-// How fluid the overview stays while a thousand events a second arrive from five hundred queues: the longest task of the
-// browser, while a reader opens the page, filters, groups and watches. Needs `make build`. Prints rows of the table in
-// docs/benchmarks.md, of as many tries as there are.
+// How smooth the overview stays while a thousand events a second arrive from five hundred queues: the longest task of
+// the browser, while a reader opens the page, filters, groups and watches. Needs `make build`. Prints rows of the table
+// in docs/benchmarks.md, for as many tries as were made.
 import { alive, visit } from "../end2end/support/browser.mjs";
 import { direct } from "../end2end/support/entrances.mjs";
 import { Herd } from "../end2end/support/herd.mjs";
@@ -57,7 +57,7 @@ async function work() {
     await page.waitForTimeout(1_500);
     await note("watching");
     const completed = (await sum()) - before;
-    // What this browser takes now, with all that runs beside it, for the table alone and no program at all.
+    // The time this browser takes now, beside everything else that runs, for the table alone without any program.
     const floor = await page.evaluate((strokes) => {
       const table = document.querySelector("#queues table");
       const times = Array.from({ length: strokes }, () => {

@@ -1,6 +1,6 @@
 // How applications archive without a tool for it: a cron job that fetches completed jobs with the library, inserts them
-// and removes them one by one. With "clean" only the library's own removal, the other half of "COPY and clean".
-// Prints the seconds it took, and the most memory the process held, in kilobytes.
+// and removes them one by one. With "clean" only the library's own removal, the other half of "COPY and clean". Prints
+// the seconds it took, and the most memory the process held, in kilobytes.
 import { Queue } from "bullmq";
 import pg from "pg";
 

@@ -1,7 +1,7 @@
-// What watching a page costs the browser: seconds of its main thread in half a minute, while 40 jobs a second come and go in
-// 100 and in 500 queues; nodes, paints and the time to interactive. Seconds are those in which the thread ran, whatever else
-// the machine did. Needs `make build`. Prints rows of the table in docs/benchmarks.md; a word as argument takes only the pages
-// whose name contains it.
+// What watching a page costs the browser: seconds of its main thread in half a minute, while 40 jobs a second come and
+// go in 100 and in 500 queues; nodes, paints and the time to interactive. Seconds are those in which the thread ran,
+// whatever else the machine did. Needs `make build`. Prints rows of the table in docs/benchmarks.md; an argument
+// selects the pages whose name contains it.
 import { setTimeout as sleep } from "node:timers/promises";
 import { alive, visit } from "../end2end/support/browser.mjs";
 import { direct } from "../end2end/support/entrances.mjs";

@@ -1,8 +1,8 @@
 //! Where the board lives on its host, and the only place that joins URLs.
 //!
-//! A reverse proxy may hand requests on with the prefix (`/admin/queues/…`) or without it (`/…`).
-//! Both arrive at the same routes, because [`BasePath::strip`] takes the prefix off when it is
-//! there; every address that goes *out* is made by [`BasePath::href`] and always has it.
+//! A reverse proxy may forward requests with the prefix (`/admin/queues/…`) or without it (`/…`). Both arrive at the
+//! same routes, because [`BasePath::strip`] removes the prefix if there is one; [`BasePath::href`] builds every address
+//! that goes *out*, always with the prefix.
 
 use crate::model::address::encode_segment;
 use crate::model::queue::QueueRef;
@@ -13,16 +13,16 @@ use std::str::FromStr;
 /// The default, as in the examples of `docs/proxy.md`.
 pub const DEFAULT: &str = "/admin/queues";
 
-/// Where a path that does not survive as a path is sent as a parameter.
+/// The path that takes as a parameter a path which would not survive as one.
 const AT: &str = "/at";
 
 /// Where the API is.
 pub const API: &str = "/api/v1";
 
-/// The parameter.
+/// The parameter's name.
 pub const TO: &str = "to";
 
-/// Escapes that some proxy or browser takes for structure: slash, dot, backslash, zero, percent.
+/// Escapes that some proxy or browser interprets as structure: slash, dot, backslash, zero, percent.
 const FRAGILE: [&str; 5] = ["%2F", "%2E", "%5C", "%00", "%25"];
 
 /// A checked base path: empty, or `/one/or/more` without a slash at the end.
@@ -86,9 +86,9 @@ impl BasePath {
 
     /// The public address of a path inside the board, with or without a query.
     ///
-    /// A path with an escaped slash, dot or backslash does not survive every proxy and browser: one
-    /// that strips a prefix decodes it, and `%2E%2E` means "up" to a browser. Such a path travels as a
-    /// parameter, which nobody touches: `{base}/at?to=…`.
+    /// A path with an escaped slash, dot or backslash does not survive every proxy and browser: one that strips a
+    /// prefix decodes it, and `%2E%2E` means "up" to a browser. Such a path travels as a parameter, which no proxy or
+    /// browser changes: `{base}/at?to=…`.
     #[must_use]
     pub fn href(&self, inner: &str) -> String {
         debug_assert!(inner.starts_with('/'), "{inner:?} is not a path");
@@ -117,8 +117,8 @@ impl BasePath {
         }
     }
 
-    /// The path and query that an `/at?to=…` address stands for, or, with a path of the API, `/api/v1/at?to=…`; `None` if
-    /// it is none.
+    /// The path and query in an `/at?to=…` address, or, with a path of the API, in `/api/v1/at?to=…`; `None` for any
+    /// other address.
     #[must_use]
     pub fn unwrap_at(path_and_query: &str) -> Option<String> {
         let (below, at) = match path_and_query.strip_prefix(API) {
@@ -141,7 +141,7 @@ impl BasePath {
         path.starts_with('/').then(|| format!("{below}{path}{query}"))
     }
 
-    /// The path inside the board of a request for `path`, whether or not a proxy took the prefix off.
+    /// The path inside the board of a request for `path`, whether or not a proxy removed the prefix.
     #[must_use]
     pub fn strip<'a>(&self, path: &'a str) -> &'a str {
         match path.strip_prefix(self.0.as_str()) {
@@ -192,7 +192,7 @@ pub fn job_path(queue: &QueueRef, job: &str) -> String {
     format!("{}/jobs/{}", queue_path(queue), encode_segment(job))
 }
 
-/// Where an action on a schedule is asked for.
+/// The path of the form for an action on a schedule.
 #[must_use]
 pub fn schedule_act_path(queue: &QueueRef, key: &str) -> String {
     let (store, queue) = (encode_segment(&queue.store), encode_segment(&queue.queue));

@@ -14,30 +14,30 @@
 //! | [`queue`] | one line of the overview, and the patch that changes it |
 //! | [`store`] | one Redis: reachable or not, since when and why, and its vital signs |
 //! | [`insight`] | a queue's limits, retention, and how long its jobs wait and run |
-//! | [`vitals`] | one store in full: its report, what was watched and asked, what to think of it; a Postgres with its parts |
+//! | [`vitals`] | one store in full: its report, measurements, answers and judgements; a Postgres with its parts |
 //! | [`weights`] | the memory that its queues take, estimated |
-//! | [`action`] | what an operator can ask for, and what became of it |
+//! | [`action`] | what an operator can ask for, and the effects |
 //! | `audit` | who asked for what (on the server alone) |
 //! | `answer` | what the API answers to an action (on the server alone) |
-//! | [`condition`] | what is the matter with a store that answers |
+//! | [`condition`] | what is wrong with a store that answers |
 //! | [`job`] | a job as a row and in full |
-//! | [`look`] | what a reader wants to see of the overview: filter, order, groups, pins |
+//! | [`look`] | which queues of the overview a reader wants to see: filter, order, groups, pins |
 //! | [`worker`] | who serves which queue |
 //! | [`schedule`] | what creates jobs on a timetable |
-//! | [`timeline`] | a job's history, as far as its record tells it |
+//! | [`timeline`] | a job's history, as far as its stored fields show it |
 //! | [`flow`] | a job with its parents and children |
-//! | [`page`] | what each page of the board is made of |
+//! | [`page`] | the contents of each page of the board |
 //! | [`event`] | the vocabulary of the event stream |
 //! | [`position`] | a place in it |
 //! | [`address`] | text as one part of an address |
 //! | [`verdict`] | Bad, Watch, OK, Paused, Unknown, each with its sentence |
 //! | [`exact`] | names and ids as text that loses no byte |
-//! | `form` | what a page offers to do, and asks before (on the server alone) |
+//! | `form` | the actions that a page offers, and the forms for them (on the server alone) |
 //! | [`mod@format`] | numbers, bytes and spans as people read them |
 //! | [`filter`] | which jobs: one language for addresses, forms and the API |
 //! | [`tick`] | jobs ticked in a list |
 //! | [`operation`] | an action over many jobs |
-//! | [`error`] | what a browser may know of a failure |
+//! | [`error`] | what a browser may learn about a failure |
 
 pub mod action;
 pub mod address;

@@ -1,8 +1,8 @@
 //! Everything that needs a socket. One gate (`feature = "ssr"`) in front of all of it.
 //!
-//! Data goes one way: a store is read by its [`adapter`], the [`collect`]or keeps the board true,
-//! [`service`] answers what a page or a caller may know, [`http`] puts it into pages, JSON and
-//! streams. What is secret in a job is hidden by [`redact`] before any of them sees it. [`boot`] is the only place that knows every part by its concrete type.
+//! Data goes one way: an [`adapter`] reads a store, the [`collect`]or keeps the board up to date, [`service`] answers
+//! what a page or a caller may know, [`http`] writes it into pages, JSON and streams. [`redact`] hides the secrets of a
+//! job before any of them sees it. [`boot`] is the only place that knows every part by its concrete type.
 
 pub mod adapter;
 pub mod archive;

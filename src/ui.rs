@@ -1,12 +1,12 @@
-//! The pages: rendered to text by the server, taken up and kept alive in the browser.
+//! The pages: the server renders them to text, and the browser hydrates them and keeps them up to date.
 //!
-//! The same components run in both places and must render the same tree from the same
-//! [`Page`]: no clock, no locale, nothing random on first render. What moves is fed by [`live`]:
-//! one event stream per browser. A page never asks a store; it shows what the board knows.
+//! The same components run in both places and must render the same tree from the same [`Page`]: no clock, no locale,
+//! nothing random on first render. [`live`] drives everything that changes: one event stream per browser. A page never
+//! asks a store; it shows what the board knows.
 //!
-//! - [`app`]: picks the page and puts the frame around it
+//! - [`app`]: picks the page and renders the frame around it
 //! - [`pages`]: overview, queue, job, workers, schedules, operations, store, audit, a form before an action, notice
-//! - [`components`]: what more than one page needs
+//! - [`components`]: what several pages need
 //! - [`context`]: what every component may need to know
 //! - [`live`]: the stream, its state, fetching, the keyboard. Does nothing on the server
 
@@ -25,7 +25,7 @@ use crate::model::page::Page;
 #[cfg(feature = "ssr")]
 use crate::model::verdict::Level;
 
-/// The document's title, escaped for HTML: what is wrong comes first, for a tab among many.
+/// The document's title, escaped for HTML: trouble comes first, so that it shows on one tab among many.
 #[cfg(feature = "ssr")]
 #[must_use]
 pub fn title(page: &Page) -> String {
@@ -75,23 +75,23 @@ pub fn title(page: &Page) -> String {
         }
         Body::Operations(page) => format!("{} · Drover", page.title()),
         Body::Notice(notice) => format!("{} · Drover", notice.title),
-        // Never rendered: it stands for the others in what the browser gets.
+        // Never rendered: in the browser it replaces the pages that only the server renders.
         Body::Fresh(_) => "Drover".into(),
     };
     crate::model::format::escape(&text).into_owned()
 }
 
-/// The markup of a page, to stand between `<body>` and `</body>`.
+/// The markup of a page, between `<body>` and `</body>`.
 #[cfg(feature = "ssr")]
 #[must_use]
 pub fn render(page: Page) -> String {
     use leptos::prelude::*;
-    // Dropped at the end: nothing of one request lives on into another.
+    // Dropped at the end: no state of one request survives into another.
     let owner = Owner::new_root(None);
     owner.with(|| app::App(app::AppProps { page }).to_html())
 }
 
-/// What stands beside a queue's facts, as markup.
+/// The part beside a queue's facts, as markup.
 #[cfg(feature = "ssr")]
 #[must_use]
 pub fn aside(base: &crate::base_path::BasePath, aside: crate::model::page::QueueAside) -> String {
@@ -103,7 +103,7 @@ pub fn aside(base: &crate::base_path::BasePath, aside: crate::model::page::Queue
 #[cfg(feature = "ssr")]
 pub use pages::sign_in::{SignIn, WayOut};
 
-/// Who reads a page, and the way out, as markup.
+/// The name of the reader of a page, and the way to sign out, as markup.
 #[cfg(feature = "ssr")]
 #[must_use]
 pub fn account(base: &crate::base_path::BasePath, name: &str, role: &str, way_out: &WayOut) -> String {
@@ -112,7 +112,7 @@ pub fn account(base: &crate::base_path::BasePath, name: &str, role: &str, way_ou
     owner.with(|| pages::sign_in::account(base, name, role, way_out).to_html())
 }
 
-/// The form to sign in with, as markup.
+/// The sign-in form, as markup.
 #[cfg(feature = "ssr")]
 #[must_use]
 pub fn sign_in(base: &crate::base_path::BasePath, form: SignIn) -> String {
@@ -124,7 +124,7 @@ pub fn sign_in(base: &crate::base_path::BasePath, form: SignIn) -> String {
 #[cfg(feature = "ssr")]
 pub use pages::operations::path as operation_path;
 
-/// What can be done with the jobs that a queue's page lists, as markup.
+/// The actions on the jobs that a queue's page lists, as markup.
 #[cfg(feature = "ssr")]
 #[must_use]
 pub fn tools(
@@ -139,7 +139,7 @@ pub fn tools(
     owner.with(|| pages::operations::tools::view(base, page, can, offer, letters).to_html())
 }
 
-/// Takes up the page that the server rendered.
+/// Hydrates the page that the server rendered.
 #[cfg(feature = "hydrate")]
 pub fn hydrate() {
     let data = live::document()

@@ -1,7 +1,7 @@
-//! The data that is measured on.
+//! The data for the measurements.
 //!
 //! Written with Redis scripts in the exact key layout of BullMQ 6 (see `server::adapter::bullmq`), not by the library:
-//! a million jobs take seconds this way, and what is measured does not depend on who wrote a key. The load in
+//! a million jobs take seconds this way, and the measured figures do not depend on the writer of a key. The load in
 //! [`crate::load`] writes events in the same way.
 
 use crate::Outcome;
@@ -57,7 +57,7 @@ impl Shape {
 /// Bytes of data that each failed job carries.
 pub(crate) const PAYLOAD: usize = 2048;
 
-/// Memory that a failed job takes in Redis, generously.
+/// Memory that a failed job takes in Redis, rounded up generously.
 const FAILED_JOB_KB: u64 = 4;
 
 /// Jobs written by one run of a script.
@@ -112,7 +112,7 @@ pub(crate) fn queues(n: u32) -> Vec<String> {
     (0..n).map(queue).collect()
 }
 
-/// A Redis and what is in it.
+/// A Redis and its contents.
 #[derive(Debug, Default)]
 pub(crate) struct Ground {
     redis: Option<Redis>,
@@ -120,7 +120,7 @@ pub(crate) struct Ground {
 }
 
 impl Ground {
-    /// A Redis that holds at least this: the one there is where it fits, otherwise a new one.
+    /// A Redis that holds at least this: the existing one where it fits, otherwise a new one.
     pub(crate) fn of(&mut self, shape: Shape) -> Outcome<&Redis> {
         let Shape { queues: have, .. } = self.shape;
         let grows = Shape {
@@ -198,8 +198,8 @@ for id = first, last do
 end
 "#;
 
-/// A queue `bull:long` with this many waiting and as many failed jobs. The jobs that pages near the ends and in the
-/// middle show have their records.
+/// A queue `bull:long` with this many waiting and as many failed jobs. Only the jobs on pages near the ends and in the
+/// middle have records.
 pub(crate) fn seed_long(redis: &Redis, jobs: u32) -> Outcome<()> {
     let needed = 512 + u64::from(jobs) / 5000;
     let free = free_memory_mb()?;
@@ -245,7 +245,7 @@ pub(crate) fn seed_long(redis: &Redis, jobs: u32) -> Outcome<()> {
     Ok(())
 }
 
-/// Ten waiting jobs in a queue of their own, one of which carries this many bytes; gives the queue.
+/// Ten waiting jobs in a queue of their own, one of which carries this many bytes; returns the queue.
 pub(crate) fn seed_large(redis: &Redis, bytes: usize) -> Outcome<String> {
     let mut connection = redis.connection()?;
     let queue = "bull:large".to_owned();

@@ -1,4 +1,4 @@
-//! HTTP/1.1 as cheap as it can be: the clients share two cores with what they measure.
+//! The cheapest possible HTTP/1.1: the clients share two cores with what they measure.
 
 use crate::Outcome;
 use crate::measure::{float, micros};
@@ -7,13 +7,13 @@ use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpStream;
 use tokio::time::timeout;
 
-/// The base path that Drover has when nobody sets another.
+/// Drover's default base path.
 pub(crate) const BASE: &str = "/admin/queues";
 
 /// An answer that takes longer than this is a failure.
 const PATIENCE: Duration = Duration::from_secs(30);
 
-/// A connection that is kept open between requests.
+/// A connection that stays open between requests.
 #[derive(Debug)]
 pub(crate) struct Client {
     stream: TcpStream,
@@ -184,12 +184,12 @@ pub(crate) async fn stream_bytes_per_second(port: u16, topics: &str, time: Durat
 pub(crate) struct Stream {
     socket: TcpStream,
     chunks: Chunks,
-    /// Payload that has arrived and does not yet end an event.
+    /// Payload that has arrived and does not yet complete an event.
     text: Vec<u8>,
 }
 
 impl Stream {
-    /// Opens one on these topics and reads its head.
+    /// Opens a stream on these topics and reads its head.
     pub(crate) async fn open(port: u16, topics: &str) -> Outcome<Self> {
         let mut socket = TcpStream::connect(("127.0.0.1", port)).await?;
         let request = format!("GET {BASE}/events?topics={topics} HTTP/1.1\r\nHost: 127.0.0.1:{port}\r\n\r\n");
@@ -215,7 +215,7 @@ impl Stream {
         Ok(stream)
     }
 
-    /// Reads until the stream ends, giving each event, and when it arrived, to `seen`.
+    /// Reads until the stream ends, and passes each event, and when it arrived, to `seen`.
     pub(crate) async fn read(&mut self, mut seen: impl FnMut(&str, u64)) -> Outcome<()> {
         let mut buffer = vec![0; 32 * 1024];
         loop {
@@ -235,7 +235,7 @@ impl Stream {
     }
 }
 
-/// Undoes `Transfer-Encoding: chunked`, whatever pieces it arrives in.
+/// Decodes `Transfer-Encoding: chunked`, whatever pieces it arrives in.
 #[derive(Debug, Default)]
 struct Chunks {
     /// Bytes of the current chunk that are still to come, its line end included.

@@ -1,8 +1,8 @@
-//! Jobs that come and go at a steady pace, and who they were told to.
+//! Jobs that come and go at a steady pace, with the time of each change.
 //!
 //! Each step of a job's life is one script, as in BullMQ: keys change and the event is written in the same moment. A
 //! life has five steps and six events: it is added (`added`, `waiting`), taken (`active`), reports progress twice, and
-//! completes. The load runs on a thread and a connection of its own, so that it keeps its pace whatever the clients do.
+//! completes. The load runs on a thread and a connection of its own, so that the clients do not affect its pace.
 
 use crate::Outcome;
 use crate::measure::{Samples, float, micros};
@@ -64,11 +64,11 @@ const EVENTS: usize = 6;
 /// The step that changes the number of completed jobs.
 const COMPLETES: usize = 4;
 
-/// Completions of one queue that are remembered.
+/// Completions of one queue whose times are kept.
 const REMEMBERED: usize = 8192;
 
-/// When each completion was sent, by queue and by the number of completed jobs that it led to. Whoever sees that number
-/// knows how old the news is.
+/// When each completion was sent, by queue and by the resulting number of completed jobs. A reader of that number knows
+/// how old the change is.
 #[derive(Debug)]
 pub(crate) struct Sent(Vec<Vec<AtomicU64>>);
 
@@ -81,7 +81,7 @@ impl Sent {
         )
     }
 
-    /// When the completion that made this number was sent; `None` if this load did not make it.
+    /// When the completion that led to this number was sent; `None` if this load did not send it.
     pub(crate) fn at(&self, queue: usize, completed: u64) -> Option<u64> {
         let place = self.0.get(queue)?.get(usize::try_from(completed).ok()?)?;
         Some(place.load(Ordering::Acquire)).filter(|at| *at > 0)
@@ -101,7 +101,7 @@ pub(crate) struct Done {
     pub(crate) steps: u64,
     /// How long it ran.
     pub(crate) ran: Duration,
-    /// How far behind its pace each step began: on a machine with nothing else to do, hardly at all.
+    /// How late each step began: on an otherwise idle machine, hardly at all.
     pub(crate) late: Samples,
 }
 
@@ -155,7 +155,7 @@ impl Drop for Load {
     }
 }
 
-/// One change at a time, when it is asked for.
+/// Single changes, sent on request.
 pub(crate) struct Lone {
     connection: redis::Connection,
     script: String,
@@ -165,7 +165,7 @@ pub(crate) struct Lone {
 }
 
 impl Lone {
-    /// Changes of these queues.
+    /// For changes of these queues.
     pub(crate) fn new(redis: &Redis, names: &[String]) -> Outcome<Self> {
         let mut connection = redis.connection()?;
         let mut queues = Vec::new();
@@ -188,7 +188,7 @@ impl Lone {
         self.sent.clone()
     }
 
-    /// A job completes in this queue.
+    /// Completes a job in this queue.
     pub(crate) fn complete(&mut self, queue: usize) -> Outcome<()> {
         let (name, completed) = &mut self.queues[queue];
         *completed += 1;
@@ -211,7 +211,7 @@ struct Lives {
     sent: Arc<Sent>,
 }
 
-/// The job that a queue is busy with.
+/// The job that a queue is processing.
 struct Life {
     queue: String,
     step: usize,
@@ -243,7 +243,7 @@ impl Lives {
             queues: lives,
             sent,
         };
-        // Queues do not march in step.
+        // The queues start at different steps.
         for queue in 0..lives.queues.len() {
             for _ in 0..queue % STEPS.len() {
                 lives.step(queue)?;
@@ -284,7 +284,7 @@ fn run(lives: &mut Lives, events_per_second: u32, until: &AtomicBool) -> Outcome
     while !until.load(Ordering::Relaxed) {
         let now = Instant::now();
         if now < due {
-            // In pieces, so that a slow load ends at once too.
+            // In pieces, so that a slow load also ends at once.
             sleep((due - now).min(Duration::from_millis(50)));
             continue;
         }

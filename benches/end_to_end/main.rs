@@ -1,7 +1,7 @@
 //! The budgets of the design, measured from outside: `make bench`.
 //!
-//! A real Redis and the real binary run as processes of their own on free ports of this machine; what asks them is this
-//! process, over sockets, as a browser or a script would. Load and clients share the machine's cores with what they
+//! A real Redis and the real binary run as processes of their own on free ports of this machine; this process queries
+//! them over sockets, as a browser or a script would. Load and clients share the machine's cores with what they
 //! measure, so the figures are those of a small machine that does everything at once.
 //!
 //! ```text
@@ -12,8 +12,8 @@
 //! TESTED_DROVER=/path/to/drover make bench       another build
 //! ```
 //!
-//! Reading order: [`rows`] has one module for each part of the table; [`ground`] writes the data, [`load`] makes it
-//! move, [`watchers`] look at it. A line that cannot be measured says so in the table.
+//! Reading order: [`rows`] has one module for each part of the table; [`ground`] writes the data, [`load`] changes it,
+//! [`watchers`] follow it. A line that cannot be measured says so in the table.
 
 mod ground;
 mod http;
@@ -31,10 +31,10 @@ use std::process::ExitCode;
 use std::time::Instant;
 use tokio::signal::unix::{SignalKind, signal};
 
-/// What can fail here, as a sentence.
+/// The result of a step; an error is a sentence.
 pub(crate) type Outcome<T> = Result<T, Box<dyn std::error::Error + Send + Sync>>;
 
-/// What can be asked for, in the order in which it is measured: neighbours share their data where they can.
+/// The measurements, in their order: neighbours share their data where they can.
 const NAMES: [&str; 20] = [
     "freshness",
     "lone",
@@ -69,7 +69,7 @@ fn parse(mut words: impl Iterator<Item = String>) -> Result<Args, String> {
     let mut args = Args::default();
     while let Some(word) = words.next() {
         match word.as_str() {
-            // Cargo says this to every benchmark.
+            // Cargo passes this to every benchmark.
             "--bench" => {}
             "--quick" => args.quick = true,
             "--out" => args.out = Some(words.next().ok_or("--out needs the name of a file")?.into()),

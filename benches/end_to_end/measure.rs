@@ -3,8 +3,8 @@
 use std::sync::LazyLock;
 use std::time::{Duration, Instant};
 
-/// When the benchmark began. Microseconds since then travel in payloads, so that whoever receives one knows how old it
-/// is: writer and reader are one process and share this clock.
+/// When the benchmark began. Microseconds since then travel in payloads, so that the receiver knows how old one is:
+/// writer and reader are one process and share this clock.
 static BEGAN: LazyLock<Instant> = LazyLock::new(Instant::now);
 
 /// Microseconds since the benchmark began.
@@ -27,7 +27,7 @@ impl Samples {
         self.0.push(micros().saturating_sub(began));
     }
 
-    /// Takes over all of another's.
+    /// Adds all samples of another.
     pub(crate) fn merge(&mut self, other: Self) {
         self.0.extend(other.0);
     }
@@ -37,7 +37,7 @@ impl Samples {
         self.0.len()
     }
 
-    /// The value that this many of a thousand do not exceed; `None` without samples.
+    /// The value that this many of a thousand samples do not exceed; `None` without samples.
     pub(crate) fn per_mille(&self, share: usize) -> Option<Duration> {
         let mut sorted = self.0.clone();
         sorted.sort_unstable();
@@ -47,17 +47,17 @@ impl Samples {
             .map(|us| Duration::from_micros(*us))
     }
 
-    /// Half of them are not longer than this.
+    /// Half of the samples are not longer than this.
     pub(crate) fn p50(&self) -> Option<Duration> {
         self.per_mille(500)
     }
 
-    /// 95 of 100 are not longer than this.
+    /// 95 of 100 samples are not longer than this.
     pub(crate) fn p95(&self) -> Option<Duration> {
         self.per_mille(950)
     }
 
-    /// 99 of 100 are not longer than this.
+    /// 99 of 100 samples are not longer than this.
     pub(crate) fn p99(&self) -> Option<Duration> {
         self.per_mille(990)
     }
@@ -77,7 +77,7 @@ impl Samples {
     }
 }
 
-/// A duration in milliseconds, with as many digits as mean something.
+/// A duration in milliseconds, with as many digits as are significant.
 pub(crate) fn ms(duration: Duration) -> String {
     let ms = duration.as_secs_f64() * 1000.0;
     match ms {

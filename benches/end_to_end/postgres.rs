@@ -1,4 +1,4 @@
-//! A Postgres to archive to, or to keep jobs in: one that waits for its disk, as people run it.
+//! A Postgres to archive to, or to keep jobs in: one that waits for its disk, as in production.
 
 use crate::Outcome;
 use crate::process::free_port;
@@ -91,7 +91,7 @@ impl Drop for Postgres {
     }
 }
 
-/// The user that Debian's package makes for the server, where we are root.
+/// The user that Debian's package creates for the server, where we are root.
 fn owner() -> Option<(u32, u32)> {
     let id = |words: &[&str]| -> Option<u32> {
         let output = Command::new("id").args(words).output().ok()?;

@@ -1,4 +1,4 @@
-//! The processes that are measured: a Redis and a Drover of our own, each ended when its handle is dropped.
+//! The measured processes: a Redis and a Drover of our own, each ended when its handle is dropped.
 
 use crate::Outcome;
 use std::path::{Path, PathBuf};
@@ -12,7 +12,7 @@ const START: Duration = Duration::from_secs(15);
 /// Clock ticks a second in `/proc`; Linux has told user space 100 on every machine for decades.
 const TICKS: u64 = 100;
 
-/// A free port below those that systems give to outgoing connections, one of which could take it before it is used.
+/// A free port below the range for outgoing connections, one of which could take it before its use.
 pub(crate) fn free_port() -> Outcome<u16> {
     let free = |port: &u16| std::net::TcpListener::bind(("127.0.0.1", *port)).is_ok();
     let mut ports = std::iter::repeat_with(|| rand::random_range(10_000..32_000));
@@ -84,12 +84,12 @@ impl Redis {
         Ok(found.ok_or_else(|| format!("INFO has no {field}"))?.trim().parse()?)
     }
 
-    /// Processor seconds it has used, its own background threads not counted apart.
+    /// Processor seconds it has used, including its own background threads.
     pub(crate) fn cpu(&self) -> Outcome<f64> {
         Ok(self.info("used_cpu_user")? + self.info("used_cpu_sys")?)
     }
 
-    /// Commands it has processed. Asking costs commands too: see `rows::commands`.
+    /// Commands it has processed. Reading this number costs commands too: see `rows::commands`.
     pub(crate) fn commands(&self) -> Outcome<f64> {
         self.info("total_commands_processed")
     }
@@ -136,7 +136,7 @@ pub(crate) struct Drover {
 }
 
 impl Drover {
-    /// Starts one over a Redis; does not wait for it. Nothing of this process's environment or folder configures it.
+    /// Starts one over a Redis; does not wait for it. This process's environment and folder do not configure it.
     pub(crate) fn spawn(binary: &Path, redis: &Redis) -> Outcome<Self> {
         Self::spawn_with(binary, redis, &[])
     }
@@ -150,7 +150,7 @@ impl Drover {
         Self::run(command, redis, &[])
     }
 
-    /// The same with more of its configuration.
+    /// The same with additional configuration.
     pub(crate) fn spawn_with(binary: &Path, redis: &Redis, more: &[(&str, String)]) -> Outcome<Self> {
         Self::run(Command::new(binary), redis, more)
     }
@@ -204,7 +204,7 @@ impl Drover {
         self.status_kb("VmHWM")
     }
 
-    /// Begins a new peak.
+    /// Starts a new peak.
     pub(crate) fn forget_peak(&self) -> Outcome<()> {
         Ok(std::fs::write(format!("/proc/{}/clear_refs", self.child.id()), "5")?)
     }
@@ -240,7 +240,7 @@ fn cpu_of(process: &str) -> Outcome<f64> {
     Ok(crate::measure::float(field(11) + field(12)) / crate::measure::float(TICKS))
 }
 
-/// Memory that could be had without swapping, in megabytes.
+/// Memory that is available without swapping, in megabytes.
 pub(crate) fn free_memory_mb() -> Outcome<u64> {
     let text = std::fs::read_to_string("/proc/meminfo")?;
     let found = text.lines().find_map(|line| line.strip_prefix("MemAvailable:"));

@@ -1,4 +1,4 @@
-//! What is measured, one module for each part of the board.
+//! The measurements, one module for each part of the board.
 
 pub(crate) mod abuse;
 pub(crate) mod act;
@@ -21,10 +21,10 @@ use floors::Floors;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
-/// How long Drover may take to know every queue: with a million jobs it searches for seconds.
+/// How long Drover may take to find every queue: with a million jobs it searches for seconds.
 const KNOWN: Duration = Duration::from_secs(60);
 
-/// What every measurement works with.
+/// What every measurement needs.
 #[derive(Debug)]
 pub(crate) struct Bench {
     pub(crate) drover: PathBuf,

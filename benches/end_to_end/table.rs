@@ -2,7 +2,7 @@
 
 use std::fmt::Write as _;
 
-/// What a measurement means for its budget.
+/// The result of a measurement against its budget.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Verdict {
     /// Within the budget.
@@ -41,7 +41,7 @@ pub(crate) struct Line {
     verdict: Verdict,
 }
 
-/// All lines so far, and remarks that belong below them.
+/// All lines so far, and remarks below them.
 #[derive(Debug, Default)]
 pub(crate) struct Table {
     lines: Vec<Line>,

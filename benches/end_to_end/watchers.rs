@@ -1,6 +1,6 @@
-//! Clients of the event stream that measure how old the news is that reaches them.
+//! Clients of the event stream that measure how old the received changes are.
 //!
-//! They read bytes and search them; parsing every frame as JSON would take the processor from what is measured.
+//! They read bytes and search them; parsing every frame as JSON would take processor time from the measured server.
 
 use crate::Outcome;
 use crate::http::Stream;
@@ -28,7 +28,7 @@ pub(crate) struct Seen {
 #[derive(Debug)]
 pub(crate) struct Watchers {
     tasks: Vec<JoinHandle<Seen>>,
-    /// News sent before this does not count: the streams were still being opened.
+    /// Changes sent before this do not count: the streams were still being opened.
     from: Arc<AtomicU64>,
     /// Set when the watchers are to end.
     stop: Arc<AtomicBool>,
@@ -76,12 +76,12 @@ impl Watchers {
         Ok(Self { tasks, from, stop })
     }
 
-    /// From now on everything counts.
+    /// Starts counting.
     pub(crate) fn begin(&self) {
         self.from.store(crate::measure::micros(), Ordering::Relaxed);
     }
 
-    /// Ends the streams and gives what was seen.
+    /// Ends the streams and returns the samples.
     pub(crate) async fn finish(self) -> Outcome<Seen> {
         self.stop.store(true, Ordering::Relaxed);
         let mut all = Seen::default();
@@ -144,7 +144,7 @@ impl Watcher {
     }
 }
 
-/// The number of completed jobs that a frame gives for the queue that `needle` names.
+/// The number of completed jobs in a frame for the queue that `needle` names.
 fn completed(event: &str, needle: &str) -> Option<u64> {
     let counts = &event[event.find(needle)? + needle.len()..];
     let counts = &counts[..counts.find('}')?];

@@ -1,4 +1,4 @@
-//! What an operator can ask for, and what came of it.
+//! What an operator can ask for, and the effects.
 //!
 //! - [`types`]: the actions with what is given with them, and their effects
 //! - `catalogue`: a row for each action, from which buttons, forms, API, docs and permissions are derived (on the server alone)

@@ -7,13 +7,13 @@ use serde::{Deserialize, Serialize};
 /// Failed jobs of a flow that are retried with one request, at most.
 pub const FLOW_MAX: usize = 1_000;
 
-/// Jobs of a flow that are named in a sentence.
+/// The most jobs of a flow that a sentence names.
 const NAMED: usize = 3;
 
-/// Jobs of a flow that the record keeps.
+/// The most jobs of a flow that the audit log keeps.
 const KEPT: usize = 50;
 
-/// It was done, now or before.
+/// The action was done, now or before.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[cfg_attr(feature = "ssr", derive(schemars::JsonSchema))]
 pub struct ActAnswer {
@@ -21,38 +21,38 @@ pub struct ActAnswer {
     pub result: String,
     /// What was asked for, in a sentence.
     pub sentence: String,
-    /// What it is now, where it had been done before.
+    /// The target's present state, where the action had been done before.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub now: Option<String>,
-    /// The job that came of it, where one did.
+    /// The job that the action created, if any.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub job: Option<String>,
-    /// How much was changed and what was left, where that is not plain from the action: sentences.
+    /// How much was changed and what was left, where the action alone does not say so: sentences.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub note: Option<String>,
     /// When it was asked for.
     pub at: Millis,
-    /// Its id in the record.
+    /// The id of its entry in the audit log.
     pub audit: String,
-    /// Each job, where it was about a flow.
+    /// Each job, where the action was on a flow.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub flow: Option<FlowRetried>,
 }
 
-/// What became of the failed jobs of a flow that were to run again.
+/// The result of retrying the failed jobs of a flow.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[cfg_attr(feature = "ssr", derive(schemars::JsonSchema))]
 pub struct FlowRetried {
-    /// How many run again, now or when what is below them has ended.
+    /// How many run again, now or when the jobs below them have ended.
     pub retried: u64,
     /// How many had been retried before.
     pub already: u64,
-    /// How many do not, and why is said with each.
+    /// How many do not; each of these jobs has a reason.
     pub skipped: u64,
-    /// Of how many nobody knows.
+    /// How many have an unknown result.
     pub unconfirmed: u64,
-    /// The jobs in the order in which they are retried, the deepest first. The record keeps the first of those that
-    /// were not.
+    /// The jobs in the order in which they are retried, the deepest first. The audit log keeps the first of those that
+    /// were not retried.
     pub jobs: Vec<FlowJobAnswer>,
     /// What was left out, in a sentence.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -67,7 +67,7 @@ pub struct FlowJobAnswer {
     pub queue: String,
     /// Its id.
     pub job: String,
-    /// How far below the job that was asked for; 0 is that job.
+    /// How far below the requested job; 0 is that job.
     pub depth: u32,
     /// `done`, `already`, `changed`, `gone`, `locked`, `refused`, `unconfirmed`; `would_retry` where nothing was done.
     pub result: String,
@@ -77,7 +77,7 @@ pub struct FlowJobAnswer {
 }
 
 impl FlowRetried {
-    /// Takes in what became of one more.
+    /// Adds the result of one more job.
     pub fn push(&mut self, job: FlowJobAnswer) {
         let count = match job.result.as_str() {
             "done" | "would_retry" => &mut self.retried,
@@ -89,7 +89,7 @@ impl FlowRetried {
         self.jobs.push(job);
     }
 
-    /// One word for all of it.
+    /// One word for the whole result.
     #[must_use]
     pub const fn word(&self) -> &'static str {
         match (self.retried + self.already, self.skipped, self.unconfirmed) {
@@ -100,7 +100,7 @@ impl FlowRetried {
         }
     }
 
-    /// It in a sentence, for people.
+    /// The whole result in a sentence, for people.
     #[must_use]
     pub fn sentence(&self) -> String {
         let jobs = |n: u64| match n {
@@ -133,7 +133,7 @@ impl FlowRetried {
         says
     }
 
-    /// What the record keeps of it: every number, and the first of those that were not retried.
+    /// What the audit log keeps of it: every number, and the first of the jobs that were not retried.
     #[must_use]
     pub fn kept(&self) -> Self {
         let jobs = self.jobs.iter().filter(|job| job.detail.is_some());
@@ -145,7 +145,7 @@ impl FlowRetried {
     }
 }
 
-/// What would be done, and whether it would be tried. Nothing was.
+/// What the action would do, and whether Drover would try it. Nothing was done.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[cfg_attr(feature = "ssr", derive(schemars::JsonSchema))]
 pub struct DryRunAnswer {
@@ -153,12 +153,12 @@ pub struct DryRunAnswer {
     pub dry_run: bool,
     /// What would be done, in a sentence.
     pub sentence: String,
-    /// Whether it would be tried.
+    /// Whether Drover would try it.
     pub allowed: bool,
     /// Why not.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub refusal: Option<String>,
-    /// Each job, where it is about a flow.
+    /// Each job, where the action is on a flow.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub flow: Option<FlowRetried>,
 }

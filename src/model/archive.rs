@@ -1,4 +1,4 @@
-//! Archived jobs: one line of a list, everything about one, and what is searched for.
+//! Archived jobs: one line of a list, everything about one, and the filter of a search.
 
 use super::Millis;
 use super::audit::AuditEntry;
@@ -9,10 +9,10 @@ use super::queue::QueueRef;
 use super::state::JobState;
 use serde::{Deserialize, Serialize};
 
-/// Rows of a page where none are asked for.
+/// Rows on a page when the request does not say.
 pub const PAGE_DEFAULT: usize = 50;
 
-/// Rows of a page at most.
+/// The most rows on a page.
 pub const PAGE_MAX: usize = 200;
 
 /// One archived run of a job.
@@ -41,7 +41,7 @@ pub struct ArchivedRow {
     pub attempts: u64,
     /// The first line of its last error.
     pub error: Option<String>,
-    /// Bytes of everything that is kept of it.
+    /// Bytes of everything that the archive keeps of it.
     pub size: u64,
     /// When it was archived.
     pub archived: Millis,
@@ -53,16 +53,16 @@ pub struct ArchivedRow {
 pub struct ArchivePage {
     /// The rows.
     pub items: Vec<ArchivedRow>,
-    /// Where to go on; `None` at the end.
+    /// The cursor of the next page; `None` at the end.
     pub next: Option<String>,
-    /// Whether the search stopped before it had looked at everything: `next` goes on where it stopped, and there may be
-    /// fewer rows than asked for.
+    /// Whether the search stopped before it had looked at everything: `next` continues where it stopped, and there may
+    /// be fewer rows than asked for.
     pub partial: bool,
-    /// How many jobs a search for a text looked at; `None` where nothing had to be looked through.
+    /// How many jobs a text search looked at; `None` where it did not have to read jobs.
     pub searched: Option<u64>,
 }
 
-/// What is searched for. Texts are found in either case.
+/// What to search for. Texts match in either case.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default)]
 pub struct ArchiveFilter {
@@ -85,13 +85,13 @@ pub struct ArchiveFilter {
 }
 
 impl ArchiveFilter {
-    /// Whether everything fits.
+    /// Whether every archived job matches.
     #[must_use]
     pub fn is_empty(&self) -> bool {
         *self == Self::default()
     }
 
-    /// The queue, where one is named and not a part of several.
+    /// The queue, where the filter names exactly one.
     #[must_use]
     pub fn exact_queue(&self) -> Option<QueueRef> {
         let queue = self.queue.as_deref().filter(|queue| !queue.contains('*'))?;
@@ -103,21 +103,21 @@ impl ArchiveFilter {
     }
 }
 
-/// A time that an archived job was put back.
+/// One restore of an archived job.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[cfg_attr(feature = "ssr", derive(schemars::JsonSchema))]
 pub struct Restored {
     /// The first time is 1.
     pub n: i32,
-    /// Where to.
+    /// The queue it was put into.
     pub queue: QueueRef,
     /// The id it has there.
     pub job: String,
     /// Who asked.
     pub who: String,
-    /// When.
+    /// When the restore was asked for.
     pub asked: Millis,
-    /// When the store said that it is there; `None` if that is not known.
+    /// When the store confirmed that the job is there; `None` if that is not known.
     pub done: Option<Millis>,
 }
 
@@ -128,31 +128,31 @@ pub struct ArchivedJob {
     /// The same facts as in a list.
     #[serde(flatten)]
     pub row: ArchivedRow,
-    /// The SHA-256 of the record, in hex.
+    /// The SHA-256 of the archived record, in hex.
     pub sha256: String,
-    /// As a job of a queue is shown.
+    /// The job as the page of a queue's job shows it.
     pub detail: JobDetail,
-    /// When it was put back, the last first.
+    /// When it was put back, the latest first.
     pub restored: Vec<Restored>,
 }
 
-/// What became of one of many that were to be put back.
+/// The result of one restore among many.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 #[cfg_attr(feature = "ssr", derive(schemars::JsonSchema))]
 pub struct RestoredOne {
     /// Its id in the archive.
     pub id: String,
-    /// `done`, `already`, or what kept it from being put back.
+    /// `done`, `already`, or what prevented the restore.
     pub result: String,
     /// More about that, in a sentence.
     pub detail: String,
     /// The queue it was put into.
     pub queue: Option<QueueRef>,
-    /// The job that came of it.
+    /// The job that the restore created.
     pub job: Option<String>,
 }
 
-/// Jobs that are put back with one request at most.
+/// The most jobs that one request puts back.
 pub const RESTORED_MANY: usize = 200;
 
 /// What the page of the archive shows.
@@ -161,9 +161,9 @@ pub const RESTORED_MANY: usize = 200;
 pub enum ArchiveView {
     /// A list.
     List {
-        /// Whether nothing is searched for.
+        /// Whether the search has no filter.
         all: bool,
-        /// The words of the form, as they were written.
+        /// The fields of the form, as the reader wrote them.
         written: Vec<(String, String)>,
         /// The rows, or why there are none.
         page: Result<ArchivePage, String>,
@@ -176,24 +176,24 @@ pub enum ArchiveView {
     One {
         /// The job.
         job: Box<ArchivedJob>,
-        /// Why it cannot be put back, if it cannot.
+        /// Why it cannot be put back, if so.
         refused: Option<String>,
-        /// The last restore, as it was asked for a moment ago, and what takes it back.
+        /// The restore that was asked for a moment ago, and the button that undoes it.
         told: Option<(AuditEntry, Option<Undo>)>,
     },
-    /// What is archived by itself.
+    /// The policies that archive jobs automatically.
     Policies(Box<PoliciesView>),
 }
 
 /// What the page of the policies shows.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct PoliciesView {
-    /// They, or why nothing is known of them now.
+    /// The policies, or why they cannot be read now.
     pub policies: Result<Vec<PolicyStanding>, String>,
-    /// Why nobody may run one from here, if so.
+    /// Why no user can run a policy from this page, if so.
     pub refused: Option<String>,
-    /// The policy that somebody has just asked to run.
+    /// The policy that a user has just asked to run.
     pub asked: Option<String>,
-    /// For how long archived jobs are kept: a sentence for each rule; none where all are kept for ever.
+    /// For how long archived jobs are kept: a sentence for each rule; none where all are kept indefinitely.
     pub keep: Vec<String>,
 }

@@ -1,4 +1,4 @@
-//! What was asked for, by whom, and what became of it, as pages and API tell it.
+//! Who asked for what, and the result, as pages and the API show it.
 
 use super::Millis;
 use super::action::{Effect, Seen};
@@ -7,18 +7,18 @@ use super::error::Outcome;
 use super::queue::QueueRef;
 use serde::{Deserialize, Serialize};
 
-/// What became of something that was asked for.
+/// The result of a request for an action.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Became {
-    /// It is under way.
+    /// The action is under way.
     Asked,
-    /// Drover ended before an answer came, or could not note the answer.
+    /// Drover ended before an answer came, or could not record the answer.
     Lost,
-    /// The store could not be asked: nothing was done.
+    /// Drover could not reach the store: nothing was done.
     NotSent(String),
     /// What the store answered.
     Known(Effect),
-    /// What it answered for each job of a flow.
+    /// The store's answer for each job of a flow.
     Flow(FlowRetried),
 }
 
@@ -51,7 +51,7 @@ impl Became {
         }
     }
 
-    /// It in a sentence, for people.
+    /// The result in a sentence, for people.
     #[must_use]
     pub fn sentence(&self) -> String {
         match self {
@@ -84,15 +84,15 @@ impl Became {
     }
 }
 
-/// One thing that was asked for.
+/// One request for an action.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[cfg_attr(feature = "ssr", derive(schemars::JsonSchema))]
 pub struct AuditEntry {
-    /// Its id: also in the file, and in the answer to whoever asked.
+    /// Its id: also in the file, and in the answer to the caller.
     pub id: String,
     /// When, by Drover's clock.
     pub at: Millis,
-    /// Who: `anonymous` as long as nobody signs in.
+    /// Who asked: `anonymous` while no user is signed in.
     pub who: String,
     /// From which address.
     pub address: String,
@@ -101,43 +101,44 @@ pub struct AuditEntry {
     /// On which queue.
     #[serde(flatten)]
     pub queue: QueueRef,
-    /// On which job of it, if on one.
+    /// On which job of the queue, if on one.
     pub job: Option<String>,
-    /// On which schedule of it, if on one.
+    /// On which schedule of the queue, if on one.
     pub schedule: Option<String>,
     /// What was asked for, in a sentence.
     pub sentence: String,
     /// The target as it was shown.
     pub seen: Option<Seen>,
-    /// Why, in the words of whoever asked.
+    /// Why, in the caller's words.
     pub reason: Option<String>,
-    /// The id of the request, as the caller gave it or as it was made up.
+    /// The id of the request: the caller's own, or one that Drover generated.
     pub request: String,
-    /// What became of it: the word of an effect, or `asked`, `not_sent`, `unknown`.
+    /// The result: the word of an effect, or `asked`, `not_sent`, `unknown`.
     pub result: String,
     /// The same in a sentence.
     pub detail: String,
     /// Whether anything was done.
     pub outcome: Outcome,
-    /// The job that came of it, where one did.
+    /// The job that the action created, if any.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub made: Option<String>,
-    /// How much it changed and what it left, where that is not plain from the action: sentences.
+    /// How much it changed and what it left, where the action alone does not say so: sentences.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub note: Option<String>,
 }
 
-/// Actions that bring a job into a queue that was not there before.
+/// Actions that create a job in a queue.
 const MAKES: [&str; 4] = ["add", "duplicate", "run", "restore"];
 
 impl AuditEntry {
-    /// The job that came of it, where it is a new one.
+    /// The job that the action created, if it is a new one.
     #[must_use]
     pub fn new_job(&self) -> Option<&str> {
         self.made.as_deref().filter(|_| MAKES.contains(&self.action.as_str()))
     }
 
-    /// What happened, in one short sentence in the past tense, with what is to be added; where nothing happened, why not.
+    /// What happened, in one short sentence in the past tense, with the note if there is one; where nothing happened,
+    /// why not.
     #[must_use]
     pub fn told(&self) -> String {
         if self.result != "done" {
@@ -184,17 +185,17 @@ impl AuditEntry {
     }
 }
 
-/// A page of them, the newest first.
+/// A page of entries, the newest first.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[cfg_attr(feature = "ssr", derive(schemars::JsonSchema))]
 pub struct AuditPage {
     /// The entries.
     pub items: Vec<AuditEntry>,
-    /// The cursor of the next, older page; `None` at the end of what is at hand.
+    /// The cursor of the next, older page; `None` at the end of the entries that Drover has loaded.
     pub next: Option<String>,
-    /// Where the whole record is: only its newest part is at hand here.
+    /// Where the whole audit log is: Drover has only its newest part loaded.
     pub file: String,
-    /// Why nothing can be recorded now, and so nothing can be done; `None` while it can.
+    /// Why Drover cannot record anything now and therefore refuses every action; `None` while it can.
     pub trouble: Option<String>,
 }
 
@@ -242,7 +243,7 @@ mod tests {
             ..entry("run", "done")
         };
         assert_eq!((&*ran.told(), ran.new_job()), ("Ran schedule tick.", Some("846")));
-        // The next job of a schedule comes with the schedule: no one asked for it.
+        // The next job of a schedule is created with the schedule: no user asked for it.
         let saved = AuditEntry {
             action: "upsert".into(),
             ..ran

@@ -1,8 +1,8 @@
-//! What a system, at one of its generations, can do to a queue or tell of it.
+//! What a system, at one of its generations, can do to a queue, and what it can tell about the queue.
 //!
-//! An adapter answers with one [`Capabilities`] for each generation that it knows. Pages, API and operations ask it instead of
-//! asking which system they have in front of them. What is absent is refused: a system that forgets an action gets no
-//! button for it, never a wrong write.
+//! An adapter answers with one [`Capabilities`] for each generation that it knows. Pages, API and operations read it
+//! instead of checking which system a queue belongs to. What is absent is refused: a system that forgets an action gets
+//! no button for it, never a wrong write.
 
 use super::queue::QueueSummary;
 use super::state::JobState;
@@ -13,7 +13,7 @@ use std::collections::BTreeMap;
 #[cfg(feature = "ssr")]
 use super::action::catalogue::{ActionKind, Row};
 
-/// A generation as people read of it: what a browser needs to show a queue.
+/// A generation in words for readers: what a browser needs to show a queue.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[cfg_attr(feature = "ssr", derive(schemars::JsonSchema))]
 pub struct Generation {
@@ -23,16 +23,16 @@ pub struct Generation {
     pub layout: String,
     /// How people call it: "BullMQ 5".
     pub label: String,
-    /// Why its queues are neither read nor changed; `null` for those that are.
+    /// Why Drover neither reads nor changes its queues; `null` for those that it does.
     pub unsupported: Option<String>,
     /// The states its jobs can be in.
     pub states: Vec<JobState>,
-    /// Words by which a queue's generation was decided, each with its sentence.
+    /// The words for how Drover decided a queue's generation, each with its sentence.
     pub evidence: BTreeMap<String, String>,
 }
 
 impl Generation {
-    /// Whether it laid out this queue.
+    /// Whether this generation laid out the queue.
     #[must_use]
     pub fn is_of(&self, queue: &QueueSummary) -> bool {
         queue.family.as_ref().is_some_and(|family| family.layout == self.layout)
@@ -48,21 +48,22 @@ pub struct Capabilities {
     pub generation: Generation,
     /// Features it lacks, each with its reason.
     pub lacks: Vec<Lack>,
-    /// Actions by their names, each `null` where it can be done, or why not. What is not listed cannot be done.
+    /// Actions by their names, each `null` where it can be done, or why not. An action that is not listed cannot be
+    /// done.
     pub actions: BTreeMap<String, Option<String>>,
-    /// Actions that can be done, but not to jobs in these states.
+    /// Actions that can be done, but not on jobs in these states.
     pub not_in: Vec<NotIn>,
-    /// What is worth knowing before an action, by its name. Such an action is never done without a form.
+    /// What to know before an action, by its name. Such an action always asks first with a form.
     pub notes: BTreeMap<String, Vec<String>>,
-    /// Fields of actions that it does not take, such as `priority.lifo`.
+    /// Fields of actions that the system does not accept, such as `priority.lifo`.
     pub takes_no: Vec<String>,
-    /// Ticks of actions that are set, because it does that in any case.
+    /// Ticks of actions that are always set, because the system does that in any case.
     pub always: Vec<String>,
-    /// Where 0, which is no priority, is; empty where that is not known.
+    /// Where priority 0, which means no priority, sorts; empty where that is not known.
     pub priority_order: String,
-    /// How a pause holds its workers, where that is not the library's own; the end of a sentence.
+    /// How a pause stops the workers, where the library has no pause of its own; the end of a sentence.
     pub pause_by: String,
-    /// Why nothing can be done to a job that the library has put into an archive of its own.
+    /// Why no action is possible on a job that the library has put into an archive of its own.
     pub put_away: String,
     /// Whether a cancelled job is kept and can be resumed. Otherwise it fails when a worker takes it.
     pub cancel_keeps_job: bool,
@@ -70,7 +71,7 @@ pub struct Capabilities {
     pub edit_keeps_data: bool,
     /// Whether a job that is removed leaves the jobs that wait for it waiting permanently.
     pub removal_strands_parents: bool,
-    /// Whether lists can be searched by what their jobs carry.
+    /// Whether lists can be searched by the jobs' data.
     pub searches_data: bool,
 }
 
@@ -78,7 +79,7 @@ pub struct Capabilities {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[cfg_attr(feature = "ssr", derive(schemars::JsonSchema))]
 pub struct Lack {
-    /// Which.
+    /// Which feature.
     pub feature: Feature,
     /// Why.
     pub reason: String,
@@ -92,7 +93,7 @@ pub struct NotIn {
     pub action: String,
     /// The states.
     pub states: Vec<JobState>,
-    /// Why.
+    /// Why it cannot be done in them.
     pub reason: String,
 }
 
@@ -115,14 +116,14 @@ pub enum Feature {
     GlobalRateLimit,
     /// An event stream that can be read from a place in the past.
     EventHistory,
-    /// How often attempts were begun, beside how often they ended.
+    /// A count of started attempts, beside the count of ended ones.
     AttemptsStarted,
     /// Lines that a job logs.
     Logs,
 }
 
 impl Feature {
-    /// All of them.
+    /// All features.
     pub const ALL: [Self; 9] = [
         Self::PrioritizedState,
         Self::Flows,
@@ -141,8 +142,8 @@ pub const NOT_SUPPORTED: &str = "Drover does not support this action on this sys
 
 #[cfg(feature = "ssr")]
 impl Capabilities {
-    /// Capabilities of a generation: for every action there is, whether it can be done, and for every feature, whether
-    /// it is there. Nothing else is claimed.
+    /// Capabilities of a generation: for every action whether it can be done, and for every feature whether it exists.
+    /// Nothing else is claimed.
     #[must_use]
     pub fn new(
         generation: Generation,
@@ -210,7 +211,7 @@ impl Capabilities {
         !self.takes_no.iter().any(name)
     }
 
-    /// Which action is meant by the word that it shares with another.
+    /// The action that this word means here, where two actions share a word.
     #[must_use]
     pub const fn variant(&self, kind: ActionKind) -> ActionKind {
         match kind {

@@ -1,5 +1,4 @@
-//! What is the matter with a store that answers: each with its own sentence, and what it means for
-//! what can be done.
+//! What is wrong with a store that answers: each condition with its own sentence, and its effect on actions.
 //!
 //! A store that does not answer has a [`super::store::Reach`] instead; what that means is
 //! [`super::store::Reach::effect`].
@@ -8,20 +7,20 @@ use super::Millis;
 use super::verdict::Level;
 use serde::{Deserialize, Serialize};
 
-/// The kinds of bad day, in the order in which they are shown.
+/// The kinds of trouble, in the order in which pages show them.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[cfg_attr(feature = "ssr", derive(schemars::JsonSchema))]
 #[serde(rename_all = "snake_case")]
 pub enum ConditionKind {
-    /// A Sentinel, given as a Redis.
+    /// A Sentinel that the configuration gives as a Redis.
     Sentinel,
     /// A node of a cluster that does not own all slots, given as a single Redis.
     Cluster,
-    /// At its memory limit, and it does not make room by itself.
+    /// The store is at its memory limit and does not evict keys.
     OutOfMemory,
-    /// It refuses writes because it cannot write to its disk.
+    /// The store refuses writes because it cannot write to its disk.
     DiskFailed,
-    /// It refuses writes because too few replicas follow it.
+    /// The store refuses writes because too few replicas follow it.
     TooFewReplicas,
     /// A replica that has lost its primary.
     CutOff,
@@ -29,19 +28,19 @@ pub enum ConditionKind {
     Replica,
     /// Nearly all connections are taken.
     Crowded,
-    /// A pooler in between drops the settings of our sessions.
+    /// A pooler between Drover and the server drops the settings of our sessions.
     SettingsDropped,
-    /// Somebody paused writes.
+    /// An operator paused writes.
     WritesPaused,
-    /// It is removing keys to make room.
+    /// The store is evicting keys to free memory.
     Evicting,
-    /// Our user may not run a command that reading needs.
+    /// Our user may not run a command that Drover needs to read.
     NotPermitted,
-    /// Changes are not pushed; counts are read from time to time instead.
+    /// The store does not push changes; Drover reads counts from time to time instead.
     NotPushed,
-    /// It answers slowly and is asked less often.
+    /// The store answers slowly, and Drover asks it less often.
     Slow,
-    /// Its clock is not ours.
+    /// Its clock differs from ours.
     ClockDiffers,
 }
 
@@ -107,7 +106,7 @@ impl ConditionKind {
     }
 }
 
-/// One thing that is the matter.
+/// One condition of a store.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[cfg_attr(feature = "ssr", derive(schemars::JsonSchema))]
 pub struct Condition {
@@ -117,16 +116,16 @@ pub struct Condition {
     pub sentence: String,
     /// What works and what does not while it lasts.
     pub effect: String,
-    /// Since when, as far as was noticed.
+    /// Since when, as far as Drover noticed.
     pub since: Millis,
 }
 
-/// Whether jobs in a store may be acted on.
+/// Whether Drover allows actions on jobs in a store.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[cfg_attr(feature = "ssr", derive(schemars::JsonSchema))]
 pub struct Actions {
-    /// Whether an action would be tried.
+    /// Whether Drover would try an action.
     pub allowed: bool,
-    /// Why not; `None` while it is.
+    /// Why not; `None` while it would.
     pub reason: Option<String>,
 }

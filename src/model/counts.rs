@@ -9,12 +9,12 @@ use std::fmt;
 
 /// Jobs by state. `None` means "not known", which is never the same as zero.
 ///
-/// In JSON an object of state name → number or null, always with the names of [`COMMON`]. A state that only some systems
-/// have is there where the system has it.
+/// In JSON an object of state name → number or null, always with the names of [`COMMON`]. A state that only some
+/// systems have appears where the system has it.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Counts([Option<u64>; JobState::ALL.len()]);
 
-/// The states that are always told of, be it as not known: all but the last.
+/// The states that are always listed, if need be as not known: all but the last.
 const COMMON: usize = JobState::ALL.len() - 1;
 
 impl Counts {
@@ -38,7 +38,7 @@ impl Counts {
         Some(self.get(JobState::Waiting)? + self.get(JobState::Prioritized)?)
     }
 
-    /// Everything but completed jobs: what somebody may still have to see to. `None` if a part is not known.
+    /// Everything but completed jobs: what an operator may still have to deal with. `None` if a part is not known.
     #[must_use]
     pub fn unfinished(&self) -> Option<u64> {
         let states = JobState::ALL[..COMMON]
@@ -72,7 +72,7 @@ impl Counts {
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Total {
     known: u64,
-    /// Whether a part is not known: the sum is this or more.
+    /// Whether a part is not known: the true sum is this or more.
     partial: bool,
 }
 
@@ -91,14 +91,14 @@ impl Total {
         }
     }
 
-    /// Whether it is known to be nothing.
+    /// Whether the sum is known to be zero.
     #[must_use]
     pub const fn is_zero(self) -> bool {
         self.known == 0 && !self.partial
     }
 }
 
-/// `1,284`; `≥1,284` where a part is not known; `—` where nothing is.
+/// `1,284`; `≥1,284` where a part is not known; `—` where no part is.
 impl fmt::Display for Total {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match (self.known, self.partial) {
@@ -129,7 +129,7 @@ impl Totals {
         }
     }
 
-    /// There are jobs that were not counted, of whatever state.
+    /// Records that some jobs were not counted, whatever their state.
     pub fn miss(&mut self) {
         self.add(&Counts::UNKNOWN);
     }

@@ -1,8 +1,8 @@
-//! What a browser or a caller of the API may know of a failure.
+//! What a browser or a caller of the API may learn about a failure.
 
 use serde::{Deserialize, Serialize};
 
-/// What became of a request that failed (RFC 9457 extension member `outcome`).
+/// The outcome of a request that failed (RFC 9457 extension member `outcome`).
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[cfg_attr(feature = "ssr", derive(schemars::JsonSchema))]
 #[serde(rename_all = "snake_case")]
@@ -13,7 +13,7 @@ pub enum Outcome {
     Done,
     /// Some of it was done.
     Partial,
-    /// It is not known whether it was done: read back before repeating.
+    /// It is not known whether it was done: read the target before repeating.
     Unknown,
 }
 
@@ -30,12 +30,12 @@ pub struct Problem {
     pub status: u16,
     /// What happened here and what to do next, in sentences that are safe to show.
     pub detail: String,
-    /// What became of the request.
+    /// The outcome of the request.
     pub outcome: Outcome,
-    /// What the target of an action is now, where it is not as it was shown.
+    /// The present state of an action's target, where it differs from what the caller saw.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub now: Option<Box<str>>,
-    /// The id of the action in the record, where it was tried.
+    /// The id of the action's entry in the audit log, where the action was tried.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub audit: Option<Box<str>>,
 }
@@ -62,7 +62,7 @@ impl Problem {
 pub struct Notice {
     /// The HTTP status.
     pub status: u16,
-    /// What is the matter, in a few words.
+    /// What is wrong, in a few words.
     pub title: String,
     /// What happened and what to do next.
     pub detail: String,

@@ -1,15 +1,15 @@
 //! What errors of one kind have in common: the text between the ids, numbers, quotations and addresses in them.
 
-/// Letters that a common part has at least; a shorter one fits errors of other kinds too.
+/// The fewest letters of a common part; a shorter one fits errors of other kinds too.
 const LETTERS: usize = 8;
 
-/// Characters of a word beyond which it is no word of a sentence.
+/// A word of more characters is not a word of a sentence.
 const WORD: usize = 40;
 
-/// The part of an error that others of its kind have too, word for word.
+/// The part of an error that other errors of its kind share, word for word.
 ///
-/// It is the beginning, up to what differs from job to job, or the longest such part where the error begins with what
-/// differs; the whole error where it has no such part.
+/// It is the beginning, up to the first text that differs from job to job, or the longest such part where the error
+/// begins with text that differs; the whole error where it has no such part.
 #[must_use]
 pub fn common_part(error: &str) -> &str {
     let error = error.trim();
@@ -24,7 +24,7 @@ pub fn common_part(error: &str) -> &str {
     }
 }
 
-/// The stretches of text that hold nothing that differs from job to job.
+/// The stretches of text that do not differ from job to job.
 fn fixed_parts(error: &str) -> Vec<&str> {
     let mut parts = vec![];
     let (mut from, mut at) = (0, 0);
@@ -50,7 +50,7 @@ fn fixed_parts(error: &str) -> Vec<&str> {
 
 const OPENING: [char; 7] = ['(', '[', '{', '<', '=', ',', '#'];
 
-/// Without the spaces and brackets that stand beside what differs.
+/// The part without the spaces and brackets beside the text that differs.
 fn tidy(part: &str) -> &str {
     part.trim_matches(|c: char| c.is_whitespace() || OPENING.contains(&c) || matches!(c, ')' | ']' | '}' | '>'))
 }
@@ -71,7 +71,7 @@ fn quotation(text: &str, before: Option<char>) -> Option<usize> {
     Some(open.len_utf8() + end + close.len_utf8())
 }
 
-/// The length of a word that begins here and is an id, a number, an address, something hidden or cut off.
+/// The length of a word that begins here and is an id, a number, an address, a redacted value or a cut word.
 fn varying_word(text: &str) -> Option<usize> {
     let end = text.find(char::is_whitespace).unwrap_or(text.len());
     let word = &text[..end];

@@ -111,7 +111,7 @@ impl FromStr for Topic {
 pub struct JobChange {
     /// The job's id.
     pub id: String,
-    /// Its name, where the event says it.
+    /// Its name, where the event carries it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub name: Option<String>,
     /// The state it is in now; `None` if the state did not change or it is gone.
@@ -120,7 +120,7 @@ pub struct JobChange {
     /// Whether it was removed.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub removed: bool,
-    /// How far it says it is.
+    /// The progress it reports.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub progress: Option<Progress>,
     /// Its last error, first line, cut.
@@ -133,9 +133,9 @@ pub struct JobChange {
 /// The payload of a `snapshot` or a `delta`, by topic.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Frame {
-    /// The topic, as the client named it. Stands first, see [`Frame::head`].
+    /// The topic, as the client named it. It is the first field, see [`Frame::head`].
     pub topic: String,
-    /// In a snapshot the position it is true for; a delta has its own as the event's id. Stands second.
+    /// In a snapshot, the position it is true for; a delta has its own as the event's id. It is the second field.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub position: Option<Position>,
     /// Queues in full: all of them in a snapshot of the overview, new ones in a delta.
@@ -144,7 +144,7 @@ pub struct Frame {
     /// Changed lines.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub patches: Vec<QueuePatch>,
-    /// Queues that are no more.
+    /// Queues that no longer exist.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub removed: Vec<QueueRef>,
     /// Stores that changed; all of them in a snapshot of the overview.
@@ -153,10 +153,10 @@ pub struct Frame {
     /// What happened to jobs, oldest first.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub jobs: Vec<JobChange>,
-    /// How many more things happened to jobs than `jobs` has room for.
+    /// How many more changes of jobs there were than `jobs` has room for.
     #[serde(default, skip_serializing_if = "is_zero")]
     pub more_jobs: u64,
-    /// The operation as it is, for whoever follows one. The pages of the board do not.
+    /// The operation as it is, for a client that follows one. The pages of the board do not.
     #[cfg(feature = "ssr")]
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub operation: Option<Box<super::operation::Operation>>,
@@ -169,7 +169,7 @@ const fn is_zero(n: &u64) -> bool {
 }
 
 impl Frame {
-    /// A frame that says nothing yet.
+    /// An empty frame.
     #[must_use]
     pub fn new(topic: &Topic, now: Millis) -> Self {
         Self {
@@ -187,8 +187,8 @@ impl Frame {
         }
     }
 
-    /// Topic and position of a frame that is still text. A browser's tabs pass each other frames of
-    /// hundreds of kilobytes, most of which concern only one of them: whom, is told from the beginning.
+    /// Topic and position of a frame that is still text. A browser's tabs pass each other frames of hundreds of
+    /// kilobytes, most of which concern only one of them: a tab sees from the beginning whether one concerns it.
     #[must_use]
     pub fn head(json: &str) -> Option<(&str, Option<Position>)> {
         // A topic is percent-encoded, so no quotation mark in it can be escaped.
@@ -200,7 +200,7 @@ impl Frame {
         Some((topic, position))
     }
 
-    /// Whether there is anything to tell.
+    /// Whether the frame carries no news.
     #[must_use]
     pub fn is_empty(&self) -> bool {
         self.queues.is_empty()
@@ -221,16 +221,17 @@ pub struct Refused {
     pub detail: String,
 }
 
-/// How often a stream without news shows that it lives, in milliseconds.
+/// How often a stream without news sends a sign of life, in milliseconds.
 ///
-/// Well below the 60 seconds after which nginx, Traefik and others cut a silent connection. A page without news for much
-/// longer than this is old.
+/// Well below the 60 seconds after which nginx, Traefik and others cut a silent connection. A page whose stream was
+/// silent for much longer than this is stale.
 pub const HEARTBEAT_MS: u32 = 5_000;
 
-/// The shortest time between two paints of a page, in milliseconds. Its stream sends what changes meanwhile together.
+/// The shortest time between two paints of a page, in milliseconds. The stream sends the changes of that time together.
 pub const PAINT_MS: u32 = 250;
 
-/// The payload of `heartbeat`: what a page was told is still so. The first comes as the stream begins.
+/// The payload of `heartbeat`: everything that the stream has sent is still true. The first one comes when the stream
+/// begins.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Heartbeat {
     /// The server's time.
@@ -245,7 +246,7 @@ pub struct Bye {
     pub retry_ms: u32,
 }
 
-/// The pause before a stream is opened again that only has to be permitted anew: the link is not lost.
+/// The pause before a client reopens a stream that only needs a new permission check: the link is not lost.
 pub const RENEWAL_MS: u32 = 100;
 
 #[cfg(test)]

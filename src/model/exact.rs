@@ -1,9 +1,9 @@
 //! Names and ids as text that loses nothing.
 //!
-//! Redis keys are bytes. Almost all of them are UTF-8 and are their own text; a byte that is not becomes
-//! one character of the last 256 of Unicode's private use, U+10FF00 + byte. So does a zero byte, which no proxy
-//! lets through in an address, and every byte of such a character that was there already. The text therefore leads back to exactly the bytes it came from,
-//! through JSON, addresses and topics.
+//! Redis keys are bytes. Almost all of them are UTF-8 and are their own text; a byte that is not becomes one character
+//! of the last 256 of Unicode's private use, U+10FF00 + byte. So does a zero byte, which no proxy lets through in an
+//! address, and every byte of such a character that was in the key already. The text therefore converts back to exactly
+//! the same bytes, through JSON, addresses and topics.
 
 use std::borrow::Cow;
 
@@ -20,7 +20,7 @@ fn char_of(byte: u8) -> char {
     char::from_u32(FIRST + u32::from(byte)).unwrap_or(char::REPLACEMENT_CHARACTER)
 }
 
-/// Whether a character of the bytes cannot stand for itself in the text.
+/// Whether the text must escape this character of the bytes.
 fn is_escaped(c: char) -> bool {
     c == '\0' || byte_of(c).is_some()
 }

@@ -6,9 +6,10 @@
 //! ```
 //!
 //! Words are joined by *and*. `*` stands for anything and `?` for one character in `queue`, `name` and `id`; `error` is
-//! a part of the first line of the last error, whatever its case, and `data` a part of the data as text, in lists of pg-boss. Age is counted from when a job finished, or from when
-//! it was created if it has not; `age:>2h` is older, `age:<2h` younger. A word without a key is a part of the name or id. `first` takes no more than so
-//! many of what fits, from the front of each list: those that finished first, run next or are due first.
+//! a part of the first line of the last error, whatever its case, and `data` a part of the data as text, in lists of
+//! pg-boss. Age is counted from when a job finished, or from when it was created if it has not; `age:>2h` is older,
+//! `age:<2h` younger. A word without a key is a part of the name or id. `first` takes no more than so many of the
+//! matching jobs, from the front of each list: those that finished first, run next or are due first.
 
 use super::Millis;
 use super::job::JobRow;
@@ -33,7 +34,7 @@ pub struct JobFilter {
     pub id: Option<String>,
     /// A part of the error.
     pub error: Option<String>,
-    /// A part of the data. Rows do not carry them: whoever reads rows looks at it, not [`JobFilter::takes`].
+    /// A part of the data. Rows do not carry data: the code that reads rows checks this, not [`JobFilter::takes`].
     pub data: Option<String>,
     /// At least this old, in milliseconds.
     pub older: Option<u64>,
@@ -65,12 +66,12 @@ impl fmt::Display for BadFilter {
 impl std::error::Error for BadFilter {}
 
 impl JobFilter {
-    /// As it is written above a list, which has its queue and state already. Text with a colon that is none of ours
-    /// (`mail:send`) is what to look for.
+    /// Parses a filter as a reader writes it above a list, which has its queue and state already. Text with a colon
+    /// whose key is none of ours (`mail:send`) is searched for as text.
     ///
     /// # Errors
     ///
-    /// When a word of ours is written wrongly, or asks for what the list decides.
+    /// When a key of ours has a wrong value, or sets what the list decides.
     pub fn in_list(text: &str) -> Result<Self, BadFilter> {
         let ours = |key: &str| key.is_empty() || KEYS.split([',', ' ']).any(|known| known == key && key != "and");
         let plain = words(text).is_ok_and(|words| !words.iter().all(|(key, _)| ours(key)));
@@ -92,7 +93,7 @@ impl JobFilter {
         Ok(filter)
     }
 
-    /// Whether it asks for more than a state and queues: then every job has to be looked at.
+    /// Whether it filters by more than state and queue: then every job has to be read.
     #[must_use]
     pub const fn looks_at_jobs(&self) -> bool {
         self.name.is_some()
@@ -106,7 +107,7 @@ impl JobFilter {
             || self.text.is_some()
     }
 
-    /// Whether a queue is meant.
+    /// Whether it includes a queue.
     #[must_use]
     pub fn takes_queue(&self, store: &str, id: &str, name: &str) -> bool {
         let whole = format!("{store}/{id}");
@@ -114,7 +115,7 @@ impl JobFilter {
         self.queues.is_empty() || self.queues.iter().any(fits)
     }
 
-    /// Whether a job of a queue that is meant is meant too, at a moment of the store's clock.
+    /// Whether it includes a job of an included queue, at a moment of the store's clock.
     #[must_use]
     pub fn takes(&self, row: &JobRow, at: Millis) -> bool {
         let age = row
@@ -128,7 +129,7 @@ impl JobFilter {
                 let error = row.error.as_deref().unwrap_or_default().to_lowercase();
                 error.contains(&part.to_lowercase())
             })
-            // What has no age is neither old nor young.
+            // A job without an age is neither old nor young.
             && self.older.is_none_or(|least| age.is_some_and(|age| age >= least))
             && self.younger.is_none_or(|most| age.is_some_and(|age| age <= most))
             && self.attempts_min.is_none_or(|least| row.attempts >= least)
@@ -145,7 +146,7 @@ impl JobFilter {
 pub fn matches(glob: &str, text: &str) -> bool {
     let (glob, text): (Vec<char>, Vec<char>) = (glob.chars().collect(), text.chars().collect());
     let (mut g, mut t) = (0, 0);
-    // Where to go on when what follows the last star does not fit.
+    // Where to continue when the text after the last star does not match.
     let mut retry: Option<(usize, usize)> = None;
     while t < text.len() {
         match glob.get(g) {
@@ -280,7 +281,7 @@ impl fmt::Display for JobFilter {
             }
         }
         parts.extend(self.first.map(|n| format!("first:{n}")));
-        // Quoted as one: two words would be found again as the same text.
+        // Quoted as one: two words would be parsed again as the same text.
         parts.extend(self.text.as_ref().map(|text| quoted_word(text)));
         f.write_str(&parts.join(" "))
     }
@@ -346,7 +347,7 @@ fn words(text: &str) -> Result<Vec<(String, String)>, BadFilter> {
     Ok(found)
 }
 
-/// A value behind its key, where a colon is one like any other character.
+/// A value after its key, where a colon is an ordinary character.
 fn quoted(text: &str) -> String {
     if text.contains(|c: char| c.is_whitespace() || matches!(c, '"' | '\\')) {
         in_quotes(text)
@@ -355,7 +356,7 @@ fn quoted(text: &str) -> String {
     }
 }
 
-/// A word without a key, where a colon would make a key of what is before it.
+/// A word without a key, where a colon would turn the text before it into a key.
 fn quoted_word(text: &str) -> String {
     if text.contains(':') {
         in_quotes(text)

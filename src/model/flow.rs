@@ -1,4 +1,4 @@
-//! A flow: a job, the parents above it, and its children by what became of them.
+//! A flow: a job, the parents above it, and its children by outcome.
 
 use super::Millis;
 use super::job::Children;
@@ -10,7 +10,7 @@ use std::str::FromStr;
 /// Children of one kind shown at a time.
 pub const BRANCH: usize = 20;
 
-/// What became of a child, as its parent has it on record.
+/// A child's outcome, as its parent's record holds it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[cfg_attr(feature = "ssr", derive(schemars::JsonSchema))]
 #[serde(rename_all = "snake_case")]
@@ -26,7 +26,7 @@ pub enum ChildKind {
 }
 
 impl ChildKind {
-    /// Every kind, in the order pages show them: what holds the parent up comes first.
+    /// Every kind, in the order in which pages show them: what blocks the parent comes first.
     pub const ALL: [Self; 4] = [Self::Pending, Self::Failed, Self::Ignored, Self::Completed];
 
     /// The name used in URLs, JSON and text.
@@ -53,7 +53,8 @@ impl ChildKind {
 }
 
 impl Flow {
-    /// Whether it waits for a child that can never finish: one that failed, or is gone. Of the children that are shown.
+    /// Whether it waits for a child that can never finish: one that failed, or is gone. Looks only at the children that
+    /// are shown.
     #[must_use]
     pub fn is_stuck(&self) -> bool {
         let never = |node: &FlowNode| node.removed || node.state == Some(JobState::Failed);
@@ -61,8 +62,8 @@ impl Flow {
         self.job.state == Some(JobState::WaitingChildren) && pending.flat_map(|branch| &branch.nodes).any(never)
     }
 
-    /// Whether the job failed or waits, and jobs below it are known to have failed: those that its parent's record says
-    /// so of, and those among the shown that are pending and failed.
+    /// Whether the job failed or waits, and jobs below it are known to have failed: those that the parent's record
+    /// counts, and those among the shown that are pending and failed.
     #[must_use]
     pub fn failed_below(&self) -> bool {
         let held = matches!(self.job.state, Some(JobState::Failed | JobState::WaitingChildren));
@@ -78,7 +79,7 @@ impl Flow {
 
 #[cfg(feature = "ssr")]
 impl Flow {
-    /// Whether the job may wait for a child that has not begun: one that is shown as such, or one that is not shown.
+    /// Whether the job may wait for a child that has not begun: a shown one in such a state, or one that is not shown.
     #[must_use]
     pub fn may_have_unbegun(&self) -> bool {
         let mut pending = self.branches.iter().filter(|branch| branch.kind == ChildKind::Pending);
@@ -114,11 +115,11 @@ impl FromStr for ChildKind {
     }
 }
 
-/// A job of a flow, in a line.
+/// A job of a flow, as one line.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[cfg_attr(feature = "ssr", derive(schemars::JsonSchema))]
 pub struct FlowNode {
-    /// Its key in the store, as its relative has it on record.
+    /// Its key in the store, as its parent's or child's record holds it.
     pub key: String,
     /// The queue's id, where the key could be read.
     pub queue: Option<String>,
@@ -128,9 +129,9 @@ pub struct FlowNode {
     pub known: bool,
     /// The name its producer gave it.
     pub name: Option<String>,
-    /// Where it is. A job in none of the sets that can be asked at once is taken for waiting.
+    /// Its state. A job that is in none of the sets that one call can check counts as waiting.
     pub state: Option<JobState>,
-    /// Its record is gone: removed by somebody or by retention.
+    /// Its record is gone: a user or retention removed it.
     pub removed: bool,
     /// The first line of its error, cut.
     pub error: Option<String>,
@@ -138,7 +139,7 @@ pub struct FlowNode {
     pub created: Option<Millis>,
     /// When it finished.
     pub finished: Option<Millis>,
-    /// Bytes of the result its parent keeps of it.
+    /// Bytes of the result that its parent keeps.
     pub result_size: Option<u64>,
     /// Its own children.
     pub children: Option<Children>,
@@ -146,7 +147,7 @@ pub struct FlowNode {
 
 #[cfg(feature = "ssr")]
 impl FlowNode {
-    /// Of which only the key is known.
+    /// A node of which only the key is known.
     #[must_use]
     pub const fn of_key(key: String) -> Self {
         Self {
@@ -176,10 +177,10 @@ pub struct Branch {
     pub total: u64,
     /// Some of them.
     pub nodes: Vec<FlowNode>,
-    /// Where these begin, when they are not the first.
+    /// The cursor of the first of these, when they are not the first page.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub from: Option<String>,
-    /// Where more are to be had.
+    /// The cursor of the next page.
     pub next: Option<String>,
 }
 
@@ -189,7 +190,7 @@ pub struct Branch {
 pub struct Flow {
     /// From the root down to the job's parent. Empty for a root, and when only children were asked for.
     pub ancestors: Vec<FlowNode>,
-    /// Why the way up ends before a root.
+    /// Why the ancestors end before a root.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub ancestors_note: Option<String>,
     /// The job itself.

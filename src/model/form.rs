@@ -1,4 +1,4 @@
-//! What a page that asks for an action is made of, and what a page offers.
+//! The contents of a page that asks for an action, and the actions that a page offers.
 
 use super::Millis;
 use super::audit::{AuditEntry, AuditPage};
@@ -8,25 +8,25 @@ use serde::{Deserialize, Serialize};
 /// A form that asks for one action. Every address is a path inside the board.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct FormPage {
-    /// What it asks for, in a few words.
+    /// The action, in a few words.
     pub title: String,
-    /// What will be done, in a sentence, or what it is about.
+    /// What the action will do, in a sentence, or its target.
     pub sentence: String,
-    /// What else is worth knowing before.
+    /// What else to know first.
     pub notes: Vec<String>,
-    /// Other ways from here: label and path.
+    /// Other pages to go to: label and path.
     pub links: Vec<(String, String)>,
-    /// Why it cannot be done; then there is no button.
+    /// Why it cannot be done; then the form has no button.
     pub refusal: Option<String>,
-    /// What was wrong with what was sent.
+    /// What was wrong with the submitted form.
     pub error: Option<String>,
-    /// Where it is sent.
+    /// The address that the form is sent to.
     pub action: String,
-    /// What goes with it unseen.
+    /// Hidden fields.
     pub hidden: Vec<(String, String)>,
-    /// What can be filled in.
+    /// Fields that the reader can fill in.
     pub fields: Vec<Field>,
-    /// The button.
+    /// The button's text.
     pub submit: String,
     /// Whether it cannot be undone.
     pub danger: bool,
@@ -43,9 +43,9 @@ pub struct Field {
     pub label: String,
     /// How it is filled in.
     pub kind: FieldKind,
-    /// What stands in it.
+    /// Its present value.
     pub value: String,
-    /// A few words below it.
+    /// A few words below the field.
     pub hint: String,
     /// Whether it must be filled in.
     pub required: bool,
@@ -65,61 +65,61 @@ pub enum FieldKind {
     Tick,
 }
 
-/// An action that is offered.
+/// An action that a page offers.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Offered {
-    /// Its word.
+    /// The action's word.
     pub word: String,
     /// The text on it.
     pub label: String,
-    /// Whether it is done at once; otherwise a page asks first.
+    /// Whether it is done at once; otherwise a form asks first.
     pub at_once: bool,
-    /// Where doing it twice is not doing it once: a key that makes it so for this page.
+    /// An idempotency key for this page, where doing the action twice differs from doing it once.
     pub key: Option<String>,
 }
 
-/// What can be done to a job, a queue or a schedule now.
+/// The actions that are possible now on a job, a queue or a schedule.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Offer {
-    /// What does no harm.
+    /// Actions that do no harm.
     pub safe: Vec<Offered>,
-    /// What cannot be undone.
+    /// Actions that cannot be undone.
     pub danger: Vec<Offered>,
-    /// What cannot be done, and why: sentences.
+    /// Actions that are refused, and why: sentences.
     pub refused: Vec<String>,
-    /// What our user in the store may not do, and what would permit it: one sentence.
+    /// What our user in the store may not do, and which grant would permit it: one sentence.
     pub lacks: Option<String>,
-    /// What goes unseen with what is done at once: the target as it was shown.
+    /// Hidden fields of the actions that are done at once: the target as the page shows it.
     pub hidden: Vec<(String, String)>,
-    /// What was asked for last.
+    /// The last action that was asked for.
     pub last: Option<AuditEntry>,
-    /// What takes that back, while it still can.
+    /// The button that undoes it, while that is still possible.
     pub undo: Option<Undo>,
 }
 
-/// A button that takes back what was just done.
+/// A button that undoes what was just done.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Undo {
     /// The text on it.
     pub label: String,
-    /// Where it is sent: a path inside the board.
+    /// The address that it is sent to: a path inside the board.
     pub action: String,
-    /// What goes with it unseen.
+    /// Hidden fields.
     pub hidden: Vec<(String, String)>,
 }
 
-/// What stands beside a queue's facts about what can be done to it.
+/// The actions that are shown beside a queue's facts.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct QueueOffer {
     /// What can be done.
     pub offer: Offer,
-    /// Who paused it, while it is paused by somebody through Drover.
+    /// Who paused it, while a user holds it paused through Drover.
     pub paused: Option<AuditEntry>,
     /// When this was written.
     pub now: Millis,
 }
 
-/// The record as a page.
+/// The audit log as a page.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct AuditView {
     /// The entries.

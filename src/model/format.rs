@@ -26,7 +26,7 @@ pub fn counted(n: u64, one: &str, many: &str) -> String {
     format!("{} {}", count(n), if n == 1 { one } else { many })
 }
 
-/// What stands where a number is not known.
+/// The text for a number that is not known.
 pub const UNKNOWN: &str = "—";
 
 /// Words as a list: "waiting, prioritized and delayed".
@@ -149,7 +149,7 @@ pub fn duration(ms: Millis) -> String {
     }
 }
 
-/// A moment as `2026-11-21 05:41:32.120 UTC`; text that says so if it is no sensible moment.
+/// A moment as `2026-11-21 05:41:32.120 UTC`; a text that says so if it is not a plausible moment.
 #[must_use]
 pub fn moment(ms: Millis) -> String {
     match civil(ms) {
@@ -158,7 +158,7 @@ pub fn moment(ms: Millis) -> String {
     }
 }
 
-/// A moment as a clock shows it that is so many minutes ahead of UTC: `2026-11-21 07:41:32.120 UTC+2`.
+/// A moment on a clock that is so many minutes ahead of UTC: `2026-11-21 07:41:32.120 UTC+2`.
 #[must_use]
 pub fn moment_at(ms: Millis, offset_min: i32) -> String {
     match civil(ms.saturating_add(Millis::from(offset_min) * 60_000)) {
@@ -199,8 +199,7 @@ pub fn clock(ms: Millis) -> String {
     civil(ms).map_or_else(|| UNKNOWN.to_owned(), |(_, time)| format!("{} UTC", &time[..8]))
 }
 
-/// Date and time of day in UTC; `None` outside the years 1 to 9999, where a job's "timestamp" is
-/// none.
+/// Date and time of day in UTC; `None` outside the years 1 to 9999, where a job's "timestamp" is not a date.
 fn civil(ms: Millis) -> Option<(String, String)> {
     if !(-62_135_596_800_000..253_402_300_800_000).contains(&ms) {
         return None;
@@ -229,7 +228,7 @@ fn civil(ms: Millis) -> Option<(String, String)> {
     ))
 }
 
-/// Text from a stranger made harmless to read.
+/// Makes text from a stranger harmless to read.
 ///
 /// Control and direction-changing characters become visible escapes, and bytes that are not UTF-8 (see
 /// [`super::exact`]) read as `\xff`. (It is made harmless to the page by being a text node.)

@@ -1,26 +1,24 @@
-//! What a queue's settings and its newest finished jobs tell: limits, retention, and how long jobs wait
-//! and run.
+//! What a queue's settings and its newest finished jobs show: limits, retention, and how long jobs wait and run.
 
 use super::Millis;
 use super::state::JobState;
 use serde::{Deserialize, Serialize};
 
-/// See the module. Read when somebody looks, shared for a few seconds.
+/// See the module. Read when a page or a caller asks for it, and cached for a few seconds.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[cfg_attr(feature = "ssr", derive(schemars::JsonSchema))]
 pub struct Insight {
-    /// What holds the queue's workers back.
+    /// The limits of the queue's workers.
     pub limits: Limits,
     /// Schedules and repeatable jobs; `None` if they could not be counted.
     pub schedules: Option<u64>,
     /// Entries of the event stream, and the limit above which it is trimmed; `None` without a stream.
     pub events: Option<EventLog>,
-    /// What jobs ask to be kept once they have completed, by the options of a few of them, most common
-    /// first.
+    /// How long jobs ask to be kept after they completed, from the options of a few of them, the most common first.
     pub keep_completed: Vec<Share>,
     /// The same for failed jobs.
     pub keep_failed: Vec<Share>,
-    /// How many jobs' options were looked at for that.
+    /// How many jobs' options Drover read for that.
     pub sampled_options: u32,
     /// When the oldest completed job that is kept finished.
     pub oldest_completed: Option<Millis>,
@@ -32,15 +30,15 @@ pub struct Insight {
     pub metrics: Option<Metrics>,
     /// Active jobs that no worker holds; `None` if none is active.
     pub lost: Option<Lost>,
-    /// The ids of the queues into which its jobs are put that failed for good, where the system itself does that.
+    /// The ids of the queues into which the system itself puts this queue's jobs that failed for good.
     pub dead_letters: Vec<String>,
-    /// The ids of the queues whose dead letters it keeps, by its own system.
+    /// The ids of the queues whose dead letters it keeps, by the settings of its system.
     pub dead_letters_of: Vec<String>,
     /// When this was read.
     pub as_of: Millis,
 }
 
-/// What holds a queue's workers back.
+/// The limits of a queue's workers.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[cfg_attr(feature = "ssr", derive(schemars::JsonSchema))]
 pub struct Limits {
@@ -48,13 +46,13 @@ pub struct Limits {
     pub concurrency: Option<u64>,
     /// Jobs started per time over all workers, where set (BullMQ from 5.60 on).
     pub rate: Option<RateLimit>,
-    /// How long no job is started because a rate limit has been reached; `None` if none has.
+    /// How long no job will be started because a rate limit has been reached; `None` if none has.
     pub limited_for: Option<Millis>,
     /// Jobs started in the running window of a rate limit.
     pub started_in_window: Option<u64>,
 }
 
-/// So many jobs in so much time.
+/// A rate limit: so many jobs in so much time.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[cfg_attr(feature = "ssr", derive(schemars::JsonSchema))]
 pub struct RateLimit {
@@ -74,7 +72,7 @@ pub struct EventLog {
     pub max: Option<u64>,
 }
 
-/// What becomes of a job that has finished.
+/// The retention of a finished job.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[cfg_attr(feature = "ssr", derive(schemars::JsonSchema))]
 #[serde(rename_all = "snake_case")]
@@ -107,7 +105,7 @@ pub struct Share {
 #[cfg_attr(feature = "ssr", derive(schemars::JsonSchema))]
 pub struct Times {
     /// From the moment a job was ready (delay over) to its start; only of jobs with a single attempt that waited for no
-    /// others, because of all others it is not known when they were ready. `None` without any.
+    /// others, because it is not known when any other job was ready. `None` without any.
     pub wait: Option<Percentiles>,
     /// The last attempt's run.
     pub run: Option<Percentiles>,
@@ -135,7 +133,7 @@ impl Percentiles {
     #[must_use]
     pub fn of(mut values: Vec<Millis>) -> Option<Self> {
         values.sort_unstable();
-        // The nearest rank: a value that was really measured.
+        // The nearest rank: a value that was measured.
         let at = |percent: usize| {
             let rank = (values.len() * percent).div_ceil(100).max(1);
             values.get(rank - 1).copied()
@@ -157,7 +155,7 @@ pub struct Metrics {
     pub completed: u64,
     /// Jobs failed for good since then.
     pub failed: u64,
-    /// Minutes that are on record.
+    /// Minutes that the metrics hold.
     pub minutes: u64,
 }
 
@@ -173,7 +171,7 @@ pub struct Lost {
     pub active: u64,
 }
 
-/// What people call a queue that keeps another one's dead jobs: the other's name and one of these.
+/// The endings of the name of a queue that keeps another one's dead jobs, after the other's name.
 const DEAD_LETTER_ENDINGS: [&str; 7] = [
     "dlq",
     "dead",
@@ -184,8 +182,8 @@ const DEAD_LETTER_ENDINGS: [&str; 7] = [
     "dead_letter",
 ];
 
-/// The name of the queue whose dead letters this one keeps, by its own name; neither Bull nor BullMQ has
-/// dead letters of its own, so an application that keeps them says so in the name.
+/// The name of the queue whose dead letters this one keeps, by its own name; neither Bull nor BullMQ has dead letters
+/// of its own, so an application that keeps them names the queue accordingly.
 #[must_use]
 pub fn dead_letters_of(name: &str) -> Option<&str> {
     let lower = name.to_ascii_lowercase();
@@ -198,7 +196,7 @@ pub fn dead_letters_of(name: &str) -> Option<&str> {
     })
 }
 
-/// The states whose retention is told.
+/// The states whose retention is shown.
 pub const KEPT_STATES: [JobState; 2] = [JobState::Completed, JobState::Failed];
 
 #[cfg(test)]

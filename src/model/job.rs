@@ -1,13 +1,13 @@
 //! A job: one line of a list, and everything about it.
 //!
-//! [`timeline`](super::timeline) makes its history out of it.
+//! [`timeline`](super::timeline) derives its history from it.
 
 use super::Millis;
 use super::state::JobState;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 
-/// How far a job says it is. BullMQ lets it be any JSON.
+/// The progress a job reports. BullMQ allows any JSON.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[cfg_attr(feature = "ssr", derive(schemars::JsonSchema))]
 #[serde(rename_all = "snake_case")]
@@ -22,7 +22,7 @@ pub enum Progress {
 pub const PROGRESS_TEXT_MAX: usize = 500;
 
 impl Progress {
-    /// Reads what the library stored. `0`, the library's initial value, is "nothing said yet".
+    /// Parses what the library stored. `0`, the library's initial value, means "nothing reported yet".
     #[must_use]
     pub fn parse(json: &str) -> Option<Self> {
         let json = json.trim();
@@ -35,10 +35,10 @@ impl Progress {
     }
 }
 
-/// Bytes of a name that is fetched for a list; a longer one is told by its size.
+/// The longest name, in bytes, that is fetched for a list; of a longer one only the size is shown.
 pub const ROW_NAME_MAX: u64 = 16 * 1024;
 
-/// What replaces everything that is hidden.
+/// The text that replaces a redacted value.
 pub const REDACTED: &str = "[redacted]";
 
 /// The first `max` characters of `text`, with an ellipsis if there was more.
@@ -50,11 +50,11 @@ pub fn cut(text: &str, max: usize) -> String {
     }
 }
 
-/// One line of a job list. Never holds a payload: lists are read without fetching any.
+/// One line of a job list. Never holds a payload: lists are read without payloads.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[cfg_attr(feature = "ssr", derive(schemars::JsonSchema))]
 pub struct JobRow {
-    /// The job's id, exactly.
+    /// The job's id, byte for byte.
     pub id: String,
     /// The name its producer gave it.
     pub name: String,
@@ -76,7 +76,7 @@ pub struct JobRow {
     pub attempts_max: Option<u32>,
     /// How often its worker was lost.
     pub stalled: u32,
-    /// How far it says it is.
+    /// The progress it reports.
     pub progress: Option<Progress>,
     /// The first line of its last error, cut.
     pub error: Option<String>,
@@ -88,10 +88,10 @@ pub struct JobRow {
     pub data_size: u64,
     /// Whether a worker holds its lock; `None` unless it was found among the active jobs.
     pub locked: Option<bool>,
-    /// Whether its library has put it into an archive of the library's own, where nothing can be done with it.
+    /// Whether its library has put it into an archive of the library's own, where no action is possible.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub put_away: bool,
-    /// What is wrong with the record itself, if it could not be read whole.
+    /// What is wrong with the record, if it could not be read whole.
     pub problem: Option<String>,
 }
 
@@ -109,7 +109,7 @@ pub enum Form {
     Binary,
 }
 
-/// A value of unknown size: as much as is shown, and how much there is.
+/// A value of any size: the part that is shown, and the size of the whole.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[cfg_attr(feature = "ssr", derive(schemars::JsonSchema))]
 pub struct Payload {
@@ -117,11 +117,11 @@ pub struct Payload {
     pub size: u64,
     /// The text, or `None` when it is too large for any of it to be fetched.
     pub text: Option<String>,
-    /// How many of the bytes `text` stands for: less than `size` when it was cut.
+    /// How many of the bytes `text` covers: less than `size` when it was cut.
     pub shown: u64,
     /// How to read `text`.
     pub form: Form,
-    /// Why there is no text, where size alone is not the reason.
+    /// Why there is no text, where the size is not the reason.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub note: Option<String>,
 }
@@ -134,7 +134,7 @@ pub struct Field {
     pub name: String,
     /// Bytes of its value.
     pub size: u64,
-    /// The beginning of the value; empty where it was too large to be looked at.
+    /// The beginning of the value; empty where the value was too large to read.
     pub head: String,
 }
 
@@ -142,7 +142,7 @@ pub struct Field {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[cfg_attr(feature = "ssr", derive(schemars::JsonSchema))]
 pub struct Trace {
-    /// The attempt it belongs to, counted from 1; `None` where the record no longer tells.
+    /// The attempt it belongs to, counted from 1; `None` where the record no longer says.
     pub attempt: Option<u32>,
     /// Its text, cut to some lines.
     pub text: String,
@@ -158,7 +158,7 @@ pub struct Trace {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[cfg_attr(feature = "ssr", derive(schemars::JsonSchema))]
 pub struct LogLine {
-    /// Its number, from 1, as the log stands now.
+    /// Its number in the log as it is now, from 1.
     pub n: u64,
     /// Its text, cut if it is very long.
     pub text: String,
@@ -171,13 +171,13 @@ pub struct LogLine {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[cfg_attr(feature = "ssr", derive(schemars::JsonSchema))]
 pub struct LogSearch {
-    /// What was searched for; letters of either case match.
+    /// The text of the search; letters match in either case.
     pub q: String,
     /// The number of the newest line that was searched.
     pub from: u64,
     /// How many lines were searched.
     pub searched: u64,
-    /// Where to go on; `None` at the beginning of the log.
+    /// Where to continue; `None` at the beginning of the log.
     pub next: Option<u64>,
 }
 
@@ -189,12 +189,12 @@ pub struct LogPage {
     pub total: u64,
     /// The lines, oldest first.
     pub lines: Vec<LogLine>,
-    /// What was searched for, if anything was.
+    /// The search, if there was one.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub search: Option<LogSearch>,
 }
 
-/// Where a job stands in the order of its state.
+/// A job's place in the order of its state.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[cfg_attr(feature = "ssr", derive(schemars::JsonSchema))]
 pub struct Place {
@@ -212,7 +212,7 @@ pub struct Neighbours {
     pub previous: Option<String>,
     /// The one below.
     pub next: Option<String>,
-    /// Why they are not known, when they are not.
+    /// Why they are not known, if so.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub unknown: Option<String>,
 }
@@ -233,7 +233,7 @@ pub struct Lock {
 pub struct Dedup {
     /// The deduplication id.
     pub id: String,
-    /// The job that holds the id now; `None` if nobody does, and the next job with it is added.
+    /// The job that holds the id now; `None` if no job does, so that the next job with it is added.
     pub owner: Option<String>,
     /// How long it is held, ms; `None` for as long as the owner is unfinished.
     pub ttl: Option<Millis>,
@@ -248,7 +248,7 @@ pub enum Origin {
     Options,
     /// A field of its record, which wins over the options.
     Record,
-    /// The library, because nobody said anything.
+    /// The library's default, because neither of these sets it.
     Default,
 }
 
@@ -258,7 +258,7 @@ pub enum Origin {
 pub struct EffectiveOption {
     /// The library's name for it, in full.
     pub name: String,
-    /// Its value, in words where a number alone would not tell.
+    /// Its value, in words where a number alone would not be clear.
     pub value: String,
     /// Where it comes from.
     pub origin: Origin,
@@ -275,12 +275,12 @@ pub struct JobDetail {
     pub row: JobRow,
     /// Whether it was found in the list of the state; an active job may be between two lists.
     pub state_known: bool,
-    /// How the state was found where it is not plain.
+    /// How the state was determined, where that is not obvious.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub state_note: Option<String>,
-    /// What is odd about the record, a sentence each.
+    /// What is unusual about the record, a sentence each.
     pub oddities: Vec<String>,
-    /// Where it stands among the jobs of its state.
+    /// Its place among the jobs of its state.
     pub place: Option<Place>,
     /// The jobs next to it.
     pub neighbours: Neighbours,
@@ -288,29 +288,29 @@ pub struct JobDetail {
     pub locked: Option<bool>,
     /// The lock itself.
     pub lock: Option<Lock>,
-    /// What will become of an active job without a lock.
+    /// What will happen to an active job without a lock.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub lost: Option<String>,
-    /// Attempts that were begun; more than were made while one runs, or after a worker was lost.
+    /// Attempts that were started; more than were completed while one runs, or after a worker was lost.
     pub attempts_started: Option<u32>,
     /// The back-off between attempts, in words.
     pub backoff: Option<String>,
     /// Set from outside: the next worker that takes the job fails it with this.
     pub deferred_failure: Option<Payload>,
-    /// The delay of its record, ms: after a failed attempt this is the back-off.
+    /// The delay in its record, ms: after a failed attempt this is the back-off.
     pub delay: Option<Millis>,
     /// The delay it was created with, ms.
     pub first_delay: Option<Millis>,
-    /// Since when it has been ready to run, by the store's clock; `None` if it is not, or that is not known.
+    /// Since when it has been ready to run, by the store's clock; `None` if it is not ready, or that is not known.
     #[serde(default)]
     pub ready: Option<Millis>,
-    /// What it was given to work on.
+    /// Its data.
     pub data: Option<Payload>,
     /// Its options, as stored.
     pub options: Option<Payload>,
     /// Its options as they are in force.
     pub effective: Vec<EffectiveOption>,
-    /// How far it says it is, as stored.
+    /// The progress it reports, as stored.
     pub progress: Option<Payload>,
     /// What it returned.
     pub result: Option<Payload>,
@@ -331,7 +331,7 @@ pub struct JobDetail {
     pub keep_logs: Option<u64>,
     /// Its deduplication.
     pub dedup: Option<Dedup>,
-    /// The schedule that goes on from this job: it would end if the job were removed.
+    /// The schedule that continues through this job: it would end if the job were removed.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub carries_schedule: Option<String>,
     /// The parent's key, as stored.
@@ -340,22 +340,22 @@ pub struct JobDetail {
     pub children: Option<Children>,
     /// Every field of its record.
     pub fields: Vec<Field>,
-    /// For each hidden value the rule that hides it, in their order, by the field that holds them: `data`, `traces.0`,
-    /// `logs.17`. Only for those who may see hidden values.
+    /// For each hidden value the rule that hides it, in order, by the field that holds the values: `data`, `traces.0`,
+    /// `logs.17`. Only for users who may see hidden values.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub hidden_by: BTreeMap<String, Vec<String>>,
-    /// Whether what it carries was left out, because whoever asks may not see it.
+    /// Whether the payload was left out, because the caller may not see it.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub withheld: bool,
     /// When this was read.
     pub as_of: Millis,
 }
 
-/// Children of a job, by what became of them.
+/// Children of a job, by outcome.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[cfg_attr(feature = "ssr", derive(schemars::JsonSchema))]
 pub struct Children {
-    /// Not finished, or failed without telling the parent, which then waits for ever.
+    /// Not finished, or failed without telling the parent, which then waits indefinitely.
     pub pending: u64,
     /// Completed.
     pub completed: u64,

@@ -1,8 +1,8 @@
-//! What a reader wants to see of the overview: which queues, in which order, in which groups.
+//! Which queues of the overview a reader wants to see, in which order, in which groups.
 //!
-//! A [`Look`] lives in the address of the page, so it can be sent, bookmarked and gone back to. The
-//! server renders it and the browser keeps it true, both by the functions here. Queues that the reader
-//! pinned stand above all others; they are remembered in a cookie, see [`read_pins`].
+//! A [`Look`] is in the address of the page, so a reader can send it, bookmark it and go back to it. The server renders
+//! it and the browser keeps it up to date, both with the functions here. Queues that the reader pinned come above all
+//! others; a cookie stores them, see [`read_pins`].
 
 use super::Millis;
 use super::address::encode_segment;
@@ -19,18 +19,18 @@ use std::collections::HashMap;
 /// The levels, worst first.
 pub const LEVELS: [Level; 5] = [Level::Bad, Level::Watch, Level::Unknown, Level::Paused, Level::Ok];
 
-/// What stands between the parts of a queue's name.
+/// The characters between the parts of a queue's name.
 const DELIMITERS: [char; 4] = ['.', ':', '-', '/'];
 
 /// The longest text to filter by, and the most folded groups, in an address.
 const TEXT_MAX: usize = 200;
 const FOLDED_MAX: usize = 100;
 
-/// In which order queues are listed.
+/// The order in which queues are listed.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Sort {
-    /// Those that need somebody first: by verdict, then by how long work waits, then by backlog.
+    /// Those that need attention first: by verdict, then by how long work waits, then by backlog.
     #[default]
     Trouble,
     /// By name.
@@ -44,7 +44,7 @@ pub enum Sort {
 }
 
 impl Sort {
-    /// Every order, in the order they are offered.
+    /// Every order, in the order in which the page offers them.
     pub const ALL: [Self; 5] = [Self::Trouble, Self::Name, Self::Backlog, Self::Failed, Self::Oldest];
 
     /// The name used in addresses and shown to readers.
@@ -59,7 +59,7 @@ impl Sort {
         }
     }
 
-    /// Which of two queues comes first. What is not known comes after what is.
+    /// Which of two queues comes first. An unknown value comes after a known one.
     #[must_use]
     pub fn compare(self, a: &QueueSummary, b: &QueueSummary) -> Ordering {
         let (x, y) = (&a.verdict.level, &b.verdict.level);
@@ -68,8 +68,7 @@ impl Sort {
             _ => queue.oldest_waiting.unwrap_or(Millis::MAX),
         };
         let first = match self {
-            // Within a level of trouble age decides; where all is well the name does, so that lines
-            // stay where they are.
+            // Within a level of trouble the age decides; where all is well the name does, so that lines do not move.
             Self::Trouble if x == y && matches!(x, Level::Bad | Level::Watch) => {
                 let age = |queue: &QueueSummary| queue.oldest_waiting.unwrap_or(Millis::MAX);
                 let backlog = |queue: &QueueSummary| Reverse(queue.counts.backlog().unwrap_or(0));
@@ -94,20 +93,20 @@ pub struct Look {
     pub levels: Vec<Level>,
     /// Only queues with jobs in one of these states; all if empty.
     pub states: Vec<JobState>,
-    /// In which order.
+    /// The order.
     pub sort: Sort,
-    /// Whether queues stand in groups, by the first part of their names.
+    /// Whether the page groups queues by the first part of their names.
     pub grouped: bool,
     /// Groups of which only the heading is shown.
     pub folded: Vec<String>,
 }
 
-/// The parameter's name of a level.
+/// The name of a level in the address.
 fn level_name(level: Level) -> String {
     level.word().to_ascii_lowercase()
 }
 
-/// Adds what is not there, takes away what is.
+/// Adds the item if the list lacks it, removes it otherwise.
 fn toggle<T: PartialEq>(list: &mut Vec<T>, item: T) {
     match list.iter().position(|known| *known == item) {
         Some(i) => drop(list.remove(i)),
@@ -116,8 +115,8 @@ fn toggle<T: PartialEq>(list: &mut Vec<T>, item: T) {
 }
 
 impl Look {
-    /// Reads what stands behind `?` in an address. What is not understood is left out: an address
-    /// shows something in every version.
+    /// Parses the query of an address. Parts that it does not understand are ignored: an address shows a page in every
+    /// version.
     #[must_use]
     pub fn from_query(query: &str) -> Self {
         let mut look = Self::default();
@@ -150,7 +149,7 @@ impl Look {
         look
     }
 
-    /// What stands behind `?`, with a `?` before it if it is not empty.
+    /// The query of an address, with a `?` before it if it is not empty.
     #[must_use]
     pub fn to_query(&self) -> String {
         let mut pairs = Vec::new();
@@ -168,7 +167,7 @@ impl Look {
         format!("?{}", pairs.join("&"))
     }
 
-    /// Everything but the text: what a form that asks for the text carries along.
+    /// Everything but the text: the hidden fields of the form that asks for the text.
     #[must_use]
     pub fn fields(&self) -> Vec<(&'static str, String)> {
         let mut fields = Vec::new();
@@ -190,7 +189,7 @@ impl Look {
         !self.text.is_empty() || !self.levels.is_empty() || !self.states.is_empty()
     }
 
-    /// The same without a filter.
+    /// The same look without a filter.
     #[must_use]
     pub fn unfiltered(&self) -> Self {
         Self {
@@ -201,7 +200,7 @@ impl Look {
         }
     }
 
-    /// The same with a level added or taken away.
+    /// The same look with a level added or removed.
     #[must_use]
     pub fn with_level(&self, level: Level) -> Self {
         let mut look = self.clone();
@@ -209,7 +208,7 @@ impl Look {
         look
     }
 
-    /// The same with a state added or taken away.
+    /// The same look with a state added or removed.
     #[must_use]
     pub fn with_state(&self, state: JobState) -> Self {
         let mut look = self.clone();
@@ -217,7 +216,7 @@ impl Look {
         look
     }
 
-    /// The same with a group folded or unfolded.
+    /// The same look with a group folded or unfolded.
     #[must_use]
     pub fn with_fold(&self, group: &str) -> Self {
         let mut look = self.clone();
@@ -225,7 +224,7 @@ impl Look {
         look
     }
 
-    /// Whether a queue passes the filter. A count that is not known may be anything, so it passes.
+    /// Whether a queue passes the filter. A count that is not known could be any number, so it passes.
     #[must_use]
     pub fn keeps(&self, queue: &QueueSummary) -> bool {
         let holds = |state: &JobState| queue.counts.get(*state) != Some(0);
@@ -238,7 +237,7 @@ impl Look {
             })
     }
 
-    /// Which of the queues are shown, where.
+    /// Which of the queues are shown, and where.
     #[must_use]
     pub fn arrange(&self, queues: &[&QueueSummary], pins: &[QueueRef]) -> Arrangement {
         let mut kept: Vec<usize> = (0..queues.len()).filter(|i| self.keeps(queues[*i])).collect();
@@ -254,7 +253,7 @@ impl Look {
             arrangement.groups.push(Group { key: None, rows: rest });
             return arrangement;
         }
-        // A group of one is none. It is decided over all queues, so that a filter changes no headings.
+        // One queue is not a group. This counts all queues, so that a filter changes no headings.
         let mut sizes: HashMap<&str, usize> = HashMap::new();
         for queue in queues {
             *sizes.entry(first_part(&queue.name)).or_default() += 1;
@@ -295,10 +294,10 @@ pub fn first_part(name: &str) -> &str {
     }
 }
 
-/// Which queues are shown, where; queues are numbers in the list that was arranged.
+/// Which queues are shown, and where; queues are indexes into the list that was arranged.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Arrangement {
-    /// Above all others.
+    /// Indexes of the queues above all others.
     pub pinned: Vec<usize>,
     /// The others, each group in the place of its first queue.
     pub groups: Vec<Group>,
@@ -320,17 +319,17 @@ impl Arrangement {
         self.pinned.len() + self.groups.iter().map(|group| group.rows.len()).sum::<usize>()
     }
 
-    /// Whether none did.
+    /// Whether no queue passed.
     #[must_use]
     pub fn is_empty(&self) -> bool {
         self.len() == 0
     }
 }
 
-/// What the queues of a group say together.
+/// The sums over the queues of a group.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Sum {
-    /// How many they are.
+    /// How many queues there are.
     pub queues: usize,
     /// The worst verdict among them.
     pub level: Level,
@@ -359,7 +358,7 @@ impl Sum {
 /// The most bytes of pins: browsers drop a cookie of more than four thousand.
 const PINS_BYTES: usize = 3_000;
 
-/// What stands for a queue in a form and in the cookie.
+/// The text for a queue in a form and in the cookie.
 #[must_use]
 pub fn pin(queue: &QueueRef) -> String {
     format!("{}/{}", encode_segment(&queue.store), encode_segment(&queue.queue))
@@ -371,7 +370,7 @@ pub const fn pin_button(pinned: bool) -> (&'static str, &'static str) {
     if pinned { ("unpin", "Unpin") } else { ("pin", "Pin") }
 }
 
-/// The queue that a text of [`pin`] stands for.
+/// The queue that a text written by [`pin`] names.
 #[must_use]
 pub fn read_pin(text: &str) -> Option<QueueRef> {
     match format!("queue:{text}").parse() {
@@ -386,7 +385,7 @@ pub fn read_pins(cookie: &str) -> Vec<QueueRef> {
     cookie.split('!').filter_map(read_pin).collect()
 }
 
-/// The value of the cookie. Where there is no room for all, those pinned first are forgotten.
+/// The value of the cookie. Where there is no room for all pins, the oldest are dropped.
 #[must_use]
 pub fn write_pins(pins: &[QueueRef]) -> String {
     let mut texts: Vec<String> = pins.iter().map(pin).collect();

@@ -1,4 +1,4 @@
-//! An action over many jobs: what was asked for, what it would do, and how far it is.
+//! An action over many jobs: the request, its preview, and its progress.
 //!
 //! A [`Preview`] freezes the selection: exactly the jobs it counted, as they were then. The operation made from it
 //! touches no other. Its [`Totals`] always add up to what was selected.
@@ -15,20 +15,21 @@ pub mod page;
 /// The most jobs one operation takes.
 pub const SELECTED_MAX: u64 = 100_000;
 
-/// Jobs that a preview shows.
+/// Jobs that a preview lists.
 pub const SAMPLES: usize = 20;
 
-/// Above this many jobs something that destroys asks for the queue's name, or the number of jobs if there are several queues.
+/// Above this many jobs a destructive action asks for the queue's name, or for the number of jobs if there are several
+/// queues.
 pub const TYPED_ABOVE: u64 = 100;
 
-/// What is asked for.
+/// The limits that the request sets.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[cfg_attr(feature = "ssr", derive(schemars::JsonSchema))]
 #[serde(deny_unknown_fields, default)]
 pub struct Bounds {
-    /// Jobs a second at most; as many as the store bears without others waiting when left out.
+    /// Jobs a second at most; when left out, as many as the store can take without making others wait.
     pub rate: Option<u32>,
-    /// A few first, then the rest if those do well.
+    /// A few jobs first, then the rest if those do well.
     pub canary: Option<Canary>,
 }
 
@@ -39,7 +40,7 @@ pub struct Bounds {
 pub struct Canary {
     /// How many, 1 to 1,000.
     pub jobs: u32,
-    /// How long they are watched at most, in seconds, 1 to 3,600.
+    /// How long Drover watches them at most, in seconds, 1 to 3,600.
     pub watch_s: u32,
     /// The operation stops by itself when more than this share of the retried jobs that finished has failed again.
     pub stop_percent: u32,
@@ -55,7 +56,7 @@ impl Default for Canary {
     }
 }
 
-/// A job of a selection, to look at.
+/// A job of a selection, as an example.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[cfg_attr(feature = "ssr", derive(schemars::JsonSchema))]
 pub struct Sample {
@@ -75,7 +76,7 @@ pub struct Sample {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[cfg_attr(feature = "ssr", derive(schemars::JsonSchema))]
 pub struct Share {
-    /// What.
+    /// What they have in common.
     pub of: String,
     /// Jobs.
     pub jobs: u64,
@@ -85,11 +86,11 @@ pub struct Share {
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[cfg_attr(feature = "ssr", derive(schemars::JsonSchema))]
 pub struct Preview {
-    /// Starts exactly this, within ten minutes.
+    /// The token that starts exactly this, within ten minutes.
     pub token: String,
     /// The action.
     pub action: JobAction,
-    /// Which jobs, as it was understood; empty for ticked ones.
+    /// Which jobs, as Drover parsed the filter; empty for ticked ones.
     pub filter: JobFilter,
     /// One sentence: what, how many, of which queue, where.
     pub sentence: String,
@@ -97,9 +98,9 @@ pub struct Preview {
     pub at: Millis,
     /// Jobs in the selection.
     pub selected: u64,
-    /// Whether there are more that fit: the selection stops at [`SELECTED_MAX`].
+    /// Whether more jobs match: the selection stops at [`SELECTED_MAX`].
     pub capped: bool,
-    /// Jobs that were looked at to find them.
+    /// Jobs that Drover looked at to find them.
     pub looked_at: u64,
     /// Some of them.
     pub samples: Vec<Sample>,
@@ -107,42 +108,42 @@ pub struct Preview {
     pub by_name: Vec<Share>,
     /// By queue, at most 100.
     pub by_queue: Vec<(QueueRef, u64)>,
-    /// Jobs that fit and are left out, with the reason.
+    /// Jobs that match and are left out, with the reason.
     pub skipped: Vec<Share>,
-    /// Jobs of it that completed and would run again: all that they did is done once more.
+    /// Jobs of the selection that completed and would run again, with all their effects.
     #[serde(default)]
     pub done_again: u64,
-    /// What has to be typed to start it; `None` if nothing.
+    /// What the user has to type to start it; `None` if nothing.
     pub typed: Option<String>,
 }
 
-/// Where an operation is in its life.
+/// The state of an operation.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[cfg_attr(feature = "ssr", derive(schemars::JsonSchema))]
 #[serde(rename_all = "snake_case")]
 pub enum OperationState {
-    /// Another one of the same store is under way.
+    /// It waits: another operation of the same store is running.
     Queued,
-    /// It works.
+    /// It is running.
     Running,
-    /// It was told to pause.
+    /// A user paused it.
     Paused,
-    /// It was told to end; what was done stays done.
+    /// A user cancelled it; what was done stays done.
     Cancelled,
-    /// It ended by itself before the end, for the reason it gives.
+    /// It stopped by itself before the end, for the reason it gives.
     Stopped,
     /// Every job has its result.
     Done,
 }
 
 impl OperationState {
-    /// Whether it may still do something.
+    /// Whether it may still change jobs.
     #[must_use]
     pub const fn is_open(self) -> bool {
         matches!(self, Self::Queued | Self::Running | Self::Paused)
     }
 
-    /// As people say it.
+    /// The word for people.
     #[must_use]
     pub const fn word(self) -> &'static str {
         match self {
@@ -156,23 +157,23 @@ impl OperationState {
     }
 }
 
-/// Jobs by what became of them. `selected` is the sum of all others and of those that have not had their turn.
+/// Jobs by result. `selected` is the sum of all others and of the jobs that the operation has not reached.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[cfg_attr(feature = "ssr", derive(schemars::JsonSchema))]
 pub struct Totals {
     /// All jobs of the selection.
     pub selected: u64,
-    /// It was done.
+    /// The action was done.
     pub done: u64,
-    /// It had been done before.
+    /// The action had been done before.
     pub already: u64,
-    /// They were not as at the preview; untouched.
+    /// The job had changed since the preview; untouched.
     pub changed: u64,
-    /// They were not there any more.
+    /// The job no longer exists.
     pub gone: u64,
     /// Locked, or refused; untouched.
     pub failed: u64,
-    /// It is not known whether it was done.
+    /// It is not known whether the action was done.
     pub unconfirmed: u64,
 }
 
@@ -183,14 +184,14 @@ impl Totals {
         self.done + self.already + self.changed + self.gone + self.failed + self.unconfirmed
     }
 
-    /// Jobs that have none yet.
+    /// Jobs that have no result yet.
     #[must_use]
     pub const fn left(&self) -> u64 {
         self.selected.saturating_sub(self.settled())
     }
 }
 
-/// An operation as everybody sees it.
+/// An operation as every reader sees it.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[cfg_attr(feature = "ssr", derive(schemars::JsonSchema))]
 pub struct Operation {
@@ -210,9 +211,9 @@ pub struct Operation {
     pub reason: String,
     /// Its bounds.
     pub bounds: Bounds,
-    /// Where it is.
+    /// Its state.
     pub state: OperationState,
-    /// More about that, in a sentence; empty when there is no more.
+    /// More about the state, in a sentence; empty when there is no more to say.
     pub note: String,
     /// Jobs by result.
     pub totals: Totals,
@@ -238,7 +239,7 @@ pub struct ItemResult {
     pub queue: QueueRef,
     /// Its id.
     pub id: String,
-    /// `done`, `already`, `changed`, `gone`, `failed` or `unconfirmed`; `None` if it has not had its turn.
+    /// `done`, `already`, `changed`, `gone`, `failed` or `unconfirmed`; `None` if the operation has not reached it.
     pub result: Option<String>,
     /// Why, where it is known.
     pub reason: Option<String>,

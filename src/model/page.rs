@@ -1,7 +1,7 @@
-//! What each page of the board is made of.
+//! The contents of each page of the board.
 //!
-//! A page is rendered on the server from one of these, sent along with it as JSON, and taken up from
-//! the same value in the browser, so both render the same thing.
+//! The server renders a page from one of these and sends it along as JSON; the browser starts from the same value, so
+//! both render the same page.
 
 use super::Millis;
 #[cfg(feature = "ssr")]
@@ -42,25 +42,25 @@ pub const PAGE_SIZE: usize = 50;
 /// The most rows a page of jobs may have.
 pub const PAGE_SIZE_MAX: usize = 200;
 
-/// A page as it stands when it is rendered.
+/// A page at the moment when it is rendered.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Page {
     /// The base path, such as `/admin/queues`, or empty at the root of a host.
     pub base: String,
     /// The time of the server when the page was made.
     pub now: Millis,
-    /// The position in the event stream that the page's numbers belong to: streaming goes on there.
+    /// The position in the event stream that the page's numbers belong to: the stream continues from there.
     pub after: String,
     /// `light`, `dark`, or empty to follow the system.
     pub theme: String,
-    /// Whether times are to be shown as the reader's own clock has them. The page is rendered in UTC all
-    /// the same: only the browser knows that clock.
+    /// Whether the page shows times in the reader's own time zone. The server renders UTC all the same: only the
+    /// browser knows that zone.
     #[serde(default)]
     pub local_time: bool,
-    /// Whether there is an archive to go to.
+    /// Whether Drover has an archive, so that the page links to it.
     #[serde(default)]
     pub archive: bool,
-    /// How old its data are, when none of the stores that it is about answers.
+    /// How old its data are, when none of its stores answers.
     #[serde(default)]
     pub silence: Option<Silence>,
     /// What the page shows.
@@ -69,7 +69,7 @@ pub struct Page {
 
 /// Which page it is.
 ///
-/// Some are known to the server alone: a browser gets [`Body::Fresh`] in their place.
+/// Only the server has some of them: a browser gets [`Body::Fresh`] in their place.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 #[expect(
@@ -84,10 +84,10 @@ pub enum Body {
     /// One job.
     #[cfg(feature = "ssr")]
     Job(JobPage),
-    /// Who works for which queue.
+    /// Which worker serves which queue.
     #[cfg(feature = "ssr")]
     Workers(WorkersPage),
-    /// What runs when, and what can be done to the schedules of each queue.
+    /// What runs when, and the actions on the schedules of each queue.
     #[cfg(feature = "ssr")]
     Schedules(SchedulesPage, Vec<(QueueRef, Offer)>),
     /// One store.
@@ -107,25 +107,25 @@ pub enum Body {
     #[cfg(feature = "ssr")]
     #[serde(skip)]
     Operations(OperationsPage),
-    /// Something that could not be shown.
+    /// A page that could not be shown.
     #[cfg(feature = "ssr")]
     Notice(Notice),
-    /// In the browser: a page that only the server knows how to write. It is asked for again when one of
-    /// these topics has news (a comma-separated list, possibly empty), and every so often anyway.
+    /// In the browser: a page that only the server can render. The browser fetches it again when one of these topics
+    /// has news (a comma-separated list, possibly empty), and at intervals anyway.
     Fresh(String),
 }
 
 #[cfg(feature = "ssr")]
 impl Body {
-    /// For a page that only the server can write: the topics whose news change it, and the milliseconds
-    /// after which it is asked for again anyway, for what no event tells.
+    /// For a page that only the server can render: the topics whose news change it, and the milliseconds after which
+    /// the browser fetches it again anyway, for changes without an event.
     #[must_use]
     pub fn fresh(&self) -> Option<(String, i32)> {
         match self {
             Self::Workers(_) | Self::Schedules(..) | Self::Audit(_) | Self::Archive(ArchiveView::Policies(_)) => {
                 Some((String::new(), 3_000))
             }
-            // Somebody is filling it in, or nothing in it changes by itself: once a day is never.
+            // A user is filling it in, or nothing in it changes by itself: once a day means never in practice.
             Self::Form(_) | Self::Archive(_) => Some((String::new(), 86_400_000)),
             Self::Store(page) => Some((Topic::Store(page.detail.summary.id.clone()).to_string(), 5_000)),
             Self::Job(page) => {
@@ -161,8 +161,8 @@ pub struct Overview {
     pub pins: Vec<QueueRef>,
 }
 
-/// Puts the queues that need somebody first: by verdict, then by how long work waits, then by
-/// backlog, then by name.
+/// Sorts the queues that need attention to the front: by verdict, then by how long work waits, then by backlog, then by
+/// name.
 pub fn sort_by_trouble(queues: &mut [QueueSummary]) {
     queues.sort_by(|a, b| Sort::Trouble.compare(a, b));
 }
@@ -178,15 +178,15 @@ pub struct QueuePage {
     pub jobs: Result<JobPageRows, String>,
     /// The state whose jobs are listed.
     pub state: JobState,
-    /// In which order.
+    /// The order.
     pub order: Order,
-    /// Only jobs whose name or id contains this.
+    /// Only jobs whose name or id contains this text.
     pub text: Option<String>,
     /// Rows asked for.
     pub limit: usize,
-    /// The cursor that led here; `None` on the first page.
+    /// The cursor of this page; `None` on the first page.
     pub cursor: Option<String>,
-    /// Throughput over the last hour, a drawing made by the server.
+    /// Throughput over the last hour, a chart drawn by the server.
     pub chart: String,
     /// Since when throughput has been watched without a gap.
     pub watched_since: Millis,
@@ -195,12 +195,12 @@ pub struct QueuePage {
     /// The generation that laid the queue out, where that is known.
     #[serde(default)]
     pub generation: Option<Generation>,
-    /// What can be done with the listed jobs, written by the server; a browser leaves it as it is.
+    /// The actions on the listed jobs, as markup written by the server; a browser leaves it as it is.
     #[serde(skip)]
     pub tools: String,
 }
 
-/// What stands beside a queue's facts. Only the server knows how to write it.
+/// The part beside a queue's facts. Only the server can render it.
 #[cfg(feature = "ssr")]
 #[derive(Clone, Debug, PartialEq)]
 pub struct QueueAside {
@@ -212,7 +212,7 @@ pub struct QueueAside {
     pub dead_letters: Vec<DeadLetters>,
     /// The queues whose dead letters this one keeps, by their settings or its name.
     pub dead_letters_of: Vec<QueueRef>,
-    /// What can be done to it.
+    /// The actions on it.
     pub offer: QueueOffer,
     /// Operations over its jobs that are open.
     pub operations: Vec<Operation>,
@@ -221,15 +221,15 @@ pub struct QueueAside {
 /// A queue that keeps another one's dead letters.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct DeadLetters {
-    /// Which.
+    /// Which queue.
     pub queue: QueueRef,
-    /// What it is called.
+    /// Its label.
     pub name: String,
     /// Jobs in it that are not completed; `None` if not known.
     pub jobs: Option<u64>,
 }
 
-/// In which order jobs are listed.
+/// The order in which jobs are listed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[cfg_attr(feature = "ssr", derive(schemars::JsonSchema))]
 #[serde(rename_all = "snake_case")]
@@ -241,7 +241,7 @@ pub enum Order {
 }
 
 impl Order {
-    /// The order that helps most in a state: what is next, or what happened last.
+    /// The most useful order for a state: what is next, or what happened last.
     #[must_use]
     pub const fn of(state: JobState) -> Self {
         match state {
@@ -277,13 +277,13 @@ impl std::str::FromStr for Order {
 pub struct JobPageRows {
     /// The rows, in order.
     pub rows: Vec<JobRow>,
-    /// The cursor of the page after this one, if there is more.
+    /// The cursor of the next page, if there is one.
     pub next: Option<String>,
-    /// How many rows come before this page, where the list can tell.
+    /// How many rows come before this page, where the list knows that.
     pub offset: Option<u64>,
     /// How many jobs the state held when the page was read.
     pub total: u64,
-    /// How many of them were looked at for this page, when only those with a certain name or id are on it.
+    /// How many of them Drover looked at for this page, when it lists only those with a certain name or id.
     pub searched: Option<u64>,
     /// When it was read.
     pub as_of: Millis,
@@ -301,7 +301,7 @@ pub struct JobPage {
     pub job: JobDetail,
     /// Its relatives, if it has any.
     pub flow: Option<Flow>,
-    /// What can be done to it.
+    /// The actions on it.
     pub offer: Offer,
     /// Why jobs of its system have no log; `None` where they have one.
     pub no_log: Option<String>,

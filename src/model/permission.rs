@@ -1,6 +1,6 @@
-//! What can be permitted: verbs, sets of verbs, and the roles that name such sets.
+//! Permissions: verbs, sets of verbs, and the roles that name such sets.
 //!
-//! Who holds which of them where is decided in `server::auth`; which verbs an action needs is in its row of the
+//! `server::auth` decides who holds which of them where; the verbs that an action needs are in its row of the
 //! [catalogue](super::action::catalogue).
 
 use std::fmt;
@@ -11,19 +11,19 @@ use std::str::FromStr;
 pub enum Role {
     /// Reads the status page, where that is not public.
     Status,
-    /// Looks at queues and jobs, but not into what jobs carry.
+    /// Sees queues and jobs, but not the payloads.
     Viewer,
-    /// Looks into jobs, and acts.
+    /// Sees payloads, and acts.
     Operator,
-    /// Does everything, destroys whole queues, and reads what is hidden from others.
+    /// Does everything, obliterates queues, and sees what is hidden from others.
     Admin,
 }
 
 impl Role {
-    /// All, from the least to the most.
+    /// All roles, from the least to the most.
     pub const ALL: [Self; 4] = [Self::Status, Self::Viewer, Self::Operator, Self::Admin];
 
-    /// Its verbs. What is not listed is denied.
+    /// Its verbs. A verb that is not listed is denied.
     #[must_use]
     pub const fn verbs(self) -> Verbs {
         match self {
@@ -49,7 +49,7 @@ impl Role {
         }
     }
 
-    /// Whether it holds a verb.
+    /// Whether the role has a verb.
     #[must_use]
     pub const fn holds(self, verb: Verb) -> bool {
         self.verbs().has(verb)
@@ -76,20 +76,20 @@ impl FromStr for Role {
     }
 }
 
-/// What can be permitted.
+/// A single permission.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Verb {
     /// To read the status page, where that is not public.
     Status,
     /// To see queues and jobs: names, ids, states, times, errors.
     View,
-    /// To see what jobs carry: data, results, options, stacks, logs.
+    /// To see payloads: data, results, options, stacks, logs.
     ViewPayload,
     /// To see values that are hidden because they look like secrets.
     Reveal,
-    /// To take lists away as files.
+    /// To download lists as files.
     Export,
-    /// To read who did what.
+    /// To read the audit log.
     AuditRead,
     /// To have jobs run again.
     Retry,
@@ -101,7 +101,7 @@ pub enum Verb {
     Remove,
     /// To move jobs to the archive.
     Archive,
-    /// To change what jobs are given.
+    /// To change the data of jobs.
     Edit,
     /// To add jobs.
     Add,
@@ -114,7 +114,7 @@ pub enum Verb {
 }
 
 impl Verb {
-    /// All of them.
+    /// All verbs.
     pub const ALL: [Self; 16] = [
         Self::Status,
         Self::View,
@@ -134,7 +134,7 @@ impl Verb {
         Self::Obliterate,
     ];
 
-    /// Whether it leaves everything as it is.
+    /// Whether it only reads.
     #[must_use]
     pub const fn only_reads(self) -> bool {
         matches!(
@@ -166,7 +166,7 @@ impl Verb {
         }
     }
 
-    /// For sentences: "may not …".
+    /// Its words after "may not …", for sentences.
     #[must_use]
     pub const fn label(self) -> &'static str {
         match self {
@@ -207,7 +207,7 @@ impl FromStr for Verb {
 pub struct Verbs(u32);
 
 impl Verbs {
-    /// These.
+    /// A set of these verbs.
     #[must_use]
     pub const fn of(verbs: &[Verb]) -> Self {
         let (mut bits, mut i) = (0, 0);
@@ -218,25 +218,25 @@ impl Verbs {
         Self(bits)
     }
 
-    /// These and others.
+    /// The union of both sets.
     #[must_use]
     pub const fn with(self, others: Self) -> Self {
         Self(self.0 | others.0)
     }
 
-    /// These without others.
+    /// This set without the others.
     #[must_use]
     pub const fn without(self, others: Self) -> Self {
         Self(self.0 & !others.0)
     }
 
-    /// Whether a verb is among them.
+    /// Whether the set has a verb.
     #[must_use]
     pub const fn has(self, verb: Verb) -> bool {
         self.0 & (1 << verb as u32) != 0
     }
 
-    /// Their names.
+    /// The names of its verbs.
     #[must_use]
     pub fn names(self) -> Vec<&'static str> {
         let held = Verb::ALL.into_iter().filter(|verb| self.has(*verb));

@@ -1,7 +1,8 @@
-//! Policies of the archive: which jobs go into it by themselves, and when.
+//! Policies of the archive: which jobs Drover archives automatically, and when.
 //!
-//! A policy is a sentence: `archive completed older than 24h from bull:emails.* every day at 02:00 UTC`. It says nothing
-//! about how: each run is an ordinary operation. It is no retention of the archive itself: nothing here removes a row of it.
+//! A policy is a sentence: `archive completed older than 24h from bull:emails.* every day at 02:00 UTC`. It does not
+//! say how: each run is an ordinary operation. It is no retention of the archive itself: nothing here removes a row of
+//! it.
 
 use super::Millis;
 use super::filter::JobFilter;
@@ -10,7 +11,7 @@ use schemars::JsonSchema;
 use serde::Serialize;
 use std::fmt;
 
-/// What was configured.
+/// A policy from the configuration.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Policy {
     /// Its name: part of addresses.
@@ -21,22 +22,22 @@ pub struct Policy {
     pub states: Vec<JobState>,
     /// Only jobs that finished at least so long ago, in milliseconds.
     pub older: u64,
-    /// The same as it was written, such as `24h`.
+    /// The same as the configuration writes it, such as `24h`.
     pub older_than: String,
-    /// When.
+    /// Its timetable.
     pub every: Every,
-    /// Jobs a run takes at most; `None` for all there are.
+    /// Jobs a run takes at most; `None` for all.
     pub limit: Option<u64>,
 }
 
 /// A timetable.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Every {
-    /// As it was written, without the zone: `day at 02:00`, or a cron pattern.
+    /// As the configuration writes it, without the zone: `day at 02:00`, or a cron pattern.
     pub written: String,
     /// The same as a cron pattern.
     pub pattern: String,
-    /// The zone in which it is read.
+    /// The time zone of the pattern.
     pub zone: String,
 }
 
@@ -57,8 +58,8 @@ const DAYS: [&str; 7] = [
 ];
 
 impl Every {
-    /// What people write: `hour`, `day at 02:00`, `monday at 02:00`, or a cron pattern; each with a zone behind it if it is
-    /// not UTC. Whether the zone and the pattern exist is not known here.
+    /// Parses what people write: `hour`, `day at 02:00`, `monday at 02:00`, or a cron pattern; each followed by a zone
+    /// if it is not UTC. Does not check whether the zone and the pattern exist.
     #[must_use]
     pub fn read(text: &str) -> Self {
         let words: Vec<&str> = text.split_whitespace().collect();
@@ -73,7 +74,7 @@ impl Every {
                 let ((hour, minute), day) = (clock(at).unwrap_or_default(), day_of(day).unwrap_or_default());
                 zoned(format!("{minute} {hour} * * {day}"), rest)
             }
-            // A zone is the last word, and no field of a pattern looks like one.
+            // A zone is the last word, and no field of a pattern looks like a zone.
             [fields @ .., last]
                 if fields.len() >= 5 && (last.contains('/') && !last.contains(['*', ',']) || *last == "UTC") =>
             {
@@ -113,13 +114,13 @@ impl Policy {
         }
     }
 
-    /// Whoever is recorded for its runs.
+    /// The name that the audit log has for its runs.
     #[must_use]
     pub fn who(&self) -> String {
         format!("policy:{}", self.id)
     }
 
-    /// In one sentence.
+    /// The policy in one sentence.
     #[must_use]
     pub fn sentence(&self) -> String {
         let states: Vec<&str> = self.states.iter().map(|state| state.as_str()).collect();
@@ -133,22 +134,22 @@ impl Policy {
     }
 }
 
-/// Where a policy is.
+/// The state of a policy.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum PolicyState {
-    /// Its moment has come, and nobody has begun yet.
+    /// It is due, and no replica has started it yet.
     Due,
     /// A run is under way.
     Running,
-    /// The last run did what it was to do, or there was none yet.
+    /// The last run succeeded, or there was none yet.
     Ok,
-    /// The last run did not.
+    /// The last run failed.
     Failed,
 }
 
 impl PolicyState {
-    /// As people say it.
+    /// The word for people.
     #[must_use]
     pub const fn word(self) -> &'static str {
         match self {
@@ -165,7 +166,7 @@ impl PolicyState {
 pub struct PolicyRun {
     /// Larger for later ones.
     pub id: i64,
-    /// The moment of the timetable; `None` for one that somebody asked for.
+    /// The time when it was due; `None` for a run that a user asked for.
     pub due: Option<Millis>,
     /// When it began.
     pub started: Millis,
@@ -175,7 +176,7 @@ pub struct PolicyRun {
     pub outcome: Option<String>,
     /// Its operation, on the replica that ran it; `None` where there was nothing to archive.
     pub operation: Option<String>,
-    /// Whether that operation is one of this replica.
+    /// Whether this replica has that operation.
     pub here: bool,
     /// Jobs that were selected.
     pub selected: u64,
@@ -183,7 +184,7 @@ pub struct PolicyRun {
     pub archived: u64,
     /// Jobs that had changed or gone meanwhile; untouched.
     pub changed: u64,
-    /// Jobs that could not be archived, or of which that is not known.
+    /// Jobs that could not be archived, or whose result is not known.
     pub failed: u64,
     /// Bytes of the jobs that were removed from their queues.
     pub bytes: u64,
@@ -191,27 +192,27 @@ pub struct PolicyRun {
     pub note: String,
 }
 
-/// A policy with what became of it so far.
+/// A policy with the results of its runs so far.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, JsonSchema)]
 #[schemars(rename = "ArchivePolicy")]
 pub struct PolicyStanding {
     /// Its name.
     pub id: String,
-    /// What it does when.
+    /// What it does, and when.
     pub sentence: String,
     /// Which jobs its runs select.
     pub filter: JobFilter,
     /// When, in words.
     pub when: String,
-    /// Where it is.
+    /// Its state.
     pub state: PolicyState,
-    /// Why it failed or does not run, in a sentence; empty when there is nothing to say.
+    /// Why it failed or does not run, in a sentence; empty otherwise.
     pub why: String,
-    /// When it falls due next; `None` if never.
+    /// When it is due next; `None` if never.
     pub next: Option<Millis>,
     /// Jobs that all its runs archived.
     pub freed_jobs: u64,
-    /// Bytes of them.
+    /// The bytes of those jobs.
     pub freed_bytes: u64,
     /// Its last runs, the newest first.
     pub runs: Vec<PolicyRun>,

@@ -4,20 +4,20 @@ use serde::{Deserialize, Serialize};
 use std::fmt;
 use std::str::FromStr;
 
-/// Where a follower is: the process that counts, and the number of the last frame it has.
+/// The position of a follower: the process that numbers the frames, and the number of the last frame it has.
 ///
 /// Written `{epoch in hex}-{number}`. One counter numbers the frames of all topics.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(into = "String", try_from = "String")]
 pub struct Position {
-    /// Tells one process's numbering from another's: the moment it began, so a later one is greater.
+    /// Distinguishes the numbering of one process from another's: the moment it began, so a later one is greater.
     pub epoch: u64,
     /// The number.
     pub seq: u64,
 }
 
 impl Position {
-    /// The earlier of two places; `None` if they are of different processes and cannot be compared.
+    /// The earlier of two positions; `None` if they are of different processes and cannot be compared.
     #[must_use]
     pub fn earlier(self, other: Self) -> Option<Self> {
         (self.epoch == other.epoch).then(|| Self {
@@ -26,7 +26,7 @@ impl Position {
         })
     }
 
-    /// Whether everything up to `other` has been seen here.
+    /// Whether a follower at `self` has seen everything up to `other`.
     #[must_use]
     pub const fn includes(self, other: Self) -> bool {
         self.epoch == other.epoch && other.seq <= self.seq

@@ -1,4 +1,4 @@
-//! One queue as a line of the overview, and the patch that keeps the line true.
+//! One queue as a line of the overview, and the patch that keeps the line up to date.
 
 use super::Millis;
 use super::counts::Counts;
@@ -28,9 +28,9 @@ impl fmt::Display for QueueRef {
     }
 }
 
-/// What each of these queues of one store, by id and name, is called where people read it and type it.
+/// The labels of these queues of one store, given by id and name: the texts that people read and type.
 ///
-/// Its name, or its id where another one has that name, or is called so by its id. No two are called the same.
+/// A label is the queue's name, or its id where another queue has that name or id. No two labels are the same.
 #[cfg(feature = "ssr")]
 pub fn labels<'a>(queues: impl Iterator<Item = (&'a str, &'a str)> + Clone) -> impl Iterator<Item = &'a str> {
     let mut meant: HashMap<&str, u32> = HashMap::new();
@@ -65,24 +65,24 @@ pub struct Rates {
 pub struct Stuck {
     /// How many were found.
     pub parents: u64,
-    /// How many parents were looked at, those that have waited longest first. More than these were not.
+    /// How many parents Drover looked at, those that have waited longest first; it checked no others.
     pub looked_at: u64,
-    /// Since when the first of those that were found has waited for its children.
+    /// Since when the first of the stuck parents has waited for its children.
     pub oldest: Option<Millis>,
 }
 
-/// When the library of a queue removes the first of the jobs that wait, if it has not begun by then.
+/// The time when the library of a queue removes the first of the waiting jobs, if it has not begun by then.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Expiry {
     /// That moment, by the store's clock.
     pub at: Millis,
     /// Since when that job has been ready to run.
     pub ready: Millis,
-    /// What becomes of it: words in front of "the first", such as "pg-boss deletes".
+    /// What happens to it: words in front of "the first", such as "pg-boss deletes".
     pub deed: &'static str,
 }
 
-/// One queue, as much as the overview shows.
+/// One queue, with what the overview shows.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[cfg_attr(feature = "ssr", derive(schemars::JsonSchema))]
 pub struct QueueSummary {
@@ -94,11 +94,11 @@ pub struct QueueSummary {
     pub system: System,
     /// The name its application gave it.
     pub name: String,
-    /// What it is called on pages and in sentences: its name, or its id where that name is not its alone (see [`labels`]).
+    /// Its label on pages and in sentences: its name, or its id where the name is not unique (see [`labels`]).
     pub label: String,
-    /// What the library's client wrote about its own version, when it did.
+    /// What the library's client wrote about its own version, if it did.
     pub version: Option<String>,
-    /// Which generation laid out its keys, and what says so; `None` until it has been read.
+    /// Which generation laid out its keys, and the evidence; `None` until Drover has read it.
     pub family: Option<Family>,
     /// Whether it hands out no work; `None` if not known.
     pub paused: Option<bool>,
@@ -108,23 +108,23 @@ pub struct QueueSummary {
     pub reason: Option<String>,
     /// Throughput; `None` until the board has watched for a few seconds, or after a gap.
     pub rates: Option<Rates>,
-    /// Since when the job that runs next has been ready to run, its delay and back-off over; `None` if none waits or that
-    /// is not known. Beside `next_created` it is a bound: the job has waited at least since then.
+    /// Since when the job that runs next has been ready to run, its delay and back-off over; `None` if none waits or
+    /// that is not known. Beside `next_created` it is a bound: the job has waited at least since then.
     pub oldest_waiting: Option<Millis>,
     /// When the job that runs next was created, where it is not known since when that job has been ready.
     #[serde(default)]
     pub next_created: Option<Millis>,
     /// Connected workers; `None` when the store does not say, or when `unseen`.
     pub workers: Option<u32>,
-    /// Whether jobs are being done although no connection is known as a worker of this queue.
+    /// Whether jobs are being processed although Drover knows no connection as a worker of this queue.
     #[serde(default)]
     pub unseen: bool,
-    /// Parents that can never run; `None` until they have been looked for.
+    /// Parents that can never run; `None` until Drover has searched for them.
     #[serde(default)]
     pub stuck: Option<Stuck>,
-    /// What to think of it.
+    /// The verdict on it.
     pub verdict: Verdict,
-    /// Finished jobs per ten seconds, oldest first, the last ten minutes; null where that was not watched.
+    /// Finished jobs per ten seconds, oldest first, the last ten minutes; null where Drover did not watch.
     pub spark: Vec<Option<u32>>,
     /// When the counts were read.
     pub as_of: Millis,
@@ -152,7 +152,7 @@ impl QueueSummary {
         }
     }
 
-    /// Why that is not known, or not exactly.
+    /// Why the wait is not known, or not exactly.
     #[must_use]
     pub fn waited_note(&self, its_clock: Millis) -> Option<String> {
         let created = self.next_created.filter(|_| self.counts.backlog() != Some(0))?;
@@ -160,7 +160,7 @@ impl QueueSummary {
         Some(format!("Created {age} ago; when it became ready is not known."))
     }
 
-    /// What changed between `before` and `self`; `None` if nothing a reader sees did.
+    /// What changed between `before` and `self`; `None` if no visible field did.
     #[must_use]
     pub fn patch_since(&self, before: &Self) -> Option<QueuePatch> {
         fn differs<T: PartialEq + Clone>(new: &T, old: &T) -> Option<T> {
@@ -189,7 +189,7 @@ impl QueueSummary {
         (!patch.is_empty()).then_some(patch)
     }
 
-    /// Takes over what a patch carries.
+    /// Applies a patch.
     pub fn apply(&mut self, patch: QueuePatch) {
         fn set<T>(place: &mut T, value: Option<T>) {
             if let Some(value) = value {
@@ -285,7 +285,7 @@ impl QueuePatch {
     }
 }
 
-/// Keeps "null" apart from "absent": serde alone reads both as `None`.
+/// Distinguishes "null" from "absent": serde alone reads both as `None`.
 fn present<'de, D, T>(deserializer: D) -> Result<Option<Option<T>>, D::Error>
 where
     D: Deserializer<'de>,
@@ -348,7 +348,7 @@ mod tests {
             of(&[("stage:pay", "pay"), ("prod:pay", "pay"), ("prod:mail", "mail")]),
             ["stage:pay", "prod:pay", "mail"]
         );
-        // A name that is another one's id would be taken for that one.
+        // A name that equals another queue's id would be mistaken for that queue.
         assert_eq!(
             of(&[("bull:eu:mail", "eu:mail"), ("eu:mail", "mail")]),
             ["bull:eu:mail", "mail"]

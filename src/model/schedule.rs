@@ -9,7 +9,7 @@ use super::verdict::{Level, Verdict};
 use super::worker::FleetFilter;
 use serde::{Deserialize, Serialize};
 
-/// Which of the libraries' inventions it is.
+/// The kind of schedule, by library.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[cfg_attr(feature = "ssr", derive(schemars::JsonSchema))]
 #[serde(rename_all = "snake_case")]
@@ -18,12 +18,12 @@ pub enum ScheduleKind {
     Scheduler,
     /// A repeatable job of Bull or BullMQ up to 5: each job carries the timetable on to the next.
     Repeatable,
-    /// A row of pg-boss: it makes a job when its time has come, and none before.
+    /// A row of pg-boss: it creates a job when its time has come, and not before.
     Timetable,
 }
 
 impl ScheduleKind {
-    /// What people call it.
+    /// The label of the kind.
     #[must_use]
     pub const fn label(self) -> &'static str {
         match self {
@@ -42,7 +42,7 @@ pub struct Iteration {
     pub id: String,
     /// The moment it was planned for.
     pub at: Millis,
-    /// Its state; `None` if it exists and is in no list that was looked at.
+    /// Its state; `None` if it exists and is in none of the lists that Drover looked at.
     pub state: Option<JobState>,
     /// When it was begun.
     pub begun: Option<Millis>,
@@ -50,18 +50,18 @@ pub struct Iteration {
     pub finished: Option<Millis>,
 }
 
-/// What is known of the run before the next.
+/// What is known of the previous run.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[cfg_attr(feature = "ssr", derive(schemars::JsonSchema))]
 #[serde(rename_all = "snake_case")]
 pub enum LastRun {
-    /// There has been none.
+    /// There was none.
     None,
-    /// Its job is still kept.
+    /// Its job still exists.
     Kept(Iteration),
-    /// Its job is not kept.
+    /// Its job was removed.
     Removed {
-        /// When the next job was made: when that run began, unless the schedule was saved again since.
+        /// When the next job was created: the start of that run, unless the schedule was saved again since.
         about: Option<Millis>,
     },
 }
@@ -88,13 +88,13 @@ pub struct Schedule {
     pub tz: Option<String>,
     /// When it runs, in words.
     pub words: String,
-    /// When the next job is planned for, as the library says it.
+    /// When the next job is planned, as the library says.
     pub next: Millis,
-    /// When the next job is really due: a repeatable may be shifted against its plan.
+    /// When the next job is really due: the time of a repeatable may be shifted from its plan.
     pub due: Millis,
-    /// How many jobs it has made, the next one included; `None` where the library does not count.
+    /// How many jobs it has created, the next one included; `None` where the library does not count.
     pub made: Option<u64>,
-    /// How many it will make.
+    /// How many it will create.
     pub limit: Option<u64>,
     /// When it begins.
     pub start: Option<Millis>,
@@ -102,15 +102,15 @@ pub struct Schedule {
     pub end: Option<Millis>,
     /// The next job; `None` if there is none.
     pub job: Option<Iteration>,
-    /// The run before.
+    /// The previous run.
     pub last: LastRun,
-    /// What its jobs are given to work on, cut; `None` if nothing.
+    /// The data of its jobs, cut; `None` if there is none.
     pub data: Option<Payload>,
-    /// Whether it does what it says.
+    /// Whether it runs as planned.
     pub verdict: Verdict,
 }
 
-/// A store as far as schedules are concerned.
+/// What the page of schedules knows about a store.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[cfg_attr(feature = "ssr", derive(schemars::JsonSchema))]
 pub struct Timetable {
@@ -118,10 +118,10 @@ pub struct Timetable {
     pub store: String,
     /// Whether it answers.
     pub reach: Reach,
-    /// Since when that is so.
+    /// Since when `reach` has been what it is.
     #[serde(default)]
     pub since: Option<Millis>,
-    /// Why it does not, in a sentence.
+    /// Why the store does not answer, in a sentence.
     #[serde(default)]
     pub cause: Option<String>,
     /// Why its schedules could not be read.
@@ -138,7 +138,7 @@ pub struct MoreSchedules {
     pub queue: QueueRef,
     /// Its name.
     pub name: String,
-    /// How many were not read: those that run last.
+    /// How many were not read: those that run latest.
     pub unread: u64,
 }
 
@@ -148,13 +148,13 @@ pub struct MoreSchedules {
 pub struct SchedulesPage {
     /// Each store, in the order of the configuration.
     pub stores: Vec<Timetable>,
-    /// What was asked for.
+    /// The filter.
     pub filter: FleetFilter,
     /// The schedules, trouble first, then by next run.
     pub schedules: Vec<Schedule>,
-    /// How many match and are not listed: the ones that run last.
+    /// How many match and are not listed: the ones that run latest.
     pub unlisted: u64,
-    /// How many there are in the stores and the queue asked for, whatever text is looked for.
+    /// How many there are in the selected stores and queue, whatever the text filter.
     pub total: u64,
     /// How many of those were read.
     pub read: u64,
@@ -162,9 +162,9 @@ pub struct SchedulesPage {
     pub more: Vec<MoreSchedules>,
 }
 
-/// Puts the schedules that need somebody first, then the one that runs next.
+/// Sorts the schedules that need attention to the front, then the one that runs next.
 pub fn sort_schedules(schedules: &mut [Schedule]) {
-    // A paused queue is an operator's decision: its schedules stand among the others, by time.
+    // A paused queue is an operator's decision: its schedules are sorted among the others, by time.
     let rank = |level: Level| match level {
         Level::Bad => 0,
         Level::Watch => 1,

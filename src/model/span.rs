@@ -16,7 +16,7 @@ const UNITS: [(&str, u64); 6] = [
 ///
 /// # Errors
 ///
-/// When it is none: a sentence.
+/// When the text is no length of time: a sentence.
 pub fn parse(text: &str) -> Result<u64, String> {
     let trimmed = text.trim();
     let end = trimmed.find(|c: char| !c.is_ascii_digit()).unwrap_or(trimmed.len());

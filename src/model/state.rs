@@ -1,4 +1,4 @@
-//! The states a job can be in, as every queue system on the board understands them.
+//! The states of jobs, shared by every queue system on the board.
 //!
 //! "Paused" is not one of them: it is a property of a queue (see
 //! [`QueueSummary::paused`](super::queue::QueueSummary::paused)).
@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 use std::fmt;
 use std::str::FromStr;
 
-/// Where a job is in its life.
+/// The state of a job.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
 #[cfg_attr(feature = "ssr", derive(schemars::JsonSchema))]
 #[serde(rename_all = "snake_case")]
@@ -22,11 +22,11 @@ pub enum JobState {
     Delayed,
     /// A parent whose children are not finished.
     WaitingChildren,
-    /// Finished well. Retention decides how many are kept.
+    /// Completed. Retention decides how many are kept.
     Completed,
-    /// Out of attempts. Kept until somebody or retention removes it.
+    /// Out of attempts. Kept until a user or retention removes it.
     Failed,
-    /// Taken out of the line by somebody, and kept. Of the systems here only pg-boss has it.
+    /// Cancelled by a user, and kept. Of the systems here only pg-boss has it.
     Cancelled,
 }
 
@@ -76,7 +76,7 @@ impl JobState {
         }
     }
 
-    /// Whether its jobs have come to an end.
+    /// Whether its jobs are finished.
     #[must_use]
     pub const fn is_finished(self) -> bool {
         matches!(self, Self::Completed | Self::Failed | Self::Cancelled)
@@ -112,7 +112,7 @@ impl std::error::Error for UnknownState {}
 impl FromStr for JobState {
     type Err = UnknownState;
 
-    /// Reads the URL form; the hyphenated form that BullMQ itself uses is understood too.
+    /// Parses the URL form; also accepts the hyphenated form that BullMQ itself uses.
     fn from_str(text: &str) -> Result<Self, Self::Err> {
         match text {
             "waiting" | "wait" => Ok(Self::Waiting),

@@ -1,13 +1,13 @@
-//! What the status page says, and all that it can say.
+//! The contents of the status page: all that it can publish.
 //!
-//! These types are the whole list of what may be published: they are made for it and borrow nothing from the board's own,
-//! so that a field that is added there never becomes public by itself. No queue, store, host, count, job or person has a
-//! place here.
+//! These types are the whole list of what Drover may publish: they exist for it and reuse none of the board's own
+//! types, so that a new field of the board never becomes public by itself. No queue, store, host, count, job or person
+//! is in them.
 
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-/// How a component does, in the words that status pages share, and one for not knowing.
+/// How well a component works, in the words that status pages share, with one for not knowing.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum State {
@@ -19,14 +19,14 @@ pub enum State {
     PartialOutage,
     /// None of it gets through.
     MajorOutage,
-    /// All of it is held by an operator.
+    /// An operator holds all of it.
     UnderMaintenance,
-    /// There is no recent data. Never shown as well.
+    /// There is no recent data. Never shown as operational.
     Unknown,
 }
 
 impl State {
-    /// All there are.
+    /// All states.
     pub const ALL: [Self; 6] = [
         Self::Operational,
         Self::DegradedPerformance,
@@ -36,7 +36,7 @@ impl State {
         Self::Unknown,
     ];
 
-    /// As in JSON, and as the class of an element.
+    /// The word in JSON, and the class of an element.
     #[must_use]
     pub const fn as_str(self) -> &'static str {
         match self {
@@ -49,7 +49,7 @@ impl State {
         }
     }
 
-    /// The words beside its mark.
+    /// The word beside its mark.
     #[must_use]
     pub const fn word(self) -> &'static str {
         match self {
@@ -62,7 +62,7 @@ impl State {
         }
     }
 
-    /// Its mark: told apart without colour.
+    /// Its mark: distinguishable without colour.
     #[must_use]
     pub const fn mark(self) -> &'static str {
         match self {
@@ -75,7 +75,7 @@ impl State {
         }
     }
 
-    /// How bad it is. Not knowing is worse than everything that is well or meant, and better than trouble that is known.
+    /// How bad it is. Not knowing is worse than every good or intended state, and better than known trouble.
     #[must_use]
     pub const fn weight(self) -> u8 {
         match self {
@@ -89,7 +89,7 @@ impl State {
     }
 }
 
-/// Where the work that waits is going.
+/// How the amount of waiting work changes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum Trend {
@@ -97,12 +97,12 @@ pub enum Trend {
     Clearing,
     /// About as much.
     Steady,
-    /// More.
+    /// More waits.
     Growing,
 }
 
 impl Trend {
-    /// The word.
+    /// The word for it.
     #[must_use]
     pub const fn word(self) -> &'static str {
         match self {
@@ -113,13 +113,13 @@ impl Trend {
     }
 }
 
-/// A span of time of which only about how long it is can be said, in seconds.
+/// An approximate span of time, in seconds.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Range {
-    /// At least about.
+    /// The lower bound.
     pub from_s: u64,
-    /// At most about.
+    /// The upper bound.
     pub to_s: u64,
 }
 
@@ -137,11 +137,11 @@ pub struct PublicDay {
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct PublicHistory {
-    /// Whether it is kept for 90 days. If not, it begins where Drover was last started.
+    /// Whether Drover keeps it for 90 days. If not, it begins where Drover was last started.
     pub kept: bool,
-    /// Over all days that are known; null before anything is.
+    /// The share over all known days; null before there is any.
     pub within_promise: Option<f64>,
-    /// The days of which something is known, oldest first, at most 90.
+    /// The known days, oldest first, at most 90.
     pub days: Vec<PublicDay>,
 }
 
@@ -153,11 +153,11 @@ pub struct PublicComponent {
     pub id: String,
     /// Its name for readers.
     pub name: String,
-    /// What it is, in a sentence, where there is one.
+    /// What it is, in a sentence, if the configuration says so.
     pub description: Option<String>,
-    /// The heading it stands under, if any.
+    /// The heading above it, if any.
     pub group: Option<String>,
-    /// How it does.
+    /// How well it works.
     pub state: State,
     /// Since when, in ISO 8601.
     pub since: String,
@@ -167,9 +167,9 @@ pub struct PublicComponent {
     pub promise_s: u64,
     /// Within about how many seconds new work starts, rounded up; null where that cannot be said.
     pub starts_within_s: Option<u64>,
-    /// Where the work that waits is going; null where that cannot be said.
+    /// How the amount of waiting work changes; null where that cannot be said.
     pub trend: Option<Trend>,
-    /// In about how long it is back to normal, while it is clearing.
+    /// In about how long it is back to normal, while the trend is clearing.
     pub back_to_normal: Option<Range>,
     /// Day by day.
     pub history: PublicHistory,
@@ -181,22 +181,22 @@ pub struct PublicComponent {
 pub struct PublicStatus {
     /// The page's name.
     pub name: String,
-    /// The state of the whole: that of the component that does worst.
+    /// The state of the whole: that of the worst component.
     pub state: State,
     /// The same as a sentence.
     pub headline: String,
     /// Since when.
     pub since: String,
-    /// From when the data is, in ISO 8601; null before there was any.
+    /// The time of the data, in ISO 8601; null before there was any.
     pub updated_at: Option<String>,
     /// How old the data was when this was made, in seconds.
     pub age_s: Option<u64>,
-    /// What is published, in the order of the configuration.
+    /// The published components, in the order of the configuration.
     pub components: Vec<PublicComponent>,
 }
 
 impl PublicStatus {
-    /// The same when nothing has been heard since: nothing is claimed but the past.
+    /// The same page when no data has arrived since: it claims nothing but the past.
     #[must_use]
     pub fn without_news(&self) -> Self {
         let mut stale = self.clone();
@@ -220,5 +220,5 @@ impl PublicStatus {
     }
 }
 
-/// All that is said of what is not known.
+/// The sentence for a component without recent data.
 pub const NO_DATA: &str = "No recent data.";

@@ -5,7 +5,7 @@ use super::condition::{Actions, Condition};
 use super::verdict::Verdict;
 use serde::{Deserialize, Serialize};
 
-/// Whether a store answers, and if not, what kind of silence it is.
+/// Whether a store answers, and if not, why.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[cfg_attr(feature = "ssr", derive(schemars::JsonSchema))]
 #[serde(rename_all = "snake_case")]
@@ -20,28 +20,28 @@ pub enum Reach {
     NoSuchHost,
     /// The encrypted connection cannot be made.
     TlsFailed,
-    /// It accepts the connection and says nothing: frozen, or the path to it is.
+    /// It accepts the connection and sends nothing: the store or the path to it is frozen.
     Frozen,
     /// It is reading its data set from disk.
     Loading,
-    /// A replica that has lost its primary and keeps what it knows to itself.
+    /// A replica that has lost its primary and does not serve its data.
     FailingOver,
-    /// It refuses our name or password.
+    /// It refuses our user name or password.
     WrongPassword,
-    /// It knows us, and forbids a command that reading needs.
+    /// It accepts our user, and forbids a command that Drover needs to read.
     NotAllowed,
     /// A script has kept it busy for seconds.
     Busy,
     /// It has no room for another connection.
     Full,
-    /// It answers, and not as a Redis we can use does.
+    /// It answers, but not like a Redis that Drover can use.
     Refused,
-    /// What watches it has failed: whether it answers is not known.
+    /// The task that watches the store has failed: Drover does not know whether it answers.
     Unwatched,
 }
 
 impl Reach {
-    /// The words shown where the store's state goes.
+    /// The words shown for the store's state.
     #[must_use]
     pub const fn word(self) -> &'static str {
         match self {
@@ -62,7 +62,7 @@ impl Reach {
         }
     }
 
-    /// What Drover does about it, and whether somebody has to do anything to Drover.
+    /// What Drover does about it, and whether an operator has to do anything to Drover.
     #[must_use]
     pub const fn patience(self) -> &'static str {
         match self {
@@ -122,7 +122,7 @@ pub struct Vitals {
     pub disk: Option<u64>,
     /// `master` or `replica`; of a Postgres `primary` or `standby`.
     pub role: String,
-    /// Connected replicas; this and what follows is `null` where the server does not tell.
+    /// Connected replicas; this and the following fields are `null` where the server does not report them.
     pub replicas: Option<u32>,
     /// Client connections.
     pub clients: Option<u32>,
@@ -152,45 +152,45 @@ pub struct StoreSummary {
     pub cause: Option<String>,
     /// Since when `reach` has been what it is.
     pub since: Millis,
-    /// The last moment anything was read from it; `None` if nothing ever was.
+    /// When Drover last read anything from it; `None` if it never did.
     pub as_of: Option<Millis>,
     /// What it last said about itself.
     pub vitals: Option<Vitals>,
     /// How many queues are in it; `null` until it has been searched.
     pub queues: Option<u32>,
-    /// Whether a search for queues has been completed since it was last found empty or restarted.
+    /// Whether a search for queues has been completed since the store was last found empty or restarted.
     pub searched: bool,
-    /// What to think of it.
+    /// The verdict on it.
     pub verdict: Verdict,
-    /// What is the matter although it answers, the worst first; empty while it does not answer.
+    /// What is wrong although it answers, the worst first; empty while it does not answer.
     #[serde(default)]
     pub conditions: Vec<Condition>,
-    /// Whether its jobs may be acted on.
+    /// Whether Drover allows actions on its jobs.
     #[serde(default)]
     pub actions: Actions,
-    /// How far its clock is ahead of Drover's, in milliseconds, negative when it is behind; `None`
-    /// where it does not tell. Times that the store or its jobs carry are compared with this added.
+    /// How far its clock is ahead of Drover's, in milliseconds, negative when it is behind; `None` where the store does
+    /// not report it. Drover adds this before it compares times from the store or its jobs.
     #[serde(default)]
     pub clock_ahead: Option<Millis>,
 }
 
 impl StoreSummary {
-    /// The store's own clock, when Drover's says `now`.
+    /// The time on the store's own clock when Drover's clock says `now`.
     #[must_use]
     pub fn its_clock(&self, now: Millis) -> Millis {
         now.saturating_add(self.clock_ahead.unwrap_or(0))
     }
 }
 
-/// None of the stores that a page is about answers: what it shows is as old as what was read last.
+/// None of the stores of a page answers: what the page shows is as old as the last read.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Silence {
-    /// The moment at which what is shown was read, of several stores the earliest; `None` if nothing ever was.
+    /// When the shown data were read, of several stores the earliest; `None` if nothing was ever read.
     pub as_of: Option<Millis>,
 }
 
 impl Silence {
-    /// Of these stores; `None` while one of them answers, or if there are none.
+    /// The silence of these stores; `None` while one of them answers, or if there are none.
     #[must_use]
     pub fn of<'a>(stores: impl IntoIterator<Item = &'a StoreSummary>) -> Option<Self> {
         let mut silence = None;

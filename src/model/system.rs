@@ -42,7 +42,7 @@ impl System {
         }
     }
 
-    /// Whether its queues are read and changed. The others are recognised, and that is all.
+    /// Whether Drover reads and changes its queues. It only recognises the others.
     #[must_use]
     pub const fn is_supported(self) -> bool {
         match self {
@@ -72,13 +72,13 @@ impl fmt::Display for System {
     }
 }
 
-/// Which generation laid out a queue, and what that was decided by. Only the system's adapter knows the generations; what
-/// their words mean is among their capabilities.
+/// Which generation laid out a queue, and the evidence. Only the system's adapter knows the generations; its
+/// capabilities explain their words.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[cfg_attr(feature = "ssr", derive(schemars::JsonSchema))]
 pub struct Family {
     /// The generation, such as `bullmq5`.
     pub layout: Cow<'static, str>,
-    /// What it was decided by, such as `version`.
+    /// The evidence that decided it, such as `version`.
     pub evidence: Cow<'static, str>,
 }

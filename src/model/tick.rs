@@ -1,7 +1,7 @@
-//! Jobs ticked in a list, as the field of a form: each with what was seen of it when it was ticked.
+//! Jobs ticked in a list, as the field of a form: each with what the reader saw of it when it was ticked.
 //!
-//! `finished.attempts.id`, the first two empty where they are not known and the id escaped, so that nothing that a
-//! browser does to line ends or odd characters makes another id of it.
+//! `finished.attempts.id`, the first two empty where they are not known and the id escaped, so that a browser's changes
+//! to line ends or unusual characters cannot turn it into another id.
 
 use super::action::Seen;
 use super::address::encode_segment;
@@ -12,7 +12,7 @@ use percent_encoding::percent_decode_str;
 /// The name of the field.
 pub const FIELD: &str = "job";
 
-/// The form that the boxes belong to: what is done with the ticked jobs.
+/// The form that the boxes belong to: the actions on the ticked jobs.
 pub const FORM: &str = "ticked";
 
 /// The value of a row's box.
@@ -22,7 +22,7 @@ pub fn write(row: &JobRow) -> String {
     format!("{finished}.{}.{}", row.attempts, encode_segment(&row.id))
 }
 
-/// The job that a value stands for, seen in a list of this state.
+/// The job that a value names, seen in a list of this state.
 #[must_use]
 pub fn read(value: &str, state: JobState) -> Option<(String, Seen)> {
     let mut parts = value.splitn(3, '.');

@@ -1,8 +1,7 @@
-//! A job's history, as far as its record tells it.
+//! A job's history, as far as its record shows it.
 //!
-//! Redis keeps one creation time, and of all attempts the times of the *last* only. So what lies
-//! between is told in one span, and what can be worked out (when an attempt failed: the next one's
-//! due time less its back-off) is marked as worked out.
+//! Redis keeps one creation time, and only the times of the *last* attempt. So the time between is one span, and a
+//! derived time (when an attempt failed: the next one's due time less its back-off) is marked as derived.
 
 use super::job::JobDetail;
 use super::state::JobState;
@@ -11,7 +10,7 @@ use super::{Millis, format};
 /// What a job did in a stretch of time.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Doing {
-    /// Ready, and nobody took it.
+    /// Ready, and no worker took it.
     Waited,
     /// Held back on purpose: a delay or a back-off.
     Held,
@@ -86,7 +85,7 @@ pub fn steps(job: &JobDetail) -> Vec<Step> {
 
 struct Story {
     steps: Vec<Step>,
-    /// The last moment told.
+    /// The time of the last step.
     clock: Option<Millis>,
 }
 
@@ -100,7 +99,7 @@ impl Story {
         self.steps.push(Step::Note(text.into()));
     }
 
-    /// A span from the last moment told to `until`.
+    /// A span from the last step to `until`.
     fn span(&mut self, doing: Doing, what: impl Into<String>, until: Millis) {
         let Some(from) = self.clock else { return };
         let ms = until.saturating_sub(from);
@@ -132,7 +131,7 @@ impl Story {
 fn not_started(job: &JobDetail, story: &mut Story) {
     let row = &job.row;
     if row.attempts > 0 {
-        // A store that does not even tell how many attempts are allowed keeps no times of them.
+        // A store that does not even keep how many attempts are allowed keeps no times of them.
         let times = match row.attempts_max {
             Some(_) => "; a manual retry removed their times",
             None => " at an unrecorded time",
@@ -158,10 +157,10 @@ fn not_started(job: &JobDetail, story: &mut Story) {
     }
 }
 
-/// A moment that two clocks tell may differ by this much.
+/// Two clocks' times of the same moment may differ by this much.
 const CLOCKS: Millis = 1_000;
 
-/// What is left of the story of a job that is ready to run.
+/// The remaining steps of a job that is ready to run.
 fn waits(job: &JobDetail, story: &mut Story) {
     let row = &job.row;
     let first_time = row.attempts == 0 && row.started.is_none() && job.children.is_none();
@@ -203,7 +202,7 @@ const fn finished_word(state: JobState) -> &'static str {
     }
 }
 
-/// The number of the attempt whose start is on record.
+/// The number of the attempt whose start the record holds.
 fn last_attempt(job: &JobDetail) -> u32 {
     let running = job.row.state == JobState::Active;
     job.attempts_started

@@ -1,4 +1,4 @@
-//! What the board thinks of a queue or a store, and why.
+//! The board's verdict on a queue or a store, and the reason.
 
 use super::Millis;
 use serde::{Deserialize, Serialize};
@@ -8,7 +8,7 @@ use serde::{Deserialize, Serialize};
 #[cfg_attr(feature = "ssr", derive(schemars::JsonSchema))]
 #[serde(rename_all = "snake_case")]
 pub enum Level {
-    /// Somebody should act now.
+    /// An operator should act now.
     Bad,
     /// Getting worse, or about to.
     Watch,
@@ -52,7 +52,7 @@ pub struct Verdict {
 }
 
 impl Verdict {
-    /// Before anything has been read.
+    /// The verdict before anything has been read.
     #[must_use]
     pub fn not_read(at: Millis) -> Self {
         Self {

@@ -1,5 +1,5 @@
-//! One store in full: what it says about itself, what was watched of it, what was asked of it, and
-//! what each of that means for a store that holds queues.
+//! One store in full: its own report, Drover's measurements, the answers to Drover's queries, and what each of that
+//! means for a store that holds queues.
 //!
 //! Every field that a server may leave out is an `Option`: forks and hosted services leave many out,
 //! and unknown is never zero.
@@ -13,7 +13,7 @@ use serde::{Deserialize, Serialize};
 
 pub mod postgres;
 
-/// An answer, or why there is none.
+/// An answer, or the reason why there is none.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[cfg_attr(feature = "ssr", derive(schemars::JsonSchema))]
 #[serde(rename_all = "snake_case")]
@@ -22,7 +22,7 @@ pub enum Answered<T> {
     Known(T),
     /// The store's access rules forbid the command: what would allow it, such as `+slowlog|get`.
     NotPermitted(String),
-    /// It could not be had: a sentence.
+    /// Drover could not get it: a sentence.
     Failed(String),
 }
 
@@ -49,16 +49,16 @@ impl<T> Answered<T> {
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[cfg_attr(feature = "ssr", derive(schemars::JsonSchema))]
 pub struct StoreDetail {
-    /// Its line, as everywhere.
+    /// Its summary, as on every page.
     #[serde(flatten)]
     pub summary: StoreSummary,
-    /// Its own report: the last one there was.
+    /// Its own report: the last one.
     pub report: Answered<Report>,
-    /// What was measured of it since the board began to watch.
+    /// What Drover measured since it began to watch.
     pub watched: Watched,
-    /// What was asked of it for this page: the last answers there were.
+    /// The answers to the queries for this page: the last ones.
     pub asked: Asked,
-    /// What to think of each part, in one sentence each.
+    /// A judgement on each part, in one sentence each.
     pub judgements: Vec<Judged>,
     /// Of a Postgres: its parts, tables and sessions.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -72,7 +72,7 @@ impl StoreDetail {
         self.judgements.iter().find(|judged| judged.about == about)
     }
 
-    /// The judgements that ask for somebody's attention, the worst first.
+    /// The judgements that need attention, the worst first.
     #[must_use]
     pub fn reasons(&self) -> Vec<&Judged> {
         let mut reasons: Vec<&Judged> = self
@@ -90,7 +90,7 @@ impl StoreDetail {
 #[cfg_attr(feature = "ssr", derive(schemars::JsonSchema))]
 #[serde(rename_all = "snake_case")]
 pub enum About {
-    /// Memory against its limit, and where it is going.
+    /// Memory against its limit, and its trend.
     Memory,
     /// How much the allocator holds beyond what the data needs.
     Fragmentation,
@@ -107,7 +107,7 @@ pub enum About {
 }
 
 impl About {
-    /// What the part is called.
+    /// The label of the part.
     #[must_use]
     pub const fn label(self) -> &'static str {
         match self {
@@ -122,7 +122,7 @@ impl About {
     }
 }
 
-/// What to think of one part of a store.
+/// The judgement on one part of a store.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[cfg_attr(feature = "ssr", derive(schemars::JsonSchema))]
 pub struct Judged {
@@ -134,7 +134,7 @@ pub struct Judged {
     pub text: String,
 }
 
-/// What `INFO` says.
+/// The content of `INFO`.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[cfg_attr(feature = "ssr", derive(schemars::JsonSchema))]
 pub struct Report {
@@ -142,7 +142,7 @@ pub struct Report {
     pub at: Millis,
     /// `standalone`, `sentinel` or `cluster`.
     pub mode: Option<String>,
-    /// Tells one life of the process from the next.
+    /// Identifies one run of the server process.
     pub run_id: Option<String>,
     /// Seconds since it started.
     pub uptime_s: Option<u64>,
@@ -154,7 +154,7 @@ pub struct Report {
     pub replication: ReplicationReport,
     /// Connections.
     pub clients: ClientsReport,
-    /// What it has done since it started.
+    /// What it has processed since it started.
     pub traffic: TrafficReport,
     /// Its databases, the ones that hold something.
     pub keyspace: Vec<Database>,
@@ -168,15 +168,15 @@ pub struct MemoryReport {
     pub used: Option<u64>,
     /// The most that was ever in use since it started.
     pub peak: Option<u64>,
-    /// What the operating system has given it.
+    /// The memory that the operating system has given it.
     pub rss: Option<u64>,
     /// The limit, if one is set.
     pub max: Option<u64>,
-    /// What the machine has.
+    /// The memory of the machine.
     pub machine: Option<u64>,
     /// `rss` over `used`.
     pub fragmentation: Option<f64>,
-    /// What happens at the limit.
+    /// The eviction policy at the limit.
     pub policy: Option<String>,
 }
 
@@ -186,15 +186,15 @@ pub struct MemoryReport {
 pub struct PersistenceReport {
     /// Whether there is an append-only file.
     pub aof: Option<bool>,
-    /// Whether the last write to it was good.
+    /// Whether the last write to it succeeded.
     pub aof_write_ok: Option<bool>,
-    /// Whether its last rewriting was good.
+    /// Whether its last rewrite succeeded.
     pub aof_rewrite_ok: Option<bool>,
     /// When the last snapshot was saved. A server that has saved none says when it started.
     pub rdb_saved_at: Option<Millis>,
     /// Snapshots saved since it started; not known before Redis 7.
     pub rdb_saves: Option<u64>,
-    /// Whether the last snapshot was good.
+    /// Whether the last snapshot succeeded.
     pub rdb_ok: Option<bool>,
     /// Changes since the last snapshot.
     pub rdb_changes: Option<u64>,
@@ -210,7 +210,7 @@ pub struct ReplicationReport {
     pub role: Option<String>,
     /// Its replicas that are connected.
     pub replicas: Vec<Replica>,
-    /// How many say that they are, also where they are not listed.
+    /// How many replicas the server counts, also where it does not list them.
     pub connected: Option<u64>,
     /// Of a replica: its master.
     pub master: Option<MasterLink>,
@@ -222,9 +222,9 @@ pub struct ReplicationReport {
 pub struct Replica {
     /// Host and port.
     pub address: String,
-    /// `online`, or what it waits for.
+    /// `online`, or the state before it.
     pub state: String,
-    /// Seconds since it last acknowledged.
+    /// Seconds since its last acknowledgement.
     pub lag_s: Option<u64>,
 }
 
@@ -236,7 +236,7 @@ pub struct MasterLink {
     pub address: String,
     /// Whether the link is up.
     pub up: Option<bool>,
-    /// Seconds since anything was heard from it.
+    /// Seconds since the last message from it.
     pub last_heard_s: Option<u64>,
     /// Seconds since the link broke.
     pub down_s: Option<u64>,
@@ -252,13 +252,13 @@ pub struct ClientsReport {
     pub connected: Option<u64>,
     /// Of these, waiting in a blocking command, as idle workers do.
     pub blocked: Option<u64>,
-    /// How many there may be.
+    /// How many connections are allowed.
     pub max: Option<u64>,
-    /// Turned away since it started, because there was no room.
+    /// Connections refused since it started, because there was no room.
     pub rejected: Option<u64>,
 }
 
-/// What a store has done since it started.
+/// What a store has processed since it started.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[cfg_attr(feature = "ssr", derive(schemars::JsonSchema))]
 pub struct TrafficReport {
@@ -270,13 +270,13 @@ pub struct TrafficReport {
     pub hits: Option<u64>,
     /// Reads that did not.
     pub misses: Option<u64>,
-    /// Keys removed because their time had come.
+    /// Keys removed because they expired.
     pub expired: Option<u64>,
-    /// Keys removed for want of memory.
+    /// Keys removed to free memory.
     pub evicted: Option<u64>,
-    /// Pub/Sub channels somebody listens to.
+    /// Pub/Sub channels with subscribers.
     pub channels: Option<u64>,
-    /// Pub/Sub patterns somebody listens to.
+    /// Pub/Sub patterns with subscribers.
     pub patterns: Option<u64>,
 }
 
@@ -294,16 +294,15 @@ pub struct Database {
     pub mean_ttl_ms: Option<u64>,
 }
 
-/// What was measured since the board began to watch, at most an hour, and since the store's last
-/// start at most.
+/// What Drover measured since it began to watch, at most an hour, and at most since the store's last start.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[cfg_attr(feature = "ssr", derive(schemars::JsonSchema))]
 pub struct Watched {
     /// How long the figures cover, in milliseconds; 0 before there are two reports.
     pub span_ms: Millis,
-    /// Bytes per hour, fitted over all that was watched; unknown before a minute of it.
+    /// Bytes per hour, fitted over the whole span; unknown in the first minute.
     pub growth_per_hour: Option<i64>,
-    /// When the limit is reached at that pace; unknown if it does not grow or has no limit.
+    /// When memory reaches the limit at that pace; unknown if it does not grow or has no limit.
     pub full_in_ms: Option<Millis>,
     /// Commands per second between the last two reports.
     pub commands_per_second: Option<f64>,
@@ -331,13 +330,13 @@ pub struct Ping {
     pub count: u32,
 }
 
-/// What was asked of a store for its page.
+/// The answers to the queries for a store's page.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[cfg_attr(feature = "ssr", derive(schemars::JsonSchema))]
 pub struct Asked {
     /// When it answered; `None` if it never has.
     pub at: Option<Millis>,
-    /// Settings that decide what a crash loses and what is told.
+    /// Settings that decide what a crash loses and which changes the store reports.
     pub settings: Answered<Settings>,
     /// Its slowest commands, the newest first.
     pub slow: Answered<Vec<SlowCommand>>,
@@ -348,7 +347,7 @@ pub struct Asked {
 }
 
 impl Asked {
-    /// Nothing was asked yet, for this reason.
+    /// No query was sent yet, for this reason.
     #[must_use]
     pub fn nothing(why: &str) -> Self {
         Self {
@@ -369,7 +368,7 @@ pub struct Settings {
     pub fsync: Option<String>,
     /// `save`: the rules for snapshots, such as `3600 1 300 100`; empty for none.
     pub save: Option<String>,
-    /// `notify-keyspace-events`: which changes of keys are told; empty for none.
+    /// `notify-keyspace-events`: which changes of keys are reported; empty for none.
     pub notifications: Option<String>,
     /// `slowlog-log-slower-than`, in microseconds; below 0 none is logged.
     pub slower_than_us: Option<i64>,
@@ -403,7 +402,7 @@ pub struct LatencyEvent {
     pub at: Millis,
     /// How long it took then, in milliseconds.
     pub latest_ms: u64,
-    /// How long at most.
+    /// How long it took at most.
     pub max_ms: u64,
 }
 
@@ -413,21 +412,21 @@ pub struct LatencyEvent {
 pub struct Channel {
     /// Its name.
     pub name: String,
-    /// Who listens to it, patterns not counted; unknown if that could not be asked.
+    /// How many subscribers it has, without those of patterns; unknown if Drover could not ask.
     pub subscribers: Option<u64>,
 }
 
-/// A drawing of the last hour.
+/// A chart of the last hour.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[cfg_attr(feature = "ssr", derive(schemars::JsonSchema))]
 pub struct Drawing {
-    /// What it is of.
+    /// The figure that it shows.
     pub of: Series,
     /// SVG, made by the server.
     pub svg: String,
 }
 
-/// What is drawn.
+/// A figure that has a chart.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[cfg_attr(feature = "ssr", derive(schemars::JsonSchema))]
 #[serde(rename_all = "snake_case")]
@@ -482,10 +481,10 @@ impl std::str::FromStr for Series {
 pub struct StorePage {
     /// The store.
     pub detail: StoreDetail,
-    /// The last hour.
+    /// The charts of the last hour.
     pub drawings: Vec<Drawing>,
     /// Memory by queue.
     pub memory: Answered<MemoryByQueue>,
-    /// Jobs of each state that the address asks to weigh.
+    /// How many jobs of each state the address asks to weigh.
     pub sample: u32,
 }

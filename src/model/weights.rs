@@ -1,4 +1,4 @@
-//! The memory that a store's queues take, estimated, with what the estimate is made of.
+//! The estimated memory of a store's queues, with the basis of the estimate.
 
 use super::Millis;
 use super::queue::QueueRef;
@@ -8,10 +8,10 @@ use serde::{Deserialize, Serialize};
 /// Jobs weighed of each state when the address does not say.
 pub const SAMPLE: u32 = 50;
 
-/// The fewest jobs that may be asked for.
+/// The fewest jobs that an address may ask for.
 pub const SAMPLE_MIN: u32 = 5;
 
-/// The most.
+/// The most jobs that an address may ask for.
 pub const SAMPLE_MAX: u32 = 500;
 
 /// Memory by queue, from a sample of jobs.
@@ -20,11 +20,11 @@ pub const SAMPLE_MAX: u32 = 500;
 pub struct MemoryByQueue {
     /// When the jobs were weighed.
     pub at: Millis,
-    /// Jobs asked for of each state.
+    /// Jobs of each state that the address asked for.
     pub asked: u32,
     /// Jobs weighed of each state at most: fewer than asked for where there are many queues.
     pub sample: u32,
-    /// Commands that it took.
+    /// Commands that this took.
     pub commands: u64,
     /// Queues weighed, of how many; the ones with most jobs come first.
     pub queues_weighed: u32,
@@ -34,13 +34,13 @@ pub struct MemoryByQueue {
     pub jobs_covered: u64,
     /// See `jobs_covered`.
     pub jobs_known: u64,
-    /// Jobs that were weighed themselves.
+    /// Jobs that were weighed individually.
     pub jobs_weighed: u64,
-    /// Everything that was weighed, extrapolated, in bytes.
+    /// The total of what was weighed, extrapolated, in bytes.
     pub bytes: u64,
     /// The heaviest queues, at most [`QUEUES_SHOWN`], the heaviest first.
     pub queues: Vec<QueueMemory>,
-    /// What the queues beyond these take together, and how many they are.
+    /// How many more queues there are, and the bytes that they take together.
     pub others: (u32, u64),
     /// The largest payloads among the jobs that were weighed.
     pub largest: Vec<LargePayload>,
@@ -58,9 +58,9 @@ pub const PAYLOADS_SHOWN: usize = 10;
 pub struct QueueMemory {
     /// Which queue.
     pub queue: QueueRef,
-    /// What it is called.
+    /// Its label.
     pub name: String,
-    /// Everything, extrapolated.
+    /// The total, extrapolated.
     pub bytes: u64,
     /// Its own lists, sets and event stream.
     pub structure: u64,
@@ -94,11 +94,11 @@ pub struct StateMemory {
 pub struct LargePayload {
     /// Its queue.
     pub queue: QueueRef,
-    /// What the queue is called.
+    /// The queue's label.
     pub name: String,
     /// The job.
     pub job: String,
-    /// Where it is.
+    /// The job's state.
     pub state: JobState,
     /// The length of its data in bytes.
     pub bytes: u64,

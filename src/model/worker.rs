@@ -1,9 +1,9 @@
-//! Who does the work: connected workers, by the queue they serve.
+//! Connected workers, by the queue they serve.
 //!
-//! The queue libraries keep no register of workers. What is known comes from the store's list of
-//! connections: a worker gives its blocking connection the name of its queue. So a worker here is one
-//! such connection, one for each worker object of a process, whatever its concurrency. Workers whose connections have
-//! no such name are known by what they do ([`Staffing::Unseen`]).
+//! The queue libraries keep no register of workers. Drover learns of them from the store's list of connections: a
+//! worker gives its blocking connection the name of its queue. So a worker here is one such connection, one for each
+//! worker object of a process, whatever its concurrency. Workers whose connections have no such name are known by their
+//! effects ([`Staffing::Unseen`]).
 
 use super::queue::QueueRef;
 use super::store::Reach;
@@ -11,7 +11,7 @@ use super::verdict::Level;
 use super::{Millis, format};
 use serde::{Deserialize, Serialize};
 
-/// What the command a worker blocks in tells of its library.
+/// What a worker's blocking command shows about its library.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[cfg_attr(feature = "ssr", derive(schemars::JsonSchema))]
 #[serde(rename_all = "snake_case")]
@@ -23,7 +23,7 @@ pub enum Generation {
 }
 
 impl Generation {
-    /// What people call it.
+    /// The label of the generation.
     #[must_use]
     pub const fn label(self) -> &'static str {
         match self {
@@ -37,7 +37,7 @@ impl Generation {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[cfg_attr(feature = "ssr", derive(schemars::JsonSchema))]
 pub struct Worker {
-    /// The number of its connection, which the store gives out once.
+    /// The number of its connection, which the store never reuses.
     pub id: u64,
     /// The name its application gave it.
     pub name: Option<String>,
@@ -45,63 +45,63 @@ pub struct Worker {
     pub address: String,
     /// When it connected, to the second.
     pub since: Millis,
-    /// Seconds since its last command. A worker that is busy in every slot asks for nothing.
+    /// Seconds since its last command. A worker that is busy in every slot sends no command for work.
     pub idle_s: u64,
-    /// What its blocking command tells; `None` until it has asked for work.
+    /// What its blocking command shows; `None` until it has asked for work.
     pub generation: Option<Generation>,
     /// What its Redis client calls itself, where the store keeps that (Redis 7.2 and later).
     pub client: Option<String>,
 }
 
-/// Whether a queue has somebody to do its work.
+/// Whether a queue has workers.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 #[cfg_attr(feature = "ssr", derive(schemars::JsonSchema))]
 #[serde(rename_all = "snake_case")]
 pub enum Staffing {
-    /// Work waits, and nobody is there to do it.
+    /// Work waits, and no worker is connected.
     Deserted,
     /// Jobs are active, and no worker is connected any more.
     Lost,
-    /// Work waits, nobody is there, and the queue is paused anyway.
+    /// Work waits, no worker is connected, and the queue is paused anyway.
     Held,
     /// The store does not say who is connected.
     Unknown,
-    /// Jobs are being done, and no connection carries the queue's name.
+    /// Jobs are being processed, and no connection carries the queue's name.
     Unseen,
     /// Workers are connected.
     Served,
-    /// Nobody is connected, and nothing is to be done.
+    /// No worker is connected, and no work waits.
     Empty,
 }
 
-/// What is said of workers that do jobs and cannot be listed.
+/// The sentence for workers that process jobs and cannot be listed.
 pub const UNSEEN: &str = "Workers not visible, but jobs are being processed.";
 
-/// One queue and who serves it.
+/// One queue and its workers.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[cfg_attr(feature = "ssr", derive(schemars::JsonSchema))]
 pub struct Crew {
     /// The queue.
     pub queue: QueueRef,
-    /// What it is called: its name, or its id where that name is not its alone.
+    /// Its label: its name, or its id where the name is not unique.
     pub name: String,
     /// False for a queue that workers name and the board does not show.
     pub on_board: bool,
-    /// Whether anybody is there who should be.
+    /// Whether the workers that it needs are connected.
     pub standing: Staffing,
-    /// How bad that is: silence of a few seconds is a restart.
+    /// How bad that is: a few seconds without a worker are a restart.
     pub level: Level,
     /// Whether it hands out no work; `None` if not known.
     pub paused: Option<bool>,
     /// Jobs ready to be taken: waiting and prioritized.
     pub waiting: Option<u64>,
-    /// Jobs being worked on, by all its workers together.
+    /// Jobs being processed, by all its workers together.
     pub active: Option<u64>,
     /// Since when no worker has been seen; `None` while there is one, or if not known.
     pub deserted_since: Option<Millis>,
-    /// Whether nobody was there from the first look on: it may have been so for longer.
+    /// Whether no worker was connected at the first look: the queue may have been without one for longer.
     pub deserted_longer: bool,
-    /// How many workers are connected; `None` if the store does not say, or they are not seen.
+    /// How many workers are connected; `None` if the store does not say, or Drover cannot see them.
     pub count: Option<u32>,
     /// How many connections listen to its events without working.
     pub listeners: u32,
@@ -114,7 +114,7 @@ pub struct Crew {
 }
 
 impl Crew {
-    /// What is the matter, in one line; empty when nothing is.
+    /// What is wrong, in one line; empty when nothing is.
     #[must_use]
     pub fn sentence(&self, now: Millis) -> String {
         let since = || match self.deserted_since {
@@ -144,7 +144,7 @@ impl Crew {
     }
 }
 
-/// What a store says of its connections.
+/// What a store reports about its connections.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[cfg_attr(feature = "ssr", derive(schemars::JsonSchema))]
 pub struct Roster {
@@ -152,17 +152,17 @@ pub struct Roster {
     pub store: String,
     /// Whether it answers.
     pub reach: Reach,
-    /// Since when that is so.
+    /// Since when `reach` has been what it is.
     #[serde(default)]
     pub since: Option<Millis>,
-    /// Why it does not, in a sentence.
+    /// Why the store does not answer, in a sentence.
     #[serde(default)]
     pub cause: Option<String>,
     /// When its connections were listed; `None` if they never were.
     pub as_of: Option<Millis>,
-    /// Why it does not list them, with what to do about it.
+    /// Why the store does not list them, and how to change that.
     pub refused: Option<String>,
-    /// Whether that is so of some of its queues only.
+    /// Whether that is true of some of its queues only.
     #[serde(default)]
     pub partly: bool,
 }
@@ -179,15 +179,15 @@ pub struct NameCount {
     pub queues: u32,
 }
 
-/// Who serves what.
+/// Which workers serve which queues.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[cfg_attr(feature = "ssr", derive(schemars::JsonSchema))]
 pub struct WorkersPage {
     /// Each store, in the order of the configuration.
     pub stores: Vec<Roster>,
-    /// What was asked for.
+    /// The filter.
     pub filter: FleetFilter,
-    /// The queues, those with work and nobody to do it first.
+    /// The queues, those with work and no worker first.
     pub queues: Vec<Crew>,
     /// How many queues there are without the filter.
     pub queues_in_all: u32,
@@ -195,15 +195,15 @@ pub struct WorkersPage {
     pub names: Vec<NameCount>,
     /// Workers of all queues shown.
     pub workers: u32,
-    /// Whether each worker has a line of its own: not where hundreds are shown.
+    /// Whether each worker has a line of its own: not where the page shows hundreds.
     pub detailed: bool,
 }
 
-/// Which part of the fleet, as it stands in an address.
+/// Which part of the fleet, as the address gives it.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[cfg_attr(feature = "ssr", derive(schemars::JsonSchema))]
 pub struct FleetFilter {
-    /// Only what has this text in a name, an id or an address, in any case of letters; empty for all.
+    /// Only entries with this text in a name, an id or an address, whatever its case; empty for all.
     pub q: String,
     /// Only this queue.
     pub queue: Option<QueueRef>,
@@ -216,7 +216,7 @@ impl FleetFilter {
         self.q.is_empty() && self.queue.is_none()
     }
 
-    /// What stands behind `?` in an address, without the question mark; empty for everything.
+    /// The query of an address, without the question mark; empty for everything.
     #[must_use]
     pub fn query(&self) -> String {
         let mut parts = Vec::new();
@@ -229,7 +229,7 @@ impl FleetFilter {
         parts.join("&")
     }
 
-    /// Whether one of these texts has what is looked for.
+    /// Whether one of these texts contains the text of the filter.
     pub fn finds<'a>(&self, texts: impl IntoIterator<Item = &'a str>) -> bool {
         if self.q.is_empty() {
             return true;

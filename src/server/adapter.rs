@@ -93,7 +93,7 @@ pub struct FoundQueue {
 /// How a [`Reading`]'s reason ends where the store's user may not read a key.
 pub const NOT_PERMITTED: &str = "Drover's user may not read the key";
 
-/// What one look at a queue tells.
+/// What one reading of a queue tells.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Reading {
     /// Jobs by state; unknown where a key could not be counted.
@@ -136,7 +136,7 @@ pub struct Head {
     pub ready: Option<Millis>,
 }
 
-/// Tells whether it is known of a job since when it has been ready, so that its record need not be read.
+/// Returns whether the caller already knows since when a job has been ready, so that its record need not be read.
 pub type Heard<'a> = &'a (dyn Fn(&QueueId, &str) -> bool + Send + Sync);
 
 /// Jobs of one [`Adapter::scan`], at most.
@@ -164,7 +164,7 @@ pub struct JobQuery {
 /// What a store says of its connections.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Connections {
-    /// Everybody whose connection names a queue.
+    /// All connections that name a queue.
     Known(Vec<Connected>),
     /// It does not tell: why, and what to do about it.
     Refused(String),
@@ -177,13 +177,13 @@ pub enum Connections {
 pub struct Connected {
     /// The queue it names, whether or not there is such a queue.
     pub queue: QueueId,
-    /// What it is there for.
+    /// What the connection is for.
     pub role: ConnectionRole,
-    /// Who it is.
+    /// The worker.
     pub worker: Worker,
 }
 
-/// What a connection is there for.
+/// What a connection is for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum ConnectionRole {
     /// It takes jobs.
@@ -201,7 +201,7 @@ pub struct Bounds {
     pub all: usize,
 }
 
-/// The value of a field as it is stored. Only one is under way per store at a time: until this is dropped.
+/// The value of a field as it is stored. Only one exists per store at a time: until this is dropped.
 #[derive(Debug)]
 pub struct FieldBytes {
     /// The value.
@@ -212,20 +212,20 @@ pub struct FieldBytes {
     pub permit: Option<OwnedSemaphorePermit>,
 }
 
-/// What a search for queues met.
+/// The result of a search for queues.
 #[derive(Debug, Default)]
 pub struct Search {
     /// Queues that were not known before.
     pub found: Vec<FoundQueue>,
-    /// Known queues of which a search of everything met nothing: whoever removed them may have told
-    /// nobody, so they are worth a count. Empty if not everything was searched.
+    /// Known queues of which a search of everything met nothing: their removal may have emitted no event, so the caller
+    /// counts them. Empty if not everything was searched.
     pub missing: Vec<QueueId>,
 }
 
 /// One queue library in one store.
 #[async_trait]
 pub trait Adapter: Send + Sync + fmt::Debug {
-    /// What each generation of the system can do. Known from the start, without a word to the store.
+    /// What each generation of the system can do. Known from the start, without asking the store.
     fn generations(&self) -> &'static [Capabilities];
 
     /// Finds queues. Takes as long as the key space needs, in small steps.
@@ -239,8 +239,8 @@ pub trait Adapter: Send + Sync + fmt::Debug {
     /// Counts the given queues in one round trip, in their order.
     async fn counts(&self, queues: &[QueueId]) -> Result<Vec<Reading>, Trouble>;
 
-    /// The jobs that run next in each queue, in the order of `queues`: one of each list or set that they are taken from.
-    /// Of those that were `heard` of nothing but the id.
+    /// The jobs that run next in each queue, in the order of `queues`: one of each list or set that jobs are taken
+    /// from. Of a job that `heard` knows, only the id is read.
     async fn heads(&self, queues: &[QueueId], heard: Heard<'_>) -> Result<Vec<Vec<Head>>, Trouble>;
 
     /// Whether a worker holds a job of each of these queues now, in their order; for queues of which no worker can be seen.
@@ -264,7 +264,7 @@ pub trait Adapter: Send + Sync + fmt::Debug {
     /// One job, `None` if there is no such job.
     async fn job(&self, queue: &QueueId, id: &str) -> Result<Option<JobDetail>, ReadError>;
 
-    /// What may have become of a job that is not there: words that follow a colon.
+    /// Why a job may be missing from the store: text that follows a colon.
     fn fate(&self, _: &QueueId, _job: &str) -> String {
         "it was removed, or retention removed it.".into()
     }
@@ -281,7 +281,7 @@ pub trait Adapter: Send + Sync + fmt::Debug {
     /// last ending at `until`.
     async fn finished(&self, queue: &QueueId, until: Millis, minutes: usize) -> Result<Vec<Kept>, Trouble>;
 
-    /// Who is connected and says which queue it is there for: one of those `known`, or one that may not have been found yet.
+    /// The connections that name the queue they serve: one of those `known`, or one that may not have been found yet.
     /// One command for the whole store, however many workers and queues there are.
     async fn workers(&self, known: &HashSet<QueueId>) -> Result<Connections, Trouble>;
 
@@ -289,9 +289,8 @@ pub trait Adapter: Send + Sync + fmt::Debug {
     /// counted. One command for each queue, in one round trip.
     async fn count_schedules(&self, queues: &[QueueId]) -> Result<Vec<Option<u64>>, Trouble>;
 
-    /// The schedules of these queues that run next, the next first: at most `bounds.queue` of one
-    /// queue and `bounds.all` together. The store's id, the queue's name and the verdict are left to
-    /// whoever knows them.
+    /// The schedules of these queues that run next, the next first: at most `bounds.queue` of one queue and
+    /// `bounds.all` together. The caller fills in the store's id, the queue's name and the verdict.
     async fn schedules(&self, queues: &[QueueId], bounds: Bounds) -> Result<Vec<Schedule>, Trouble>;
 
     /// Changes jobs, queues and schedules; `None` for a system that is only read.

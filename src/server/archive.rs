@@ -1,24 +1,24 @@
 //! The archive: finished jobs in Drover's own schema of a Postgres, every byte of them.
 //!
-//! Three promises, and everything here is there for them. A job is never removed from its queue before its row is
-//! durable. A job is never in the archive twice for the same finish. A job that changed while it was looked at is left
+//! It makes three promises. A job is never removed from its queue before its row is
+//! durable. A job is never in the archive twice for the same finish. A job that changed while it was read is left
 //! alone and reported. Should a Redis lose an acknowledged removal in a fail-over, the job shows up again, is archived
 //! again (which changes nothing) and removed again. What is not promised: a Postgres that fails over to a standby that
-//! was behind loses its last commits, and with them rows whose jobs are gone. Against that there is
-//! `synchronous_standby_names` of the server, and [`Settings::require_sync_standby`], which archives nothing without it.
+//! was behind loses its last commits, and with them rows whose jobs are gone. The server's `synchronous_standby_names`
+//! prevents that, and with [`Settings::require_sync_standby`] nothing is archived without it.
 //!
 //! | module | what it does |
 //! |---|---|
 //! | [`schema`] | makes the tables, and a partition for each month |
 //! | [`record`] | a job as bytes, and the id of a run of a job |
 //! | `durable` | what a commit is worth on this server |
-//! | [`keep`] | rows, durable or told not to be |
-//! | [`search`] | finding them again, and what is known of those that were put back |
+//! | [`keep`] | rows, durable or reported not to be |
+//! | [`search`] | finding rows, and what is known of jobs that were put back |
 //! | [`scope`] | the queues that a reader may see |
 //! | [`retention`] | how long they are kept |
-//! | [`flow`] | read, keep, commit, compare and remove: the order that the promises stand on |
+//! | [`flow`] | read, keep, commit, compare and remove: the order that the promises depend on |
 //!
-//! It is not a log of everything that ever ran: what retention removed before somebody archived it is not in it.
+//! It is not a log of everything that ever ran: a job that retention removed before it was archived is not in it.
 
 use crate::model::Millis;
 use crate::model::policy::Policy;
@@ -56,7 +56,7 @@ const MIGRATE_AGAIN: Duration = Duration::from_secs(5);
 /// How often partitions are made ahead.
 const PARTITIONS_EVERY: Duration = Duration::from_secs(6 * 3_600);
 
-/// How long whoever asks right after a start waits for the schema.
+/// How long a caller right after a start waits for the schema.
 const SOON: Duration = Duration::from_secs(2);
 
 /// How long the list of queues with rows is kept.
@@ -65,7 +65,7 @@ const KNOWN: Duration = Duration::from_secs(10);
 /// Searches for texts at once: each masks thousands of rows.
 const SEARCHES: usize = 2;
 
-/// How it is set up.
+/// Its configuration.
 #[derive(Clone)]
 pub struct Settings {
     /// `postgres://`. Holds the password: never logged, never shown.
@@ -76,11 +76,11 @@ pub struct Settings {
     pub allow_unsafe: bool,
     /// Whether each commit must wait for a standby, so that no fail-over loses a row whose job is gone.
     pub require_sync_standby: bool,
-    /// What is archived by itself.
+    /// What is archived automatically.
     pub policies: Vec<Policy>,
-    /// For how long; the first rule that a queue fits. What fits none is kept for ever.
+    /// How long jobs are kept: by the first rule that their queue fits. What fits none is kept indefinitely.
     pub keep: Vec<Keep>,
-    /// Whether nothing is removed, as on a board that may change nothing.
+    /// Whether nothing is removed, as on a read-only board.
     pub read_only: bool,
 }
 
@@ -113,7 +113,7 @@ pub struct Archive {
 }
 
 impl Archive {
-    /// An archive that nobody has connected to yet.
+    /// An archive that is not connected yet.
     ///
     /// # Errors
     ///
@@ -186,7 +186,7 @@ impl Archive {
 
     async fn make(&self) -> Result<(), Trouble> {
         let mut health = self.database.health();
-        // No other task replaces the sender; a wait that ends without health is told by the attempt below.
+        // No other task replaces the sender; the attempt below reports a wait that ends without health.
         let _ = health.wait_for(Result::is_ok).await;
         if self.settings.migrate {
             let done = schema::migrate(&self.database).await;
@@ -220,7 +220,7 @@ impl Archive {
         ))
     }
 
-    /// Makes the schema, or brings it up to date; how many steps that took.
+    /// Makes the schema, or brings it up to date; returns how many steps that took.
     ///
     /// # Errors
     ///
@@ -232,7 +232,7 @@ impl Archive {
                 self.address()
             )
         })?;
-        // Whoever serves may not be allowed to.
+        // The role that serves may not be allowed to.
         self.make_room(std::iter::empty()).await;
         Ok(steps)
     }

@@ -34,25 +34,25 @@ pub(super) fn variables() -> impl Iterator<Item = &'static str> {
 pub enum Command {
     /// Serve the board until told to stop.
     Serve,
-    /// Look at the configuration without starting anything.
+    /// Check or print the configuration without starting anything.
     Config {
         /// What to do with it.
         #[command(subcommand)]
         command: ConfigCommand,
     },
-    /// Look at the record of actions.
+    /// Check the audit log.
     Audit {
         /// What to do with it.
         #[command(subcommand)]
         command: AuditCommand,
     },
-    /// Who can sign in with a password (auth.mode = "password").
+    /// Manage the users who sign in with a password (auth.mode = "password").
     User {
         /// What to do with them.
         #[command(subcommand)]
         command: UserCommand,
     },
-    /// Tokens of programs that call the API.
+    /// Manage the tokens of programs that call the API.
     Token {
         /// What to do with them.
         #[command(subcommand)]
@@ -67,22 +67,22 @@ pub enum Command {
 /// What `drover audit` can do.
 #[derive(Clone, Debug, Subcommand)]
 pub enum AuditCommand {
-    /// Tell whether a line was changed or taken out; exit code 0 if none was, 1 otherwise.
+    /// Check whether a line was changed or removed; exit code 0 if none was, 1 otherwise.
     Verify {
-        /// The hash of a last line, as an earlier run printed it: also tell whether that line is still there.
+        /// The hash of a last line, as an earlier run printed it: also check that this line still exists.
         #[arg(long, value_name = "HASH")]
         expect: Option<String>,
     },
 }
 
-/// What `drover user` can do. A running Drover knows of every change at once.
+/// What `drover user` can do. A running Drover applies every change at once.
 #[derive(Clone, Debug, Subcommand)]
 pub enum UserCommand {
-    /// Add somebody. Without --password-stdin a password is made up and printed.
+    /// Add a user. Without --password-stdin, generate a password and print it.
     Add {
         /// The name to sign in with.
         name: String,
-        /// status, viewer, operator or admin; without it, what [[auth.grant]] gives them.
+        /// status, viewer, operator or admin; without it the user has only what [[auth.grant]] gives.
         #[arg(long)]
         role: Option<Role>,
         /// Where the role holds, such as redis/bull:mail*; may be given many times. Everywhere if left out.
@@ -95,39 +95,39 @@ pub enum UserCommand {
         #[arg(long)]
         password_stdin: bool,
     },
-    /// Give somebody another password, which ends their sessions.
+    /// Set a user's password and end their sessions.
     Password {
-        /// Who.
+        /// The user's name.
         name: String,
         /// Read the password from standard input.
         #[arg(long)]
         password_stdin: bool,
     },
-    /// Take somebody out, which ends their sessions.
+    /// Remove a user and end their sessions.
     Remove {
-        /// Who.
+        /// The user's name.
         name: String,
     },
     /// Lift the lock that too many wrong passwords put on a name.
     Unlock {
-        /// Who.
+        /// The user's name.
         name: String,
         /// An address that the user signs in from: wrong passwords from other addresses do not count there.
         #[arg(long, value_name = "ADDRESS")]
         from: Option<IpAddr>,
     },
-    /// Show everybody, with role, queues and groups.
+    /// List all users, with role, queues and groups.
     List,
 }
 
-/// What `drover token` can do. A running Drover knows of every change at once.
+/// What `drover token` can do. A running Drover applies every change at once.
 #[derive(Clone, Debug, Subcommand)]
 pub enum TokenCommand {
-    /// Make a token and print it, this once.
+    /// Make a token and print it; it is not shown again.
     Add {
         /// What it is for.
         name: String,
-        /// Everything that a role may: status, viewer, operator or admin.
+        /// Everything that a role permits: status, viewer, operator or admin.
         #[arg(long)]
         role: Option<Role>,
         /// Permissions, such as view,retry.
@@ -140,12 +140,12 @@ pub enum TokenCommand {
         #[arg(long, default_value_t = 30)]
         days: u32,
     },
-    /// Take one away, by its id or its name.
+    /// Revoke a token, by its id or its name.
     Revoke {
-        /// Which.
+        /// The token's id or name.
         which: String,
     },
-    /// Show all, with what they may and when they end.
+    /// List all tokens, with their permissions and when they expire.
     List,
 }
 
@@ -154,6 +154,6 @@ pub enum TokenCommand {
 pub enum ConfigCommand {
     /// Report every problem; exit code 0 if there is none, 78 otherwise.
     Check,
-    /// Print what is in force, with secrets masked.
+    /// Print the configuration in force, with secrets masked.
     Print,
 }

@@ -1,17 +1,17 @@
-//! Who asked for what, and what became of it.
+//! The audit log: who asked for what, and the result.
 //!
-//! Each action is written down twice: the *intent* before it is sent, flushed to the disk, and the *result*
-//! after. What cannot be written down is not done. An intent without a result is told as "result unknown".
+//! Drover writes each action to it twice: the *intent* before it is sent, flushed to the disk, and the *result* after.
+//! An action whose intent cannot be written is not done. An intent without a result is shown as "result unknown".
 //!
-//! The record is one file of JSON lines to which lines are only ever added ([`journal`]): a file that has
-//! grown large is renamed and a new one begun, and none is ever removed here. Its newest part is kept at hand
-//! ([`index`]) for the pages, and the idempotency keys of the last day with it. Payloads are never in it:
+//! The audit log is one file of JSON lines to which lines are only ever added ([`journal`]): a file that has
+//! grown large is renamed and a new one begun, and none is ever removed here. Its newest part is kept in memory
+//! ([`index`]) for the pages, with the idempotency keys of the last day. Payloads are never in it:
 //! of a value only its size and a hash ([`record`]). Each line carries the hash of the one before ([`chain`]), so that
-//! `drover audit verify` tells whether any was changed or taken out.
+//! `drover audit verify` tells whether any was changed or removed.
 //!
-//! With a Postgres for what replicas share the record is a table there instead, of one chain for all of them ([`ledger`]).
-//! While that Postgres takes no lines they go to the file and are carried over later, in order and marked ([`keeper`],
-//! [`spool`]): that a database is away is no reason to refuse what somebody needs done at night.
+//! With a Postgres for what replicas share, the audit log is a table there instead, with one chain for all of them
+//! ([`ledger`]). While that Postgres takes no lines they go to the file and are carried over later, in order and marked
+//! ([`keeper`], [`spool`]): an operator who needs an action done at night is not refused because a database is away.
 
 pub mod chain;
 mod index;
@@ -35,13 +35,13 @@ use spool::Spool;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 
-/// Entries on a page when nothing is said.
+/// Entries on a page by default.
 pub const PAGE: usize = 50;
 
 /// Entries on a page at most.
 pub const PAGE_MAX: usize = 200;
 
-/// What is asked of the record.
+/// A filter for audit entries.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct AuditFilter {
     /// Only on this queue.
@@ -50,12 +50,12 @@ pub struct AuditFilter {
     pub job: Option<String>,
 }
 
-/// What an idempotency key stands for.
+/// The result of claiming an idempotency key.
 #[derive(Debug)]
 pub enum Claim {
-    /// Nobody has used it: it is now ours.
+    /// The key is new: the caller now holds it.
     New,
-    /// The same was asked before, and this became of it.
+    /// The same was asked before, with this outcome.
     Again(Arc<Record>, Became),
     /// The same was asked before, and is under way.
     Running,
@@ -63,7 +63,7 @@ pub enum Claim {
     Other,
 }
 
-/// Why something was not written down, so that it must not be done.
+/// Why an intent was not written, so that the action must not be done.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Unwritten {
     /// It could not be: a sentence.
@@ -87,7 +87,7 @@ pub struct Audit {
     file: PathBuf,
     journal: Arc<Journal>,
     index: Arc<Mutex<Index>>,
-    /// What decides where lines go, where there is a choice.
+    /// Decides where lines go, once the audit log is shared.
     keeper: OnceLock<Keeper>,
 }
 
@@ -96,8 +96,8 @@ fn lock(index: &Mutex<Index>) -> MutexGuard<'_, Index> {
 }
 
 impl Audit {
-    /// Opens the record. A file that cannot be written forbids actions and nothing else: it is tried again
-    /// with each of them.
+    /// Opens the audit log. A file that cannot be written forbids actions and nothing else: each action tries it
+    /// again.
     #[must_use]
     pub fn open(file: &Path, tasks: &Tasks) -> Self {
         Self::open_with(file, journal::ROTATE, tasks)
@@ -113,7 +113,7 @@ impl Audit {
         }
     }
 
-    /// From now on the record is in this Postgres, and the file stands in for it. What the file holds is carried over.
+    /// From now on the audit log is in this Postgres, and the file is its fallback. The file's lines are carried over.
     pub fn share(&self, archive: &Arc<Archive>, tasks: &Tasks) {
         self.keeper.get_or_init(|| {
             let spool = Spool::new(&self.file);
@@ -122,14 +122,14 @@ impl Audit {
         });
     }
 
-    /// Why nothing can be written down; `None` while it can.
+    /// Why nothing can be written; `None` while it can.
     #[must_use]
     pub fn trouble(&self) -> Option<String> {
         let shared = self.keeper.get().is_some_and(|keeper| keeper.place().is_ok());
         self.journal.trouble().filter(|_| !shared)
     }
 
-    /// Where the whole record is.
+    /// Where the whole audit log is.
     fn place(&self) -> String {
         let file = self.file.display();
         match self.keeper.get().map(Keeper::place) {
@@ -149,7 +149,7 @@ impl Audit {
         }
     }
 
-    /// Claims an idempotency key, so that nobody else acts with it.
+    /// Claims an idempotency key, so that no other request acts with it.
     pub fn claim(&self, key: &Key) -> Claim {
         lock(&self.index).claim(key, now())
     }
@@ -159,7 +159,7 @@ impl Audit {
         lock(&self.index).release(key);
     }
 
-    /// Writes down what is about to be done. When this returns, it is on the disk.
+    /// Writes what is about to be done. When this returns, it is on the disk.
     ///
     /// # Errors
     ///
@@ -167,7 +167,7 @@ impl Audit {
     pub async fn intend(&self, record: &Arc<Record>) -> Result<(), Unwritten> {
         self.append(Record::clone(record), true).await?;
         let own = self.keeper.get().map(|keeper| keeper.replica().to_owned());
-        // What is read back from the shared record may have been quicker.
+        // The reader of the shared audit log may have been quicker.
         lock(&self.index).share(Record {
             replica: own,
             ..Record::clone(record)
@@ -175,7 +175,7 @@ impl Audit {
         Ok(())
     }
 
-    /// Writes down what became of it. What cannot be written is kept at hand all the same.
+    /// Writes the result of an action. A result that cannot be written is kept in memory all the same.
     pub async fn conclude(&self, record: &Arc<Record>, became: Became) {
         let mut result = Record {
             phase: Phase::Result,

@@ -1,16 +1,16 @@
-//! Who somebody is, and what they may do.
+//! Authentication and permissions.
 //!
-//! - [`who`]: whoever asks, roles, permissions
+//! - [`who`]: callers, roles, permissions
 //! - [`proxy`]: identity from a proxy in front
-//! - [`users`], [`sessions`]: people who sign in here with a password
+//! - [`users`], [`sessions`]: users who sign in here with a password
 //! - [`tokens`]: programs that call the API
-//! - [`trusted`]: whose word about where a request comes from is believed
+//! - [`trusted`]: the proxies whose forwarding headers are believed
 //! - [`networks`]: the networks that users have signed in from
 //! - [`changes`]: what makes open streams check their permission again
 //! - [`cookie`]: the cookie of a session
 //!
-//! Every request is recognised once, before it is routed ([`Auth::recognise`]). What it may do is asked for by the route
-//! and by the service, not here.
+//! The caller of every request is recognised once, before the request is routed ([`Auth::recognise`]). The route and
+//! the service check what the caller may do, not this module.
 
 use self::settings::{Auth as Settings, Mode, Rule};
 use super::limiter::Limiter;
@@ -55,7 +55,7 @@ const GUESSES: u32 = 100;
 /// See [`FAILURES`].
 const INTERVAL: Duration = Duration::from_secs(30);
 
-/// Where a request comes from: an address, or nobody knows, on a Unix socket.
+/// Where a request comes from: an address, or a Unix socket, where the address is not known.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Peer {
     /// An address.
@@ -75,10 +75,10 @@ impl Peer {
     }
 }
 
-/// Why a request is not served, whoever it is from.
+/// Why a request is not served, for any caller.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Refused {
-    /// Somebody is named who must not be believed.
+    /// Identity headers that must not be believed.
     Forged(Forged),
     /// A token that is not valid.
     BadToken,
@@ -141,19 +141,19 @@ impl Auth {
         }
     }
 
-    /// How people are recognised.
+    /// How users are recognised.
     #[must_use]
     pub const fn mode(&self) -> &Mode {
         &self.settings.mode
     }
 
-    /// The scheme, host and port by which browsers reach the board, if that was said.
+    /// The scheme, host and port by which browsers reach the board, if configured.
     #[must_use]
     pub fn origin(&self) -> Option<&str> {
         self.settings.origin.as_deref()
     }
 
-    /// Whether only this machine gets in: nobody signs in, or passwords would travel in the clear.
+    /// Whether only this machine gets in: there is no sign-in, or passwords would travel in the clear.
     #[must_use]
     pub fn is_for_this_machine(&self) -> bool {
         match self.settings.mode {
@@ -169,12 +169,12 @@ impl Auth {
         self.settings.is_encrypted()
     }
 
-    /// Where a request comes from, as far as that is believed; `None` if nobody knows.
+    /// The address that a request comes from, by the trusted proxies; `None` if it is not known.
     fn client(&self, headers: &HeaderMap, peer: Peer) -> Option<IpAddr> {
         self.settings.trusted.client(headers, peer.address())
     }
 
-    /// Whoever makes a request; `None` if nobody says who it is.
+    /// The caller of a request; `None` if the request carries no identity.
     ///
     /// # Errors
     ///
@@ -212,8 +212,8 @@ impl Auth {
         }
     }
 
-    /// Whose a token is. A valid one is never held up: a program with an old token must not lock out the others behind the
-    /// same address, and 256 random bits are not guessed.
+    /// The caller with this token. A valid one is never limited: a program with an old token must not lock out the
+    /// others behind the same address, and 256 random bits are not guessed.
     fn of_token(&self, token: &str, client: Option<IpAddr>, address: &str) -> Result<Who, Refused> {
         if let Some(who) = self.tokens.who(token, address) {
             return Ok(who);
@@ -235,7 +235,7 @@ impl Auth {
 
     fn session(&self, headers: &HeaderMap, address: String) -> Option<Who> {
         let (key, name, stamp) = self.sessions.whose(self.cookie.read(headers)?)?;
-        // Whoever was taken out, or is given other rights, has to sign in again.
+        // A user who was removed or changed has to sign in again.
         let user = self.users.get(&name).filter(|user| user.stamp() == stamp);
         let Some(user) = user else {
             self.sessions.end(&key);
@@ -259,7 +259,7 @@ impl Auth {
         own.into_iter().chain(rules).collect()
     }
 
-    /// Signs somebody in: what the answer sets as a cookie.
+    /// Signs a user in; returns the cookie that the answer sets.
     ///
     /// Success resets no limit: with an account of their own, attackers could otherwise guess the passwords of others without
     /// end.
@@ -330,7 +330,7 @@ impl Auth {
         self.changes.notify();
     }
 
-    /// Signs somebody out: what the answer sets as a cookie.
+    /// Signs a user out; returns the cookie that the answer sets.
     #[must_use]
     pub fn sign_out(&self, who: &Who) -> String {
         if let Via::Session(key) = &who.via {

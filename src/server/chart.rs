@@ -53,7 +53,7 @@ pub fn unwatched(slices: &[Option<Slice>], newest: Millis) -> (usize, Millis) {
 
 /// Draws jobs added, finished and failed per minute over the last hour.
 ///
-/// `slices` are oldest first, the newest is still filling. Where one is not known nobody watched:
+/// `slices` are oldest first, the newest is still filling. Where one is not known, Drover did not watch:
 /// there `kept`, oldest first and ending with the last such minute, says how many jobs that are still kept
 /// completed and failed; how many were added then is not known and not drawn.
 #[must_use]
@@ -207,7 +207,7 @@ fn draw<'a>(svg: &'a mut String, points: &[Point]) -> Result<(), Box<dyn std::er
     Ok(())
 }
 
-/// What the drawing says, for those who cannot see it.
+/// The content of the drawing in words, for readers who cannot see it.
 fn describe(points: &[Point]) -> String {
     let sum = |part: fn(&Minute) -> u32| format::count(points.iter().flatten().map(|p| u64::from(part(p))).sum());
     format!(

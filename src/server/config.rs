@@ -1,4 +1,4 @@
-//! What the operator decided, checked.
+//! The operator's configuration, checked.
 //!
 //! Two stages. [`mod@file`] and the environment give *raw* values, each with the place it came from;
 //! [`check`] turns them into a [`Config`] and collects every problem instead of stopping at the
@@ -34,19 +34,19 @@ pub const EXIT_CONFIG: u8 = 78;
 /// Everything that can be set, checked.
 #[derive(Clone, Debug)]
 pub struct Config {
-    /// Where to listen. Loopback, unless something in front signs people in.
+    /// Where to listen. Loopback, unless users sign in.
     pub listen: Listen,
     /// Where the board lives on its host.
     pub base_path: BasePath,
-    /// Who gets in, and who may do what.
+    /// Sign-in and permissions.
     pub auth: settings::Auth,
     /// Event streams served at once; more are refused with 503.
     pub max_streams: usize,
-    /// Whether nothing may be changed: the one switch, whoever asks.
+    /// Whether nothing may be changed: the one switch, for every caller.
     pub read_only: bool,
     /// What this installation is, such as `production`; part of every sentence about an action.
     pub environment: Option<String>,
-    /// The record of everything that was asked for.
+    /// The file of the audit log.
     pub audit_file: PathBuf,
     /// Where finished jobs are archived, if anywhere.
     pub archive: Option<super::archive::Settings>,
@@ -117,7 +117,7 @@ impl fmt::Debug for Store {
 /// Where a value came from, for messages.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Source {
-    /// Nobody set it.
+    /// It is not set.
     Default,
     /// The file.
     File(PathBuf),
@@ -154,8 +154,8 @@ impl std::error::Error for Problems {}
 /// Reads an environment variable. Tests pass a map.
 pub type Env<'a> = &'a dyn Fn(&str) -> Option<String>;
 
-/// Reads and checks everything, with the environment of this process. What else is in it under a name of ours is a problem:
-/// a setting with a typing error.
+/// Reads and checks everything, with the environment of this process. Any other variable that begins with our prefix is
+/// a problem: a setting with a typing error.
 ///
 /// # Errors
 ///
@@ -375,7 +375,7 @@ fn check(
     }
 }
 
-/// A word or two for people: it stands in sentences.
+/// A word or two for people, used in sentences.
 fn label(r: &mut Reader<'_>, at: &str, text: String) -> Option<String> {
     if text.chars().count() > 40 || text.chars().any(char::is_control) {
         r.problems.push(format!(
@@ -385,7 +385,8 @@ fn label(r: &mut Reader<'_>, at: &str, text: String) -> Option<String> {
     Some(text).filter(|text| !text.is_empty())
 }
 
-/// Where state is kept: as the service manager says, else as the user's desktop does, else where services do.
+/// Where state is kept: the folder of the service manager, else that of the user's desktop, else where services keep
+/// theirs.
 fn default_audit_file(env: Env<'_>) -> PathBuf {
     let set = |name: &str| env(name).filter(|value| value.starts_with('/')).map(PathBuf::from);
     let folder = set("STATE_DIRECTORY")

@@ -6,8 +6,8 @@
 //! | [`postgres`] | the schema `drover` of a Postgres, shared by replicas: where the archive has one |
 //! | [`migrate`] | the steps that make the tables of either |
 //! | [`history`] | repository: jobs in, completed and failed per minute |
-//! | [`lease`] | what one replica at a time may do |
-//! | [`policy_runs`] | repository: whose turn each policy is, and what its runs did |
+//! | [`lease`] | work that one replica at a time may do |
+//! | [`policy_runs`] | repository: which replica has the turn of each policy, and what its runs did |
 //! | [`status_days`] | repository: the minutes behind the status page's bars |
 //!
 //! The audit log and operations are shared by replicas in the same Postgres, and without one are in files of their own; users,

@@ -1,8 +1,8 @@
-//! The past of the charts, beyond this process: what the collectors counted is noted in Drover's own data minute by minute, and
-//! what was noted before, or by another replica, is given to them.
+//! The past of the charts, beyond this process: it saves what the collectors counted in Drover's own data minute by
+//! minute, and gives them what was saved before, or by another replica.
 //!
-//! Nothing waits for it. A database that is away for less than an hour misses nothing: the hour is in memory, and is noted
-//! when it is back.
+//! Nothing waits for it. A database that is away for less than an hour misses nothing: the hour is in memory, and is
+//! saved when the database is back.
 
 use super::adapter::Trouble;
 use super::collect::collector::Collector;
@@ -14,16 +14,16 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 use tokio::time::sleep;
 
-/// How often it is looked whether a minute is over.
+/// How often the task checks whether a minute is over.
 const LOOK: Duration = Duration::from_secs(5);
 
-/// A store that went silent is known to be by then: before, silence in a minute may be that of the store.
+/// By then a silent store is known to be silent: before, a minute without events may be the store's silence.
 const SETTLED: Millis = 15_000;
 
 /// Minutes that are in memory.
 const HOUR: Millis = 60;
 
-/// How often what is too old is removed.
+/// How often old minutes are removed.
 const FORGET: Duration = Duration::from_secs(3_600);
 
 /// Starts a task for each store.
@@ -63,9 +63,9 @@ struct Keeper {
     store: String,
     collector: Arc<Collector>,
     data: OwnData,
-    /// The last minute that was noted, or passed over.
+    /// The last minute that was saved, or skipped.
     noted: Option<Millis>,
-    /// Whether what was noted before was read.
+    /// Whether the saved minutes were read.
     recalled: bool,
 }
 
@@ -92,11 +92,11 @@ impl Keeper {
             if let Some(watched) = self.collector.minute(minute) {
                 self.data.note_minute(&self.store, &watched).await?;
             } else if !self.collector.answers() {
-                // What it was is told by when it answers again.
+                // The next answer of the store decides what this minute was.
                 return Ok(());
             }
             self.noted = Some(minute);
-            // What this one missed another may have seen.
+            // Another replica may have seen what this one missed.
             if minute == over && self.collector.missed(minute - HOUR) {
                 self.recall().await?;
             }

@@ -1,7 +1,7 @@
 //! Pages, JSON and streams over HTTP.
 //!
 //! [`router`] has every route on one screen. Around it, from the outside in: connections are
-//! limited ([`connections`]), the base path is taken off ([`base_path`]), requests that must not be here
+//! limited ([`connections`]), the base path is taken off ([`base_path`]), requests that are not allowed
 //! are refused and every answer gets its headers ([`security`]).
 
 pub mod api;
@@ -74,7 +74,7 @@ pub fn known() -> base_path::Known {
     )
 }
 
-/// A socket that is listened on.
+/// A socket that accepts connections.
 #[derive(Debug)]
 pub enum Listening {
     /// Of an address.
@@ -93,7 +93,7 @@ impl Listening {
         match listen {
             Listen::Tcp(address) => Ok(Self::Tcp(TcpListener::bind(address).await?)),
             Listen::Unix(path) => {
-                // What an earlier Drover left behind is taken away; what somebody listens on is not.
+                // Removes a socket that an earlier Drover left behind, but not one that another process listens on.
                 let is_socket = std::fs::symlink_metadata(path).is_ok_and(|meta| meta.file_type().is_socket());
                 if is_socket && UnixStream::connect(path).await.is_err() {
                     std::fs::remove_file(path)?;

@@ -1,8 +1,9 @@
 //! Open files: how many the system allows, and how they are divided.
 //!
-//! Every connection is an open file. A server that runs out of them accepts no connection, reaches no store and writes no
-//! record. So both listeners are limited to fewer connections than there are files, and event streams to fewer than the board's
-//! connections: they are refused (with 503 and a time to come back) while there is still room for pages and the API.
+//! Every connection is an open file. A server that runs out of them accepts no connection, reaches no store and writes
+//! no audit log. So both listeners are limited to fewer connections than there are files, and event streams to fewer
+//! than the board's connections: they are refused (with 503 and a time to come back) while there is still room for
+//! pages and the API.
 
 use super::config::Config;
 use rustix::process::{Resource, getrlimit, setrlimit};
@@ -10,7 +11,7 @@ use rustix::process::{Resource, getrlimit, setrlimit};
 /// The share of the files that streams may take, in percent.
 const SHARE: u64 = 80;
 
-/// Files of the process itself: logs, the record, operations, the runtime.
+/// Files of the process itself: logs, the audit log, operations, the runtime.
 const OWN: u64 = 24;
 
 /// Files of a store, and of the archive, which has two pools of connections.

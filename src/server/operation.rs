@@ -1,12 +1,13 @@
 //! Actions over many jobs, run by the server.
 //!
-//! A selection is frozen by [`select`], becomes a [`Preview`](crate::model::operation::Preview) with a token, and is
-//! started by that token. What runs is a [`run::Run`]: bounded batches that adapt to the store ([`pace`]), a few jobs
-//! first if so asked ([`canary`]), with everything it is about to do and did in a [`journal`], so that the next process
+//! [`select`] freezes a selection, which becomes a [`Preview`](crate::model::operation::Preview) with a token; that token
+//! starts it. What runs is a [`run::Run`]: bounded batches that adapt to the store ([`pace`]), a few jobs first if the
+//! request says so ([`canary`]), with everything it is about to do and did in a [`journal`], so that the next process
 //! goes on where this one was killed. One operation works in a store at a time; the others queue.
 //!
-//! With a Postgres for what replicas share, they are kept there ([`shared`]): each replica shows them all, and one runs each
-//! ([`replicas`]). One that cannot be kept there, because that Postgres is away, stays with this Drover and its files.
+//! With a Postgres for what replicas share, operations are kept there ([`shared`]): each replica shows all of them, and
+//! one replica runs each ([`replicas`]). One that cannot be kept there, because that Postgres is away, stays with this
+//! Drover and its files.
 
 use crate::model::action::Effect;
 use crate::model::audit::Became;
@@ -41,7 +42,7 @@ const PREVIEW_FOR: Duration = Duration::from_secs(600);
 /// Previews kept at most; the oldest go first.
 const PREVIEWS: usize = 32;
 
-/// How often those who follow an operation are told how far it is.
+/// How often followers of an operation get its progress.
 const TELL_EVERY: Duration = Duration::from_millis(250);
 
 /// Operations kept at most, open ones aside.
@@ -60,13 +61,13 @@ pub struct OperationRequest {
     pub who: String,
     /// Why.
     pub reason: String,
-    /// What was recorded of it; each is concluded when it ends.
+    /// Its lines in the audit log; each gets its result when the operation ends.
     pub records: Vec<Record>,
     /// The idempotency key that it was asked for with.
     pub key: Option<Key>,
 }
 
-/// What somebody wants of an operation that is under way.
+/// A control request for an operation that is under way.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Control {
     /// No further batch until it is resumed.
@@ -88,9 +89,9 @@ impl Control {
         }
     }
 
-    /// Whether an operation in this state does as it was told.
+    /// Whether an operation in this state has applied the request.
     #[must_use]
-    pub fn is_heeded(self, state: OperationState) -> bool {
+    pub fn is_applied(self, state: OperationState) -> bool {
         match self {
             Self::Pause => state != OperationState::Running,
             Self::Resume => state != OperationState::Paused,
@@ -102,7 +103,7 @@ impl Control {
 /// Why an operation was not started.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum NotStarted {
-    /// It cannot be written down: a sentence.
+    /// It cannot be saved: a sentence.
     Unwritten(String),
     /// Another replica used its idempotency key.
     KeyTaken,
@@ -119,25 +120,25 @@ impl From<std::io::Error> for NotStarted {
 pub struct Operations {
     stores: HashMap<String, Arc<Collector>>,
     archive: Option<Arc<Archive>>,
-    /// Who has the turn in each store.
+    /// The turn in each store; the operation that works there holds it.
     turns: HashMap<String, Arc<tokio::sync::Mutex<()>>>,
     folder: Folder,
     audit: Arc<Audit>,
     board: Arc<Board>,
     previews: Mutex<HashMap<String, (Instant, Arc<Selection>)>>,
-    /// Which operation came of which token.
+    /// The id of the operation that each token started.
     started: Mutex<HashMap<String, String>>,
-    /// Held while something is ordered with an idempotency key.
+    /// Held while an operation is ordered with an idempotency key.
     ordering: tokio::sync::Mutex<()>,
     /// Newest last.
     runs: Mutex<Vec<Arc<Run>>>,
-    /// Where replicas share them.
+    /// Set where replicas share operations.
     sharing: OnceLock<Sharing>,
     tasks: Tasks,
 }
 
 impl Operations {
-    /// Operations over these stores, kept in a folder. What a process before this one left open goes on.
+    /// Operations over these stores, kept in a folder. Operations that an earlier process left open go on.
     ///
     /// # Errors
     ///
@@ -188,7 +189,7 @@ impl Operations {
         previews
     }
 
-    /// Keeps a selection for whoever starts it; the token.
+    /// Keeps a selection until it is started; returns the token.
     pub fn keep(&self, selection: Arc<Selection>) -> String {
         let token = format!("{:032x}", rand::random::<u128>());
         let mut previews = self.previews();
@@ -211,7 +212,7 @@ impl Operations {
         &self.stores
     }
 
-    /// The operation that came of a token.
+    /// The operation that a token started.
     pub fn started_by(&self, token: &str) -> Option<Arc<Run>> {
         let started = self.started.lock().unwrap_or_else(PoisonError::into_inner);
         let id = started.get(token)?.clone();
@@ -219,12 +220,12 @@ impl Operations {
         self.get(&id)
     }
 
-    /// Held while something is ordered with an idempotency key.
+    /// Held while an operation is ordered with an idempotency key.
     pub const fn ordering(&self) -> &tokio::sync::Mutex<()> {
         &self.ordering
     }
 
-    /// The operation that was asked for with this idempotency key, be it for the same or for something else.
+    /// The operation that was started with this idempotency key, by the same request or by another one.
     pub fn started_with(&self, key: &Key) -> Option<Arc<Run>> {
         let of = |run: &&Arc<Run>| run.meta().key.as_ref().is_some_and(|known| known.key == key.key);
         self.runs().iter().find(of).cloned()
@@ -239,7 +240,7 @@ impl Operations {
     ///
     /// # Errors
     ///
-    /// When it cannot be written down: then nothing is done.
+    /// When it cannot be saved: then nothing is done.
     pub async fn start(
         self: &Arc<Self>,
         token: &str,
@@ -284,7 +285,7 @@ impl Operations {
         let turns = turns.iter().filter_map(|store| all.turns.get(store).cloned());
         let turns: Vec<_> = turns.collect();
         let mine = async {
-            // First among the replicas: one that is taken over has that turn already.
+            // The turn among the replicas first: an operation that was taken over has it already.
             all.shared_turn(&run).await;
             // In the order of their names, so that no two wait for each other.
             let mut held = Vec::new();
@@ -343,7 +344,7 @@ impl Operations {
             all.conclude(&run).await;
             tell();
         };
-        // What is under way when the server ends goes on with the next process, or with another replica.
+        // An operation under way when the server ends goes on in the next process, or on another replica.
         if all.tasks.stop().run_until_cancelled(work).await.is_none()
             && run.is_open()
             && let Some(held) = run.held()
@@ -352,7 +353,7 @@ impl Operations {
         }
     }
 
-    /// Adds to the record what became of it.
+    /// Adds the results to the audit log.
     async fn conclude(&self, run: &Run) {
         let told = run.told();
         for record in &run.meta().records {

@@ -1,7 +1,7 @@
-//! What is secret is hidden here, before anybody outside can see it: a page, the API, a stream, an export, a search, the
-//! audit record or a log line.
+//! Hides secrets before any output: a page, the API, a stream, an export, a search, the
+//! audit log or a log line.
 //!
-//! It is a leaf: texts go in and masked texts come out. Nothing is decided by the reader. A value is hidden because of
+//! It is a leaf: texts go in and masked texts come out, the same for every reader. A value is hidden because of
 //! its name ([`keys`]) if it could be a secret at all ([`value`]), or because of its look ([`shapes`]); in JSON ([`json`]) it
 //! is found by a scanner that leaves everything else as it is stored, in plain text ([`mod@text`]) by what is in front of a
 //! separator; what a server says of a failure loses the data that it quotes ([`said()`]). [`MARKER`] replaces it, whatever
@@ -255,7 +255,7 @@ impl Default for Mask {
 }
 
 impl Mask {
-    /// Hides nothing: for what is masked later, or shown as it is to whoever may see it.
+    /// Hides nothing: for texts that are masked later, or that are shown as they are to callers who may see them.
     #[must_use]
     pub fn nothing() -> Self {
         static NOTHING: LazyLock<Mask> = LazyLock::new(|| {

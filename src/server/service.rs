@@ -2,15 +2,15 @@
 //!
 //! Pages and API come through here and nowhere else, so that limits hold for both. Everything about
 //! queues and stores comes from the board; only lists of jobs and single jobs are read from the
-//! store, within its deadline, and once for all who ask for the same in the same moment.
+//! store, within its deadline, and once for all requests for the same data at the same moment.
 //!
 //! - [`view`]: all of the following, as one caller may see it: what pages and API ask
 //! - [`queues`]: a queue's jobs and throughput
 //! - [`jobs`]: one job, its log, its relatives, and its values as they are stored
-//! - [`fleet`]: who works, and what runs when
+//! - [`fleet`]: workers and schedules
 //! - [`permission`]: whether a caller may
 //! - [`act`]: what changes something; [`operations`]: what changes many things
-//! - [`archive`]: what was archived, and putting it back; [`policies`]: what is archived by itself
+//! - [`archive`]: archived jobs, and putting them back; [`policies`]: automatic archiving
 //! - [`view`]: what one caller may see of it; [`mod@redact`]: whole jobs without their secrets
 //! - [`stores`]: one store in full; [`weights`]: the memory its queues take
 
@@ -52,10 +52,10 @@ pub mod weights;
 pub use jobs::{FlowRequest, JobRequest, LogRequest};
 pub use queues::JobsRequest;
 
-/// How long one reading of a list or a job serves everybody. Short enough that a person cannot tell.
+/// How long all readers share one reading of a list or a job. Short enough that a person cannot tell.
 const SHARE: Duration = Duration::from_millis(250);
 
-/// How long a drawing and what a queue's settings tell serve everybody: nobody sees the difference.
+/// How long all readers share a drawing and a queue's settings: no reader sees the difference.
 const CHART: Duration = Duration::from_secs(5);
 
 /// Why a use case has no answer.
@@ -63,14 +63,14 @@ const CHART: Duration = Duration::from_secs(5);
 pub enum Refusal {
     /// The store is not in the configuration.
     NoStore(String),
-    /// The store is, and no such queue is known in it.
+    /// The store is in the configuration, and no such queue is known in it.
     NoQueue(QueueRef),
-    /// The store has not been searched since Drover started, so nobody can say whether the queue is there; and
+    /// The store has not been searched since Drover started, so it is not known whether the queue exists; and
     /// why, if the store does not answer.
     NotSearched(QueueRef, Option<String>),
-    /// The queue is, and holds no such job; and what may have become of it.
+    /// The queue exists and holds no such job; and what may have happened to the job.
     NoJob(QueueRef, String, String),
-    /// The job is, and has no such field, or nothing of the kind that was asked for.
+    /// The job exists and has no such field, or nothing of the requested kind.
     NoField(String),
     /// The value is larger than anything that is handed over: its bytes, and the limit.
     TooLarge(u64, u64),
@@ -199,7 +199,7 @@ impl Service {
     /// What is hidden in a queue.
     fn mask(&self, key: &QueueRef) -> Mask {
         let name = self.board.queue(key).map(|(line, ..)| line.name.clone());
-        // Of a queue that is no more, its archived jobs know the id alone.
+        // Archived jobs of a queue that no longer exists know only its id.
         let name = name.unwrap_or_else(|| key.queue.rsplit(':').next().unwrap_or_default().to_owned());
         self.redactor.for_queue(&key.store, &key.queue, &name)
     }

@@ -1,8 +1,8 @@
-//! One answer for many askers.
+//! A cache with single-flight: one answer for many callers.
 //!
 //! When two hundred people look at the same list and a job moves, all their pages ask for the list
-//! again in the same moment. The store is asked once: whoever comes while the answer is being
-//! fetched, or shortly after, gets the same one.
+//! again in the same moment. The store is asked once: callers that arrive while the answer is being
+//! fetched, or shortly after, get the same one.
 
 use std::collections::HashMap;
 use std::hash::Hash;

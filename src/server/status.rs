@@ -2,17 +2,17 @@
 //!
 //! | module | what it does |
 //! |---|---|
-//! | [`judge`] | from queues to what is said of a component, held back until it has lasted |
-//! | [`trend`] | where the work that waits is going, and when it will be gone |
+//! | [`judge`] | from queues to the state of a component, held back until it has lasted |
+//! | [`trend`] | whether the backlog grows or shrinks, and when it will be gone |
 //! | [`words`] | rounded numbers and the sentences made of them |
 //! | [`days`] | minute by minute, whether the promise was kept |
-//! | [`files`] | everything that can be asked for, made ahead: page, JSON, badges |
+//! | [`files`] | all files, made ahead: page, JSON, badges |
 //!
 //! One task looks at the board every [`LOOK`] and, when something changed or [`ANEW`] has passed, makes all files anew
-//! ([`crate::model::status`] is the whole list of what they may say). Whoever asks gets one of those bytes: a visitor cannot
-//! cause anything in a store, and does not count as somebody who watches. Each file is there twice, as it is and as it is
-//! without news; should the task ever die or stall, the second one is served as soon as the first is older than
-//! [`judge::STALE`]. Nothing is published that no `[[status_page.component]]` names.
+//! ([`crate::model::status`] is the whole list of what they may say). A request is answered with one of those files: a
+//! visitor cannot cause anything in a store, and does not count as a viewer of the board. Each file is there twice, as
+//! it is and as it is without news; should the task ever die or stall, the second one is served as soon as the first is
+//! older than [`judge::STALE`]. Nothing is published that no `[[status_page.component]]` names.
 
 use super::collect::board::Board;
 use super::database::OwnData;
@@ -39,10 +39,10 @@ mod statuspage;
 pub mod trend;
 pub mod words;
 
-/// How often the board is looked at.
+/// How often the task looks at the board.
 const LOOK: Duration = Duration::from_secs(2);
 
-/// What changes with time alone is made anew this often.
+/// Files that change with time alone are made anew this often.
 const ANEW: Millis = 10_000;
 
 /// What was configured.
@@ -50,9 +50,9 @@ const ANEW: Millis = 10_000;
 pub struct Settings {
     /// The page's name.
     pub name: String,
-    /// Its address for readers, told to programs; empty if nobody said.
+    /// Its address for readers, given to programs; empty if not configured.
     pub url: String,
-    /// Where it is served alone, besides on the board.
+    /// The address of its own listener, besides the board's.
     pub listen: Option<SocketAddr>,
     /// Requests a minute that each client has there; zero for any number.
     pub rate_limit: u32,
@@ -60,7 +60,7 @@ pub struct Settings {
     pub visibility: Visibility,
     /// Sites that may show it in a frame.
     pub frame_ancestors: Vec<String>,
-    /// How long something must last before it is said.
+    /// How long a state must last before it is published.
     pub patience: Patience,
     /// What is published; at least one.
     pub components: Vec<Component>,
@@ -69,9 +69,9 @@ pub struct Settings {
 /// Who may see the page.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Visibility {
-    /// Whoever can reach it.
+    /// Every client that can reach it.
     Public,
-    /// Whoever may look at the board.
+    /// Users who may look at the board.
     SignedIn,
 }
 
@@ -97,7 +97,7 @@ pub struct Component {
     pub queues: String,
     /// How long work may wait, in milliseconds.
     pub promise: Millis,
-    /// The heading it stands under.
+    /// The heading above it.
     pub group: Option<String>,
     /// What it is.
     pub description: Option<String>,
@@ -127,18 +127,18 @@ pub struct Status {
     settings: Settings,
     board: Arc<Board>,
     files: ArcSwap<Both>,
-    /// When the files were last found to be true, by the clock that never jumps and by the one on the wall.
+    /// When the files were last checked, by the monotonic clock and by the wall clock.
     began: Instant,
     looked: AtomicU64,
     looked_at: AtomicI64,
     /// By component.
     days: Mutex<Vec<Days>>,
-    /// Whether the days of before were read.
+    /// Whether the saved days were read.
     recalled: AtomicBool,
 }
 
 impl Status {
-    /// Starts what keeps the page true. `base` is where it is below the board.
+    /// Starts the task that keeps the page up to date. `base` is the page's path below the board.
     #[must_use]
     pub fn start(settings: Settings, base: &str, board: Arc<Board>, data: Option<OwnData>, tasks: &Tasks) -> Arc<Self> {
         let count = settings.components.len();
@@ -185,7 +185,7 @@ impl Status {
         &self.settings
     }
 
-    /// Everything that can be asked for, as it is true now.
+    /// All files, as they are now.
     #[must_use]
     pub fn files(&self) -> Arc<Files> {
         let both = self.files.load();
@@ -196,8 +196,8 @@ impl Status {
         }
     }
 
-    /// Whether nobody has looked for so long that what was seen says nothing any more. A machine that slept has not looked
-    /// either, and only the clock on the wall knows.
+    /// Whether the last look is so long ago that what was seen says nothing any more. A machine that slept has not
+    /// looked either, and only the clock on the wall knows.
     fn is_stale(&self) -> bool {
         let since = self.elapsed().saturating_sub(self.looked.load(Ordering::Acquire));
         let by_wall = now().saturating_sub(self.looked_at.load(Ordering::Acquire));
@@ -230,7 +230,7 @@ impl One {
         }
     }
 
-    /// What is known of it, be it from a moment ago: a store that does not answer for some seconds is no news.
+    /// What is known of it, now or a moment ago: a store that does not answer for some seconds is no news.
     fn last_known(&mut self, at: Millis, together: Together, read: Option<Millis>) -> Together {
         if together.is_known() || together.has_trouble() {
             self.known = read.map(|read| (together.clone(), read));
@@ -242,7 +242,7 @@ impl One {
     }
 }
 
-/// What looks at the board.
+/// The task that reads the board.
 struct Looker {
     all: Vec<One>,
     base: String,
@@ -251,7 +251,7 @@ struct Looker {
 }
 
 impl Looker {
-    /// Looks, and makes the files anew where that changes them.
+    /// Reads the board, and makes the files anew where that changes them.
     fn turn(&mut self, status: &Status, at: Millis) {
         let (stores, queues) = status.board.lines();
         let settings = &status.settings;
@@ -300,7 +300,7 @@ impl Looker {
         status.looked_at.store(at, Ordering::Release);
     }
 
-    /// What is said at this moment.
+    /// What is published at this moment.
     fn look(
         &mut self,
         settings: &Settings,

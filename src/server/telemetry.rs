@@ -2,7 +2,7 @@
 //!
 //! A log line reads without its fields; fields have dotted names (`store.id`) and units in their
 //! names (`duration_ms`). Payloads and secrets are never logged. One line per request at `debug`,
-//! failures at `warn` if the operator can mend them and at `error` if we must.
+//! failures at `warn` if the operator can fix them and at `error` if they need a change of Drover.
 
 use super::config::LogFormat;
 use super::redact::Mask;
@@ -54,7 +54,7 @@ fn field(writer: &mut Writer<'_>, field: &Field, value: &dyn Debug) -> fmt::Resu
 /// Bytes of a stranger's name in a log line.
 const NAME_MAX: usize = 200;
 
-/// A name from a store or an address as it stands in a log line: cut, and on one line.
+/// A name from a store or an address for a log line: cut, and on one line.
 #[must_use]
 pub fn named(name: &str) -> String {
     let mut end = name.len().min(NAME_MAX);
@@ -99,7 +99,7 @@ fn line(event: &[u8], format: LogFormat, colours: bool) -> String {
     format!("{}\n", one_line(&shown, colours))
 }
 
-/// A text with visible escapes in the place of everything that would begin another line or rule a terminal.
+/// A text with visible escapes in place of all characters that would begin another line or control a terminal.
 fn one_line(text: &str, colours: bool) -> String {
     let mut out = String::with_capacity(text.len());
     for c in text.chars() {

@@ -79,8 +79,8 @@ impl Throughput {
         }
     }
 
-    /// Adds what happened at `at` and is heard at `now`. What is heard late belongs to its own slice, and what happened
-    /// before the last gap to no rate.
+    /// Adds an event that happened at `at` and arrived at `now`. A late event counts in its own slice; one from
+    /// before the last gap counts in no rate.
     pub fn note(&mut self, now: Millis, at: Millis, what: Slice) {
         self.roll(now);
         let at = at.min(now);

@@ -1,7 +1,7 @@
 //! Bad, Watch, OK, Paused, Unknown: each rule with its id and its sentence.
 //!
 //! Rules look at facts, not at history they cannot explain. Among the rules that fire the worst
-//! wins. A worse level must hold for two looks (two seconds) before it shows, and a better one for
+//! wins. A worse level must hold for two readings (two seconds) before it shows, and a better one for
 //! [`CALM`], so that a queue at the edge of a rule does not flicker.
 //!
 //! | rule | level | when |
@@ -46,19 +46,19 @@ pub const CALM: Millis = 10_000;
 /// Below this many finished jobs a share of failures says nothing.
 const SAMPLE: u32 = 20;
 
-/// Silence of workers that is a fault.
+/// How long a queue with work may have no worker before that is a fault.
 const NO_WORKERS: Millis = 30_000;
 
-/// Silence of a queue with work and workers that is a fault.
+/// How long a queue with work and workers may make no progress before that is a fault.
 pub const NO_PROGRESS: Millis = 300_000;
 
-/// How soon the library may remove a job that waits before that is told, and before it is Bad. A job that has waited for less
-/// than it has left is in no danger: some queues keep jobs for minutes, on purpose.
+/// How soon the library may remove a job that waits before that is reported, and before it is Bad. A job that has
+/// waited for less than it has left is in no danger: some queues keep jobs for minutes, on purpose.
 const REMOVAL_TOLD: Millis = DAY;
 const REMOVAL_BAD: Millis = 3_600_000;
 
-/// The same of a paused queue, where every job that waits will be removed: told so early that a weekend passes before it is
-/// too late.
+/// The same of a paused queue, where every job that waits will be removed: reported so early that a weekend passes
+/// before it is too late.
 const REMOVAL_PAUSED_TOLD: Millis = 3 * DAY;
 const REMOVAL_PAUSED_BAD: Millis = DAY;
 
@@ -83,7 +83,7 @@ pub struct Facts {
     pub backlog_since: Option<Millis>,
     /// Connected workers; `None` if not known.
     pub workers: Option<u32>,
-    /// Whether workers are there that no connection tells of.
+    /// Whether there are workers that no connection shows.
     pub unseen: bool,
     /// Since when there has been no worker, and no sign of one.
     pub no_workers_since: Option<Millis>,
@@ -192,7 +192,7 @@ pub fn of_queue(facts: &Facts) -> (Level, &'static str, String) {
 /// How many parents can never run, and for how long the first of them has waited.
 fn of_parents(facts: &Facts, stuck: &Stuck) -> String {
     let all = facts.counts.get(JobState::WaitingChildren).unwrap_or(0);
-    // Of those that were not looked at nothing is known.
+    // Of parents that were not looked at nothing is known.
     let bound = if all > stuck.looked_at {
         format!(", of the {} that have waited longest", format::count(stuck.looked_at))
     } else {
@@ -246,7 +246,7 @@ fn removal(facts: &Facts, backlog: u64) -> Option<(Level, &'static str, String)>
     })
 }
 
-/// Holds a level long enough to be read.
+/// Holds a level long enough for a reader to see it.
 #[derive(Clone, Debug)]
 pub struct Judge {
     shown: Verdict,
@@ -272,7 +272,7 @@ impl Judge {
         }
     }
 
-    /// Takes a new opinion and gives what to show.
+    /// Takes a new level and returns the verdict to show.
     pub fn consider(&mut self, now: Millis, (level, rule, reason): (Level, &'static str, String)) -> Verdict {
         let first = self.shown.level == Level::Unknown;
         if level == self.shown.level {
@@ -281,7 +281,7 @@ impl Judge {
             self.shown.reason = reason;
             return self.shown.clone();
         }
-        // Silence, its end, and what operators do show at once.
+        // Silence, its end, and the effects of operators' actions show at once.
         let at_once = first
             || [rule, self.shown.rule.as_str()].contains(&"U1")
             || [level, self.shown.level].contains(&Level::Paused);

@@ -1,8 +1,8 @@
-//! Bytes that many readers get: kept once, and compressed once for all who accept it.
+//! Bytes that many readers get: kept once, and compressed once for all readers who accept it.
 //!
-//! A gzip file (RFC 1952) is one series of deflate blocks. A [`Part`] is compressed alone and ends at a byte, so what was
-//! compressed for one reader stands behind anything else for another: a stream that begins in the middle of a topic, or a
-//! page with the reader's own name in it.
+//! A gzip file (RFC 1952) is one series of deflate blocks. A [`Part`] is compressed alone and ends at a byte, so the
+//! blocks compressed for one reader can follow any others for another reader: in a stream that begins in the middle of
+//! a topic, or a page with the reader's own name in it.
 
 use bytes::Bytes;
 use flate2::{Compress, Compression, Crc, FlushCompress};
@@ -29,7 +29,7 @@ thread_local! {
     static DEFLATE_FAST: RefCell<Compress> = RefCell::new(Compress::new(Compression::fast(), false));
 }
 
-/// A piece of an answer that many get.
+/// A piece of an answer that many readers get.
 #[derive(Debug)]
 pub struct Part {
     plain: Bytes,

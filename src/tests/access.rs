@@ -18,13 +18,13 @@ use drover::server::auth::tokens::{Tokens, Wanted};
 use drover::server::auth::users::Users;
 use drover::server::auth::who::QueueGlob;
 
-/// What the proxy proves itself with.
+/// The proxy's secret.
 const SECRET: &str = "a secret of the proxy";
 
-/// A password that is good enough.
+/// A password that is strong enough.
 const PASSWORD: &str = "correct horse battery";
 
-/// A board that a proxy on this machine stands in front of.
+/// A board behind a proxy on this machine.
 async fn behind_proxy(redis: &str, grants: &str) -> Drover {
     let env = [
         ("DROVER_REDIS_URL", redis),
@@ -35,22 +35,22 @@ async fn behind_proxy(redis: &str, grants: &str) -> Drover {
     Drover::with(&env, grants).await
 }
 
-/// A grant as it stands in the configuration.
+/// A grant as the configuration has it.
 fn grant(users: &str, role: &str, queues: &[&str]) -> String {
     format!("[[auth.grant]]\nusers = [\"{users}\"]\nrole = \"{role}\"\nqueues = {queues:?}\n")
 }
 
-/// The headers of a request that the proxy passes on for somebody.
+/// The headers of a request that the proxy forwards for a user.
 fn proxied(user: &str) -> [(&str, &str); 2] {
     [("X-Forwarded-User", user), ("X-Drover-Proxy-Secret", SECRET)]
 }
 
-/// `GET` below the base path, as somebody.
+/// `GET` below the base path, as a user.
 async fn get_as(drover: &Drover, user: &str, path: &str) -> Answer {
     client::request(drover.port, "GET", &format!("/admin/queues{path}"), &proxied(user), "").await
 }
 
-/// `POST` of JSON to the API, as somebody.
+/// `POST` of JSON to the API, as a user.
 async fn post_as(drover: &Drover, user: &str, path: &str, body: &str) -> Answer {
     let program = [("X-Drover", "1"), ("Content-Type", "application/json")];
     let headers = [&proxied(user)[..], &program].concat();
@@ -64,7 +64,7 @@ async fn post_as(drover: &Drover, user: &str, path: &str, body: &str) -> Answer 
     .await
 }
 
-/// A board with sign-in, and the people who may.
+/// A board with sign-in, and its users.
 async fn with_sign_in(redis: &str, more: &[(&str, &str)]) -> (Drover, Users) {
     let env = [&[("DROVER_REDIS_URL", redis), ("DROVER_AUTH_MODE", "password")], more].concat();
     let drover = Drover::with(&env, "").await;
@@ -72,7 +72,7 @@ async fn with_sign_in(redis: &str, more: &[(&str, &str)]) -> (Drover, Users) {
     (drover, users)
 }
 
-/// Sends the form to sign in with.
+/// Sends the sign-in form.
 async fn sign_in(drover: &Drover, name: &str, password: &str, more: &[(&str, &str)]) -> Answer {
     let headers = [
         &[
@@ -90,13 +90,13 @@ async fn sign_in(drover: &Drover, name: &str, password: &str, more: &[(&str, &st
     client::request(drover.port, "POST", "/admin/queues/sign-in", &headers, &form).await
 }
 
-/// What a browser sends back of a cookie that was set.
+/// What a browser sends back for a cookie that the server set.
 fn cookie_of(answer: &Answer) -> String {
     let set = answer.header("set-cookie").unwrap();
     set.split(';').next().unwrap().to_owned()
 }
 
-/// A token that may do these on those.
+/// A token with these permissions on these queues.
 fn token(drover: &Drover, name: &str, allow: &[Verb], role: Option<Role>, queues: &[&str]) -> String {
     let tokens = Tokens::at(drover.state.path().join("tokens.json"));
     let wanted = Wanted {

@@ -1,5 +1,5 @@
-//! Work that is done again: it is said, asked once where the work was done, done once for each form, and taken back while it
-//! has not begun. All as a browser without JavaScript does it.
+//! Repeating work: the page says so, asks once where the work was done, repeats it once for each form, and undoes it
+//! while it has not begun. All as a browser without JavaScript does it.
 
 use crate::support::app::Drover;
 use crate::support::client::{self, Answer};
@@ -16,7 +16,7 @@ struct Board {
 }
 
 impl Board {
-    /// A board over a queue `q` without workers, with a job of this data and these options that ended.
+    /// A board over a queue `q` without workers, with an ended job of this data and these options.
     async fn with(data: Value, opts: Value) -> (Self, String) {
         let redis = Redis::start();
         let mut oracle = Oracle::start(&redis.url(), 6).await;
@@ -60,7 +60,7 @@ impl Board {
         .await
     }
 
-    /// Sends a form and gives the page that the answer leads to.
+    /// Sends a form and returns the page that the answer redirects to.
     async fn follow(&self, path: &str, body: &str) -> String {
         let answer = self.send(path, body).await;
         assert_eq!(answer.status, 303, "{}", answer.body);
@@ -120,7 +120,7 @@ async fn a_copy_is_a_form_with_what_the_job_has_made_once_and_taken_back_until_i
     assert_eq!(data["order"], "SO-1");
     let others: Value = serde_json::from_str(value(&fields, "options")).unwrap();
     assert_eq!(others, json!({"backoff": {"type": "fixed", "delay": 50}, "kl": 7}));
-    // Twice, as by an impatient hand: one copy.
+    // Twice, as by an impatient user: one copy.
     let act = format!("{}/act", path(&id));
     let told = board.follow(&act, &body(&fields)).await;
     let again = board.follow(&act, &body(&fields)).await;
@@ -142,7 +142,7 @@ async fn a_copy_is_a_form_with_what_the_job_has_made_once_and_taken_back_until_i
         (&copy["opts"]["attempts"], &copy["opts"]["keepLogs"]),
         (&json!(3), &json!(7))
     );
-    // It has not begun: one button takes it back.
+    // It has not begun: one button undoes it.
     let undo = format!("{}/act", path(&made[0]));
     assert!(told.contains(">Remove the new job</button>"), "{told}");
     board.follow(&undo, &filled(&told, "remove", &[])).await;
@@ -152,7 +152,7 @@ async fn a_copy_is_a_form_with_what_the_job_has_made_once_and_taken_back_until_i
         std::slice::from_ref(&id),
         "the first is as it was"
     );
-    // A second form is a second copy. A worker has it before it is taken back: nothing is.
+    // A second form is a second copy. A worker takes it before the undo: nothing is undone.
     let form = board.get(&format!("{}/act?action=duplicate", path(&id))).await;
     let hold = [("data", r#"{"hold": true}"#), ("priority", "0")];
     let told = board.follow(&act, &filled(&form, "duplicate", &hold)).await;
@@ -186,7 +186,7 @@ async fn a_copy_has_what_was_changed_and_the_rest_as_it_is_stored() {
         form.contains("It completed at ") && form.contains("[redacted]") && !form.contains("hunter2"),
         "{form}"
     );
-    // Only the delay and the attempts: what is hidden goes along in the store.
+    // Only the delay and the attempts: the store copies the hidden values.
     let later = [("delay", "3600"), ("attempts", "5")];
     board.follow(&act, &filled(&form, "duplicate", &later)).await;
     let made = board.ids("delayed").await.remove(0);
@@ -198,7 +198,7 @@ async fn a_copy_has_what_was_changed_and_the_rest_as_it_is_stored() {
         sentence.contains("with a delay of 1 h and up to 5 attempts. Its work will be done again."),
         "{entry}"
     );
-    // Data that were changed around a hidden value would lose it.
+    // Editing data around a hidden value would lose it.
     let edited = [("data", r#"{"password": "[redacted]", "to": "bert"}"#)];
     let wrong = board.send(&act, &filled(&form, "duplicate", &edited)).await;
     assert_eq!(wrong.status, 422, "{}", wrong.body);
@@ -208,7 +208,7 @@ async fn a_copy_has_what_was_changed_and_the_rest_as_it_is_stored() {
         "{}",
         wrong.body
     );
-    // The way to the values themselves, on the record, and on from there.
+    // The link to the values themselves, recorded in the audit log, and the links from there.
     let ask = board.get(&reveal).await;
     let ask = filled_by(&ask, ("write", "duplicate"), &[("reason", "ticket 7")]);
     let shown = board.send(&format!("{}/reveal", path(&id)), &body(&ask)).await;

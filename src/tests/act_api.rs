@@ -1,4 +1,4 @@
-//! Actions through the API: what is refused and how, what is written down, and what is done.
+//! Actions through the API: what is refused and how, what the audit log records, and what is done.
 //!
 //! S-4, S-5, S-6 and of the reference; for the API.
 
@@ -259,7 +259,7 @@ async fn a_store_that_is_silent_for_half_a_minute_is_not_acted_on() {
         drover
     };
     redis.freeze();
-    // The rule counts from the last answer; the switch itself is told by the store's own line.
+    // The rule counts from the last answer; the store's own line shows when Drover refuses actions.
     eventually("actions are refused", LATER * 4, || async {
         (drover.store("redis").await["actions"]["allowed"] == false).then_some(())
     })

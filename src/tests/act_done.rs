@@ -1,4 +1,4 @@
-//! Actions that were done, or of which nobody can tell: the answer, the record, and what the library says.
+//! Actions that were done, or whose result is unknown: the answer, the audit log, and the library's view.
 
 use crate::support::app::Drover;
 use crate::support::client::{self, Answer};
@@ -49,7 +49,7 @@ async fn a_retry_is_done_once_written_down_twice_and_told_again() {
         (&json!("done"), &json!(format!("Retry job {id} of queue q in redis.")))
     );
     assert_eq!(oracle.ids("q", "waiting", true).await, std::slice::from_ref(&id));
-    // What the page shows next is not what was read before.
+    // The page does not show an earlier read.
     assert_eq!(drover.job("bull:q", &id).await["row"]["state"], "waiting");
 
     let again = drover.post_with(&path, &key, &body).await;

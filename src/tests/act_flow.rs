@@ -1,4 +1,4 @@
-//! Retrying what failed below a job, and then the job: the library's own workers finish it.
+//! Retrying the failed jobs below a job, and then the job: the library's own workers finish it.
 
 use crate::actions::bench::Of;
 use crate::support::app::Drover;
@@ -41,7 +41,7 @@ impl Flow {
         }
     }
 
-    /// Adds a flow, has it fail, and gives what the library says that it added.
+    /// Adds a flow, makes it fail, and returns the library's answer to the addition.
     async fn failed(&mut self, tree: Value, failed: &[(&str, usize)]) -> Value {
         let made = self.oracle.ask("flow", "parents", json!({"tree": tree})).await;
         self.work().await;
@@ -157,7 +157,7 @@ async fn children_are_retried_from_the_bottom_up_and_then_their_parents(family: 
         "{told}"
     );
     assert_eq!(flow.states("kids").await, json!({"completed": 1, "waiting": 2}));
-    // The library itself says that the others wait for them.
+    // The library itself says that the other jobs wait for them.
     assert_eq!(flow.states("mids").await, json!({"waiting_children": 1}));
     assert_eq!(flow.states("parents").await, json!({"waiting_children": 1}));
     let again = flow.drover.post(&path("parents", &root), &seen).await;
@@ -245,7 +245,7 @@ async fn what_is_above_a_child_that_is_not_retried_is_not_retried_either(family:
         "{entry}"
     );
     assert_eq!(flow.states("parents").await, json!({"failed": 1}));
-    // The rest of it, when nothing is in the way any more; the child that runs meanwhile is waited for.
+    // The rest of it, when nothing blocks it any more; the job waits for the child that runs meanwhile.
     let _: i64 = flow.redis.run(&["DEL", &lock]);
     let told = flow.drover.post(&path("parents", &root), &json!({})).await.json();
     assert_eq!(
@@ -282,7 +282,7 @@ async fn a_job_that_waits_for_a_child_that_failed_silently_goes_on(family: Of) {
     );
     flow.work().await;
     flow.oracle.wait("parents", "completed", 1).await;
-    // What is past waiting do not block it.
+    // Jobs below it that no longer wait do not block it.
     let done = flow.drover.post(&path("parents", &root), &json!({})).await;
     assert_eq!(done.status, 422, "{}", done.body);
     assert!(done.body.contains("do not block it"), "{}", done.body);
@@ -310,7 +310,7 @@ async fn a_job_that_is_not_as_it_was_shown_leaves_its_children_alone(family: Of)
         assert_eq!(would["allowed"], false, "{would}");
     }
     assert_eq!(flow.states("kids").await, json!({"failed": 1}));
-    // A parent that was retried on its own and is past waiting: its child would fail it.
+    // A parent that was retried on its own and no longer waits: its child would fail it.
     flow.oracle
         .ask("callJob", "parents", json!({"jobId": root, "method": "retry"}))
         .await;

@@ -1,4 +1,4 @@
-//! Buttons: one that could only fail is a sentence instead.
+//! Buttons: an action that could only fail is a sentence instead.
 
 use crate::support::app::Drover;
 use crate::support::oracle::Oracle;
@@ -20,7 +20,7 @@ async fn board() -> Board {
 }
 
 impl Board {
-    /// What a job's page offers and says that cannot be done.
+    /// The actions that a job's page offers, and those that it says are impossible.
     async fn acts(&self, queue: &str, id: &str) -> String {
         self.drover.knows(&format!("bull:{queue}")).await;
         let path = format!("/queues/redis/bull:{queue}/jobs/{}", encode_segment(id));
@@ -60,7 +60,7 @@ async fn children_are_offered_to_be_removed_only_where_one_has_not_begun() {
         "{acts}"
     );
     assert!(acts.contains("Retry failed children first…"), "{acts}");
-    // Asked for all the same, it is no success.
+    // A request that is sent anyway is no success.
     let path = format!("/queues/redis/bull:parents/jobs/{stuck}/remove_children");
     let answer = board.drover.post(&path, &json!({})).await;
     assert!(
@@ -81,7 +81,7 @@ async fn the_job_that_a_schedule_goes_on_from_is_not_offered_to_be_removed() {
         !acts.contains("action=remove\"") && acts.contains("the schedule tick continues from this job"),
         "{acts}"
     );
-    // One that is left over from a schedule that is gone is.
+    // A job that is left over from a removed schedule does offer it.
     let _: i64 = board.redis.run(&["ZREM", "bull:q:repeat", "tick"]);
     board
         .drover
@@ -125,7 +125,7 @@ async fn a_queue_is_offered_to_be_obliterated_while_it_is_paused() {
         !aside.contains("action=obliterate") && aside.contains("Obliterate: pause the queue first."),
         "{aside}"
     );
-    // Its form, opened by its address, does not offer what would be refused.
+    // Its form, opened by its address, does not offer an action that would be refused.
     let form = board
         .drover
         .get("/queues/redis/bull:q/act?action=obliterate")

@@ -34,15 +34,15 @@ async fn send(drover: &Drover, path: &str, body: &str) -> Answer {
     client::request(drover.port, "POST", &format!("/admin/queues{path}"), &headers, body).await
 }
 
-/// A page without the marks that tell its texts apart for the browser.
+/// A page without the markers that separate its texts for the browser.
 fn plain(page: &str) -> String {
     page.replace("<!>", "")
 }
 
-/// The page that an answer leads to.
+/// The page that an answer redirects to.
 async fn follow(drover: &Drover, answer: &Answer) -> Answer {
     assert_eq!(answer.status, 303, "{}", answer.body);
-    // What stands behind # is for the browser alone.
+    // The fragment is for the browser alone.
     let path = answer.header("location").unwrap().split('#').next().unwrap();
     client::get(drover.port, path).await
 }
@@ -62,10 +62,10 @@ async fn a_retry_asks_nothing_and_its_page_tells_what_became_of_it() {
     assert!(plain(&told.body).contains(&sentence), "{}", told.body);
     assert!(!told.body.contains(">Retry</button>"), "a waiting job is not retried");
     assert_eq!(oracle.ids("q", "waiting", true).await, std::slice::from_ref(&id));
-    // The same again, from another tab: it had been done.
+    // The same again, from another tab: the action had been done already.
     let told = follow(&drover, &send(&drover, &format!("{path}/act"), &retry).await).await;
     assert!(told.body.contains("Already done: "), "{}", told.body);
-    // And a form that was opened before: the job is not as it was shown.
+    // And a form that was opened before: the job has changed since.
     let remove = filled(&removal, "remove", &[]);
     let told = follow(&drover, &send(&drover, &format!("{path}/act"), &remove).await).await;
     assert!(
@@ -73,7 +73,7 @@ async fn a_retry_asks_nothing_and_its_page_tells_what_became_of_it() {
         "{}",
         told.body
     );
-    // Somebody else's id of an action shows nothing.
+    // An action's id from elsewhere shows nothing.
     let other = drover.get(&format!("{path}?asked=nonsense")).await;
     assert!(!other.body.contains("class=\"asked"));
 }
@@ -173,7 +173,7 @@ async fn a_queue_is_paused_with_a_reason_and_resumed() {
     .await;
     assert_eq!(answer.header("location"), Some("/admin/queues/queues/redis/bull:q#act"));
     assert_eq!(oracle.ask("isPaused", "q", json!({})).await, true);
-    // The page that it leads to knows already: it does not offer again what has just been done.
+    // The page after the redirect knows already: it does not offer the action again that has just been done.
     let page = follow(&drover, &answer).await.body;
     assert!(
         page.contains("): deploy") && !page.contains(">Pause</button>"),
@@ -356,7 +356,7 @@ async fn all_that_failed_like_one_are_found_from_its_page() {
     let mut links = page.split("href=\"").map(|part| part.split('"').next().unwrap());
     let link = links.find(|link| link.contains("/operations/new?")).unwrap();
     let link = link.replace("&amp;", "&");
-    // The filter is there to be edited before anything is counted.
+    // The user can edit the filter before anything is counted.
     let form = client::get(drover.port, &link).await.body;
     let filter = "state:failed queue:redis/bull:q error:&quot;refund window closed for&quot;";
     assert!(form.contains(filter), "{form}");

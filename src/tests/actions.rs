@@ -1,8 +1,8 @@
-//! Actions: what was done through Drover is what the library itself would have done, and its own worker agrees.
+//! Actions: Drover's action has the effect that the library's own call would have had, and the library's worker agrees.
 //!
-//! Each subject is one function over a generation of the library, and one test for each generation that has it. The
-//! library's own word on state, counts and order is asked after every action; a worker of that version then runs what
-//! should run, and nothing else.
+//! Each subject is one function over a generation of the library, and one test for each generation that has it. After
+//! every action the test compares state, counts and order with the library's; a worker of that version then runs the
+//! jobs that should run, and no others.
 
 /// One test in each of these modules, for the generation of that name.
 macro_rules! on {

@@ -93,7 +93,7 @@ async fn two_adapters_over_one_redis_each_have_their_own_queues() {
     shared.waiting_becomes("shop:q", 3).await;
     shared.waiting_becomes("mail:q", 5).await;
 
-    // What happens in either is heard.
+    // Drover receives the changes of both.
     add(&mut shared.oracle, "shop", 4).await;
     shared.waiting_becomes("shop:q", 7).await;
     add(&mut shared.oracle, "mail", 1).await;
@@ -133,7 +133,7 @@ async fn a_queue_that_is_gone_or_of_no_system_belongs_to_no_adapter() {
     shared.waiting_becomes("mail:q", 5).await;
     let adapters = shared.collector.adapters();
 
-    // One that no search has found yet is looked for; one of another application belongs to no adapter.
+    // Drover searches for a queue that no search has found yet; one of another application belongs to no adapter.
     let late = json!({"prefix": "mail", "name": "n", "data": {}, "opts": {}});
     shared.oracle.ask("add", "late", late).await;
     let owner = adapters.whose(&"mail:late".into()).await.unwrap().unwrap();

@@ -1,5 +1,5 @@
-//! The archive's promises, one by one: never removed before it is durable, never there twice for the same finish, left
-//! alone and reported when it changed meanwhile. Real Redis, real Postgres, the real library.
+//! The archive's promises, one by one: a job is never removed before it is durable, is never archived twice for the
+//! same finish, and is left alone and reported when it changed meanwhile. Real Redis, real Postgres, the real library.
 
 mod again;
 mod exact;
@@ -49,7 +49,7 @@ pub(crate) async fn archived(postgres: &Postgres) -> (i64, i64) {
     sqlx::query_as(counts).fetch_one(&mut connection).await.unwrap()
 }
 
-/// Archives everything that fits a filter; the operation at its end.
+/// Archives everything that matches a filter; returns the ended operation.
 pub(crate) async fn archive_all(drover: &Drover, filter: &str) -> Value {
     let seen = preview(drover, "archive", filter).await;
     let id = start(drover, &seen, json!({})).await;
@@ -87,7 +87,7 @@ async fn a_server_that_may_lose_what_it_acknowledged_gets_nothing_unless_it_is_s
     assert_eq!(answer.status, 503, "{}", answer.body);
     assert!(answer.body.contains("fsync=off"), "{}", answer.body);
     drop(drover);
-    // Nor one that waits for no standby where that is asked for.
+    // Nor a Postgres that waits for no standby where the configuration demands that.
     let (redis_url, url) = (redis.url(), postgres.url());
     let env = [
         ("DROVER_REDIS_URL", redis_url.as_str()),
@@ -105,7 +105,7 @@ async fn a_server_that_may_lose_what_it_acknowledged_gets_nothing_unless_it_is_s
         answer.body
     );
     drop(drover);
-    // A standby takes no rows either.
+    // A standby accepts no rows either.
     postgres.becomes_standby().await;
     let env = [
         ("DROVER_REDIS_URL", redis.url()),
@@ -124,7 +124,7 @@ async fn a_server_that_may_lose_what_it_acknowledged_gets_nothing_unless_it_is_s
         answer.body
     );
     assert_eq!(oracle.counts("mail").await["failed"], 1);
-    // And for a throw-away server one may say so.
+    // The configuration may permit that for a throw-away server.
     postgres.becomes_primary().await;
     ready(&drover).await;
     let answer = eventually("the archive takes it", LATER, || async {
@@ -163,10 +163,10 @@ async fn a_whole_state_goes_into_the_archive_and_only_that() {
     assert_eq!(oracle.counts("other").await["failed"], 3);
     let left: Vec<String> = redis.run(&["KEYS", "bull:mail:[1-9]*"]);
     assert_eq!(left.len(), 1, "{left:?}");
-    // In the partition of its month, and not in the rest.
+    // In the partition of its month, and not in the default partition.
     let rest: i64 = postgres.one("SELECT count(*) FROM drover.archive_rest").await;
     assert_eq!(rest, 0);
-    // The same again changes nothing.
+    // Archiving the same again changes nothing.
     drover.knows("bull:other").await;
     drover.counts_become("bull:other", &oracle.counts("other").await).await;
     let done = archive_all(&drover, "state:failed queue:other").await;

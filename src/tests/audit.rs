@@ -1,5 +1,5 @@
-//! The record of actions where several Drovers share one Postgres: one chain, seen by all, and nothing lost while it is away.
-//! S-28 of the security plan.
+//! The audit log of several Drovers that share one Postgres: one chain, visible to all, and no entry lost while it is
+//! unreachable. S-28 of the security plan.
 
 use crate::support::app::Drover;
 use crate::support::oracle::Oracle;
@@ -29,14 +29,14 @@ async fn over(redis: &Redis, postgres: &str, env: &[(&str, &str)]) -> Drover {
     drover
 }
 
-/// The same, once its record is the shared one.
+/// A Drover over both, once its audit log is the shared one.
 async fn sharing(redis: &Redis, postgres: &Postgres, env: &[(&str, &str)]) -> Drover {
     let drover = over(redis, &postgres.url(), env).await;
     kept_in(&drover, "the table drover.audit at ").await;
     drover
 }
 
-/// Waits until the record is said to be there.
+/// Waits until Drover says that the audit log is kept there.
 async fn kept_in(drover: &Drover, place: &str) {
     eventually(&format!("the record is in {place}"), LATER * 3, || async {
         let page = drover.get("/api/v1/audit").await.json();
@@ -50,7 +50,7 @@ async fn act(drover: &Drover, path: &str, reason: &str) {
     assert_eq!(answer.status, 200, "{}", answer.body);
 }
 
-/// The reasons that are in the record, the oldest first, once there are so many.
+/// The reasons in the audit log, the oldest first, once there are so many.
 async fn reasons(drover: &Drover, count: usize) -> Vec<String> {
     eventually(&format!("{count} entries"), LATER, || async {
         let mut all = drover.audit("limit=200").await;
@@ -66,7 +66,7 @@ async fn reasons(drover: &Drover, count: usize) -> Vec<String> {
     .await
 }
 
-/// What `drover audit verify` says, and whether it is content.
+/// The output of `drover audit verify`, and whether it found no fault.
 async fn verify(postgres: &Postgres, file: &Path, more: &[&str]) -> (bool, String) {
     let file = file.display().to_string();
     let env = [("DROVER_POSTGRES_URL", postgres.url()), ("DROVER_AUDIT_FILE", file)];
@@ -89,19 +89,19 @@ async fn lines(postgres: &Postgres) -> Vec<Value> {
 async fn two_boards_write_one_chain_and_each_tells_what_the_other_did() {
     let (redis, postgres, _oracle) = place().await;
     let (one, two) = tokio::join!(sharing(&redis, &postgres, &[]), sharing(&redis, &postgres, &[]));
-    // At the same moment, again and again.
+    // At the same moment, repeatedly.
     for n in 0..10 {
         let (a, b) = (format!("one {n}"), format!("two {n}"));
         tokio::join!(act(&one, PAUSE, &a), act(&two, PAUSE, &b));
     }
     let (seen, also) = (reasons(&one, 20).await, reasons(&two, 20).await);
     assert_eq!(seen, also, "both tell the same in the same order");
-    // Both lines of each, in one chain.
+    // Both lines of each action, in one chain.
     assert_eq!(lines(&postgres).await.len(), 40);
     let none = one.state.path().join("none");
     let (fine, says) = verify(&postgres, &none, &[]).await;
     assert!(fine && says.contains("40 lines in the table drover.audit"), "{says}");
-    // What one did is on the other's pages.
+    // The actions of one Drover are on the other's pages.
     act(&one, RESUME, "").await;
     act(&one, PAUSE, "the provider is down").await;
     eventually("the other tells who paused it", LATER, || async {
@@ -109,10 +109,10 @@ async fn two_boards_write_one_chain_and_each_tells_what_the_other_did() {
         page.body.contains("the provider is down").then_some(())
     })
     .await;
-    // Nothing of it stands in a file.
+    // No file contains any of it.
     let file = std::fs::read_to_string(one.state.path().join("audit.ndjson")).unwrap();
     assert_eq!(file, "");
-    // One that starts later tells all of it.
+    // A Drover that starts later shows all of it.
     let three = sharing(&redis, &postgres, &[]).await;
     assert_eq!(reasons(&three, 22).await[..20], seen);
 }
@@ -138,7 +138,7 @@ async fn a_key_that_another_board_used_does_nothing_again() {
             a.body,
             b.body
         );
-        // Asked again a little later, both give the same answer.
+        // A little later both give the same answer.
         for board in [&one, &two] {
             eventually("the answer of then", LATER, || async {
                 let again = board.post_with(path, &headers, &body).await;
@@ -181,7 +181,7 @@ async fn what_was_changed_taken_out_or_reordered_is_found_and_named() {
             "UPDATE drover.audit SET line = replace(line, '\"n1\"', '\"n9\"') WHERE seq = 3",
             "row 3 was changed",
         ),
-        // With a hash that fits, the next one tells.
+        // If its hash is made to match, the next line reveals the change.
         (
             "UPDATE drover.audit SET line = replace(line, '\"n1\"', '\"n9\"') WHERE seq = 3; \
              UPDATE drover.audit SET hash = encode(sha256(line::bytea), 'hex') WHERE seq = 3",
@@ -203,7 +203,7 @@ async fn what_was_changed_taken_out_or_reordered_is_found_and_named() {
         postgres.run(again).await;
         assert!(verify(&postgres, &file, &[]).await.0, "it is as it was");
     }
-    // Whoever rewrites the end whole is told by the hash that was noted elsewhere.
+    // The hash that was noted elsewhere reveals a rewrite of the whole end.
     postgres
         .run(
             "DELETE FROM drover.audit WHERE seq > 6; UPDATE drover.audit_head SET (seq, hash) = \
@@ -221,7 +221,7 @@ async fn while_that_postgres_is_away_actions_go_on_and_are_carried_over_in_order
     let (one, two) = tokio::join!(sharing(&redis, &postgres, &[]), sharing(&redis, &postgres, &[]));
     act(&one, PAUSE, "before").await;
     reasons(&two, 1).await;
-    // Frozen: it accepts and says nothing.
+    // Frozen: it accepts connections and sends nothing.
     postgres.freeze();
     act(&one, RESUME, "frozen").await;
     postgres.thaw();
@@ -253,7 +253,7 @@ async fn while_that_postgres_is_away_actions_go_on_and_are_carried_over_in_order
         let reason = line["reason"].as_str().unwrap();
         assert!(carried == reason.starts_with("dead") || reason == "frozen", "{line}");
     }
-    // The other one says where it was in between.
+    // The entry on the other board says where it was kept meanwhile.
     let told = two.audit("limit=10").await;
     let dead = told.iter().find(|entry| entry["reason"] == "dead 1").unwrap();
     assert!(dead["detail"].as_str().unwrap().contains("copied here"), "{dead}");
@@ -317,7 +317,7 @@ async fn a_role_that_may_only_add_to_the_record_is_enough() {
 async fn a_database_from_an_older_drover_is_said_to_be_and_the_file_goes_on() {
     let (redis, postgres, _oracle) = place().await;
     drop(sharing(&redis, &postgres, &[]).await);
-    // As the second migration left it.
+    // The schema as the second migration left it.
     postgres
         .run(
             "DELETE FROM drover._sqlx_migrations WHERE version > 2; ALTER TABLE drover.policy DROP COLUMN fence; \

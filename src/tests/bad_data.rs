@@ -1,4 +1,4 @@
-//! Whatever lies in a queue, one bad job is one bad row (fault tests F-19, F-20, F-21, F-22, F-23).
+//! Whatever a queue contains, one bad job is one bad row (fault tests F-19, F-20, F-21, F-22, F-23).
 
 use super::support::app::Drover;
 use super::support::client;
@@ -117,7 +117,7 @@ async fn a_hundred_thousand_random_records_are_a_hundred_thousand_rows() {
                     for prefix in ["", "/api/v1"] {
                         let path = format!("{prefix}/queues/redis/bull:fuzz/jobs/{id}");
                         let status = drover.get(&path).await.status;
-                        // A record of which nothing but the id is left may be "no such job".
+                        // A record with nothing but the id may be "no such job".
                         assert!(status == 200 || status == 404, "{path}: {status}");
                     }
                 }
@@ -255,7 +255,7 @@ async fn names_and_ids_of_any_bytes_lead_to_their_own_jobs() {
             let text = text_of(id);
             assert_eq!(rows["rows"][i]["id"], text.as_str());
             assert_eq!(rows["rows"][i]["problem"], Value::Null, "{text:?} leads to its record");
-            // As a page would link to it, and as a caller of the API would ask.
+            // As a page would link to it, and as a caller of the API would request it.
             for inner in [job_path(&key, &text), format!("/api/v1{}", job_path(&key, &text))] {
                 let job = client::get(drover.port, &base.href(&inner)).await;
                 assert_eq!(job.status, 200, "{inner}: {}", job.body);
@@ -267,7 +267,7 @@ async fn names_and_ids_of_any_bytes_lead_to_their_own_jobs() {
     }
 }
 
-/// F-19 and F-20, scaled: the list of a queue costs what its rows show, not what its jobs carry.
+/// F-19 and F-20, scaled: reading the list of a queue costs what its rows show, not what its jobs contain.
 #[tokio::test]
 async fn a_list_never_fetches_what_jobs_carry() {
     let redis = Redis::start();
@@ -311,7 +311,7 @@ async fn a_list_never_fetches_what_jobs_carry() {
     assert!(moved < 100_000, "{moved} bytes left Redis for one page");
 }
 
-/// The list goes on where it was, however many jobs match what it is searched for.
+/// The list continues where it was, however many jobs match the search.
 #[tokio::test]
 async fn a_search_finds_every_match_once_and_says_what_it_looked_at() {
     let redis = Redis::start();

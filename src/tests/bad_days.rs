@@ -1,5 +1,5 @@
-//! Bad days of Redis: each has its own sentence and says what still works, on the overview and on the
-//! pages of that store, and ends by itself. Numbers `F-n` are those of the reliability plan.
+//! Bad days of Redis: each has its own sentence and says what still works, on the overview and on the pages of that
+//! store, and ends by itself. Numbers `F-n` are those of the reliability plan.
 
 use crate::support::app::Drover;
 use crate::support::oracle::Oracle;
@@ -8,7 +8,7 @@ use crate::support::{LATER, SOON, eventually};
 use serde_json::{Value, json};
 use std::time::Duration;
 
-/// What is the matter stands on every page of the store, with what it means.
+/// Every page of the store shows the condition with its effect.
 async fn is_on_all_pages(drover: &Drover, condition: &Value) {
     for path in ["", "/queues/redis/bull:q?state=waiting", "/queues/redis/bull:q/jobs/1"] {
         let page = drover.get(path).await;
@@ -30,7 +30,7 @@ async fn actions_are(drover: &Drover, allowed: bool) {
     .await;
 }
 
-/// F-9, what is shown of it.
+/// F-9, as the board shows it.
 #[tokio::test]
 async fn out_of_memory_says_what_still_works_and_ends_when_there_is_room() {
     let redis = Redis::start();
@@ -75,9 +75,10 @@ async fn jobs_whose_records_were_evicted_are_rows_that_say_so() {
     redis.run::<()>(&["CONFIG", "SET", "maxmemory-samples", "20"]);
     redis.run::<()>(&["CONFIG", "SET", "maxmemory", &(used + 400_000).to_string()]);
     let mut connection = redis.connection();
-    // What the queue itself consists of is in use, as it would be with workers about.
+    // The queue's own keys are in use, as they would be with workers.
     let kept = ["wait", "meta", "events", "id", "marker"];
-    // Redis counts idle time in whole seconds: the jobs shall be idle for longer than what is touched below.
+    // Redis counts idle time in whole seconds: the jobs have to be idle for longer than the keys that are touched
+    // below.
     tokio::time::sleep(Duration::from_millis(2_100)).await;
     for key in kept {
         redis.run::<()>(&["TOUCH", &format!("bull:q:{key}")]);
@@ -116,7 +117,7 @@ async fn jobs_whose_records_were_evicted_are_rows_that_say_so() {
         .get("/api/v1/queues/redis/bull:q/jobs?state=waiting&limit=200&order=newest")
         .await
         .json();
-    // The job of which nothing is left says so, and so does none that is there: what was evicted does not come back.
+    // The job without a record says so, and no job with a record does: evicted keys do not come back.
     let rows = answer["rows"].as_array().unwrap();
     let missing_id = missing.to_string();
     let row = rows.iter().find(|row| row["id"].as_str() == Some(missing_id.as_str()));
@@ -172,7 +173,7 @@ async fn a_replica_is_read_and_says_that_nothing_can_be_done_on_it() {
     replica.run::<()>(&["CONFIG", "SET", "replica-serve-stale-data", "no"]);
     let store = drover.store_becomes("redis", "failing_over").await;
     assert!(store["cause"].as_str().unwrap().contains("lost its primary"), "{store}");
-    // A page that was made a moment ago may be given out again.
+    // Drover may serve a page again that it rendered a moment ago.
     eventually("the overview says it", SOON, || async {
         let page = drover.get("").await;
         page.body.contains("redis has been failing over").then_some(())
@@ -218,7 +219,7 @@ async fn a_redis_that_refuses_writes_is_still_read_and_says_why() {
     redis.run::<()>(&["CONFIG", "SET", "min-replicas-to-write", "0"]);
     drover.condition_ends("redis", "too_few_replicas").await;
 
-    // Redis before 7.4 tells of a pause only by the clients that it holds.
+    // Redis before 7.4 reports a pause only by the clients that it blocks.
     redis.run::<()>(&["CLIENT", "PAUSE", "60000", "WRITE"]);
     let url = redis.url();
     let held = std::thread::spawn(move || {
@@ -273,7 +274,7 @@ async fn a_command_that_is_no_longer_permitted_is_named_with_the_rule_that_permi
     drover.counts_become("bull:q", &counts).await;
     drover.condition_ends("redis", "not_permitted").await;
 
-    // Without pushes, numbers are read.
+    // Without pushes, Drover reads the counts.
     redis.run::<()>(&["ACL", "SETUSER", "watcher", "-xread"]);
     drover.condition_becomes("redis", "not_pushed").await;
     oracle.add("q", "n", json!({}), json!({})).await;
@@ -292,7 +293,7 @@ async fn a_command_that_is_no_longer_permitted_is_named_with_the_rule_that_permi
     let counts = oracle.counts("q").await;
     drover.counts_become("bull:q", &counts).await;
     drover.condition_ends("redis", "not_permitted").await;
-    // Streams that could not be read are followed again.
+    // Drover follows streams again that it could not read.
     let mut stream = drover.stream("queue:redis/bull:q").await;
     let adding = async {
         loop {

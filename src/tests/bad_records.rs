@@ -1,4 +1,4 @@
-//! Records that no library would write: the job's page answers each with a sentence.
+//! Records that no library would write: the job's page shows a sentence for each.
 
 use crate::support::RECORD;
 use crate::support::app::Drover;
@@ -17,7 +17,7 @@ async fn board() -> (Redis, Drover) {
 
 const GOOD: [&str; 8] = ["name", "n", "timestamp", "1700000000000", "data", "{}", "opts", "{}"];
 
-/// What is odd, the fields that make it so, the set it is in, and the sentence.
+/// The fault, the fields that cause it, the set it is in, and the sentence.
 const TABLE: &[(&str, &[&str], &str, &str)] = &[
     (
         "negative-time",
@@ -134,7 +134,7 @@ async fn every_malformed_record_is_a_page_with_a_sentence() {
         let api = drover.get(&format!("/api/v1/queues/redis/bull:q/jobs/{id}")).await;
         assert_eq!(api.status, 200, "{id}");
     }
-    // All of them together are a list.
+    // A list shows all of them together.
     assert_eq!(drover.get("/queues/redis/bull:q?state=failed").await.status, 200);
 }
 
@@ -170,7 +170,7 @@ async fn a_missing_a_half_written_and_a_wrong_record_are_said_to_be_so() {
         "The record has 2,004 fields; only those that the library writes are shown",
     )
     .await;
-    // Sub-keys of the wrong type are no reason for the page to fail.
+    // Sub-keys of the wrong type do not make the page fail.
     redis.run::<()>(&[&["HSET", "bull:q:subs"], &GOOD[..], &["deid", "d"]].concat());
     for suffix in ["logs", "dependencies", "processed", "lock", "unsuccessful"] {
         redis.run::<()>(&["SET", &format!("bull:q:subs:{suffix}"), "x"]);
@@ -179,7 +179,7 @@ async fn a_missing_a_half_written_and_a_wrong_record_are_said_to_be_so() {
     redis.run::<()>(&["DEL", "bull:q:subs:lock"]);
     redis.run::<()>(&["HSET", "bull:q:subs:lock", "a", "b"]);
     says("subs", "subs").await;
-    // A set of the wrong type is named.
+    // The page names a set of the wrong type.
     redis.run::<()>(&["DEL", "bull:q:failed"]);
     redis.run::<()>(&["SET", "bull:q:failed", "x"]);
     tokio::time::sleep(std::time::Duration::from_millis(300)).await;
@@ -188,14 +188,14 @@ async fn a_missing_a_half_written_and_a_wrong_record_are_said_to_be_so() {
         "the set of the failed jobs cannot be read: the key holds another type",
     )
     .await;
-    // What is in no set and no record is no job.
+    // An id without a set and without a record is no job.
     assert_eq!(drover.get("/queues/redis/bull:q/jobs/nothing").await.status, 404);
 }
 
 #[tokio::test]
 async fn three_hundred_random_records_are_three_hundred_pages() {
     let (redis, drover) = board().await;
-    // A small generator of one's own: the same records each time.
+    // A small generator of our own: the same records each time.
     let mut seed = 0x9e37_79b9_7f4a_7c15_u64;
     let mut random = move |below: u64| {
         seed ^= seed << 13;

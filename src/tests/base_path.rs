@@ -66,7 +66,7 @@ async fn every_address_is_below(base: &str) {
     }
 }
 
-/// What the proxy proves itself with.
+/// The proxy's secret.
 const SECRET: &str = "a secret of the proxy";
 
 #[tokio::test]

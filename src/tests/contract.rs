@@ -1,9 +1,9 @@
-//! The contract: what the board shows of a queue is what the queue's own library says of it, whichever
-//! library and generation that is.
+//! The contract: the board shows of a queue what the queue's own library says about it, whichever library and
+//! generation that is.
 //!
-//! Every subject is one function over a [`Family`], and one test for each family, so that the name of
-//! a failing test says what is wrong and where: `contract::bullmq_4::rows_are_the_librarys`. What a
-//! family does not have stands in its [`Family`] and nowhere else.
+//! Every subject is one function over a [`Family`], and one test for each family, so that the name of a failing test
+//! says what is wrong and where: `contract::bullmq_4::rows_are_the_librarys`. What a family does not have is in its
+//! [`Family`] and nowhere else.
 
 mod changes;
 mod counts;
@@ -21,33 +21,34 @@ use serde_json::{Value, json};
 /// One library of one generation, and what it has.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Family {
-    /// What the oracle calls it.
+    /// The oracle's name for it.
     word: &'static str,
-    /// How its version begins.
+    /// The beginning of its version.
     version: &'static str,
-    /// What the board calls the library.
+    /// The board's name for the library.
     system: &'static str,
-    /// What the board calls the generation of its keys.
+    /// The board's name for the generation of its keys.
     layout: &'static str,
-    /// Prioritized jobs are a state of their own; otherwise they stand in the waiting list.
+    /// Whether prioritized jobs are a state of their own; otherwise they are in the waiting list.
     prioritized: bool,
-    /// It has parents and children.
+    /// Whether it has parents and children.
     flows: bool,
-    /// A job's record names the worker that took it.
+    /// Whether a job's record names the worker that took it.
     names_workers: bool,
-    /// A worker that has never had a job leaves something in the store that tells whose it is.
+    /// Whether a worker that has never had a job leaves something in the store that names its owner.
     workers_leave_traces: bool,
-    /// It tells who was added, delayed and removed, by name; otherwise only that something was.
+    /// Whether it reports by name which jobs were added, delayed and removed; otherwise only that something was.
     tells_all: bool,
-    /// It tells of every step of a job; otherwise what has begun and ended between two looks is only seen to have ended.
+    /// Whether it reports every step of a job; otherwise the board sees only the end of a job that began and ended
+    /// between two looks.
     tells_steps: bool,
-    /// Its jobs have progress, a log, a trace for each attempt, and a lock of the worker that holds them.
+    /// Whether its jobs have progress, a log, a trace for each attempt, and a lock of the worker that holds them.
     keeps_notes: bool,
-    /// It can pause a queue.
+    /// Whether it can pause a queue.
     pauses: bool,
-    /// Its jobs say when they were created, and its finished jobs are counted and listed.
+    /// Whether its jobs store when they were created, and its finished jobs are counted and listed.
     keeps_history: bool,
-    /// A delayed job waits in the memory of a worker, and not without one.
+    /// Whether a delayed job waits in the memory of a worker, and not without one.
     delays_in_workers: bool,
 }
 
@@ -188,7 +189,7 @@ impl Family {
         (Store::Postgres(postgres), oracle)
     }
 
-    /// A library that has its jobs in Redis, on a Redis of its own.
+    /// A library that keeps its jobs in Redis, on a Redis of its own.
     async fn on_redis(&self) -> (Redis, Oracle) {
         let redis = Redis::start();
         let oracle = match self.word {
@@ -215,7 +216,7 @@ impl Family {
         }
     }
 
-    /// One job as the library knows it, in the words of BullMQ.
+    /// One job as the library knows it, in the terms of BullMQ.
     async fn job(&self, oracle: &mut Oracle, queue: &str, id: &str) -> Value {
         let command = if self.system == PGBOSS { "seen" } else { "job" };
         oracle.ask(command, queue, json!({"jobId": id})).await
@@ -272,7 +273,7 @@ macro_rules! contract {
     };
 }
 
-/// What holds for every library.
+/// The subjects of every library.
 macro_rules! of_every_library {
     ($module:ident: $family:ident $(, $more:ident: $file:ident::$subject:ident)* $(,)?) => {
         contract! { $module: $family,
@@ -291,7 +292,7 @@ macro_rules! of_every_library {
     };
 }
 
-/// What holds for those that have their jobs in Redis as well.
+/// More subjects of libraries that keep their jobs in Redis.
 macro_rules! on_redis {
     ($($module:ident: $family:ident),+ $(,)?) => {$(
         of_every_library! { $module: $family,
@@ -319,7 +320,7 @@ of_every_library! { pgboss_10: PGBOSS_10 }
 of_every_library! { pgboss_11: PGBOSS_11 }
 of_every_library! { pgboss_12: PGBOSS_12 }
 
-// Nothing of Celery's is pushed, and its finished jobs are not known: the rest is in `crate::celery`.
+// Celery pushes no events, and its finished jobs are not known: `crate::celery` has the rest.
 contract! { celery: CELERY,
     counts_follow_while_workers_run: counts::follow_while_workers_run,
     counts_are_the_librarys_with_and_without_workers: counts::are_the_librarys,
@@ -328,7 +329,7 @@ contract! { celery: CELERY,
     what_nobody_tells_is_found_by_counting: changes::nobody_tells_are_counted,
 }
 
-/// BullMQ forbids `:` in names since 5.12.12; older libraries take it.
+/// BullMQ forbids `:` in names since 5.12.12; older libraries accept it.
 mod names_with_colons {
     #[tokio::test]
     async fn of_bull_are_whole() {

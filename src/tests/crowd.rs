@@ -1,6 +1,6 @@
-//! Many readers, some of whom do not read, against the real binary: what it holds, what it costs
-//! Redis, and how it ends. Numbers `F-n` are those of the reliability plan; here are 1,000 clients for
-//! seconds instead of 10,000 for half an hour.
+//! Many readers, some of which do not read, against the real binary: its memory, its cost for Redis, and its shutdown.
+//! Numbers `F-n` are those of the reliability plan; here are 1,000 clients for seconds instead of 10,000 for half an
+//! hour.
 
 use crate::support::app::Drover;
 use crate::support::client::Stream;
@@ -17,7 +17,7 @@ const CLIENTS: usize = 1000;
 const STUCK: usize = 100;
 const EVENTS: &str = "/admin/queues/events?topics=overview,queue:redis/bull:q";
 
-/// Asks for the stream; reading it is the caller's affair.
+/// Requests the stream; the caller reads it.
 async fn ask(port: u16) -> std::io::Result<TcpStream> {
     let mut socket = TcpStream::connect(("127.0.0.1", port)).await?;
     let request = format!("GET {EVENTS} HTTP/1.1\r\nHost: 127.0.0.1:{port}\r\n\r\n");
@@ -25,7 +25,7 @@ async fn ask(port: u16) -> std::io::Result<TcpStream> {
     Ok(socket)
 }
 
-/// Clients that throw away what they read, and come back when they lose the connection.
+/// Clients that discard what they read, and come back when they lose the connection.
 fn crowd(port: u16, size: usize) -> tokio::task::JoinSet<()> {
     let mut clients = tokio::task::JoinSet::new();
     for _ in 0..size {
@@ -49,7 +49,7 @@ fn rand_ms() -> u64 {
     500 + hash % 1000
 }
 
-/// Adds a job and reads the stream until it tells of it.
+/// Adds a job and reads the stream until it reports the job.
 async fn heard(stream: &mut Stream, oracle: &mut Oracle) {
     let id = oracle.add("q", "n", json!({}), json!({})).await;
     stream
@@ -114,13 +114,13 @@ async fn a_thousand_readers_of_whom_a_hundred_never_read_cost_little_and_end_in_
     let calls = redis.calls_in_all();
     tokio::time::sleep(Duration::from_secs(3)).await;
     let cost_together = redis.calls_in_all() - calls;
-    // The same few things are asked in the same time, give or take a turn.
+    // Drover sends the same few commands in the same time, give or take one round.
     assert!(
         cost_together <= cost_alone + cost_alone / 5 + 50,
         "{cost_alone} commands for one reader, {cost_together} for {CLIENTS}"
     );
     heard(&mut stream, &mut oracle).await;
-    // Much happens: whoever does not read does not make Drover remember it for them.
+    // Many changes: Drover does not buffer them for clients that do not read.
     for _ in 0..10 {
         oracle
             .ask(
@@ -134,7 +134,7 @@ async fn a_thousand_readers_of_whom_a_hundred_never_read_cost_little_and_end_in_
     let grown = process.memory().saturating_sub(memory);
     assert!(grown < 150_000_000, "{CLIENTS} readers hold {grown} bytes");
 
-    // It ends in time although a hundred take nothing, and the crowd comes back to the next one.
+    // It ends in time although a hundred clients read nothing, and the crowd comes back to the next one.
     let status = process.terminate().await;
     assert!(status.success(), "{status}: {}", process.log());
     drop((readers, stuck));
@@ -150,7 +150,7 @@ async fn a_thousand_readers_of_whom_a_hundred_never_read_cost_little_and_end_in_
         .await;
         let began = process.began;
         tokio::time::sleep(Duration::from_secs(5).saturating_sub(began.elapsed())).await;
-        // Per second of its life, so that a slower return of more clients is not held against them.
+        // Per second of its life, so that a slower return of more clients does not count as a cost.
         costs.push(f64::from(u32::try_from(redis.calls_in_all() - before).unwrap()) / began.elapsed().as_secs_f64());
         drop(waiting);
         process.terminate().await;
@@ -273,7 +273,7 @@ async fn two_thousand_silent_connections_block_no_request() {
     let mut silent = vec![];
     for n in 0..2_000 {
         let mut socket = TcpStream::connect(("127.0.0.1", process.port)).await.unwrap();
-        // It may have been closed for another one.
+        // Drover may have closed it to make room for another one.
         let _ = socket.write_all(HALVES[n % HALVES.len()].as_bytes()).await;
         silent.push(socket);
         if n % 40 == 0 {
@@ -288,7 +288,7 @@ async fn two_thousand_silent_connections_block_no_request() {
     assert!(process.files() < 512, "{} files", process.files());
     let store = crate::support::client::get(process.port, "/admin/queues/api/v1/stores/redis").await;
     assert_eq!(store.json()["reach"], "live");
-    // A stream that is read was not closed.
+    // Drover did not close a stream that is read.
     let id = oracle.add("q", "n", json!({}), json!({})).await;
     stream.until_job(&id).await;
     assert!(process.log().contains("connections run out"), "{}", process.log());

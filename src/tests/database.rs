@@ -1,5 +1,5 @@
-//! Drover's own data: the repositories are the same over both backends, the file survives restarts, and no fault of it keeps
-//! the board from being shown.
+//! Drover's own data: the repositories behave the same over both backends, the file survives restarts, and no fault of
+//! it keeps the board from being shown.
 
 use crate::deploy::{Ends, as_nobody, only_for};
 use crate::status::{MAIL, component};
@@ -101,7 +101,7 @@ async fn keeps_minutes_and_days(data: &OwnData) {
     data.note_minute("redis", &watched(now - 5, 0b11, &odd, &["q", "idle", "nul\0", &long]))
         .await
         .unwrap();
-    // The same minute as another saw it, and again, which changes nothing.
+    // The same minute as another replica saw it, and again, which changes nothing.
     let more = watched(
         now - 5,
         0b110,
@@ -137,7 +137,7 @@ async fn keeps_minutes_and_days(data: &OwnData) {
     assert_eq!(past.since.len(), 3, "names that fit no index are left out: {past:?}");
     assert!(data.past("redis", now - 3).await.unwrap().watched.is_empty());
     assert!(data.past("none", 0).await.unwrap().since.is_empty());
-    // What is older than 90 days goes, and with it that it was watched.
+    // Data older than 90 days is removed, and with it the record that it was watched.
     let old = now - 90 * 1_440 - 10;
     data.note_minute("redis", &watched(old, 63, &[("gone", minute([one; 6]))], &["gone"]))
         .await
@@ -189,7 +189,7 @@ async fn minutes_and_days_are_kept_alike_in_the_file_and_in_postgres() {
         keeps_minutes_and_days(&data).await;
         close(tasks).await;
     }
-    // Opened again it has what it had.
+    // Opened again it has the same content.
     let (data, tasks) = file(folder.path()).await;
     assert_eq!(data.past("redis", 0).await.unwrap().watched.len(), 2);
     close(tasks).await;
@@ -202,7 +202,7 @@ fn aside(folder: &Path) -> Vec<PathBuf> {
     entries.filter(aside).collect()
 }
 
-/// Writes something else over the file from a part of it on.
+/// Overwrites the file from this fraction of it on.
 fn damage(path: &Path, from: f64) {
     let mut file = std::fs::OpenOptions::new().write(true).open(path).unwrap();
     let size = file.metadata().unwrap().len();
@@ -225,7 +225,7 @@ async fn a_damaged_file_is_set_aside_and_a_new_one_begun() {
     let names: Vec<String> = (0..2_000).map(|n| format!("queue {n}")).collect();
     let names: Vec<&str> = names.iter().map(|name| &**name).collect();
     let queues: Vec<(&str, Minute)> = names.iter().map(|name| (*name, minute([Some(1); 6]))).collect();
-    // From its beginning: known when it is opened. A part of its rows: known when they are read.
+    // A damaged beginning is found when the file is opened. Damaged rows are found when they are read.
     for (from, found) in [(0.0, "opened"), (0.3, "read")] {
         let (data, tasks) = file(folder.path()).await;
         data.note_minute("redis", &watched(1_000, 63, &queues, &names))
@@ -342,7 +342,7 @@ async fn without_a_postgres_a_restart_draws_the_minutes_and_days_of_before() {
     let env = [("DROVER_REDIS_URL", &*redis.url()), ("DROVER_AUDIT_FILE", &audit)];
     let mut drover = Drover::with(&env, MAIL).await;
     drover.knows("bull:q").await;
-    // Whole slices are counted only.
+    // Only whole slices count.
     tokio::time::sleep(Duration::from_secs(11)).await;
     for _ in 0..7 {
         oracle.add("q", "n", json!({}), json!({})).await;
@@ -362,7 +362,7 @@ async fn without_a_postgres_a_restart_draws_the_minutes_and_days_of_before() {
     .await;
     drover.stop.cancel();
     drover.serving.take().unwrap().await.unwrap();
-    // As if it had watched some minutes more, all of them whole, and yesterday too, with 144 missed minutes.
+    // As if it had watched some minutes more in full, and yesterday too, with 144 missed minutes.
     let yesterday = now_ms() / 86_400_000 - 1;
     for sql in [
         "INSERT OR REPLACE INTO history_watched SELECT min(minute) + n.value, 'redis', 63 FROM history, \

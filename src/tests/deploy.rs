@@ -1,5 +1,5 @@
-//! The files of `deploy/`, as far as a machine without their programs can try them: Drover as nobody with nothing to write
-//! but its state, behind the nginx that is shipped (S-1, S-2, S-30).
+//! The files of `deploy/`, as far as a machine without their programs can try them: Drover as the user `nobody` without
+//! write access except to its state, behind the shipped nginx (S-1, S-2, S-30).
 
 use crate::proxies::ODD_IDS;
 use crate::support::client::{self, Stream};
@@ -15,16 +15,16 @@ use std::process::{Child, Command, Stdio};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpListener;
 
-/// What the proxy proves itself with.
+/// The proxy's secret.
 const SECRET: &str = "0123456789abcdef0123456789abcdef";
 
-/// Who may do what behind it.
+/// The grants behind the proxy.
 const GRANTS: &str = "[[auth.grant]]\ngroups = [\"ops\"]\nrole = \"viewer\"\n";
 
-/// The number of `nobody` everywhere.
+/// The uid of `nobody` on every system.
 const NOBODY: &str = "65534";
 
-/// A process that is ended with the test.
+/// A process that ends with the test.
 pub(crate) struct Ends(pub(crate) Child);
 
 impl Drop for Ends {
@@ -34,13 +34,14 @@ impl Drop for Ends {
     }
 }
 
-/// Whether we may become somebody else.
+/// Whether we may switch to another user.
 fn is_root() -> bool {
     let id = Command::new("id").arg("-u").output().unwrap();
     id.stdout == b"0\n"
 }
 
-/// A program as nobody without any right, in a folder, where we may become nobody; else as whoever we are.
+/// A program as the user `nobody` without any capability, in a folder, where we may switch to that user; else as our
+/// own user.
 pub(crate) fn as_nobody(program: &Path, folder: &Path) -> Command {
     let mut command;
     if is_root() {
@@ -115,7 +116,7 @@ async fn as_nobody_with_nothing_to_write_but_its_state_it_serves_and_is_healthy(
         assert!(line("Uid:").ends_with(NOBODY), "{}", line("Uid:"));
         assert!(line("CapEff:").ends_with("0000000000000000"), "{}", line("CapEff:"));
     }
-    // It reads, acts, and writes down that it did.
+    // It reads, acts, and records the action.
     eventually("the queue is on the board", SOON, || async {
         let page = client::get(port, "/admin/queues/queues/redis/bull:q").await;
         (page.status == 200).then_some(())
@@ -137,7 +138,7 @@ async fn as_nobody_with_nothing_to_write_but_its_state_it_serves_and_is_healthy(
     );
 }
 
-/// Asks who somebody is: whoever has the cookie `who` is that, in the group `ops`; a group may be left out.
+/// The identity endpoint: the cookie `who` names the user, in the group `ops`; a group may be left out.
 async fn identity(listener: TcpListener) {
     while let Ok((mut socket, _)) = listener.accept().await {
         tokio::spawn(async move {
@@ -171,7 +172,7 @@ async fn identity(listener: TcpListener) {
     }
 }
 
-/// The nginx of the deployment on a free port, before two Drovers (one whose prefix stays, one whose prefix goes).
+/// The shipped nginx on a free port, before two Drovers (one gets the prefix, one does not).
 async fn nginx(keeps: u16, strips: u16) -> (u16, Nginx) {
     let (port, asks) = (free_port(), TcpListener::bind("127.0.0.1:0").await.unwrap());
     let server = shipped("nginx.conf")
@@ -215,7 +216,7 @@ async fn the_nginx_of_the_deployment_says_who_it_is_and_nobody_else_can() {
         assert_eq!(ask(&[]).await.status, 401, "{base}: nobody");
         let ada = ask(&[("Cookie", "who=ada")]).await;
         assert_eq!(ada.status, 200, "{base}: {}", ada.body);
-        // A browser's own words about who it is are overwritten, also where nothing takes their place.
+        // The proxy overwrites a browser's own identity headers, also where it sends none of its own.
         for forged in [
             ("X-Forwarded-User", "ada"),
             ("X-Forwarded-Groups", "ops"),
@@ -226,7 +227,7 @@ async fn the_nginx_of_the_deployment_says_who_it_is_and_nobody_else_can() {
             let eve = ask(&[("Cookie", "who=eve"), forged]).await;
             assert_eq!(eve.status, 403, "{base}: {forged:?}: {}", eve.body);
         }
-        // Every page is where its links say, with the prefix kept and stripped.
+        // Every page is where its links lead, with the prefix kept and stripped.
         for inner in [
             "",
             "/queues/redis/bull:q",
@@ -255,14 +256,15 @@ async fn the_nginx_of_the_deployment_says_who_it_is_and_nobody_else_can() {
             };
             assert_eq!(page.status, 200, "{base}{inner}: {}", page.body);
         }
-        // And a job whose id is no part of a path for every proxy is found by its own address, whatever else is there.
+        // And a job whose id does not survive in a path of every proxy is found by its own address, whatever other jobs
+        // exist.
         for (id, name) in ODD_IDS.iter().zip(&odd) {
             let path = format!("{base}/api/v1/queues/redis/bull:odd/jobs/{name}");
             let job = client::request(port, "GET", &path, &[("Cookie", "who=ada")], "").await;
             assert_eq!(job.status, 200, "{path}: {}", job.body);
             assert_eq!(job.json()["row"]["id"], *id, "{path}");
         }
-        // Streams come through its buffers.
+        // Streams pass its buffers.
         let headers = [("Cookie", "who=ada")];
         let mut stream = Stream::open(port, &format!("{base}/events?topics=queue:redis/bull:q"), &headers).await;
         let id = oracle.add("q", "n", json!({}), json!({})).await;
@@ -325,7 +327,7 @@ fn the_unit_is_understood_and_keeps_the_service_in() {
     let says = String::from_utf8_lossy(&verified.stderr).into_owned();
     let wrong: Vec<&str> = says
         .lines()
-        // The program is where it is installed, which is not here.
+        // The unit names the installed program, which is not installed here.
         .filter(|line| line.contains("drover.service") && !line.contains("/usr/local/bin/drover is not executable"))
         .collect();
     assert!(wrong.is_empty(), "{wrong:#?}");

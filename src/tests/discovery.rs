@@ -1,4 +1,4 @@
-//! How fast queues come onto the board, and how they leave it. Which ones do is the contract's matter.
+//! How fast queues appear on the board, and how they leave it. The contract tests check which ones do.
 
 use crate::support::app::Drover;
 use crate::support::oracle::Oracle;

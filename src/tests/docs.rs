@@ -1,4 +1,4 @@
-//! What documents claim of the code is there.
+//! Checks that the code has what the documents claim.
 
 use std::collections::BTreeSet;
 use std::fs;
@@ -11,7 +11,8 @@ fn read(path: &str) -> String {
     fs::read_to_string(&path).unwrap_or_else(|error| panic!("{}: {error}", path.display()))
 }
 
-/// The names of all Rust tests: functions with the attribute, and those that a macro makes a test for each generation of.
+/// The names of all Rust tests: functions with the attribute, and those for which a macro makes a test for each
+/// generation.
 fn rust_tests(dir: &Path, found: &mut BTreeSet<String>) {
     let ident = |text: &str| -> String {
         text.chars()
@@ -41,7 +42,7 @@ fn rust_tests(dir: &Path, found: &mut BTreeSet<String>) {
     }
 }
 
-/// What stands between backticks in the last column of a document's tables.
+/// The text between backticks in the last column of a document's tables.
 fn named(document: &str) -> Vec<(String, String)> {
     let mut all = Vec::new();
     for line in document.lines().filter(|line| line.starts_with("| ")) {
@@ -102,7 +103,7 @@ fn every_rule_of_the_users_is_explained_and_every_explained_one_is_there() {
     }
 }
 
-/// S-22, S-23: what is not there cannot be asked to do it.
+/// S-22, S-23: code that does not exist cannot be called.
 #[test]
 fn the_server_calls_nobody_and_decodes_nothing_but_json() {
     let manifest = read("Cargo.toml");

@@ -1,4 +1,4 @@
-//! The stream of changes, as a browser behind any proxy gets it.
+//! The stream of changes, as a browser behind any proxy receives it.
 
 use crate::support::app::Drover;
 use crate::support::client::{self, Stream};
@@ -98,7 +98,7 @@ async fn a_queues_stream_tells_what_happens_to_its_jobs() {
     );
 }
 
-/// The numbers of waiting jobs that an event tells, in order.
+/// The numbers of waiting jobs in an event, in order.
 fn waiting(event: &client::Event) -> Vec<i64> {
     let patches = event.data["patches"].as_array().into_iter().flatten();
     patches
@@ -151,7 +151,7 @@ async fn a_stream_that_broke_goes_on_where_it_was() {
         .await;
     let last = stream.last_id.clone().unwrap();
     drop(stream);
-    // While nobody listens.
+    // While no reader listens.
     let id = oracle.add("q", "two", json!({}), json!({})).await;
     let counts = oracle.counts("q").await;
     drover.counts_become("bull:q", &counts).await;
@@ -232,7 +232,7 @@ async fn each_topic_of_a_stream_goes_on_from_a_place_of_its_own() {
         .as_str()
         .unwrap()
         .to_owned();
-    // Followed from here on, so that what comes is remembered.
+    // Followed from here on, so that Drover keeps the following changes.
     let mut first = drover.stream(&format!("overview@{after},queue:redis/bull:a")).await;
     let snapshot = first.next().await.unwrap();
     assert_eq!(
@@ -355,7 +355,7 @@ async fn a_reader_that_does_not_read_costs_the_others_nothing() {
         .await;
     let id = oracle.add("q", "last", json!({}), json!({})).await;
     reader.until_job(&id).await;
-    // One that wakes up is right again at once: with what it missed, or with a snapshot.
+    // A reader that wakes up is right again at once: with the changes it missed, or with a snapshot.
     let mut woken = stuck.pop().unwrap();
     let counts = oracle.counts("q").await;
     woken

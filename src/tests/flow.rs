@@ -219,7 +219,7 @@ async fn ten_thousand_children_are_paged_and_never_fetched_at_once() {
     assert!((1..=25).contains(&more("hscan")), "{} steps", more("hscan"));
     let all: u64 = after.iter().map(|(name, n)| n - before.get(name).unwrap_or(&0)).sum();
     assert!(all < 2_500, "{all} commands");
-    // Paging comes past every child once.
+    // Paging reaches every child once.
     for (kind, letter) in [("pending", 'p'), ("completed", 'c'), ("failed", 'u')] {
         let mut seen = HashSet::new();
         let mut from = String::new();
@@ -245,7 +245,7 @@ async fn ten_thousand_children_are_paged_and_never_fetched_at_once() {
             "{kind}"
         );
     }
-    // A page of its own for more of one kind, for those without JavaScript.
+    // A page of its own for more of one kind, for readers without JavaScript.
     let part = flow(&drover, "q", &id, "?children=failed").await;
     let next = branch(&part, "failed")["next"].as_str().unwrap();
     let page = drover
@@ -282,7 +282,7 @@ async fn parents_that_go_round_in_a_circle_end() {
         tree["ancestors_note"].as_str().unwrap().contains("form a cycle"),
         "{tree}"
     );
-    // A chain that is too long ends, and says so.
+    // A chain that is too long ends, and the page says so.
     for i in 0..40 {
         let (own, parent) = (format!("bull:q:n{i}"), format!("bull:q:n{}", i + 1));
         redis.run::<()>(&[

@@ -1,4 +1,4 @@
-//! Keys of other libraries in the same Redis: shown as what they are or not at all, never counted as ours, never changed.
+//! Keys of other libraries in the same Redis: shown as theirs or not at all, never counted as ours, never changed.
 
 use crate::actions::bench::{Bench, bullmq_6, retry};
 use crate::support::app::Drover;
@@ -12,7 +12,7 @@ use drover::server::adapter::{Act as _, QueueId};
 use serde_json::{Value, json};
 use std::collections::BTreeMap;
 
-/// Everything that lies in a Redis.
+/// Every key of a Redis with its content.
 fn everything(redis: &Redis) -> BTreeMap<Vec<u8>, Vec<u8>> {
     let keys: Vec<Vec<u8>> = redis.run(&["KEYS", "*"]);
     let mut connection = redis.connection();
@@ -31,7 +31,7 @@ const STATES: [&str; 7] = [
     "failed",
 ];
 
-/// A queue is on the board as one that is neither counted nor changed, and no action gets through to it.
+/// Checks that the board shows a queue without counts, and that no action on it succeeds.
 async fn is_left_alone(redis: &Redis, drover: &Drover, queue: &str, system: &str, library: &str) {
     let line = drover.knows(queue).await;
     assert_eq!(
@@ -171,14 +171,14 @@ async fn a_queue_that_gets_its_first_group_is_counted_no_longer() {
     drover.counts_become("bull:q", &counts).await;
     redis.run::<()>(&["RPUSH", "bull:q:groups:g", "7"]);
     redis.run::<()>(&["ZADD", "bull:q:groups", "1", "g"]);
-    // Its next event has it counted.
+    // Its next event makes Drover count it.
     oracle.add("q", "n", json!({}), json!({})).await;
     eventually("its counts are not known", SOON, || async {
         let line = drover.knows("bull:q").await;
         (line["system"] == "bullmq_pro" && line["counts"]["waiting"].is_null()).then_some(())
     })
     .await;
-    // A job may be called as the set of the groups is.
+    // A job may have the same key as the set of the groups.
     redis.run::<()>(&["DEL", "bull:q:groups", "bull:q:groups:g"]);
     oracle.add("named", "n", json!({}), json!({"jobId": "groups"})).await;
     oracle.add("named", "n", json!({}), json!({"jobId": "jobs"})).await;
@@ -192,7 +192,7 @@ async fn a_queue_that_gets_its_first_group_is_counted_no_longer() {
 async fn keys_of_other_libraries_are_taken_for_no_queue_of_ours() {
     let redis = Redis::start();
     let words = [
-        // Sidekiq and Resque, with queues that are called as Bull calls its keys.
+        // Sidekiq and Resque, with queues that have the names of Bull's keys.
         "SADD queues id wait active",
         "LPUSH queue:id {}",
         "LPUSH queue:wait {}",
@@ -226,7 +226,7 @@ async fn keys_of_other_libraries_are_taken_for_no_queue_of_ours() {
         "SADD _kombu.binding.celery celery",
         "HSET unacked id {}",
         "SET celery-task-meta-id {}",
-        // arq, with jobs that are called as Bull calls its keys.
+        // arq, with jobs that have the names of Bull's keys.
         "ZADD arq:queue 1 id",
         "SET arq:job:id x",
         "SET arq:retry:id 2",
@@ -297,7 +297,7 @@ async fn the_scripts_themselves_refuse_a_layout_that_they_do_not_know() {
         let id = bench.failed(bullmq_6.failing_once(), json!({})).await;
         let (redis, words) = (bench.redis.connection(), arrival.to_vec());
         let mut redis = redis;
-        // After the queue was looked at, and before the script that was chosen for it runs.
+        // After Drover looked at the queue, and before the script that it chose runs.
         let port = before_the_first(b"EVALSHA", bench.redis.port, move || {
             redis::cmd(words[0]).arg(&words[1..]).exec(&mut redis).unwrap();
         })

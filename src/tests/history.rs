@@ -1,4 +1,4 @@
-//! The past of the charts: what one Drover counted is drawn by the next, and what nobody watched stays a gap.
+//! The past of the charts: another Drover draws what one Drover counted, and a time that no Drover watched stays a gap.
 
 use crate::support::app::Drover;
 use crate::support::oracle::Oracle;
@@ -19,7 +19,7 @@ async fn over(redis: &Redis, postgres: &Postgres) -> Drover {
     drover
 }
 
-/// Waits until the chart tells of so many jobs.
+/// Waits until the chart shows so many jobs.
 async fn draws(drover: &Drover, added: &str) {
     eventually(&format!("a chart with {added}"), LATER * 4, || async {
         let chart = drover.get("/queues/redis/bull%3Aq/chart.svg").await;
@@ -35,7 +35,7 @@ async fn what_was_counted_is_drawn_after_a_restart_and_by_another_board() {
     oracle.add("q", "n", json!({}), json!({})).await;
     oracle.add("idle", "n", json!({}), json!({})).await;
     let (one, two) = tokio::join!(over(&redis, &postgres), over(&redis, &postgres));
-    // Whole slices are counted only.
+    // Only whole slices count.
     tokio::time::sleep(Duration::from_secs(11)).await;
     for _ in 0..7 {
         oracle.add("q", "n", json!({}), json!({})).await;
@@ -48,7 +48,7 @@ async fn what_was_counted_is_drawn_after_a_restart_and_by_another_board() {
         (noted().await == 7).then_some(())
     })
     .await;
-    // The other one has noted the same by then: it is there once.
+    // The other one has stored the same by then: the chart has it once.
     tokio::time::sleep(Duration::from_secs(6)).await;
     assert_eq!(noted().await, 7);
     let watched: i64 = postgres
@@ -59,7 +59,7 @@ async fn what_was_counted_is_drawn_after_a_restart_and_by_another_board() {
         .await;
     assert!(watched > 0 && idle == 0, "{watched} {idle}");
     drop((one, two));
-    // As if they had watched some minutes more: a minute of the chart is drawn when all of it is known.
+    // As if they had watched some minutes more: the chart draws a minute when all of it is known.
     postgres
         .run(
             "INSERT INTO drover.history_watched SELECT m, 'redis', 63 FROM (SELECT min(minute) AS first FROM drover.history) f, \
@@ -86,7 +86,7 @@ async fn what_another_board_noted_is_drawn_and_a_postgres_that_is_away_holds_not
     .await;
     drop(first);
     let minute = now_ms() / 60_000;
-    // Watched for half an hour but for one minute, and in another one not whole.
+    // Watched for half an hour except for one minute, and another minute only in part.
     postgres
         .run(&format!(
             "INSERT INTO drover.history_watched SELECT m, 'redis', 63 FROM generate_series({minute} - 30, {minute} - 2) m \
@@ -100,7 +100,8 @@ async fn what_another_board_noted_is_drawn_and_a_postgres_that_is_away_holds_not
         ))
         .await;
     let drover = over(&redis, &postgres).await;
-    // Of the minute that nobody watched whole, only what is not in the same minute of the chart may be drawn.
+    // Of the minute that no Drover watched in full, the chart may draw only slices that are not in the same minute of
+    // the chart.
     eventually("what was noted", LATER * 2, || async {
         let chart = drover.get("/queues/redis/bull%3Aq/chart.svg").await;
         let added = chart

@@ -1,4 +1,4 @@
-//! What every answer has in common.
+//! What all answers share.
 
 use crate::support::app::Drover;
 use crate::support::client;
@@ -54,7 +54,7 @@ async fn every_answer_has_the_headers_and_every_page_its_own_nonce() {
 async fn only_scripts_with_the_nonce_are_in_a_page() {
     let redis = Redis::start();
     let drover = Drover::over(&redis.url()).await;
-    // Twice: the overview is rendered once and given out again.
+    // Twice: the overview is rendered once and served again.
     for _ in 0..2 {
         let page = drover.get("").await;
         let policy = page.header("content-security-policy").unwrap();

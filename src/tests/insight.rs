@@ -63,7 +63,7 @@ async fn times_and_retention_come_from_the_jobs_themselves() {
     let run = &told["times"]["run"];
     assert!(run["max"].as_i64().unwrap() >= 400, "{told}");
     assert!(run["p50"].as_i64().unwrap() < 400, "{told}");
-    // The third waited for the other two.
+    // The third job waited for the other two.
     assert!(told["times"]["wait"]["max"].as_i64().unwrap() >= 30, "{told}");
     assert_eq!(
         told["keep_completed"][0]["keep"]["newest"],
@@ -95,7 +95,7 @@ async fn an_active_job_whose_worker_died_is_told_from_running_ones() {
         page["rows"][0].clone()
     };
     assert_eq!(row().await["locked"], true);
-    // A worker that dies leaves its job among the active ones; its lock runs out.
+    // A worker that dies leaves its job among the active ones; its lock expires.
     redis.run::<()>(&["DEL", &format!("bull:q:{held}:lock")]);
     eventually("lost", SOON, || async {
         (row().await["locked"] == false).then_some(())

@@ -17,7 +17,7 @@ async fn board() -> (Redis, Oracle, Drover) {
     (redis, oracle, drover)
 }
 
-/// A job by the API, not from the answer that others share.
+/// A job from the API, not from the answer that others share.
 async fn job(drover: &Drover, id: &str) -> Value {
     let answer = drover.get(&format!("/api/v1/queues/redis/bull:q/jobs/{id}")).await;
     assert_eq!(answer.status, 200, "{}", answer.body);
@@ -74,7 +74,7 @@ async fn delay_back_off_and_waiting_are_told_apart() {
             "eu-1",
         ],
     );
-    // The second attempt: what came before it is one stretch, since its times are gone.
+    // The second attempt: the time before it is one stretch, since its times are gone.
     oracle
         .ask("callJob", "q", json!({"jobId": id, "method": "promote"}))
         .await;
@@ -126,7 +126,7 @@ async fn a_lock_names_its_worker_and_a_lost_worker_is_said_with_what_comes_next(
         (&detail["attempts_started"], &detail["row"]["attempts"]),
         (&json!(1), &json!(0))
     );
-    // 0 was reported, which is not the same as nothing.
+    // The job reported 0, which differs from no report.
     assert_eq!(detail["progress"]["text"], "0");
     says(&page(&drover, &id).await, &["running", "unless renewed", "<b>0 %</b>"]);
     oracle
@@ -198,7 +198,7 @@ async fn deduplication_schedule_deferred_failure_and_options_are_shown() {
     let scheduled = scheduled["jobId"].as_str().unwrap();
     assert!(scheduled.starts_with("repeat:daily:"), "{scheduled}");
     assert_eq!(job(&drover, scheduled).await["row"]["scheduler"], "daily");
-    // The definition of the schedule and the queue's own keys are hashes, and no jobs.
+    // The definition of the schedule and the queue's own keys are hashes, but not jobs.
     for id in ["repeat:daily", "meta", "wait", "completed"] {
         let answer = drover.get(&format!("/api/v1/queues/redis/bull:q/jobs/{id}")).await;
         assert_eq!(answer.status, 404, "{id}: {}", answer.body);

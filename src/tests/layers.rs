@@ -222,7 +222,7 @@ fn dependencies_point_one_way() {
     assert_eq!(used, [true; RULES.len()], "a rule is about a place that is no more");
 }
 
-/// Where a system may be named.
+/// Where code may name a system.
 const SYSTEMS: [&str; 3] = ["server/adapter", "server/boot", "model/system"];
 
 #[test]
@@ -327,7 +327,7 @@ fn no_two_folders_need_each_other() {
     for others in needs.values_mut() {
         others.retain(|other| rooms.contains(other));
     }
-    // What needs nothing that is left can be read first, and again; what is never readable needs itself.
+    // A module can be read once all its dependencies are; modules in a cycle, and those that need them, stay.
     loop {
         let read: Vec<String> = needs
             .iter()

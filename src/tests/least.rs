@@ -1,5 +1,5 @@
-//! The users that `deploy/redis/users.acl` makes may do what Drover does and nothing else (S-31), asked of the real
-//! library and of the server's own log of refusals.
+//! The users in `deploy/redis/users.acl` may do what Drover does and nothing else (S-31): checked with the real library
+//! and with the server's own log of refusals.
 
 mod postgres;
 
@@ -14,7 +14,7 @@ use crate::support::{LATER, eventually};
 use drover::server::adapter::QueueId;
 use serde_json::{Value, json};
 
-/// What a store says of its actions once it is known what its user may do: allowed, and the reason.
+/// What a store says about its actions once Drover knows its user's rights: allowed, and the reason.
 async fn actions_say(drover: &Drover, part: Option<&str>) -> String {
     let mut seen = Value::Null;
     for _ in 0..600 {
@@ -43,7 +43,8 @@ async fn an_operator_does_everything_with_the_rights_of_the_deployment(family: O
     assert_eq!(bench.redis.denied(), [""; 0]);
 }
 
-/// A queue `q` in which a job of each kind lies and nobody works, with a log, a schedule, and a flow where there are any.
+/// A queue `q` with a job of each kind and without a worker, with a log, a schedule, and a flow where the family has
+/// them.
 async fn stocked(family: Of) -> Bench {
     let mut bench = Bench::on(family, Redis::with_users()).await;
     bench.failed(family.failing_once(), json!({})).await;
@@ -71,7 +72,7 @@ async fn stocked(family: Of) -> Bench {
     bench
 }
 
-/// Every key with a digest of its value; but for those that end by themselves, as locks do.
+/// Every key with a digest of its value, without keys that expire by themselves, such as locks.
 fn contents(redis: &Redis) -> Vec<(String, Vec<String>)> {
     let mut keys: Vec<String> = redis.run(&["KEYS", "*"]);
     keys.retain(|key| redis.run::<i64>(&["PTTL", key]) == -1);
@@ -83,7 +84,7 @@ fn contents(redis: &Redis) -> Vec<(String, Vec<String>)> {
     keys.into_iter().map(digest).collect()
 }
 
-/// Every action there is, by its path and body, of a job with this id.
+/// Every action, by its path and body, for a job with this id.
 fn all_actions(id: &str) -> Vec<(String, Value)> {
     let job = [
         ("retry", json!({})),
@@ -135,7 +136,7 @@ async fn a_reader_sees_everything_changes_nothing_and_is_told_what_acting_takes(
         "The Redis user drover_read may only read (it lacks evalsha): connect Drover as a user with the operator's rights \
          to act; deploy/redis/users.acl has one."
     );
-    // What happens arrives.
+    // Changes arrive.
     let mut stream = drover.stream("queue:redis/bull:q").await;
     let id = bench.oracle.add("q", "n", json!({"a": 1}), json!({})).await;
     stream.until_job(&id).await;
@@ -187,7 +188,7 @@ async fn a_reader_sees_everything_changes_nothing_and_is_told_what_acting_takes(
     ] {
         assert!(!page.contains(button), "{button} is offered");
     }
-    // Nothing can be done, and whoever asks is told the way.
+    // Every action is refused, and the caller learns what would permit it.
     for (path, body) in all_actions(&failed) {
         let answer = drover.post(&path, &body).await;
         assert!(answer.status >= 400, "{path}: {}", answer.body);
@@ -208,7 +209,7 @@ async fn a_reader_sees_everything_changes_nothing_and_is_told_what_acting_takes(
         changed.is_empty() && before.len() == after.len(),
         "something was written: {changed:?}"
     );
-    // One question whether this user may act, and one about settings for the page of the store.
+    // One command checks whether this user may act, and one reads settings for the page of the store.
     let mut denied = bench.redis.denied();
     denied.sort();
     denied.dedup();
@@ -220,7 +221,7 @@ async fn a_reader_sees_everything_changes_nothing_and_is_told_what_acting_takes(
     assert_eq!(probes.count(), 1);
 }
 
-/// What a user gets for a command: its error's code, or nothing.
+/// What a user gets for a command: its error's code, or an empty answer.
 fn refused(redis: &Redis, user: &str, words: &[&str]) -> Option<String> {
     let mut connection = redis::Client::open(redis.url_as(user))
         .unwrap()
@@ -345,7 +346,7 @@ async fn a_user_who_lacks_some_commands_is_told_which_before_anything_is_begun()
     let answer = drover.post(&path, &json!({})).await;
     assert!(answer.body.contains("+hset +xadd"), "{}", answer.body);
     assert_eq!(contents(&redis), before, "nothing is half done");
-    // As the sentence says, and without a restart.
+    // By the rules in the sentence, and without a restart.
     let rules = why.split("ACL SETUSER drover_operator ").nth(1).unwrap();
     let permit: Vec<&str> = ["ACL", "SETUSER", "drover_operator"]
         .into_iter()
@@ -356,7 +357,7 @@ async fn a_user_who_lacks_some_commands_is_told_which_before_anything_is_begun()
     let answer = drover.post(&path, &json!({})).await;
     assert_eq!(answer.status, 200, "{}", answer.body);
     assert_eq!(redis.denied(), [""; 0], "the questions themselves are not refused");
-    // Rights that are taken away while it runs.
+    // Rights that are revoked at run time.
     redis.run::<()>(&["ACL", "SETUSER", "drover_operator", "-evalsha"]);
     let path = "/queues/redis/bull:q/pause";
     let answer = drover.post(path, &json!({})).await;

@@ -1,7 +1,8 @@
-//! Drover against the real thing: real Redis servers, the real Bull and BullMQ of every generation, real workers.
+//! Drover against the real servers and libraries: real Redis servers, the real Bull and BullMQ of every generation,
+//! real workers.
 //!
-//! One binary, so that there is one link step. Servers are started by the tests on free ports and
-//! stopped with them. A test whose server or library is missing fails; it is never skipped.
+//! One binary, so that there is one link step. The tests start servers on free ports and stop them when they end. A
+//! test whose server or library is missing fails; it is never skipped.
 
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
 

@@ -1,4 +1,4 @@
-//! What queues are called: by their names, and where two share one, by what tells them apart.
+//! The labels of queues: their names, and where two share one, the part that distinguishes them.
 
 use crate::support::app::Drover;
 use crate::support::oracle::Oracle;
@@ -11,7 +11,7 @@ async fn add(oracle: &mut Oracle, prefix: &str, queue: &str) {
     oracle.ask("add", queue, job).await;
 }
 
-/// Waits until a queue is called this.
+/// Waits until a queue has this label.
 async fn called(drover: &Drover, queue: &str, label: &str) -> Value {
     eventually(&format!("{queue} is called {label}"), SOON, || async {
         let line = drover.queue("redis", queue).await?;
@@ -28,7 +28,7 @@ async fn a_prefix_may_have_colons_and_the_name_is_what_follows() {
         add(&mut oracle, &format!("acme:v{family}"), "mail").await;
         add(&mut oracle, &format!("{{acme:tag:{family}}}"), "ship").await;
     }
-    // Its version takes no colon in a name, so the rest is prefix here too.
+    // Its version accepts no colon in a name, so the rest is prefix here too.
     let mut oracle = Oracle::of(&redis.url(), "6").await;
     add(&mut oracle, "bull:stage", "pay").await;
     let drover = Drover::over(&redis.url()).await;
@@ -81,7 +81,7 @@ async fn queues_of_equal_names_are_told_apart_everywhere() {
     called(&drover, "stage:pay", "pay").await;
     let mut stream = drover.stream("overview").await;
     add(&mut oracle, "prod", "pay").await;
-    // The one that was there first is called otherwise from now on, on pages that are open too.
+    // The queue that was there first gets another label from now on, also on open pages.
     stream
         .until("its new name", |event| {
             let patches = event.data["patches"].as_array()?;
@@ -116,7 +116,7 @@ async fn queues_of_equal_names_are_told_apart_everywhere() {
         "{job}"
     );
 
-    // What would be done, what was done, and what has to be typed before.
+    // What would be done, what was done, and what the user has to type before.
     let path = |action: &str| format!("/queues/redis/prod:pay/{action}");
     let told = drover.post(&path("pause"), &json!({"dry_run": true})).await.json();
     assert_eq!(
@@ -132,7 +132,7 @@ async fn queues_of_equal_names_are_told_apart_everywhere() {
             .starts_with("Pause queue prod:pay in redis"),
         "{audit:?}"
     );
-    // The form asks once the pause is seen.
+    // The form asks once Drover has seen the pause.
     eventually("the form asks for the name", SOON, || async {
         let form = drover.get("/queues/redis/prod:pay/act?action=obliterate").await.body;
         (form.contains("Remove queue prod:pay in redis permanently") && form.contains("type prod:pay.")).then_some(())
@@ -152,7 +152,7 @@ async fn queues_of_equal_names_are_told_apart_everywhere() {
     assert_eq!(done.status, 200, "{}", done.body);
     assert!(drover.queue("redis", "stage:pay").await.is_some());
 
-    // Alone again, it is called by its name again.
+    // When it is the only one again, its label is its name again.
     called(&drover, "stage:pay", "pay").await;
 }
 

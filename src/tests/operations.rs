@@ -1,5 +1,5 @@
-//! Operations over many jobs: what they select, what they do, how they are told what to do, and what a kill leaves.
-//! of the reliability plan.
+//! Operations over many jobs: their selection, their effects, their controls, and what a kill leaves. of
+//! the reliability plan.
 
 mod replicas;
 mod run;
@@ -68,7 +68,7 @@ pub(crate) fn write_failed(redis: &Redis, queue: &str, count: u32) {
     }
 }
 
-/// What would be done.
+/// A preview of an operation.
 pub(crate) async fn preview(drover: &Drover, action: &str, filter: &str) -> Value {
     let body = json!({"action": action, "filter": filter, "dry_run": true});
     let answer = drover.post("/operations", &body).await;
@@ -76,7 +76,7 @@ pub(crate) async fn preview(drover: &Drover, action: &str, filter: &str) -> Valu
     answer.json()
 }
 
-/// Starts a preview, with more fields; the id of the operation.
+/// Starts a preview, with more fields; returns the id of the operation.
 pub(crate) async fn start(drover: &Drover, preview: &Value, more: Value) -> String {
     let mut body = json!({"token": preview["token"]});
     body.as_object_mut().unwrap().extend(more.as_object().unwrap().clone());
@@ -93,7 +93,7 @@ pub(crate) async fn operation(drover: &Drover, id: &str) -> Value {
     operation
 }
 
-/// What has a result and what has none are together what was selected.
+/// Checks that the jobs with a result and those without add up to the selection.
 pub(crate) fn adds_up(operation: &Value) {
     let totals = &operation["totals"];
     let n = |name: &str| totals[name].as_u64().unwrap();

@@ -1,4 +1,4 @@
-//! Actions over many jobs through the API and through forms: preview, start, done, and the library agrees.
+//! Actions over many jobs through the API and through forms: preview, start, completion, compared with the library.
 
 use crate::support::app::Drover;
 use crate::support::client::Answer;
@@ -34,7 +34,7 @@ async fn failed(many: usize) -> (Redis, Oracle, Drover) {
         )
         .await;
     oracle.wait(QUEUE, "failed", many + 1).await;
-    // So that what is retried waits and can be counted.
+    // So that retried jobs stay waiting and can be counted.
     oracle.ask("stopWorker", QUEUE, json!({"workerId": "w"})).await;
     let drover = Drover::over(&redis.url()).await;
     let counts = oracle.counts(QUEUE).await;
@@ -367,7 +367,7 @@ async fn ticked_jobs_are_removed_and_those_that_have_changed_are_left_alone() {
     for part in ["Exactly 2 jobs.", "Remove 2 jobs permanently", "destroys"] {
         assert!(preview.body.contains(part), "{part}: {}", preview.body);
     }
-    // One of them is retried by somebody else meanwhile.
+    // Another client retries one of them meanwhile.
     oracle
         .ask("callJob", QUEUE, json!({"jobId": ids[0], "method": "retry"}))
         .await;

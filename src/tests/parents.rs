@@ -8,7 +8,8 @@ use crate::support::{LATER, eventually};
 use drover::model::action::{Effect, JobAction, Seen};
 use serde_json::{Value, json};
 
-/// A parent in `parents` of children in `children`, each with these data. Gives the id of the parent and of its children.
+/// A parent in `parents` of children in `children`, each with these data. Returns the ids of the parent and of its
+/// children.
 async fn parent(oracle: &mut Oracle, children: &[Value]) -> (String, Vec<String>) {
     let child = |data: &Value| json!({"name": "c", "queueName": "children", "data": data});
     let children: Vec<Value> = children.iter().map(child).collect();
@@ -18,7 +19,7 @@ async fn parent(oracle: &mut Oracle, children: &[Value]) -> (String, Vec<String>
     (id(&made), made["children"].as_array().unwrap().iter().map(id).collect())
 }
 
-/// Waits until a rule says this of the queue of parents.
+/// Waits until a rule gives this reason for the queue of parents.
 async fn says(drover: &Drover, part: &str) -> Value {
     eventually(&format!("the parents: {part}"), LATER, || async {
         let line = drover.queue("redis", "bull:parents").await?;
@@ -35,7 +36,7 @@ async fn parents_whose_only_child_failed_for_good_are_told_with_number_and_age_i
         for _ in 0..40 {
             parent(&mut oracle, &[json!({"fail": "no"})]).await;
         }
-        // One that is only slow, and so is no trouble.
+        // A parent that is only slow, which is no trouble.
         parent(&mut oracle, &[json!({"hold": true})]).await;
         let worker = json!({"workerId": "w", "concurrency": 10});
         oracle.ask("startWorker", "children", worker).await;
@@ -96,7 +97,7 @@ async fn a_parent_is_let_go_without_the_children_that_failed_or_are_gone(family:
     };
     let worker = json!({"workerId": "w", "concurrency": 5});
     bench.oracle.ask("startWorker", "children", worker).await;
-    // One child fails and one is being worked on: the parent waits for that one alone.
+    // One child fails and a worker processes another: the parent waits for that one alone.
     let (both, children) = parent(&mut bench.oracle, &[json!({"fail": "no"}), json!({"hold": true})]).await;
     bench.oracle.wait("children", "failed", 1).await;
     bench.oracle.wait("children", "active", 1).await;
@@ -133,7 +134,7 @@ async fn a_parent_is_let_go_without_the_children_that_failed_or_are_gone(family:
         assert_eq!(release(&bench, id).await, Effect::done());
         assert_eq!(bench.oracle.job("parents", id).await["state"], "waiting");
     }
-    // They run.
+    // The parents run.
     bench
         .oracle
         .ask("startWorker", "parents", json!({"workerId": "p"}))

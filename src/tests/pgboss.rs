@@ -1,5 +1,5 @@
-//! pg-boss: what the adapter reads is what the library of each generation wrote, and what it changes the library and its
-//! worker agree with.
+//! pg-boss: the adapter reads what the library of each generation wrote, and the library and its worker agree with what
+//! it changes.
 //!
 //! Each subject is one function over a generation, and one test for each generation that has it.
 

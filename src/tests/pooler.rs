@@ -1,5 +1,5 @@
-//! A pooler between Drover and a Postgres, which may refuse or drop what Drover's sessions ask for, and give each transaction
-//! another session.
+//! A pooler between Drover and a Postgres, which may refuse or drop the settings of Drover's sessions, and give each
+//! transaction another session.
 
 use crate::support::app::Drover;
 use crate::support::oracle::Oracle;
@@ -13,7 +13,7 @@ use std::sync::Arc;
 use std::time::Duration;
 use tokio_util::sync::CancellationToken;
 
-/// What PgBouncer has to be told for Drover to get in at all.
+/// What PgBouncer must ignore so that Drover can connect at all.
 const LETS_IN: &str = "extra_float_digits,options";
 
 /// A pg-boss with a queue `q`, in which one job waits and one has failed.
@@ -78,7 +78,8 @@ async fn through(mode: &str) {
     ] {
         assert!(sentence.contains(words), "{words} is not in {sentence}");
     }
-    // Many at once, each over whichever session it is given: whatever prepared a statement, another one runs it.
+    // Many requests at once, each over whichever session it gets: a statement prepared on one session may run on
+    // another.
     let paths = [
         "/queues/postgres/q?state=waiting".to_owned(),
         "/queues/postgres/q?state=failed".to_owned(),
@@ -111,7 +112,7 @@ async fn through(mode: &str) {
         oracle.ask("job", "q", json!({"jobId": failed})).await["state"],
         "failed"
     );
-    // What reads goes on reading: no task of the board has fallen over.
+    // Reads continue: no task of the board has failed.
     oracle.ask("send", "q", json!({})).await;
     counts(&drover, "waiting", 2).await;
 }
@@ -191,7 +192,7 @@ async fn the_archive_makes_and_writes_nothing_through_a_pooler() {
             .await
     );
     assert_eq!(made, 0);
-    // What cannot be kept there is kept in the file, and said.
+    // Data that cannot be kept there is kept in the file, and the board says so.
     let audit = drover.get("/api/v1/audit").await.json();
     assert!(!audit["file"].as_str().unwrap().starts_with("the table"), "{audit}");
 }

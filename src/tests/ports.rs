@@ -1,4 +1,5 @@
-//! Workers that carry another name than those of BullMQ for Node, or none that names a queue: they are not absent.
+//! Workers with other connection names than those of BullMQ for Node, or with none that names a queue: they do not
+//! count as absent.
 
 use crate::support::app::Drover;
 use crate::support::oracle::Oracle;
@@ -46,7 +47,7 @@ async fn work(oracle: &mut Oracle, queue: &str, count: u64) {
 async fn workers_of_the_port_to_python_are_listed_by_name_and_no_queue_is_invented() {
     let redis = Redis::start();
     let mut oracle = Oracle::start(&redis.url(), 5).await;
-    // Eight letters: as base64 they would be six bytes of a queue that nobody has.
+    // Eight letters: as base64 they would be six bytes of a queue that does not exist.
     work(&mut oracle, "mailbox1", 150).await;
     let named = python(&redis, "mailbox1", Some("py-1")).await;
     let unnamed = python(&redis, "mailbox1", None).await;

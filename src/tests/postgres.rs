@@ -132,7 +132,7 @@ async fn it_stands_on_the_board_with_its_queues_and_its_health() {
         "the overview holds queue and store"
     );
 
-    // A transaction that is left open, and somebody who waits for it: over a table that only they use.
+    // A transaction that is left open, and a session that waits for it: over a table that only they use.
     postgres.run("CREATE TABLE theirs AS SELECT 1 AS n").await;
     let mut idle = postgres.connection().await;
     sqlx::raw_sql("BEGIN; LOCK TABLE theirs IN ACCESS EXCLUSIVE MODE")
@@ -177,7 +177,7 @@ async fn it_stands_on_the_board_with_its_queues_and_its_health() {
     assert!(!page.body.contains("Slow log"), "that is asked of a Redis");
 }
 
-/// S-29: what a role may not see is unknown, and says what would show it.
+/// S-29: what a role may not see is unknown, and the page names the grant for it.
 #[tokio::test]
 async fn a_role_with_few_rights_sees_what_it_may_and_is_told_the_rest() {
     let postgres = Postgres::start().await;
@@ -223,7 +223,7 @@ async fn one_that_freezes_holds_up_nobody_and_is_shown_as_it_was() {
     ] {
         assert_eq!(drover.get(path).await.status, 200, "{path}");
     }
-    // All of that was answered while this store was silent.
+    // The board answered all of that while this store was silent.
     assert_eq!(drover.store("postgres").await["reach"], "frozen");
     bullmq.add("mail", "n", json!({}), json!({})).await;
     counts_become(&drover, "redis", "bull:mail", "waiting", 2).await;

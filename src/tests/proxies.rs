@@ -1,5 +1,5 @@
-//! Behind proxies as people have them: with a base path that is also the beginning of an address, and with one that decodes
-//! what it passes on.
+//! Behind typical proxies: with a base path that is also the beginning of an address, and with one that decodes what it
+//! forwards.
 
 use crate::support::app::Drover;
 use crate::support::client::{self, Answer};
@@ -10,7 +10,7 @@ use crate::support::{SOON, eventually, free_port};
 use drover::model::address::encode_segment;
 use serde_json::json;
 
-/// Ids that are no part of a path for every proxy, and one that is.
+/// Ids that do not survive in a path of every proxy, and one that does.
 pub(crate) const ODD_IDS: [&str; 26] = [
     "plain-7",
     "x/../plain-7",
@@ -40,10 +40,10 @@ pub(crate) const ODD_IDS: [&str; 26] = [
     "plain-7/logs",
 ];
 
-/// What proves the proxy.
+/// The proxy's secret.
 const SECRET: &str = "a secret of the proxy";
 
-/// Two servers: one that takes the prefix off as most do, which decodes what follows, and one that keeps it.
+/// Two servers: one that strips the prefix as most do, which decodes the rest, and one that keeps it.
 async fn nginx(base: &str, drover: u16) -> (Nginx, u16, u16) {
     let (strips, keeps) = (free_port(), free_port());
     let who = format!("proxy_set_header X-Forwarded-User ada; proxy_set_header X-Drover-Proxy-Secret \"{SECRET}\";");
@@ -110,7 +110,7 @@ async fn a_base_path_that_begins_like_a_page_works_kept_and_stripped() {
             "/queues/readyz",
         ] {
             let answer = get(port, path).await;
-            // The icon is there in a release build alone.
+            // Only a release build has the icon.
             let fine = answer.status == 200 || (path.ends_with(".svg") && answer.body == "no such file\n");
             assert!(fine, "{path} at {port}: {} {}", answer.status, answer.body);
         }
@@ -136,7 +136,7 @@ async fn an_id_that_a_proxy_takes_apart_travels_as_a_parameter_or_the_answer_nam
     for id in ODD_IDS {
         let path = format!("/queues/redis/bull:odd/jobs/{}", encode_segment(id));
         let at = format!("{api}/at?to={}", encode_segment(&path));
-        // As a parameter it arrives, whatever is in between; as a path where nothing decodes it.
+        // As a parameter it arrives, whatever is in between; as a path where no proxy decodes it.
         for (port, address) in [(strips, &at), (keeps, &at), (keeps, &format!("{api}{path}"))] {
             let job = get(port, address).await;
             assert_eq!(job.status, 200, "{id:?} at {address}: {}", job.body);
@@ -144,8 +144,8 @@ async fn an_id_that_a_proxy_takes_apart_travels_as_a_parameter_or_the_answer_nam
         }
         let logs = format!("{api}/at?to={}&limit=3", encode_segment(&format!("{path}/logs")));
         assert_eq!(get(strips, &logs).await.status, 200, "{logs}");
-        // A path that the proxy turned into no job's path gets the hint. One that it turned into another job's path arrives
-        // as a request for that job, which is why the parameter is there.
+        // A path that the proxy turned into no job's path gets the hint. One that it turned into another job's path
+        // arrives as a request for that job, which is why the parameter exists.
         let decoded = get(strips, &format!("{api}{path}")).await;
         if decoded.status != 200 {
             assert!(
@@ -158,7 +158,7 @@ async fn an_id_that_a_proxy_takes_apart_travels_as_a_parameter_or_the_answer_nam
         }
     }
     assert!(hints > 3, "this proxy decodes nothing: {hints}");
-    // An action finds its job too, and no other.
+    // An action also finds its job, and no other.
     for id in ["x/../plain-7", "../plain-7", "plain-7/logs"] {
         let path = format!("/queues/redis/bull:odd/jobs/{}/remove", encode_segment(id));
         let removed = remove(strips, &format!("{api}/at?to={}", encode_segment(&path))).await;

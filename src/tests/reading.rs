@@ -1,5 +1,5 @@
-//! How lists are read: pages that stay whole while jobs come and go, and never a payload. That what they
-//! show is right is the contract's matter.
+//! How Drover reads lists: pages that stay complete while jobs come and go, and never a payload. The contract tests
+//! check that their content is right.
 
 use crate::support::app::Drover;
 use crate::support::oracle::Oracle;
@@ -13,7 +13,7 @@ async fn pages_by_key_neither_skip_nor_repeat_while_jobs_disappear() {
     let drover = Drover::over(&redis.url()).await;
     oracle.add("q", "seed", json!({}), json!({})).await;
     drover.knows("bull:q").await;
-    // 30 failed jobs, ten of them with the very same finishing time.
+    // 30 failed jobs, ten of them with exactly the same finishing time.
     for i in 0..30 {
         let score = if (10..20).contains(&i) { 5_000 } else { 1_000 * (i + 1) };
         let id = format!("j{i:02}");
@@ -26,7 +26,7 @@ async fn pages_by_key_neither_skip_nor_repeat_while_jobs_disappear() {
         .get("/api/v1/queues/redis/bull:q/jobs?state=failed&limit=15")
         .await
         .json();
-    // The job the cursor names, and two that were shown, are removed before the next page is read.
+    // The job in the cursor, and two that were shown, are removed before the next page is read.
     for id in [&all[14], &all[3], &all[4]] {
         redis.run::<()>(&["ZREM", "bull:q:failed", id]);
     }

@@ -1,4 +1,4 @@
-//! Schedules as the library itself tells them, and whether they still run.
+//! Schedules as the library itself reports them, and whether they still run.
 
 use crate::support::app::Drover;
 use crate::support::oracle::Oracle;
@@ -131,7 +131,7 @@ async fn repeatable_jobs_of_every_generation_are_shown_as_their_library_tells_th
     for family in ["bull", "3", "4", "5"] {
         let redis = Redis::start();
         let mut oracle = Oracle::of(&redis.url(), family).await;
-        // Bull has another word for it.
+        // Bull has another name for it.
         let pattern = if family == "bull" { "cron" } else { "pattern" };
         let nightly = json!({pattern: "0 2 * * *", "tz": "Europe/Paris", "endDate": 4_102_444_800_000_u64});
         for (name, repeat) in [("a-nightly", nightly), ("b-hourly", json!({"every": HOUR, "limit": 9}))] {
@@ -154,7 +154,7 @@ async fn repeatable_jobs_of_every_generation_are_shown_as_their_library_tells_th
             for (mine, its) in [("name", "name"), ("next", "next"), ("end", "endDate"), ("tz", "tz")] {
                 assert_eq!(ours[mine], theirs[its], "{mine} of {family}: {ours} {theirs}");
             }
-            // BullMQ 3 and 4 tell an interval as if it were a pattern, 5 tells it as text.
+            // BullMQ 3 and 4 return an interval as if it were a pattern, 5 returns it as text.
             let told = [&theirs["every"], &theirs["pattern"], &theirs["cron"]];
             let told = told.iter().find(|told| !told.is_null()).unwrap();
             let told = told.as_str().map_or_else(|| told.to_string(), str::to_owned);
@@ -261,7 +261,7 @@ async fn a_schedule_that_does_not_run_says_why() {
         json!({"name": "n"}),
     )
     .await;
-    // What an operator's script does who removes delayed jobs by hand.
+    // What an operator's script does that removes delayed jobs.
     let broken: Vec<String> = redis.run(&["ZRANGE", "bull:broken:delayed", "0", "-1"]);
     redis.run::<()>(&["ZREM", "bull:broken:delayed", &broken[0]]);
     redis.run::<()>(&["DEL", &format!("bull:broken:{}", broken[0])]);
@@ -350,7 +350,7 @@ async fn schedules_are_read_only_while_somebody_looks_and_once_for_all_who_do() 
         let calls = redis.calls();
         calls.iter().find(|(name, _)| name == "zrange").map_or(0, |(_, n)| *n)
     };
-    // The collector reads the next job of a queue with ZRANGE too: only what is asked for more counts.
+    // The collector reads the next job of a queue with ZRANGE too: only further commands count.
     let quiet = {
         let before = zranges();
         tokio::time::sleep(Duration::from_millis(1500)).await;
@@ -408,7 +408,7 @@ async fn workers_and_schedules_need_no_more_than_the_documented_user() {
     ] {
         assert_eq!(drover.get(path).await.status, 200, "{path}");
     }
-    // All but two questions, rarely asked: whether this user may act, and which settings the server has.
+    // All but two rare commands: one checks whether this user may act, and one reads the server's settings.
     let denied = redis.denied();
     assert!(
         denied

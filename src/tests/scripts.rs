@@ -1,4 +1,4 @@
-//! The scripts of the project, as far as what they run can be something smaller.
+//! The scripts of the project, as far as a test can replace what they run with something smaller.
 
 use crate::support::{LATER, SOON, eventually, free_port};
 use std::os::unix::fs::PermissionsExt as _;
@@ -96,7 +96,7 @@ fn a_server_is_compiled_again_only_for_files_of_the_page_that_changed() {
         let old = std::fs::File::options().write(true).open(embedded.join(file)).unwrap();
         old.set_modified(long_ago).unwrap();
     }
-    // All are written anew: one is the same, one is another, one is gone, one is new.
+    // All are written again: one is the same, one differs, one is gone, one is new.
     write(&site.join("pkg/a.js"), "pkg/a.js");
     write(&site.join("pkg/b.wasm"), "changed");
     std::fs::remove_file(site.join("robots.txt")).unwrap();

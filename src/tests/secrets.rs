@@ -1,8 +1,8 @@
-//! Secrets in jobs are seen by nobody, wherever they stand and however they are asked for (S-20, S-24, S-25, S-26).
+//! No answer shows the secrets in jobs, wherever they are and however a client asks for them (S-20, S-24, S-25, S-26).
 //!
-//! The real BullMQ and the real pg-boss carry 38 canaries through everything that they have a place for. Then every
-//! route is fetched, every search is tried, jobs are added, edited, retried, archived and shown; at the end pages, answers,
-//! streams, the record, the journals of operations and Drover's own log are searched for them.
+//! The real BullMQ and the real pg-boss put 38 canaries into everything that can hold one. Then the test fetches every
+//! route, tries every search, and adds, edits, retries, archives and shows jobs; at the end it searches pages, answers,
+//! streams, the audit log, the journals of operations and Drover's own log for them.
 
 mod crawl;
 mod planted;
@@ -25,7 +25,7 @@ use std::path::Path;
 use std::sync::{Arc, Mutex};
 use tokio_util::sync::CancellationToken;
 
-/// Real stores, real libraries, and the program itself with its log wide open.
+/// Real stores, real libraries, and the program itself with its most detailed log.
 struct Town {
     _redis: Redis,
     _postgres: Postgres,
@@ -36,7 +36,7 @@ struct Town {
     /// Failed, completed, and one that waits, of BullMQ and of pg-boss.
     shop: Vec<String>,
     letters: Vec<String>,
-    /// What a stream said.
+    /// The text of a stream.
     heard: Arc<Mutex<String>>,
 }
 
@@ -173,7 +173,7 @@ impl Town {
             .len()
     }
 
-    /// How many are found by each way of searching: what `words` makes of a word of the search and a text.
+    /// How many jobs each way of searching finds: what `words` makes of a keyword of the search and a text.
     async fn hits(&self, text: &str) -> Vec<(String, usize)> {
         let quoted = |word: &str| encode_segment(&format!("{word}:\"{text}\""));
         let plain = encode_segment(text);
@@ -234,7 +234,7 @@ fn files(folder: &Path, found: &mut Vec<(String, String)>) {
 async fn secrets_are_seen_by_nobody_wherever_they_stand() {
     let mut town = Town::build().await;
     let mut known = town.known();
-    // What is done with them is written down.
+    // The audit log records the actions on them.
     let job = |id: &str| format!("/queues/redis/bull%3Ashop/jobs/{id}");
     let new = json!({"name": "label", "data": "{\"password\":\"cnry26added\"}", "reason": "with token=cnry28reason"});
     let answer = town.drover.post("/queues/redis/bull%3Ashop/jobs", &new).await;
@@ -250,7 +250,7 @@ async fn secrets_are_seen_by_nobody_wherever_they_stand() {
     assert_eq!(answer.status, 200, "{}", answer.body);
     known.queues[0].2.push(added.clone());
     let before = crawl::live(&town.drover, &known).await;
-    // An operation that archives what failed, and one that retries what it puts back.
+    // An operation that archives the failed jobs, and one that retries what it puts back.
     for filter in ["state:failed", "state:completed"] {
         let preview = operations::preview(&town.drover, "archive", filter).await;
         let reason = json!({"reason": "moved with token=cnry28reason"});
@@ -263,7 +263,7 @@ async fn secrets_are_seen_by_nobody_wherever_they_stand() {
     let rows = rows["items"].as_array().unwrap();
     known.archived = rows.iter().map(|row| row["id"].as_str().unwrap().to_owned()).collect();
     assert_eq!(known.archived.len(), 4);
-    // Archived jobs are no longer in their queues; the others and what is archived are fetched now.
+    // Archived jobs are no longer in their queues; the others and the archived ones are fetched now.
     for (_, _, jobs, _) in &mut known.queues {
         jobs.drain(..2);
     }
@@ -275,7 +275,7 @@ async fn secrets_are_seen_by_nobody_wherever_they_stand() {
         .flat_map(|(what, text)| leaks(what, text))
         .collect();
     found.extend(leaks("the stream", &town.heard.lock().unwrap()));
-    // What is kept by Drover itself.
+    // Drover's own files and log.
     let mut kept = vec![("the log".to_owned(), town.process.log())];
     files(town.process.state.path(), &mut kept);
     assert!(
@@ -285,10 +285,10 @@ async fn secrets_are_seen_by_nobody_wherever_they_stand() {
     );
     found.extend(kept.iter().flat_map(|(what, text)| leaks(what, text)));
     assert!(found.is_empty(), "{} leaks:\n{}", found.len(), found.join("\n"));
-    // Names stand in one line each.
+    // Each name is on one line.
     let log = town.process.log();
     assert!(!log.lines().any(|line| line.starts_with("{level=error}")), "{log}");
-    // And what is no secret is still there.
+    // And values that are no secret are still there.
     let all: String = before.into_iter().map(|(_, text)| text).collect();
     for innocent in [
         PARCEL,
@@ -325,7 +325,7 @@ async fn nobody_finds_a_secret_by_searching_for_it() {
         }
     }
     let found = |hits: &[(String, usize)]| hits.iter().map(|(_, n)| *n).collect::<Vec<_>>();
-    // The data of the one in pg-boss say what it fails with.
+    // The data of the one in pg-boss contain its error message.
     assert_eq!(found(&town.hits("for user bob").await), [1, 1, 1, 0, 0, 0, 0, 2]);
     assert_eq!(found(&town.hits(PARCEL).await), [0, 0, 1, 1, 0, 0, 2, 0]);
     assert_eq!(found(&town.hits("sent to depot").await)[4], 1);
@@ -339,7 +339,7 @@ async fn what_is_hidden_is_never_written_into_a_job() {
     };
     let (failed, waits) = (failed.clone(), waits.clone());
     let job = |id: &str| format!("/queues/redis/bull%3Ashop/jobs/{id}");
-    // What is shown, sent back.
+    // The shown value, sent back.
     let shown = town.drover.get(&format!("/api/v1{}", job(&waits))).await.json();
     let shown = shown["data"]["text"].as_str().unwrap().to_owned();
     assert!(shown.contains("[redacted]") && shown.contains(PARCEL), "{shown}");
@@ -382,7 +382,7 @@ async fn what_is_hidden_is_never_written_into_a_job() {
         "{}",
         answer.body
     );
-    // A retry from a form whose data nobody touched leaves them as they are.
+    // A retry from a form with unchanged data leaves them as they are.
     let form = town
         .drover
         .get(&format!("{}/act?action=retry", job(&failed)))
@@ -455,7 +455,7 @@ async fn hidden_values_are_shown_once_with_a_reason_and_on_the_record() {
         masked.contains("\"otp\":\"[redacted]\"") && masked.contains(PARCEL),
         "{masked}"
     );
-    // On a page: asked for, shown, and edited from there.
+    // On a page: requested, shown, and edited from there.
     let page = town.drover.get(&job).await.body;
     assert!(page.contains("Show hidden values"), "{page}");
     let form = town.drover.get(&reveal).await;
@@ -485,7 +485,7 @@ async fn hidden_values_are_shown_once_with_a_reason_and_on_the_record() {
         "{}",
         answer.body
     );
-    // The next one who reads it sees nothing of that, and the record says who looked, and why.
+    // The next reader sees none of it, and the audit log says who looked, and why.
     assert!(leaks("", &town.drover.get(&job).await.body).is_empty());
     let entries = town.drover.audit("").await;
     let reasons: Vec<&str> = entries

@@ -1,4 +1,4 @@
-//! How old data are, and what is not known: said within seconds, in the same words everywhere, and never as zero.
+//! How old data are, and which are not known: shown within seconds, in the same words everywhere, and never as zero.
 
 use crate::support::app::Drover;
 use crate::support::oracle::Oracle;
@@ -8,7 +8,7 @@ use crate::support::{LATER, SOON, eventually, free_port};
 use drover::model::now;
 use serde_json::{Value, json};
 
-/// What stands between two parts of a page.
+/// The text between two parts of a page.
 fn between<'a>(page: &'a str, from: &str, to: &str) -> &'a str {
     let rest = page.split_once(from).unwrap_or_else(|| panic!("no {from} in {page}")).1;
     rest.split_once(to).unwrap_or_else(|| panic!("no {to} behind {from}")).0
@@ -19,10 +19,10 @@ fn badge(page: &str) -> &str {
     between(page, "id=\"link\"", "</span>").split_once('>').unwrap().1
 }
 
-/// The numbers of jobs in all, as they stand above the table.
+/// The total numbers of jobs above the table.
 fn totals(page: &str) -> Vec<String> {
     let list = between(page, "class=\"totals", "</ul>");
-    // One that is hidden, because no system here has that state, is empty.
+    // A hidden one, because no system here has that state, is empty.
     list.split("<b>")
         .skip(1)
         .filter(|rest| !rest.starts_with("<!>"))
@@ -97,7 +97,7 @@ async fn a_frozen_store_is_as_old_as_its_last_answer_on_every_page() {
     let redis = Redis::start();
     let (_oracle, drover) = Drover::over_three_jobs(&redis).await;
     redis.freeze();
-    // What was on its way is read within this; nothing that comes later was read.
+    // Answers that were on their way are read within this; nothing later was read.
     let frozen = now() + 100;
     let store = drover.store_becomes("redis", "frozen").await;
     let as_of = store["as_of"].as_i64().unwrap();
@@ -113,7 +113,7 @@ async fn a_frozen_store_is_as_old_as_its_last_answer_on_every_page() {
     ] {
         let page = drover.get(path).await.body;
         if path.ends_with("/jobs/1") {
-            // A job cannot be read now; the notice is as old as the rest.
+            // Drover cannot read a job now; the notice is as old as the rest.
             assert!(page.contains("does not answer"), "{page}");
         }
         assert!(
@@ -168,7 +168,7 @@ async fn a_stream_says_at_once_that_it_lives() {
     assert!(first.data["now"].as_i64().is_some());
 }
 
-/// The verdict on a store, as each way of asking gives it: the list, the store itself, the overview, its own page.
+/// The verdict on a store, from each source: the list, the store itself, the overview, its own page.
 async fn verdicts(drover: &Drover, id: &str) -> Vec<String> {
     let list = drover.get("/api/v1/stores").await.json();
     let of = |store: &Value| {
@@ -210,7 +210,7 @@ async fn a_store_that_keeps_nothing_on_disk_has_one_verdict_everywhere() {
     level("watch").await;
     let reason =
         "Persistence: Nothing is written to disk: a crash or a restart loses every job. Queues need appendonly yes.";
-    // Before its settings were read, its report alone tells less.
+    // Before Drover has read its settings, the report alone says less.
     let all = eventually("the settings in the verdict", LATER, || async {
         let all = verdicts(&drover, "redis").await;
         (all[0] == format!("watch {}", json!(reason))).then_some(all)
@@ -228,7 +228,7 @@ async fn a_postgres_has_one_verdict_everywhere() {
     let postgres = Postgres::start().await;
     let file = format!("[[store]]\nid = \"postgres\"\nurl = \"{}\"\n", postgres.url());
     let drover = Drover::with(&[], &file).await;
-    // The test's server does not wait for its disk. Its page has not been opened yet.
+    // The test's server does not wait for its disk. No reader has opened its page yet.
     eventually("the verdict", LATER, || async {
         let store = drover.get("/api/v1/stores").await.json()["items"][0].clone();
         let reason = store["verdict"]["reason"].as_str()?;

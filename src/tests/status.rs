@@ -1,4 +1,4 @@
-//! The status page for teams: what it says of real queues and workers, what it never says, and what it costs.
+//! The status page for teams: what it says about real queues and workers, what it never says, and what it costs.
 
 mod alone;
 mod history;
@@ -26,12 +26,12 @@ queues = "redis/bull:mail*"
 promise = "2s"
 "#;
 
-/// A board over one Redis with this in its file.
+/// A board over one Redis with this text in its configuration file.
 pub(crate) async fn board(redis: &Redis, file: &str) -> Drover {
     Drover::with(&[("DROVER_REDIS_URL", &redis.url())], file).await
 }
 
-/// What the page's JSON says of a component.
+/// The component in the page's JSON.
 pub(crate) async fn component(drover: &Drover, id: &str) -> Value {
     let answer = drover.get("/status.json").await;
     assert_eq!(answer.status, 200, "{}", answer.body);
@@ -110,7 +110,7 @@ async fn when_the_worker_stops_work_does_not_get_through_and_when_it_is_back_it_
     oracle.ask("startWorker", "mail", json!({"workerId": "w2"})).await;
     becomes(&drover, "mail", "operational", LATER * 2).await;
 
-    // A pause has a reason, and the reason is nobody's business.
+    // A pause has a reason, and the reason is not public.
     let pause = json!({"reason": "Fraud at ACME Ltd"});
     assert_eq!(drover.post("/queues/redis/bull%3Amail/pause", &pause).await.status, 200);
     let held = becomes(&drover, "mail", "under_maintenance", LATER).await;
@@ -166,7 +166,7 @@ async fn without_a_component_there_is_no_page_and_what_is_not_published_looks_li
     let redis = Redis::start();
     let plain = Drover::over(&redis.url()).await;
     let like = async |drover: &Drover, path: &str, other: &str| {
-        // Pages hold the moment and the nonce of their own.
+        // Each page has its own time and nonce.
         let bare = |answer: &Answer| {
             (
                 answer.status,
@@ -183,7 +183,7 @@ async fn without_a_component_there_is_no_page_and_what_is_not_published_looks_li
         like(&plain, path, &other).await;
     }
     let drover = board(&redis, MAIL).await;
-    // Written otherwise, with a name that is a queue's, beside the folder, of a kind that there is not.
+    // Written differently, with a queue's name, beside the folder, of a kind that does not exist.
     for name in [
         "Mail.svg",
         "mail.SVG",
@@ -233,7 +233,7 @@ async fn every_file_has_a_tag_may_be_kept_for_seconds_and_has_the_headers_of_a_p
             "{path}"
         );
         assert!(answer.header("set-cookie").is_none(), "{path}");
-        // Made anew every few seconds: asked again until the tag is still the one that was given.
+        // Rendered anew every few seconds: the test repeats the request until the tag is still the one it got.
         let again = eventually("not modified", SOON, || async {
             let tag = drover.get(path).await.header("etag").unwrap().to_owned();
             let known = [("If-None-Match", format!("\"x\", W/{tag}"))];
@@ -282,7 +282,7 @@ async fn every_file_has_a_tag_may_be_kept_for_seconds_and_has_the_headers_of_a_p
             .body
             .contains("name=\"robots\" content=\"noindex\"")
     );
-    // With a slash at the end, and without the prefix, as proxies ask.
+    // With a slash at the end, and without the prefix, as proxies send it.
     assert_eq!(drover.get("/status/").await.status, 200);
     assert_eq!(crate::support::client::get(drover.port, "/status").await.status, 200);
 }

@@ -1,4 +1,4 @@
-//! Bad days of a store: each is shown as what it is, hurts nobody else, and heals by itself.
+//! Bad days of a store: the board names each, it affects no other store, and it recovers by itself.
 
 use crate::support::app::Drover;
 use crate::support::oracle::Oracle;
@@ -43,7 +43,7 @@ async fn a_store_that_is_gone_keeps_its_last_numbers_and_comes_back_by_itself() 
     );
     redis.restart(&[]);
     drover.store_becomes("redis", "live").await;
-    // The data is gone with the process: the board must see that too.
+    // The data is gone with the process: the board must notice that too.
     eventually("the queue leaves the board", LATER, || async {
         drover.queue("redis", "bull:q").await.is_none().then_some(())
     })
@@ -81,7 +81,7 @@ async fn a_frozen_store_is_told_apart_and_never_delays_the_other() {
         let id = at_b.add("q", "n", json!({}), json!({"delay": 1_000_000 + round})).await;
         stream.until_job(&id).await;
     }
-    // All of that was answered while the other store was silent.
+    // The board answered all of that while the other store was silent.
     assert_eq!(drover.store("a").await["reach"], "frozen");
     a.thaw();
     drover.store_becomes("a", "live").await;
@@ -110,7 +110,7 @@ async fn a_wrong_password_is_said_and_healed_without_a_restart() {
     let mut admin = client.get_connection().unwrap();
     configure(&mut admin, "requirepass", "secret-we-know");
     drover.store_becomes("redis", "live").await;
-    // And while it runs: the password changes under us.
+    // And at run time: the password changes while Drover is connected.
     configure(&mut admin, "requirepass", "other");
     redis::cmd("CLIENT")
         .arg(&["KILL", "TYPE", "normal", "SKIPME", "yes"])
@@ -133,7 +133,7 @@ async fn a_store_that_loads_its_data_is_said_to_load() {
     redis.run::<()>(&["SAVE"]);
     let drover = Drover::over(&redis.url()).await;
     drover.store_becomes("redis", "live").await;
-    // A microsecond per key would be over at once: this makes it two seconds.
+    // Without a delay per key the loading would be over at once: this makes it two seconds.
     redis.restart(&[
         "--key-load-delay",
         "100",
@@ -157,7 +157,7 @@ async fn a_board_that_starts_before_its_store_waits_for_it() {
         page.body.contains("No store answers yet"),
         "the page says what it waits for"
     );
-    // Nobody knows yet whether the queue is there: no "not found", and the page asks again by itself.
+    // The board does not know yet whether the queue exists: no "not found", and the page fetches itself again.
     let asked = drover.get("/queues/redis/bull:mail").await;
     assert_eq!(
         (asked.status, asked.header("refresh")),
@@ -188,7 +188,7 @@ async fn events_that_were_missed_make_rates_unknown_and_counts_right() {
         drover.knows("bull:q").await["rates"].as_object().map(|_| ())
     })
     .await;
-    // Our connections are cut, and more happens than the stream remembers before they are back.
+    // The test cuts our connections, and adds more events than the stream keeps before they are back.
     redis.run::<()>(&["CLIENT", "KILL", "TYPE", "normal", "SKIPME", "yes"]);
     oracle
         .ask(
@@ -225,14 +225,14 @@ async fn a_store_that_was_silent_leaves_a_gap_in_the_sparklines_and_no_spike() {
         eventually(&format!("slices that are known: {slices:?}"), LATER * 2, || async {
             let spark = spark(&drover).await;
             let known: Vec<bool> = spark.iter().map(Option::is_some).collect();
-            // How long each stretch is depends on when it began.
+            // The length of each stretch depends on when it began.
             let mut stretches = known;
             stretches.dedup();
             (stretches == slices).then_some(spark)
         })
         .await
     };
-    // The last seconds before a silence is noticed belong to it: more than one slice has to be known.
+    // The last seconds before Drover notices a silence belong to it: more than one slice has to be known.
     eventually("two slices", LATER * 2, || async {
         (spark(&drover).await.len() > 1).then_some(())
     })
@@ -245,7 +245,7 @@ async fn a_store_that_was_silent_leaves_a_gap_in_the_sparklines_and_no_spike() {
     drover.store_becomes("redis", "live").await;
     let spark = watched(&[true, false, true]).await;
     let most = spark.iter().flatten().max();
-    // What was done meanwhile, 200 jobs and more, is heard at once and belongs to the gap.
+    // The 200 jobs and more of the meantime are reported at once and belong to the gap.
     assert!(most <= Some(&130), "a spike that never happened: {spark:?}");
     assert!(spark.last().unwrap() > &Some(0), "{spark:?}");
 }

@@ -1,4 +1,4 @@
-//! The page of a store against real Redis: each judgement, what is asked, what is refused.
+//! The page of a store against real Redis: each judgement, each query, each refusal.
 
 use crate::support::app::Drover;
 use crate::support::oracle::Oracle;
@@ -7,7 +7,7 @@ use crate::support::{LATER, SOON, eventually};
 use serde_json::{Value, json};
 use std::time::Duration;
 
-/// The store as the API gives it, once a report was read.
+/// The store as the API returns it, once Drover has read a report.
 async fn reported(drover: &Drover) -> Value {
     drover.store_becomes("redis", "live").await;
     eventually("a report", SOON, || async {
@@ -36,7 +36,7 @@ fn says(store: &Value, about: &str, level: &str, words: &str) {
     assert_eq!(found, level, "{about}: {text}");
 }
 
-/// Starts Redis with options and gives what the board says of it.
+/// Starts Redis with options and returns the board's view of it.
 async fn judged_with(options: &[&str], before: impl FnOnce(&Redis)) -> (Redis, Drover, Value) {
     let mut redis = Redis::start();
     redis.restart(options);
@@ -95,7 +95,7 @@ async fn snapshots_lose_the_changes_since_the_last_one() {
     })
     .await;
     says(&store, "persistence", "ok", "Snapshots only, the last");
-    // A folder that is gone makes the next snapshot fail.
+    // A missing folder makes the next snapshot fail.
     std::fs::remove_dir_all(redis.dir()).unwrap();
     let _: Result<(), _> = redis::cmd("BGSAVE").query(&mut redis.connection());
     eventually("the failure is told", LATER, || async {
@@ -233,7 +233,7 @@ async fn the_page_without_javascript_has_every_section() {
     assert!(!page.contains(&"y".repeat(200)), "and it is cut");
     let title = page.split("<title>").nth(1).unwrap();
     assert!(title.starts_with("redis · Drover"), "{}", &title[..40]);
-    // The overview leads here, and so does the queue's page.
+    // The overview links here, and so does the queue's page.
     assert!(
         drover
             .get("")
@@ -308,7 +308,7 @@ async fn what_the_access_rules_refuse_is_named_and_the_rest_is_shown() {
         );
     }
     assert!(page.body.contains("noeviction"), "the report is shown all the same");
-    // Looking again and again does not fill the server's log of refusals.
+    // Opening the page repeatedly does not fill the server's log of refusals.
     let refusals = || {
         let log: Vec<std::collections::HashMap<String, redis::Value>> = redis.run(&["ACL", "LOG"]);
         let of_store = |object: &str| {
@@ -325,7 +325,7 @@ async fn what_the_access_rules_refuse_is_named_and_the_rest_is_shown() {
         ["slowlog", "latency", "pubsub", "config", "memory"].map(of_store)
     };
     let before = refusals();
-    // Whether settings may be read is asked without trying.
+    // Drover checks whether it may read settings without trying.
     assert!(
         before.iter().all(|tried| *tried <= 1),
         "each was tried once at most: {before:?}"

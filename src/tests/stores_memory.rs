@@ -1,4 +1,4 @@
-//! Memory by queue: near the truth, and bounded whatever there is to weigh.
+//! Memory by queue: near the true figure, and bounded however many jobs there are to weigh.
 
 use crate::support::app::Drover;
 use crate::support::oracle::Oracle;
@@ -6,7 +6,7 @@ use crate::support::redis::Redis;
 use crate::support::{LATER, SOON, eventually};
 use serde_json::{Value, json};
 
-/// Memory by queue as the API gives it.
+/// Memory by queue as the API returns it.
 async fn weighed(drover: &Drover, query: &str) -> Value {
     let answer = drover.get(&format!("/api/v1/stores/redis/memory{query}")).await.json();
     assert!(!answer["known"].is_null(), "{answer}");
@@ -82,7 +82,7 @@ async fn an_estimate_from_fifty_jobs_is_near_what_thousands_take() {
     assert!((0.6..0.9).contains(&share), "four fifths wait: {share}");
     assert_eq!(memory["largest"][0]["queue"]["queue"], "bull:large");
     assert!(memory["largest"][0]["bytes"].as_u64().unwrap() > 4_000);
-    // More on demand is more, and a second look costs nothing.
+    // A larger sample weighs more jobs, and a second look costs nothing.
     let more = weighed(&drover, "?sample=200").await;
     assert_eq!(more["queues"][0]["weighed"], 400);
     let spent = calls(&redis, &["memory|usage"]);
@@ -163,7 +163,7 @@ async fn five_hundred_queues_cost_no_more_than_the_budget() {
     assert!((50..500).contains(&covered), "{covered}");
     assert_eq!(memory["queues"].as_array().unwrap().len(), 50, "the page stays short");
     assert_eq!(memory["others"][0], covered - 50);
-    // The largest queues are among those that were covered.
+    // The largest queues are among the weighed ones.
     let large = memory["queues"]
         .as_array()
         .unwrap()

@@ -1,4 +1,4 @@
-//! What the tests stand on.
+//! What the tests share.
 
 pub(crate) mod app;
 pub(crate) mod client;
@@ -14,11 +14,11 @@ pub(crate) mod refusals;
 
 use std::time::{Duration, Instant};
 
-/// Waits until `check` gives something, and gives that. Prefer it to a sleep for a fixed time.
+/// Waits until `check` returns a value, and returns that. Prefer it to a sleep for a fixed time.
 ///
 /// # Panics
 ///
-/// After `limit`, naming what was waited for.
+/// After `limit`, naming what it waited for.
 pub(crate) async fn eventually<T, F: Future<Output = Option<T>>>(
     what: &str,
     limit: Duration,
@@ -34,7 +34,7 @@ pub(crate) async fn eventually<T, F: Future<Output = Option<T>>>(
     }
 }
 
-/// The fields of a job's record of every generation, and one that none knows.
+/// The fields of a job's record of every generation, and one that no generation knows.
 pub(crate) const RECORD: [&str; 24] = [
     "name",
     "data",
@@ -66,10 +66,11 @@ pub(crate) const RECORD: [&str; 24] = [
 /// near the usual time makes a test that fails on a loaded machine.
 pub(crate) const SOON: Duration = Duration::from_secs(30);
 
-/// The same for what shows only after several polls of the store, or a few slices of the history of ten seconds each.
+/// The same for values that appear only after several polls of the store, or a few slices of the history of ten seconds
+/// each.
 pub(crate) const LATER: Duration = Duration::from_secs(45);
 
-/// A free port below those that systems give to outgoing connections, one of which could take it before it is used.
+/// A free port below the range for outgoing connections, one of which could take it before its use.
 pub(crate) fn free_port() -> u16 {
     let free = |port: &u16| std::net::TcpListener::bind(("127.0.0.1", *port)).is_ok();
     std::iter::repeat_with(|| rand::random_range(10_000..32_000))

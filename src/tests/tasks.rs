@@ -12,7 +12,7 @@ use crate::support::{LATER, SOON, eventually, free_port};
 use serde_json::json;
 use std::process::{Command, Stdio};
 
-/// Waits until Drover is ready, or is not because of a task.
+/// Waits until Drover is ready, or not ready because of this task.
 async fn readyz(drover: &Drover, down: Option<&str>) {
     let what = format!("/readyz with {down:?} down");
     eventually(&what, LATER * 2, || async {
@@ -96,7 +96,7 @@ async fn each_task_that_fails_is_reported_and_restarted() {
         "a task that this test does not know: {names:?}"
     );
 
-    // All of it goes on by itself.
+    // All of it continues by itself.
     readyz(&drover, None).await;
     for store in ["redis", "postgres"] {
         drover.store_becomes(store, "live").await;
@@ -129,7 +129,8 @@ async fn an_operation_that_fails_in_the_middle_goes_on_where_it_was() {
     drover.tasks.fail("operation");
     readyz(&drover, Some("operation")).await;
     let ended = becomes(&drover, &id, "done").await;
-    // Each job once: the result of one that was under way in the failure is done or unconfirmed, and it is not done again.
+    // Each job once: the result of a job that was in progress during the failure is done or unconfirmed, and Drover
+    // does not repeat it.
     let totals = &ended["totals"];
     let n = |name: &str| totals[name].as_u64().unwrap();
     assert_eq!(n("done") + n("already") + n("unconfirmed"), 600, "{totals}");

@@ -1,4 +1,4 @@
-//! S-27: an encrypted connection is made with the server that is meant, or not at all.
+//! S-27: Drover opens an encrypted connection to the intended server, or none at all.
 
 use crate::support::app::Drover;
 use crate::support::process::Process;
@@ -20,8 +20,8 @@ fn openssl(dir: &Path, arguments: &[&str]) {
     );
 }
 
-/// An authority, `ca.pem`, and a certificate that it signs for a name, for some days from now on: `name.pem`, `name.key`.
-/// Without a name it has one in its CN alone.
+/// An authority, `ca.pem`, and a certificate that it signs for a name, for some days from now on: `name.pem`,
+/// `name.key`. Without a name the certificate has one in its CN alone.
 fn certificate(dir: &Path, name: &str, subject: &str, days: &str) {
     let key = ["-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-nodes"];
     if !dir.join("ca.pem").exists() {
@@ -69,7 +69,7 @@ fn certificate(dir: &Path, name: &str, subject: &str, days: &str) {
     );
 }
 
-/// A Redis that speaks TLS alone.
+/// A Redis that accepts TLS alone.
 struct Encrypted(Child, u16);
 
 impl Encrypted {
@@ -77,7 +77,7 @@ impl Encrypted {
         Self::asking(dir, name, "no")
     }
 
-    /// One that asks clients for a certificate, or not.
+    /// A Redis that asks clients for a certificate, or does not.
     fn asking(dir: &Path, name: &str, clients: &str) -> Self {
         let port = free_port();
         let child = Command::new("redis-server")
@@ -120,7 +120,7 @@ async fn a_redis_with_another_certificate_than_it_should_have_is_not_talked_to()
     certificate(dir.path(), "other-name", "DNS:redis.example.com", "2");
     certificate(dir.path(), "ended", "IP:127.0.0.1", "-1");
     certificate(dir.path(), "cn-only", "", "2");
-    // As `openssl req -x509` makes it: signed by itself, and an authority's.
+    // As `openssl req -x509` makes it: self-signed, and an authority's.
     std::fs::copy(dir.path().join("ca.pem"), dir.path().join("itself.pem")).unwrap();
     std::fs::copy(dir.path().join("ca.key"), dir.path().join("itself.key")).unwrap();
     let ca = dir.path().join("ca.pem").display().to_string();
@@ -176,7 +176,7 @@ async fn a_redis_with_another_certificate_than_it_should_have_is_not_talked_to()
             assert!(page.contains(says), "{name}: {says} is not on the page");
         }
         assert!(!cause.contains("[redacted]"), "{name}: {cause}");
-        // What the log makes of it.
+        // The log contains it unchanged.
         assert_eq!(drover::server::redact::Mask::default().text(cause), cause, "{name}");
     }
 }

@@ -47,7 +47,7 @@ async fn a_cluster_of_one_server_is_a_store_like_any_other() {
         let id = oracle.add(queue, "n", json!({}), json!({})).await;
         stream.until_job(&id).await;
     }
-    // Also from a stream that has been quiet for so long that it is only asked for now and then.
+    // Also from a stream that has been quiet for so long that Drover only reads it from time to time.
     let calls = || redis.calls_of("xread");
     eventually("nothing is asked for quickly any more", 2 * LATER, || async {
         let before = calls();
@@ -101,7 +101,7 @@ struct Sentinel {
 }
 
 impl Sentinel {
-    /// One that watches these primaries, each by its name and port.
+    /// A Sentinel that watches these primaries, each by its name and port.
     fn of(primaries: &[(&str, u16)]) -> Self {
         let (dir, port) = (tempfile::tempdir().unwrap(), free_port());
         let file = dir.path().join("sentinel.conf");

@@ -1,4 +1,4 @@
-//! Values of any size and of any bytes: a page stays small, and the rest is handed over as it is stored.
+//! Values of any size and of any bytes: a page stays small, and the download is the stored value.
 
 use crate::support::app::Drover;
 use crate::support::client;
@@ -36,7 +36,7 @@ fn stat(redis: &Redis, name: &str) -> u64 {
     line.unwrap().trim().parse().unwrap()
 }
 
-/// Memory of this process, of which the board is a part.
+/// Memory of this process, which includes the board.
 fn resident() -> u64 {
     let status = std::fs::read_to_string("/proc/self/status").unwrap();
     let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:")).unwrap();
@@ -72,7 +72,7 @@ async fn a_job_of_50_mb_costs_the_page_nothing_and_is_handed_over_one_at_a_time(
         resident()
     );
 
-    // Somebody who has asked and does not read holds the turn.
+    // A client that has sent a request and does not read holds the slot.
     let mut slow = tokio::net::TcpStream::connect(("127.0.0.1", drover.port))
         .await
         .unwrap();
@@ -89,7 +89,7 @@ async fn a_job_of_50_mb_costs_the_page_nothing_and_is_handed_over_one_at_a_time(
         busy.body
     );
     assert_eq!(busy.json()["outcome"], "none");
-    // Meanwhile everybody else is answered.
+    // Meanwhile every other client gets an answer.
     assert_eq!(drover.get(&path).await.status, 200);
     drop(slow);
     let whole = crate::support::eventually("the turn", crate::support::SOON, || async {
@@ -137,7 +137,7 @@ async fn of_a_stack_of_5_mb_the_newest_lines_are_shown_and_the_rest_is_offered()
     ] {
         assert!(page.body.contains(words), "{words}");
     }
-    // Read again and again it is fetched once.
+    // Drover fetches it once for many reads.
     let sent = stat(&redis, "total_net_output_bytes");
     for _ in 0..3 {
         tokio::time::sleep(std::time::Duration::from_millis(260)).await;
@@ -280,7 +280,7 @@ async fn a_log_of_200_000_lines_is_paged_searched_and_followed() {
         [100_000, 100_001, 100_002]
     );
     assert!(numbers(&logs(&drover, &id, "?from=200001").await).is_empty());
-    // A search tells how far it came and goes on from there, to the first line.
+    // A search says how far it came and continues from there, to the first line.
     let calls = || {
         redis
             .calls()
@@ -308,7 +308,7 @@ async fn a_log_of_200_000_lines_is_paged_searched_and_followed() {
         (vec![150_001, 100_001, 50_001, 1], 200_000),
         "in {rounds} rounds"
     );
-    // New lines, from the one after the last that is known.
+    // New lines, from the one after the last known line.
     redis.run::<()>(&["RPUSH", &key, "and one more"]);
     let news = logs(&drover, &id, "?from=200001").await;
     assert_eq!(
@@ -356,7 +356,7 @@ async fn long_log_lines_are_cut_with_their_size_and_an_answer_stays_small() {
     let long = &lines[lines.len() - 2];
     assert_eq!((&long["size"], &long["n"]), (&json!(1_000_003), &json!(40)));
     assert!(long["text"].as_str().unwrap().len() <= 4096);
-    // Half a megabyte in lines of 3 KB: an answer ends before its text is longer than it may be.
+    // Half a megabyte in lines of 3 KB: an answer ends before its text exceeds its limit.
     let script =
         "redis.call('DEL', KEYS[1]); for i = 1, 1000 do redis.call('RPUSH', KEYS[1], i .. string.rep('z', 3000)) end";
     redis.run::<()>(&["EVAL", script, "1", &key]);

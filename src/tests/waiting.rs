@@ -1,4 +1,4 @@
-//! Since when a job has been ready to run: not since it was created, and not known where the store cannot tell.
+//! Since when a job has been ready to run: not since its creation, and not known where the store cannot tell.
 
 use crate::support::app::Drover;
 use crate::support::oracle::Oracle;
@@ -10,7 +10,7 @@ const FAMILIES: [&str; 5] = ["bull", "3", "4", "5", "6"];
 const HOUR: u64 = 3_600_000;
 const FORTNIGHT: u64 = 14 * 24 * HOUR;
 
-/// Waits until a board says since when the job of a queue that runs next has been ready: since a moment in this test.
+/// Waits until a board says since when the next job of a queue has been ready: since a moment in this test.
 async fn is_new(drover: &Drover, queue: &str, began: u64) {
     let line = eventually(&format!("the next job of {queue}"), LATER, || async {
         let line = drover.queue("redis", queue).await?;
@@ -23,7 +23,7 @@ async fn is_new(drover: &Drover, queue: &str, began: u64) {
     assert_eq!(line["verdict"]["level"], "ok", "{line}");
 }
 
-/// Waits until a board has found that it is not known: nothing alarms on that.
+/// Waits until a board has found that it is not known: no rule fires on that.
 async fn is_unknown(drover: &Drover, queue: &str, created: u64) {
     let line = eventually(&format!("the next job of {queue}"), LATER, || async {
         let line = drover.queue("redis", queue).await?;
@@ -58,17 +58,17 @@ async fn a_delayed_job_waits_since_its_delay_was_over_whatever_its_creation() {
     eventually("the delays are over", SOON, || async { (now_ms() > due).then_some(()) }).await;
     for (queue, oracle, first) in &mut oracles {
         follows(&drover, &format!("bull:{queue}")).await;
-        // The worker that ends one job takes those that are due among the waiting ones, and begins the first of them.
+        // The worker that ends one job moves the due jobs to the waiting ones, and starts the first of them.
         oracle.ask("release", queue, json!({"jobId": first})).await;
         oracle.wait(queue, "waiting", 1).await;
         is_new(&drover, &format!("bull:{queue}"), began).await;
     }
-    // A board that has heard nothing of it knows it from the records.
+    // A board that has received no event of it knows it from the records.
     let late = Drover::over(&redis.url()).await;
     for (queue, ..) in &oracles {
         is_new(&late, &format!("bull:{queue}"), began).await;
     }
-    // How long it has waited is not its age.
+    // Its wait is not its age.
     let queue = &oracles[4].0;
     let html = late.get(&format!("/queues/redis/bull:{queue}")).await.body;
     assert!(!html.contains("1 h"), "{html}");
@@ -111,7 +111,7 @@ async fn a_job_that_is_retried_by_hand_waits_since_then_and_later_since_nobody_k
     let late = Drover::over(&redis.url()).await;
     for (family, queue, _, id) in &jobs {
         if *family == "bull" {
-            // Bull writes down when it was.
+            // Bull stores that time.
             is_new(&late, &format!("bull:{queue}"), began).await;
             continue;
         }

@@ -1,5 +1,5 @@
-//! Bad weather between Drover and a store: partitions, pauses, slowness, clocks. Numbers `F-n` are
-//! those of the reliability plan; durations are scaled down, limits are not.
+//! Bad weather between Drover and a store: partitions, pauses, slowness, clocks. Numbers `F-n` are those of the
+//! reliability plan; durations are scaled down, limits are not.
 
 use crate::support::app::Drover;
 use crate::support::oracle::Oracle;
@@ -22,7 +22,7 @@ async fn a_partition_is_seen_in_seconds_holds_few_sockets_and_is_over_soon_after
     drover.counts_become("bull:q", &counts).await;
     proxy.most_asked();
 
-    // No reset, no refusal: everything is accepted and nothing arrives.
+    // No reset, no refusal: the network accepts everything and delivers nothing.
     let began = Instant::now();
     proxy.becomes(Weather::Blackhole);
     drover.store_becomes("redis", "frozen").await;
@@ -43,7 +43,7 @@ async fn a_partition_is_seen_in_seconds_holds_few_sockets_and_is_over_soon_after
 
     proxy.becomes(Weather::Fair(Duration::ZERO));
     drover.store_becomes("redis", "live").await;
-    // Changes are pushed again too, over sockets that were made anew.
+    // The store pushes changes again too, over new sockets.
     let mut stream = drover.stream("queue:redis/bull:q").await;
     let id = oracle.add("q", "n", json!({}), json!({})).await;
     stream
@@ -108,11 +108,11 @@ async fn a_paused_store_does_not_hold_up_another_ones_pages_and_is_not_flooded_w
         let page = drover.get("/queues/b/bull:q?state=waiting").await;
         assert!(page.status == 200 && page.body.contains("waiting"));
     }
-    // All of them were answered while the other store was silent.
+    // The board answered all of them while the other store was silent.
     assert_eq!(drover.store("a").await["reach"], "frozen");
     assert_eq!(drover.store("b").await["reach"], "live");
     drover.store_becomes("a", "live").await;
-    // Ours reads the statistics with INFO too: once before the pause, once now.
+    // The test reads the statistics with INFO too: once before the pause, once now.
     tokio::time::sleep(Duration::from_secs(1)).await;
     let (infos, pings) = (a.calls_of("info") - calls.0, a.calls_of("ping") - calls.1);
     assert!(infos <= 7, "{infos} reports were asked for when it woke");

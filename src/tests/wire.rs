@@ -1,4 +1,4 @@
-//! What is compressed on its way, and what is not.
+//! Which answers are compressed, and which are not.
 
 use crate::support::app::Drover;
 use crate::support::client::{Answer, request};
@@ -72,7 +72,7 @@ async fn pages_and_lists_are_compressed_for_those_who_accept_it() {
             let policy = packed.header("content-security-policy").unwrap();
             let (_, nonce) = policy.split_once("'nonce-").unwrap();
             let (nonce, _) = nonce.split_once('\'').unwrap();
-            // A build without the browser's half has no script.
+            // A build without the browser part has no script.
             let right = usize::from(text.contains("<script type=\"module\""));
             assert_eq!(
                 text.matches(nonce).count(),
@@ -95,7 +95,7 @@ async fn what_is_short_or_may_show_a_secret_is_not_compressed() {
             "{path}"
         );
     }
-    // The answer to a form may show what is hidden elsewhere.
+    // The answer to a form may contain values that are hidden elsewhere.
     let origin = format!("http://127.0.0.1:{}", drover.port);
     let headers = [
         PACKED,
@@ -162,7 +162,7 @@ async fn a_compressed_stream_tells_of_each_change_at_once_and_ends_as_a_file() {
 #[tokio::test]
 async fn a_list_of_queues_that_did_not_change_is_not_sent_again() {
     let (_redis, mut oracle, drover) = board().await;
-    // Until nothing moves: rates of what was just added, and reports, are changes too.
+    // Until nothing changes: rates of the jobs that were just added, and reports, are changes too.
     let tag = eventually("the same list twice", SOON, || async {
         let tag = get(&drover, "/api/v1/queues", &[])
             .await

@@ -1,4 +1,4 @@
-//! What pages say where there is little to say: a store that never answered, a field without a value, words in a row.
+//! What pages say where there is little to say: a store that never answered, a field without a value, several words.
 
 use crate::support::app::Drover;
 use crate::support::oracle::Oracle;
@@ -29,7 +29,7 @@ async fn a_store_that_never_answered_is_told_with_since_when_why_and_where_to_lo
             assert!(banner.contains(words), "{words} is not in {banner}");
         }
     }
-    // An empty chart would say that nothing happened.
+    // An empty chart would suggest that nothing happened.
     let page = drover.get("/stores/redis").await.body;
     let drawings = page.split("aria-label=\"The last hour\"").nth(1).unwrap();
     let drawings = drawings.split("</section>").next().unwrap();
@@ -72,7 +72,7 @@ async fn relatives_in_a_row_are_told_apart() {
     assert!(!text.contains("· ·"), "{text}");
 }
 
-/// What is read of some markup.
+/// The text that a reader sees of some markup.
 fn text_of(markup: &str) -> String {
     let pieces = markup
         .split('<')
@@ -84,8 +84,8 @@ fn text_of(markup: &str) -> String {
         .join(" ")
 }
 
-// Whoever drains or obliterates by hand tells nobody. A queue that is silent is counted about once a minute; one that
-// somebody has open within seconds, and however many are open, one at a time.
+// A manual drain or obliterate sends no event. Drover counts a silent queue about once a minute; one on an open page
+// within seconds, and however many are open, one at a time.
 #[tokio::test]
 async fn a_queue_that_is_open_shows_soon_what_nobody_tells() {
     let redis = Redis::start();

@@ -1,4 +1,4 @@
-//! Who works for which queue: from the names of connections, read once for everybody.
+//! Which worker serves which queue: from the names of connections, in one read that all pages share.
 
 use crate::support::app::Drover;
 use crate::support::oracle::Oracle;
@@ -10,7 +10,7 @@ use std::io::{Read as _, Write as _};
 use std::net::TcpStream;
 use std::time::Duration;
 
-/// A connection that calls itself something, as a worker's does.
+/// A connection that names itself, as a worker's does.
 fn call_oneself(redis: &Redis, name: &str) -> TcpStream {
     let mut stream = TcpStream::connect(("127.0.0.1", redis.port)).unwrap();
     stream
@@ -36,7 +36,7 @@ fn crew<'a>(page: &'a Value, queue: &str) -> Option<&'a Value> {
     crews.iter().find(|crew| crew["queue"]["queue"] == queue)
 }
 
-/// Waits until a queue has so many workers, and gives its part of the page.
+/// Waits until a queue has so many workers, and returns its part of the page.
 async fn with_workers(drover: &Drover, queue: &str, count: u64) -> Value {
     eventually(&format!("{queue} with {count} workers"), SOON, || async {
         let page = page(drover, "").await;
@@ -175,7 +175,7 @@ async fn work_with_nobody_to_do_it_comes_first_and_a_paused_queue_is_told_apart(
     assert!(html.contains("or longer."), "nobody was there from the first look on");
     assert!(html.contains("Paused with 3 waiting"));
     assert!(html.contains("1 queue has jobs but no worker"), "{html}");
-    // The deserted queue is served: the page calms down.
+    // The deserted queue has a worker again: its verdict improves.
     oracle.ask("startWorker", "z-deserted", json!({"workerId": "z"})).await;
     let served = with_workers(&drover, "bull:z-deserted", 1).await;
     assert_eq!(served["deserted_since"], Value::Null);

@@ -16,7 +16,7 @@ use leptos::prelude::*;
 
 #[component]
 pub fn App(page: Page) -> impl IntoView {
-    // The server parsed it once; a page of another version that does not parse reads at the root.
+    // The server has parsed it already; a page of another version with a path that does not parse uses the root.
     let base: BasePath = page.base.parse().unwrap_or_default();
     provide_context(Frame { base: base.clone() });
     let live = Live::new(page.now);
@@ -24,7 +24,7 @@ pub fn App(page: Page) -> impl IntoView {
     provide_context(live);
     live::start_clock(live);
     let local_time = page.local_time;
-    // After the page has been taken up as it was rendered.
+    // After the page has been hydrated as it was rendered.
     live::set_timeout(0, move || {
         live.zone.set(if local_time { Zone::Local } else { Zone::Utc })
     });
@@ -34,7 +34,7 @@ pub fn App(page: Page) -> impl IntoView {
         silent: RwSignal::new(None),
         removed: RwSignal::new(false),
     };
-    // No AnyView here: it keeps the code that hydrates what is in it bit by bit, which is never run.
+    // No AnyView here: it would keep the code that hydrates its content, which never runs.
     let body = match page.body {
         Body::Overview(overview) => EitherOf3::A(view! { <OverviewView overview after/> }),
         Body::Queue(queue) => EitherOf3::B(view! { <QueueView page=queue after/> }),
@@ -55,7 +55,7 @@ pub fn App(page: Page) -> impl IntoView {
                 Body::Archive(view) => view! { <ArchiveTable view/> }.into_any(),
                 Body::Store(page) => view! { <StoreView page/> }.into_any(),
                 Body::Operations(page) => view! { <OperationsView page/> }.into_any(),
-                // Written above. A page that is in neither list does not compile.
+                // Rendered above. A page that is in neither list does not compile.
                 Body::Overview(_) | Body::Queue(_) | Body::Fresh(_) => ().into_any(),
             };
             EitherOf3::C(fresh(view.to_html(), every, page.silence, banners))
@@ -114,7 +114,7 @@ pub fn App(page: Page) -> impl IntoView {
     }
 }
 
-/// What only the server writes, as text. The browser leaves what it finds there.
+/// Markup that only the server renders, as text. The browser leaves the existing nodes as they are.
 fn fresh(html: String, every_ms: i32, silence: Option<Silence>, banners: JobBanners) -> impl IntoView {
     view! {
         {move || banners.silent.get().map(|store| view! { <SilenceBanner store=Signal::stored(store)/> })}

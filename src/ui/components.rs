@@ -1,4 +1,4 @@
-//! What more than one page needs.
+//! What several pages need.
 
 use super::live::{Age, LinkState, Live};
 use crate::model::Millis;
@@ -9,7 +9,7 @@ use crate::model::store::{Reach, StoreSummary};
 use crate::model::verdict::{Level, Verdict};
 use leptos::prelude::*;
 
-/// The class of a level. Full names: the style sheet is made from what stands in the sources.
+/// The class of a level. Full names: the style sheet is generated from the names in the sources.
 pub const fn level_class(level: Level) -> &'static str {
     match level {
         Level::Bad => "mark bad",
@@ -34,7 +34,7 @@ pub const fn state_class(state: JobState) -> &'static str {
     }
 }
 
-/// A mark of its own shape for each state: told apart without colour.
+/// A mark of its own shape for each state: distinguishable without colour.
 pub const fn state_mark(state: JobState) -> &'static str {
     match state {
         JobState::Waiting => "○",
@@ -66,7 +66,7 @@ pub fn StateMark(#[prop(into)] state: Signal<JobState>) -> impl IntoView {
     .into_any()
 }
 
-/// A moment as its age, with the date one hover away.
+/// A moment as its age, with the date on hover.
 #[component]
 pub fn Ago(#[prop(into)] at: Signal<Option<Millis>>) -> impl IntoView {
     let live = expect_context::<Live>();
@@ -102,7 +102,7 @@ pub fn Due(#[prop(into)] at: Signal<Option<Millis>>) -> impl IntoView {
     .into_any()
 }
 
-/// How far a job says it is: a bar for a number, text for anything else.
+/// The progress that a job reports: a bar for a number, text for anything else.
 #[component]
 pub fn ProgressView(#[prop(into)] progress: Signal<Option<Progress>>) -> impl IntoView {
     move || match progress.get() {
@@ -145,7 +145,7 @@ pub fn LinkBadge() -> impl IntoView {
         (LinkState::Live, _) => "link live",
         (LinkState::Turns, _) => "link turns",
     };
-    // Whether changes arrive is worth a word only where something new can arrive.
+    // The badge says whether changes arrive only where new ones can arrive.
     let text = move || match (live.link.get(), live.age()) {
         (LinkState::Resting, _) => "paused while hidden".to_owned(),
         (link, Age::Since(at)) => {
@@ -172,7 +172,7 @@ pub fn LinkBadge() -> impl IntoView {
     view! { <span class=class role="status" id="link" title=other_clock>{text}</span> }
 }
 
-/// One line of what is the matter.
+/// One line that says what is wrong.
 #[component]
 pub fn VerdictLine(#[prop(into)] verdict: Signal<Verdict>) -> impl IntoView {
     let live = expect_context::<Live>();
@@ -200,8 +200,8 @@ pub fn VerdictLine(#[prop(into)] verdict: Signal<Verdict>) -> impl IntoView {
     .into_any()
 }
 
-/// What is the matter with a store: that it does not answer, or what is wrong although it does. Each
-/// with its cause, since when, and what it means for what can be done.
+/// What is wrong with a store: that it does not answer, or its conditions although it does. Each with its cause, since
+/// when, and its effect on actions.
 #[component]
 pub fn StoreBanner(#[prop(into)] store: Signal<StoreSummary>) -> impl IntoView {
     view! {
@@ -276,11 +276,11 @@ fn Conditions(store: Signal<StoreSummary>) -> impl IntoView {
     }
 }
 
-/// The values of a sparkline's whole width.
+/// The number of values over a sparkline's whole width.
 const SPARK: usize = 60;
 
-/// A line over the last ten minutes, a value each ten seconds, which ends now; it is broken where nothing is known. Only its
-/// shape matters: the numbers stand beside it.
+/// A line over the last ten minutes, a value each ten seconds, which ends now; it has gaps where a value is not known.
+/// Only its shape matters: the numbers are beside it.
 pub fn spark_path(values: &[Option<u32>], width: f64, height: f64) -> String {
     use std::fmt::Write as _;
     let top = f64::from(values.iter().flatten().copied().max().unwrap_or(0).max(1));
@@ -298,7 +298,7 @@ pub fn spark_path(values: &[Option<u32>], width: f64, height: f64) -> String {
         let x = pixel(width - step * place(i));
         let y = pixel(height - 1.0 - f64::from(*value) / top * (height - 2.0));
         let _ = write!(path, "{}{x} {y}", if drawing { 'L' } else { 'M' });
-        // A value alone would be a line without a length.
+        // A single value would be a line without a length.
         if !drawing
             && i.checked_sub(1)
                 .is_none_or(|next| values[values.len() - 1 - next].is_none())
@@ -310,7 +310,7 @@ pub fn spark_path(values: &[Option<u32>], width: f64, height: f64) -> String {
     path
 }
 
-/// A text with the rule that hides it behind each hidden value. Without a rule for each of them it is the text alone.
+/// A text with the rule that hides it after each hidden value. Without a rule for each of them it is the text alone.
 pub fn with_rules(text: &str, rules: Option<&Vec<String>>) -> AnyView {
     let parts: Vec<&str> = text.split(REDACTED).collect();
     let Some(rules) = rules.filter(|rules| rules.len() + 1 == parts.len()) else {
@@ -324,8 +324,8 @@ pub fn with_rules(text: &str, rules: Option<&Vec<String>>) -> AnyView {
     parts.zip(hidden.chain([None])).collect_view().into_any()
 }
 
-/// Indents JSON without touching a digit of it: numbers of any length, repeated keys and order stay.
-/// Text that is not JSON comes back as it is.
+/// Indents JSON without changing a digit of it: numbers of any length, repeated keys and order stay. Text that is not
+/// JSON is returned unchanged.
 pub fn pretty_json(text: &str) -> String {
     if serde_json::from_str::<serde::de::IgnoredAny>(text).is_err() {
         return text.to_owned();
@@ -400,7 +400,7 @@ mod tests {
         assert_eq!(spark_path(&[], 118.0, 20.0), "");
         let all = |values: &[u32]| values.iter().copied().map(Some).collect::<Vec<_>>();
         assert_eq!(spark_path(&all(&[0, 5, 10]), 118.0, 20.0), "M114 19L116 10L118 1");
-        // Ten minutes from the left to the right, whatever is missing.
+        // Ten minutes from the left to the right, however many values are missing.
         assert!(spark_path(&all(&[1; 60]), 118.0, 20.0).starts_with("M0 1L2 1"));
         let gaps = [Some(10), Some(10), None, None, Some(0), None];
         assert_eq!(spark_path(&gaps, 118.0, 20.0), "M108 1L110 1M116 19h1");

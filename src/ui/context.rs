@@ -1,4 +1,4 @@
-//! What every component may need to know.
+//! What every component may need.
 
 use crate::base_path::BasePath;
 use crate::model::store::StoreSummary;
@@ -7,7 +7,7 @@ use leptos::prelude::*;
 /// The page that a component is in.
 #[derive(Clone, Debug)]
 pub struct Frame {
-    /// Where the board lives.
+    /// The board's base path.
     pub base: BasePath,
 }
 
@@ -16,7 +16,7 @@ pub fn base() -> BasePath {
     use_context::<Frame>().map(|frame| frame.base).unwrap_or_default()
 }
 
-/// What the browser knows by itself about a page that the server writes, when the server cannot.
+/// What the browser learns by itself about a page that only the server renders, while the server cannot.
 #[derive(Clone, Copy, Debug)]
 pub struct JobBanners {
     /// The store of the job, while it does not answer.

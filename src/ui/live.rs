@@ -1,8 +1,8 @@
-//! What moves: the event stream (one per browser), the clock, fetching and the keyboard.
+//! The live parts: the event stream (one per browser), the clock, fetching and the keyboard.
 //!
-//! The server renders with [`Live`] standing still; in the browser the same signals begin to move.
-//! The parts that need a browser are in `live/browser.rs` and its neighbours, with twins for the server that do nothing, so
-//! that no component has to know where it runs.
+//! The server renders with a static [`Live`]; in the browser the same signals change. The parts that need a browser are
+//! in `live/browser.rs` and its neighbours, with counterparts for the server that do nothing, so that no component has
+//! to know where it runs.
 
 use crate::model::Millis;
 use crate::model::event::Frame;
@@ -54,21 +54,21 @@ pub use place::{clicked_link, clicked_pin, on_back, on_move, push_address, repla
 #[cfg(feature = "hydrate")]
 pub use stream::follow;
 
-/// Whether the page hears of changes.
+/// Whether the page receives changes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum LinkState {
-    /// As rendered: nothing moves (no JavaScript, or not started yet).
+    /// As rendered: nothing changes (no JavaScript, or not started yet).
     Static,
     /// Opening the stream for the first time.
     Connecting,
     /// Every change arrives.
     Live,
-    /// The stream broke; what is shown may be old since then.
+    /// The stream broke; the page may be old since then.
     Reconnecting {
         /// The last moment at which the page was known to be true.
         since: Millis,
     },
-    /// More is open in this browser than one stream takes: this page is looked after now and then.
+    /// More pages are open in this browser than one stream serves: this page is updated from time to time.
     Turns,
     /// Released on purpose while the tab is hidden.
     Resting,
@@ -77,36 +77,35 @@ pub enum LinkState {
 /// The page's own state, shared by all components.
 #[derive(Clone, Copy, Debug)]
 pub struct Live {
-    /// The server's time, ticking.
+    /// The server's time, updated every second.
     pub now: RwSignal<Millis>,
-    /// When the page was made.
+    /// When the page was rendered.
     pub made: Millis,
-    /// How far the clock of the store that the page is about is ahead of the server's: what a job's
-    /// times are compared with.
+    /// How far the clock of the page's store is ahead of the server's: the page compares a job's times with it.
     pub ahead: RwSignal<Millis>,
     /// Whether changes arrive.
     pub link: RwSignal<LinkState>,
-    /// By whose clock times are shown.
+    /// The time zone in which times are shown.
     pub zone: RwSignal<Zone>,
     /// How old the data are while none of the page's stores answers, whether or not changes arrive.
     pub silence: RwSignal<Option<Silence>>,
 }
 
-/// How old what is shown is.
+/// How old the shown data are.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Age {
     /// As new as the page says.
     Fresh,
-    /// It was true at this moment, and may not be any more.
+    /// They were true at this moment, and may not be any more.
     Since(Millis),
     /// Nothing was ever read.
     NotRead,
 }
 
-/// By whose clock times are shown; the other one is a hover away.
+/// The time zone in which times are shown; the other one appears on hover.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Zone {
-    /// As rendered: UTC, and no other clock is known.
+    /// As rendered: UTC, and no other zone is known.
     Rendered,
     /// UTC.
     Utc,
@@ -115,7 +114,7 @@ pub enum Zone {
 }
 
 impl Live {
-    /// Standing still.
+    /// A static state.
     pub fn new(now: Millis) -> Self {
         Self {
             now: RwSignal::new(now),
@@ -127,7 +126,7 @@ impl Live {
         }
     }
 
-    /// How old what is shown is: by the stores, and by whether the page hears of changes.
+    /// How old the shown data are: because of the stores, and because of the link.
     pub fn age(&self) -> Age {
         let lost = match self.link.get() {
             LinkState::Reconnecting { since } => Some(since),
@@ -141,7 +140,7 @@ impl Live {
         }
     }
 
-    /// Takes over whether the stores that the page is about answer.
+    /// Sets whether the stores of the page answer.
     pub fn follow_stores<'a>(&self, stores: impl IntoIterator<Item = &'a StoreSummary>) {
         let silence = Silence::of(stores);
         if self.silence.get_untracked() != silence {
@@ -149,7 +148,7 @@ impl Live {
         }
     }
 
-    /// The time of day of a moment, `05:41:32 UTC`, by the clock that the reader chose.
+    /// The time of day of a moment, `05:41:32 UTC`, in the time zone that the reader chose.
     pub fn clock(&self, at: Millis) -> String {
         match self.zone.get() {
             Zone::Local => format::clock_at(at, utc_offset(at)),
@@ -157,7 +156,7 @@ impl Live {
         }
     }
 
-    /// Date and time of a moment, by the clock that the reader chose.
+    /// Date and time of a moment, in the time zone that the reader chose.
     pub fn moment(&self, at: Millis) -> String {
         match self.zone.get() {
             Zone::Local => format::moment_at(at, utc_offset(at)),
@@ -165,7 +164,7 @@ impl Live {
         }
     }
 
-    /// The same by the other clock, for what shows one already; nothing if there is no other.
+    /// The same in the other zone, beside a time that is shown already; empty if there is no other zone.
     pub fn other_moment(&self, at: Millis) -> String {
         match self.zone.get() {
             Zone::Rendered => String::new(),
@@ -175,7 +174,7 @@ impl Live {
         }
     }
 
-    /// By both clocks, for what shows none.
+    /// In both zones, where no time is shown.
     pub fn both_moments(&self, at: Millis) -> String {
         match (self.moment(at), self.other_moment(at)) {
             (one, other) if other.is_empty() => one,
@@ -183,12 +182,12 @@ impl Live {
         }
     }
 
-    /// The time by the clock of the store that the page is about, ticking.
+    /// The time by the clock of the page's store, updated every second.
     pub fn its_clock(&self) -> Millis {
         self.now.get().saturating_add(self.ahead.get())
     }
 
-    /// Takes over the clock of the store that the page is about.
+    /// Takes the clock of the page's store.
     pub fn follow_clock(&self, store: &StoreSummary) {
         let ahead = store.clock_ahead.unwrap_or(0);
         if self.ahead.get_untracked() != ahead {
@@ -196,7 +195,7 @@ impl Live {
         }
     }
 
-    /// Whether what is shown may no longer be true.
+    /// Whether the shown data may no longer be true.
     pub fn is_stale(&self) -> bool {
         match self.link.get() {
             LinkState::Reconnecting { since } => self.now.get() - since > 3_000,
@@ -206,7 +205,7 @@ impl Live {
     }
 }
 
-/// What a page does with a frame; `true` for a snapshot.
+/// The handler of a frame; `true` for a snapshot.
 pub type OnFrame = Box<dyn Fn(Frame, bool)>;
 
 #[cfg(not(feature = "hydrate"))]
@@ -215,7 +214,7 @@ pub use on_the_server::{
     on_move, pointer_inside, push_address, replace_address, rows_near, send_form, set_timeout, start_clock, utc_offset,
 };
 
-/// The twins: on the server nothing moves.
+/// The counterparts on the server, where nothing changes.
 #[cfg(not(feature = "hydrate"))]
 mod on_the_server {
     use super::{Live, OnFrame};

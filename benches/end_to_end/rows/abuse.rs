@@ -159,7 +159,7 @@ async fn visits(port: u16, pages: u32) -> (Samples, u32) {
     (times, refused)
 }
 
-/// Raises what this process may open.
+/// Raises this process's limit of open files.
 fn open_many() -> Outcome<()> {
     use rustix::process::{Resource, getrlimit, setrlimit};
     let mut limit = getrlimit(Resource::Nofile);
@@ -167,7 +167,8 @@ fn open_many() -> Outcome<()> {
     Ok(setrlimit(Resource::Nofile, limit)?)
 }
 
-/// For each kind of search, the times with a letter of every hidden value and with a letter of none.
+/// For each kind of search, the times with a letter that every hidden value contains and with a letter that none
+/// contains.
 async fn search(bench: &Bench, redis: &Redis) -> Outcome<Vec<(String, Samples, Samples)>> {
     let postgres = Postgres::start().await?;
     pgboss::made_by_the_library(&postgres).await?;

@@ -1,8 +1,8 @@
-//! Acting on many jobs, beside what the library offers: fetch the jobs and call each one's own method, as boards do, or its
-//! own `clean()`.
+//! Acting on many jobs, compared with the library's own means: fetch the jobs and call each one's own method, as boards
+//! do, or its own `clean()`.
 //!
 //! Each way gets the same hundred thousand failed jobs on a Redis of its own. While it works, another client sends PING
-//! after PING: how long it waits at most is what everybody else of that Redis feels.
+//! after PING: its longest wait is what every other client of that Redis experiences.
 
 use super::{Bench, start};
 use crate::Outcome;
@@ -17,41 +17,41 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
-/// The queue that holds the failed jobs.
+/// The queue with the failed jobs.
 const QUEUE: &str = "queue-000";
 
-/// What one way of doing it took.
+/// The cost of one way of doing it.
 struct Way {
     /// Jobs acted on, a second, from the first to the last.
     per_second: f64,
-    /// The same with finding out which jobs.
+    /// The same including the selection of the jobs.
     in_all: f64,
-    /// Finding out which.
+    /// The selection of the jobs.
     choosing: Duration,
     pings: Samples,
 }
 
-/// Something that is done to many jobs.
+/// An action on many jobs.
 struct Deed {
     what: &'static str,
-    /// What the API is asked for.
+    /// The request to the API.
     asked: Value,
     /// Which of the jobs: all, or those whose id ends like this.
     ending: &'static str,
-    /// What the library is asked for, see `usual_way.mjs`.
+    /// The argument for the library's way, see `usual_way.mjs`.
     usual: &'static str,
-    /// Jobs a second at least.
+    /// The fewest jobs a second.
     least: Least,
 }
 
-/// What a rate is measured by.
+/// The bound for a rate.
 enum Least {
     Jobs(f64),
-    /// A share of what the library does in the same run.
+    /// A share of the library's rate in the same run.
     OfUsual(f64),
 }
 
-/// Retry a hundred thousand in both ways, remove ten thousand chosen ones, clean a hundred thousand.
+/// Retries a hundred thousand in both ways, removes ten thousand chosen ones, cleans a hundred thousand.
 pub(crate) async fn act(bench: &mut Bench) -> Outcome<()> {
     let many: u32 = if bench.quick { 10_000 } else { 100_000 };
     for deed in [
@@ -200,7 +200,7 @@ async fn our_way(redis: &Redis, port: u16, deed: &Deed, jobs: u32) -> Outcome<Wa
     })
 }
 
-/// Starts what a preview shows, and waits until it is done.
+/// Starts the operation of a preview, and waits until it is done.
 pub(super) async fn operate(client: &mut Client, preview: &Value) -> Outcome<Value> {
     let body = json!({"token": preview["token"], "typed": preview["typed"]});
     let started = client.post("/api/v1/operations", &body).await?.json()?;
@@ -218,7 +218,7 @@ pub(super) async fn operate(client: &mut Client, preview: &Value) -> Outcome<Val
     }
 }
 
-/// How many jobs it did, which have to be all, and in how many seconds.
+/// How many jobs it did, which must be all, and in how many seconds.
 pub(super) fn outcome(ended: &Value, wanted: u32) -> Outcome<(u64, f64)> {
     let done = ended["totals"]["done"].as_u64().unwrap_or(0);
     if done != u64::from(wanted) {

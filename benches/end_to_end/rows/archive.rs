@@ -1,4 +1,5 @@
-//! Archiving completed jobs, beside the usual cron job and beside the least there is to do: COPY the rows, clean the queue.
+//! Archiving completed jobs, compared with the usual cron job and with the least possible work: COPY the rows, clean
+//! the queue.
 
 use super::act::{operate, outcome, ping};
 use super::{Bench, started};
@@ -18,16 +19,16 @@ use std::time::Instant;
 /// Bytes of data of each job.
 const DATA: u32 = 500;
 
-/// The queue that holds them.
+/// The queue with these jobs.
 const QUEUE: &str = "queue-000";
 
-/// Jobs a second at least.
+/// The fewest jobs a second.
 const LEAST: f64 = 24_000.0;
 
-/// Megabytes the server may hold at most meanwhile.
+/// The most megabytes that the server may hold meanwhile.
 const MEMORY: f64 = 100.0;
 
-/// What one way of doing it took.
+/// The cost of one way of doing it.
 struct Way {
     per_second: f64,
     memory_mb: f64,
@@ -122,7 +123,7 @@ async fn by_node(redis: &Redis, postgres: &Postgres, way: &str, jobs: u32) -> Ou
     })
 }
 
-/// Rows a second that COPY takes in, with the columns of the usual table.
+/// Rows a second that COPY accepts, with the columns of the usual table.
 async fn copy(postgres: &Postgres, jobs: u32) -> Outcome<f64> {
     let mut connection = postgres.connection().await?;
     sqlx::raw_sql(

@@ -1,7 +1,7 @@
 //! What Drover costs the Redis it watches: commands and processor time.
 //!
-//! Commands are what `INFO` counts, less what the load and the asking itself cost. Both are measured beforehand on the
-//! same Redis without a Drover.
+//! Commands are what `INFO` counts, less the cost of the load and of the queries themselves. Both are measured
+//! beforehand on the same Redis without a Drover.
 
 use super::{Bench, start};
 use crate::Outcome;
@@ -16,7 +16,7 @@ use std::time::{Duration, Instant};
 /// Events a second while watchers come.
 const STEADY: u32 = 20;
 
-/// Commands that a step of the load costs on average, and that one question for the count costs.
+/// Commands that a step of the load costs on average, and that one query for the count costs.
 #[derive(Clone, Copy)]
 struct Price {
     step: f64,
@@ -30,7 +30,7 @@ fn price(redis: &Redis, names: &[String]) -> Outcome<Price> {
     let before = redis.commands()?;
     let began = Instant::now();
     std::thread::sleep(Duration::from_secs(3));
-    // What was written during the two questions is a few steps in thousands.
+    // The writes during the two queries are a few steps in thousands.
     let (spent, ran) = (redis.commands()? - before - asking, began.elapsed());
     let done = load.finish()?;
     let steps = float(done.steps) / done.ran.as_secs_f64() * ran.as_secs_f64();
@@ -79,11 +79,11 @@ async fn per_minute(redis: &Redis, price: Price, events_per_second: u32, window:
     Ok((spent - steps * price.step) / ran * 60.0)
 }
 
-/// Commands per minute on a board where nothing happens: with empty queues, and with work waiting that nobody takes.
+/// Commands per minute on a board where nothing happens: with empty queues, and with waiting work that no worker takes.
 pub(crate) async fn idle(bench: &mut Bench) -> Outcome<()> {
     const QUEUES: u32 = 500;
-    // A queue that is new on the board counts as lively for the first seconds, and the recounts of idle ones come around
-    // once in 64 to 68 seconds.
+    // A new queue on the board counts as lively for the first seconds, and the recounts of idle ones recur once in 64
+    // to 68 seconds.
     let settle = Duration::from_secs(if bench.quick { 3 } else { 14 });
     for (waiting, window) in [(0, 66), (20, 30)] {
         let window = bench.time(window);
@@ -108,10 +108,10 @@ pub(crate) async fn idle(bench: &mut Bench) -> Outcome<()> {
     Ok(())
 }
 
-/// Commands per minute on an unwatched board, where a job comes and goes each five seconds.
+/// Commands per minute on an unwatched board, where a job comes and goes every five seconds.
 pub(crate) async fn unwatched(bench: &mut Bench) -> Outcome<()> {
     const QUEUES: u32 = 20;
-    // Asking whether all queues are known counts as watching for 30 s, and what was put off is read then.
+    // Asking whether all queues are known counts as watching for 30 s, and Drover reads the postponed values then.
     let settle = Duration::from_secs(40);
     let window = bench.time(180);
     let redis = bench.ground.of(Shape::of(QUEUES).waiting(0))?;
@@ -152,7 +152,7 @@ pub(crate) async fn unwatched(bench: &mut Bench) -> Outcome<()> {
     Ok(())
 }
 
-/// The share of a core that Redis spends on Drover, by turns with and without it.
+/// The share of a core that Redis spends on Drover, measured alternately with and without it.
 pub(crate) async fn cpu(bench: &mut Bench) -> Outcome<()> {
     const QUEUES: u32 = 500;
     const EVENTS: u32 = 1000;

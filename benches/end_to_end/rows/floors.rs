@@ -1,4 +1,5 @@
-//! What this machine can do at best, measured in the same run: nothing that is built on these parts can be faster.
+//! The best figures that this machine can reach, measured in the same run: nothing that is built on these parts can be
+//! faster.
 
 use super::Bench;
 use crate::Outcome;
@@ -88,7 +89,7 @@ fn wake(redis: &Redis, rounds: usize) -> Outcome<Samples> {
             .arg(micros());
         command.query::<()>(&mut writer)?;
     }
-    // A reader that was late has taken two entries at once and waits for more rounds: end its waiting.
+    // A reader that was late has received two entries at once and waits for more rounds: end its waiting.
     while !reading.is_finished() {
         redis::cmd("XADD")
             .arg("floor")
@@ -137,7 +138,7 @@ async fn fan_out(rounds: usize) -> Outcome<Samples> {
     Ok(all)
 }
 
-/// How long an HTTP answer of this many bytes takes that costs its server nothing: it is ready in memory.
+/// How long an HTTP answer of this many bytes takes when it costs its server nothing: it is ready in memory.
 pub(crate) async fn http(bytes: usize) -> Outcome<Samples> {
     let listener = TcpListener::bind("127.0.0.1:0").await?;
     let port = listener.local_addr()?.port();

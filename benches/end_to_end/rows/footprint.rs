@@ -1,4 +1,4 @@
-//! What Drover takes: memory, time to start, bytes over the wire, and what one huge job does to it.
+//! The cost of Drover: memory, time to start, bytes over the wire, and the effect of one huge job.
 
 use super::pages::{per_second, repeat};
 use super::{Bench, start};
@@ -93,7 +93,7 @@ async fn first_page(binary: &std::path::Path, redis: &Redis) -> Outcome<u64> {
     }
 }
 
-/// What a browser fetches to bring the page to life.
+/// What a browser fetches to make the page live.
 pub(crate) async fn wire(bench: &mut Bench) -> Outcome<()> {
     let redis = bench.ground.of(Shape::of(100))?;
     let drover = start(&bench.drover, redis, 100).await?;
@@ -140,7 +140,7 @@ pub(crate) async fn wire(bench: &mut Bench) -> Outcome<()> {
     Ok(())
 }
 
-/// What a reader of so many queues is sent, compressed.
+/// The bytes that a reader of so many queues receives, compressed.
 async fn sent(bench: &mut Bench, queues: u32, html: u64, p99: u64, rate: f64) -> Outcome<()> {
     let (warm, time) = (bench.time(90), bench.time(30));
     let redis = bench.ground.of(Shape::of(queues))?;
@@ -200,7 +200,7 @@ fn files(page: &str) -> BTreeSet<String> {
 /// One job of 50 MB among ten.
 pub(crate) async fn large(bench: &mut Bench) -> Outcome<()> {
     const BYTES: usize = 50 * 1024 * 1024;
-    // Of its own: the huge job would weigh on whatever else is measured there.
+    // A Redis of its own: the huge job would affect the other measurements.
     let redis = Redis::start()?;
     let queue = seed_large(&redis, BYTES)?;
     let drover = start(&bench.drover, &redis, 1).await?;
@@ -225,7 +225,7 @@ pub(crate) async fn large(bench: &mut Bench) -> Outcome<()> {
             let began = micros();
             largest = largest.max(client.get(address).await?.body.len());
             times.add_since(began);
-            // Longer than one reading is shared.
+            // Longer than a read is shared.
             tokio::time::sleep(Duration::from_millis(300)).await;
         }
         sizes.push((what, largest));

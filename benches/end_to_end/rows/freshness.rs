@@ -1,5 +1,5 @@
-//! How old the news is that reaches a watcher: from the moment before a change is written to Redis until the frame that
-//! tells it has arrived, for each of 200 watchers.
+//! How old a change is when a watcher receives it: from the moment before it is written to Redis until the frame with
+//! it has arrived, for each of 200 watchers.
 
 use super::{Bench, start};
 use crate::Outcome;
@@ -15,11 +15,12 @@ const EVENTS: u32 = 1000;
 const OVERVIEW: usize = 150;
 const SINGLE: usize = 50;
 
-/// Queues that speak on a quiet board.
+/// Queues with changes on a quiet board.
 const SPEAKING: usize = 12;
 
-/// Lone changes: the mean gap between two of them in milliseconds, and how many there are. Every second one is of the same
-/// queue, which is read as a lively one up to a gap of ten seconds; the others of the other queues by turns.
+/// Lone changes: the mean gap between two of them in milliseconds, and how many there are. Every second one is of the
+/// same queue, which Drover reads as a lively one up to a gap of ten seconds; the others are of the other queues in
+/// turn.
 const GAPS: [(u64, u32); 5] = [(30, 200), (150, 80), (1_000, 24), (3_000, 12), (12_000, 6)];
 
 /// The lines of freshness on a quiet board: one change, and then nothing for a while.
@@ -29,7 +30,7 @@ pub(crate) async fn lone(bench: &mut Bench) -> Outcome<()> {
         let drover = start(&bench.drover, redis, queues).await?;
         let names = &ground::queues(queues)[..SPEAKING];
         let mut lone = Lone::new(redis, names)?;
-        // A queue that is new on the board counts as lively for the first seconds.
+        // A new queue on the board counts as lively for the first seconds.
         tokio::time::sleep(Duration::from_secs(if bench.quick { 3 } else { 14 })).await;
         for (gap, changes) in GAPS {
             let changes = if bench.quick { changes.div_ceil(6) } else { changes };
@@ -60,8 +61,8 @@ pub(crate) async fn lone(bench: &mut Bench) -> Outcome<()> {
     Ok(())
 }
 
-/// The lines of freshness, and who used the processors meanwhile: with the load on 50 queues, and spread so thin over 500
-/// that almost every event is of another queue, which is the dearest way to follow it.
+/// The lines of freshness, and the processor time of each process meanwhile: with the load on 50 queues, and spread so
+/// thin over 500 that almost every event is of another queue, which is the most expensive way to follow it.
 pub(crate) async fn freshness(bench: &mut Bench) -> Outcome<()> {
     one_spread(bench, 50, true).await?;
     one_spread(bench, 500, false).await

@@ -1,7 +1,7 @@
 //! A page of 50 failed jobs out of a million with 2-KB payloads.
 //!
-//! Drover shares one reading of a list among all who ask for the same within 250 ms. Here every request asks for
-//! another page (each begins one row further on, or where the page before ended), so every one is a real reading.
+//! Drover shares one read of a list among all requests for the same list within 250 ms. Here every request asks for
+//! another page (each begins one row further on, or where the page before ended), so every one is a real read.
 
 use super::{Bench, start};
 use crate::Outcome;
@@ -13,7 +13,7 @@ use crate::table::Verdict;
 
 const ROWS: u32 = 50;
 
-/// Its lines.
+/// The lines of the table.
 pub(crate) async fn jobs(bench: &mut Bench) -> Outcome<()> {
     let requests: u32 = if bench.quick { 100 } else { 600 };
     let (many, told) = (bench.many(), bench.many_told());

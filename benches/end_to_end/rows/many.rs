@@ -1,4 +1,4 @@
-//! Large shops: a thousand connected workers, a search through a million names, ten million jobs in one queue.
+//! Large installations: a thousand connected workers, a search through a million names, ten million jobs in one queue.
 
 use super::{Bench, start};
 use crate::Outcome;
@@ -108,7 +108,7 @@ pub(crate) async fn search(bench: &mut Bench) -> Outcome<()> {
             let answer = client.get(&path).await;
             (client, began, micros(), answer)
         });
-        // What another client waits meanwhile.
+        // How long another client waits meanwhile.
         while !asked.is_finished() {
             let began = micros();
             redis::cmd("PING").query::<String>(&mut other)?;
@@ -167,7 +167,7 @@ pub(crate) async fn ten_million(bench: &mut Bench) -> Outcome<()> {
                     "/api/v1/queues/redis/bull:long/jobs?state={state}&limit=50&cursor=o{}",
                     first + n % 50
                 );
-                // Another page each time, or the answer is one that was given before.
+                // Another page each time, because Drover would reuse its answer for the same page.
                 tokio::time::sleep(Duration::from_millis(6)).await;
                 let sent = micros();
                 client.get(&path).await?;

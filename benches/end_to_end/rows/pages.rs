@@ -1,7 +1,7 @@
 //! The overview as a whole HTML page: how long one takes, and how many a second.
 //!
-//! "Still" is a board on which nothing happens: pages may be given out again. "Moving" is one with 100 events a second
-//! and a pause between requests, so that most pages are made anew.
+//! "Still" is a board on which nothing happens: Drover may reuse its pages. "Moving" is one with 100 events a second
+//! and a pause between requests, so that Drover renders most pages anew.
 
 use super::{Bench, floors, start};
 use crate::Outcome;
@@ -19,7 +19,7 @@ const TRICKLE: u32 = 100;
 /// Pause between requests on a moving board.
 const PAUSE: Duration = Duration::from_millis(10);
 
-/// Connections that ask for pages at once where pages per second are counted.
+/// Concurrent connections where pages per second are counted.
 const CONNECTIONS: usize = 4;
 
 /// 20 times what the best known board manages.
@@ -128,7 +128,7 @@ async fn pages_per_second(redis: &Redis, drover: &Drover, n: u32, time: Duration
     Ok(rate)
 }
 
-/// Compressed answers a second, to [`CONNECTIONS`] who ask as fast as they can.
+/// Compressed answers a second, to [`CONNECTIONS`] clients that ask as fast as they can.
 pub(super) async fn per_second(drover: &Drover, path: &'static str, time: Duration) -> Outcome<f64> {
     let mut tasks = Vec::new();
     for _ in 0..CONNECTIONS {

@@ -1,8 +1,8 @@
 //! A queue of pg-boss 12 with a million jobs: what the overview knows of it, pages of its failed jobs, one job.
 //!
-//! The library makes the installation and the queue; the jobs are written by one statement, with the columns that a worker
-//! leaves behind: six tenths failed, three completed, one waiting, all within the last days. Every request, of whatever kind,
-//! asks for another page or job, so that none is answered from what was read for another.
+//! The library creates the installation and the queue; one statement writes the jobs, with the columns that a worker
+//! leaves behind: six tenths failed, three completed, one waiting, all within the last days. Every request, of whatever
+//! kind, asks for another page or job, so that Drover answers none from an earlier read.
 
 use super::Bench;
 use crate::Outcome;
@@ -35,7 +35,7 @@ pub(super) const FILL: &str = "insert into pgboss.job \
     cross join lateral (select case when n % 10 < 6 then 'failed' when n % 10 < 9 then 'completed' else 'created' end) s(state) \
     cross join lateral (select now() - ($1 - n + 10) * interval '0.4 s') t(at)";
 
-/// Its lines.
+/// The lines of the table.
 pub(crate) async fn pgboss(bench: &mut Bench) -> Outcome<()> {
     let requests: u32 = if bench.quick { 100 } else { 600 };
     let (many, told) = (bench.many(), bench.many_told());
@@ -47,7 +47,7 @@ pub(crate) async fn pgboss(bench: &mut Bench) -> Outcome<()> {
         .bind(i32::try_from(many)?)
         .execute(&mut connection)
         .await?;
-    // As the server's own upkeep leaves it some minutes later.
+    // The state that the server's own maintenance reaches some minutes later.
     connection.execute("vacuum analyze pgboss.job").await?;
     bench.table.remark(format!(
         "{told} jobs of pg-boss were written in {:.0} s.",
@@ -75,7 +75,7 @@ pub(crate) async fn pgboss(bench: &mut Bench) -> Outcome<()> {
         Verdict::of(samples.within(5, 5)),
     );
     for first in [0, failed / 2] {
-        // For each kind of request places of its own.
+        // Places of its own for each kind of request.
         let each = usize::try_from(requests)?;
         let places = places(&mut connection, first, 4 * requests).await?;
         let own = |kind: usize| &places[kind * each..(kind + 1) * each];
@@ -127,7 +127,7 @@ pub(crate) async fn pgboss(bench: &mut Bench) -> Outcome<()> {
     Ok(())
 }
 
-/// Has the library make its tables and the queue.
+/// Makes the library create its tables and the queue.
 pub(super) async fn made_by_the_library(postgres: &Postgres) -> Outcome<()> {
     let url = postgres.url();
     let make = move || -> Outcome<()> {
@@ -141,7 +141,7 @@ pub(super) async fn made_by_the_library(postgres: &Postgres) -> Outcome<()> {
         let mut asks = library.stdin.take().ok_or("it reads nothing")?;
         let mut answers = BufReader::new(library.stdout.take().ok_or("it says nothing")?).lines();
         writeln!(asks, r#"{{"id": 1, "cmd": "createQueue", "queue": "big"}}"#)?;
-        // One line says that it is ready, the next one answers.
+        // One line says that it is ready, the next one is the answer.
         for _ in 0..2 {
             let line = answers.next().ok_or("pg-boss ended; has `npm ci` been run?")??;
             if line.contains("\"error\"") {
@@ -155,7 +155,7 @@ pub(super) async fn made_by_the_library(postgres: &Postgres) -> Outcome<()> {
     tokio::task::spawn_blocking(make).await?
 }
 
-/// Waits for the first count; what it says.
+/// Waits for the first count, and returns it in words.
 async fn counted(drover: &Drover, began: Instant) -> Outcome<String> {
     loop {
         if began.elapsed() > KNOWN {

@@ -1,8 +1,8 @@
-//! Every action there is, a row for each.
+//! Every action, a row for each.
 //!
-//! A row says everything about an action that is the same in every system: its word, what it is on, what its button and form
-//! say, what is given with it, which permissions it needs, how much harm it does, and where it makes sense. Buttons, forms,
-//! API routes, OpenAPI, the table in `docs/actions.md`, permission checks and confirmations are derived from it.
+//! A row says everything about an action that is the same in every system: its word, its target, the texts of its
+//! button and form, its fields, which permissions it needs, how much harm it does, and where it makes sense. Buttons,
+//! forms, API routes, OpenAPI, the table in `docs/actions.md`, permission checks and confirmations are derived from it.
 //!
 //! What a system cannot do, or does in another way, is not here but in its [`Capabilities`]. The sentence that names an
 //! action's effect is in `service::act::sentence`.
@@ -22,7 +22,7 @@ use std::fmt;
 mod jobs;
 mod queues;
 
-/// What an action is on.
+/// The kind of target of an action.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Target {
     /// One job.
@@ -38,9 +38,9 @@ pub enum Target {
 pub enum Harm {
     /// Nothing is lost: work runs, or runs later.
     None,
-    /// Another action takes it back.
+    /// Another action can undo it.
     Undoable,
-    /// Something is gone, or has failed, permanently. Its button is red, is folded away, and asks first.
+    /// Something is gone, or has failed, permanently. Its button is red and folded away, and a form asks first.
     Final,
 }
 
@@ -57,7 +57,7 @@ pub enum Input {
     Json,
     /// A tick; true.
     Tick,
-    /// Not on forms: only the API takes it.
+    /// Not on forms: only the API accepts it.
     ApiOnly,
 }
 
@@ -66,13 +66,13 @@ pub enum Input {
 pub enum Empty {
     /// It must be filled in.
     Refused,
-    /// It is not given.
+    /// The request omits it.
     LeftOut,
-    /// It, or the object it is part of, is given as null.
+    /// The request has null for it, or for the object it is part of.
     Null,
 }
 
-/// Something that is given with an action.
+/// A value that a caller gives with an action.
 #[derive(Clone, Copy, Debug)]
 pub struct Field {
     /// Its name in JSON and on forms; `limit.max` is the field `max` of the object `limit`.
@@ -83,24 +83,24 @@ pub struct Field {
     pub hint: &'static str,
     /// How it is filled in.
     pub input: Input,
-    /// What leaving it empty means.
+    /// What an empty field means.
     pub empty: Empty,
-    /// The text in it before anything is known.
+    /// The initial text.
     pub initial: &'static str,
-    /// The permission that it needs, besides what the action needs.
+    /// The permission that the field needs, besides those of the action.
     pub needs: Option<Verb>,
 }
 
-/// Whether an action makes sense for something in its present condition.
+/// Whether an action makes sense for a target in its present condition.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Fit {
-    /// It does not: there is no button.
+    /// It makes no sense: there is no button.
     No,
-    /// It does not yet: a sentence instead of the button.
+    /// Not yet: a sentence instead of the button.
     NotYet(&'static str),
-    /// It does, but a form asks first.
+    /// It makes sense, but a form asks first.
     Asks,
-    /// It does.
+    /// It makes sense.
     Yes,
 }
 
@@ -113,7 +113,7 @@ impl Fit {
 /// What decides whether an action makes sense, besides the states of a job and what the system can do.
 #[derive(Clone, Copy, Debug)]
 pub enum Fits {
-    /// It always does.
+    /// Every target fits.
     Always,
     /// The job decides, with its flow where that is known.
     Job(fn(&JobDetail, Option<&Flow>) -> Fit),
@@ -126,13 +126,13 @@ pub enum Fits {
 pub struct Row {
     /// Its name in the API, the forms and the audit log: the last segment of its path.
     pub word: &'static str,
-    /// What it is on.
+    /// The kind of its target.
     pub target: Target,
     /// What it does, for OpenAPI and the docs.
     pub summary: &'static str,
     /// The button that does it at once; `None` if a form always asks first.
     pub at_once: Option<&'static str>,
-    /// The button that leads to its form; `None` if there is nothing to ask.
+    /// The button that leads to its form; `None` if there is no form.
     pub asks: Option<&'static str>,
     /// The head of its form.
     pub title: &'static str,
@@ -140,23 +140,23 @@ pub struct Row {
     pub submit: &'static str,
     /// The verb before "jobs" and a number, as on the button of an operation: "Retry".
     pub many: &'static str,
-    /// The same while it goes on: "Retrying".
+    /// The same in progress: "Retrying".
     pub doing: &'static str,
     /// How much harm it does.
     pub harm: Harm,
     /// The permissions that it needs.
     pub needs: &'static [Verb],
-    /// What is given with it.
+    /// Its fields.
     pub fields: &'static [Field],
     /// The states of a job in which it makes sense.
     pub states: &'static [JobState],
     /// Where else it makes sense.
     pub fits: Fits,
-    /// Whether operations over many jobs offer it. The API takes every action on jobs.
+    /// Whether operations over many jobs offer it. The API accepts every action on jobs.
     pub in_operations: bool,
-    /// Whether doing it twice is not the same as doing it once: a form then carries an idempotency key.
+    /// Whether doing it twice differs from doing it once: a form then carries an idempotency key.
     pub repeats: bool,
-    /// Whether the job leaves its queue by it.
+    /// Whether it removes the job from its queue.
     pub leaves: bool,
 }
 
@@ -166,7 +166,7 @@ impl fmt::Debug for Row {
     }
 }
 
-/// A row with what is true of most actions.
+/// A row with the values that most actions share.
 const ROW: Row = Row {
     word: "",
     target: Target::Job,
@@ -187,7 +187,7 @@ const ROW: Row = Row {
     leaves: false,
 };
 
-/// A field with what is true of most.
+/// A field with the values that most fields share.
 const FIELD: Field = Field {
     name: "",
     label: "",
@@ -211,17 +211,17 @@ const DATA: Field = Field {
 /// Declares the actions, each with its row.
 macro_rules! actions {
     ($($(#[$doc:meta])* $name:ident => $row:path,)*) => {
-        /// An action without what is given with it.
+        /// An action without its fields.
         #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
         pub enum ActionKind {
             $($(#[$doc])* $name,)*
         }
 
         impl ActionKind {
-            /// All of them, in the order of their buttons.
+            /// All actions, in the order of their buttons.
             pub const ALL: &[Self] = &[$(Self::$name),*];
 
-            /// Everything about it.
+            /// Its row.
             #[must_use]
             pub const fn row(self) -> &'static Row {
                 match self {
@@ -308,7 +308,7 @@ impl ActionKind {
         all.filter(move |kind| kind.row().target == target)
     }
 
-    /// Its name among all actions, whatever they are on: `schedule_run` for one on schedules.
+    /// Its name among all actions, whatever their target: `schedule_run` for one on schedules.
     #[must_use]
     pub fn name(self) -> String {
         let row = self.row();
@@ -336,7 +336,7 @@ impl Row {
         label.trim_end_matches('…')
     }
 
-    /// The names of what can be given with it, in JSON.
+    /// The names of its fields in JSON.
     #[must_use]
     pub fn names(&self) -> Vec<&'static str> {
         let mut names: Vec<_> = self.fields.iter().map(Field::top).collect();
@@ -354,7 +354,7 @@ impl Field {
 }
 
 impl Target {
-    /// For sentences.
+    /// The noun for sentences.
     #[must_use]
     pub const fn noun(self) -> &'static str {
         match self {

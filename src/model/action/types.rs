@@ -1,10 +1,10 @@
-//! The actions with what is given with them, and their effects.
+//! The actions with their fields, and their effects.
 
 use crate::model::Millis;
 use crate::model::state::JobState;
 use serde::{Deserialize, Serialize};
 
-/// A job as the operator was shown it. What is not given is not checked.
+/// A job as the operator saw it. A field that is not given is not checked.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[cfg_attr(feature = "ssr", derive(schemars::JsonSchema))]
 #[serde(deny_unknown_fields, default)]
@@ -12,7 +12,7 @@ pub struct Seen {
     /// The state it was in.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub state: Option<JobState>,
-    /// When it had finished: a job that failed again since is another failure.
+    /// When it had finished: if the job failed again since, that is another failure.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub finished_on: Option<Millis>,
     /// How many attempts had ended.
@@ -25,31 +25,31 @@ pub struct Seen {
 #[cfg_attr(feature = "ssr", derive(schemars::JsonSchema))]
 #[serde(tag = "action", rename_all = "snake_case")]
 pub enum JobAction {
-    /// Has a failed or completed job run again.
+    /// Retries a failed or completed job.
     Retry {
-        /// Whether attempts are counted from the beginning again; otherwise a job that used them up gets one.
+        /// Whether to count attempts from the beginning again; otherwise a job that used them up gets one.
         #[serde(default)]
         reset_attempts: bool,
-        /// JSON text to take the place of its data.
+        /// JSON text that replaces its data.
         #[serde(default, skip_serializing_if = "Option::is_none")]
         data: Option<String>,
     },
     /// Removes a job that is not running.
     Remove {
-        /// Its children too, finished ones and those in other queues included.
+        /// Also removes its children, finished ones and those in other queues included.
         #[serde(default)]
         children: bool,
     },
-    /// Has a delayed job run now.
+    /// Makes a delayed job run now.
     Promote,
-    /// Has a delayed job wait this long from now.
+    /// Makes a delayed job wait this long from now.
     Delay {
         /// Milliseconds.
         ms: u64,
     },
     /// Gives a job that has not begun another priority.
     Priority {
-        /// 0 is none; 1 is the highest. Jobs without one run before the others, up to BullMQ 3 after them.
+        /// 0 is none; 1 is the highest. Jobs without a priority run before the others, up to BullMQ 3 after them.
         priority: u32,
         /// Whether it runs before others of the same priority.
         #[serde(default)]
@@ -60,32 +60,32 @@ pub enum JobAction {
         /// JSON text.
         data: String,
     },
-    /// Adds a new job with the same name, data and options, except for those that are given.
+    /// Adds a new job with the same name, data and options, except for the given changes.
     Duplicate(Changes),
     /// Fails a job whose worker is lost.
     FailLost {
-        /// Becomes its failed reason.
+        /// The failed reason of the job.
         error: String,
     },
     /// Puts a job whose worker is lost back among the waiting ones.
     PutBack,
-    /// Has a job that has not begun fail, visibly, when a worker takes it. pg-boss has a state for it: the job is
+    /// Makes a job that has not begun fail, visibly, when a worker takes it. pg-boss has a state for it: the job is
     /// cancelled at once, kept, and can be resumed.
     Cancel {
-        /// Becomes its failed reason, where it fails; nothing of a job of pg-boss.
+        /// The failed reason of the job, where it fails; pg-boss ignores it.
         #[serde(default)]
         error: String,
     },
-    /// Puts a cancelled job back in the line. Of the systems here only pg-boss has it.
+    /// Puts a cancelled job back in the queue. Of the systems here only pg-boss has it.
     ResumeJob,
     /// Puts a dead letter back into the queue that it came from, and removes it from the queue of dead letters. Of the
     /// systems here only pg-boss has such queues of its own.
     Redrive,
-    /// Removes the deduplication key that keeps others like it away.
+    /// Removes the deduplication key that keeps other jobs like it out.
     RemoveDeduplication,
     /// Removes its log lines.
     ClearLogs {
-        /// How many of the newest stay.
+        /// How many of the newest lines stay.
         #[serde(default)]
         keep: u64,
     },
@@ -102,8 +102,8 @@ pub enum JobAction {
 #[cfg_attr(feature = "ssr", derive(schemars::JsonSchema))]
 #[serde(tag = "action", rename_all = "snake_case")]
 pub enum FlowAction {
-    /// Has the failed jobs below it run again, those of other queues included and the deepest first, and then the job
-    /// itself if it failed: each as soon as what is below it has ended.
+    /// Retries the failed jobs below it, those of other queues included and the deepest first, and then the job itself
+    /// if it failed: each as soon as the jobs below it have ended.
     RetryChildren,
 }
 
@@ -116,7 +116,7 @@ pub struct NewJob {
     pub name: String,
     /// JSON text.
     pub data: String,
-    /// An id of its own; the library counts one up otherwise.
+    /// An id of its own; otherwise the library assigns the next number.
     #[serde(default)]
     pub id: Option<String>,
     /// Milliseconds until it may run.
@@ -131,12 +131,14 @@ pub struct NewJob {
     /// Other options, as the library names them, as a JSON object.
     #[serde(default)]
     pub options: Option<String>,
-    /// Whether it was in the queue before: only then may its own id be a number. No request from outside can set it.
+    /// Whether the job was in the queue before: only then may its own id be a number. No request from outside can set
+    /// it.
     #[serde(skip)]
     pub restored: bool,
 }
 
-/// What a copy of a job has in place of what the job has. What is not given is copied in the store, hidden values included.
+/// The values of a copy that differ from the original job. A value that is not given is copied in the store, hidden
+/// values included.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[cfg_attr(feature = "ssr", derive(schemars::JsonSchema))]
 #[serde(deny_unknown_fields, default)]
@@ -162,7 +164,7 @@ pub struct Changes {
 }
 
 impl Changes {
-    /// Makes them of a job that is to be added.
+    /// Applies the changes to a job that is about to be added.
     pub fn apply(self, job: &mut NewJob) {
         let Self {
             name,
@@ -192,35 +194,35 @@ pub enum QueueAction {
     Resume,
     /// Adds a job.
     Add(NewJob),
-    /// Jobs that may run at once in the whole queue; `None` takes the limit away.
+    /// Sets how many jobs may run at once in the whole queue; `None` removes the limit.
     Concurrency {
         /// At least 1.
         limit: Option<u32>,
     },
-    /// Jobs that may begin within a time in the whole queue; `None` takes the limit away.
+    /// Sets how many jobs may begin within a time in the whole queue; `None` removes the limit.
     RateLimit {
         /// The limit.
         limit: Option<Rate>,
     },
-    /// Lets a queue that has reached its rate limit go on at once.
+    /// Lets a queue that has reached its rate limit continue at once.
     ReleaseRateLimit,
     /// Shortens the event stream.
     TrimEvents {
-        /// About how many of the newest stay.
+        /// About how many of the newest events stay.
         keep: u64,
     },
     /// Removes the paused queue with everything in it, as far as the library knows of it.
     Obliterate {
-        /// The queue's name once more: a mistake cannot be undone.
+        /// The queue's name again: a mistake cannot be undone.
         name: String,
-        /// Although jobs are running.
+        /// Even if jobs are running.
         #[serde(default)]
         force: bool,
     },
 }
 
-/// The most jobs that a queue which is obliterated may hold. More are removed by operations first, which show how far they
-/// are and can be stopped.
+/// The most jobs that a queue may hold to be obliterated. Operations have to remove more first: they show their
+/// progress and can be stopped.
 pub const OBLITERATE_MAX: u64 = 100_000;
 
 /// A rate limit.
@@ -265,65 +267,65 @@ pub struct Plan {
     pub limit: Option<u64>,
     /// The name of its jobs.
     pub name: String,
-    /// Their data, JSON text; what is stored stays if it is left out.
+    /// Their data, JSON text; if left out, the stored data stays.
     #[serde(default)]
     pub data: String,
-    /// Their options, as the library names them, as a JSON object; what is stored stays if they are left out.
+    /// Their options, as the library names them, as a JSON object; if left out, the stored options stay.
     #[serde(default)]
     pub options: Option<String>,
 }
 
-/// What became of an action on one target. Exactly one of these; they add up in an operation.
+/// The outcome of an action on one target. Exactly one of these; they add up in an operation.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[cfg_attr(feature = "ssr", derive(schemars::JsonSchema))]
 #[serde(tag = "result", rename_all = "snake_case")]
 pub enum Effect {
-    /// It was done.
+    /// The action was done.
     Done {
-        /// The job that came of it, where one did.
+        /// The job that the action created, if any.
         #[serde(default, skip_serializing_if = "Option::is_none")]
         job: Option<String>,
-        /// How much it changed and what it left, where that is not plain from the action: sentences.
+        /// How much it changed and what it left, where the action alone does not say so: sentences.
         #[serde(default, skip_serializing_if = "Option::is_none")]
         note: Option<String>,
     },
-    /// It had been done before.
+    /// The action had been done before.
     Already {
-        /// What it is now.
+        /// The target's present state.
         now: String,
     },
-    /// The job is not as it was shown; nothing was done.
+    /// The job differs from what the operator saw; nothing was done.
     Changed {
-        /// What it is now, in a sentence.
+        /// The job's present state, in a sentence.
         now: String,
     },
-    /// There is no such job any more.
+    /// The job no longer exists.
     Gone,
-    /// A worker holds it, or one of its children; nothing was done.
+    /// A worker holds the job, or one of its children; nothing was done.
     Locked {
-        /// Who, where known, in a sentence.
+        /// The holder, where known, in a sentence.
         by: String,
     },
-    /// The store, the library or Drover does not allow it; nothing was done.
+    /// The store, the library or Drover does not allow the action; nothing was done.
     Refused {
         /// Why, and what to do instead.
         reason: String,
     },
-    /// The store did not answer in time, and reading back did not tell.
+    /// The store did not answer in time, and reading back did not settle it.
     Unconfirmed {
-        /// What was tried, and what to look at.
+        /// What was tried, and what to check.
         reason: String,
     },
 }
 
 impl Effect {
-    /// It was done, and there is nothing to add.
+    /// The action was done, and there is nothing to add.
     #[must_use]
     pub const fn done() -> Self {
         Self::Done { job: None, note: None }
     }
 
-    /// It was done, and this job came of it.
+    /// The action was done and created this job.
     #[must_use]
     pub const fn made(job: String) -> Self {
         Self::Done {
@@ -332,7 +334,7 @@ impl Effect {
         }
     }
 
-    /// It was done; the note says how much it changed and what it left.
+    /// The action was done; the note says how much it changed and what it left.
     #[must_use]
     pub const fn noted(note: String) -> Self {
         Self::Done {
@@ -341,7 +343,7 @@ impl Effect {
         }
     }
 
-    /// The word for it, as in an operation's totals.
+    /// The word for the effect, as in an operation's totals.
     #[must_use]
     pub const fn word(&self) -> &'static str {
         match self {

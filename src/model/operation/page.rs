@@ -1,4 +1,4 @@
-//! What the pages of operations are made of. Only the server writes them.
+//! The contents of the pages of operations. Only the server renders them.
 
 use super::{Bounds, Canary, ItemResult, Operation, OperationState, Preview};
 use crate::model::action::JobAction;
@@ -8,13 +8,13 @@ use crate::model::filter::JobFilter;
 use crate::model::queue::QueueRef;
 use crate::model::state::JobState;
 
-/// Above this many jobs a retry begins with a few unless somebody says otherwise.
+/// Above this many jobs a retry begins with a canary unless the user says otherwise.
 pub const CANARY_ABOVE: u64 = 100;
 
 /// Results on a page.
 pub const RESULTS: usize = 100;
 
-/// The words for what became of a job, in the order of the totals.
+/// The words for the results of a job, in the order of the totals.
 pub const RESULT_WORDS: [&str; 6] = ["done", "already", "changed", "gone", "failed", "unconfirmed"];
 
 /// Which of the pages.
@@ -24,22 +24,23 @@ pub enum OperationsPage {
     All(Vec<Operation>),
     /// One, with some of its results.
     One(Box<OperationPage>),
-    /// What one would do.
+    /// The preview of one.
     Preview(Box<PreviewPage>),
-    /// Where one begins: an action and a filter.
+    /// The form for a new one: an action and a filter.
     New(NewPage),
-    /// Why a form could not be done.
+    /// Why a submitted form was refused.
     Refused(Notice),
 }
 
 impl OperationsPage {
-    /// The milliseconds after which it is asked for again.
+    /// The milliseconds after which the browser fetches the page again.
     #[must_use]
     pub fn every(&self) -> i32 {
         let open = match self {
             Self::All(all) => all.iter().any(|operation| operation.state.is_open()),
             Self::One(page) => page.operation.state.is_open(),
-            // These are being filled in, and the answer to a form is not there a second time: as late as a browser can wait.
+            // A user is filling these in, and the answer to a form cannot be fetched again: as late as a browser can
+            // wait.
             Self::Preview(_) | Self::New(_) | Self::Refused(_) => return i32::MAX,
         };
         if open { 500 } else { 5_000 }
@@ -74,29 +75,29 @@ impl OperationsPage {
 pub struct OperationPage {
     /// The operation.
     pub operation: Operation,
-    /// Jobs with what became of them, or why they cannot be shown.
+    /// Jobs with their results, or why they cannot be shown.
     pub results: Result<Vec<ItemResult>, String>,
     /// How many there are of this result.
     pub of: u64,
     /// Only those with this result.
     pub result: Option<String>,
-    /// How many come before.
+    /// How many results come before.
     pub offset: usize,
 }
 
-/// A preview with what can be said before it is started.
+/// A preview with the proposed bounds.
 #[derive(Clone, Debug, PartialEq)]
 pub struct PreviewPage {
     /// The preview.
     pub preview: Preview,
-    /// How it is bounded unless somebody says otherwise.
+    /// Its bounds unless the user says otherwise.
     pub bounds: Bounds,
-    /// Why: kept from the operation that this one goes on with.
+    /// The reason: copied from the operation that this one continues.
     pub reason: String,
 }
 
 impl PreviewPage {
-    /// With the bounds that are careful enough for so many jobs.
+    /// A preview page with bounds that are careful enough for so many jobs.
     #[must_use]
     pub fn new(preview: Preview) -> Self {
         let careful = matches!(preview.action, JobAction::Retry { .. }) && preview.selected > CANARY_ABOVE;
@@ -111,25 +112,25 @@ impl PreviewPage {
     }
 }
 
-/// The beginning of an operation, as far as it is filled in.
+/// The form for a new operation, as far as it is filled in.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct NewPage {
-    /// What is to be done.
+    /// The action.
     pub wanted: Wanted,
-    /// The filter as it was written.
+    /// The filter as the user wrote it.
     pub filter: String,
-    /// What is the matter with it.
+    /// What is wrong with the filter.
     pub trouble: Option<String>,
-    /// Whether there may be cancelled jobs that can be resumed.
+    /// Whether there may be cancelled jobs to resume.
     pub cancels: bool,
-    /// Whether there may be dead letters that can go back.
+    /// Whether there may be dead letters to put back.
     pub redrives: bool,
-    /// Whether jobs that are removed are archived first; `None` where there is no archive.
+    /// Whether a removal archives the jobs first; `None` where there is no archive.
     pub archive_first: Option<bool>,
 }
 
 impl NewPage {
-    /// What stands behind `?` for it.
+    /// The query of its address.
     #[must_use]
     pub fn query(&self) -> String {
         let mut query = format!("action={}", self.wanted.word());
@@ -143,7 +144,7 @@ impl NewPage {
     }
 }
 
-/// The actions over many jobs that forms offer; the API takes every one.
+/// The actions over many jobs that forms offer; the API accepts every action.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Wanted {
     /// Has failed or completed jobs run again; perhaps with attempts counted from the beginning.
@@ -154,7 +155,7 @@ pub enum Wanted {
     Remove(bool),
     /// Puts dead letters back into the queues that they came from.
     Redrive,
-    /// Puts cancelled jobs back in the line.
+    /// Puts cancelled jobs back in the queue.
     Resume,
     /// Puts finished jobs into the archive.
     Archive,
@@ -167,7 +168,7 @@ impl Default for Wanted {
 }
 
 impl Wanted {
-    /// Reads the fields of a form.
+    /// Parses the fields of a form.
     #[must_use]
     pub fn read(word: &str, more: bool) -> Option<Self> {
         match word {
@@ -245,7 +246,7 @@ impl From<Wanted> for JobAction {
     }
 }
 
-/// Jobs with a result in a hundred, rounded down: all is all.
+/// The percentage of jobs with a result, rounded down: 100 means all.
 #[must_use]
 pub const fn percent(operation: &Operation) -> u64 {
     let totals = &operation.totals;
@@ -255,14 +256,15 @@ pub const fn percent(operation: &Operation) -> u64 {
     }
 }
 
-/// Jobs that another operation could take: those that had no turn, failed, or are not known to be done.
+/// Jobs that another operation could take: those that this one has not reached, that failed, or whose result is not
+/// known.
 #[must_use]
 pub const fn rest(operation: &Operation) -> u64 {
     let totals = &operation.totals;
     totals.left() + totals.failed + totals.unconfirmed
 }
 
-/// The only queue that a filter means, where it means one by its whole name.
+/// The only queue of a filter that names one in full.
 #[must_use]
 pub fn only_queue(filter: &JobFilter) -> Option<QueueRef> {
     let [queue] = filter.queues.as_slice() else {
@@ -275,10 +277,10 @@ pub fn only_queue(filter: &JobFilter) -> Option<QueueRef> {
     })
 }
 
-/// A filter for jobs of a state of one queue, and perhaps with an error.
+/// A filter for jobs of a state of one queue, optionally with an error.
 #[must_use]
 pub fn filter_of(queue: &QueueRef, state: JobState, error: Option<&str>) -> JobFilter {
-    // What was cut off is not a part of the error.
+    // The ellipsis of a cut text is not a part of the error.
     let error = error.map(|error| error.trim_end_matches('…').trim());
     let error = error.map(|error| error.chars().take(ERROR_CHARS).collect::<String>());
     JobFilter {
@@ -289,7 +291,7 @@ pub fn filter_of(queue: &QueueRef, state: JobState, error: Option<&str>) -> JobF
     }
 }
 
-/// As much of an error as tells it from others and leaves room in a filter.
+/// So many characters of an error distinguish it from others and leave room in a filter.
 const ERROR_CHARS: usize = 150;
 
 #[cfg(test)]

@@ -8,7 +8,7 @@ use serde::{Deserialize, Serialize};
 #[cfg(feature = "ssr")]
 pub mod facts;
 
-/// What is known of a Postgres beyond its line on the board.
+/// What Drover knows about a Postgres beyond its line on the board.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[cfg_attr(feature = "ssr", derive(schemars::JsonSchema))]
 pub struct PostgresHealth {
@@ -18,7 +18,7 @@ pub struct PostgresHealth {
     pub parts: Vec<HealthPart>,
     /// Its largest tables, the largest first.
     pub tables: Answered<Vec<TableHealth>>,
-    /// Sessions that hold others up, or hold a transaction open for long: the oldest transaction first.
+    /// Sessions that block others, or hold a transaction open for long: the oldest transaction first.
     pub sessions: Answered<Vec<Session>>,
 }
 
@@ -27,7 +27,7 @@ pub struct PostgresHealth {
 #[cfg_attr(feature = "ssr", derive(schemars::JsonSchema))]
 #[serde(rename_all = "snake_case")]
 pub enum Part {
-    /// What the database takes on disk.
+    /// The size of the database on disk.
     Size,
     /// Connections against their limit.
     Connections,
@@ -43,16 +43,16 @@ pub enum Part {
     Durability,
     /// Standbys, or the server it follows.
     Replication,
-    /// Reads that came from its memory.
+    /// Reads that its cache answered.
     CacheHits,
     /// Transaction numbers left before it must stop.
     Wraparound,
-    /// What our own sessions ask for; only where something in between drops it.
+    /// The settings of our own sessions; only where a pooler drops them.
     Settings,
 }
 
 impl Part {
-    /// What it is called on the page.
+    /// The label of the part on the page.
     #[must_use]
     pub const fn label(self) -> &'static str {
         match self {
@@ -85,7 +85,7 @@ pub struct HealthPart {
     pub text: String,
 }
 
-/// A table with what vacuum has to do.
+/// A table with its figures for vacuum.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[cfg_attr(feature = "ssr", derive(schemars::JsonSchema))]
 pub struct TableHealth {
@@ -101,15 +101,15 @@ pub struct TableHealth {
     pub live: u64,
     /// Rows that are dead and still there, as the server estimates.
     pub dead: u64,
-    /// Dead rows at which autovacuum comes.
+    /// The number of dead rows at which autovacuum starts.
     pub vacuum_at: u64,
-    /// When it was last vacuumed, by hand or by itself.
+    /// When it was last vacuumed, manually or by autovacuum.
     pub vacuumed: Option<Millis>,
     /// Its indexes that are not valid: a build that was interrupted or is under way.
     pub invalid_indexes: Vec<String>,
 }
 
-/// A session worth a look.
+/// A session of interest.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[cfg_attr(feature = "ssr", derive(schemars::JsonSchema))]
 pub struct Session {

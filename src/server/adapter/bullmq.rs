@@ -19,7 +19,7 @@
 //! | `P:waiting-children` | 3–6 | zset | score = when it began to wait, ms |
 //! | `P:events` | 3–6 | stream | what happened, trimmed to about 10,000 entries |
 //! | `P:groups`, `P:groups:…` | Pro | zset | groups of BullMQ Pro: such a queue is shown, and neither read nor changed |
-//! | `P:<event>` | B | channel | what happens, told to whoever listens |
+//! | `P:<event>` | B | channel | what happens, published to its subscribers |
 //! | `J` | all | hash | the job |
 //! | `J:lock` | all | string | its worker's lock, 30 s, renewed |
 //! | `J:logs` | all | list | log lines, oldest first |
@@ -125,7 +125,7 @@ pub struct BullMq {
 }
 
 impl BullMq {
-    /// An adapter over a link that somebody else supervises, of queues with these masks.
+    /// An adapter over a link that the caller supervises, with these masks for its queues.
     #[must_use]
     pub fn new(link: Arc<Link>, scope: Scope, masks: Masks) -> Self {
         let layouts: Arc<layout::Layouts> = Arc::default();

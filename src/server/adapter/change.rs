@@ -35,7 +35,7 @@ impl Changes {
         Self { arriving, readers }
     }
 
-    /// These, as one; they end when one of them does. Their tasks end with it.
+    /// Merges these into one, which ends when one of them does. Their tasks end with it.
     #[must_use]
     pub fn together(mut all: Vec<Self>) -> Self {
         if all.len() == 1

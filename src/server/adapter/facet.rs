@@ -17,7 +17,7 @@ use crate::model::vitals::Answered;
 use async_trait::async_trait;
 use std::fmt;
 
-/// An action on anything of a queue, as far as the rights that it takes go.
+/// An action on a job, a queue or a schedule, for the check of the rights that it needs.
 #[derive(Clone, Copy, Debug)]
 pub enum AnyAction<'a> {
     /// On a job.
@@ -31,8 +31,8 @@ pub enum AnyAction<'a> {
 /// Changes jobs, queues and schedules.
 #[async_trait]
 pub trait Act: Send + Sync + fmt::Debug {
-    /// Acts on jobs of one queue, each in one atomic step that checks what was [`Seen`] of it. The effects
-    /// are in the order of `jobs`, always as many. A cut or a time-out in the middle is read back and told as
+    /// Acts on jobs of one queue, each in one atomic step that checks what was [`Seen`] of it. The effects are in the
+    /// order of `jobs`, always as many. A cut or a time-out in the middle is read back and reported as
     /// [`Effect::Unconfirmed`] where that does not tell; an error means that nothing was sent.
     async fn on_jobs(
         &self,
@@ -70,13 +70,14 @@ pub trait Archiving: Send + Sync + fmt::Debug {
     /// [`Act::on_jobs`] otherwise.
     async fn remove_exactly(&self, queue: &QueueId, jobs: &[RawJob]) -> Result<Vec<Effect>, Trouble>;
 
-    /// An archived job of that system as one of a queue is shown. `None` where it is another than this adapter's.
+    /// An archived job of that system, in the form in which a job of a queue is shown. `None` if the system is not this
+    /// adapter's.
     fn detail_of(&self, system: &str, job: &RawJob) -> Option<JobDetail>;
 
     /// A new job that does the same as an archived one; else why there can be none, in a sentence.
     fn renewed(&self, job: &RawJob) -> Result<NewJob, String>;
 
-    /// The id of a job that is put back for the n-th time, made from what tells its run from all others: always the same.
+    /// The id of a job that is put back for the n-th time, made from the identity of its run: always the same.
     fn restored_id(&self, run: &[u8; 16], n: i32) -> String {
         let hex: String = run.iter().take(6).map(|byte| format!("{byte:02x}")).collect();
         format!("restored-{hex}-{n}")
@@ -130,7 +131,7 @@ pub trait Logs: Send + Sync + fmt::Debug {
     async fn page(&self, query: &LogQuery) -> Result<LogPage, ReadError>;
 }
 
-/// What comes of an action on a system that does not know it. Its capabilities say so before it is asked.
+/// The effect of an action that a system does not support. Its capabilities say so before the action is sent.
 pub fn unsupported() -> Effect {
     Effect::Refused {
         reason: NOT_SUPPORTED.into(),

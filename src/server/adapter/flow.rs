@@ -16,7 +16,7 @@ pub enum InFlow {
 pub struct FailedBelow {
     /// The job itself, then those below it: a parent stands before its children.
     pub jobs: Vec<FlowJob>,
-    /// Children that nobody looked at.
+    /// Children that were not looked at.
     pub unseen: u64,
 }
 

@@ -23,8 +23,8 @@
 //!   [`flow`]: its relatives
 //! - [`insight`]: retention, and how long jobs wait and run
 //! - [`act`]: changing any of it; [`whole`]: finished jobs for the archive; [`kept`]: those that come out of it
-//! - [`pause`]: what pg-boss itself has no word for
-//! - [`changes`]: what happens, found by asking
+//! - [`pause`]: pausing a queue, which pg-boss itself cannot
+//! - [`changes`]: what happens, found by polling
 //! - [`workers`]: who takes jobs; [`schedules`]: what creates them on a timetable
 
 mod act;
@@ -97,7 +97,7 @@ pub struct PgBoss {
     known: Arc<Mutex<HashMap<QueueId, counts::Known>>>,
     /// The queues whose changes are wanted.
     followed: Arc<Mutex<Vec<QueueId>>>,
-    /// Has changes looked for at once.
+    /// Wakes the task that looks for changes.
     knock: Arc<Notify>,
     /// One large value is handed over at a time.
     downloads: Arc<Semaphore>,
@@ -107,7 +107,7 @@ pub struct PgBoss {
 }
 
 impl PgBoss {
-    /// An adapter over a database that somebody else supervises, of queues with these masks.
+    /// An adapter over a database that the caller supervises, with these masks for its queues.
     #[must_use]
     pub fn new(db: Arc<Database>, scope: Scope, masks: Masks) -> Self {
         Self {

@@ -5,8 +5,8 @@
 //! | [`address`] | the URL of one, read |
 //! | [`database`] | two small pools, supervised: reads that cannot write, and actions |
 //! | [`session`] | what sessions ask for, and what is done where a pooler drops it |
-//! | [`health`] | what it says when somebody looks at its page |
-//! | [`report`] | what the server says of itself, every few seconds |
+//! | [`health`] | what the server reports for its page |
+//! | [`report`] | what the server reports every few seconds |
 //! | [`classify`] | an error as a person can use it |
 
 pub mod address;

@@ -23,7 +23,7 @@ pub struct RawJob {
     pub finished_on: Millis,
     /// How many attempts had ended.
     pub attempts: u64,
-    /// What it is found by; empty of one that comes out of the archive, where it stands beside the record.
+    /// What a search finds it by; empty for a job that comes out of the archive, which stores it beside the record.
     pub brief: Brief,
     /// The fields of its record with their values, by name.
     pub fields: Vec<(Vec<u8>, Vec<u8>)>,
@@ -77,7 +77,7 @@ impl RawJob {
     }
 }
 
-/// What reading a job whole gave.
+/// The result of reading a job whole.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Whole {
     /// The job.

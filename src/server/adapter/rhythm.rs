@@ -23,7 +23,7 @@ const GAP_MAX: Duration = Duration::from_secs(3);
 /// See the module.
 #[derive(Debug)]
 pub struct Rhythm {
-    /// Held by whoever reads for the board rather than for a viewer: one such read at a time.
+    /// Held by the task that reads for the board rather than for a viewer: one such read at a time.
     turn: Mutex<()>,
     /// The quickest answer since the last `PING`, in microseconds; `u64::MAX` for none.
     quickest: AtomicU64,

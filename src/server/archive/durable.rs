@@ -1,4 +1,4 @@
-//! What a transaction is worth: asked of the server in the transaction itself, and told to it, whatever the role, the
+//! What a commit is worth: the transaction itself reads the server's settings and sets its own, whatever the role, the
 //! database or a pooler in between has set.
 
 use sqlx::PgConnection;

@@ -1,11 +1,11 @@
-//! From the queue into the archive: the order that its promises stand on.
+//! From the queue into the archive: the order that its promises depend on.
 //!
 //! 1. Jobs are read whole, as many as fit in memory, their sizes first.
 //! 2. Their rows are written and committed ([`super::keep`]). A run of a job that is there already with the same bytes
 //!    is as good; with other bytes it is a conflict, and the job stays.
 //! 3. Only now is each compared with what was read of it, and removed, in one step in its store.
 //!
-//! Killed between 2 and 3, or in 3: whoever comes next reads what is left, finds the rows there, and goes on with 3.
+//! Killed between 2 and 3, or in 3: the next run reads what is left, finds the rows there, and goes on with 3.
 
 use super::keep::Kept;
 use super::{Archive, ArchivedQueue};
@@ -35,7 +35,7 @@ impl Secured {
         self.effects.is_empty()
     }
 
-    /// Step 3: what became of each, and the bytes of those that were removed. An error means that nothing was.
+    /// Step 3: the effect on each job, and the bytes of those that were removed. An error means that nothing was.
     ///
     /// # Errors
     ///
@@ -188,11 +188,11 @@ impl Archive {
         Ok(())
     }
 
-    /// All three steps for jobs of one queue, however many; in their order, what became of each.
+    /// All three steps for jobs of one queue, however many; returns the effect on each, in their order.
     ///
     /// # Errors
     ///
-    /// When nothing was removed of any.
+    /// When no job was removed.
     pub async fn archive(
         &self,
         adapter: &dyn Adapter,

@@ -1,8 +1,8 @@
 //! Rows of the archive: written, committed, and known to be durable. Nothing here removes a job.
 //!
-//! Each transaction sets `synchronous_commit` itself, whatever the role, the database or a pooler in between has set, and
-//! looks at the server it is on: one that does not wait for its disk, or a standby, is refused. A commit whose answer does
-//! not come is not guessed: what became of it is read back over another connection.
+//! Each transaction sets `synchronous_commit` itself, whatever the role, the database or a pooler in between has set,
+//! and looks at the server it is on: one that does not wait for its disk, or a standby, is refused. The outcome of a
+//! commit whose answer does not come is not guessed: it is read back over another connection.
 
 use super::record::{ArchiveId, encode, sha256};
 use super::{Archive, ArchivedQueue, LIMIT, durable};
@@ -23,13 +23,13 @@ const SEARCHED: usize = 4 * 1024;
 /// Characters of an error's first line, and of a name.
 const LINE: usize = 500;
 
-/// How often a commit whose answer did not come is looked for.
+/// How often to look for a commit whose answer did not come.
 const LOOKS_BACK: u32 = 8;
 
 /// The pause before each of these looks.
 const LOOK_BACK_EVERY: Duration = Duration::from_millis(500);
 
-/// What became of a row.
+/// The outcome for a row.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Kept {
     /// It is durable, with exactly these bytes.
@@ -69,7 +69,8 @@ impl Rows {
             .iter()
             .map(|job| (place.id_of(&job.id, job.finished_on, job.attempts), job))
             .collect();
-        // Two that archive the same jobs take their rows in the same order, so that neither waits for the other in turn.
+        // Two transactions that archive the same jobs take their rows in the same order, so that neither waits for the
+        // other in turn.
         order.sort_unstable_by_key(|(id, _)| *id);
         for (id, job) in order {
             let record = encode(job);
@@ -136,7 +137,7 @@ fn searchable(data: &[u8]) -> String {
 }
 
 impl Archive {
-    /// Writes jobs of one queue; in their order, what became of each. What is told to be durable is.
+    /// Writes jobs of one queue; returns the outcome for each, in their order. A row that is reported as durable is.
     ///
     /// # Errors
     ///
@@ -239,7 +240,7 @@ impl Archive {
         self.committed(ids.map(|(at, id)| (*at, id.clone()))).await
     }
 
-    /// The sums of rows that are committed, of those that are asked for.
+    /// The sums of rows that are committed, of the requested ones.
     async fn committed(
         &self,
         ids: impl Iterator<Item = (Millis, Vec<u8>)>,

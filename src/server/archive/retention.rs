@@ -1,8 +1,8 @@
-//! How long archived jobs are kept: for ever, unless the configuration says otherwise of a queue.
+//! How long archived jobs are kept: indefinitely, unless the configuration has a rule for their queue.
 //!
-//! A rule counts from the moment a job was archived, never from its finish: what was archived late is not removed at once.
-//! Of several rules that a queue fits the first counts. Rows go a bounded number at a time, each step one short
-//! transaction that waits for nobody; several replicas may do it at once and skip each other's rows.
+//! A rule counts from the moment a job was archived, never from its finish: what was archived late is not removed at
+//! once. Of several rules that a queue fits the first counts. Rows go a bounded number at a time, each step one short
+//! transaction that waits for no row lock; several replicas may do it at once and skip each other's rows.
 
 use super::Archive;
 use super::scope::like;
@@ -19,7 +19,7 @@ const STEP_ROWS: i64 = 2_000;
 /// The rest after each step.
 const STEP_REST: Duration = Duration::from_millis(200);
 
-/// How soon after the start it is looked for what may go.
+/// How soon after the start the first removal begins.
 const LOOK_FIRST: Duration = Duration::from_secs(5);
 
 /// How often.
@@ -95,7 +95,7 @@ impl Archive {
         }
     }
 
-    /// What is removed by a rule; how many rows.
+    /// Removes the rows that a rule no longer keeps; returns how many.
     async fn retain_by(&self, rule: usize) -> Result<u64, Trouble> {
         let mut all = 0;
         loop {

@@ -56,7 +56,7 @@ pub async fn migrate(database: &Database) -> Result<usize, String> {
             let made = sqlx::query("CREATE SCHEMA IF NOT EXISTS drover")
                 .execute(&mut connection)
                 .await;
-            // Somebody else may have been quicker.
+            // Another process may have been quicker.
             if made.is_err() && !exists(&mut connection).await? {
                 made?;
             }

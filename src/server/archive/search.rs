@@ -3,10 +3,10 @@
 //! Pages are cut by key, the last finished first, so that page ten thousand costs what the first costs. A reader's queues are
 //! part of the statement ([`scope`](super::scope)).
 //!
-//! The archive holds jobs exactly, secrets included, and a text is looked for in what is shown of them. So Postgres does not
-//! look for it: rows are read in rounds of [`ROUND`], masked here and looked through here. How many rounds there are depends
-//! on the rows and on the clock, never on what is hidden in them (S-20). A page says how many rows it looked at, and whether
-//! that was everything.
+//! The archive holds jobs exactly, secrets included, and a search looks for a text in what is shown of them. So
+//! Postgres does not look for it: rows are read in rounds of [`ROUND`], masked here and searched here. How many rounds
+//! there are depends on the rows and on the clock, never on what is hidden in them (S-20). A page says how many rows it
+//! looked at, and whether that was everything.
 
 use super::Archive;
 use super::record::{ArchiveId, decode};
@@ -100,7 +100,7 @@ fn row(found: &PgRow) -> Result<ArchivedRow, sqlx::Error> {
 /// What a search looks at of a row.
 struct Candidate {
     row: ArchivedRow,
-    /// The beginning of its data, where they are looked at.
+    /// The beginning of its data, where the search covers them.
     data: Option<String>,
     /// Whether its name fits.
     named: bool,
@@ -108,7 +108,7 @@ struct Candidate {
 }
 
 impl Candidate {
-    /// The row as it is shown, if what is shown of it holds everything that is looked for.
+    /// The row as it is shown, if what is shown of it holds everything that the search is for.
     fn hit(mut self, error: Option<&str>, text: Option<&str>) -> Option<ArchivedRow> {
         let holds = |shown: &str, part: Option<&str>| part.is_none_or(|part| shown.to_lowercase().contains(part));
         self.row.error = self.row.error.map(|error| self.mask.text(&error).into_owned());
@@ -186,7 +186,7 @@ impl Archive {
             searched += round.len();
             let last = round.last().map(|candidate| candidate.row.id.clone());
             let (error, text) = (error.clone(), text.clone());
-            // Milliseconds of work: not among the tasks that answer everybody.
+            // Milliseconds of work: not on the tasks that serve requests.
             let hits = tokio::task::spawn_blocking(move || {
                 let hits = round
                     .into_iter()
@@ -214,7 +214,7 @@ impl Archive {
         })
     }
 
-    /// Rows behind one, those that finished last first, with everything that is looked at.
+    /// Rows behind one, those that finished last first, with everything that the search looks at.
     async fn rows(
         &self,
         (filter, scope): (&ArchiveFilter, &Scope),
@@ -333,7 +333,7 @@ impl Archive {
         Ok(rows.into_iter().map(restored).collect())
     }
 
-    /// Writes down that a job is about to be put back; `false` if somebody else has just done so.
+    /// Writes down that a job is about to be put back; `false` if another caller has just done so.
     ///
     /// # Errors
     ///
@@ -355,7 +355,7 @@ impl Archive {
     ///
     /// # Errors
     ///
-    /// When it does not answer: the next one who asks looks in the queue.
+    /// When it does not answer: the next caller looks in the queue.
     pub async fn settle_restore(&self, id: ArchiveId, n: i32, done: bool) -> Result<(), Trouble> {
         let sql = if done {
             "UPDATE drover.restore SET done_at = now() WHERE finished_on = $1 AND id = $2 AND n = $3 AND done_at IS NULL"

@@ -1,6 +1,6 @@
-//! Lines that hold on to each other: each carries the SHA-256 of the line before it.
+//! A chain of lines: each carries the SHA-256 of the line before it.
 //!
-//! Whoever changes a line, or takes one out, breaks the chain at the next one. What no chain shows is the end: lines cut
+//! Changing or removing a line breaks the chain at the next one. What no chain shows is the end: lines cut
 //! off there, or the last one changed. The hash of the last line, noted elsewhere, shows that too ([`Verified::head`]).
 
 use super::record::{Record, fingerprint};
@@ -9,7 +9,7 @@ use std::fs::{self, File};
 use std::io::{self, BufRead as _, BufReader};
 use std::path::{Path, PathBuf};
 
-/// What stands for the line before the first.
+/// The hash in place of the line before the first.
 pub(super) const NOTHING: &str = "0000000000000000000000000000000000000000000000000000000000000000";
 
 /// Ends a line of JSON with the hash of the line before; gives its own hash. `line` is an object and a newline.
@@ -37,11 +37,11 @@ pub struct Verified {
     pub files: u64,
     /// Lines in them.
     pub lines: u64,
-    /// Lines at the beginning that were written before lines held on to each other.
+    /// Lines at the beginning that were written before lines were chained.
     pub unlinked: u64,
     /// Lines that a crash has torn.
     pub torn: u64,
-    /// Whether the first line follows one that is not here: older files were taken away.
+    /// Whether the first line follows one that is not here: older files were removed.
     pub begins_later: bool,
     /// Where the chain is broken: a sentence each, at most ten.
     pub broken: Vec<String>,
@@ -51,7 +51,7 @@ pub struct Verified {
     pub expected: bool,
 }
 
-/// The part of a line that holds on to the one before.
+/// The part of a line that links to the one before.
 #[derive(Deserialize)]
 struct Link {
     prev: Option<String>,
@@ -107,7 +107,7 @@ pub fn verify(files: &[PathBuf], expected: Option<&str>) -> io::Result<Verified>
     Ok(found)
 }
 
-/// The hash that a line holds on to.
+/// The hash of the line before, as a line carries it.
 pub(super) fn before(line: &[u8]) -> Option<String> {
     serde_json::from_slice::<Link>(line).ok()?.prev
 }
@@ -118,7 +118,7 @@ pub(super) fn tell(broken: &mut Vec<String>, place: &str, what: &str) {
     }
 }
 
-/// The record of this file: it and those that were put aside, the oldest first.
+/// The files of the audit log: this one and those that were rotated, the oldest first.
 #[must_use]
 pub fn files(file: &Path) -> Vec<PathBuf> {
     let mut files = super::journal::aside(file);

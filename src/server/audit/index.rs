@@ -1,4 +1,4 @@
-//! The newest part of the record, and the idempotency keys of the last day.
+//! The newest part of the audit log, and the idempotency keys of the last day.
 
 use super::record::{Key, Phase, Record};
 use super::{AuditFilter, Claim};
@@ -8,13 +8,13 @@ use crate::model::queue::QueueRef;
 use std::collections::{HashMap, HashSet, VecDeque};
 use std::sync::Arc;
 
-/// Entries that are kept at hand.
+/// Entries that are kept in memory.
 pub(super) const ENTRIES: usize = 5_000;
 
-/// How long a key stands for what was done with it.
+/// How long a key is kept after its use.
 pub(super) const KEY_KEEP: Millis = 24 * 3_600_000;
 
-/// Keys that are remembered; the oldest give way.
+/// Keys that are kept; the oldest are removed first.
 const KEYS: usize = 20_000;
 
 #[derive(Clone, Debug)]
@@ -36,7 +36,7 @@ struct Used {
 pub(super) struct Index {
     /// By the moment they were asked for, the oldest first.
     entries: VecDeque<Entry>,
-    /// Replicas that write to the same record, this one included, and live.
+    /// Live replicas that write to the same audit log, this one included.
     alive: HashSet<String>,
     keys: HashMap<String, Used>,
     /// The keys in the order of their first use; some are gone already.
@@ -44,7 +44,7 @@ pub(super) struct Index {
 }
 
 impl Index {
-    /// Takes a line that was read from the file. What has no result yet will not get one any more.
+    /// Adds a line that was read from the file. An intent without a result will not get one any more.
     pub(super) fn read(&mut self, record: Record) {
         match record.phase {
             Phase::Intent => {
@@ -59,7 +59,7 @@ impl Index {
         }
     }
 
-    /// Takes a line that another replica wrote, or this one did and knows already.
+    /// Adds a line that another replica wrote, or that this one wrote and knows already.
     pub(super) fn share(&mut self, record: Record) {
         if record.phase == Phase::Result {
             let became = record.became();
@@ -79,12 +79,13 @@ impl Index {
         }
     }
 
-    /// Replicas that live; those that are not among them have no result to come.
+    /// Sets the live replicas; no result will come from any other.
     pub(super) fn alive(&mut self, alive: HashSet<String>) {
         self.alive = alive;
     }
 
-    /// Behind all that were asked for until then; of one moment each replica's together, so that all tell the same order.
+    /// The index behind all entries up to that moment; entries of one moment are grouped by replica, so that all
+    /// replicas show the same order.
     fn place(&self, record: &Record) -> usize {
         let order = |of: &Record| (of.at, of.replica.clone());
         let own = order(record);
@@ -176,7 +177,7 @@ impl Index {
     }
 
     pub(super) fn release(&mut self, key: &Key) {
-        // One that stands for an action of another replica stays.
+        // A key of another replica's action stays.
         if self.keys.get(&key.key).is_some_and(|used| used.entry.is_none()) {
             self.keys.remove(&key.key);
         }

@@ -1,4 +1,4 @@
-//! The file: lines are added at its end, each flushed to the disk before anybody is told that it is there.
+//! The file: lines are added at its end, each flushed to the disk before the write is confirmed.
 //!
 //! One thread writes. Lines that come while it is busy are written and flushed together, so that a hundred
 //! actions in one moment cost a few flushes. Only one process writes to a file: it holds a lock beside it.
@@ -19,7 +19,7 @@ use std::sync::{Arc, Mutex, PoisonError, mpsc};
 use std::time::Duration;
 use tokio::sync::oneshot;
 
-/// A file of this size is put aside.
+/// A file of this size is rotated.
 pub(super) const ROTATE: u64 = 8 * 1024 * 1024;
 
 /// How much of older files is read at the start.
@@ -49,7 +49,7 @@ pub(super) struct Journal {
 
 impl Journal {
     /// Opens the file, reads its newest part into the index, and starts the thread that writes. A file of `rotate`
-    /// bytes is put aside.
+    /// bytes is rotated.
     pub(super) fn open(file: &Path, index: Arc<Mutex<Index>>, rotate: u64, tasks: &Tasks) -> Self {
         let (lines, inbox) = mpsc::channel();
         let trouble = Trouble::default();
@@ -63,7 +63,7 @@ impl Journal {
         };
         if let Err(why) = writer.ready() {
             tracing::warn!("actions are refused: {why}");
-            // What was recorded can be shown all the same.
+            // Existing entries can be shown all the same.
             writer.read_back();
         }
         let writing = Arc::new(Mutex::new((writer, inbox)));
@@ -74,7 +74,7 @@ impl Journal {
                 let mut writing = match writing.lock() {
                     Ok(writing) => writing,
                     Err(poisoned) => {
-                        // It failed in the middle of a line: the file is looked at anew.
+                        // It failed in the middle of a line: the file is opened anew.
                         writing.clear_poison();
                         let mut writing = poisoned.into_inner();
                         writing.0.open = None;
@@ -84,7 +84,7 @@ impl Journal {
                 };
                 let (writer, inbox) = &mut *writing;
                 writer.run(inbox);
-                // Another one may write to the file from now on.
+                // Releases the lock: another process may write to the file from now on.
                 writer.open = None;
             })
         });
@@ -126,7 +126,7 @@ struct Writer {
 struct Open {
     file: File,
     size: u64,
-    /// Which file it is: somebody may move it away.
+    /// Which file it is: an operator may move it away.
     inode: u64,
     /// Held as long as this process writes.
     _lock: File,
@@ -164,7 +164,7 @@ impl Writer {
             .write_all(&bytes)
             .and_then(|()| if flush { open.file.sync_data() } else { Ok(()) });
         if let Err(error) = result {
-            // Nobody was told that these lines are there; half of one must not be.
+            // These lines were not confirmed; a half line must not stay.
             let _ = open.file.set_len(open.size);
             return Err(format!("the audit file {path} cannot be written: {error}"));
         }
@@ -245,7 +245,7 @@ impl Writer {
         fs::rename(&self.path, named(at))
     }
 
-    /// Reads the newest part of the record: as many files as hold the last day, within reason.
+    /// Reads the newest part of the audit log: as many files as hold the last day, within reason.
     fn read_back(&self) {
         let mut files = vec![self.path.clone()];
         let mut size = fs::metadata(&self.path).map_or(0, |meta| meta.len());
@@ -273,7 +273,7 @@ impl Writer {
     }
 }
 
-/// The files that were put aside, the newest first.
+/// The files that were rotated, the newest first.
 pub(super) fn aside(file: &Path) -> Vec<PathBuf> {
     let stem = file.file_stem().unwrap_or_default().to_string_lossy().into_owned();
     let ours = |path: &PathBuf| {

@@ -1,8 +1,10 @@
-//! Which of the two records a line goes to: the shared one in Postgres, or, while that cannot take it, the own file.
+//! Where a line of the audit log goes: to the table in Postgres, or, while that cannot take it, to the replica's own
+//! file.
 //!
-//! One task adds lines, so that they keep their order. What stands in the file and not in Postgres is carried over as soon as
-//! Postgres takes lines again; until all of it is, new lines go to the file too, behind it. So nothing is lost, nothing is
-//! there twice, and an action is only refused when neither can be written. Another task reads what other replicas added.
+//! One task adds lines, so that they keep their order. Lines that are only in the file are carried over as soon as
+//! Postgres takes lines again; until all of them are, new lines go to the file too, behind them. So no line is lost or
+//! added twice, and an action is only refused when neither can be written. Another task reads what other replicas
+//! added.
 
 use super::Unwritten;
 use super::index::{ENTRIES, Index};
@@ -22,22 +24,22 @@ use tokio::time::{sleep, timeout};
 /// Lines that are added together at most.
 const GROUP: usize = 256;
 
-/// How often it is looked whether there is something to carry over.
+/// How often the task checks whether there are lines to carry over.
 const LOOK: Duration = Duration::from_millis(500);
 
-/// How often what other replicas added is read.
+/// How often the lines of other replicas are read.
 const FOLLOW: Duration = Duration::from_millis(300);
 
 /// Lines that are read at a time.
 const PAGE: i64 = 2_000;
 
-/// How often a sign of life is given.
+/// How often this replica writes its heartbeat.
 const SIGN: Duration = Duration::from_secs(5);
 
-/// How often the end of the chain is told in the log, where no one who changes the table can change it.
+/// How often the end of the chain is written to the log, where a user who changes the table cannot change it.
 const TELL: Duration = Duration::from_secs(3_600);
 
-/// How long whoever adds a line waits for it: both ways, one after the other.
+/// How long [`Keeper::append`] waits for a line: for Postgres and then for the file.
 const PATIENCE: Duration = Duration::from_secs(13);
 
 /// A line on its way.
@@ -51,7 +53,7 @@ struct Line {
 #[derive(Debug)]
 pub(super) struct Keeper {
     archive: Arc<Archive>,
-    /// This process, in the shared record.
+    /// This process, in the shared audit log.
     replica: String,
     lines: mpsc::UnboundedSender<Line>,
     /// Whether lines in the file are still to be carried over.
@@ -81,7 +83,7 @@ impl Keeper {
             let writing = writing.clone();
             async move {
                 let (writer, inbox) = &mut *writing.lock().await;
-                // Lines that were under way in a failure may be in the file alone.
+                // After a failure, lines that were under way may be in the file alone.
                 writer.set_behind(true);
                 writer.run(inbox).await;
             }
@@ -153,7 +155,7 @@ impl Writer {
         let mut odd = 0;
         loop {
             let can = self.archive.shared().ready().is_ok();
-            // What is to be carried over is not waited with.
+            // Lines to carry over do not wait for new ones.
             let pause = if self.is_behind() && can { Duration::ZERO } else { LOOK };
             let mut lines = Vec::new();
             match timeout(pause, inbox.recv_many(&mut lines, GROUP)).await {
@@ -205,7 +207,7 @@ impl Writer {
                 }
             }
         }
-        // From the first of them on: also one that may be in Postgres already, and is passed over there.
+        // From the first of them on: also one that may be in Postgres already, which skips it.
         self.set_behind(true);
         let written = lines.iter().map(|line| self.journal.append(&line.record, line.flush));
         let written = futures::future::join_all(written).await;
@@ -217,7 +219,7 @@ impl Writer {
         }
     }
 
-    /// Carries some lines over; how many could not be read.
+    /// Carries some lines over; returns how many could not be read.
     async fn carry(&mut self) -> Result<u64, String> {
         let spool = std::mem::replace(&mut self.spool, Spool::none());
         let read = move || (spool.next(), spool);
@@ -240,7 +242,7 @@ impl Writer {
     }
 }
 
-/// What keeps the newest part at hand the same for all replicas.
+/// Keeps the newest part in memory the same on all replicas.
 struct Reader {
     archive: Arc<Archive>,
     replica: String,

@@ -1,8 +1,9 @@
-//! The record in Postgres: one chain of lines for all replicas ([`drover.audit`](../../../../migrations/0003_audit.sql)).
+//! The audit log in Postgres: one chain of lines for all replicas
+//! ([`drover.audit`](../../../../migrations/0003_audit.sql)).
 //!
-//! Whoever adds lines locks the row that holds the last hash, so that the chain has one end however many add to it, and
-//! commits with the disk, whatever the role has set. A line is there once: one that is sent again, because its commit was
-//! not answered, is passed over.
+//! A replica that adds lines locks the row that holds the last hash, so that the chain has one end however many
+//! replicas add to it, and waits for the commit to be on disk, whatever the role has set. A line is added once: one
+//! that is sent again, because its commit was not answered, is skipped.
 
 use super::chain::{self, NOTHING, Verified};
 use super::record::{Phase, Record, fingerprint};
@@ -16,34 +17,34 @@ use std::collections::{HashMap, HashSet};
 use std::time::Duration;
 use tokio::time::timeout;
 
-/// How long adding lines may take before they go elsewhere: somebody waits for it.
+/// How long adding lines may take before they go to the file: a caller waits for it.
 const LIMIT: Duration = Duration::from_secs(2);
 
-/// How long a key stands for what was done with it.
+/// How long a key is kept after its use.
 const KEY_KEEP: Millis = super::index::KEY_KEEP;
 
-/// How long a replica lives that gives no sign.
+/// How long a replica counts as live after its last heartbeat.
 const ALIVE: Duration = Duration::from_secs(20);
 
-/// How long whoever verifies waits for the connection.
+/// How long `verify_record` waits for the connection.
 const CONNECT: Duration = Duration::from_secs(10);
 
 /// Rows that are verified at a time.
 const PAGE: i64 = 2_000;
 
-/// What became of a line.
+/// The result of adding a line.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Added {
     /// It is there.
     There,
-    /// Its idempotency key stands for an action of another replica; whether for the same request.
+    /// Another replica used its idempotency key; whether for the same request.
     KeyTaken(bool),
 }
 
 const INSERT: &str = "INSERT INTO drover.audit (seq, line, hash, id, phase, at, key, digest) \
      SELECT * FROM unnest($1::bigint[], $2::text[], $3::text[], $4::text[], $5::text[], $6::bigint[], $7::text[], $8::text[])";
 
-/// An idempotency key that is in use, and what stands for it: the digest, and whether it can be used again.
+/// Idempotency keys in use, each with the digest of its request and whether it can be used again.
 const KEYS: &str = "SELECT DISTINCT ON (a.key) a.key, a.digest, a.id, EXISTS (SELECT FROM drover.audit r WHERE r.id = a.id \
      AND r.phase = 'result' AND r.line LIKE '%,\"not_sent\":\"%') FROM drover.audit a WHERE a.key = ANY ($1) AND a.phase = 'intent' \
      AND a.at > $2 ORDER BY a.key, a.seq DESC";
@@ -105,7 +106,7 @@ impl Rows {
 }
 
 impl Archive {
-    /// Adds lines to the shared record, in their order and all or none. When this returns, they are on its disk.
+    /// Adds lines to the shared audit log, in their order and all or none. When this returns, they are on its disk.
     ///
     /// # Errors
     ///
@@ -157,7 +158,7 @@ impl Archive {
             .into_iter()
             .collect();
         let mut used = HashMap::new();
-        // What was done already is written down whoever else used its key.
+        // Only keys of new intents are checked: a line about an action that is done already is added in any case.
         let keys: Vec<&str> = records
             .iter()
             .filter(|record| record.phase == Phase::Intent && !carried)
@@ -200,7 +201,7 @@ impl Archive {
         Ok(Ok(added))
     }
 
-    /// Lines of the shared record after `seq`, the oldest first, with the number of the last.
+    /// Lines of the shared audit log after `seq`, the oldest first, with the number of the last.
     ///
     /// # Errors
     ///
@@ -223,7 +224,7 @@ impl Archive {
         self.shared().database().run(asked.fetch_one(&pool)).await
     }
 
-    /// Gives a sign of life; the replicas that live.
+    /// Writes this replica's heartbeat; returns the live replicas.
     ///
     /// # Errors
     ///
@@ -249,7 +250,7 @@ impl Archive {
             .collect())
     }
 
-    /// Follows the chain of the shared record through all its rows.
+    /// Follows the chain of the shared audit log through all its rows.
     ///
     /// # Errors
     ///
@@ -325,7 +326,7 @@ fn rows(from: i64, to: i64) -> String {
     }
 }
 
-/// Takes a row in, and tells what is wrong with it.
+/// Adds a row, and reports what is wrong with it.
 fn follow(found: &mut Verified, (seq, line, hash, id, phase, key): &Row, last: i64) {
     let place = rows(*seq, *seq);
     let own = fingerprint(line.as_bytes());
@@ -356,7 +357,7 @@ fn follow(found: &mut Verified, (seq, line, hash, id, phase, key): &Row, last: i
         }
         Err(_) => chain::tell(&mut found.broken, &place, "is not a record of an action"),
     }
-    // After a row that is missing this is said already.
+    // A missing row is reported already.
     if *seq == last + 1 && chain::before(line.as_bytes()).as_ref() != Some(&found.head) {
         chain::tell(
             &mut found.broken,

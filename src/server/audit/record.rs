@@ -1,4 +1,4 @@
-//! One line of the record.
+//! One line of the audit log.
 
 use crate::model::action::{Effect, Seen};
 use crate::model::answer::FlowRetried;
@@ -20,13 +20,13 @@ pub enum Phase {
     Result,
 }
 
-/// An idempotency key, and what it was used for. Both hashed: the key with whoever used it, and method, path
+/// An idempotency key, and what it was used for. Both hashed: the key with its user, and method, path
 /// and body together.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub struct Key {
-    /// Of whom and which.
+    /// The hash of the user and the key.
     pub key: String,
-    /// For what.
+    /// The hash of the request.
     pub digest: String,
 }
 
@@ -115,15 +115,15 @@ pub struct Record {
     /// Why the store was not asked; on the second line.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub not_sent: Option<String>,
-    /// Which replica wrote it, where several write to one record.
+    /// Which replica wrote it, where several write to one audit log.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub replica: Option<String>,
-    /// It stood in a file first.
+    /// Set if it was in a file first.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub carried: Option<Carried>,
 }
 
-/// A line that was written to a file and came to the shared record later.
+/// A line that was written to a file and carried over to the shared audit log later.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Carried {
     /// When it came.
@@ -163,7 +163,7 @@ impl Record {
         }
     }
 
-    /// Without the secrets that the operator wrote into it, or a producer whose text the sentence quotes.
+    /// The record without secrets that the operator wrote into it, or a producer whose text the sentence quotes.
     #[must_use]
     pub fn masked(mut self, mask: &Mask) -> Self {
         self.sentence = mask.sentence(&self.sentence).into_owned();
@@ -178,7 +178,7 @@ impl Record {
         self.job.is_none() && self.schedule.is_none()
     }
 
-    /// What became of it, as the second line says.
+    /// The outcome, as the second line says.
     #[must_use]
     pub fn became(&self) -> Became {
         match (&self.effect, &self.flow, &self.not_sent) {
@@ -189,7 +189,7 @@ impl Record {
         }
     }
 
-    /// As pages and API tell it.
+    /// The entry as pages and API show it.
     #[must_use]
     pub fn entry(&self, became: &Became) -> AuditEntry {
         AuditEntry {
@@ -249,8 +249,8 @@ pub fn time(at: Millis) -> String {
     format::iso(at)
 }
 
-/// What was given with an action, without the action's word and without payloads: of those the size, and the hash of what
-/// is shown of them. That of a secret could be guessed from its own.
+/// The fields of an action, without the action's word and without payloads: of those the size, and the hash of their
+/// masked text. From the hash of the full text a secret could be guessed.
 #[must_use]
 pub fn details(action: Value, mask: &Mask) -> Value {
     let Value::Object(fields) = action else {

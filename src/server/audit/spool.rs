@@ -1,7 +1,8 @@
-//! The lines of a file that the shared record does not have yet.
+//! The lines of a file that the shared audit log does not have yet.
 //!
-//! How far they were carried over is noted beside the file (`audit.ndjson.carried`). The note only saves time: a line that is
-//! carried over again is passed over there, so without it, or with one that fits no file, reading begins with the oldest.
+//! A note beside the file (`audit.ndjson.carried`) says how far they were carried over. The note only saves time:
+//! Postgres skips a line that is carried over again, so without a note, or with one that fits no file, reading begins
+//! with the oldest.
 
 use super::chain;
 use super::record::{Carried, Record, fingerprint};
@@ -62,7 +63,7 @@ impl Spool {
         }
     }
 
-    /// Stands in for one that is in use.
+    /// A placeholder while the real one is in use.
     pub(super) fn none() -> Self {
         Self {
             file: PathBuf::new(),
@@ -137,7 +138,7 @@ fn read(path: &Path, inode: u64, offset: u64) -> io::Result<Batch> {
     while batch.records.len() < BATCH_LINES && offset - begin < BATCH_BYTES {
         let mut line = Vec::new();
         reader.read_until(b'\n', &mut line)?;
-        // One that has no end yet is being written.
+        // A line without an end is still being written.
         let Some(text) = line.strip_suffix(b"\n") else { break };
         offset += line.len() as u64;
         let hash = fingerprint(text);

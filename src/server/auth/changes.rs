@@ -74,7 +74,7 @@ impl Changes {
         }
     }
 
-    /// Checks the files of users and tokens, for ever.
+    /// Checks the files of users and tokens; never returns.
     pub(super) async fn watch_files<const N: usize>(&self, files: [&Path; N]) {
         let look = || files.map(|file| stamp(file).ok());
         let mut known: [Option<Option<Stamp>>; N] = look();

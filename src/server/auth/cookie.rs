@@ -61,7 +61,7 @@ impl SessionCookie {
         }
     }
 
-    /// What a request carries. One that is there twice is none: it cannot be told which is ours.
+    /// The session cookie of a request; `None` if it is there twice, because it is not known which one is ours.
     #[must_use]
     pub fn read<'a>(&self, headers: &'a HeaderMap) -> Option<&'a str> {
         let mut ours = values(headers, &self.name);
@@ -69,7 +69,7 @@ impl SessionCookie {
         ours.next().is_none().then_some(value)
     }
 
-    /// What an answer sets; an age of 0 takes it away.
+    /// The cookie that an answer sets; an age of 0 removes it.
     #[must_use]
     pub fn set(&self, value: &str, age_s: u64) -> String {
         set(&self.name, value, "/", age_s, self.secure)

@@ -1,6 +1,6 @@
 //! A small file of people or tokens: read anew when it has changed, replaced as a whole.
 //!
-//! It is looked at on every use, so that what is taken out of it is out at once, on a Drover that runs.
+//! It is checked on every use, so that a removed entry is invalid at once, on a Drover that runs.
 
 use serde::Serialize;
 use serde::de::DeserializeOwned;
@@ -49,7 +49,7 @@ impl<T: DeserializeOwned + Serialize + Clone> StateFile<T> {
     ///
     /// # Errors
     ///
-    /// When it is there and cannot be read: then nobody gets in by it.
+    /// When it exists and cannot be read: then it lets no user or token in.
     pub fn read(&self) -> io::Result<Arc<Vec<T>>> {
         let Some(stamp) = stamp(&self.path)? else {
             return Ok(Arc::default());

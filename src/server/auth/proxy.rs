@@ -1,7 +1,7 @@
 //! Identity that a proxy in front gives.
 //!
 //! Its headers are believed from the proxy alone: a peer whose address is listed and that knows the secret, or one on the
-//! Unix socket. From anybody else they are not ignored but refused, because whoever sends them means to be believed (S-2).
+//! Unix socket. From any other peer they are not ignored but refused, because they claim an identity (S-2).
 
 use axum::http::HeaderMap;
 use subtle::ConstantTimeEq as _;
@@ -22,7 +22,7 @@ pub struct Proxy {
     pub user: String,
     /// The header with the groups, comma-separated, in lower case.
     pub groups: String,
-    /// Where somebody signs out.
+    /// Where a user signs out.
     pub sign_out_url: Option<String>,
 }
 
@@ -35,7 +35,7 @@ impl std::fmt::Debug for Proxy {
     }
 }
 
-/// Somebody as the proxy names them.
+/// A user as the proxy names them.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Named {
     /// Their name.
@@ -77,11 +77,11 @@ impl Forged {
 }
 
 impl Proxy {
-    /// Who the proxy says it is; `None` if nobody is named. `listed` is whether the peer's address is a proxy's.
+    /// The user that the proxy names; `None` if it names none. `listed` is whether the peer's address is a proxy's.
     ///
     /// # Errors
     ///
-    /// When somebody is named who must not be believed.
+    /// When the request has identity headers that must not be believed.
     pub fn named(&self, headers: &HeaderMap, listed: bool) -> Result<Option<Named>, Forged> {
         let ours = [self.user.as_str(), self.groups.as_str(), SECRET];
         let alias = |name: &str| !ours.contains(&name) && ours.contains(&name.replace('_', "-").as_str());
@@ -175,7 +175,7 @@ mod tests {
             ada(&[]),
             "case is no matter"
         );
-        // Nobody is named: not an error, and never somebody. This is also what `Connection: X-Forwarded-User` leaves.
+        // No user is named: not an error, and never a user. This is also what `Connection: X-Forwarded-User` leaves.
         assert_eq!(named(true, &[KEY]), Ok(None));
         assert_eq!(named(false, &[]), Ok(None));
         assert_eq!(named(true, &[]), Ok(None));

@@ -1,7 +1,8 @@
-//! Who is signed in.
+//! The users who are signed in.
 //!
-//! A session is 32 random bytes in a cookie; here is only their hash, in memory and in a file beside the record, so that a
-//! restart in the middle of an incident signs nobody out. Whoever signs in gets a new one, whatever cookie came along.
+//! A session is 32 random bytes in a cookie; Drover keeps only their hash, in memory and in a file beside the audit
+//! log, so that a restart in the middle of an incident signs no user out. Each sign-in begins a new session, whatever
+//! cookie came along.
 
 use super::file::StateFile;
 use super::tokens::hash;
@@ -90,7 +91,7 @@ impl Sessions {
         within(session.since, self.lifetime.whole) && within(session.seen, self.lifetime.idle)
     }
 
-    /// Begins one: what goes into the cookie.
+    /// Begins a session; returns the secret for the cookie.
     #[must_use]
     pub fn begin(&self, name: &str, stamp: String) -> String {
         let secret = URL_SAFE_NO_PAD.encode(rand::random::<[u8; 32]>());
@@ -114,7 +115,7 @@ impl Sessions {
         secret
     }
 
-    /// Whose it is: the hash of the secret, the name, and the stamp of the user it began with.
+    /// The session with this secret: the secret's hash, the user's name, and the stamp of the user it began with.
     #[must_use]
     pub fn whose(&self, secret: &str) -> Option<(String, String, String)> {
         let at = now();

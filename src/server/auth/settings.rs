@@ -1,4 +1,4 @@
-//! Who gets in and who may do what, as it was configured.
+//! The configuration of sign-in and permissions.
 
 use super::proxy::Proxy;
 use super::sessions::Lifetime;
@@ -6,7 +6,7 @@ use super::trusted::Trusted;
 use super::who::Grant;
 use std::path::PathBuf;
 
-/// How people are recognised.
+/// How users are recognised.
 #[derive(Clone, Debug)]
 pub enum Mode {
     /// Not at all: only this machine gets in.
@@ -32,7 +32,7 @@ impl Mode {
 /// What some users or groups may do.
 #[derive(Clone, Debug)]
 pub struct Rule {
-    /// Names; `*` for everybody who is recognised.
+    /// Names; `*` for every user who is recognised.
     pub users: Vec<String>,
     /// Groups, exactly as they are called.
     pub groups: Vec<String>,

@@ -1,7 +1,7 @@
 //! Tokens of programs that call the API.
 //!
-//! A token is `dr_`, 32 random bytes and a checksum, by which a mistyped one and one of another program are told apart
-//! from one that was revoked. Only its SHA-256 is kept. It says what it may do where, and when it ends.
+//! A token is `dr_`, 32 random bytes and a checksum, which tells a mistyped token and one of another program from
+//! one that was revoked. Only its SHA-256 is kept, with its permissions, its queues and when it ends.
 
 use super::file::StateFile;
 use super::who::{Grant, QueueGlob, Via, Who};
@@ -23,7 +23,7 @@ pub const DAYS_MAX: u32 = 90;
 /// A token as it is kept.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Token {
-    /// Short, for people and for the record.
+    /// Short, for people and for the audit log.
     pub id: String,
     /// What it is for.
     pub name: String,
@@ -71,7 +71,7 @@ impl Tokens {
         self.0.path()
     }
 
-    /// Whose a token is; `None` if it is nobody's, or not any more.
+    /// The caller with a token; `None` if it is not valid, or not any more.
     #[must_use]
     pub fn who(&self, secret: &str, address: &str) -> Option<Who> {
         if !is_whole(secret) {
@@ -94,7 +94,7 @@ impl Tokens {
         })
     }
 
-    /// Makes one: the token itself, which is not kept, and what is.
+    /// Makes a token; returns the token itself, which is not kept, and the entry that is.
     ///
     /// # Errors
     ///
@@ -169,7 +169,7 @@ impl Tokens {
 
 impl Token {
     fn grants(&self) -> Arc<[Grant]> {
-        // What a later Drover wrote and this one does not know, is not permitted.
+        // A verb that a later Drover wrote and this one does not know is not permitted.
         let verbs: Vec<Verb> = self.allow.iter().filter_map(|name| name.parse().ok()).collect();
         Arc::new([Grant {
             verbs: Verbs::of(&verbs),

@@ -1,4 +1,4 @@
-//! Whose word about where a request comes from is believed.
+//! The proxies whose forwarding headers are believed.
 
 use axum::http::HeaderMap;
 use ipnet::IpNet;
@@ -16,9 +16,9 @@ impl Trusted {
         self.0.iter().any(|net| net.contains(&address))
     }
 
-    /// Where a request comes from: the peer (`None` for a Unix socket, which is a proxy's), or what proxies of ours say of
-    /// it. The addresses in `X-Forwarded-For` are read from the right, up to the first that is no proxy of ours: what stands
-    /// before it anybody could have written.
+    /// Where a request comes from: the peer (`None` for a Unix socket, which is a proxy's), or what proxies of ours say
+    /// of it. The addresses in `X-Forwarded-For` are read from the right, up to the first that is no proxy of ours: any
+    /// client could have written those before it.
     #[must_use]
     pub fn client(&self, headers: &HeaderMap, peer: Option<IpAddr>) -> Option<IpAddr> {
         let mut client = peer.map(|address| address.to_canonical());

@@ -1,4 +1,4 @@
-//! People who sign in with a password: their names, the argon2id hashes of their passwords, and what they may do.
+//! Users who sign in with a password: their names, the argon2id hashes of their passwords, and what they may do.
 
 use super::file::StateFile;
 use super::who::{Grant, QueueGlob};
@@ -16,7 +16,7 @@ pub const PASSWORD_MIN: usize = 12;
 /// Bytes of a password at most: more would be work for nothing.
 pub const PASSWORD_MAX: usize = 1_024;
 
-/// Somebody who can sign in.
+/// A user who can sign in.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct User {
     /// The name to sign in with.
@@ -33,7 +33,7 @@ pub struct User {
 }
 
 impl User {
-    /// What is kept of them beside the configuration.
+    /// The grant that is kept with the user, beside those of the configuration.
     #[must_use]
     pub fn grant(&self) -> Option<Grant> {
         let role: Role = self.role.as_ref()?.parse().ok()?;
@@ -43,14 +43,14 @@ impl User {
         })
     }
 
-    /// Changes when anything about them does: whoever was signed in before has to sign in again.
+    /// Changes when anything about the user does: sessions from before then end.
     #[must_use]
     pub fn stamp(&self) -> String {
         super::tokens::hash(&serde_json::to_string(self).unwrap_or_default())
     }
 }
 
-/// Everybody who can sign in.
+/// All users who can sign in.
 #[derive(Debug)]
 pub struct Users(StateFile<User>);
 
@@ -67,7 +67,7 @@ impl Users {
         self.0.path()
     }
 
-    /// Everybody.
+    /// All users.
     ///
     /// # Errors
     ///
@@ -78,7 +78,7 @@ impl Users {
             .map_err(|error| format!("{}: {error}", self.0.path().display()))
     }
 
-    /// Somebody by name.
+    /// A user by name.
     #[must_use]
     pub fn get(&self, name: &str) -> Option<User> {
         let all = self
@@ -98,21 +98,21 @@ impl Users {
         there.then_some(()).ok_or_else(|| unknown(name))
     }
 
-    /// Whoever has this name and this password. Takes as long for a name that nobody has: tens of milliseconds, so it is
-    /// not for a thread that serves others.
+    /// The user with this name and this password. Takes as long for a name that no user has: tens of milliseconds, so
+    /// it is not for a thread that serves others.
     #[must_use]
     pub fn check(&self, name: &str, password: &str) -> Option<User> {
-        static NOBODY: OnceLock<String> = OnceLock::new();
+        static NO_USER: OnceLock<String> = OnceLock::new();
         let user = self.get(name);
         let kept = match &user {
             Some(user) => user.hash.as_str(),
-            None => NOBODY.get_or_init(|| hash("no user has this password").unwrap_or_default()),
+            None => NO_USER.get_or_init(|| hash("no user has this password").unwrap_or_default()),
         };
         let right = password.len() <= PASSWORD_MAX && is_right(password, kept).unwrap_or(false);
         user.filter(|_| right)
     }
 
-    /// Adds somebody.
+    /// Adds a user.
     ///
     /// # Errors
     ///
@@ -147,7 +147,7 @@ impl Users {
         })
     }
 
-    /// Gives somebody another password, which ends their sessions.
+    /// Sets a user's password, which ends their sessions.
     ///
     /// # Errors
     ///
@@ -164,7 +164,7 @@ impl Users {
         })
     }
 
-    /// Takes somebody out, which ends their sessions.
+    /// Removes a user, which ends their sessions.
     ///
     /// # Errors
     ///
@@ -297,7 +297,7 @@ mod tests {
             assert!(users.check(name, password).is_none());
             DIGESTS.get()
         };
-        // The first one makes the hash that stands for a user who is not there.
+        // The first one makes the hash for users who do not exist.
         work("eve", "a wrong password");
         for name in ["ada", "eve"] {
             assert_eq!(work(name, "a wrong password"), 1, "{name}");

@@ -1,6 +1,6 @@
-//! Who asks, and what they may do where.
+//! The caller, and what they may do where.
 //!
-//! A permission is a [`Verb`] on a queue. Whoever asks holds [`Grant`]s: verbs, and the queues they are for. What no
+//! A permission is a [`Verb`] on a queue. A caller holds [`Grant`]s: verbs, and the queues they are for. What no
 //! grant lists is denied. A [`Role`] is a name for a set of verbs, and each role holds everything that the one before it
 //! holds.
 
@@ -11,7 +11,7 @@ use std::fmt;
 use std::str::FromStr;
 use std::sync::Arc;
 
-/// Whoever asks.
+/// A caller.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Who {
     /// A name; `anonymous` without sign-in.
@@ -24,11 +24,11 @@ pub struct Who {
     pub grants: Arc<[Grant]>,
 }
 
-/// How somebody was recognised.
+/// How a caller was recognised.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Via {
-    /// Not at all: only this machine gets in.
-    Nobody,
+    /// Not at all: there is no sign-in, and only this machine gets in.
+    NoSignIn,
     /// By the proxy in front.
     Proxy,
     /// By name and password; the hash of the session's secret.
@@ -97,13 +97,13 @@ impl fmt::Display for QueueGlob {
 }
 
 impl Who {
-    /// Whoever sits at this machine, where nobody signs in.
+    /// A user of this machine, where there is no sign-in.
     #[must_use]
     pub fn anonymous(address: String) -> Self {
         Self {
             name: "anonymous".into(),
             address,
-            via: Via::Nobody,
+            via: Via::NoSignIn,
             grants: Self::everywhere(Role::Admin),
         }
     }
@@ -187,7 +187,7 @@ impl Who {
 pub struct Permission<'a> {
     /// What.
     pub verb: Verb,
-    /// Where; wherever they may if `None`: what is touched is asked for one by one.
+    /// Where; on any queue if `None`: each queue that is touched is then checked by itself.
     pub queue: Option<&'a QueueRef>,
 }
 

@@ -1,4 +1,4 @@
-//! `drover user` and `drover token`: who gets in, from the command line.
+//! `drover user` and `drover token`: users and tokens, from the command line.
 
 use crate::model::{format, now};
 use crate::server::args::{TokenCommand, UserCommand};
@@ -8,7 +8,7 @@ use crate::server::auth::users::Users;
 use crate::server::config::Config;
 use std::process::ExitCode;
 
-/// Does what was asked, and says it.
+/// Runs the command and prints the result.
 pub(super) fn user(config: &Config, command: UserCommand) -> ExitCode {
     let users = Users::at(config.auth.folder.join("users.json"));
     told(match command {
@@ -61,7 +61,7 @@ pub(super) fn user(config: &Config, command: UserCommand) -> ExitCode {
     })
 }
 
-/// Does what was asked, and says it.
+/// Runs the command and prints the result.
 pub(super) fn token(config: &Config, command: TokenCommand) -> ExitCode {
     let tokens = Tokens::at(config.auth.folder.join("tokens.json"));
     told(match command {
@@ -127,7 +127,7 @@ fn told(answer: Result<String, String>) -> ExitCode {
     }
 }
 
-/// A password from standard input, or one made up; and which of them.
+/// A password from standard input, or a generated one; and whether it was generated.
 fn password(from_stdin: bool) -> Result<(String, bool), String> {
     if !from_stdin {
         use base64::Engine as _;

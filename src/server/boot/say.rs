@@ -1,4 +1,4 @@
-//! What the command line says. The reader may have gone (`| head`, a closed terminal): that is no failure of ours.
+//! Output of the command line. The reader may have gone (`| head`, a closed terminal): that is no failure of ours.
 
 /// A line on standard output.
 macro_rules! say {

@@ -1,4 +1,4 @@
-//! `drover audit verify`: the chain of the record, in the file and in Postgres.
+//! `drover audit verify`: the chain of the audit log, in the file and in Postgres.
 
 use crate::model::format;
 use crate::server::archive::Archive;
@@ -6,7 +6,7 @@ use crate::server::audit::chain::{self, Verified};
 use crate::server::config::Config;
 use std::process::ExitCode;
 
-/// Follows the chain of the record through all its files, and through the table that replicas share.
+/// Follows the chain of the audit log through all its files, and through the table that replicas share.
 pub(super) fn verify(config: &Config, expect: Option<&str>) -> ExitCode {
     let files = chain::files(&config.audit_file);
     if files.is_empty() && config.archive.is_none() {
@@ -74,7 +74,7 @@ pub(super) fn verify(config: &Config, expect: Option<&str>) -> ExitCode {
     }
 }
 
-/// Tells what was found; whether it is good.
+/// Prints what was found; returns whether the chain is whole.
 fn tell(found: &Verified) -> bool {
     if found.begins_later {
         say!("the first line follows one that is missing: older files were removed");

@@ -1,4 +1,4 @@
-//! The adapters of one store, and whose each of its queues is.
+//! The adapters of one store, and which of them each of its queues belongs to.
 //!
 //! BullMQ and another system can live in one Redis. Each adapter searches for the queues of its own system, and a queue
 //! belongs to the adapter that found or recognised it: no queue is taken for one of a system by default.
@@ -24,10 +24,10 @@ struct Owners {
     followed: HashSet<QueueId>,
 }
 
-/// Who is connected, of all systems.
+/// The connections, of all systems.
 #[derive(Clone, Debug, Default)]
 pub struct Staff {
-    /// Everybody whose connection names a queue.
+    /// All connections that name a queue.
     pub connected: Vec<Connected>,
     /// Why the workers of some queues are not known.
     pub refused: Option<String>,
@@ -146,7 +146,7 @@ impl Adapters {
         Ok(all)
     }
 
-    /// Who is connected to the queues of every system: see [`Adapter::workers`].
+    /// The connections to the queues of every system: see [`Adapter::workers`].
     ///
     /// # Errors
     ///

@@ -29,13 +29,13 @@ const RING_BYTES: usize = 2 * 1024 * 1024;
 /// Things that happened to jobs that one frame holds; the rest is only counted.
 const FRAME_JOBS: usize = 200;
 
-/// Somebody who asked for a page counts as watching for this long.
+/// A request for a page counts as watching for this long.
 const LOOKS_ON: Duration = Duration::from_secs(30);
 
-/// A topic nobody follows is forgotten after this long.
+/// A topic without followers is forgotten after this long.
 const TOPIC_LINGER: Duration = Duration::from_secs(60);
 
-/// Operations that a follower can be told of.
+/// Operations that a follower can be sent.
 const OPERATIONS: usize = 200;
 
 /// What became known.
@@ -61,7 +61,7 @@ pub struct Board {
     /// One lock for state and streams, so that a snapshot and the frames after it cannot disagree.
     /// Held for the time of a comparison and a serialisation, never across an await.
     inner: Mutex<Inner>,
-    /// Told of each who begins to look.
+    /// Notified at each request of a viewer.
     viewers: watch::Sender<()>,
 }
 
@@ -73,7 +73,7 @@ struct Inner {
     topics: HashMap<Topic, TopicState>,
     /// The newest [`OPERATIONS`], by id, which sorts by time.
     operations: BTreeMap<String, Operation>,
-    /// When somebody last asked for something.
+    /// When a viewer last made a request.
     asked: Option<Instant>,
 }
 
@@ -83,7 +83,7 @@ struct TopicState {
     bytes: usize,
     /// Frames up to this number are no longer in the ring.
     forgotten: u64,
-    /// A snapshot and the number it is true for, shared by all who need one at the same moment.
+    /// A snapshot and the number it is true for, shared by all followers that need one at the same moment.
     snapshot: Option<(u64, Arc<Part>)>,
     /// The last known change of a followed job, as its snapshot.
     job: Option<JobChange>,
@@ -144,13 +144,13 @@ impl Board {
         inner.stores.push(store);
     }
 
-    /// Somebody asks.
+    /// Notes a viewer's request.
     pub fn note_viewer(&self) {
         self.inner().asked = Some(Instant::now());
         self.viewers.send_replace(());
     }
 
-    /// Whether anybody follows a stream, or has asked for something just now.
+    /// Whether a client follows a stream, or a viewer has made a request just now.
     pub fn is_watched(&self) -> bool {
         let inner = self.inner();
         inner.asked.is_some_and(|at| at.elapsed() < LOOKS_ON)
@@ -164,7 +164,7 @@ impl Board {
         while !self.is_watched() && viewers.changed().await.is_ok() {}
     }
 
-    /// Queues of a store that somebody has open: their page, or the page of one of their jobs.
+    /// Queues of a store that a viewer has open: their page, or the page of one of their jobs.
     pub fn open_queues(&self, store: &str) -> HashSet<String> {
         let inner = self.inner();
         let followed = inner.topics.iter().filter(|(_, topic)| topic.wake.receiver_count() > 0);
@@ -197,7 +197,7 @@ impl Board {
         (overview, Position { epoch: self.epoch, seq })
     }
 
-    /// All stores and queues as they are, without saying that anybody looks.
+    /// All stores and queues as they are, without noting a viewer.
     pub fn lines(&self) -> (Vec<StoreSummary>, Vec<Arc<QueueSummary>>) {
         let inner = self.inner();
         (inner.stores.clone(), inner.queues.values().cloned().collect())
@@ -217,7 +217,7 @@ impl Board {
         self.inner().stores.iter().find(|store| store.id == id).cloned()
     }
 
-    /// Takes in what became known and tells everybody whom it concerns.
+    /// Takes in what became known and notifies the followers of each topic that it concerns.
     pub fn publish(&self, update: Update) {
         let at = now();
         let mut guard = self.inner();
@@ -312,7 +312,7 @@ impl Board {
         }
     }
 
-    /// Forgets topics that nobody has followed for a while.
+    /// Forgets topics that have had no follower for a while.
     pub fn forget_unfollowed(&self) {
         self.inner().topics.retain(|topic, state| {
             if state.wake.receiver_count() > 0 {

@@ -1,9 +1,8 @@
 //! The collector's clock: the wall clock as it was, carried on by the one that never jumps.
 //!
-//! Rates, ages and "since when" are differences of two moments. Were they taken from the wall clock,
-//! somebody who sets it would make an hour of work appear or vanish. So moments come from [`Steady`],
-//! and when the wall clock is found to have jumped, everything that is remembered moves with it in one
-//! step ([`Steady::jump`], [`Steady::adopt`]).
+//! Rates, ages and "since when" are differences of two moments. Were they taken from the wall clock, setting it would
+//! make an hour of work appear or vanish. So moments come from [`Steady`], and when the wall clock is found to have
+//! jumped, everything that is remembered moves with it in one step ([`Steady::jump`], [`Steady::adopt`]).
 //!
 //! The store has a clock too. [`Offset`] measures how far ahead it is.
 
@@ -11,7 +10,7 @@ use crate::model::Millis;
 use std::collections::VecDeque;
 use std::time::{Duration, Instant};
 
-/// Two readings of a clock agree within this; beyond it, somebody set one.
+/// Two readings of a clock agree within this; beyond it, the clock was set.
 const TOLERANCE: Millis = 2_000;
 
 /// A wall clock that does not jump.
@@ -52,7 +51,7 @@ const SAMPLES: usize = 5;
 /// A round trip longer than this says too little about when the server looked at its clock.
 const ROUND_TRIP_MAX: Duration = Duration::from_millis(900);
 
-/// Differences below this are noise of the measurement and are not told again.
+/// Differences below this are noise of the measurement and are not reported again.
 const NOISE: Millis = 250;
 
 /// How far the store's clock is ahead of ours.
@@ -107,7 +106,7 @@ mod tests {
         let later = start + Duration::from_secs(5);
         assert_eq!(clock.at(later), 1_005_000);
         assert_eq!(clock.jump(1_005_400, later), None, "a clock that drifts was not set");
-        // Somebody sets it an hour on, and later two hours back.
+        // The clock is set an hour ahead, and later two hours back.
         assert_eq!(clock.jump(4_605_000, later), Some(3_600_000));
         assert_eq!(clock.at(later), 1_005_000, "until it is adopted nothing moves");
         clock.adopt(3_600_000);
@@ -122,7 +121,7 @@ mod tests {
         let quick = Duration::from_millis(2);
         offset.note(600_100, 100, quick);
         assert_eq!(offset.ahead(), Some(599_999));
-        // One answer that waited 800 ms somewhere changes nothing that is told.
+        // One answer that waited 800 ms somewhere changes nothing that is reported.
         offset.note(600_900, 100, Duration::from_millis(800));
         offset.note(601_100, 1_100, quick);
         assert_eq!(offset.ahead(), Some(599_999));

@@ -75,7 +75,7 @@ struct State {
     workforce: Workforce,
     /// Since when the store has been silent, while it is.
     silent_since: Option<Millis>,
-    /// What was noted of its queues by whoever watched them.
+    /// What was noted of its queues by the processes that watched them.
     past: Past,
     /// Tasks that watch the store and are down, each with why.
     down: BTreeMap<&'static str, String>,
@@ -289,7 +289,7 @@ impl Collector {
     /// Counts queues and publishes their lines together with what happened to their jobs. Gives how
     /// long the count took.
     async fn count_and_publish(&self, queues: &[QueueId], jobs: JobNews) -> Duration {
-        // What needs no count is told at once.
+        // What needs no count is published at once.
         let turn = if queues.is_empty() {
             None
         } else {
@@ -322,7 +322,7 @@ impl Collector {
         drop(state);
         drop(turn);
         if moved {
-            // An application went from Bull to BullMQ: the queue is heard in another way now.
+            // An application went from Bull to BullMQ: the queue is followed in another way now.
             self.follow();
         }
         took

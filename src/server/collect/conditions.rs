@@ -15,14 +15,13 @@ use std::time::Duration;
 
 pub(super) mod postgres;
 
-/// How long a refusal of somebody's command is held: longer than the time between two reports at the
-/// slowest pace.
+/// How long the refusal of a client's command is held: longer than the time between two reports at the slowest pace.
 const HELD: Millis = 20_000;
 
 /// How long an eviction is held: a job that vanished is worth a longer word.
 const EVICTION_HELD: Millis = 300_000;
 
-/// Clocks that differ by more than this are told.
+/// Clocks that differ by more than this are reported.
 const CLOCK_TOLD: Millis = 2_000;
 
 /// Silence after which no action is tried any more: what is shown is too old to decide by.
@@ -229,7 +228,7 @@ fn cluster(user: &str, signs: &Signs, refusals: &Refusals, tell: Tell<'_>) {
 
 fn out_of_memory(signs: &Signs, refused: bool, tell: Tell<'_>) {
     let full = signs.memory.is_some_and(|(used, max)| used >= max) && !signs.evicts;
-    // Close to the limit a refusal may be the last one's; far from it somebody has made room since.
+    // Close to the limit the last refusal may still hold; far from it memory has been freed since.
     let close = signs.memory.is_none_or(|(used, max)| used >= max / 10 * 9);
     let shown = full || (refused && close);
     if !shown {

@@ -1,5 +1,5 @@
-//! How often a store is asked: less when it answers slowly, less when nobody watches, and after
-//! repeated failure not for a while.
+//! How often a store is asked: less when it answers slowly, less without a viewer, and after repeated failure not for a
+//! while.
 //!
 //! - The next poll begins no earlier than the interval, and four times the last poll's duration, after
 //!   it: Drover takes at most a fifth of one connection's time.
@@ -7,7 +7,7 @@
 //!   quickest answer was slow, and shrinks by one after five good ones in a row.
 //! - Five failed polls in a row while the connection works open a breaker: no poll for 2 seconds, and
 //!   twice as long each time, up to 30.
-//! - With nobody watching, polls are for verdicts and rates alone.
+//! - Without a viewer, polls are for verdicts and rates alone.
 
 use std::time::{Duration, Instant};
 
@@ -29,7 +29,7 @@ const SLOW: [Duration; 3] = [
 /// Good ones in a row before the interval shrinks.
 const GOOD: u32 = 5;
 
-/// The interval with nobody watching.
+/// The interval without a viewer.
 const UNWATCHED: Duration = Duration::from_secs(5);
 
 /// Failures in a row that open the breaker.

@@ -1,5 +1,5 @@
-//! What was noted of a store by those who watched it: by this Drover before it was started again, or by another one. What
-//! nobody watched is not known, and never zero.
+//! What was noted of a store by the processes that watched it: this Drover before it was started again, or another
+//! replica. What no process watched is not known, and never zero.
 
 use crate::model::Millis;
 use crate::server::throughput::{SLICE, Slice};

@@ -76,12 +76,12 @@ impl Source {
     pub(super) fn may_not_act(&self) -> Option<String> {
         match self {
             Self::Redis(link) => link.rights().refusal(link.user()),
-            // Which grant an action lacks is told by the action.
+            // The action itself reports which grant it lacks.
             Self::Postgres(_) => None,
         }
     }
 
-    /// Somebody asks for what our user may not do: it may have been permitted since.
+    /// Notes that a caller asks for what our user may not do: it may have been permitted since.
     pub fn doubt_rights(&self) {
         if let Self::Redis(link) = self {
             link.rights().doubt();

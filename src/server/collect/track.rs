@@ -21,7 +21,7 @@ const LOOK_AGAIN: Millis = 120_000;
 /// A count that finds nothing waiting, and a job that is ready by its record, may tell the time this differently.
 const CLOCKS: Millis = 5_000;
 
-/// Parents that wait are looked at this often.
+/// Parents that wait are read this often.
 const PARENTS_EVERY: Millis = 60_000;
 
 /// How a store's times compare with ours.
@@ -48,7 +48,7 @@ const EXPIRY_AGAIN: Millis = 10_000;
 /// Under which circumstances a store is read.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Circumstances {
-    /// Whether anybody looks.
+    /// Whether the board has a viewer.
     pub(super) watched: bool,
     /// Whether changes are pushed.
     pub(super) pushed: bool,

@@ -131,7 +131,7 @@ fn a_job_has_waited_since_its_events_said_so_and_not_since_its_record_was_made()
     track.looked(START + 1_000, CLOCKS_AGREE, head("7", START - 14 * 24 * HOUR, None));
     let told = |track: &Track| (track.line.oldest_waiting, track.line.next_created);
     assert_eq!(told(&track), (Some(START + 400), None));
-    // After a gap nobody knows what it did meanwhile.
+    // What it did during a gap is not known.
     track.gap(START + 2_000, START + 2_000);
     track.looked(START + 3_000, CLOCKS_AGREE, head("7", START - HOUR, None));
     assert_eq!(told(&track), (None, Some(START - HOUR)));

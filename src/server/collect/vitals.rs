@@ -4,7 +4,7 @@
 //! The collector hands over the answer to the `INFO` it sends anyway, and what it asks for every few minutes because it
 //! decides how well the store is; a page that asks for the same hands it over too, so that both judge by the same facts.
 //! Nothing is sent from here. The `PING` goes over the connection that all reads share, so it is what the board's own
-//! reads feel: the network, the server, and whoever keeps the server busy.
+//! reads feel: the network, the server, and the clients that keep the server busy.
 
 use crate::model::vitals::postgres::facts::Health;
 use crate::model::vitals::{Answered, Judged, Ping, Report, Series, Settings, Watched};

@@ -1,6 +1,6 @@
-//! `[archive]`: whether and how finished jobs are kept, and which of them by themselves (`[[archive.policy]]`).
+//! `[archive]`: whether and how finished jobs are kept, and which are archived automatically (`[[archive.policy]]`).
 //!
-//! It lives in one of the Postgres stores that are configured; without one there is none.
+//! The archive is in one of the Postgres stores that are configured; without one there is none.
 
 use super::{Reader, Store, StoreKind, file};
 use crate::model::policy::{Every, Policy};

@@ -1,6 +1,6 @@
-//! `[auth]`: who gets in, and who may do what.
+//! `[auth]`: sign-in and permissions.
 //!
-//! Whoever starts Drover says how people are recognised. Where nobody says, only this machine gets in, and the start says
+//! The operator configures how users are recognised. Without that, only this machine gets in, and the start says
 //! so; an address that others can reach is refused.
 
 use super::{Given, Listen, Reader, file};
@@ -150,7 +150,7 @@ fn proxies(r: &mut Reader<'_>, in_file: Option<Vec<String>>) -> Vec<IpNet> {
         let net = text.parse::<IpNet>().ok();
         let net = net.or_else(|| Some(IpNet::from(text.parse::<std::net::IpAddr>().ok()?)));
         match net {
-            // Everybody would be a proxy.
+            // Every client would count as a proxy.
             Some(net) if net.prefix_len() == 0 => {
                 r.problems
                     .push(format!("trusted_proxies: {text} is every address there is"));
@@ -182,7 +182,7 @@ fn origin(r: &mut Reader<'_>, in_file: Option<String>) -> Option<String> {
             Some(format!("{scheme}://{host}"))
         }
         _ => {
-            // A name and a password may stand in it.
+            // It may hold a name and a password.
             let text = if text.contains('@') { "***" } else { text.as_str() };
             r.problems.push(format!(
                 "{source}: public_url: {text:?} is not the scheme and host of the board, such as https://ops.example.com; the path \

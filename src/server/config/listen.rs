@@ -30,7 +30,7 @@ impl Listen {
         }
     }
 
-    /// Whether only those can reach it whom the file system lets.
+    /// Whether the file system controls who can reach it.
     #[must_use]
     pub const fn is_socket(&self) -> bool {
         matches!(self, Self::Unix(_))

@@ -1,4 +1,4 @@
-//! Names that mean nothing: a setting with a typing error must not be ignored in silence.
+//! Names of no setting: a setting with a typing error must not be ignored in silence.
 
 use std::collections::BTreeSet;
 

@@ -3,7 +3,7 @@
 use super::{Reader, file};
 use crate::server::redact::{Redactor, Rule, Settings};
 
-/// Reads the settings. They are compiled once here, so that every mistake is told at start.
+/// Reads the settings. They are compiled once here, so that the start reports every mistake.
 pub(super) fn read(r: &mut Reader<'_>, raw: Option<file::Redact>, warnings: &mut Vec<String>) -> Settings {
     let raw = raw.unwrap_or_default();
     let rule = |raw: file::RedactRule| Rule {

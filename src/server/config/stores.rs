@@ -14,7 +14,7 @@ pub(super) fn read(r: &mut Reader<'_>, raw: Vec<file::Store>, warnings: &mut Vec
         let at = format!(
             "{place}: [[store]] {} ({})",
             i + 1,
-            // Not a URL that was written in its place.
+            // A URL that was written in place of the id is not shown.
             store.id.as_deref().filter(|id| !id.contains("://")).unwrap_or("no id")
         );
         let url = match (store.url, store.url_file) {

@@ -346,7 +346,7 @@ fn the_build_and_the_server_agree_on_the_names_of_assets() {
     );
 }
 
-/// Nobody signs in, and that is meant.
+/// No sign-in, on purpose.
 const NONE: [(&str, &str); 1] = [("DROVER_AUTH_MODE", "none")];
 
 const HIDDEN: &str = r#"

@@ -17,7 +17,7 @@ const REDIS: [&str; 7] = [
 ];
 const POSTGRES: [&str; 2] = ["postgres", "postgresql"];
 
-/// What is said of any other scheme.
+/// The problem with any other scheme.
 pub(super) const SCHEMES: &str = "its scheme is not known; use redis://, rediss:// (TLS) or unix:// (a socket) for a Redis, postgres:// for a Postgres";
 
 /// Whether the value of a parameter is shown.
@@ -41,7 +41,7 @@ impl StoreKind {
     }
 }
 
-/// A URL as it is written: what stands before the last `@`, what stands behind it, and its parameters.
+/// A URL as it is written: the part before the last `@`, the part behind it, and its parameters.
 struct Parts<'a> {
     scheme: &'a str,
     login: Option<&'a str>,

@@ -39,7 +39,7 @@ const STEPS: [Step; 1] = [(
 /// How soon a file that could not be opened is tried again.
 const AGAIN: Duration = Duration::from_secs(2);
 
-/// How often it is looked whether the file is still in its place and has pages to give back.
+/// How often to check whether the file is still in its place and has pages to give back.
 const LOOK: Duration = Duration::from_secs(60);
 
 /// How long after one damaged file a second one is set aside: a disk that damages each new file must not fill up with them.

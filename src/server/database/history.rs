@@ -1,8 +1,8 @@
 //! Repository: how many jobs came and went, minute by minute, for a restart and for other replicas.
 //!
 //! What the rows mean is described where the tables are made (`migrations/0005_history.sql`,
-//! `migrations/sqlite/0001_history.sql`). Two that watched the same minute saw the same: what one missed, the other may know, so
-//! that a minute can be noted twice. In Postgres the statement merges both; of the file there is one writer.
+//! `migrations/sqlite/0001_history.sql`). Two replicas that watched the same minute saw the same: what one missed, the
+//! other may know, so that a minute can be noted twice. In Postgres the statement merges both; the file has one writer.
 
 use super::OwnData;
 use super::file::StateFile;
@@ -56,8 +56,8 @@ impl OwnData {
         }
     }
 
-    /// Removes what is older than anybody looks at, and of a file what is too much, a bounded number of rows; whether there is
-    /// more. `now` is the minute under way.
+    /// Removes minutes that are no longer kept, and of a file those beyond its size, a bounded number of rows; returns
+    /// whether there is more. `now` is the minute under way.
     ///
     /// # Errors
     ///
@@ -129,7 +129,7 @@ impl SharedPostgres {
                 queues.execute(&mut *transaction).await?;
             }
             let mut queues: Vec<&(String, Minute)> = watched.queues.iter().filter(|(queue, _)| fits(queue)).collect();
-            // Two that note the same minute take their rows in the same order.
+            // Two transactions that note the same minute take their rows in the same order.
             queues.sort_unstable_by(|a, b| a.0.cmp(&b.0));
             if !queues.is_empty() {
                 let all = |of: fn(Slice) -> u32| -> Vec<Option<i32>> {
@@ -318,8 +318,9 @@ impl StateFile {
     }
 }
 
-/// Removes the oldest minutes up to this one, a bounded number of rows; whether there may be more. The same minutes go from
-/// both tables in one transaction: without its rows a minute that was watched would be one in which nothing happened.
+/// Removes the oldest minutes up to this one, a bounded number of rows; returns whether there may be more. The same
+/// minutes go from both tables in one transaction: without its rows a minute that was watched would be one in which
+/// nothing happened.
 async fn forget_until(connection: &mut SqliteConnection, last: Millis) -> Result<bool, sqlx::Error> {
     let sql = "SELECT min((SELECT max(minute) FROM (SELECT minute FROM history ORDER BY minute LIMIT ?1)), \
                (SELECT max(minute) FROM (SELECT minute FROM history_watched ORDER BY minute LIMIT ?1)))";

@@ -1,11 +1,11 @@
-//! The one kind of lease: what one replica at a time may do, such as to run an operation or a policy, is done by the one that
-//! holds the lease and renews it.
+//! The one kind of lease. Work that one replica at a time may do, such as running an operation or a policy, is done by
+//! the lease holder, which renews its lease.
 //!
-//! A row that can be leased has the columns `owner`, `fence` and `expires_at`. Of all who try to take it, one gets it, with a
-//! new fence. A write of the holder names owner and fence, and changes nothing once the lease is another's. One that was killed
-//! renews nothing, and after [`LEASE`] another takes over. Every moment in the table is by the clock of the Postgres, so that
-//! replicas whose clocks differ agree; the holder counts by its own, from before it asked, and so knows no later than the
-//! Postgres that its lease may have run out.
+//! A row that can be leased has the columns `owner`, `fence` and `expires_at`. Of all replicas that try to take it, one
+//! gets it, with a new fence. A write of the holder names owner and fence, and changes nothing once another replica has
+//! the lease. A holder that was killed renews nothing, and after [`LEASE`] another replica takes over. Every moment in
+//! the table is by the clock of the Postgres, so that replicas whose clocks differ agree; the holder counts by its own
+//! clock, from before it asked, and so knows no later than the Postgres that its lease may have run out.
 
 use super::postgres::SharedPostgres;
 use crate::server::adapter::Trouble;
@@ -39,13 +39,13 @@ pub(in crate::server) struct Leased {
 pub struct Lease {
     owner: String,
     fence: i64,
-    /// Until when no other can have taken it.
+    /// Until when no other replica can have taken it.
     until: Mutex<Instant>,
     lost: CancellationToken,
 }
 
 impl Lease {
-    /// A lease that was asked for at this moment.
+    /// A lease that this process asked for at this moment.
     pub(in crate::server) fn new(owner: &str, fence: i64, asked: Instant) -> Self {
         Self {
             owner: owner.to_owned(),
@@ -70,22 +70,22 @@ impl Lease {
         self.until().checked_sub(LEASE).unwrap_or_else(Instant::now)
     }
 
-    /// It was renewed by a write that was asked for at this moment.
+    /// Notes that a write that was sent at this moment renewed it.
     pub(in crate::server) fn renewed(&self, asked: Instant) {
         *self.until.lock().unwrap_or_else(PoisonError::into_inner) = asked + LEASE;
     }
 
-    /// It is another's.
+    /// Notes that this process no longer holds it.
     pub(in crate::server) fn lose(&self) {
         self.lost.cancel();
     }
 
-    /// Whether it is known to be another's.
+    /// Whether this process is known to hold it no longer.
     pub(in crate::server) fn is_lost(&self) -> bool {
         self.lost.is_cancelled()
     }
 
-    /// Returns once it is known to be another's.
+    /// Returns once this process is known to hold it no longer.
     pub(in crate::server) async fn lost(&self) {
         self.lost.cancelled().await;
     }
@@ -136,7 +136,7 @@ impl SharedPostgres {
         Ok(fence.map(|fence| Lease::new(owner, fence, asked)))
     }
 
-    /// Renews a lease, or gives it back; whether it still was its owner's.
+    /// Renews a lease, or gives it back; returns whether its owner still held it.
     pub(in crate::server) async fn renew(
         &self,
         of: Leased,

@@ -1,4 +1,4 @@
-//! Repository: whose turn each policy is, and what its runs did, for all replicas.
+//! Repository: which replica's turn each policy is, and what its runs did, for all replicas.
 //!
 //! A replica runs a policy while it holds its [lease](super::lease). Every moment is by the clock of the Postgres, so that
 //! replicas whose clocks differ agree on what is due. What a run does is not known here.
@@ -34,9 +34,9 @@ pub struct Turn {
     pub now: Millis,
     /// Moments of the timetable up to this one were begun, or were before the policy was known.
     pub begun: Millis,
-    /// Whether somebody holds its lease.
+    /// Whether a replica holds its lease.
     pub held: bool,
-    /// Whether somebody did, and did not give it back.
+    /// Whether a replica held it, and did not give it back.
     pub expired: bool,
     /// Jobs that all its runs archived, and their bytes.
     pub freed: (u64, u64),
@@ -131,8 +131,8 @@ impl SharedPostgres {
         turn.map_err(|error| self.database().trouble(&error))
     }
 
-    /// Takes the lease of a policy, for a moment of its timetable that nobody has begun, or for none. Of all who try, one
-    /// gets it.
+    /// Takes the lease of a policy, for a moment of its timetable that no replica has begun, or for none. Of all
+    /// replicas that try, one gets it.
     ///
     /// # Errors
     ///
@@ -142,7 +142,7 @@ impl SharedPostgres {
         self.take(POLICY, policy, owner, due).await
     }
 
-    /// Renews the lease of a policy; whether it still was this owner's.
+    /// Renews the lease of a policy; returns whether this owner still held it.
     ///
     /// # Errors
     ///
@@ -169,7 +169,8 @@ impl SharedPostgres {
         Ok(done.rows_affected() == 1)
     }
 
-    /// Writes down that a run begins; its id. Runs of the policy that are open were left so by an owner that is no more.
+    /// Writes down that a run begins; returns its id. Closes the policy's open runs, which an owner that is gone has
+    /// left.
     ///
     /// # Errors
     ///

@@ -12,7 +12,7 @@ use std::time::Duration;
 use tokio::sync::watch;
 use tokio::time::{sleep, timeout};
 
-/// How often a database that cannot be shared is looked at again.
+/// How often a database that cannot be shared is checked again.
 const LOOK_BAD: Duration = Duration::from_secs(3);
 
 /// The same of one that can.

@@ -59,7 +59,7 @@ type Written = (String, i32, String, String);
 impl SharedPostgres {
     async fn note_days(&self, rows: &[Row]) -> Result<(), Trouble> {
         self.ready()?;
-        // Two that note the same days take their rows in the same order.
+        // Two transactions that note the same days take their rows in the same order.
         let sql = "INSERT INTO drover.status_day AS s (component, day, known, missed) \
                    SELECT c, d, k::bit(1440), m::bit(1440) FROM unnest($1::text[], $2::int[], $3::text[], $4::text[]) u (c, d, k, m) \
                    ORDER BY c, d \

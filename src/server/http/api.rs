@@ -1,9 +1,9 @@
 //! The API, `/api/v1`: the same answers as the pages, as JSON.
 //!
-//! - [`act`]: what changes something, and the record of it
-//! - [`mod@job`]: what hangs on a job
+//! - [`act`]: actions, and the audit log
+//! - [`mod@job`]: the parts of a job
 //! - [`operations`]: actions over many jobs
-//! - [`archive`]: archived jobs; [`policies`]: what is archived by itself
+//! - [`archive`]: archived jobs; [`policies`]: automatic archiving
 
 use super::encoding;
 use super::problem::refuse;
@@ -65,14 +65,14 @@ pub async fn store(
     app.view(&caller.who).store_detail(&id).await.map(Json)
 }
 
-/// What may stand behind `?` where memory by queue is shown.
+/// The query parameters of memory by queue.
 #[derive(Debug, Default, Deserialize)]
 pub struct SampleQuery {
     sample: Option<String>,
 }
 
 impl SampleQuery {
-    /// Jobs to weigh of each state; the usual number for what is no number.
+    /// Jobs to weigh of each state; the usual number if the parameter is not a number.
     #[must_use]
     pub fn sample(&self) -> u32 {
         let asked = self.sample.as_deref().and_then(|text| text.parse().ok());
@@ -101,11 +101,12 @@ pub async fn systems(State(app): State<App>) -> Json<Listing<&'static Capabiliti
     })
 }
 
-/// The list of queues as it was made last, with the position that it is true for: made once for all who see everything.
+/// The list of queues as it was made last, with the position that it is true for: made once for all callers who see
+/// everything.
 #[derive(Debug, Default)]
 pub struct Listed(tokio::sync::Mutex<Option<(Position, Arc<Part>)>>);
 
-/// All queues, trouble first. Who sees all of them and has the newest list already is told so by its tag.
+/// All queues, trouble first. A caller who sees all of them and has the newest list already gets a 304 by its tag.
 pub async fn queues(State(app): State<App>, caller: Caller, headers: HeaderMap) -> Response {
     let make = || {
         let (overview, position) = app.view(&caller.who).overview();
@@ -166,7 +167,7 @@ pub async fn queue(
     }))
 }
 
-/// What may stand behind `?` where jobs are listed.
+/// The query parameters of a list of jobs.
 #[derive(Debug, Default, Deserialize)]
 pub struct JobsQuery {
     state: Option<String>,

@@ -1,7 +1,7 @@
 //! Scripts, styles and icons, embedded in the binary.
 //!
-//! A release build gives them names with a hash of their content, so a browser may keep them for
-//! ever, and brings a brotli copy of each.
+//! A release build gives them names with a hash of their content, so a browser may cache them
+//! indefinitely, and brings a brotli copy of each.
 
 use super::encoding::accepts;
 use crate::server::http::extract::Path;
@@ -61,7 +61,7 @@ pub async fn pkg(Path(file): Path<String>, headers: HeaderMap) -> Response {
     serve(&format!("pkg/{file}"), &headers, keep)
 }
 
-/// A file that has to lie at the root: icon, robots.txt.
+/// A file that has to be at the root: icon, robots.txt.
 pub async fn root(Path(file): Path<String>, headers: HeaderMap) -> Response {
     serve(&file, &headers, "public, max-age=3600")
 }

@@ -16,7 +16,7 @@ use tower::Service;
 pub struct Known(Arc<[&'static str]>);
 
 impl Known {
-    /// By these routes. One that takes anything tells nothing.
+    /// The paths of these routes, without those that match anything.
     pub fn of(routes: impl IntoIterator<Item = &'static str>) -> Self {
         let tells = |route: &&str| !matches!(*route, "/{file}" | "/api/{*rest}");
         Self(routes.into_iter().filter(tells).chain(["/at"]).collect())
@@ -36,7 +36,7 @@ impl Known {
         self.0.iter().any(fits)
     }
 
-    /// A page that has the same path below this base path, where a proxy takes that off, as another one without a proxy.
+    /// A page whose own path is also the base path followed by the path of another page.
     fn twice(&self, base: &BasePath) -> Option<&'static str> {
         let twice = |route: &&&str| {
             let inner = base.strip(route);

@@ -1,4 +1,4 @@
-//! Whoever made a request.
+//! The caller of a request.
 
 use super::client::Client;
 use super::problem::refuse;
@@ -16,7 +16,7 @@ use axum::response::{IntoResponse as _, Response};
 use std::net::{IpAddr, Ipv4Addr};
 use tokio::sync::watch;
 
-/// Who made the request, and the id of it.
+/// The caller of a request, and the request's id.
 #[derive(Clone, Debug)]
 pub struct Caller {
     /// Who.
@@ -25,8 +25,8 @@ pub struct Caller {
     pub request: String,
 }
 
-/// Recognises whoever makes a request and leaves it in the request, for the route and its handler. Gives the answer to a
-/// request that must not be served at all.
+/// Recognises the caller of a request and stores it in the request, for the route and its handler. Returns the answer
+/// to a request that must not be served at all.
 pub fn recognise(app: &App, request: &mut Request) -> Option<Response> {
     let peer = peer_of(request.extensions());
     match app.auth().recognise(request.headers(), peer) {
@@ -64,19 +64,20 @@ const UNKNOWN: Peer = Peer::Ip(IpAddr::V4(Ipv4Addr::UNSPECIFIED));
 /// The other end of the connection.
 pub fn peer_of(extensions: &Extensions) -> Peer {
     let client = extensions.get::<ConnectInfo<Client>>();
-    // Both listeners say; whatever did not would be nobody's proxy.
+    // Both listeners set it; a connection without it would not count as a proxy's.
     client.map_or(UNKNOWN, |ConnectInfo(client)| client.peer)
 }
 
-/// Whether it is a reader who asks, and not a script of a page or a program.
+/// Whether the request is a reader's navigation, and not from a script of a page or a program.
 pub fn wants_page(path: &str, headers: &HeaderMap) -> bool {
     let navigates = headers.get("sec-fetch-mode").is_none_or(|mode| mode == "navigate");
     let accept = headers.get(header::ACCEPT).and_then(|accept| accept.to_str().ok());
     navigates && accept.is_some_and(|accept| accept.contains("text/html")) && !path.starts_with("/api/")
 }
 
-/// Nobody says who it is: a reader is led to where that can be said, a program is told how.
-pub fn nobody(app: &App, method: &Method, path: &str, headers: &HeaderMap) -> Response {
+/// The answer to a request without identity: sends a reader to the sign-in page, and tells a program how to
+/// authenticate.
+pub fn unauthenticated(app: &App, method: &Method, path: &str, headers: &HeaderMap) -> Response {
     let page = *method == Method::GET && wants_page(path, headers);
     match app.auth().mode() {
         Mode::Password if page => {
@@ -115,7 +116,7 @@ impl FromRequestParts<App> for Caller {
     async fn from_request_parts(parts: &mut Parts, app: &App) -> Result<Self, Response> {
         let Some(who) = parts.extensions.get::<Who>() else {
             let path = parts.uri.path_and_query().map_or("/", |path| path.as_str());
-            return Err(nobody(app, &parts.method, path, &parts.headers));
+            return Err(unauthenticated(app, &parts.method, path, &parts.headers));
         };
         Ok(Self {
             who: who.clone(),
@@ -124,14 +125,14 @@ impl FromRequestParts<App> for Caller {
     }
 }
 
-/// What a stream keeps to ask again whether whoever opened it may still read it.
+/// What a stream keeps to check again whether the caller who opened it may still read it.
 #[derive(Debug)]
 pub struct Recheck {
     headers: HeaderMap,
     peer: Peer,
     who: Who,
     changes: watch::Receiver<u64>,
-    /// Where a proxy said who it is: what it says of them in later requests.
+    /// If a proxy named the caller: what it says of them in later requests.
     proxied: Option<Followed>,
 }
 
@@ -139,9 +140,9 @@ impl Recheck {
     /// Of a request that was recognised.
     #[must_use]
     pub fn of(auth: &Auth, who: &Who, headers: &HeaderMap, peer: Peer) -> Self {
-        // Ten thousand streams keep this: only what tells who it is.
+        // Ten thousand streams keep this: only the headers that identify the caller.
         let tells = |name: &header::HeaderName| match who.via {
-            Via::Nobody | Via::Proxy => false,
+            Via::NoSignIn | Via::Proxy => false,
             Via::Session(_) => name == header::COOKIE,
             Via::Token(_) => name == header::AUTHORIZATION,
         };

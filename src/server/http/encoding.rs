@@ -59,7 +59,7 @@ pub fn mark(headers: &mut HeaderMap, packed: bool) {
     }
 }
 
-/// The client has the newest answer already.
+/// The answer to a client that has the newest version already.
 pub fn unchanged() -> Response {
     let mut response = StatusCode::NOT_MODIFIED.into_response();
     mark(response.headers_mut(), false);

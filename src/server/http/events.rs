@@ -52,7 +52,7 @@ const TOPICS_MAX: usize = 32;
 /// After a stop, clients come back spread over this many milliseconds.
 const RETURN_WITHIN_MS: u32 = 5_000;
 
-/// What may stand behind `?`.
+/// The query parameters.
 #[derive(Debug, Deserialize)]
 pub struct EventsQuery {
     topics: Option<String>,
@@ -168,7 +168,7 @@ pub async fn stream(
     response
 }
 
-/// Whether somebody may follow a topic.
+/// Whether a caller may follow a topic.
 fn may_follow(app: &App, who: &Who, topic: &Topic) -> Result<(), Refusal> {
     let view = app.view(who);
     match topic {
@@ -178,7 +178,7 @@ fn may_follow(app: &App, who: &Who, topic: &Topic) -> Result<(), Refusal> {
             view.store(&queue.store)?;
             app.service().may(who, Verb::View, Some(queue))
         }
-        // One that is yet to be may be followed by those from whom none is kept.
+        // An operation that does not exist yet may be followed by callers who see everything.
         Topic::Operation(_) if who.sees_all() => Ok(()),
         Topic::Operation(id) => view.operation(id).map(|_| ()),
     }
@@ -194,9 +194,9 @@ struct Follower {
     ready: VecDeque<Arc<Part>>,
     heartbeat: Instant,
     stop: CancellationToken,
-    /// Whoever reads, where not everything is for them.
+    /// The reader, if they do not see everything.
     narrowed: Option<Who>,
-    /// Whether whoever opened the stream may still read it (S-7).
+    /// Whether the caller who opened the stream may still read it (S-7).
     standing: Recheck,
     recheck: Instant,
     /// When the proxy has to name the reader again.

@@ -48,7 +48,7 @@ fn render(app: &App) -> Option<String> {
     for (id, collector) in app.collectors() {
         let up = app.board().store(id).is_some_and(|store| store.reach == Reach::Live);
         gauge!("drover_store_up", "store" => id.to_owned()).set(f64::from(u8::from(up)));
-        // Not counted yet is no count.
+        // Without a count there is no sample: unknown is not zero.
         if let Some(queues) = app.board().store(id).and_then(|store| store.queues) {
             gauge!("drover_queues", "store" => id.to_owned()).set(f64::from(queues));
         }
@@ -58,7 +58,7 @@ fn render(app: &App) -> Option<String> {
     Some(handle.render())
 }
 
-/// Metrics in the Prometheus text format, for those who see everything: they tell of every store.
+/// Metrics in the Prometheus text format, for callers who see everything: they cover every store.
 pub async fn metrics(State(app): State<App>, caller: Caller) -> Response {
     if !caller.who.sees_all() {
         let detail =

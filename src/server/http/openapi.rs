@@ -160,7 +160,7 @@ fn describe_operations(paths: &mut Map<String, Value>, answers: &mut SchemaGener
     }
 }
 
-/// The way for ids that a proxy could take apart.
+/// The address for ids that a proxy could decode.
 fn describe_at(paths: &mut Map<String, Value>, failure: &Value) {
     for method in ["get", "post"] {
         let to = json!({
@@ -182,7 +182,8 @@ fn describe_at(paths: &mut Map<String, Value>, failure: &Value) {
     }
 }
 
-/// The status page's JSON, which is no part of the API: it has an address of its own, and is there where something is published.
+/// The status page's JSON, which is no part of the API: it has an address of its own, and exists where something is
+/// published.
 fn describe_status(document: &mut Value, base: &str) {
     let mut schema = schemars::schema_for!(PublicStatus).to_value();
     bounds::add(&mut schema);

@@ -1,9 +1,9 @@
 //! The pages, rendered whole on the server.
 //!
 //! A page is one document: the board's markup inside a shell, and the data it was made of as JSON,
-//! from which the browser takes it up. Links are ordinary links; nothing needs JavaScript.
+//! from which the browser hydrates it. Links are ordinary links; nothing needs JavaScript.
 //!
-//! Here is the shell, and the notice that stands where a page cannot; each page has a file of its own.
+//! Here is the shell, and the notice that replaces a page that cannot be shown; each page has a file of its own.
 
 use super::caller::Caller;
 use super::security::PageContext;
@@ -46,7 +46,8 @@ pub mod workers;
 pub use overview::Rendered;
 use theme::Preferences;
 
-/// What every page is written with: the application, who asks, the context of the page, and the headers of the request.
+/// What every page is written with: the application, the caller, the context of the page, and the headers of the
+/// request.
 #[derive(Debug)]
 pub struct PageRequest {
     app: App,
@@ -80,7 +81,7 @@ impl PageRequest {
         self.app.service()
     }
 
-    /// Leads to another page of the board.
+    /// Redirects to another page of the board.
     fn lead(&self, path: &str) -> Response {
         see_other(&self.app.config().base_path.href(path))
     }
@@ -91,7 +92,7 @@ impl PageRequest {
         Html(document(&self.app, &preferences, Some(position), body, &self.context)).into_response()
     }
 
-    /// A page that is there once: no script takes it up, asks for it again or keeps what it was made of.
+    /// A page that is shown once: no script hydrates it, requests it again or keeps its data.
     fn show_once(&self, body: Body) -> Response {
         let preferences = Preferences::of(&self.headers);
         let html = written(&self.app, &preferences, None, body, &self.context, false);
@@ -143,7 +144,7 @@ pub(super) fn see_other(to: &str) -> Response {
     response
 }
 
-/// Leads back to the page that a form was on, if it is one of ours.
+/// Redirects to the page that a form was on, if it is one of ours.
 fn go_back(app: &App, headers: &HeaderMap) -> Response {
     let base = &app.config().base_path;
     let referer = headers
@@ -171,7 +172,7 @@ fn remember(app: &App, response: Response, name: &str, value: &str, age_s: u32) 
     cookie::with(response, &cookie::set(name, value, path, age_s.into(), false))
 }
 
-/// Who reads the page, what they are here, and the way out.
+/// The name of the page's reader, their role, and how they sign out.
 fn account(app: &App, who: &Who) -> String {
     let Some(way_out) = way_out(app, who) else {
         return String::new();
@@ -184,7 +185,7 @@ fn account(app: &App, who: &Who) -> String {
     ui::account(&app.config().base_path, &who.name, &role, &way_out)
 }
 
-/// How somebody signs out; `None` where nobody signs in.
+/// How the caller signs out; `None` where there is no sign-in.
 fn way_out(app: &App, who: &Who) -> Option<WayOut> {
     match (&who.via, app.auth().mode()) {
         (Via::Session(_), _) => Some(WayOut::Here),
@@ -204,13 +205,13 @@ fn refused(app: &App, context: &PageContext, headers: &HeaderMap, refusal: &Refu
     if let Refusal::NotSearched(..) = refusal
         && let Some(seconds) = super::problem::again(refusal)
     {
-        // The address is right as far as anybody knows: the browser asks again by itself.
+        // The queue may exist: the browser asks again by itself.
         page.headers_mut().insert("refresh", HeaderValue::from_static(seconds));
     }
     page
 }
 
-/// A page that is not for whoever asks, before its handler began.
+/// The notice for a page that the caller may not see, before its handler began.
 pub(super) fn denied(app: &App, parts: &Parts, refusal: &Refusal) -> Response {
     let context = parts.extensions.get::<PageContext>().cloned().unwrap_or_default();
     refused(app, &context, &parts.headers, refusal)
@@ -259,11 +260,11 @@ fn silence(app: &App, context: &PageContext, body: &Body) -> Option<Silence> {
     }
 }
 
-/// How a page is taken up by its script; if that fails, then or later, the page says that it does not move.
+/// How the script hydrates a page; if that fails, then or later, the page says that it is not live.
 ///
 /// The three lists are where Leptos looks for streamed data; the board's pages stream none. Addresses begin with the origin:
 /// below an address with a name and a password in it, a browser fetches nothing that does not. The script is fetched and
-/// compiled while the page is still being read. If it cannot be taken up, the page shows what is written for a browser
+/// compiled while the page is still being read. If the page cannot be hydrated, it shows what is written for a browser
 /// without scripts.
 const START: &str = r#"globalThis.__RESOLVED_RESOURCES=[];globalThis.__SERIALIZED_ERRORS=[];globalThis.__INCOMPLETE_CHUNKS=[];
 const still=(why)=>{const link=document.getElementById("link");
@@ -291,7 +292,7 @@ fn document(
     written(app, preferences, position, body, context, true)
 }
 
-/// The same, with or without what a browser takes it up with.
+/// The same, with or without the data and the script that hydrate it.
 fn written(
     app: &App,
     preferences: &Preferences,
@@ -349,7 +350,7 @@ fn written(
         theme => format!(" data-theme=\"{theme}\""),
     };
     let markup = ui::render(page);
-    // Behind the rest, which the browser takes up as it is; the style puts it on top.
+    // Behind the rest, which the browser hydrates as it is; the style puts it on top.
     let account = context.who.as_ref().map_or_else(String::new, |who| account(app, who));
     format!(
         "<!DOCTYPE html><html lang=\"en\"{theme}><head><meta charset=\"utf-8\">\

@@ -12,7 +12,7 @@ use axum::response::{IntoResponse, Response};
 const DECODED: &str = "If an id in the address holds a slash, a backslash, a percent sign or dots, a proxy on the way may have \
     decoded it, so that something else arrived: ask at /api/v1/at?to= with the path below /api/v1, percent-encoded once more.";
 
-/// Adds the hint about proxies to a problem of a path that leads nowhere.
+/// Adds the hint about proxies to a problem of a path that matches no route.
 #[must_use]
 pub fn by_way_of_a_proxy(response: Response) -> Response {
     let lost = matches!(
@@ -93,7 +93,7 @@ impl IntoResponse for Refusal {
     }
 }
 
-/// In how many seconds it is worth asking again.
+/// The seconds after which it is worth asking again.
 pub const fn again(refusal: &Refusal) -> Option<&'static str> {
     match refusal {
         Refusal::NotSearched(..) => Some("2"),
@@ -122,7 +122,7 @@ pub async fn no_such_route() -> Problem {
     )
 }
 
-/// For `/api/v1/at` that says of nothing where it is to lead.
+/// For `/api/v1/at` without a usable `to`.
 pub async fn nowhere() -> Problem {
     refuse(
         StatusCode::BAD_REQUEST,
@@ -133,7 +133,7 @@ pub async fn nowhere() -> Problem {
     )
 }
 
-/// A path that no address of the board is.
+/// A path that no address of the board has.
 pub fn odd_path() -> Problem {
     let what = "The path holds an empty segment, a dot segment or a zero byte; no address of the board does.";
     refuse(
@@ -144,7 +144,7 @@ pub fn odd_path() -> Problem {
     )
 }
 
-/// For an address that is there, and another method.
+/// For an address that exists, with another method.
 pub async fn no_such_method(method: Method) -> Problem {
     refuse(
         StatusCode::METHOD_NOT_ALLOWED,

@@ -1,7 +1,7 @@
-//! Routes, each with what whoever asks must be permitted.
+//! Routes, each with the permission that its caller needs.
 //!
-//! There is no way to add one without saying so, and it is asked for before the handler begins (S-4): by the route that
-//! was matched, with the queue that stands in it, and not by how the path is written.
+//! There is no way to add a route without one, and it is checked before the handler begins (S-4): by the route that
+//! was matched, with the queue that it names, and not by how the path is written.
 
 use super::caller::{Caller, wants_page};
 use super::pages;
@@ -31,13 +31,13 @@ pub enum Needs {
     View,
     /// To read who did what.
     AuditRead,
-    /// To act. Which permission that is depends on the action, and the service asks for it, on every queue that is
-    /// touched; here whoever acts must be able to look.
+    /// To act. Which permission that is depends on the action, and the service checks it, on every queue that is
+    /// touched; the route only checks that the caller may look.
     Act,
 }
 
 impl Needs {
-    /// What is asked for before the handler begins.
+    /// The permission that is checked before the handler begins.
     #[must_use]
     pub const fn verb(self) -> Option<Verb> {
         match self {
@@ -70,7 +70,7 @@ pub struct Declared {
     pub path: &'static str,
     /// The method; `*` for any.
     pub method: &'static str,
-    /// What is asked for before the handler begins.
+    /// What is checked before the handler begins.
     pub needs: Needs,
     /// Its description in the API document, where it has one of its own.
     pub described: Option<Described>,
@@ -210,7 +210,7 @@ impl Routes {
     }
 }
 
-/// A handler that begins only for whoever may.
+/// A handler that begins only if the caller has the permission.
 const fn asked<H>(needs: Needs, handler: H) -> Asked<H> {
     Asked { needs, handler }
 }
@@ -230,7 +230,7 @@ impl<T: 'static, H: Handler<T, App>> Handler<(T, Needs), App> for Asked<H> {
             if let Some(verb) = self.needs.verb() {
                 let caller = match Caller::from_request_parts(&mut parts, &app).await {
                     Ok(caller) => caller,
-                    Err(nobody) => return nobody,
+                    Err(refused) => return refused,
                 };
                 let named = RawPathParams::from_request_parts(&mut parts, &app).await;
                 let queue = named.ok().as_ref().and_then(queue_of);

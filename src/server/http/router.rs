@@ -294,7 +294,7 @@ fn routes() -> Routes {
             "/api/v1/openapi.json",
             get(Needs::Nothing, openapi::document).answers::<Map<String, Value>>("This document"),
         )
-        // What `to` names is asked for before anything is routed.
+        // `to` is resolved before anything is routed.
         .route(
             "/api/v1/at",
             get(Needs::Nothing, problem::nowhere).post(Needs::Nothing, problem::nowhere),
@@ -364,7 +364,7 @@ mod tests {
                 (Needs::Nothing, _) => OPEN.contains(path),
                 (Needs::Status, _) => path.starts_with("/status"),
                 (Needs::AuditRead, _) => path.ends_with("/audit"),
-                // Neither changes anything but what a browser keeps, or tells what would be done.
+                // One changes only what a browser keeps, the other only tells what would be done.
                 (Needs::View, "POST") => matches!(*path, "/pins" | "/operations/preview"),
                 (Needs::View, method) => method == "GET",
                 (Needs::Act, method) => method == "POST",
@@ -385,7 +385,7 @@ mod tests {
             .map(|route| route.path)
             .collect();
         assert_eq!(denied, ["/audit", "/api/v1/audit"]);
-        // What is done is asked for by the service, with its own verb.
+        // The service checks the verb of the action itself.
         assert!(!Role::Viewer.holds(Verb::Retry) && Needs::Act.verb() == Some(Verb::View));
     }
 }

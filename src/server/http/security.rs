@@ -1,8 +1,9 @@
 //! What is refused before anything is routed, and the headers on every answer.
 //!
-//! Where nobody signs in, or passwords would travel in the clear, only this machine gets in: a request that came through a
-//! proxy, or that names another host (a page on the internet can make a browser send one to `127.0.0.1`), is refused. What changes something is
-//! refused everywhere unless a page of this board sent it, or a program. Then whoever asks is recognised, once.
+//! Where there is no sign-in, or passwords would travel in the clear, only this machine gets in: a request that came
+//! through a proxy, or that names another host (a page on the internet can make a browser send one to `127.0.0.1`), is
+//! refused. A request that changes something is refused everywhere unless a page of this board or a program sent it.
+//! Then the caller is recognised, once.
 
 use super::base_path::Stripped;
 use super::caller::recognise;
@@ -21,12 +22,12 @@ use axum::response::{IntoResponse, Response};
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 
-/// What a page is written on: the nonce that its one inline script carries, and whoever reads it.
+/// What a page is written with: the nonce that its one inline script carries, and its reader.
 #[derive(Clone, Debug, Default)]
 pub struct PageContext {
     /// The nonce.
     pub nonce: String,
-    /// Whoever reads it, where it was recognised.
+    /// Its reader, if recognised.
     pub who: Option<Who>,
 }
 
@@ -48,7 +49,7 @@ impl PageContext {
     }
 }
 
-/// Refuses what must not be here; adds the headers to everything.
+/// Refuses requests that are not allowed; adds the headers to every answer.
 pub async fn guard(State(app): State<App>, mut request: Request, next: Next) -> Response {
     let mut context = PageContext::mint();
     let began = std::time::Instant::now();
@@ -156,8 +157,8 @@ fn refusal(auth: &Auth, request: &Request) -> Option<Problem> {
     }
 }
 
-/// Whether another site's page asks for data or a stream: it could not read the answer, but would take a place (S-15). A
-/// link is followed as ever.
+/// Whether another site's page asks for data or a stream: it could not read the answer, but would take a place (S-15).
+/// Links from other sites still work.
 fn taken_elsewhere(request: &Request) -> bool {
     let is = |name: &str, value: &str| request.headers().get(name).is_some_and(|given| given == value);
     let path = request.uri().path();
@@ -195,9 +196,9 @@ enum Origin {
     ThisBoard,
     /// A program that calls the API.
     Program,
-    /// A page of another site, or nobody's.
+    /// A page of another site, or one without an origin.
     Elsewhere,
-    /// It does not tell.
+    /// The request does not tell.
     Unsaid,
 }
 
@@ -207,7 +208,7 @@ const PROGRAM: &str = "x-drover";
 /// Who made an unsafe request. Browsers say so themselves; where they do not (plain HTTP to a name that is
 /// not localhost), the origin must be the host asked. What says neither is no browser, or one so old that it
 /// could only send forms: a program therefore sends JSON with a header of its own, which a page of another
-/// site cannot do without asking first, and it is never told yes.
+/// site cannot send without a preflight request, and Drover never permits those.
 fn origin_of(auth: &Auth, request: &Request) -> Origin {
     let headers = request.headers();
     let get = |name: &str| headers.get(name).map(|value| value.to_str().unwrap_or("?"));
@@ -275,7 +276,7 @@ fn add_headers(headers: &mut HeaderMap, context: &PageContext, encrypted: bool) 
     ] {
         headers.insert(name, HeaderValue::from_static(value));
     }
-    // Answers are about now, and about payloads: nobody may keep one unless its handler says so.
+    // Answers are about now, and about payloads: no cache may keep one unless its handler says so.
     headers
         .entry(header::CACHE_CONTROL)
         .or_insert(HeaderValue::from_static("no-store"));

@@ -35,9 +35,9 @@ struct State {
 pub struct Parts {
     /// What the operator decided.
     pub config: Config,
-    /// Who gets in.
+    /// Sign-in and permissions.
     pub auth: Arc<Auth>,
-    /// The last known truth.
+    /// The last known state of stores and queues.
     pub board: Arc<Board>,
     /// By the ids of their stores, in the order of the configuration.
     pub collectors: Vec<(String, Arc<Collector>)>,
@@ -70,13 +70,13 @@ impl App {
         &self.0.parts.config
     }
 
-    /// Who gets in.
+    /// Sign-in and permissions.
     #[must_use]
     pub fn auth(&self) -> &Arc<Auth> {
         &self.0.parts.auth
     }
 
-    /// The last known truth.
+    /// The last known state of stores and queues.
     #[must_use]
     pub fn board(&self) -> &Arc<Board> {
         &self.0.parts.board
@@ -139,7 +139,7 @@ impl App {
         &self.0.parts.tasks
     }
 
-    /// Cancelled when the server is asked to stop: streams say goodbye, `/readyz` says no.
+    /// Cancelled when the server is asked to stop: streams end, and `/readyz` answers 503.
     #[must_use]
     pub fn stop(&self) -> &CancellationToken {
         self.0.parts.tasks.stop()

@@ -1,8 +1,9 @@
 //! The status page over HTTP: below the board, and on a listener of its own where one is configured.
 //!
-//! [`FILES`] is everything there is, for both. An answer is bytes that were made before anybody asked
-//! ([`crate::server::status`]); the listener of its own has nothing else, in particular no session, no store and nothing
-//! that changes anything. How often one client asks there is limited, and so are its connections ([`connections`](super::connections)).
+//! [`FILES`] is everything there is, for both. An answer is bytes that were made before the request
+//! ([`crate::server::status`]); the listener of its own has nothing else, in particular no session, no store and
+//! nothing that changes anything. It limits how often one client may ask, and its connections
+//! ([`connections`](super::connections)).
 
 use super::client::{Client, Tuned};
 use super::connections::{ConnectionLimit, LimitedListener, TrackRequests};
@@ -179,7 +180,7 @@ fn parameter(query: Option<&str>, name: &str) -> Option<String> {
     )
 }
 
-/// The file, or that whoever asks has it already.
+/// The file, or a 304 if the client has it already.
 fn respond(file: &File, keep: u32, headers: &HeaderMap, dress: Dress) -> Response {
     let known = headers.get_all(header::IF_NONE_MATCH).iter();
     let tags = known
@@ -213,7 +214,7 @@ fn respond(file: &File, keep: u32, headers: &HeaderMap, dress: Dress) -> Respons
 #[derive(Clone, Debug)]
 struct Dress {
     public: bool,
-    /// Whether it is made to stand on other sites' pages.
+    /// Whether it is made for other sites' pages.
     embeds: bool,
     /// Whether scripts of other sites may read it.
     shared: bool,
@@ -324,7 +325,7 @@ impl Alone {
     ///
     /// # Errors
     ///
-    /// In how many seconds the client may ask again.
+    /// The seconds after which the client may ask again.
     fn admits(&self, peer: Option<IpAddr>, headers: &HeaderMap) -> Result<(), u64> {
         let client = self.trusted.client(headers, peer).map(network);
         self.limiter.as_ref().map_or(Ok(()), |limiter| limiter.spend(&client))
@@ -368,7 +369,7 @@ fn nothing() -> Response {
     (StatusCode::NOT_FOUND, "No such page.\n").into_response()
 }
 
-/// Counts whoever asks, and puts the headers on every answer.
+/// Counts the client's requests, and puts the headers on every answer.
 async fn let_in(
     State(alone): State<Alone>,
     ConnectInfo(client): ConnectInfo<Client>,

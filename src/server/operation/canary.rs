@@ -1,6 +1,6 @@
 //! Whether jobs that were retried fail again.
 //!
-//! Some of them are watched: the first ones, whose fate the rest waits for, and then a sample of the others while the
+//! It watches some of them: the first ones, whose results the rest waits for, and then a sample of the others while the
 //! operation goes on. When too many of those that finished have failed, the operation stops by itself.
 
 use crate::model::queue::QueueRef;
@@ -13,7 +13,7 @@ use std::time::{Duration, Instant};
 /// A job is not looked at twice within this time.
 const EVERY: Duration = Duration::from_secs(1);
 
-/// Jobs watched at a time once the first are through.
+/// Jobs watched at a time once the first have finished.
 const SAMPLE: usize = 50;
 
 /// Fewer finished jobs than this say nothing, unless they are all there are.
@@ -50,7 +50,7 @@ impl Canary {
     /// Watches a job that has just been retried, if there is room.
     pub fn watch(&mut self, queue: &QueueRef, id: &str) {
         if self.jobs.iter().filter(|job| job.failed.is_none()).count() < SAMPLE {
-            // What finished long ago tells of the beginning, not of now.
+            // A job that finished long ago tells of the beginning, not of now.
             if self.jobs.len() >= SAMPLE * 2
                 && let Some(old) = self.jobs.iter().position(|job| job.failed.is_some())
             {
@@ -70,7 +70,7 @@ impl Canary {
         self.jobs.iter().all(|job| job.failed.is_some())
     }
 
-    /// Looks again if it is time; the sentence why to stop, if there is a reason.
+    /// Reads the watched jobs again if it is time; returns why to stop, in a sentence, if there is a reason.
     pub async fn look(&mut self, stores: &HashMap<String, Arc<Collector>>, all: bool) -> Option<String> {
         if self.looked.elapsed() >= EVERY {
             self.looked = Instant::now();
@@ -79,7 +79,7 @@ impl Canary {
                     continue;
                 };
                 let queue = job.queue.queue.as_str().into();
-                // What cannot be read now is looked at again.
+                // A job that cannot be read now is read again later.
                 if let Ok(Some(adapter)) = store.adapters().whose(&queue).await
                     && let Ok(now) = adapter.job(&queue, &job.id).await
                 {

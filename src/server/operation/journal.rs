@@ -1,4 +1,4 @@
-//! What is on disk about an operation, so that no kill loses count.
+//! What is on disk about an operation, so that a kill does not lose track of its jobs.
 //!
 //! | file | holds |
 //! |---|---|
@@ -36,7 +36,7 @@ pub struct Meta {
     pub id: String,
     /// The action.
     pub action: JobAction,
-    /// How it was asked for.
+    /// The filter of the request.
     pub filter: JobFilter,
     /// Its queues.
     pub queues: Vec<QueueRef>,
@@ -52,7 +52,7 @@ pub struct Meta {
     pub created: Millis,
     /// Jobs in its selection.
     pub selected: u64,
-    /// What was recorded of it.
+    /// Its lines in the audit log.
     #[serde(default)]
     pub records: Vec<Record>,
     /// The idempotency key that it was asked for with.
@@ -111,9 +111,9 @@ impl Folder {
         Ok(Self(path.to_owned()))
     }
 
-    /// Who this Drover is to the others, for as long as the lock is held: the same after a restart with this folder, so that
-    /// what it ran goes on at once. Where another process holds the lock, or the folder was copied to another machine, it is
-    /// somebody else.
+    /// This replica's id, for as long as the lock is held: the same after a restart with this folder, so that its
+    /// operations go on at once. Where another process holds the lock, or the folder was copied to another machine, the
+    /// id is a different one.
     pub(super) fn identity(&self) -> (String, Option<File>) {
         let own = || -> io::Result<(String, File)> {
             let path = self.0.join("replica");
@@ -139,7 +139,7 @@ impl Folder {
         self.0.join(format!("{id}.{kind}"))
     }
 
-    /// Writes a new operation down.
+    /// Saves a new operation.
     ///
     /// # Errors
     ///
@@ -150,7 +150,7 @@ impl Folder {
         write_items(&mut jobs, &items)?;
         jobs.into_inner()?.sync_all()?;
         let log = self.log(&id)?;
-        // Last, whole and at once: with it there is an operation.
+        // Last, and renamed as a whole: once this file exists, the operation does.
         let (draft, real) = (self.file(&id, "draft"), self.file(&id, "json"));
         let mut file = File::create(&draft)?;
         file.write_all(&serde_json::to_vec(&meta)?)?;
@@ -176,7 +176,7 @@ impl Folder {
     ///
     /// # Errors
     ///
-    /// When the folder cannot be read. An operation that cannot be is left out and said in the log of Drover.
+    /// When the folder cannot be read. An operation that cannot be read is left out, with a line in Drover's log.
     pub fn load(&self, keep: usize) -> io::Result<Vec<Arc<Run>>> {
         let mut ids: Vec<String> = fs::read_dir(&self.0)?
             .filter_map(|entry| Some(entry.ok()?.file_name().to_str()?.strip_suffix(".json")?.to_owned()))
@@ -216,7 +216,7 @@ impl Folder {
         let meta: Meta = serde_json::from_slice(&fs::read(self.file(id, "json"))?)?;
         let past = self.past(id, usize::try_from(meta.selected).unwrap_or(usize::MAX))?;
         let open = past.standing.as_ref().is_none_or(|standing| standing.state.is_open());
-        // Of what has ended the jobs are read when somebody looks.
+        // The jobs of an operation that has ended are read on demand.
         let (items, log) = if open {
             (self.items(id)?, Some(self.log(id)?))
         } else {
@@ -242,7 +242,7 @@ impl Folder {
     }
 }
 
-/// Writes a selection down, a JSON array for each job.
+/// Writes a selection, a JSON array for each job.
 pub(super) fn write_items(to: &mut impl io::Write, items: &[Item]) -> io::Result<()> {
     for Item { queue, id, seen } in items {
         serde_json::to_writer(&mut *to, &(queue, id, seen))?;
@@ -301,7 +301,7 @@ impl Past {
         past
     }
 
-    /// Takes in a line; what makes no sense is passed over.
+    /// Takes in a line; skips one that makes no sense.
     fn take(&mut self, line: &str) -> Option<()> {
         let (kind, rest) = line.split_once(' ')?;
         match kind {

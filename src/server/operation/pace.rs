@@ -1,8 +1,8 @@
 //! How many jobs a batch takes, and how soon the next may begin.
 //!
-//! A batch is one pipeline of small scripts: a Redis looks after its other clients between the pieces it reads of one,
-//! so what others wait for is not the whole batch. Its duration is kept near [`TARGET`] all the same, because that is
-//! also how long a cancel may take and what a store that is busy with others feels of us.
+//! A batch is one pipeline of small scripts: a Redis serves its other clients between the pieces it reads of one,
+//! so they do not wait for the whole batch. Its duration is kept near [`TARGET`] all the same, because that is
+//! also how long a cancel may take, and the load on a store that is busy with other clients.
 
 use std::time::{Duration, Instant};
 
@@ -15,7 +15,8 @@ const SIZE_MIN: usize = 1;
 /// The most.
 const SIZE_MAX: usize = 1_000;
 
-/// Of the time of batches an eighth is rested, a few batches' worth at a time: shorter rests take longer than they should.
+/// The runner rests for an eighth of the time of its batches, a few batches' worth at a time: shorter rests take longer
+/// than they should.
 const REST: u32 = 8;
 
 /// The shortest rest.
@@ -55,7 +56,7 @@ impl Pace {
         }
     }
 
-    /// Takes in a batch that ended; how long to rest.
+    /// Takes in a batch that ended; returns how long to rest.
     pub fn took(&mut self, jobs: usize, took: Duration, now: Instant) -> Duration {
         let each = took.as_secs_f64() / f64::from(u32::try_from(jobs.max(1)).unwrap_or(u32::MAX));
         #[expect(

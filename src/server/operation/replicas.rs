@@ -1,5 +1,5 @@
-//! Operations among several replicas: what the others do is shown, what is asked for here reaches the one that runs it, and
-//! what nobody runs any more is taken over.
+//! Operations among several replicas: each replica shows those of the others, passes a control request to the replica
+//! that runs the operation, and takes over operations that no replica runs any more.
 
 use super::journal::{Home, Log, Meta, Past};
 use super::run::Run;
@@ -15,14 +15,14 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 use tokio::time::{sleep, timeout};
 
-/// How often it is looked what the others did, and want.
+/// How often the progress and the control requests of the other replicas are read.
 const LOOK: Duration = Duration::from_millis(300);
 
-/// How often an operation that waits for its turn asks for it.
+/// How often an operation that waits for its turn tries to take it.
 const TURN: Duration = Duration::from_millis(250);
 
-/// Whoever tells an operation what to do waits this long at most until it does it.
-const HEED: Duration = Duration::from_secs(3);
+/// A control request waits this long at most until the operation has applied it.
+const CONTROL_WAIT: Duration = Duration::from_secs(3);
 
 /// Where operations are shared, and by whom.
 #[derive(Debug)]
@@ -30,9 +30,9 @@ pub(super) struct Sharing {
     archive: Arc<Archive>,
     /// This process, as far as leases are concerned.
     me: String,
-    /// Nobody else is this replica while it is held.
+    /// While it is held, no other process has this replica's id.
     _lock: Option<File>,
-    /// Whether it runs any.
+    /// Whether this replica runs operations.
     runs: bool,
     /// Operations that are just being started here.
     starting: Mutex<HashSet<String>>,
@@ -110,11 +110,11 @@ impl Operations {
             let fresh = sharing.versions().insert(news.id.clone(), news.version) != Some(news.version);
             let run = self.get(&news.id);
             if let Some(run) = run.as_ref().filter(|run| run.held().is_some()) {
-                if run.heed(news.asked) {
+                if run.note_requests(news.asked) {
                     let (run, control) = (run.clone(), control_of(&news.wanted));
-                    // It may wait for what the next look brings.
+                    // Spawned, because it may wait for news of the next look.
                     self.tasks
-                        .spawn(async move { timeout(HEED, run.control(control)).await });
+                        .spawn(async move { timeout(CONTROL_WAIT, run.control(control)).await });
                 }
                 continue;
             }
@@ -142,7 +142,7 @@ impl Operations {
         Ok(())
     }
 
-    /// Takes over what nobody runs, if its stores are known here. What is only to end needs none.
+    /// Takes over an operation that no replica runs, if its stores are known here. One that is only to end needs none.
     async fn take(self: &Arc<Self>, sharing: &Sharing, news: News) -> Result<(), Trouble> {
         let known = news
             .meta
@@ -180,7 +180,7 @@ impl Operations {
         Ok(())
     }
 
-    /// Puts an operation in the place of what was known of it, or where its age belongs.
+    /// Replaces the known version of an operation, or inserts it by its age.
     pub(super) fn put(&self, run: Arc<Run>) {
         let mut runs = self.runs();
         runs.retain(|known| known.id() != run.id());
@@ -188,7 +188,7 @@ impl Operations {
         runs.insert(place, run);
     }
 
-    /// Those that are not kept in Postgres any more either.
+    /// Forgets old operations, which Postgres does not keep any more either.
     fn forget_old(&self) {
         let mut runs = self.runs();
         let old = |run: &Arc<Run>| run.is_shared() && !run.is_open();
@@ -200,7 +200,8 @@ impl Operations {
         });
     }
 
-    /// Keeps a new operation where all replicas see it; `None` where it cannot be, and stays here.
+    /// Keeps a new operation where all replicas see it; `None` where that is not possible, and it stays on this
+    /// replica.
     pub(super) async fn keep_shared(&self, meta: &Meta, items: &[Item]) -> Result<Option<Arc<Run>>, NotStarted> {
         let Some(sharing) = self.sharing.get() else {
             return Ok(None);
@@ -238,7 +239,7 @@ impl Operations {
         kept
     }
 
-    /// Returns when an operation has the turn in all its stores, whoever runs the others.
+    /// Returns when an operation has the turn in all its stores, whichever replicas run the other operations.
     pub(super) async fn shared_turn(&self, run: &Run) {
         let Some(sharing) = self.sharing.get().filter(|_| run.held().is_some()) else {
             return;
@@ -248,7 +249,7 @@ impl Operations {
         }
     }
 
-    /// Has what another replica tells of it shown from now on.
+    /// Shows the operation as another replica reports it from now on.
     pub(super) fn lost(&self, run: &Run) {
         tracing::warn!(operation = run.id(), "an operation was taken over by another Drover");
         if let Some(sharing) = self.sharing.get() {
@@ -260,7 +261,7 @@ impl Operations {
     ///
     /// # Errors
     ///
-    /// Why whoever runs it cannot be told.
+    /// Why the request cannot reach the replica that runs it.
     pub async fn control(&self, run: &Arc<Run>, control: Control) -> Result<(), String> {
         if !run.is_shared() {
             run.control(control).await;
@@ -270,7 +271,7 @@ impl Operations {
         if let Some(sharing) = self.sharing.get() {
             match sharing.archive.want(run.id(), word(control)).await {
                 Ok(asked) if here => {
-                    asked.map(|asked| run.heed(asked));
+                    asked.map(|asked| run.note_requests(asked));
                 }
                 Ok(_) => {}
                 Err(_) if here => {}
@@ -278,11 +279,11 @@ impl Operations {
             }
         }
         if here {
-            let _ = timeout(HEED, run.control(control)).await;
+            let _ = timeout(CONTROL_WAIT, run.control(control)).await;
             return Ok(());
         }
-        let until = Instant::now() + HEED;
-        while Instant::now() < until && !control.is_heeded(run.state()) {
+        let until = Instant::now() + CONTROL_WAIT;
+        while Instant::now() < until && !control.is_applied(run.state()) {
             sleep(Duration::from_millis(20)).await;
         }
         Ok(())

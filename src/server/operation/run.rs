@@ -30,16 +30,16 @@ mod stream;
 /// Jobs that are marked as possibly under way at a time: one write that waits for the disk for each.
 const AHEAD: usize = 4_096;
 
-/// A store that does not take a batch is asked again after this, then after twice as long each time.
+/// A batch that a store does not take is tried again after this, then after twice as long each time.
 const AGAIN_FIRST: Duration = Duration::from_secs(1);
 
 /// The longest of these pauses.
 const AGAIN_MAX: Duration = Duration::from_secs(30);
 
-/// Whoever tells an operation what to do waits this long at most until it does it.
-const HEED: Duration = Duration::from_secs(2);
+/// A control request waits this long at most until the operation has applied it.
+const CONTROL_WAIT: Duration = Duration::from_secs(2);
 
-/// A state with what there is to say about it.
+/// A state with its note and times.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct OperationStatus {
     /// The state.
@@ -65,7 +65,7 @@ pub struct Means<'a> {
     pub board: &'a Board,
 }
 
-/// What is wanted of it.
+/// What the last control request wants of it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Wanted {
     Work,
@@ -80,13 +80,13 @@ pub struct Run {
     items: Vec<Item>,
     /// Jobs before this one may have been acted on by a process, or an attempt of this one, that failed.
     uncertain: AtomicUsize,
-    /// Jobs before this one are written down as perhaps under way.
+    /// Jobs before this one are on disk as perhaps under way.
     marked: AtomicUsize,
     home: Home,
     log: Option<Log>,
-    /// As the replica that runs it tells it, where that is another one.
+    /// Its state as reported by the replica that runs it, if that is another one.
     elsewhere: Mutex<Option<Operation>>,
-    /// How often somebody has said what is wanted, as far as that was heeded.
+    /// The number of control requests that this replica has noted.
     asked: AtomicI64,
     progress: Mutex<Progress>,
     wanted: watch::Sender<Wanted>,
@@ -95,7 +95,7 @@ pub struct Run {
 }
 
 impl Run {
-    /// An operation as it was left.
+    /// An operation as an earlier process left it.
     #[must_use]
     pub fn new(meta: Meta, items: Vec<Item>, past: Past, home: Home, log: Option<Log>) -> Self {
         let mut results = past.results;
@@ -114,7 +114,7 @@ impl Run {
             ended: None,
         });
         let mut reasons: HashMap<String, u64> = HashMap::new();
-        // A line that was written twice is one.
+        // A line that was written twice counts once.
         let whys: HashMap<u32, String> = past.whys.into_iter().collect();
         for why in whys.values() {
             *reasons.entry(why.clone()).or_default() += 1;
@@ -178,7 +178,7 @@ impl Run {
         self.meta.queues.get(usize::try_from(item.queue).ok()?)
     }
 
-    /// Tells it what to do. What has ended stays as it is.
+    /// Applies a control request. An operation that has ended stays as it is.
     pub async fn control(&self, control: Control) {
         let wanted = match control {
             Control::Pause => Wanted::Pause,
@@ -191,7 +191,7 @@ impl Run {
         }
         self.wanted.send_replace(wanted);
         match (state, wanted) {
-            // Before its turn nobody else would say so.
+            // Before its turn, `work` does not run and cannot end it.
             (OperationState::Queued | OperationState::Paused, Wanted::Cancel) => {
                 self.end(OperationState::Cancelled, String::new()).await;
             }
@@ -201,9 +201,9 @@ impl Run {
             }
             _ => {}
         }
-        // It takes effect within a batch, and whoever asked wants to see that.
-        let until = Instant::now() + HEED;
-        while !control.is_heeded(self.progress().standing.state) && Instant::now() < until {
+        // It takes effect within a batch: wait, so that the caller sees the new state.
+        let until = Instant::now() + CONTROL_WAIT;
+        while !control.is_applied(self.progress().standing.state) && Instant::now() < until {
             sleep(Duration::from_millis(10)).await;
         }
     }
@@ -218,7 +218,7 @@ impl Run {
             if wanted.changed().await.is_err() {
                 std::future::pending::<()>().await;
             }
-            // Whoever wanted it writes it down right after.
+            // `control` saves the new state right after this.
             sleep(Duration::from_millis(20)).await;
         }
     }
@@ -263,7 +263,7 @@ impl Run {
         }
     }
 
-    /// Works until it is through, cancelled or stopped.
+    /// Works until it is done, cancelled or stopped.
     pub async fn work(&self, means: &Means<'_>) {
         self.uncertain
             .store(self.marked.load(Ordering::Relaxed), Ordering::Relaxed);
@@ -403,7 +403,7 @@ impl Run {
         }
     }
 
-    /// Holds while it is to pause; how it ends if it is to end.
+    /// Waits while it is to pause; returns how it ends if it is to end.
     async fn wait_if_wanted(&self) -> Option<(OperationState, String)> {
         let mut wanted = self.wanted.subscribe();
         loop {
@@ -427,7 +427,7 @@ impl Run {
         self.progress().standing.note.clone()
     }
 
-    /// Waits until the first jobs are through, or long enough.
+    /// Waits until the first jobs have finished, or long enough.
     async fn watch(
         &self,
         canary: &mut Canary,

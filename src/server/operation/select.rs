@@ -44,7 +44,7 @@ pub struct Item {
 pub struct Selection {
     /// The action.
     pub action: JobAction,
-    /// How it was asked for; empty for ticked jobs.
+    /// The filter of the request; empty for ticked jobs.
     pub filter: JobFilter,
     /// Its queues, with what they are called.
     pub queues: Vec<(QueueRef, String)>,
@@ -182,7 +182,7 @@ impl Selection {
         }
     }
 
-    /// The word of the action, as in the record.
+    /// The word of the action, as in the audit log.
     #[must_use]
     pub const fn action_word(&self) -> &'static str {
         match self.action {
@@ -231,7 +231,7 @@ impl Selection {
     }
 }
 
-/// Jobs somebody ticked.
+/// The jobs that a user ticked.
 ///
 /// # Errors
 ///
@@ -313,7 +313,7 @@ pub async fn filtered(
         let lacks = || store.lacks(&queue.id.as_str().into(), &[AnyAction::Job(&selection.action)]);
         let refused = refused.or_else(lacks);
         for state in selection.filter.states.clone() {
-            // What is known to be empty need not be asked, nor what this kind of queue does not have.
+            // A list that is known to be empty, or that this kind of queue does not have, need not be read.
             let has = |can: &Capabilities| can.generation.states.contains(&state) || queue.counts.get(state).is_some();
             if queue.counts.get(state) == Some(0) || !can.is_none_or(has) {
                 continue;
@@ -350,7 +350,7 @@ async fn read(
 ) -> Result<(), SelectError> {
     let key = queue.key();
     let at = selection.at + store.ahead();
-    // A queue with jobs in several states stands there once.
+    // A queue with jobs in several states is listed once.
     let known = selection.queues.last().is_some_and(|(last, _)| *last == key);
     let index = u32::try_from(selection.queues.len() - usize::from(known)).unwrap_or(u32::MAX);
     let finished = matches!(state, JobState::Completed | JobState::Failed);

@@ -1,10 +1,10 @@
 //! Operations in Postgres, where all replicas of Drover see them, and one of them runs each.
 //!
-//! A replica runs an operation while it holds its lease ([`Held`]), which every write renews. One that was killed renews
-//! nothing, and when the lease has run out by the clock of the Postgres another takes over with a new fence: whatever the
-//! former owner still sends is not written, and it begins no batch once its lease may have run out. What it had under way is
-//! told apart as it is after a restart. What the rows mean is described where the tables are made
-//! (`migrations/0004_operation.sql`); the lines of the log are those of the files ([`super::journal`]).
+//! A replica runs an operation while it holds its lease ([`Held`]), which every write renews. One that was killed
+//! renews nothing, and when the lease has run out by the clock of the Postgres another takes over with a new fence:
+//! whatever the former owner still sends is not written, and it begins no batch once its lease may have run out. The
+//! new owner treats jobs that were under way as after a restart. What the rows mean is described where the tables are
+//! made (`migrations/0004_operation.sql`); the lines of the log are those of the files ([`super::journal`]).
 
 use super::journal::{Meta, Past, read_items, write_items};
 use super::select::Item;
@@ -26,7 +26,7 @@ const PIECE: usize = 5_000;
 /// How often what happened is written, if something did.
 const WRITE: Duration = Duration::from_millis(300);
 
-/// A Postgres that does not take a write is asked again after this.
+/// A write that the Postgres does not take is tried again after this.
 const AGAIN: Duration = Duration::from_secs(1);
 
 /// Only what is open is leased.
@@ -36,23 +36,23 @@ const OPERATION: Leased = Leased {
     also: (", version = version + 1", "AND open"),
 };
 
-/// How often a commit whose answer did not come is looked for.
+/// How many times a commit whose answer did not come is looked for.
 const LOOKS_BACK: u32 = 4;
 
 /// The pause before each of these looks.
 const LOOK_BACK_EVERY: Duration = Duration::from_secs(1);
 
-/// How long a server that ends takes to give its operations to the others.
+/// How long a server that ends may take to release its operations to the other replicas.
 const FAREWELL: Duration = Duration::from_millis(700);
 
 /// Why an operation was not kept.
 #[derive(Debug)]
 pub(super) enum NotKept {
-    /// It is not there, and can be kept elsewhere.
+    /// It is not in Postgres, and can be kept elsewhere.
     Absent(Trouble),
     /// Another replica used its idempotency key.
     KeyTaken,
-    /// Nobody knows.
+    /// It is not known whether it was kept.
     Unknown(Trouble),
 }
 
@@ -65,7 +65,7 @@ pub(super) struct News {
     pub(super) told: Operation,
     pub(super) wanted: String,
     pub(super) asked: i64,
-    /// Whether nobody holds its lease.
+    /// Whether it is open and no other replica holds its lease.
     pub(super) left: bool,
 }
 
@@ -90,7 +90,7 @@ fn json<T: serde::Serialize>(value: &T) -> Result<String, sqlx::Error> {
 }
 
 impl Archive {
-    /// Writes a new operation down, in the hands of `owner`; closed ones beyond `keep` give way.
+    /// Saves a new operation with `owner` as its lease holder; closed ones beyond `keep` are removed.
     pub(super) async fn keep_operation(
         self: &Arc<Self>,
         meta: &Meta,
@@ -107,7 +107,7 @@ impl Archive {
             .run(self.insert_operation(meta, told, items, owner, keep))
             .await;
         if let Err(trouble) = done {
-            // Live: it answered, and refused.
+            // It answered, and refused.
             if trouble.reach == Reach::Live || trouble.reach == Reach::NotAllowed {
                 return Err(match self.has_operation(meta).await {
                     Ok((_, true)) => NotKept::KeyTaken,
@@ -174,7 +174,7 @@ impl Archive {
         transaction.commit().await
     }
 
-    /// Whether an operation is there, and whether another one with its idempotency key is.
+    /// Whether an operation is in Postgres, and whether another one with its idempotency key is.
     async fn has_operation(&self, meta: &Meta) -> Result<(bool, bool), Trouble> {
         let sql = "SELECT EXISTS (SELECT FROM drover.operation WHERE id = $1), \
                    EXISTS (SELECT FROM drover.operation WHERE id <> $1 AND key = $2)";
@@ -184,8 +184,8 @@ impl Archive {
         self.shared().database().run(asked.fetch_one(&pool)).await
     }
 
-    /// Operations that are not in the version that is known, and those that nobody runs.
-    /// What `owner` runs, or ran before it was started again, is among these.
+    /// Operations whose version is not the known one, and open ones whose lease no other replica holds:
+    /// those that `owner` runs, or ran before it was started again, are among these.
     pub(super) async fn operation_news(&self, known: &[(String, i64)], owner: &str) -> Result<Vec<News>, Trouble> {
         let sql = "SELECT o.id, o.version, o.meta, o.told, o.wanted, o.asked, \
                    o.open AND (o.owner IS NULL OR o.owner = $3 OR o.expires_at <= clock_timestamp()) AS left_alone \
@@ -196,11 +196,12 @@ impl Archive {
         let pool = self.shared().database().reads();
         let asked = sqlx::query(sql).bind(ids).bind(versions).bind(owner);
         let rows = self.shared().database().run(asked.fetch_all(&pool)).await?;
-        // One that another version wrote in words of its own is left to it.
+        // An operation that another version of Drover wrote, and this one cannot read, is left to that version.
         Ok(rows.iter().filter_map(news).collect())
     }
 
-    /// Takes over an operation that nobody runs, or that `owner` ran before it was started again. Of all who try, one gets it.
+    /// Takes over an operation that no replica runs, or that `owner` ran before it was started again. Only one replica
+    /// gets it.
     pub(super) async fn take_operation(self: &Arc<Self>, id: &str, owner: &str) -> Result<Option<Held>, Trouble> {
         let lease = self.shared().take(OPERATION, id, owner, None).await?;
         Ok(lease.map(|lease| Held::new(self.clone(), id, lease)))
@@ -238,7 +239,7 @@ impl Archive {
         Ok(Past::read(&lines.concat(), usize::try_from(selected).unwrap_or(0)))
     }
 
-    /// Says what is wanted of an open operation; how often that was said.
+    /// Saves a control request for an open operation; returns the number of requests so far.
     pub(super) async fn want(&self, id: &str, wanted: &str) -> Result<Option<i64>, Trouble> {
         self.shared().ready()?;
         let sql = "UPDATE drover.operation SET wanted = $2, asked = asked + 1, version = version + 1 \
@@ -248,8 +249,8 @@ impl Archive {
         self.shared().database().run(asked.fetch_optional(&pool)).await
     }
 
-    /// Takes the turn in all stores of an operation, or in none: one operation works in a store, whoever runs it. Those that
-    /// were asked for first go first, unless nobody runs them.
+    /// Takes the turn in all stores of an operation, or in none: one operation works in a store, whichever replica runs
+    /// it. Those that were asked for first go first, unless no replica runs them.
     pub(super) async fn take_turn(&self, id: &str) -> Result<bool, Trouble> {
         let work = async {
             let pool = self.shared().database().writes();
@@ -306,7 +307,7 @@ impl Held {
         self.lines.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Whether another replica has it by now.
+    /// Whether another replica holds it by now.
     pub(super) fn is_lost(&self) -> bool {
         self.lease.is_lost()
     }
@@ -316,14 +317,14 @@ impl Held {
         self.lease.is_late()
     }
 
-    /// Waits until the lease is renewed; for ever if it is another's.
+    /// Waits until the lease is renewed; never returns if another replica holds it.
     pub(super) async fn renewed(&self, told: impl Fn() -> Operation) {
         while self.is_late() {
             self.settle(&told).await;
         }
     }
 
-    /// Takes in lines; with `sync` they are durable when this returns, and as long as that takes nothing is begun.
+    /// Takes in lines; with `sync` they are durable when this returns, and the operation begins nothing until then.
     pub(super) async fn write(&self, lines: &str, sync: bool, told: impl Fn() -> Operation) {
         self.lines().push_str(lines);
         if sync {
@@ -331,7 +332,7 @@ impl Held {
         }
     }
 
-    /// Has the end of the operation written; whether it was, and it is not another's by now.
+    /// Writes the end of the operation; returns `false` if another replica holds it by now.
     pub(super) async fn ended(&self, told: impl Fn() -> Operation) -> bool {
         tokio::select! {
             () = self.settle(&told) => true,
@@ -339,7 +340,7 @@ impl Held {
         }
     }
 
-    /// Writes until it is written; never returns if the operation is another's.
+    /// Writes until it is written; never returns if another replica holds the operation.
     async fn settle(&self, told: &impl Fn() -> Operation) {
         loop {
             match self.flush(&told(), true).await {
@@ -353,7 +354,7 @@ impl Held {
         }
     }
 
-    /// Writes what happens and renews the lease; returns once it is another's.
+    /// Writes what happens and renews the lease; returns once another replica holds it.
     pub(super) async fn keep(&self, told: impl Fn() -> Operation) {
         loop {
             sleep(WRITE).await;
@@ -379,7 +380,7 @@ impl Held {
 
     async fn flush(&self, told: &Operation, sync: bool) -> Result<bool, Trouble> {
         let mut writing = self.writing.lock().await;
-        // They stay until they are known to be written: whoever waits for this may go away in the middle.
+        // They stay until they are known to be written: the caller may drop this future in the middle.
         let lines = self.lines().clone();
         let began = Instant::now();
         let work = async {
@@ -434,7 +435,7 @@ impl Held {
         Ok(mine == 1)
     }
 
-    /// Gives it back, so that another replica takes it at once: this one ends.
+    /// Releases the lease, so that another replica takes it at once: this one ends.
     pub(super) async fn leave(&self, told: &Operation) {
         let work = async {
             let _writing = self.writing.lock().await;

@@ -118,7 +118,7 @@ pub(super) fn is_public_block(value: &[u8]) -> bool {
     is_public(rest.split(|byte| *byte == b'-').next().unwrap_or_default())
 }
 
-/// Adds the places of what shows by its look: of secrets, and of addresses of e-mail if they are `personal` data.
+/// Adds the places of values found by their look: of secrets, and of addresses of e-mail if they are `personal` data.
 pub(super) fn find(text: &[u8], (secrets, personal): (bool, bool), found: &mut Vec<Hit>) {
     if secrets {
         find_secrets(text, found);
@@ -238,7 +238,7 @@ pub(super) fn card(text: &[u8], at: usize) -> Option<usize> {
     (grouping && issued(digits) && luhn(digits)).then_some(i)
 }
 
-/// Whether somebody issues such numbers.
+/// Whether a card network issues such numbers.
 fn issued(digits: &[u8]) -> bool {
     let first = |n: usize| digits.iter().take(n).fold(0u32, |n, digit| n * 10 + u32::from(*digit));
     match digits.len() {

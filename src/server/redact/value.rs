@@ -1,8 +1,8 @@
 //! Whether a value under a name that means a secret could be one.
 //!
-//! `card_declined: insufficient_funds`, `auth: none` and `password: must be longer` are what a failure is read for. A value is
-//! taken apart into its words: letters and digits by chance are a secret, words that are known are none, and of words that
-//! are not known the name decides ([`Grade`]).
+//! Readers of a failure need `card_declined: insufficient_funds`, `auth: none` and `password: must be longer`. A value
+//! is taken apart into its words: random letters and digits are a secret, known words are none, and for unknown words
+//! the name decides ([`Grade`]).
 
 use super::keys::{Grade, Secret};
 use super::words::{self, Kind};
@@ -286,7 +286,7 @@ fn is_number(value: &[u8]) -> bool {
     value.iter().all(number) && value.iter().any(u8::is_ascii_digit)
 }
 
-/// Whether it is an address within a network: it is what a failure to connect is read for, and personal to no one.
+/// Whether it is an address within a network: a reader of a connection failure needs it, and it is no personal data.
 fn is_own_address(value: &[u8]) -> bool {
     let text = std::str::from_utf8(value).unwrap_or_default();
     let host = text

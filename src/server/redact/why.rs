@@ -1,4 +1,4 @@
-//! Which rule hides a value: for those who may see what is hidden.
+//! Which rule hides a value: for callers who may see hidden values.
 
 use super::Rules;
 use super::keys::From;

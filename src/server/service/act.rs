@@ -1,11 +1,12 @@
-//! Actions: everything between whoever asks and the adapter.
+//! Actions: everything between the caller and the adapter.
 //!
-//! Who asks is told apart from what is asked ([`who`](crate::server::auth::who), [`intent`]); what would be done is one sentence
-//! ([`sentence`]). The order is always the same: may they, was it asked before (an idempotency key), can it
-//! be done now (read-only, a store that is silent, a generation that lacks it), written down, sent, written
-//! down again. Nothing is shown as done before the store has said so.
+//! The caller ([`who`](crate::server::auth::who)) is separate from the request ([`intent`]); one sentence says what
+//! would be done ([`sentence`]). The order is always the same: check the permission, look up the idempotency key, check
+//! that the action is possible now (read-only, a store that is silent, a generation that lacks it), write the intent to
+//! the audit log, send it, write the result to the audit log. Nothing is shown as done before the store has confirmed
+//! it.
 //!
-//! An action that has begun goes on to its end although whoever asked has gone away.
+//! An action that has begun runs to its end even if its caller has disconnected.
 
 use super::{Answer, Refusal, Service};
 use crate::model::action::catalogue::Target;
@@ -48,13 +49,13 @@ pub use not_acted::NotActed;
 /// Characters of a reason at most.
 pub const REASON_MAX: usize = 500;
 
-/// Why data that was taken from what is shown is not written back.
+/// Why data with masked values is not written back.
 pub(super) const HIDDEN: &str = "This data contains hidden values: saving would replace each one with the word [redacted]. Write the real values, or show the hidden values first and edit from there.";
 
-/// A page waits this long for what an action did to be seen in the store.
+/// A page waits this long for the effect of an action to be seen in the store.
 const SEEN_SOON: Duration = Duration::from_secs(1);
 
-/// What is asked.
+/// A request for an action.
 #[derive(Clone, Debug)]
 pub struct Ask {
     /// The action and its target.
@@ -65,7 +66,7 @@ pub struct Ask {
     pub reason: Option<String>,
     /// Whether only to tell what would be done.
     pub dry_run: bool,
-    /// Whether what was given was written in a form that showed hidden values.
+    /// Whether the fields come from a form that showed hidden values.
     pub revealed: bool,
     /// The idempotency key, with what it is used for.
     pub key: Option<Key>,
@@ -73,29 +74,29 @@ pub struct Ask {
     pub request: String,
 }
 
-/// What became of it.
+/// The outcome of a request.
 #[derive(Clone, Debug, PartialEq)]
 #[expect(clippy::large_enum_variant, reason = "one value per request")]
 pub enum ActOutcome {
-    /// Nothing was done, as asked.
+    /// Nothing was done: a dry run.
     WouldBe(DryRunAnswer),
     /// It was tried.
     Acted(Acted),
 }
 
-/// Something that was tried.
+/// An action that was tried.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Acted {
-    /// As it is in the record.
+    /// Its entry in the audit log.
     pub entry: AuditEntry,
-    /// What became of it.
+    /// Its outcome.
     pub became: Became,
-    /// Whether this was asked, and done, before with the same key.
+    /// Whether an earlier request with the same key did this.
     pub replayed: bool,
 }
 
 impl Acted {
-    /// Whether it is done now, be it by this or before.
+    /// Whether it is done now, by this request or an earlier one.
     #[must_use]
     pub const fn was_done(&self) -> bool {
         matches!(self.became, Became::Known(Effect::Done { .. } | Effect::Already { .. }))
@@ -110,7 +111,7 @@ pub struct ActionContext {
     pub(super) read_only: bool,
     /// What each store is.
     environments: HashMap<String, String>,
-    /// Actions under way: the server ends after them.
+    /// Actions under way: the server waits for them before it ends.
     pub(super) tasks: Tasks,
 }
 
@@ -130,7 +131,7 @@ impl ActionContext {
         }
     }
 
-    /// The record.
+    /// The audit log.
     #[must_use]
     pub const fn audit(&self) -> &Arc<Audit> {
         &self.audit
@@ -144,7 +145,7 @@ impl ActionContext {
 }
 
 impl Service {
-    /// Does what is asked, or tells what would be done.
+    /// Does the action, or tells what would be done.
     pub async fn act(&self, who: &Who, queue: &QueueRef, ask: Ask) -> Answer<ActOutcome> {
         let (line, store, _) = self.queue(queue)?;
         let ask = Ask {
@@ -213,7 +214,7 @@ impl Service {
         let (sent, audit) = (record.clone(), self.actions.audit.clone());
         let adapter = self.adapter(queue)?;
         let (archive, place) = (self.archive.clone(), archive::ArchivedQueue::of(&self.board, queue));
-        // From here on whoever asked may go away. The key is the record's now.
+        // From here on the caller may disconnect. The idempotency key now belongs to the audit entry.
         let claimed_key = claimed.key.take();
         let task = self.actions.tasks.spawn(async move {
             if let Err(why) = audit.intend(&sent).await {
@@ -296,7 +297,7 @@ impl Service {
         })
     }
 
-    /// What was asked for and what became of it, the newest first.
+    /// Audit entries: requests and their outcomes, the newest first.
     pub(super) fn audit(
         &self,
         who: &Who,
@@ -315,7 +316,7 @@ impl Service {
         page.ok_or_else(|| NotActed::NoCursor.into())
     }
 
-    /// One thing that was asked for.
+    /// One audit entry.
     pub(super) fn audited(&self, id: &str) -> Option<AuditEntry> {
         self.actions.audit.entry(id)
     }
@@ -365,7 +366,7 @@ impl Service {
         }
     }
 
-    /// What an action on a job would meet, as the job is now.
+    /// Why an action on a job would not be done, as the job is now; `None` if nothing is in its way.
     async fn foreseen(&self, queue: &QueueRef, ask: &Ask) -> Answer<Option<String>> {
         let (Intent::Job { id, .. }, seen) = (&ask.intent, ask.seen.clone().unwrap_or_default()) else {
             return Ok(None);
@@ -390,7 +391,7 @@ impl Service {
         Ok(changed.or_else(|| here.map(str::to_owned)))
     }
 
-    /// What was read a moment ago may not be true any more.
+    /// Drops cached lists and jobs that may be out of date.
     pub(super) fn forget(&self, queue: &QueueRef) {
         self.lists
             .forget(|(store, query)| *store == queue.store && *query.queue == *queue.queue);

@@ -1,8 +1,9 @@
 //! What was archived: found, shown, handed over, and put back.
 //!
-//! A job is put back as a new job with the same name, data and options, or with some of them changed, under an id of its own
-//! or, if that is free and asked for, under the old one. What is about to be added is written down first, with the id it gets, so that a kill in
-//! between never leads to a second one: whoever asks again finds it in the queue, or is told that nobody knows.
+//! A job is put back as a new job with the same name, data and options, or with some of them changed, under an id of
+//! its own or, if that is free and asked for, under the old one. The archive first saves a row with the id that the job
+//! gets, so that a kill in between never leads to a second job: a repeated request finds the job in the queue, or
+//! answers that the result is not known.
 
 use super::act::intent::Intent;
 use super::act::{Acted, HIDDEN, NotActed, REASON_MAX};
@@ -121,7 +122,7 @@ impl Service {
         Ok((found.row.queue, bytes))
     }
 
-    /// Why nobody can put this job back now; `None` if they can.
+    /// Why this caller cannot put the job back now; `None` if they can.
     #[must_use]
     pub fn archive_refusal(&self, who: &Who, queue: &QueueRef) -> Option<String> {
         let intent = Intent::Queue(QueueAction::Add(NewJob::default()));
@@ -168,7 +169,7 @@ impl Service {
             Ok(claimed) => claimed,
             Err(before) => return Ok(before),
         };
-        // One at a time in this process; others are told apart by the row that is written first.
+        // One at a time in this process; between processes, the row that is written first decides.
         let _turn = self.restoring.lock().await;
         let archive = self.archived()?.clone();
         let adapter = self.adapter(&queue)?;
@@ -218,7 +219,7 @@ impl Service {
                         format::visible(&last.job)
                     ),
                 },
-                // Asked for before, and nobody knows the end: the queue tells, or nobody does.
+                // An earlier request has no known result: only the queue can tell it.
                 None => match adapter.job(&queue.queue.as_str().into(), &last.job).await {
                     Ok(Some(there)) if !is_same(&there, &renewed()?) => Effect::Unconfirmed {
                         reason: format!(
@@ -268,7 +269,7 @@ impl Service {
         let record = Arc::new(record(&job, how));
         let audit = self.actions.audit().clone();
         audit.intend(&record).await.map_err(NotActed::from)?;
-        // The key is the record's now.
+        // The idempotency key now belongs to the audit entry.
         claimed.key = None;
         let restored = Restored {
             n,
@@ -280,9 +281,9 @@ impl Service {
         };
         let (name, sent) = (queue.queue.clone(), record.clone());
         let (adapter, of) = (adapter.clone(), archive.clone());
-        // From here on whoever asked may go away.
+        // From here on the caller may disconnect.
         let task = self.actions.tasks.spawn(async move {
-            // The row may be somebody else's unless it is known to be ours: then nothing of it is touched.
+            // Unless the row is known to be ours it may be another request's, which is then left as it is.
             let (became, own) = match of.will_restore(key, &restored).await {
                 Err(trouble) => (Became::NotSent(trouble.cause), false),
                 Ok(false) => (
@@ -319,7 +320,7 @@ impl Service {
 }
 
 impl Service {
-    /// Puts many back, one after the other; what became of each, in their order.
+    /// Puts many jobs back, one after the other; returns the result of each, in their order.
     pub async fn restore_many(&self, who: &Who, ids: Vec<String>, ask: &Restore) -> Vec<RestoredOne> {
         let mut items = Vec::with_capacity(ids.len());
         for id in ids {

@@ -1,8 +1,8 @@
-//! Who works for which queue, and what runs when.
+//! The workers of each queue, and the schedules.
 //!
-//! Workers come from what the collectors read anyway. Schedules are read on demand, once for all who
-//! look: how many each queue has at most every [`COUNT_KEEP`], the schedules themselves at most every
-//! [`READ_KEEP`]. A store that does not answer is said to, and delays nobody else's.
+//! Workers come from what the collectors read anyway. Schedules are read on demand, once for all
+//! readers: how many each queue has at most every [`COUNT_KEEP`], the schedules themselves at most every
+//! [`READ_KEEP`]. A store that does not answer is reported as such, and does not delay the others.
 
 use super::{Refusal, Service};
 use crate::model::now;
@@ -23,14 +23,14 @@ use std::time::Duration;
 
 mod timetable;
 
-/// How long one picture of the workers serves everybody: it changes every three seconds.
+/// How long all readers share one list of the workers: it changes every three seconds.
 const CREWS_KEEP: Duration = Duration::from_secs(1);
 
-/// How long the numbers of schedules are believed. A schedule in a queue that had none appears after
+/// How long the numbers of schedules are cached. A schedule in a queue that had none appears after
 /// this time.
 const COUNT_KEEP: Duration = Duration::from_secs(15);
 
-/// How long the schedules of a store serve everybody.
+/// How long all readers share the schedules of a store.
 const READ_KEEP: Duration = Duration::from_secs(3);
 
 /// How long a store may take to tell its schedules.
@@ -75,7 +75,7 @@ impl Default for Fleet {
 }
 
 impl Fleet {
-    /// What was read of a store's schedules may not be true any more.
+    /// Drops a store's cached schedules, which may be out of date.
     pub(super) fn forget(&self, store: &str) {
         self.counts.forget(|of| of == store);
         self.schedules.forget(|(of, _)| of == store);
@@ -83,10 +83,10 @@ impl Fleet {
 }
 
 impl Service {
-    /// Who works for which queue.
+    /// The workers of each queue.
     pub(super) async fn workers(&self, who: &Who, filter: &FleetFilter) -> (Arc<WorkersPage>, Position) {
         let position = self.board.position();
-        // What people type is not remembered: there is no end of it.
+        // Filtered lists are not cached: there is no limit to what users type.
         let page = if filter.is_empty() && who.sees_all() {
             let make = || async { Arc::new(self.crews(who, filter)) };
             self.fleet.crews.get((), make).await
@@ -235,7 +235,7 @@ fn crew(
     }
 }
 
-/// How bad it is that nobody is there for so many milliseconds.
+/// How bad it is that a queue has had no worker for so many milliseconds.
 fn level_of(standing: Staffing, paused: Option<bool>, deserted_for: Option<i64>) -> Level {
     match standing {
         Staffing::Deserted | Staffing::Lost if deserted_for.is_some_and(|ms| ms >= RESTART) => Level::Bad,
@@ -247,7 +247,7 @@ fn level_of(standing: Staffing, paused: Option<bool>, deserted_for: Option<i64>)
     }
 }
 
-/// Whether a queue is asked for. Where only some of its workers are, the others are left out.
+/// Whether a queue fits the filter. Where only some of its workers do, the others are left out.
 fn keep(crew: &mut Crew, filter: &FleetFilter) -> bool {
     if filter.queue.as_ref().is_some_and(|queue| *queue != crew.queue) {
         return false;
@@ -297,7 +297,7 @@ fn finish(page: &mut WorkersPage) {
 }
 
 impl FleetFilter {
-    /// From what stands in an address: `queue=<store>/<queue id>` and `q=<text>`.
+    /// Reads the parameters of an address: `queue=<store>/<queue id>` and `q=<text>`.
     ///
     /// # Errors
     ///

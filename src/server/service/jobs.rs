@@ -15,7 +15,7 @@ use std::sync::Arc;
 /// The longest job id that is looked up.
 const JOB_ID_MAX: usize = 4096;
 
-/// Log lines in an answer when nothing is said.
+/// Log lines in an answer by default.
 pub const LOG_LINES: usize = 200;
 
 /// Log lines in an answer at most.
@@ -27,7 +27,7 @@ const FIND_MAX: usize = 256;
 /// Children of a kind in an answer at most.
 pub const BRANCH_MAX: usize = 100;
 
-/// Which part of a log, as it stands in an address.
+/// Which part of a log, as an address names it.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct LogRequest {
     /// The first line; in a search the line to search backwards from.
@@ -38,7 +38,7 @@ pub struct LogRequest {
     pub find: Option<String>,
 }
 
-/// Which children, as it stands in an address.
+/// Which children, as an address names them.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct FlowRequest {
     /// Only these; parents and all kinds if left out.
@@ -52,11 +52,11 @@ pub struct FlowRequest {
 /// What a job's page is to show of log and children.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct JobRequest {
-    /// The part of the log; the newest if nothing is said.
+    /// The part of the log; the newest by default.
     pub log: LogRequest,
-    /// The part of the children; the first of each kind if nothing is said.
+    /// The part of the children; the first of each kind by default.
     pub flow: FlowRequest,
-    /// The id of what was asked for a moment ago.
+    /// The id of the audit entry of a request made a moment ago.
     pub asked: Option<String>,
 }
 
@@ -76,7 +76,7 @@ impl Service {
                 let detail = adapter.job(&queue, &job).await?;
                 Ok(detail.map(|mut detail| {
                     if matches!(detail.row.state, JobState::Waiting | JobState::Prioritized) {
-                        // What was heard is better than what the record tells.
+                        // The moment of the event is more exact than what the job's record tells.
                         detail.ready = collector.ready_since(&queue, &job).or(detail.ready);
                     }
                     Arc::new(detail)

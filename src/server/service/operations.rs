@@ -1,7 +1,7 @@
-//! Actions over many jobs: previewed, started, watched and told what to do.
+//! Actions over many jobs: previewed, started, watched and controlled.
 //!
-//! Permission is asked for every queue of a selection, not for the first; each queue's record says what was asked for
-//! before anything is done, and how many jobs had which result after.
+//! The permission is checked for every queue of a selection, not only for the first. Each queue's audit entry says what
+//! was asked for before anything is done, and afterwards how many jobs had which result.
 
 use super::act::intent::Intent;
 use super::act::{NotActed, REASON_MAX};
@@ -25,13 +25,13 @@ use std::sync::Arc;
 
 pub use crate::server::operation::Control;
 
-/// Queues of an operation that each get a record of their own; the others stand in the operation.
+/// Queues of an operation that each get an audit entry of their own; only the operation names the others.
 const RECORDED: usize = 20;
 
 /// Jobs that may be selected and started without a preview.
 pub const UNSEEN_MAX: u64 = 100;
 
-/// What is asked for.
+/// A request for an action over many jobs.
 #[derive(Clone, Debug)]
 pub struct Asked {
     /// The action.
@@ -42,10 +42,10 @@ pub struct Asked {
     pub jobs: Vec<(QueueRef, String, Seen)>,
 }
 
-/// What starts a preview.
+/// A request to start a preview.
 #[derive(Clone, Debug, Default)]
 pub struct Start {
-    /// The preview's.
+    /// The token of the preview.
     pub token: String,
     /// The bounds.
     pub bounds: Bounds,
@@ -53,7 +53,7 @@ pub struct Start {
     pub reason: String,
     /// What the preview asked to be typed.
     pub typed: Option<String>,
-    /// Makes it the same start however often it is sent.
+    /// The idempotency key: a repeated request is the same start.
     pub key: Option<Key>,
 }
 
@@ -73,7 +73,7 @@ impl Service {
         };
         if asked.action == JobAction::Archive {
             if let Some(archive) = &self.archive {
-                // What it says is asked for right after.
+                // Its result is read right after.
                 let _ = archive.soon().await;
             }
             if let Some(why) = self.no_archive() {
@@ -87,7 +87,7 @@ impl Service {
             read.await.map_err(refusal)?
         } else {
             for (queue, ..) in &asked.jobs {
-                // Before it is said whether there is such a queue.
+                // Before the answer reveals whether there is such a queue.
                 self.may(who, Verb::View, Some(queue))?;
                 self.queue(queue)?;
             }
@@ -132,7 +132,7 @@ impl Service {
         Some((selection.action.clone(), selection.filter.clone()))
     }
 
-    /// Waits until nobody else orders with an idempotency key, if this is with one.
+    /// With an idempotency key, waits until no other request with one is being ordered.
     pub async fn one_order_at_a_time(&self, with_key: bool) -> Option<tokio::sync::MutexGuard<'_, ()>> {
         match (&self.operations, with_key) {
             (Ok(engine), true) => Some(engine.ordering().lock().await),
@@ -326,7 +326,8 @@ impl Service {
         Ok(run.told())
     }
 
-    /// Freezes what an operation that has ended left over: what it had no turn for, what failed, what is not known.
+    /// Freezes the rest of an operation that has ended: jobs that it did not reach, that failed, or whose result is not
+    /// known.
     pub async fn again(&self, who: &Who, id: &str) -> Answer<Preview> {
         self.view(who).operation(id)?;
         let run = self.run(id)?;
@@ -377,7 +378,7 @@ impl Service {
         })
     }
 
-    /// The sentence with what the stores are.
+    /// The selection's sentence with the environments of its stores.
     fn of_places(&self, selection: &Selection) -> String {
         let mut environments: Vec<&str> = selection
             .queues
@@ -423,7 +424,7 @@ fn typed(selection: &Selection) -> Option<String> {
     })
 }
 
-/// An action over many jobs is kept in files until it has ended: an error that somebody writes into it is masked before.
+/// Files keep an action over many jobs until it has ended: an error that a user writes into it is masked before.
 fn without_secrets(mut action: JobAction, mask: &Mask) -> JobAction {
     if let JobAction::FailLost { error } | JobAction::Cancel { error } = &mut action {
         *error = mask.words(error).into_owned();

@@ -1,4 +1,4 @@
-//! What is archived by itself: each policy with what became of it, a run of one now, and what a run would do.
+//! Automatic archiving: each policy with its results, a run of one now, and what a run would do.
 //!
 //! Runs begin in [`runner`]; here a caller asks for one and gets its answer.
 
@@ -18,7 +18,7 @@ use crate::server::{archive::Archive, cron};
 
 pub mod runner;
 
-/// Runs that are told of each policy.
+/// Runs that are shown of each policy.
 const RUNS: i64 = 10;
 
 impl Service {
@@ -32,7 +32,7 @@ impl Service {
         self.policies.get(id).ok_or_else(|| Refusal::NoPolicy(id.to_owned()))
     }
 
-    /// Every policy with what became of it so far.
+    /// Every policy with its results so far.
     pub(super) async fn policy_standings(&self) -> Answer<Vec<PolicyStanding>> {
         let mut all = vec![];
         for policy in self.policies.all() {
@@ -85,13 +85,13 @@ impl Service {
         (state, why)
     }
 
-    /// Why somebody may not have policies run, if so.
+    /// Why a caller may not have policies run; `None` if they may.
     #[must_use]
     pub fn policy_refusal(&self, who: &Who) -> Option<String> {
         self.may_archive(who).err().map(|refusal| refusal.to_string())
     }
 
-    /// Whether somebody may archive at all; whether in these queues is asked when they are known.
+    /// Whether a caller may archive at all; whether in these queues is checked when they are known.
     fn may_archive(&self, who: &Who) -> Answer<()> {
         for verb in ActionKind::Archive.row().needs {
             let permission = crate::server::auth::who::Permission {
@@ -117,7 +117,7 @@ impl Service {
 
     /// Has a run of a policy begin: the id of its operation, or `None` where there is nothing to archive.
     pub async fn run_policy(&self, who: &Who, id: &str, reason: &str) -> Answer<Option<String>> {
-        // Whoever may not archive what it selects may not have it selected by somebody else either.
+        // A caller who may not archive what the policy selects may not have the policy archive it either.
         self.preview_policy(who, id).await?;
         self.archived()?;
         let reason = reason.trim();

@@ -13,7 +13,7 @@ use crate::server::chart;
 use crate::server::collect::board::Position;
 use std::sync::Arc;
 
-/// Which page of a queue's jobs, as it stands in an address.
+/// Which page of a queue's jobs, as an address names it.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct JobsRequest {
     /// The state; the one that most likely needs a look if left out.
@@ -44,7 +44,7 @@ impl Service {
             state,
             order: request.order.unwrap_or_else(|| Order::of(state)),
             filter: filter.map(|(_, filter)| filter.clone()),
-            // Ages are as old as the second, so that whoever asks in one shares an answer.
+            // Ages count from the start of the second, so that all callers within one second share an answer.
             at: match filter {
                 Some(_) => (now() + collector.ahead()).div_euclid(1_000) * 1_000,
                 None => 0,
@@ -102,7 +102,7 @@ impl Service {
         Ok((page, position))
     }
 
-    /// What stands beside the queue's facts.
+    /// The part of the page beside the queue's facts.
     pub(super) async fn queue_aside(&self, who: &Who, key: &QueueRef) -> Answer<QueueAside> {
         let insight = self.insight(key).await?;
         let (queue, store, _) = self.queue(key)?;

@@ -1,8 +1,8 @@
 //! Whole jobs without their secrets, on the way out: to a page, the API, a stream or a file.
 //!
-//! Lines of lists are masked where they are read; a job in full is read as it is stored, because it is put to use as well
-//! (put back, compared), and masked here. Every type is taken apart field by field, without a rest: a field that is added
-//! does not compile until somebody has decided what is hidden of it.
+//! Lines of lists are masked where they are read; a job in full is read as it is stored, because Drover also uses it
+//! (puts it back, compares it), and masked here. Every type is taken apart field by field, without a rest pattern: a
+//! new field does not compile until its author has decided what is hidden of it.
 
 use crate::model::archive::{ArchivedJob, ArchivedRow};
 use crate::model::job::{
@@ -186,7 +186,7 @@ impl<'a> Hide<'a> {
 
     fn row(&mut self, row: &mut JobRow) {
         let JobRow {
-            // Names and ids are shown as they are: they are what a job is told by.
+            // Names and ids are shown as they are: they identify the job.
             id: _,
             name: _,
             state: _,
@@ -269,7 +269,7 @@ impl<'a> Hide<'a> {
             self.ruled(field, shown_text, masked, rules);
             return;
         }
-        // A dump: behind the place of each sixteen bytes stand they themselves.
+        // A hex dump: each line has an offset and then sixteen bytes.
         let hex = shown_text
             .lines()
             .flat_map(|line| line.get(10..57).unwrap_or_default().split(' '));
@@ -296,7 +296,7 @@ fn bytes_of<'a>(hex: impl Iterator<Item = &'a str>) -> Vec<u8> {
     hex.filter_map(|byte| u8::from_str_radix(byte, 16).ok()).collect()
 }
 
-/// The bytes of a field as everybody may have them, and whether they are text. Milliseconds for each megabyte.
+/// The bytes of a field with its secrets masked; `None` if it has none. Takes milliseconds for each megabyte.
 pub(super) fn bytes(name: &str, value: &[u8], mask: &Mask) -> Option<Vec<u8>> {
     let text = String::from_utf8_lossy(value);
     let masked = mask.named(name, &text);

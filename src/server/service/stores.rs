@@ -1,7 +1,7 @@
-//! One store in full: its report and what was watched of it, which the collector has, and what is
-//! asked of it when somebody looks.
+//! One store in full: its report and its vitals, which the collector has, and what is
+//! read from it on demand.
 //!
-//! What is asked is shared by all who look, and kept: a store that no longer answers is shown as it
+//! All readers share these answers, and they are kept: a store that no longer answers is shown as it
 //! was last known. Memory by queue, the one answer that costs the store something, is in
 //! [`weights`](super::weights).
 
@@ -26,10 +26,10 @@ use std::time::{Duration, Instant};
 /// How long answers are as good as new: a page asks every five seconds.
 const FRESH: Duration = Duration::from_secs(4);
 
-/// Whoever asks while an answer is on its way gets that one.
+/// A request that arrives while an answer is on its way gets that answer.
 const TOGETHER: Duration = Duration::from_millis(500);
 
-/// How long a drawing serves everybody: a report comes every five seconds.
+/// How long all readers share a drawing: a report comes every five seconds.
 const DRAWN: Duration = Duration::from_secs(5);
 
 /// What is kept of all stores.
@@ -69,7 +69,7 @@ impl Stores {
 }
 
 impl Service {
-    /// Somebody asks for what cannot be done: what our user may do there is looked at again.
+    /// A user asked for an action that is not possible: the rights of our user in the store are read again.
     pub(super) fn doubt_rights(&self, store: &str) {
         if let Ok(collector) = self.collector(store) {
             collector.source().doubt_rights();
@@ -138,7 +138,7 @@ impl Service {
         Ok(svg.await)
     }
 
-    /// What a Postgres says when somebody looks, once for all who look within seconds; `None` for a Redis.
+    /// The health of a Postgres, read on demand and shared by all readers within seconds; `None` for a Redis.
     async fn examined(&self, id: &str) -> Answer<Option<PostgresHealth>> {
         let collector = self.collector(id)?;
         let Source::Postgres(database) = collector.source().clone() else {
@@ -162,7 +162,7 @@ impl Service {
         }))
     }
 
-    /// What the page asks for beyond the report: new, or shared, or as it was last known.
+    /// What the page shows beyond the report: new, shared, or as it was last known.
     async fn asked(&self, id: &str) -> Answer<Asked> {
         let collector = self.collector(id)?.clone();
         let summary = self.store(id)?;

@@ -1,7 +1,7 @@
 //! What one caller may see: every answer that a page, the API or a stream gives is read through this.
 //!
-//! [`Service`] reads what there is, once for all who ask. A [`View`] leaves out the queues that its caller does not see,
-//! and what jobs carry where they may not look into jobs. Nothing outside of [`service`](super) can read past it.
+//! [`Service`] reads each answer once for all callers. A [`View`] leaves out the queues that its caller does not see, and
+//! the data of jobs where the caller may not look into jobs. Nothing outside of [`service`](super) can bypass it.
 
 use super::queues::JobsRequest;
 use super::{Answer, FlowRequest, JobRequest, LogRequest, Refusal, Service, redact};
@@ -40,7 +40,7 @@ pub struct View<'a> {
 }
 
 impl Service {
-    /// What somebody may see.
+    /// What a caller may see.
     #[must_use]
     pub const fn view<'a>(&'a self, who: &'a Who) -> View<'a> {
         View { service: self, who }
@@ -104,7 +104,7 @@ impl View<'_> {
         Ok((page, position))
     }
 
-    /// Whoever may not look into jobs may not guess what is in them either.
+    /// A caller who may not look into jobs may not search their data either: the results would tell what is in them.
     fn may_search(&self, key: &QueueRef, request: &JobsRequest) -> Answer<()> {
         self.may(Verb::View, key)?;
         match &request.filter {
@@ -120,7 +120,7 @@ impl View<'_> {
         rows
     }
 
-    /// What stands beside the queue's facts.
+    /// The part of the page beside the queue's facts.
     pub async fn queue_aside(&self, key: &QueueRef) -> Answer<QueueAside> {
         self.may(Verb::View, key)?;
         let mut aside = self.service.queue_aside(self.who, key).await?;
@@ -181,7 +181,7 @@ impl View<'_> {
         Ok(self.relatives(key, flow))
     }
 
-    /// Relatives in queues that they do not see are told by their key alone: that they are there is part of this job.
+    /// Of relatives in queues that the caller does not see, only the key is shown: that they exist is part of this job.
     fn relatives(&self, key: &QueueRef, mut flow: Flow) -> Flow {
         if !self.who.holds_in_store(Verb::View, &key.store) {
             let who = self.who;
@@ -200,7 +200,7 @@ impl View<'_> {
         self.may(Verb::ViewPayload, key)?;
         let mut value = self.service.field(key, id, field).await?;
         let (bytes, mask, name) = (value.bytes.clone(), self.service.mask(key), field.to_owned());
-        // A second for a large one: not among the tasks that answer everybody.
+        // A large one takes a second, so it is masked outside of the threads that answer requests.
         let masked = tokio::task::spawn_blocking(move || redact::bytes(&name, &bytes, &mask)).await;
         let masked = masked.map_err(|error| Refusal::Unreadable(ReadError::Corrupt(error.to_string())))?;
         if let Some(masked) = masked {
@@ -229,7 +229,7 @@ impl View<'_> {
         Ok((page, position))
     }
 
-    /// Who works for which queue.
+    /// The workers of each queue.
     pub async fn workers(&self, filter: &FleetFilter) -> Answer<(Arc<WorkersPage>, Position)> {
         if let Some(queue) = &filter.queue {
             self.may(Verb::View, queue)?;
@@ -330,12 +330,12 @@ impl View<'_> {
         Ok(self.service.results(id, None, 0, usize::MAX).await?.0)
     }
 
-    /// What was asked for and what became of it, the newest first.
+    /// Audit entries: requests and their outcomes, the newest first.
     pub fn audit(&self, filter: &AuditFilter, cursor: Option<&str>, limit: Option<usize>) -> Answer<AuditPage> {
         self.service.audit(self.who, filter, cursor, limit)
     }
 
-    /// One thing that was asked for.
+    /// One audit entry.
     #[must_use]
     pub fn audited(&self, id: &str) -> Option<AuditEntry> {
         self.service.audited(id).filter(|entry| self.who.sees(&entry.queue))

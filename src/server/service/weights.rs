@@ -3,8 +3,8 @@
 //! A few jobs of each state are weighed and the rest is taken to be like them. The commands for that
 //! have a budget, so that a look at 500 queues costs the store what a look at ten does: with many
 //! queues fewer jobs of each are weighed, and if that is not enough, only the queues with most jobs.
-//! What was covered is part of the answer. Whoever wants more says so in the address, and one answer
-//! serves everybody for a minute.
+//! What was covered is part of the answer. A reader who wants more says so in the address, and all readers
+//! share one answer for a minute.
 
 use super::{Answer, Service};
 use crate::model::counts::Counts;
@@ -24,10 +24,10 @@ use std::time::{Duration, Instant};
 /// Commands for the usual number of jobs; in proportion for more.
 pub const BUDGET: u64 = 8_000;
 
-/// How long an answer serves everybody.
+/// How long all readers share an answer.
 const KEEP: Duration = Duration::from_secs(60);
 
-/// How long a refusal does: each attempt is an entry in the server's log of refusals.
+/// How long they share a refusal: each attempt is an entry in the server's log of refusals.
 const REFUSED: Duration = Duration::from_secs(300);
 
 /// When to stop although the budget is not spent: a page waits for this.

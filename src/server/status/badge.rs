@@ -1,5 +1,5 @@
-//! Badges: a small picture of one component's state, with the words in it as text and as a title, and the same as JSON for
-//! shields.io. No font is fetched: letters are as wide as they are told to be, in whatever font there is.
+//! Badges: a small picture of one component's state, with the words in it as text and as a title, and the same as JSON
+//! for shields.io. No font is fetched: the picture sets the width of its letters, in whatever font there is.
 
 use crate::model::format::escape;
 use crate::model::status::State;

@@ -25,7 +25,7 @@ use crate::model::verdict::{Level, STUCK};
 /// Data that is older says nothing.
 pub const STALE: Millis = 30_000;
 
-/// Being on Watch for this long is worth a word to the public.
+/// Being on Watch for this long is reported to the public.
 const WATCHED: Millis = 600_000;
 
 /// How one queue does, for the public.
@@ -54,7 +54,7 @@ pub struct Seen {
     pub backlog: Option<u64>,
     /// How much is finished in a minute.
     pub out: Option<f64>,
-    /// Whether it is known that nobody works for it.
+    /// Whether it is known to have no worker.
     pub unserved: bool,
 }
 
@@ -95,7 +95,7 @@ impl Seen {
         unserved: false,
     };
 
-    /// Looks at a queue with the eyes of whoever was promised something.
+    /// Judges a queue by the promise of its component.
     #[must_use]
     pub fn of(queue: &QueueSummary, store: &StoreSummary, promise: Millis, now: Millis) -> Self {
         let Some(backlog) = queue.counts.backlog() else {
@@ -150,7 +150,7 @@ impl Seen {
 #[derive(Clone, Debug, Default)]
 pub struct Together {
     queues: Vec<Seen>,
-    /// Whether there may be queues that nobody has seen yet.
+    /// Whether there may be queues that have not been found yet.
     incomplete: bool,
 }
 
@@ -189,7 +189,7 @@ impl Together {
         self.of(QueueStatus::Paused) > 0 && !self.is_held()
     }
 
-    /// Whether it is known that somewhere nobody works.
+    /// Whether some queue is known to have no worker.
     #[must_use]
     pub fn is_unserved(&self) -> bool {
         self.queues.iter().any(|queue| queue.unserved)
@@ -241,7 +241,7 @@ impl Together {
         self.is_known().then_some(each)??.into_iter().max()
     }
 
-    /// Whether somebody should have an eye on it: one on Watch, or one that is held beyond the promise beside others that run.
+    /// Whether it needs watching: a queue is on Watch, or one is held beyond the promise beside others that run.
     fn is_on_watch(&self, promise: Millis) -> bool {
         let late =
             |queue: &Seen| queue.standing == QueueStatus::Paused && queue.wait.is_some_and(|wait| wait > promise);

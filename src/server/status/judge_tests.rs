@@ -112,7 +112,7 @@ fn what_is_not_known_is_never_well() {
     let mut uncounted = queue(Level::Ok, "", None);
     uncounted.counts = Counts::UNKNOWN;
     assert_eq!(Seen::of(&uncounted, &store(), PROMISE, NOW), Seen::NOTHING);
-    // Trouble that is known is told, and never as worse than is known.
+    // Known trouble is reported, and never as worse than is known.
     let bad = seen(Level::Bad, "B1", Some(1));
     assert_eq!(said(&[bad, unknown]), State::PartialOutage);
     for age in [STALE + 1, 120_000, 90_000_000] {
@@ -272,9 +272,9 @@ fn what_new_work_may_expect_is_estimated_only_where_everything_moves() {
     let still = Seen::of(&still, &store(), PROMISE, NOW);
     assert_eq!(together(&[moving, still]).starts_within(), None);
     assert_eq!(together(&[moving, still]).wait(), Some(3_000));
-    let mut nobody = queue(Level::Ok, "", None);
-    nobody.workers = Some(0);
-    let nobody = together(&[Seen::of(&nobody, &store(), PROMISE, NOW)]);
-    assert_eq!(nobody.starts_within(), None, "nobody would begin it");
-    assert_eq!(nobody.wait(), Some(0));
+    let mut unserved = queue(Level::Ok, "", None);
+    unserved.workers = Some(0);
+    let unserved = together(&[Seen::of(&unserved, &store(), PROMISE, NOW)]);
+    assert_eq!(unserved.starts_within(), None, "nobody would begin it");
+    assert_eq!(unserved.wait(), Some(0));
 }

@@ -11,10 +11,10 @@ use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 use tokio::time::sleep;
 
-/// How often it is looked whether there is something to write.
+/// How often to look for minutes to write.
 const WRITE_EVERY: Duration = Duration::from_secs(5);
 
-/// How soon it is tried again to read, before the first reading.
+/// How soon reading is tried again, before the first reading.
 const FIRST_READ_AGAIN: Duration = Duration::from_millis(500);
 
 /// How often the last two days are read again, and what is too old is removed.

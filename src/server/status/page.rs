@@ -10,7 +10,7 @@ use std::fmt::Write as _;
 /// Seconds after which the page renews itself.
 const RENEWED: u32 = 30;
 
-/// Days that are told one by one in words: the worst of them are what a reader asks for.
+/// Days that are listed one by one in words: the worst of them are what a reader asks for.
 const TOLD: usize = 5;
 
 /// With more components only the bars tell of days.

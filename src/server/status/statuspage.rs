@@ -2,7 +2,7 @@
 //!
 //! Two of their words do not fit what we know. They have none for "not known": the indicator is then `minor`, with the
 //! description "No recent data", and the component's status `degraded_performance`, because anything that a program takes for
-//! well would be a lie; `drover_state` says `unknown`. Nobody writes incidents here, so there are none.
+//! well would be a lie; `drover_state` says `unknown`. Drover has no incidents, so there are none.
 
 use crate::model::status::{PublicComponent, PublicStatus, State};
 use serde::Serialize;

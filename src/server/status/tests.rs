@@ -154,7 +154,8 @@ fn closed(schema: &Value, at: &str) {
 
 #[test]
 fn s_33_what_can_be_published_is_this_list_and_nothing_else() {
-    // S-33: the schema is closed. A field that is added has to be added here, by somebody who asks whether it may be public.
+    // S-33: the schema is closed. A field that is added has to be added here, by a developer who asks whether it may be
+    // public.
     let status = full(&settings(1, "Mail", "Letters"));
     let value = serde_json::to_value(&status).unwrap();
     let mut all = Vec::new();
@@ -319,7 +320,7 @@ async fn when_whoever_looks_is_gone_the_page_knows_nothing_after_half_a_minute()
     status.looked.store(status.elapsed(), Ordering::Release);
     status.looked_at.store(now(), Ordering::Release);
     assert_eq!(state(), State::Operational);
-    // The wall clock says that half a minute passed: the machine slept, or somebody set it.
+    // The wall clock says that half a minute passed: the machine slept, or the clock was set.
     status.looked_at.store(now() - STALE - 1_000, Ordering::Release);
     assert_eq!(state(), State::Unknown);
     status.looked_at.store(now(), Ordering::Release);

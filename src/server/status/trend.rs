@@ -12,7 +12,7 @@ const ENOUGH: Millis = 60_000;
 /// A change of less than so many, or than a tenth, is none.
 const NOISE: u64 = 5;
 
-/// Nobody believes a forecast of more than a day.
+/// A forecast that ends after more than a day is not given.
 const LONGEST: f64 = 86_400_000.0;
 
 /// How much waited in the last minutes.
@@ -20,7 +20,7 @@ const LONGEST: f64 = 86_400_000.0;
 pub struct Backlog(VecDeque<(Millis, u64)>);
 
 impl Backlog {
-    /// Takes in how much waits; what is not known ends what was.
+    /// Notes how much waits; an unknown number discards the samples before it.
     pub fn note(&mut self, now: Millis, backlog: Option<u64>) {
         let Some(backlog) = backlog else {
             self.0.clear();

@@ -8,7 +8,7 @@ const SECOND: Millis = 1_000;
 const MINUTE: Millis = 60 * SECOND;
 const HOUR: Millis = 60 * MINUTE;
 
-/// The only lengths of time that are told.
+/// The only lengths of time that the page uses.
 const STEPS: [Millis; 27] = [
     SECOND,
     2 * SECOND,
@@ -39,7 +39,7 @@ const STEPS: [Millis; 27] = [
     24 * HOUR,
 ];
 
-/// The next longer length that is told; what is longer than a day is told in whole days.
+/// The next longer length that the page uses; what is longer than a day is given in whole days.
 #[must_use]
 pub fn up(ms: Millis) -> Millis {
     let day = 24 * HOUR;

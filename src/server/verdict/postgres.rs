@@ -24,7 +24,7 @@ const XID_WATCH: u64 = 1_000_000_000;
 /// A minute of lag: what is read from that standby is old, and what it would lose in a failover is much.
 const LAG_WATCH_MS: i64 = 60_000;
 
-/// Log held back by a slot that nobody reads fills the disk in the end.
+/// Log held back by a slot that no client reads fills the disk in the end.
 const HELD_WATCH: u64 = 4 << 30;
 
 /// Every part, the worst first.

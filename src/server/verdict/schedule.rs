@@ -147,8 +147,8 @@ fn judge(schedule: &Schedule, around: &Surroundings) -> (Level, &'static str, St
     (Level::Ok, "", String::new())
 }
 
-/// A timetable whose next job is only made when its time has come: nothing about it can be late, but somebody has to take
-/// what it makes.
+/// A timetable whose next job is only made when its time has come: nothing about it can be late, but a worker has to
+/// take the job.
 fn timetable(around: &Surroundings) -> (Level, &'static str, String) {
     if around.workers == Some(0) {
         return (Level::Ok, "", "No worker is connected yet.".into());
@@ -235,12 +235,12 @@ mod tests {
         assert_eq!(rule(&delayed, &around(1_009_000)).0, Level::Ok, "clocks differ");
         assert_eq!(rule(&delayed, &around(1_011_000)), (Level::Watch, "S4".into()));
         assert_eq!(rule(&delayed, &around(1_061_000)), (Level::Bad, "S4".into()));
-        let nobody = Surroundings {
+        let unserved = Surroundings {
             workers: Some(0),
             deserted_since: Some(900_000),
             ..around(1_011_000)
         };
-        let verdict = of_schedule(&delayed, &nobody);
+        let verdict = of_schedule(&delayed, &unserved);
         assert_eq!((verdict.level, verdict.rule.as_str()), (Level::Bad, "S2"));
         assert!(verdict.reason.contains("no worker for 1 m 51 s"), "{}", verdict.reason);
         let paused = |now| Surroundings {
@@ -254,7 +254,7 @@ mod tests {
         assert_eq!(rule(&waiting, &around(1_011_000)).0, Level::Ok, "it waits its turn");
         assert_eq!(rule(&waiting, &around(1_061_000)), (Level::Watch, "S5".into()));
         let active = schedule(Some(JobState::Active));
-        assert_eq!(rule(&active, &nobody).0, Level::Ok, "it runs");
+        assert_eq!(rule(&active, &unserved).0, Level::Ok, "it runs");
     }
 
     #[test]

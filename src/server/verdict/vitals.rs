@@ -23,13 +23,13 @@ use crate::model::vitals::{
 /// Memory below which its fragmentation says nothing: the process itself weighs as much.
 const SMALL: u64 = 64_000_000;
 
-/// Memory beyond the data that is worth a word.
+/// Memory beyond the data that is worth reporting.
 const WASTE: u64 = 100_000_000;
 
 /// A snapshot that is older, with changes since.
 const OLD_SNAPSHOT: Millis = 900_000;
 
-/// A pace measured for less than this frightens nobody.
+/// A pace measured for less than this does not change the level.
 const TRUSTED: Millis = 300_000;
 
 const HOUR: Millis = 3_600_000;

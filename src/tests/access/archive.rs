@@ -1,4 +1,4 @@
-//! The archive for users who see some queues, and for searches by users from whom values are hidden (S-5, S-20).
+//! The archive for users who see some queues, and for searches by users who may not see hidden values (S-5, S-20).
 
 use super::*;
 use crate::support::LATER;
@@ -80,7 +80,7 @@ impl Board {
     }
 }
 
-// S-5: pages and cursors are of queues that the user may see.
+// S-5: pages and cursors contain only queues that the user may see.
 #[tokio::test]
 async fn no_cursor_of_the_archive_is_that_of_a_row_that_is_not_shown() {
     let board = board().await;
@@ -108,7 +108,7 @@ async fn no_cursor_of_the_archive_is_that_of_a_row_that_is_not_shown() {
             "{query}: {cursors:?}"
         );
     }
-    // Rows of other queues are not found, and no cursor leads to them.
+    // Rows of other queues are not found, and no cursor names them.
     for query in [
         "error=mail+server&limit=1",
         "queue=mail&limit=1",
@@ -156,7 +156,7 @@ async fn a_queue_that_is_new_in_the_archive_is_shown_to_those_who_may_see_it() {
     .await;
 }
 
-// S-5: an export without the permission is denied: an empty file would say that there is nothing.
+// S-5: an export without the permission is denied: an empty file would suggest that there is nothing.
 #[tokio::test]
 async fn an_export_without_the_permission_is_denied() {
     let board = board().await;
@@ -173,7 +173,7 @@ async fn an_export_without_the_permission_is_denied() {
         let disposition = answer.header("content-disposition").unwrap();
         assert!(disposition.starts_with("attachment; filename="), "{disposition}");
     }
-    // Data are searched in queues whose payloads the user may see.
+    // A search covers the data of queues whose payloads the user may see.
     assert_eq!(board.all("ada", "text=parcel+30", 200).await.0.len(), 6);
     let answer = get_as(&board.drover, "eve", "/api/v1/archive/jobs?text=parcel").await;
     assert_eq!(answer.status, 403, "{}", answer.body);
@@ -197,7 +197,7 @@ async fn a_search_of_the_archive_does_not_tell_what_is_hidden() {
         let found = board.page(user, "text=PARCEL+300%22&limit=1").await;
         assert_eq!(found["items"][0]["job"], "300", "{user}: what is shown is found");
     }
-    // A page ends after so many rows, says so, and its cursor goes on behind the last of them.
+    // A page ends after so many rows, says so, and its cursor continues after the last of them.
     let more = ROWS
         .replace("1700000000000", "1800000000000")
         .replace("'send'", "'bulk'")

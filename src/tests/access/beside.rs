@@ -1,5 +1,5 @@
-//! What is shown beside a queue, cut to what the user may see (S-5): operations, the audit log, relatives of a job, queues of
-//! dead letters, other stores, and what streams tell of jobs.
+//! What is shown beside a queue, cut to what the user may see (S-5): operations, the audit log, relatives of a job,
+//! queues of dead letters, other stores, and the jobs in streams.
 
 use super::grants::{MARK, knows, shop};
 use super::*;
@@ -9,7 +9,7 @@ use crate::support::redis::Redis;
 use crate::support::{LATER, SOON, eventually};
 use serde_json::json;
 
-/// What is wrong about an address: one user reads a text there, and another one does not.
+/// The fault of an address: one user should read a text there, and another should not.
 async fn differs(drover: &Drover, (reader, other): (&str, &str), path: &str, text: &str) -> Option<String> {
     let (shown, cut) = (get_as(drover, reader, path).await, get_as(drover, other, path).await);
     assert_eq!((shown.status, cut.status), (200, 200), "{path}");
@@ -22,7 +22,7 @@ async fn differs(drover: &Drover, (reader, other): (&str, &str), path: &str, tex
     leak.then(|| format!("{path} shows {other} {text}"))
 }
 
-/// The same of a stream that a user may not open.
+/// The same for a stream that a user may not open.
 async fn opens(drover: &Drover, user: &str, topic: &str) -> Option<String> {
     let path = format!("/admin/queues/events?topics={topic}");
     let stream = Stream::open(drover.port, &path, &proxied(user)).await;
@@ -60,7 +60,7 @@ async fn what_was_done_is_shown_to_those_who_see_all_queues_that_it_touched() {
     let topic = format!("operation:{id}");
     leaks.extend(opens(&drover, "ada", &topic).await);
     assert!(opens(&drover, "root", &topic).await.is_some(), "root follows it");
-    // Who may read its results may not take them away as a file.
+    // A user who may read its results may not download them as a file.
     let results = format!("/api/v1/operations/{id}/results");
     assert_eq!(get_as(&drover, "eve", &results).await.status, 200);
     let file = get_as(&drover, "eve", &format!("{results}.ndjson")).await;
@@ -135,7 +135,7 @@ async fn relatives_dead_letters_and_stores_are_shown_to_those_who_see_their_queu
     assert!(leaks.is_empty(), "{}", leaks.join("\n"));
 }
 
-// S-5: a stream is made once for all, and says no more of a job than its page does.
+// S-5: a stream is built once for all readers, and says no more about a job than its page does.
 #[tokio::test]
 async fn a_stream_tells_a_viewer_that_a_job_goes_on_and_not_with_what() {
     let (redis, mut oracle, _) = shop().await;

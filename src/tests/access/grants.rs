@@ -1,4 +1,4 @@
-//! What somebody may see and do: by role, and by queue.
+//! What a user may see and do: by role, and by queue.
 
 use super::*;
 use crate::support::client::Stream;
@@ -8,7 +8,7 @@ use crate::support::redis::Redis;
 use crate::support::{LATER, SOON, eventually};
 use serde_json::json;
 
-/// What only a payload holds.
+/// A text that only a payload contains.
 pub(super) const MARK: &str = "payload-mark-7313";
 
 /// A shop with two queues, `billing` and `mail`, each with a failed job, a worker and a schedule; and their ids.
@@ -49,7 +49,7 @@ async fn whoever_is_for_one_queue_sees_and_touches_no_other() {
     for queue in ["billing", "mail"] {
         knows(&drover, "root", queue).await;
     }
-    // Everything that can be listed names one queue only.
+    // Every list contains one queue only.
     for path in [
         "",
         "/?q=a",
@@ -73,7 +73,7 @@ async fn whoever_is_for_one_queue_sees_and_touches_no_other() {
             assert!(all.body.contains("mail"), "{path} tells root of mail");
         }
     }
-    // What is about the other, by whatever address, is refused, and as what is not there.
+    // Everything about the other queue, by whatever address, is refused like something that does not exist.
     for path in [
         "/queues/redis/bull:mail".to_owned(),
         format!("/queues/redis/bull:mail/jobs/{mail}"),
@@ -106,7 +106,7 @@ async fn whoever_is_for_one_queue_sees_and_touches_no_other() {
             answer.body
         );
     }
-    // Actions, one by one and many at once: every queue is asked for.
+    // Actions, one by one and many at once: Drover checks every queue.
     let one = format!("/queues/redis/bull:mail/jobs/{mail}/retry");
     assert_eq!(post_as(&drover, "ada", &one, "{}").await.status, 403);
     for action in ["pause", "resume", "obliterate"] {
@@ -122,14 +122,14 @@ async fn whoever_is_for_one_queue_sees_and_touches_no_other() {
     for queue in ["billing", "mail"] {
         assert_eq!(oracle.counts(queue).await["failed"], 1, "nothing was done in {queue}");
     }
-    // A filter finds what is hers; what it does not find it does not tell.
+    // A filter finds her jobs; it reveals nothing about others.
     let all = json!({"action": "retry", "filter": "state:failed", "dry_run": true});
     let seen = post_as(&drover, "ada", "/operations", &all.to_string()).await;
     assert_eq!(seen.json()["selected"], 1, "{}", seen.body);
     assert!(!seen.body.contains("mail"), "{}", seen.body);
     let all = post_as(&drover, "root", "/operations", &all.to_string()).await;
     assert_eq!(all.json()["selected"], 2, "{}", all.body);
-    // An operation on both is root's alone.
+    // An operation on both queues is visible to root alone.
     let started = post_as(
         &drover,
         "root",
@@ -158,7 +158,7 @@ async fn whoever_is_for_one_queue_sees_and_touches_no_other() {
     }
 }
 
-// S-5: streams are made once for all, and cut for those who do not see all.
+// S-5: streams are built once for all readers, and cut for those who do not see everything.
 #[tokio::test]
 async fn a_stream_tells_nothing_of_queues_that_are_not_shown() {
     let (redis, mut oracle, _) = shop().await;
@@ -199,7 +199,7 @@ async fn a_stream_tells_nothing_of_queues_that_are_not_shown() {
     );
 }
 
-// S-5: to see that a job failed is one thing, to see what it carried another.
+// S-5: seeing that a job failed is one permission, seeing its payload another.
 #[tokio::test]
 async fn a_viewer_sees_that_and_not_what() {
     let (redis, mut oracle, [billing, _]) = shop().await;
@@ -238,7 +238,7 @@ async fn a_viewer_sees_that_and_not_what() {
             "{path} shows it to an operator"
         );
     }
-    // Settings are shown: how often and when it is tried again. What an application put among them is not.
+    // Settings are visible: how often and when it is tried again. Options of the application are not.
     let options = |body: &serde_json::Value, name: &str| {
         let list = body["effective"].as_array().unwrap().clone();
         let found = list.into_iter().find(|option| option["name"] == name);
@@ -250,7 +250,7 @@ async fn a_viewer_sees_that_and_not_what() {
     assert_eq!(options(&seen, "customer").as_deref(), Some("not shown"));
     let seen = get_as(&drover, "ada", &format!("/api/v1{job}")).await.json();
     assert_eq!(options(&seen, "customer").unwrap(), json!({"mark": MARK}).to_string());
-    // Which rule hides a value is for those who may see the value.
+    // The rule that hides a value is visible only to users who may see the value.
     assert!(seen["hidden_by"].is_null() && seen["data"]["text"].as_str().unwrap().contains("[redacted]"));
     let seen = get_as(&drover, "root", &format!("/api/v1{job}")).await.json();
     let rule = "Hidden by its name, \"apikey\" (built-in list)";
@@ -286,7 +286,7 @@ async fn a_viewer_sees_that_and_not_what() {
     ] {
         assert_eq!(get_as(&drover, "eve", &path).await.status, 403, "{path}");
     }
-    // Nothing can be done, by whatever way.
+    // Every action is refused, in every way.
     for (path, body) in [
         (format!("{job}/retry"), "{}"),
         (format!("{job}/remove"), "{}"),
@@ -333,7 +333,7 @@ async fn an_operator_does_everything_but_destroy_a_queue() {
     assert_eq!(who["items"][0]["who"], "ada", "{who}");
 }
 
-// S-5, for what has left the queues.
+// S-5, for jobs that have left the queues.
 #[tokio::test]
 async fn the_archive_shows_the_jobs_of_queues_that_are_shown() {
     let (redis, mut oracle, _) = shop().await;

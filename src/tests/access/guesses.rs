@@ -48,7 +48,7 @@ async fn guesses_from_everywhere_do_not_lock_a_user_out() {
         303,
         "from a network that she has signed in from"
     );
-    // An administrator unlocks the name of a Drover that runs.
+    // An administrator unlocks the name of a running Drover.
     let folder = drover.state.path().display().to_string();
     let env = [
         ("DROVER_AUTH_MODE", "password"),
@@ -60,7 +60,7 @@ async fn guesses_from_everywhere_do_not_lock_a_user_out() {
     let (code, said) = command(&["user", "unlock", "ada"], &env).await;
     assert_eq!(code, Some(0), "{said}");
     assert_eq!(from(&drover, new, "ada", PASSWORD).await.status, 303);
-    // From her networks, wrong passwords for other names do not count for her; those for her name do.
+    // From her networks, wrong passwords for other names do not count against her; those for her name do.
     for n in 0..10 {
         assert_eq!(from(&drover, new, &format!("guess-{n}"), WRONG).await.status, 401);
     }

@@ -1,4 +1,4 @@
-//! How people are recognised: nobody, by a proxy, by a password, by a token.
+//! How Drover identifies users: not at all, by a proxy, by a password, by a token.
 
 use super::*;
 use crate::support::client::Stream;
@@ -10,7 +10,7 @@ use serde_json::json;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::process::Command;
 
-/// A configuration has a store; a command that changes users asks none.
+/// The configuration needs a store; a command that changes users connects to none.
 const NOWHERE: (&str, &str) = ("DROVER_REDIS_URL", "redis://127.0.0.1:1");
 
 // S-1
@@ -48,7 +48,7 @@ async fn without_sign_in_whatever_came_through_a_proxy_is_refused() {
     }
 }
 
-// S-2: from outside; the whole matrix stands beside the code.
+// S-2: from outside; the whole matrix is beside the code.
 #[tokio::test]
 async fn only_the_proxy_names_people() {
     let redis = Redis::start();
@@ -86,7 +86,7 @@ async fn only_the_proxy_names_people() {
             assert_eq!(none, status != 401, "{path} with {headers:?}");
         }
     }
-    // A stranger's address is not listed, whatever they know.
+    // A request from an address that is not a trusted proxy is refused, whatever secret it carries.
     let env = [
         ("DROVER_REDIS_URL", redis.url()),
         ("DROVER_AUTH_MODE", "proxy".into()),
@@ -100,7 +100,7 @@ async fn only_the_proxy_names_people() {
     assert_eq!(probe.status, 200, "a probe is nobody and is answered");
 }
 
-// S-2: the file system says who may reach a socket.
+// S-2: the file system decides who may open a socket.
 #[tokio::test]
 async fn a_unix_socket_needs_no_secret_and_is_not_for_everybody() {
     use std::os::unix::fs::PermissionsExt as _;
@@ -119,7 +119,7 @@ async fn a_unix_socket_needs_no_secret_and_is_not_for_everybody() {
         .env("DROVER_AUDIT_FILE", dir.path().join("audit.ndjson"))
         .stderr(std::process::Stdio::null())
         .kill_on_drop(true);
-    // The second finds the socket that the first left behind.
+    // The second Drover finds the socket that the first left behind.
     for _ in 0..2 {
         let mut drover = start.spawn().unwrap();
         let ask = |headers: &'static str| {
@@ -214,7 +214,7 @@ async fn a_session_begins_at_the_sign_in_and_ends_with_what_it_was_given_for() {
     let wrong = sign_in(&drover, "ada", "correct horse batterx", &[]).await;
     assert_eq!(wrong.status, 401);
     assert!(wrong.body.contains("The name or the password is wrong.") && wrong.header("set-cookie").is_none());
-    // A cookie that somebody chose beforehand is not kept.
+    // Drover does not accept a cookie that was chosen beforehand.
     let name = sign_in(&drover, "ada", PASSWORD, &[]).await;
     let (name, _) = cookie_of(&name)
         .split_once('=')
@@ -243,7 +243,7 @@ async fn a_session_begins_at_the_sign_in_and_ends_with_what_it_was_given_for() {
         (200, 401),
         "a new one each time, and the old one ends"
     );
-    // Other rights: the stream ends, and the next request is nobody's.
+    // Changed rights: the stream ends, and the next request has no user.
     let mut stream = Stream::open(drover.port, "/admin/queues/events", &[("Cookie", &second)]).await;
     assert_eq!(stream.status, 200);
     users.set_password("ada", "another password").unwrap();
@@ -254,7 +254,7 @@ async fn a_session_begins_at_the_sign_in_and_ends_with_what_it_was_given_for() {
         .await;
     assert!(stream.next().await.is_none());
     assert_eq!(ask(second).await, 401);
-    // Signing out ends it on the server.
+    // Signing out ends the session on the server.
     let answer = sign_in(&drover, "ada", "another password", &[]).await;
     let third = cookie_of(&answer);
     let headers = [("Cookie", third.as_str()), ("Sec-Fetch-Site", "same-origin")];
@@ -358,7 +358,7 @@ async fn signing_in_leads_nowhere_else_whatever_is_asked_for() {
         let answer = client::request(drover.port, "GET", &path, &[("Cookie", &cookie)], "").await;
         assert_eq!((answer.status, answer.header("location")), (303, Some(leads)), "{next}");
     }
-    // And for the way back from a choice.
+    // And for the redirect after a choice.
     for referer in ["https://x//evil.example", "https://x/workers//evil.example"] {
         let cookie = cookie_of(&post("/").await).to_owned();
         let headers = [&headers[..], &[("Cookie", &*cookie), ("Referer", referer)]].concat();
@@ -421,7 +421,7 @@ async fn a_token_opens_the_api_by_its_header_alone() {
             assert_eq!(client::get(drover.port, &path).await.status, 401, "{path}");
         }
     }
-    // No header of its own is needed: no browser adds a token by itself.
+    // It needs no extra header: no browser adds a token by itself.
     let act = |path: &str, headers: Vec<(&'static str, String)>| {
         let path = format!("/admin/queues/api/v1{path}");
         async move {
@@ -450,7 +450,7 @@ async fn a_token_opens_the_api_by_its_header_alone() {
     )
     .await;
     assert_eq!(wrong.status, 401);
-    // A program that is wrong again and again holds up neither the others behind its address nor people.
+    // A program that is wrong again and again blocks neither the others behind its address nor people.
     let old = [("Authorization", "Bearer dr_old")];
     let mut told = vec![];
     for _ in 0..12 {

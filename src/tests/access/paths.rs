@@ -1,4 +1,4 @@
-//! Every route there is, asked by those who may not, and asked in odd ways.
+//! Every route, requested by users without permission, and with unusual addresses.
 
 use super::*;
 use crate::support::SOON;
@@ -10,7 +10,7 @@ use drover::server::http::route::Needs;
 use drover::server::http::router::declared;
 use serde_json::json;
 
-/// A route with its parts filled in.
+/// A route with its parameters filled in.
 fn filled(path: &str, queue: &str) -> String {
     let parts = [
         ("{store}", "redis"),
@@ -115,7 +115,7 @@ async fn no_way_of_writing_an_address_leads_past_its_permission() {
             for base in ["/admin/queues", ""] {
                 let answer = ask(&drover, method, &format!("{base}{inner}"), &ada).await;
                 let told = answer.body.contains("payload-mark");
-                // A mutation may be the address of something else, which is hers or is not there; never of this.
+                // A mutation may be another address, which is hers or does not exist; never the protected one.
                 let other = inner.contains("billing") || inner.contains("/at?to=");
                 let fine = !(200..300).contains(&answer.status) || (other && !answer.body.contains("bull:mail"));
                 assert!(

@@ -1,4 +1,4 @@
-//! Who sees the status page of a board that people sign in to.
+//! Who sees the status page of a board with sign-in.
 
 use super::*;
 use crate::support::redis::Redis;

@@ -1,4 +1,4 @@
-//! Streams end with their session, their token and the word of the proxy (S-7).
+//! Streams end with their session, their token and the proxy's authorisation (S-7).
 
 use super::*;
 use crate::support::client::Stream;
@@ -48,7 +48,7 @@ async fn a_stream_ends_with_its_token_its_user_and_its_session() {
     ends(&mut of_ada).await;
 }
 
-// S-7: a session that runs out notifies no stream.
+// S-7: a session that expires notifies no stream.
 #[tokio::test]
 async fn a_stream_ends_when_its_session_runs_out() {
     let redis = Redis::start();
@@ -99,7 +99,7 @@ async fn a_stream_behind_a_proxy_ends_with_other_groups_and_after_a_minute() {
     assert_eq!(ask("ada", "ops").await, 200);
     assert_eq!(ask("ada", "guests").await, 200);
     ends(&mut of_ada).await;
-    // The other user's stream is not concerned, nor is a new one with the new groups.
+    // It does not affect the other user's stream, nor a new one with the new groups.
     let mut again = open("ada", "guests").await;
     let mut heard = vec![];
     loop {

@@ -1,4 +1,4 @@
-//! Requests that cannot be read: every route answers with a problem, or with a page for a browser that navigates (S-26).
+//! Malformed requests: every route answers with a problem, or with a page for a browser that navigates (S-26).
 
 use super::*;
 use crate::support::redis::Redis;
@@ -41,7 +41,7 @@ async fn what_cannot_be_read_is_answered_with_a_problem_on_every_route() {
     ];
     let mut refused = 0;
     for Declared { path, method, .. } in declared() {
-        // Scripts and styles take no query; a stream without topics is one of the overview.
+        // Scripts and styles accept no query; a stream without topics is one of the overview.
         if matches!(path, "/pkg/{file}" | "/{file}" | "/events") {
             continue;
         }
@@ -89,7 +89,7 @@ async fn what_cannot_be_read_is_answered_with_a_problem_on_every_route() {
         }
     }
     assert!(refused > 80, "{refused}");
-    // A program reads which parameter is wrong.
+    // A program learns which parameter is wrong.
     for path in [
         "/audit?limit=x",
         "/archive/jobs?limit=x",

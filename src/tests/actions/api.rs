@@ -1,5 +1,6 @@
-//! The same through Drover's own API, as a program or a person would ask: whatever generation lies behind a queue, the
-//! library agrees, its worker runs what should run, and what it cannot do is said before and refused with its reason.
+//! The same through Drover's own API, as a program or a person would call it: whatever generation laid out a queue, the
+//! library agrees, its worker runs the right jobs, and an impossible action is announced beforehand and refused with
+//! its reason.
 
 use super::bench::Of;
 use crate::support::app::Drover;
@@ -22,7 +23,7 @@ pub(super) struct Ground {
 }
 
 impl Ground {
-    /// With so many jobs in it that failed, by their data. No worker is left.
+    /// The ground with so many failed jobs, by their data. No worker is left.
     pub(super) async fn of(family: Of, failed: &[Value]) -> (Self, Vec<String>) {
         let redis = Redis::start();
         let mut oracle = Oracle::of(&redis.url(), family.0).await;
@@ -61,7 +62,7 @@ impl Ground {
         self.drover.post(&path, body).await
     }
 
-    /// Does something to a job, which is answered and recorded as done.
+    /// Does an action on a job, which must be answered and recorded as done.
     pub(super) async fn done(&self, id: &str, word: &str, body: Value) -> Value {
         let answer = self.post(id, word, &body).await;
         assert_eq!(answer.status, 200, "{word}: {}", answer.body);
@@ -75,11 +76,11 @@ impl Ground {
         answer.json()
     }
 
-    /// The state that a job is in by the library's word, which must be the board's too.
+    /// The state of a job as the library says, which must be the board's too.
     pub(super) async fn state(&mut self, id: &str) -> String {
         let asked = json!({"jobId": id, "method": "getState"});
         let state = self.oracle.ask("callJob", "q", asked).await;
-        // Bull takes the pause of a queue for a state of its jobs.
+        // Bull treats the pause of a queue as a state of its jobs.
         let state = match state.as_str().unwrap() {
             "paused" => "waiting",
             other => other,
@@ -89,7 +90,7 @@ impl Ground {
         state.to_owned()
     }
 
-    /// The board counts what the library counts.
+    /// Checks that the board counts what the library counts.
     async fn agree(&mut self) -> Value {
         let counts = self.oracle.counts("q").await;
         self.drover.counts_become("bull:q", &counts).await;
@@ -165,7 +166,7 @@ async fn one_job_after_another_is_acted_on(family: Of) {
         let order = told["sentence"].as_str().unwrap().contains("(0 runs first");
         assert_eq!(order, family.prioritizes_apart(), "{told}");
     }
-    // What was seen is not what is there any more.
+    // The job has changed since it was seen.
     let stale = ground
         .post(again, "remove", &json!({"seen": {"state": "failed"}}))
         .await;
@@ -179,7 +180,7 @@ async fn one_job_after_another_is_acted_on(family: Of) {
     ground.agree().await;
 
     ground.work().await;
-    // again, now, first, second, plain, copy; and soon, where its delay could be changed.
+    // The jobs `again`, `now`, `first`, `second`, `plain`, `copy`; and `soon`, where its delay could be changed.
     let ran = ground.count(6, 7);
     ground.oracle.wait("q", "completed", ran).await;
     let order = ground.oracle.ids("q", "completed", true).await;
@@ -242,7 +243,7 @@ async fn a_queue_is_paused_filled_and_resumed(family: Of) {
     let twice = json!({"name": "odd", "data": "{}", "id": ids[2]});
     let twice = ground.drover.post(&format!("{QUEUE}/jobs"), &twice).await;
     assert_eq!(twice.json()["result"], "already", "{}", twice.body);
-    // A worker of another queue has long done a job of its own while this one's takes none.
+    // A worker of another queue finishes a job of its own long before this queue's worker takes any.
     ground.oracle.add("other", "job", json!({"ms": 100}), json!({})).await;
     ground
         .oracle
@@ -371,7 +372,7 @@ async fn what_a_generation_cannot_do_is_said_before_and_refused(family: Of) {
         _ => &[],
     };
     let old: &[&str] = if more.is_empty() { &[] } else { &old };
-    // Of pg-boss alone.
+    // Actions of pg-boss alone.
     let mut expected = [old, more, &["resume_job", "redrive"]].concat();
     expected.sort_unstable();
     assert_eq!(refused, expected);

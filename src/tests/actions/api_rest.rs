@@ -5,7 +5,7 @@ use super::bench::Of;
 use drover::model::address::encode_segment;
 use serde_json::{Value, json};
 
-/// Does something to the queue or to a schedule; what became of it.
+/// Does an action on the queue or on a schedule, and returns the outcome.
 async fn asked(ground: &Ground, path: &str, body: Value) -> Value {
     let answer = ground.drover.post(path, &body).await;
     assert_eq!(answer.status, 200, "{path}: {}", answer.body);

@@ -1,4 +1,4 @@
-//! An adapter over a Redis, the library beside it, and what tests of actions ask of both.
+//! An adapter over a Redis, the library beside it, and the helpers of action tests for both.
 
 use crate::support::oracle::Oracle;
 use crate::support::redis::Redis;
@@ -14,7 +14,7 @@ use serde_json::{Value, json};
 use std::sync::Arc;
 use tokio_util::sync::CancellationToken;
 
-/// A generation, by the oracle's word for it.
+/// A generation, by the oracle's name for it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Of(pub(crate) &'static str);
 
@@ -34,7 +34,7 @@ impl Of {
         words.contains(&self.0)
     }
 
-    /// Prioritized jobs are a state of their own.
+    /// Whether prioritized jobs are a state of their own.
     pub(crate) fn prioritizes_apart(self) -> bool {
         !self.is(&["bull", "3"])
     }
@@ -45,7 +45,7 @@ impl Of {
         json!({"failTimes": if self.is(&["3", "4"]) { 2 } else { 1 }})
     }
 
-    /// What its pause does is rename the waiting list.
+    /// Whether its pause renames the waiting list.
     pub(crate) fn renames(self) -> bool {
         !self.is(&["6"])
     }
@@ -93,12 +93,12 @@ impl Bench {
         adapter(url, &self.stop).await
     }
 
-    /// Does something to one job of the queue `q`, whatever it is like.
+    /// Does an action on one job of the queue `q`, whatever the job is like.
     pub(crate) async fn act(&self, id: &str, action: JobAction) -> Effect {
         self.act_on("bull:q", id, Seen::default(), action).await
     }
 
-    /// The same to a job that was seen like this.
+    /// The same on a job that was seen in this state.
     pub(crate) async fn act_seen(&self, id: &str, state: JobState, action: JobAction) -> Effect {
         let seen = Seen {
             state: Some(state),
@@ -122,7 +122,7 @@ impl Bench {
         self.adapter.on_queue(&QueueId::from("bull:q"), &action).await.unwrap()
     }
 
-    /// The library's word for the state a job is in.
+    /// The library's name for the state a job is in.
     pub(crate) async fn state(&mut self, id: &str) -> String {
         let state = self
             .oracle
@@ -181,7 +181,7 @@ impl Bench {
         }
     }
 
-    /// The counts of the library are these, and what is not named is zero.
+    /// Checks that the library's counts are these, and zero where no count is given.
     pub(crate) async fn counts_are(&mut self, counts: Value) {
         let all = self.oracle.counts("q").await;
         for (state, count) in all.as_object().unwrap() {
@@ -190,7 +190,7 @@ impl Bench {
         }
     }
 
-    /// Every id in a list or set has a record, and every record is in exactly one list or set.
+    /// Checks that every id in a list or set has a record, and that every record is in exactly one list or set.
     pub(crate) fn is_whole(&self) {
         let mut connection = self.redis.connection();
         let mut seen = std::collections::HashMap::<Vec<u8>, Vec<&str>>::new();

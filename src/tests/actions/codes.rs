@@ -1,11 +1,11 @@
-//! What the library or the server says in codes reaches the operator as a sentence.
+//! Codes of the library or the server reach the operator as a sentence.
 
 use super::bench::{Bench, Of, remove, retry};
 use drover::model::action::{Changes, Effect, JobAction, Plan, ScheduleAction};
 use drover::server::adapter::{Act as _, QueueId};
 use serde_json::json;
 
-/// A sentence with nothing in it that only the source of the library or of Redis explains.
+/// Checks that a sentence contains nothing that only the source of the library or of Redis explains.
 fn assert_plain(effect: &Effect, of: &str) {
     let text = match effect {
         Effect::Done { note, .. } => note.clone().unwrap_or_default(),
@@ -65,7 +65,7 @@ async fn what_a_script_cannot_digest_is_told_in_a_sentence(family: Of) {
             assert_plain(&effect, &format!("{field}={value} {action:?}"));
         }
     }
-    // Keys of another type than the library keeps there.
+    // Keys of another type than the library keeps under these names.
     for suffix in ["lock", "logs", "dependencies", "processed", "unsuccessful"] {
         let id = bench.oracle.add("q", "job", json!({}), json!({"delay": 900_000})).await;
         let _: i64 = bench
@@ -76,7 +76,7 @@ async fn what_a_script_cannot_digest_is_told_in_a_sentence(family: Of) {
             assert_plain(&effect, &format!("{suffix} {action:?}"));
         }
     }
-    // A job whose worker is lost, with a parent that the library reads and does not expect to be nothing.
+    // A job whose worker is lost, with a parent that the library reads and does not expect to be missing.
     let id = bench.oracle.add("q", "job", json!({"hold": true}), json!({})).await;
     bench.work().await;
     bench.becomes(&id, "active").await;

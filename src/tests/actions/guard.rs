@@ -1,4 +1,4 @@
-//! What stands in front of every action: the layout looked at twice, and answers that do not come.
+//! The guard in front of every action: it checks the layout a second time, and handles missing answers.
 
 use super::bench::{Bench, Of, done, remove, retry};
 use super::silence::unheard;
@@ -10,7 +10,7 @@ use drover::server::adapter::flow::InFlow;
 use drover::server::adapter::{Act as _, QueueId};
 use serde_json::{Value, json};
 
-// Whatever lies in the store, the guard decides as the reader does: it never finds the choice to be wrong.
+// Whatever the store holds, the guard decides as the reader does: it never rejects the reader's choice.
 on!(the_guard_sees_what_the_reader_sees: bullmq_6);
 async fn the_guard_sees_what_the_reader_sees(family: Of) {
     let bench = Bench::of(family).await;
@@ -193,7 +193,7 @@ async fn a_flow(bench: &mut Bench, adapter: &drover::server::adapter::bullmq::Bu
     said
 }
 
-/// Does everything once, and gives what was said.
+/// Does every action once, and returns the answers.
 pub(crate) async fn everything(
     bench: &mut Bench,
     adapter: &drover::server::adapter::bullmq::BullMq,

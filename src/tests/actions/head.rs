@@ -1,4 +1,4 @@
-//! The oldest finished jobs at once: the same as one by one, in whatever company.
+//! Actions on the oldest finished jobs at once: the same result as one by one, whatever other jobs are there.
 
 use super::bench::{Bench, Of, remove, retry};
 use drover::model::action::{Effect, JobAction, Seen};
@@ -50,7 +50,7 @@ async fn finished(bench: &mut Bench, count: usize, data: Value, state: &str) {
     bench.rest().await;
 }
 
-/// How often the library's scripts for many, or ours for one of them, have looked for the oldest.
+/// How often the library's scripts for many, or ours for one of them, have searched for the oldest.
 fn looks(bench: &Bench) -> usize {
     let stats: String = bench.redis.run(&["INFO", "commandstats"]);
     let calls = stats
@@ -73,7 +73,7 @@ async fn the_oldest_failed_jobs_are_retried_at_once(family: Of) {
         "by the script for many where there is one"
     );
     bench.counts_are(json!({"waiting": 40, "failed": 20})).await;
-    // Once more finds them where they are.
+    // Doing it again finds them where they are.
     let again = act(&bench, &jobs[..40], &retry()).await;
     assert!(again.iter().all(|e| matches!(e, Effect::Already { .. })), "{again:?}");
     bench.work().await;
@@ -93,7 +93,7 @@ async fn the_oldest_completed_jobs_are_removed_at_once(family: Of) {
     bench.counts_are(json!({"completed": 20})).await;
     for (id, _) in &jobs[..40] {
         let left: Vec<String> = bench.redis.run(&["KEYS", &format!("bull:q:{id}*")]);
-        // The pattern of 1 fits 10 as well; what is asked is the job itself.
+        // The pattern of 1 matches 10 as well; the check is about the job itself.
         assert!(!left.contains(&format!("bull:q:{id}")), "{id} is gone whole");
     }
     let again = act(&bench, &jobs[..40], &remove()).await;
@@ -106,7 +106,7 @@ async fn odd_ones_among_many_are_told_apart(family: Of) {
     let mut bench = Bench::of(family).await;
     finished(&mut bench, 50, family.failing_once(), "failed").await;
     let jobs = seen(&bench, JobState::Failed);
-    // One lost its record, one is held by a worker, one failed again since.
+    // One has no record, a worker holds one, one failed again since.
     let (lost, held, later) = (&jobs[10].0, &jobs[20].0, &jobs[30].0);
     let _: i64 = bench.redis.run(&["DEL", &format!("bull:q:{lost}")]);
     let lock = format!("bull:q:{held}:lock");

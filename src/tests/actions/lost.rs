@@ -1,4 +1,4 @@
-//! Jobs whose worker is lost: active, and held by nobody.
+//! Jobs whose worker is lost: active, and held by no worker.
 
 use super::bench::{Bench, Of, done};
 use crate::support::{SOON, eventually};
@@ -6,7 +6,7 @@ use drover::model::action::{Effect, JobAction};
 use drover::model::state::JobState;
 use serde_json::json;
 
-/// A job that a worker held until it crashed. Its lock is gone, and nobody has looked for lost jobs yet.
+/// A job that a worker held until it crashed. Its lock is gone, and no worker has looked for lost jobs yet.
 async fn lost(bench: &mut Bench, opts: serde_json::Value) -> String {
     bench.work().await;
     let id = bench.oracle.add("q", "job", json!({"hold": true}), opts).await;
@@ -45,7 +45,7 @@ async fn a_lost_job_is_failed_and_a_held_one_is_not(family: Of) {
     assert!(bench.job(&id).await["finishedOn"].is_u64());
     let again = bench.act_seen(&id, JobState::Active, fail()).await;
     assert!(matches!(again, Effect::Already { .. }), "{again:?}");
-    // It can be retried as any other.
+    // It can be retried like any other job.
     assert_eq!(bench.act(&id, super::bench::retry()).await, done());
     bench.counts_are(json!({"waiting": 1})).await;
     bench.is_whole();
@@ -67,7 +67,7 @@ async fn a_lost_job_is_put_back_and_runs(family: Of) {
     bench.oracle.ask("startWorker", "q", json!({"workerId": "next"})).await;
     bench.becomes(&id, "active").await;
     eventually("the job that runs again", SOON, || async {
-        // The first run of it still waits for the same word.
+        // Its first run still waits for the same message.
         let mut connection = bench.redis.connection();
         let held: bool = redis::cmd("EXISTS")
             .arg(format!("bull:q:{id}:lock"))

@@ -1,4 +1,4 @@
-//! A whole queue removed, a batch at a time, and what it leaves.
+//! Obliterating a whole queue, a batch at a time, and what that leaves.
 
 use super::bench::{Bench, Of, remove};
 use drover::model::action::{Effect, QueueAction};
@@ -41,7 +41,7 @@ async fn a_queue_is_obliterated_when_it_is_paused_and_says_how_much_it_was(famil
     if !family.is(&["bull"]) {
         let parent = parent(&mut bench).await;
         if family.is(&["3"]) {
-            // It would remove the child of the other queue with its parent: nothing at all is done.
+            // It would remove the child in the other queue with its parent: Drover does nothing at all.
             let refused = obliterate(&bench, false).await;
             assert!(
                 matches!(&refused, Effect::Refused { reason } if reason.contains("1 parent waits for a job of another queue")),
@@ -63,7 +63,7 @@ async fn a_queue_is_obliterated_when_it_is_paused_and_says_how_much_it_was(famil
         format!("{} jobs were removed.", drover::model::format::count(1_521 + parents))
     );
     let left: Vec<String> = bench.redis.run(&["KEYS", "bull:q:*"]);
-    // 3 leaves the counter of its priorities and the like behind; none of them is a job.
+    // 3 leaves keys such as the counter of its priorities behind; none of them is a job.
     assert!(family.is(&["3"]) || left.is_empty(), "{left:?}");
     bench.counts_are(json!({})).await;
 }
@@ -87,7 +87,7 @@ async fn jobs_that_the_script_of_bull_leaves_behind_are_counted(family: Of) {
     let mut bench = Bench::of(family).await;
     bench.oracle.ask("addMany", "q", json!({"count": 3})).await;
     bench.oracle.ask("pause", "q", json!({})).await;
-    // What another generation puts there stays where Bull does not look.
+    // Jobs that another generation puts where Bull does not look stay.
     let stray = bench.oracle.add("q", "job", json!({}), json!({})).await;
     let _: i64 = bench.redis.run(&["LREM", "bull:q:paused", "1", &stray]);
     let _: i64 = bench.redis.run(&["LPUSH", "bull:q:wait", &stray]);

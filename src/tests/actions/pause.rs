@@ -107,15 +107,15 @@ async fn a_pause_that_would_write_over_jobs_is_refused(family: Of) {
     let lengths: [i64; 2] = ["wait", "paused"].map(|list| bench.redis.run(&["LLEN", &format!("bull:q:{list}")]));
     assert_eq!(lengths, [2, 1], "nothing is lost");
     if family.is(&["5"]) {
-        // What lies aside of a queue that is not paused is brought back.
+        // Jobs in the renamed list of a queue that is not paused are put back.
         assert_eq!(bench.act_on_queue(QueueAction::Resume).await, done());
         assert_eq!(bench.act_on_queue(QueueAction::Pause).await, done());
         bench.counts_are(json!({"waiting": 3})).await;
     }
 }
 
-// A board of version 6 has opened a queue of 5, and is the last that wrote its version: a flag alone would have the next
-// resume of 5 write over what waits.
+// A board of version 6 has opened a queue of 5, and was the last to write its version: with a flag alone, the next
+// resume by 5 would overwrite the waiting jobs.
 on!(a_queue_that_both_5_and_6_open_is_paused_so_that_either_can_resume_it: bullmq_5 bullmq_6);
 async fn a_queue_that_both_5_and_6_open_is_paused_so_that_either_can_resume_it(family: Of) {
     let mut bench = Bench::of(family).await;
@@ -137,7 +137,7 @@ async fn a_queue_that_both_5_and_6_open_is_paused_so_that_either_can_resume_it(f
     bench.is_whole();
 }
 
-// Nothing tells 5 from 6: pausing renames, which a resume of either undoes; resuming merges.
+// Nothing distinguishes 5 from 6: pausing renames, which a resume by either undoes; resuming merges.
 on!(a_queue_of_5_or_6_is_paused_so_that_either_can_resume_it: bullmq_5 bullmq_6);
 async fn a_queue_of_5_or_6_is_paused_so_that_either_can_resume_it(family: Of) {
     let mut bench = Bench::of(family).await;

@@ -10,7 +10,7 @@ async fn act(bench: &Bench, key: &str, action: ScheduleAction) -> Effect {
     bench.adapter.on_schedule(&queue, key, &action).await.unwrap()
 }
 
-/// One of the library's schedules, to be compared with another.
+/// One of the library's schedules, without its key, to compare it with another.
 fn without_key(all: &Value, key: &str) -> Value {
     let mut one = all
         .as_array()
@@ -130,7 +130,7 @@ async fn a_schedule_is_planned_as_the_library_plans_it(family: Of) {
     let all = bench.oracle.ask("schedulers", "q", json!({})).await;
     let of = |key: &str| {
         let mut one = without_key(&all, key);
-        // Where in its interval it falls depends on the moment it was planned.
+        // Its offset in the interval depends on the moment when it was planned.
         one.as_object_mut().unwrap().remove("offset");
         one
     };
@@ -142,7 +142,7 @@ async fn a_schedule_is_planned_as_the_library_plans_it(family: Of) {
     assert_eq!(a, b);
     let jobs: Vec<String> = bench.redis.run(&["KEYS", "bull:q:repeat:*-cron:*"]);
     assert_eq!(jobs.len(), 2, "one next job each: {jobs:?}");
-    // Changed: the next job moves, and is still one.
+    // Changed: the next job moves, and is still one job.
     ours.pattern = Some("45 3 * * *".into());
     let changed = act(&bench, "ours-cron", ScheduleAction::Upsert(ours.clone())).await;
     assert!(matches!(changed, Effect::Done { .. }), "{changed:?}");
@@ -207,7 +207,7 @@ async fn what_a_change_does_not_say_stays_as_it_was(family: Of) {
         next.push((opts, name, job["data"].clone(), job["priority"].clone()));
     }
     assert_eq!(next[0], next[1]);
-    // Options that are given take the place of those that were stored.
+    // Given options replace the stored ones.
     let other = Plan {
         options: Some(r#"{"attempts": 2}"#.into()),
         data: "[2]".into(),
@@ -223,7 +223,7 @@ async fn what_a_change_does_not_say_stays_as_it_was(family: Of) {
         .find(|one| one["key"] == "changed")
         .unwrap();
     assert_eq!(changed["template"], json!({"data": [2], "opts": {"attempts": 2}}));
-    // One whose end is past would never run again.
+    // A schedule whose end is past would never run again.
     let _: i64 = bench
         .redis
         .run(&["HSET", "bull:q:repeat:changed", "endDate", "1700000000000"]);

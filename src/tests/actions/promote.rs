@@ -1,4 +1,4 @@
-//! Having delayed jobs run now.
+//! Promoting delayed jobs.
 
 use super::bench::{Bench, Of, done};
 use drover::model::action::{Effect, JobAction};

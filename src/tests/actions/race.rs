@@ -1,4 +1,4 @@
-//! Two who do the same at once, and a worker that will not wait for either.
+//! Two callers that do the same at once, and a worker that waits for neither.
 
 use super::bench::{Bench, Of, done, remove, retry};
 use drover::model::action::{Effect, Seen};
@@ -121,7 +121,7 @@ async fn nothing_is_lost_while_somebody_pauses_and_resumes(family: Of) {
     bench
         .counts_are(json!({"waiting": retried, "failed": refused.len()}))
         .await;
-    // A pause changed the queue under each attempt at these; nothing does now.
+    // A pause changed the queue during each attempt on these; now nothing changes it.
     for effect in adapter.on_jobs(&queue, &refused, &retry()).await.unwrap() {
         assert_eq!(effect, done());
     }

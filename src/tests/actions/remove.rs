@@ -1,4 +1,4 @@
-//! Removing jobs, alone and with what is below them.
+//! Removing jobs, alone and with the jobs below them.
 
 use super::bench::{Bench, Of, done, remove};
 use drover::model::action::{Effect, JobAction};
@@ -261,7 +261,7 @@ async fn children_that_have_failed_are_counted_and_left(family: Of) {
         "{first:?}"
     );
     bench.counts_are(json!({"failed": 3})).await;
-    // Nothing is left that it could remove: that is no success.
+    // No child is left that it could remove: that is no success.
     let second = act(&bench).await;
     assert!(
         matches!(&second, Effect::Refused { reason } if reason.starts_with("None was removed. 3 have failed")),
@@ -293,8 +293,8 @@ async fn a_run_left_over_from_a_scheduler_that_is_gone_is_removed_although_anoth
     left_over(&mut bench, "a").await;
 }
 
-/// Tears the schedule `torn` out of two that are due in the same millisecond: its run goes, in each way in which a job is
-/// removed, and that of the other stays.
+/// Deletes the schedule `torn`, one of two that are due in the same millisecond, and removes its job in each way in which
+/// a job can be removed; the job of the other schedule stays.
 async fn left_over(bench: &mut Bench, torn: &str) {
     let delayed = bench.oracle.ids("q", "delayed", true).await;
     let due = |id: &String| id.rsplit(':').next().unwrap().to_owned();

@@ -78,7 +78,7 @@ async fn attempts_are_counted_from_the_beginning_if_asked(family: Of) {
     assert!(log.ends_with(r#"{"fail":"no"}"#), "the old data are kept: {log}");
     bench.work().await;
     bench.becomes(&id, "completed").await;
-    // Bull counts those that failed.
+    // Bull counts the failed attempts.
     let made = if family.is(&["bull"]) { 1 } else { 2 };
     assert_eq!(
         bench.job(&id).await["attemptsMade"],
@@ -245,7 +245,7 @@ on!(a_server_without_memory_takes_nothing: bullmq_6);
 async fn a_server_without_memory_takes_nothing(family: Of) {
     let mut bench = Bench::of(family).await;
     let id = bench.failed(family.failing_once(), json!({})).await;
-    // The script is known before the memory runs out.
+    // Redis has cached the script before the memory runs out.
     bench.act("nobody", retry()).await;
     let _: String = bench.redis.run(&["CONFIG", "SET", "maxmemory", "1"]);
     let effect = bench.act(&id, JobAction::EditData { data: "{}".into() }).await;

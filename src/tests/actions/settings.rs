@@ -74,7 +74,8 @@ async fn the_stream_is_shortened(family: Of) {
         matches!(&shortened, Effect::Done { note: Some(note), .. } if note.starts_with(&said)),
         "{shortened:?}, not {said}"
     );
-    // A block is given up whole: one that is too many takes none away, and nothing else is claimed.
+    // The stream drops only whole blocks: if one entry of a block has to stay, no entry is removed, and the note says
+    // so.
     let none = bench.act_on_queue(QueueAction::TrimEvents { keep: left - 1 }).await;
     assert!(
         matches!(&none, Effect::Refused { reason } if reason.starts_with("None was removed.")),

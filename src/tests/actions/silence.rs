@@ -1,4 +1,4 @@
-//! Answers that do not come: what can be read back is read back, and of the rest it is said that nobody knows.
+//! Answers that do not arrive: Drover reads back what it can, and reports every other result as unknown.
 
 use super::bench::{Bench, Of, done};
 use crate::support::proxy::{Proxy, Weather};
@@ -9,7 +9,7 @@ use serde_json::json;
 use std::sync::Arc;
 use std::time::Duration;
 
-/// Writes are held back until the way back is gone; then they are done, and nobody hears of it.
+/// Holds writes back until the connection for answers is gone; then the store does them, and no answer arrives.
 pub(super) async fn unheard<T>(bench: &Bench, proxy: &Proxy, acting: impl Future<Output = T>) -> T {
     let _: String = bench.redis.run(&["CLIENT", "PAUSE", "1200", "WRITE"]);
     let weather = async {
@@ -21,7 +21,7 @@ pub(super) async fn unheard<T>(bench: &Bench, proxy: &Proxy, acting: impl Future
     tokio::join!(acting, weather).0
 }
 
-/// One adapter for each action: what is behind a write that is held back on its connection is held back as well.
+/// One adapter for each action: a write that is held back holds up every later one on its connection.
 async fn each(bench: &Bench, url: &str, n: usize) -> Vec<Arc<BullMq>> {
     let mut all = vec![];
     for _ in 0..n {
@@ -94,10 +94,10 @@ async fn what_was_done_to_jobs_shows(family: Of) {
     };
     let (delay, priority, edit, clear, retry) = unheard(&bench, &proxy, acting).await;
     assert_eq!([delay, priority, edit, clear, retry], [(); 5].map(|()| done()));
-    // The library's own word.
+    // The library's own answer.
     assert_eq!(bench.job(&ids[0]).await["delay"], 5_000_000);
     if !family.is(&["4"]) {
-        // Version 4 gives the priority that a job was added with.
+        // Version 4 returns the priority that a job was added with.
         assert_eq!(bench.job(&ids[1]).await["priority"], 7);
     }
     assert_eq!(bench.job(&ids[2]).await["data"], json!([7]));
@@ -156,7 +156,7 @@ async fn what_was_done_to_queues_and_schedules_shows(family: Of) {
     let named = Effect::made("mine".into());
     assert_eq!((said.0, said.1, said.2, said.3), (done(), done(), done(), done()));
     assert_eq!((said.4, said.6, said.7, said.8), (named, done(), done(), done()));
-    // A job whose id the library counts up is like any other.
+    // A job whose id is a number of the library's counter is like any other.
     assert!(
         matches!(&said.5, Effect::Unconfirmed { reason } if reason.contains("Check the newest jobs")),
         "{:?}",

@@ -1,4 +1,4 @@
-//! Archived work that is done again.
+//! Repeating archived work.
 
 use super::pages::{found, send};
 use super::{archive_all, board};
@@ -26,7 +26,7 @@ async fn what_completed_runs_again_only_after_a_page_has_said_so_once_and_can_be
         page.contains(">Run again as a new job…</a>") && !page.contains("<button>Run"),
         "no one click runs it: {page}"
     );
-    // The button of a page from before asks as well.
+    // The button of an older page asks as well.
     let form = send(&drover, &format!("{path}/restore"), "").await;
     assert!(
         form.status == 200 && form.body.contains("It completed at ") && form.body.contains("will happen again"),
@@ -56,7 +56,7 @@ async fn what_completed_runs_again_only_after_a_page_has_said_so_once_and_can_be
     let act = format!("/queues/redis/bull:mail/jobs/{}/act", waiting[0]);
     assert_eq!(send(&drover, &act, &undo).await.status, 303);
     assert_eq!(oracle.counts("mail").await["waiting"], 0);
-    // One like it, with other data and options; hidden values that are not touched go along.
+    // A similar job, with other data and options; unchanged hidden values are copied.
     let form = drover.get(&format!("{path}/restore?like=true")).await.body;
     assert!(form.contains("[redacted]") && !form.contains("hunter2"), "{form}");
     let later = [("delay", "3600"), ("attempts", "4"), ("original_id", "true")];
@@ -79,7 +79,7 @@ async fn what_completed_runs_again_only_after_a_page_has_said_so_once_and_can_be
     let like = form::filled_by(&form, ("like", "true"), &hidden);
     let wrong = send(&drover, &format!("{path}/restore"), &form::body(&like)).await;
     assert!(wrong.status == 422 && wrong.body.contains("SO-2"), "{}", wrong.body);
-    // By the API: the same key adds one.
+    // Through the API: the same key adds one.
     let (restore, again) = (
         format!("{path}/restore"),
         json!({"again": true, "data": "{\"order\":3}"}),

@@ -1,4 +1,4 @@
-//! What is in the archive is what was in the queue, byte for byte.
+//! The archive has the same bytes as the queue had.
 
 use super::board;
 use crate::actions::bench::{Bench, bullmq_6};
@@ -36,7 +36,7 @@ async fn one_odd_job_neither_stops_the_others_nor_makes_them_told_falsely() {
     let (redis, postgres, mut oracle, drover) = board().await;
     failed(&mut oracle, "mail", "send", 30, "no").await;
     let ids = oracle.ids("mail", "failed", true).await;
-    // A parent whose children went on meanwhile: as many as before, with another result.
+    // A parent whose children continued meanwhile: as many as before, with another result.
     let processed = format!("bull:mail:{}:processed", ids[3]);
     redis.run::<()>(&["HSET", &processed, "bull:mail:c1", "\"A\"", "bull:mail:c2", "2"]);
     // Keys of another type beside a job and beside a parent.
@@ -116,7 +116,7 @@ async fn whatever_a_job_holds_is_kept_as_it_is() {
         command.arg(key(i)).arg(field).arg(value);
         command.exec(&mut redis.connection()).unwrap();
     };
-    // What jsonb could not hold, what text could not, and what neither nor a page could.
+    // Values that jsonb cannot hold, that text cannot hold, and that neither they nor a page can hold.
     set(0, b"data", br#"{"a":"\u0000","b":"\ud800","c":1e2,"a":2}"#);
     set(1, b"data", &[0, 0xff, 0xfe, b'\n', 0xc3, 0x28, 0]);
     set(2, b"data", &vec![b'x'; 12 * 1024 * 1024]);
@@ -133,7 +133,7 @@ async fn whatever_a_job_holds_is_kept_as_it_is() {
             .exec(&mut redis.connection())
             .unwrap();
     }
-    // More fields than a small hash takes: their order is another one then.
+    // More fields than a small hash can hold: their order then differs.
     for n in 0..700_u16 {
         set(6, format!("field{n}").as_bytes(), &[n.to_be_bytes()[1]; 90]);
     }
@@ -172,7 +172,7 @@ async fn whatever_a_job_holds_is_kept_as_it_is() {
     assert_eq!(oracle.counts("mail").await["failed"], 0);
     let left: Vec<String> = redis.run(&["KEYS", "bull:mail:[1-9]*"]);
     assert!(left.is_empty(), "{left:?}");
-    // Beside the truth there is what can be searched.
+    // The searchable columns are beside the exact bytes.
     let error: String = postgres
         .one(&format!("SELECT error FROM drover.archive WHERE job_id = '{}'", ids[3]))
         .await;

@@ -1,4 +1,4 @@
-//! The steps one by one, with something happening in between.
+//! The steps one by one, with a change in between.
 
 use super::archived;
 use crate::support::oracle::Oracle;
@@ -67,7 +67,7 @@ impl Parts {
         }
     }
 
-    /// Reads and keeps these, lets something happen, and removes what may be removed.
+    /// Reads and archives these, runs `meanwhile`, and removes the jobs that may be removed.
     async fn archive(&self, ids: &[String], meanwhile: impl AsyncFnOnce()) -> Vec<Effect> {
         let jobs: Vec<(String, Seen)> = ids.iter().map(|id| (id.clone(), Seen::default())).collect();
         let secured = self.archive.secure(&self.adapter, &self.place, &jobs).await.unwrap();
@@ -139,14 +139,14 @@ async fn what_changes_while_it_is_looked_at_is_left_alone_and_said() {
         assert!(matches!(effects[5], Effect::Already { .. }), "{family}: {effects:?}");
         assert_eq!(effects[6], Effect::done(), "{family}");
         assert!(!redis.run::<bool>(&["EXISTS", &key(6)]));
-        // What was edited is another content for the same run: it stays until somebody decides.
+        // The edited job is another content for the same run: it stays until an operator decides.
         let again = parts.archive(&ids[1..2], async || {}).await;
         assert!(
             matches!(&again[0], Effect::Refused { reason } if reason.contains("different contents")),
             "{family}: {again:?}"
         );
         assert!(redis.run::<bool>(&["EXISTS", &key(1)]));
-        // What failed again is another run, and a row of its own.
+        // The job that failed again is another run, and has a row of its own.
         let again = parts.archive(&ids[4..5], async || {}).await;
         assert_eq!(again[0], Effect::done(), "{family}");
         let runs: i64 = postgres
@@ -200,7 +200,7 @@ async fn a_parent_that_waits_for_it_keeps_it() {
     assert!(redis.run::<bool>(&["EXISTS", &child]));
 }
 
-/// In front of a Postgres: once armed, the first commit reaches the server and its answer reaches nobody.
+/// In front of a Postgres: once armed, the first commit reaches the server and its answer reaches no client.
 struct Cutter {
     port: u16,
     armed: Arc<AtomicBool>,
@@ -236,7 +236,7 @@ impl Cutter {
                         }
                         if cuts {
                             cut.fetch_add(1, Ordering::SeqCst);
-                            // The server has what it needs; the client never hears of it.
+                            // The server has everything; the client never gets the answer.
                             tokio::time::sleep(std::time::Duration::from_millis(200)).await;
                             break;
                         }
@@ -326,7 +326,7 @@ async fn a_removal_that_nobody_hears_of_is_read_back_and_never_done_twice() {
     let port = redis.url().rsplit(':').next().unwrap().parse().unwrap();
     let proxy = Proxy::before(port).await;
     let parts = Parts::over(&proxy.url(), &postgres.url()).await;
-    // The order may arrive, its answer does not; then the store is back.
+    // The command may arrive, its answer does not; then the store is back.
     let jobs: Vec<(String, Seen)> = ids.iter().map(|id| (id.clone(), Seen::default())).collect();
     let secured = parts.archive.secure(&parts.adapter, &parts.place, &jobs).await.unwrap();
     proxy.becomes(Weather::Fair(std::time::Duration::from_millis(600)));

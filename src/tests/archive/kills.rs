@@ -1,4 +1,4 @@
-//! Whatever is killed in the middle: every job is in the archive once, or still in its queue.
+//! Whatever process is killed in between: every job is in the archive once, or still in its queue.
 
 use super::archived;
 use crate::operations::{adds_up, write_failed};
@@ -11,7 +11,7 @@ use crate::support::{LATER, eventually};
 use serde_json::{Value, json};
 use std::collections::HashSet;
 
-/// Asks a process of Drover's own.
+/// Sends a request to a Drover process.
 async fn ask(port: u16, method: &str, path: &str, body: Value) -> Option<Value> {
     let headers = [("X-Drover", "1"), ("Content-Type", "application/json")];
     let path = format!("/admin/queues/api/v1{path}");
@@ -19,9 +19,10 @@ async fn ask(port: u16, method: &str, path: &str, body: Value) -> Option<Value> 
     (answer.status < 300).then(|| answer.json())
 }
 
-/// What is in the archive and what is still in the queue is everything, and nothing is there twice.
+/// Checks that the archive and the queue together have every job, and none twice.
 async fn nothing_is_lost(redis: &Redis, postgres: &Postgres, jobs: u32) -> usize {
-    // The queue first: it may go on meanwhile, and a job goes from the queue into the archive and never back.
+    // The queue first: the archiving may continue meanwhile, and a job goes from the queue into the archive and never
+    // back.
     let left: Vec<String> = redis.run(&["ZRANGE", "bull:mail:failed", "0", "-1"]);
     let mut connection = postgres.connection().await;
     let archived: Vec<String> = sqlx::query_scalar("SELECT job_id FROM drover.archive")
@@ -35,7 +36,7 @@ async fn nothing_is_lost(redis: &Redis, postgres: &Postgres, jobs: u32) -> usize
     archived.len()
 }
 
-/// How much of it: what a run of all tests has time for, or what `make kills` asks for.
+/// The number of jobs: what a run of all tests has time for, or what `make kills` asks for.
 fn scaled(name: &str, usual: u32) -> u32 {
     std::env::var(name).map_or(usual, |value| value.parse().unwrap())
 }
@@ -133,7 +134,7 @@ async fn a_full_disk_keeps_every_job_in_its_queue() {
     const JOBS: u32 = 2_000;
     let (redis, mut postgres) = (Redis::start(), Postgres::start_with(&[]).await);
     write_failed(&redis, "mail", JOBS);
-    // Data that no server makes smaller, 32 MB of it.
+    // Data that no server compresses, 32 MB of it.
     let mut connection = redis.connection();
     for id in 1..=JOBS {
         let data: Vec<u8> = (0..16 * 1024).map(|_| rand::random_range(b' '..=b'~')).collect();
@@ -158,7 +159,7 @@ async fn a_full_disk_keeps_every_job_in_its_queue() {
     .await;
     let kept = nothing_is_lost(&redis, &postgres, JOBS).await;
     assert!(kept > 0 && kept < JOBS as usize, "{kept}: {stopped}");
-    // With room again it goes on by itself.
+    // With room again it continues by itself.
     postgres.restart(&[]).await;
     crate::operations::becomes(&drover, &id, "done").await;
     nothing_is_lost(&redis, &postgres, JOBS).await;

@@ -1,4 +1,4 @@
-//! Archived jobs found, shown, handed over and put back: by the API and on pages.
+//! Finding, showing, downloading and restoring archived jobs: through the API and on pages.
 
 use super::{archive_all, board};
 use crate::operations::{failed, write_failed};
@@ -18,7 +18,7 @@ async fn how_many(drover: &Drover, query: &str) -> usize {
     found(drover, query).await["items"].as_array().unwrap().len()
 }
 
-/// A form sent from a page of ours.
+/// Sends a form of a page of ours.
 pub(super) async fn send(drover: &Drover, path: &str, body: &str) -> client::Answer {
     let headers = [
         ("Content-Type", "application/x-www-form-urlencoded"),
@@ -41,7 +41,7 @@ async fn archived_jobs_are_found_page_by_page_and_by_what_they_say() {
     drover.counts_become("bull:mail", &oracle.counts("mail").await).await;
     let done = archive_all(&drover, "state:failed").await;
     assert_eq!(done["totals"]["done"], 233, "{done}");
-    // Every one once, over all pages, the last finished first.
+    // Every job once, over all pages, the last finished first.
     let (mut ids, mut last, mut cursor) = (HashSet::new(), i64::MAX, String::new());
     loop {
         let page = found(&drover, &format!("limit=50&cursor={cursor}")).await;
@@ -87,7 +87,7 @@ async fn archived_jobs_are_found_page_by_page_and_by_what_they_say() {
     let table = drover.get("/api/v1/archive/jobs.csv?queue=other").await;
     assert!(table.body.contains(",'=cmd|' /C calc'!A0,"), "{}", table.body);
     assert!(table.body.contains(",'-2+3"), "{}", table.body);
-    // The page says the same, and everything in it is text.
+    // The page shows the same, and everything in it is text.
     let page = drover.get("/archive?queue=other").await;
     assert_eq!(page.status, 200);
     assert!(page.body.contains("&lt;img src=x onerror=alert(1)&gt;"), "escaped");
@@ -123,7 +123,7 @@ async fn one_is_shown_as_it_was_and_put_back_once() {
         .get(&format!("/api/v1/queues/redis/bull%3Amail/jobs/{job}"))
         .await
         .json();
-    // By its page, as somebody without JavaScript does.
+    // By its page, as a user without JavaScript does.
     let page = drover.get(&format!("/queues/redis/bull%3Amail/jobs/{job}")).await;
     assert!(page.body.contains("action=archive"), "it is offered");
     let sent = send(
@@ -178,7 +178,7 @@ async fn one_is_shown_as_it_was_and_put_back_once() {
     assert!(field.body.contains("\"n\":7"));
     let log = drover.get(&format!("/api/v1{path}/fields/:logs")).await;
     assert!(log.body.contains("first line\nsecond line"), "{}", log.body);
-    // Back, as a new job, and only once however often it is asked for.
+    // Back, as a new job, and only once however often a client asks for it.
     let restore = |body: Value| {
         let (drover, path) = (&drover, &path);
         async move { drover.post(&format!("{path}/restore"), &body).await }
@@ -223,7 +223,8 @@ async fn one_is_shown_as_it_was_and_put_back_once() {
         page.body.contains("Run once more as a new job…"),
         "it says where it went"
     );
-    // Whoever was killed in the middle leaves a row; it is found in the queue, or nobody knows.
+    // A process that was killed in the middle leaves a row; Drover finds the job in the queue, or the result is
+    // unknown.
     postgres
         .run("UPDATE drover.restore SET done_at = NULL WHERE n = 2")
         .await;
@@ -240,7 +241,7 @@ async fn one_is_shown_as_it_was_and_put_back_once() {
         answer.body
     );
     assert_eq!(oracle.counts("mail").await["prioritized"], 0);
-    // From its page, which asks: it was put back before.
+    // From its page, which asks first: it was put back before.
     let form = send(&drover, &format!("{path}/restore"), "again=true").await;
     assert!(
         form.status == 200 && form.body.contains("It was already queued again at "),
@@ -275,7 +276,7 @@ async fn a_queue_that_is_to_go_offers_to_keep_its_finished_jobs_first() {
     drover.counts_become("bull:mail", &oracle.counts("mail").await).await;
     oracle.ask("pause", "mail", json!({})).await;
     let path = "/queues/redis/bull%3Amail/act";
-    // The form asks once the pause is seen.
+    // The form asks once Drover has seen the pause.
     eventually("the form offers the archive", LATER, || async {
         let form = drover.get(&format!("{path}?action=obliterate")).await;
         form.body
@@ -368,7 +369,7 @@ async fn two_replicas_that_put_the_same_back_add_it_once() {
         let (one, two) = tokio::join!(drover.post(&path, &body), other.post(&path, &body));
         let done = [&one, &two].iter().filter(|a| a.json()["result"] == "done").count();
         assert!(done >= 1, "{} {}", one.body, two.body);
-        // Whoever was slower left the note of the other: it is known to be back.
+        // The slower process left the other's note: Drover knows that the job is back.
         let again = other.post(&path, &body).await;
         assert_eq!(again.json()["result"], "already", "{}", again.body);
     }
@@ -419,7 +420,7 @@ async fn an_archive_that_is_down_or_not_there_is_said_with_what_to_do() {
     .await;
     let answer = drover.get("/api/v1/archive/jobs").await;
     assert_eq!(answer.status, 503, "{}", answer.body);
-    // The board itself goes on.
+    // The board itself keeps working.
     assert_eq!(drover.get("").await.status, 200);
     postgres.restart(&[]).await;
     eventually("the archive is back", LATER, || async {

@@ -1,4 +1,4 @@
-//! Policies of the archive: what is due runs, once among all replicas, whatever becomes of its owner.
+//! Policies of the archive: a due policy runs, once among all replicas, whatever happens to its lease holder.
 
 use super::{archived, ready};
 use crate::operations::{control, write_failed};
@@ -29,7 +29,7 @@ async fn over(redis: &Redis, postgres: &Postgres, file: &str, env: &[(&str, &str
     drover
 }
 
-/// The first policy as the API tells it.
+/// The first policy as the API returns it.
 async fn standing(drover: &Drover) -> Value {
     let answer = drover.get("/api/v1/archive/policies").await;
     assert_eq!(answer.status, 200, "{}", answer.body);
@@ -45,7 +45,7 @@ async fn button(drover: &Drover, word: &str) -> client::Answer {
     client::request(drover.port, "POST", &path, &headers, "").await
 }
 
-/// Never by itself within the time of a test.
+/// Never due within the time of a test.
 const RARELY: &str = "0 0 1 1 *";
 
 #[tokio::test]
@@ -66,11 +66,11 @@ async fn what_is_due_is_archived_and_what_is_too_young_stays() {
         let found = runs
             .into_iter()
             .find(|run| run["archived"] == 1_200 && !run["ended"].is_null());
-        // And the next one found nothing.
+        // And the next run found nothing.
         found.filter(|_| standing["runs"][0]["note"] == "Nothing to archive.")
     })
     .await;
-    // A row is durable before its job is removed: only now are all of them.
+    // A row is durable before its job is removed: only now are all jobs removed.
     assert_eq!(oracle.counts("mail").await["failed"], 3);
     assert_eq!(run["outcome"], "ok", "{run}");
     assert_eq!(run["selected"], 1_200, "{run}");
@@ -82,7 +82,7 @@ async fn what_is_due_is_archived_and_what_is_too_young_stays() {
         (&standing["freed_jobs"], &standing["freed_bytes"]),
         (&json!(1_200), &json!(bytes))
     );
-    // An operation like any other, in the record too.
+    // An operation like any other, in the audit log too.
     let id = run["operation"].as_str().unwrap();
     let operation = crate::operations::operation(&drover, id).await;
     assert_eq!(
@@ -139,7 +139,7 @@ async fn a_dry_run_changes_nothing_and_a_run_that_is_asked_for_runs_at_once() {
     let done = crate::operations::becomes(&drover, &id, "done").await;
     assert_eq!(done["totals"]["done"], 200, "{done}");
     assert!(done["reason"].as_str().unwrap().ends_with(": now"), "{done}");
-    // A limit is a limit: what is over it waits for the next run.
+    // A limit is a limit: jobs beyond it wait for the next run.
     eventually("the run ended", LATER, || async {
         (standing(&drover).await["state"] == "ok").then_some(())
     })
@@ -186,7 +186,7 @@ async fn a_board_that_only_looks_runs_none_and_one_without_says_how() {
         "{}",
         page.body
     );
-    // Long after its moment.
+    // Long after its due time.
     let began = std::time::Instant::now();
     while began.elapsed() < std::time::Duration::from_secs(2) {
         assert_eq!(archived(&postgres).await.0, 0);
@@ -212,7 +212,7 @@ async fn two_boards_run_what_is_due_once() {
     })
     .await;
     assert_eq!(archived(&postgres).await, (400, 400));
-    // No moment twice, and no two at a time.
+    // No due time twice, and no two runs at a time.
     let mut connection = postgres.connection().await;
     let twice: i64 = sqlx::query_scalar("SELECT count(*) - count(DISTINCT due) FROM drover.policy_run")
         .fetch_one(&mut connection)
@@ -230,7 +230,7 @@ async fn two_boards_run_what_is_due_once() {
         .one("SELECT sum(archived)::bigint FROM drover.policy_run")
         .await;
     assert_eq!(sum, 400, "no job was taken by two runs");
-    // Both tell the same.
+    // Both give the same answer.
     for board in [&one, &two] {
         assert_eq!(standing(board).await["freed_jobs"], 400);
     }
@@ -296,7 +296,7 @@ async fn when_its_owner_is_killed_another_one_goes_on() {
     assert_eq!(ask(&format!("/operations/{id}/pause")).await.status, 200);
     let other = over(&redis, &postgres, &file, &[]).await;
     other.knows("bull:mail").await;
-    // Its owner lives, and holds it as long as that takes.
+    // The lease holder of the run is alive, and keeps the lease as long as the run takes.
     let seen = standing(&other).await;
     assert_eq!(seen["state"], "running", "{seen}");
     // And shows it.
@@ -315,7 +315,7 @@ async fn when_its_owner_is_killed_another_one_goes_on() {
     let before = archived(&postgres).await.0;
     assert!(before < 6_000, "it was still in the middle");
     drop(process.crash());
-    // It was paused, so it is where it goes on.
+    // It was paused, so it is still paused on the replica that takes it over.
     control(&other, &id, "resume").await;
     eventually("the other one took over", LATER * 4, || async {
         (archived(&postgres).await == (6_000, 6_000)).then_some(())

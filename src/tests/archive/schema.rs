@@ -1,4 +1,4 @@
-//! Drover's own schema: made once whoever comes first, by whoever may, and used by whoever may less.
+//! Drover's own schema: the first process with the right creates it, and roles with fewer rights use it.
 
 use super::archived;
 use crate::support::app::Drover;
@@ -102,7 +102,7 @@ async fn it_is_made_once_by_whoever_may_and_used_by_whoever_may_less() {
     }
     let (fine, says) = migrate(&url).await;
     assert!(fine && says.contains("is up to date\n"), "{says}");
-    // Nothing of it is anywhere else.
+    // None of it is outside the schema.
     let elsewhere: i64 = postgres
         .one("SELECT count(*) FROM pg_class c JOIN pg_namespace n ON n.oid = relnamespace WHERE nspname = 'public'")
         .await;
@@ -110,7 +110,7 @@ async fn it_is_made_once_by_whoever_may_and_used_by_whoever_may_less() {
     postgres
         .run("GRANT USAGE ON SCHEMA drover TO reader; GRANT SELECT, INSERT, UPDATE, DELETE ON ALL TABLES IN SCHEMA drover TO reader")
         .await;
-    // A role that may only use it: months that have no partition go into the rest.
+    // A role that may only use it: months without a partition go into the default partition.
     postgres
         .run(
             "DO $$ DECLARE month text; BEGIN \
@@ -137,7 +137,7 @@ async fn it_is_made_once_by_whoever_may_and_used_by_whoever_may_less() {
     assert_eq!(archived(&postgres).await, (1, 1));
     let rest: i64 = postgres.one("SELECT count(*) FROM drover.archive_rest").await;
     assert_eq!(rest, 1);
-    // The owner makes no partition over rows that are in the rest, and nothing is lost for it.
+    // The owner creates no partition over rows that are in the default partition, and no row is lost.
     drop(drover);
     crate::operations::failed(&mut oracle, "mail", "send", 1, "no").await;
     let id = oracle.ids("mail", "failed", true).await.remove(0);

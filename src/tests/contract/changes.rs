@@ -1,4 +1,4 @@
-//! What is pushed, and how soon.
+//! Pushed changes, and how soon they arrive.
 
 use super::{Family, Store};
 use crate::support::LATER;
@@ -8,10 +8,10 @@ use crate::support::oracle::Oracle;
 use serde_json::{Value, json};
 use std::time::Duration;
 
-/// How long anything at all may take.
+/// How long any change may take.
 const PATIENCE: Duration = LATER;
 
-/// A queue's or a job's stream, and all it has told so far.
+/// A queue's or a job's stream, and everything it has sent so far.
 struct Watch {
     stream: Stream,
     /// What happened to jobs, oldest first.
@@ -34,7 +34,7 @@ impl Watch {
         watch
     }
 
-    /// Reads on until `check` holds. How soon a change arrives is measured by the benchmarks.
+    /// Reads until `check` holds. The benchmarks measure how soon a change arrives.
     async fn until(&mut self, what: &str, check: impl Fn(&Self) -> bool) {
         let until = tokio::time::Instant::now() + PATIENCE;
         while !check(self) {
@@ -70,7 +70,7 @@ impl Watch {
         .await;
     }
 
-    /// Waits for the counts the library gives now.
+    /// Waits for the counts that the library returns now.
     async fn counts(&mut self, oracle: &mut Oracle, queue: &str) {
         let counts = oracle.counts(queue).await;
         self.until(&format!("the counts {counts}"), |watch| watch.counts == counts)
@@ -89,7 +89,8 @@ async fn scene(family: &Family) -> (Store, Oracle, Drover, Watch) {
     (store, oracle, drover, watch)
 }
 
-/// The board hears a queue's events once it has found their place; until then it counts.
+/// Waits until the board receives a queue's events, which it does once it has found their position; until then it
+/// counts.
 async fn settled(drover: &Drover) {
     crate::support::eventually("the first search is over", crate::support::SOON, || async {
         (drover.store(drover.store).await["searched"] == true).then_some(())
@@ -186,7 +187,7 @@ pub(crate) async fn nobody_tells_are_counted(family: &Family) {
         )
         .await;
     watch.counts(&mut oracle, "q").await;
-    // No library tells of this.
+    // No library reports this.
     oracle.ask("drain", "q", json!({"delayed": true})).await;
     let counts = oracle.counts("q").await;
     assert_eq!(counts["waiting"], 0);
@@ -195,13 +196,13 @@ pub(crate) async fn nobody_tells_are_counted(family: &Family) {
         .await;
 }
 
-/// Jobs added before one has to be heard of by an event.
+/// Jobs added before an event has to report one.
 const TRIES: u64 = 30;
 
 pub(crate) async fn go_on_after_a_break(family: &Family) {
     let (store, mut oracle, drover, mut watch) = scene(family).await;
     store.cut().await;
-    // Added at a moment when perhaps nobody listens: it is found by counting.
+    // Added at a moment when perhaps no reader listens: the board finds it by counting.
     oracle.add("q", "work", json!({}), json!({})).await;
     watch
         .until("the job that was added meanwhile", |watch| watch.counts["waiting"] == 1)
@@ -216,7 +217,7 @@ pub(crate) async fn go_on_after_a_break(family: &Family) {
         watch
             .until("any news of the queue", |watch| watch.counts["waiting"] == waiting)
             .await;
-        // A count tells nothing of single jobs: that comes by an event.
+        // A count says nothing about single jobs: an event does.
         if watch.jobs.iter().any(|job| job["id"] == id) {
             return;
         }
@@ -234,7 +235,7 @@ pub(crate) async fn of_the_queue_are_pushed(family: &Family) {
         watch.until(command, |watch| watch.paused == paused).await;
         watch.counts(&mut oracle, "q").await;
     }
-    // A job that comes while the queue is paused waits.
+    // A job that arrives while the queue is paused waits.
     oracle.add("q", "work", json!({}), json!({})).await;
     watch
         .until("two waiting jobs", |watch| watch.counts["waiting"] == 2)

@@ -42,7 +42,7 @@ pub(crate) async fn are_the_librarys(family: &Family) {
     }
     assert_eq!(counts["active"], fill::HELD);
     drover.counts_become(&id, &counts).await;
-    // The age of what runs next, from the heads of the lists.
+    // The age of the job that runs next, from the heads of the lists.
     let mut heads = Vec::new();
     for (_, theirs) in family
         .states()
@@ -87,12 +87,12 @@ pub(crate) async fn leave_out_markers(family: &Family) {
             "{queue}: there is no marker to leave out: {items:?}"
         );
     }
-    // Between two jobs a marker is not found without reading the whole list: it is counted, as the library
-    // counts it, and not listed.
+    // A marker between two jobs can only be found by reading the whole list: the board counts it, as the library does,
+    // and does not list it.
     oracle.add("between", "n", json!({}), json!({"delay": 1_000_000})).await;
     oracle.add("between", "n", json!({}), json!({})).await;
     oracle.add("between", "n", json!({}), json!({"lifo": true})).await;
-    // The library is not asked: its own count removes some markers, and counts the one before a job.
+    // The library's own count is not called: it removes some markers, and counts the one before a job.
     let drover = Drover::over(&redis.url()).await;
     for (queue, ids) in [
         ("alone", &[][..]),

@@ -8,7 +8,7 @@ use serde_json::{Value, json};
 pub(crate) async fn are_the_librarys(family: &Family) {
     let (_store, mut oracle, drover) = family.filled("shop").await;
     let queue = family.id("shop");
-    // What a worker's own processor writes, and what others write meanwhile.
+    // What a worker's own processor writes, and what other clients write meanwhile.
     if family.keeps_notes {
         let held = oracle.ids("shop", "active", true).await;
         let progress = json!({"jobId": held[1], "progress": {"step": "b"}});
@@ -58,7 +58,7 @@ fn compare(family: &Family, state: &str, job: &Value, library: &Value) {
         assert_eq!(row[ours], library[theirs], "{ours}: {what}");
     }
     let allowed = library["opts"]["attempts"].as_u64().unwrap_or(1).max(1);
-    // Where the number is in the code of the task, the library knows none.
+    // Where the number is in the code of the task, the library does not know it.
     match library["opts"].get("attempts") {
         Some(Value::Null) => assert_eq!(row["attempts_max"], Value::Null, "{what}"),
         _ => assert_eq!(row["attempts_max"], allowed, "{what}"),
@@ -104,7 +104,7 @@ fn compare(family: &Family, state: &str, job: &Value, library: &Value) {
     }
 }
 
-/// What a stored text means; a job that returned nothing may have stored nothing.
+/// The parsed value of a stored text; a job that returned nothing may have stored nothing.
 fn parsed(text: &Value) -> Value {
     match text.as_str() {
         None | Some("") => Value::Null,
@@ -112,7 +112,7 @@ fn parsed(text: &Value) -> Value {
     }
 }
 
-/// The library's progress as we say it: its initial 0 is nothing yet.
+/// The library's progress as the board shows it: its initial 0 means nothing reported yet.
 fn progress(value: &Value) -> Value {
     match value {
         Value::Null => Value::Null,
@@ -141,7 +141,7 @@ pub(crate) async fn of_a_lost_worker(family: &Family) {
         (job["locked"] == false && row[0]["locked"] == false).then_some(())
     })
     .await;
-    // Another worker finds it and begins it again.
+    // Another worker finds it and starts it again.
     oracle.ask("startWorker", "q", worker("next")).await;
     eventually("a job that was begun again", SOON, || async {
         let job = drover.job("bull:q", &id).await;
@@ -173,7 +173,7 @@ pub(crate) async fn of_a_retry_to_come(family: &Family) {
         "it was not delayed at first: {job}"
     );
     assert_eq!(traces(&job), library["stacktrace"]);
-    // The pause is counted from the failure, not from the job's creation.
+    // The back-off is counted from the failure, not from the job's creation.
     let failed = row["due"].as_i64().unwrap() - PAUSE;
     let started = library["processedOn"].as_i64().unwrap();
     assert!((started..started + 5_000).contains(&failed), "{job}\n{library}");

@@ -1,4 +1,4 @@
-//! Which queues there are, who works on them, and that looking changes nothing.
+//! The queues and their workers, and that reading changes nothing.
 
 use super::Family;
 use crate::support::app::Drover;
@@ -32,7 +32,7 @@ pub(crate) async fn finds_a_worker(family: &Family) {
     .await;
     let worker = json!({"workerId": "w", "name": "worker-1"});
     oracle.ask("startWorker", "late", worker).await;
-    // Before version 5 a worker leaves nothing in the store that tells whose it is; its first job does.
+    // Before version 5 a worker leaves nothing in the store that names its owner; its first job does.
     if !family.workers_leave_traces {
         oracle.add("late", "n", json!({}), json!({})).await;
     }
@@ -66,7 +66,7 @@ pub(crate) async fn finds_whatever_is_left(family: &Family) {
         oracle.wait(queue, state, 1).await;
         oracle.ask("stopWorker", queue, json!({"workerId": queue})).await;
     }
-    // A crash: the job stays active and nobody works on it.
+    // A crash: the job stays active and no worker processes it.
     let worker = json!({"workerId": "lost"});
     oracle.ask("startWorker", "is-active", worker.clone()).await;
     oracle.add("is-active", "n", json!({"hold": true}), json!({})).await;
@@ -85,7 +85,7 @@ pub(crate) async fn finds_whatever_is_left(family: &Family) {
         assert_eq!(line["name"], *queue);
         assert_eq!(line["system"], family.system, "{queue}");
         assert_eq!(line["paused"], *queue == "is-paused", "{queue}");
-        // The board first: some libraries' own counts tidy up.
+        // The board reads first: some libraries' own counts remove markers.
         let seen = drover.knows(&family.id(queue)).await;
         assert_eq!(seen["counts"], oracle.counts(queue).await, "{queue}");
     }
@@ -114,7 +114,7 @@ pub(crate) async fn finds_any_prefix(family: &Family) {
         let job = json!({"prefix": prefix, "name": "n", "data": {}, "opts": {}});
         oracle.ask("add", queue, job).await;
     }
-    // Things that only look like a queue.
+    // Keys that only look like a queue.
     redis.run::<()>(&["HSET", "session:meta", "a", "b"]);
     redis.run::<()>(&["SET", "other:meta", "a"]);
     redis.run::<()>(&["SET", "cart:id", "17"]);
@@ -160,7 +160,7 @@ pub(crate) async fn never_writes(family: &Family) {
     oracle.add("q", "n", json!({}), json!({"delay": 100_000})).await;
     oracle.add("q", "n", json!({"log": ["x"]}), json!({})).await;
     oracle.add("later", "n", json!({}), json!({"delay": 100_000})).await;
-    // The reader of the deployment may not write, so any attempt is refused and shows.
+    // The reader of the deployment may not write, so Redis refuses and logs any attempt.
     let rules = crate::support::redis::shipped("drover_read");
     redis.run::<()>(&[&["ACL", "SETUSER", "drover_read"], rules.as_slice()].concat());
     let url = redis.url_as("drover_read");
@@ -178,7 +178,7 @@ pub(crate) async fn never_writes(family: &Family) {
     }
     let counts = oracle.counts("q").await;
     drover.counts_become("bull:q", &counts).await;
-    // A change arrives through what this user may hear.
+    // A change arrives through the channels that this user may read.
     let mut stream = drover.stream("queue:redis/bull:q").await;
     let id = oracle.add("q", "n", json!({}), json!({})).await;
     stream
@@ -187,7 +187,7 @@ pub(crate) async fn never_writes(family: &Family) {
             jobs.iter().any(|job| job["id"] == id.as_str()).then_some(())
         })
         .await;
-    // All but two questions, rarely asked: whether this user may act, and which settings the server has.
+    // All but two rare commands: one checks whether this user may act, and one reads the server's settings.
     let denied = redis.denied();
     assert!(
         denied

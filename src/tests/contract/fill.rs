@@ -7,7 +7,7 @@ use serde_json::json;
 /// The jobs a worker holds until they are released.
 pub(crate) const HELD: usize = 3;
 
-/// Puts jobs of every state into a queue of its own. Its worker `w` goes on running and holds [`HELD`] jobs.
+/// Puts jobs of every state into a queue of its own. Its worker `w` keeps running and holds [`HELD`] jobs.
 pub(crate) async fn every_state(family: &Family, oracle: &mut Oracle, queue: &str) {
     let worker = json!({"workerId": "w", "concurrency": HELD, "name": "eu-1"});
     oracle.ask("startWorker", queue, worker).await;
@@ -17,7 +17,7 @@ pub(crate) async fn every_state(family: &Family, oracle: &mut Oracle, queue: &st
         later(oracle, queue).await;
         oracle.wait(queue, "delayed", LATER).await;
     }
-    // All at once, so that nothing is left for the worker when the others come.
+    // All at once, so that the worker has no free slot when the others come.
     let data = json!({"hold": true, "progress": [40], "log": ["begun"]});
     for _ in 0..HELD {
         oracle.add(queue, "held", data.clone(), json!({})).await;
@@ -75,7 +75,7 @@ async fn finished(oracle: &mut Oracle, queue: &str) {
 
 /// Lets the held jobs finish and stops the worker.
 pub(crate) async fn knock_off(family: &Family, oracle: &mut Oracle, queue: &str) {
-    // What waits must stay: a worker that lets go would take the next.
+    // Waiting jobs must stay: a worker that releases its jobs would take the next.
     if !family.pauses {
         oracle.ask("stopWorker", queue, json!({"workerId": "w"})).await;
         oracle.ask("release", queue, json!({"all": true})).await;

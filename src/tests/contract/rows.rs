@@ -22,7 +22,7 @@ pub(crate) async fn are_the_librarys(family: &Family) {
     assert_eq!(compared, family.states().count() - empty, "all but the active ones");
 }
 
-/// Compares every state in both orders and several page sizes; gives how many states held something.
+/// Compares every state in both orders and several page sizes; returns how many states held jobs.
 async fn compare(family: &Family, oracle: &mut Oracle, drover: &Drover) -> usize {
     let mut compared = 0;
     for (state, theirs) in family.states() {
@@ -37,7 +37,7 @@ async fn compare(family: &Family, oracle: &mut Oracle, drover: &Drover) -> usize
     compared
 }
 
-/// Several readers of a page share one reading, so it may be a moment old.
+/// Several readers of a page share one read, so it may be a moment old.
 async fn becomes(drover: &Drover, queue: &str, state: &str, order: &str, limit: usize, library: &[String]) {
     let began = Instant::now();
     loop {
@@ -70,7 +70,7 @@ pub(crate) async fn of_a_paused_queue(family: &Family) {
         (line["paused"] == true && line["verdict"]["level"] == "paused").then_some(())
     })
     .await;
-    // The library keeps the jobs of a paused queue in one list or the other; all are listed.
+    // The library keeps the jobs of a paused queue in one list or the other; the board lists all.
     let expected = ["1", "2", "3", "4", "5", "6"];
     assert_eq!(oracle.ids("q", "waiting", true).await, expected);
     assert_eq!(drover.ids("bull:q", "waiting", "next", 4).await, expected);
@@ -80,6 +80,6 @@ pub(crate) async fn of_a_paused_queue(family: &Family) {
         (drover.knows("bull:q").await["paused"] == false).then_some(())
     })
     .await;
-    // Pages of three: a reading of its own, not the one from a moment ago.
+    // Pages of three: a read of its own, not the one from a moment ago.
     assert_eq!(drover.ids("bull:q", "waiting", "next", 3).await, expected);
 }

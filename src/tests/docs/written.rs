@@ -1,5 +1,5 @@
-//! The README and `docs/`: short, in plain words, with links and names that lead somewhere, and complete where they list
-//! what the code has.
+//! The README and `docs/`: short, in plain words, with working links and names, and complete where they list what the
+//! code has.
 
 use super::read;
 use drover::model::action::catalogue::{ActionKind, Harm};
@@ -10,7 +10,7 @@ use std::collections::BTreeSet;
 use std::fs;
 use std::path::Path;
 
-/// Bytes of the README at most.
+/// The largest README in bytes.
 const README_MAX: usize = 8 * 1024;
 
 /// Words and phrases that hide who does what.
@@ -41,7 +41,7 @@ fn pages() -> Vec<String> {
     pages
 }
 
-/// `pages` and the documents beside them that are held to the same.
+/// `pages` and the documents beside them with the same rules.
 fn documents() -> Vec<String> {
     let mut all = pages();
     all.extend(["README.md", "CONTRIBUTING.md"].map(str::to_owned));
@@ -227,13 +227,13 @@ fn the_table_of_settings_is_made_from_the_file_and_every_variable_of_it_is_read(
         source += &read(&format!("src/server/config/{file}.rs"));
     }
     let mut in_code = variables(&source);
-    // One of an earlier version, which is refused by name.
+    // A variable of an earlier version, which is refused by name.
     in_code.remove("DROVER_BEHIND_PROXY");
     assert_eq!(variables(&document), in_code);
     generated("docs/configuration.md", "configuration", &settings());
 }
 
-/// The table of settings, from the comments on the fields of the file: what a field means, and behind it a list with its
+/// The table of settings, from the comments on the fields of the file: what a field means, followed by a list with its
 /// default and its variables.
 fn settings() -> String {
     let mut table = "| environment | in the file | default | meaning |\n|---|---|---|---|\n".to_owned();
@@ -298,8 +298,8 @@ fn every_route_and_every_action_of_the_api_is_documented() {
     assert!(missing.is_empty(), "{missing:#?}");
 }
 
-/// Holds the table between the marks of this name in a document against what it is made from. With `DOCS=renew` in the
-/// environment the document gets it.
+/// Compares the table between the marks of this name in a document with its source. With `DOCS=renew` in the
+/// environment it updates the document.
 fn generated(path: &str, name: &str, table: &str) {
     let text = read(path);
     let (head, rest) = text.split_once(&format!("<!-- generated: {name} -->\n")).unwrap();

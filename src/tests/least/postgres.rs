@@ -1,5 +1,5 @@
-//! The roles of `deploy/postgres/roles.sql`: the one that serves can do its work, and can neither rewrite the record nor
-//! make or change a table (S-32). And no session waits for ever.
+//! The roles of `deploy/postgres/roles.sql`: the one that serves can do its work, and can neither rewrite the audit log
+//! nor create or change a table (S-32). And no session waits indefinitely.
 
 use crate::archive::{archive_all, archived, ready};
 use crate::operations::failed;
@@ -15,7 +15,7 @@ use sqlx::{Connection as _, PgConnection};
 
 const ROLES: &str = include_str!("../../../deploy/postgres/roles.sql");
 
-/// A server whose schema was made as the file says.
+/// A server whose schema was created as the file says.
 async fn prepared() -> Postgres {
     let postgres = Postgres::start_with(&[]).await;
     postgres.run(ROLES).await;
@@ -27,7 +27,7 @@ async fn prepared() -> Postgres {
     postgres
 }
 
-/// The code with which a statement of the role that serves is refused; empty if it is not.
+/// The error code for a statement of the serving role; empty if Postgres does not refuse it.
 async fn refused(connection: &mut PgConnection, sql: &str) -> String {
     let answer = sqlx::raw_sql(sql).execute(connection).await;
     let code = |error: sqlx::Error| Some(error.as_database_error()?.code()?.into_owned());
@@ -70,7 +70,7 @@ async fn the_role_that_serves_does_its_work_and_never_rewrites_the_record_or_a_t
     .await;
     let counts = oracle.counts("mail").await;
     drover.counts_become("bull:mail", &counts).await;
-    // Archive, put back, act: all of it is written down.
+    // Archive, put back, act: the audit log records all of it.
     let done = archive_all(&drover, "state:failed queue:mail").await;
     assert_eq!(done["totals"]["done"], 12, "{done}");
     assert_eq!(archived(&postgres).await, (12, 12));
@@ -94,7 +94,7 @@ async fn the_role_that_serves_does_its_work_and_never_rewrites_the_record_or_a_t
         (lines == 2).then_some(())
     })
     .await;
-    // What is too old goes, as the rule says.
+    // Old data is removed, as the rule says.
     postgres
         .run(
             "UPDATE drover.archive SET archived_at = now() - interval '3 days', \
@@ -129,7 +129,7 @@ async fn the_role_that_serves_does_its_work_and_never_rewrites_the_record_or_a_t
         "COPY drover.audit TO PROGRAM 'cat'",
     ] {
         let code = refused(&mut connection, sql).await;
-        // Not permitted; a grant by somebody who may grant nothing is only warned about.
+        // Not permitted; Postgres only warns about a grant by a role without the right to grant.
         let warned = sql.starts_with("GRANT") && code.is_empty();
         assert!(code == "42501" || warned, "{sql}: {code:?}");
     }

@@ -1,5 +1,5 @@
-//! Operations among several Drovers that share one Postgres: seen by all, told what to do from anywhere, run by one, and taken
-//! over when that one is no more. R-21 and F-28 of the reliability plan.
+//! Operations among several Drovers that share one Postgres: visible to all, controlled from any, run by one, and taken
+//! over when that one is gone. R-21 and F-28 of the reliability plan.
 
 use super::{adds_up, becomes, control, operation, preview, start, write_failed};
 use crate::support::app::Drover;
@@ -45,7 +45,7 @@ async fn begin(drover: &Drover, filter: &str, more: Value) -> String {
     start(drover, &seen, more).await
 }
 
-/// Waits until an operation is known to a board.
+/// Waits until a board knows an operation.
 async fn known(drover: &Drover, id: &str) {
     eventually("it is known", SOON, || async {
         let answer = drover.get(&format!("/api/v1/operations/{id}")).await;
@@ -72,7 +72,7 @@ async fn each_board_shows_it_and_tells_it_what_to_do() {
     assert_eq!((&seen["state"], &seen["reason"]), (&json!("running"), &json!("why")));
     let page = two.get(&format!("/operations/{id}")).await;
     assert!(page.status == 200 && page.body.contains("Cancel"), "{}", page.body);
-    // Asked at the one that does not run it.
+    // Requested at the one that does not run it.
     for (word, state) in [("pause", "paused"), ("resume", "running"), ("pause", "paused")] {
         control(&two, &id, word).await;
         becomes(&one, &id, state).await;
@@ -94,7 +94,7 @@ async fn each_board_shows_it_and_tells_it_what_to_do() {
         assert_eq!(ended["totals"]["done"].as_u64(), Some(done));
     }
     assert_eq!(oracle.counts("mail").await["failed"], 3_000 - done);
-    // The rest of it can be begun where it did not run, and one that starts later knows both.
+    // The rest can be started on a replica that did not run it, and one that starts later knows both.
     let rest = two.post(&format!("/operations/{id}/again"), &json!({})).await.json();
     assert_eq!(rest["selected"], 3_000 - done, "{rest}");
     let again = start(&two, &rest, json!({})).await;
@@ -104,7 +104,7 @@ async fn each_board_shows_it_and_tells_it_what_to_do() {
     let three = sharing(&redis, &postgres).await;
     known(&three, &id).await;
     assert_eq!(operation(&three, &again).await["totals"]["done"], 3_000 - done);
-    // Nothing of it stands in files.
+    // No file contains any of it.
     let folder = std::fs::read_dir(one.state.path().join("operations")).unwrap();
     assert_eq!(folder.count(), 1, "the name of this Drover alone");
 }
@@ -129,7 +129,7 @@ async fn one_at_a_time_works_in_a_store_whoever_runs_it() {
         overlapped += u32::from(states[1] != "queued");
         tokio::time::sleep(Duration::from_millis(50)).await;
     }
-    // What is shown here may be a moment old.
+    // A page may be a moment old.
     assert!(overlapped < 10, "{overlapped}");
     let after = becomes(&two, &second, "done").await;
     let before = operation(&two, &first).await;
@@ -164,7 +164,7 @@ async fn when_its_owner_is_killed_another_finishes_it_and_every_job_is_counted_o
     known(&other, &id).await;
     moving(&other, &id, 300).await;
     drop(process.crash());
-    // Before the lease has run out nobody takes it.
+    // Before the lease has expired no replica takes it.
     tokio::time::sleep(Duration::from_secs(5)).await;
     let fence: i64 = postgres.one("SELECT fence FROM drover.operation").await;
     assert_eq!(fence, 1);
@@ -173,7 +173,7 @@ async fn when_its_owner_is_killed_another_finishes_it_and_every_job_is_counted_o
     let done = becomes(&other, &id, "done").await;
     adds_up(&done);
     let totals = &done["totals"];
-    // What was under way in the moment of the kill is told apart, never counted twice.
+    // Jobs in progress at the moment of the kill are reported separately, never counted twice.
     let sure = totals["done"].as_u64().unwrap() + totals["already"].as_u64().unwrap();
     assert_eq!(sure + totals["unconfirmed"].as_u64().unwrap(), 4_000, "{totals}");
     let counts = oracle.counts("mail").await;
@@ -203,11 +203,11 @@ async fn a_late_former_owner_begins_nothing_and_writes_nothing() {
     .await;
     assert_eq!(postgres.one::<i64>(lines).await, written);
     assert!(oracle.counts("mail").await["failed"].as_u64().unwrap() > 1_500);
-    // It is shown as the other tells it, and told by the row.
+    // The page shows it as the other replica reports it, and the row passes the command on.
     control(&drover, &id, "pause").await;
     let wanted: String = postgres.one("SELECT wanted FROM drover.operation").await;
     assert_eq!(wanted, "pause");
-    // The other one is no more: this one takes it back and heeds what was asked meanwhile.
+    // The other one is gone: this one takes it back and follows the commands of the meantime.
     postgres
         .run("UPDATE drover.operation SET expires_at = clock_timestamp()")
         .await;

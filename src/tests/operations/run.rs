@@ -1,4 +1,4 @@
-//! An operation under way: paused, cancelled, queued behind another, stopped by what it causes, killed.
+//! A running operation: paused, cancelled, queued behind another, stopped by its own effects, killed.
 
 use super::{adds_up, becomes, board, control, failed, operation, preview, start, write_failed};
 use crate::support::client;
@@ -165,7 +165,7 @@ async fn a_store_that_goes_away_is_waited_for() {
     );
 }
 
-/// Asks a process of Drover's own.
+/// Sends a request to a Drover process.
 async fn ask(port: u16, method: &str, path: &str, body: Value) -> Value {
     let headers = [("X-Drover", "1"), ("Content-Type", "application/json")];
     let path = format!("/admin/queues/api/v1{path}");

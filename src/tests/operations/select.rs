@@ -1,4 +1,4 @@
-//! What a selection takes, and what has to be said before it may be used.
+//! What a selection contains, and what has to be confirmed before its use.
 
 use super::{becomes, board, failed, operation, preview, start};
 use crate::support::SOON;
@@ -22,7 +22,7 @@ async fn exactly_the_jobs_of_the_preview_are_retried_and_a_worker_does_them() {
     assert_eq!(seen["by_name"], json!([{"of": "send", "jobs": 30}]));
     assert_eq!(seen["samples"].as_array().unwrap().len(), 20);
     assert_eq!(seen["typed"], Value::Null);
-    // The list above which it is written finds the same jobs.
+    // The list with the same filter finds the same jobs.
     let list = "/api/v1/queues/redis/bull:mail/jobs?state=failed&limit=200&q=";
     let found = drover
         .get(&format!("{list}name:send%20error:%22Timed%20out%22"))
@@ -36,7 +36,7 @@ async fn exactly_the_jobs_of_the_preview_are_retried_and_a_worker_does_them() {
     let refused = drover.get(&format!("{list}state:waiting")).await;
     assert_eq!(refused.status, 400);
     assert!(refused.body.contains("use the tabs"), "{}", refused.body);
-    // What fails after the preview is not touched.
+    // Jobs that fail after the preview are not changed.
     failed(&mut oracle, "mail", "send", 5, "timed out after 5 s").await;
     let before = oracle.counts("mail").await;
     let id = start(&drover, &seen, json!({"reason": "the relay is back"})).await;
@@ -59,14 +59,14 @@ async fn exactly_the_jobs_of_the_preview_are_retried_and_a_worker_does_them() {
         now = oracle.counts("mail").await;
     }
     assert_eq!(now, before, "the worker took them all");
-    // Both lines of the record, with the counts.
+    // Both entries of the audit log, with the counts.
     let record = drover.audit("queue=redis/bull:mail").await;
     assert_eq!(
         (&record[0]["action"], &record[0]["result"]),
         (&json!("retry_many"), &json!("done")),
         "{record:?}"
     );
-    // The same token again is the same operation.
+    // The same token again returns the same operation.
     assert_eq!(start(&drover, &seen, json!({})).await, id);
 }
 

@@ -1,4 +1,4 @@
-//! Whole states of a queue: retried, promoted, drained and cleaned as operations, and a queue that is removed altogether.
+//! Whole states of a queue: retried, promoted, drained and cleaned as operations, and a queue that is obliterated.
 
 use super::{becomes, board, failed, preview, start, write_failed};
 use serde_json::{Value, json};
@@ -25,7 +25,7 @@ async fn a_queue_is_drained_in_several_states_and_nothing_else() {
         )
     );
     assert_eq!(seen["by_queue"], json!([[{"store": "redis", "queue": "bull:mail"}, 9]]));
-    // What comes after the preview stays.
+    // Jobs that arrive after the preview stay.
     let late = oracle.add("mail", "late", json!({}), json!({})).await;
     let id = start(&drover, &seen, json!({})).await;
     assert_eq!(becomes(&drover, &id, "done").await["totals"]["done"], 9);

@@ -1,4 +1,4 @@
-//! Actions: the library and a worker of its own have the last word.
+//! Actions, checked with the library and a worker of its own.
 
 use super::bench::{Bench, Of, pgboss_11, pgboss_12};
 use drover::model::action::{Changes, Effect, JobAction, NewJob, QueueAction, ScheduleAction, Seen};
@@ -295,7 +295,7 @@ async fn a_job_is_added_with_the_defaults_of_its_queue(of: Of) {
         (option("singletonKey"), option("expireInSeconds")),
         (Some("k"), Some("60"))
     );
-    // What the library itself writes of a job with the same options is the same but for times and the id.
+    // The library's own row for a job with the same options differs only in times and the id.
     let own = bench.send(json!({"returns": 1}), json!({"expireInSeconds": 60})).await;
     let mut rows: Vec<Value> = Vec::new();
     for id in [&id, &own] {
@@ -366,7 +366,7 @@ async fn one_job_that_a_policy_keeps_out_holds_up_no_other(of: Of) {
     for key in ["a", "b", "c"] {
         failed.push(bench.failed(json!({"fail": key}), json!({"singletonKey": key})).await);
     }
-    // One of the key `b` waits for its retry: there may be no second in that state.
+    // A job with the key `b` waits for its retry: no second job may be in that state.
     bench
         .postgres
         .run("update pgboss.job set state = 'created', completed_on = null where singleton_key = 'b'")
@@ -427,14 +427,14 @@ async fn a_role_that_may_only_look_is_told_so() {
     };
     assert!(reason.contains("viewer"), "{reason}");
     assert_eq!(bench.job(&id).await["state"], "failed");
-    // What is granted counts at once.
+    // A grant takes effect at once.
     bench.postgres.run("grant update on pgboss.job to viewer").await;
     let effects = viewer
         .on_jobs(&"q".into(), &[(id.clone(), Seen::default())], &RETRY)
         .await
         .unwrap();
     assert_eq!(effects, [done()]);
-    // One who may not even look is told so for each queue, and of the others as ever.
+    // A role that may not even read gets this answer for each queue; other queues are not affected.
     bench.postgres.run("create role nobody login").await;
     let nobody = bench.over(&bench.postgres.url_of("nobody", "")).await;
     let reading = nobody.counts(&["q".into()]).await.unwrap().remove(0);

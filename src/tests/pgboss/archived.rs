@@ -1,4 +1,4 @@
-//! Jobs of pg-boss in the archive: every column as it was, gone from the library, and put back for a worker.
+//! Jobs of pg-boss in the archive: every column unchanged, gone from the library, and put back for a worker.
 
 use super::bench::{Bench, Of, pgboss_12};
 use crate::archive::{archive_all, archived, ready};
@@ -59,7 +59,7 @@ async fn kept(postgres: &Postgres, id: &str) -> BTreeMap<String, String> {
         .collect()
 }
 
-/// These jobs as they are read for the archive.
+/// These jobs as Drover reads them for the archive.
 async fn whole(bench: &Bench, ids: &[String]) -> Vec<RawJob> {
     let asked: Vec<(String, Seen)> = ids.iter().map(|id| (id.clone(), Seen::default())).collect();
     let read = bench.adapter.whole(&"q".into(), &asked).await.unwrap();
@@ -103,12 +103,12 @@ async fn a_job_is_kept_as_it_was_and_put_back_for_a_worker(of: Of) {
         before
     );
     assert_eq!(bench.job(&waits).await["state"], "created");
-    // Asked once more: it is there already, and only once.
+    // A second request: the job is there already, and only once.
     let seen = json!({"seen": {"finished_on": live["row"]["finished"], "attempts": live["row"]["attempts"]}});
     let answer = drover.post(&path(&id, "/archive"), &seen).await;
     assert_eq!(answer.json()["result"], "already", "{}", answer.body);
     assert_eq!(archived(&bench.postgres).await, (2, 2));
-    // Found, and shown as it was.
+    // The archive finds it and shows it unchanged.
     let found = drover.get("/api/v1/archive/jobs?error=out%20of%20paper").await.json();
     let row = &found["items"][0];
     assert_eq!(
@@ -188,7 +188,7 @@ async fn one_that_changed_meanwhile_stays_and_is_told(of: Of) {
     }
     bench.rest().await;
     let read = whole(&bench, &ids).await;
-    // Its data, its state, and one that somebody else removed.
+    // Jobs with changed data, with a changed state, and one that another client removed.
     bench
         .postgres
         .run(&format!(
@@ -263,7 +263,7 @@ async fn a_failed_job_that_others_wait_for_stays() {
         .await;
     assert!(answer.body.contains("Other jobs wait for it"), "{}", answer.body);
     assert_eq!(bench.job(&id).await["state"], "failed");
-    // Nor one that has completed, as long as the library has not told those that wait: without it, it never would.
+    // Nor a job that has completed, until the library has told those that wait for it: without the job it never would.
     bench
         .postgres
         .run("UPDATE pgboss.job SET state = 'completed' WHERE state = 'failed'")

@@ -1,4 +1,4 @@
-//! An adapter over a Postgres, the library beside it, and what tests ask of both.
+//! An adapter over a Postgres, the library beside it, and the helpers of tests for both.
 
 use crate::support::oracle::Oracle;
 use crate::support::postgres::Postgres;
@@ -64,7 +64,7 @@ impl Bench {
     /// The same in another schema, the queue with these options.
     pub(crate) async fn with(of: Of, schema: &str, queue: Value) -> Self {
         let postgres = Postgres::start().await;
-        // Nobody but the test moves anything: no timetable, no upkeep.
+        // Only the test changes anything: no timetable, no maintenance.
         let quiet = match of.0 {
             9 => json!({"noSupervisor": true, "noScheduling": true}),
             _ => json!({"supervise": false, "schedule": false}),
@@ -112,7 +112,7 @@ impl Bench {
         self.oracle.ask("stopWorker", "q", json!({"workerId": "w"})).await;
     }
 
-    /// Waits until the library says so of a job of the queue `q`.
+    /// Waits until the library reports this state of a job of the queue `q`.
     pub(crate) async fn becomes(&mut self, id: &str, state: &str) -> Value {
         self.oracle
             .ask("waitUntil", "q", json!({"jobId": id, "state": state}))
@@ -135,7 +135,7 @@ impl Bench {
         id
     }
 
-    /// The library's call of that name on a job of `q`.
+    /// Calls this method of the library on a job of `q`.
     pub(crate) async fn call(&mut self, method: &str, id: &str) -> Value {
         let args = if self.of.0 == 9 { json!([id]) } else { json!(["q", id]) };
         self.oracle
@@ -149,7 +149,7 @@ impl Bench {
         readings[0].counts
     }
 
-    /// Exactly these counts, what is not named is zero.
+    /// Checks that the counts are exactly these, and zero where no count is given.
     pub(crate) async fn counts_are(&self, queue: &str, wanted: &[(JobState, u64)]) {
         let counts = self.counts(queue).await;
         for state in JobState::ALL {

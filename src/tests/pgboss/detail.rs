@@ -1,4 +1,4 @@
-//! One job in full, what a queue tells of itself, who works, what is planned, and what changes.
+//! One job in full, a queue's own settings, its workers, its schedules, and its changes.
 
 use super::bench::{Bench, Of};
 use crate::support::{LATER, eventually};
@@ -149,7 +149,7 @@ async fn a_job_that_waits_for_others_is_shown_with_them(of: Of) {
         (flow.ancestors[0].id.clone(), flow.ancestors[0].known),
         (Some(id("last")), false)
     );
-    // What it waits for is retried as any other job.
+    // The job that it waits for is retried like any other job.
     let retry = JobAction::Retry {
         reset_attempts: false,
         data: Some("{}".into()),
@@ -167,7 +167,7 @@ on!(a_payload_of_50_mb_is_not_fetched_for_its_page: pgboss_9 pgboss_12);
 async fn a_payload_of_50_mb_is_not_fetched_for_its_page(of: Of) {
     let mut bench = Bench::of(of).await;
     let id = bench.send(json!({}), json!({})).await;
-    // Once compressed to a hundredth, once as it is.
+    // Once compressed to a hundredth, once uncompressed.
     for (text, stored_small) in [
         ("repeat('x', 50000000)", true),
         (
@@ -177,7 +177,7 @@ async fn a_payload_of_50_mb_is_not_fetched_for_its_page(of: Of) {
     ] {
         let sql = format!("update pgboss.job set data = jsonb_build_object('text', {text}) where id = '{id}'");
         bench.postgres.run(&sql).await;
-        // Beside other tests it may take longer than a read may.
+        // On a machine that runs other tests it may take longer than a read may.
         let detail = eventually("the job to be read", LATER, || async {
             bench.adapter.job(&"q".into(), &id).await.ok()
         })
@@ -212,7 +212,7 @@ async fn a_queue_tells_how_long_its_jobs_wait_and_run(of: Of) {
     assert_eq!(kept.len(), 5);
     assert_eq!(kept.iter().map(|minute| minute.failed).sum::<u32>(), 1);
     let completed: Option<u32> = kept.iter().map(|minute| minute.completed).sum();
-    // Up to 10 nobody but its own upkeep knows for how long finished jobs stay.
+    // Up to 10 only the library's own maintenance knows for how long finished jobs stay.
     assert_eq!(completed, (of.0 > 10).then_some(1));
 }
 
@@ -259,7 +259,7 @@ async fn workers_are_known_by_the_register_or_not_at_all(of: Of) {
         assert!(why.contains("12.36"), "{why}");
         return;
     }
-    // A process writes its register each half minute; this is what it writes.
+    // A process writes its register every half minute; this is the content.
     let works = json!([{"id": "w1", "queue": "q", "localConcurrency": 2, "lastFetchedOn": "2026-01-01T00:00:00Z"}]);
     bench
         .postgres
@@ -309,7 +309,7 @@ async fn changes_are_found_by_looking(of: Of) {
             }
         }
     });
-    // What is there at the first look is no change: from the first job that is told of, every one is.
+    // The state at the first look is no change: from the first reported job on, every change is.
     let began = std::time::Instant::now();
     loop {
         bench.send(json!({}), json!({"startAfter": 3_600})).await;
@@ -343,7 +343,7 @@ async fn changes_are_found_by_looking(of: Of) {
         1,
         "told once: {seen:?}"
     );
-    // A removal leaves no time behind: only that something was written is seen.
+    // A removal stores no time: Drover sees only that something was written.
     bench.postgres.run("delete from pgboss.job").await;
     eventually("a removal to be told", LATER, || {
         let told = std::iter::from_fn(|| events.try_recv().ok()).any(|event| event.is_none());

@@ -1,4 +1,4 @@
-//! Whole states of a queue through the board's operations: previewed, done in batches, stopped, and the library agrees.
+//! Whole states of a queue through the board's operations: preview, batches, stop, compared with the library.
 
 use super::bench::{Bench, Of, pgboss_12};
 use crate::support::app::Drover;
@@ -45,7 +45,7 @@ async fn full(of: Of) -> (Bench, Drover) {
     let held = bench.send(json!({"hold": true}), json!({"priority": 100})).await;
     bench.work().await;
     bench.becomes(&held, "active").await;
-    // It is busy for as long as the test lasts.
+    // The worker is busy for as long as the test lasts.
     let drover = Drover::with(&[("DROVER_POSTGRES_URL", &bench.postgres.url())], "").await;
     eventually("the queue", LATER, || async {
         let queue = drover.queue("postgres", "q").await?;
@@ -82,7 +82,7 @@ async fn ended(drover: &Drover, id: &str) -> Value {
     .await
 }
 
-/// Previews and starts it; how many it did. Every one must be done.
+/// Previews and starts an operation; returns how many jobs it did. Every one must be done.
 async fn all(drover: &Drover, action: &str, filter: &str) -> i64 {
     let preview = preview(drover, action, filter).await;
     let told = ended(drover, &start(drover, &preview, None).await).await;
@@ -115,7 +115,7 @@ async fn whole_states_are_retried_cleaned_resumed_and_drained(of: Of) {
         left
     );
     assert_eq!(count(&bench, "q", waits).await, 0);
-    // What runs is its worker's, and no other queue was touched.
+    // Active jobs belong to their worker, and no other queue was changed.
     assert_eq!(count(&bench, "q", "state = 'active'").await, 1);
     assert_eq!(count(&bench, "near", "true").await, 5 * EACH);
     let id = bench.send(json!({}), json!({})).await;

@@ -1,4 +1,4 @@
-//! A paused queue: the library's workers take nothing from it, and nothing of the pause is left behind.
+//! A paused queue: the library's workers take nothing from it, and no trace of the pause is left behind.
 
 use super::bench::{Bench, Of, pgboss_10, pgboss_12};
 use super::roles::OWNER;
@@ -19,7 +19,7 @@ const DONE: Effect = Effect::done();
 /// Longer than workers wait between two looks for a job.
 const SOME_LOOKS: Duration = Duration::from_millis(1_600);
 
-/// How many things of ours are in the database.
+/// How many of our objects are in the database.
 const OURS: &str = "select (select count(*) from pg_trigger where tgname like '%drover%') \
                     + (select count(*) from pg_proc where proname like '%drover%') \
                     + (select count(*) from pg_class where relname like '%drover%')";
@@ -44,7 +44,7 @@ async fn workers_take_nothing_while_their_queue_is_paused_and_go_on_after(of: Of
     let mut bench = Bench::of(of).await;
     let failed = bench.failed(json!({"fail": "boom"}), json!({})).await;
     let running = bench.send(json!({"hold": true}), json!({})).await;
-    // Each of its jobs is taken as soon as there is one.
+    // A worker takes each of its jobs as soon as there is one.
     bench.oracle.ask("startWorker", "q", json!({"workerId": "a"})).await;
     bench.work().await;
     bench.becomes(&running, "active").await;
@@ -68,7 +68,7 @@ async fn workers_take_nothing_while_their_queue_is_paused_and_go_on_after(of: Of
         data: Some("{}".into()),
     };
     assert_eq!(bench.act(&failed, retry).await, DONE);
-    // Another process of the library starts meanwhile, and makes a queue that is not paused.
+    // Another process of the library starts meanwhile, and creates a queue that is not paused.
     let mut second = Oracle::pgboss(&bench.postgres.url(), &of.0.to_string(), "pgboss", json!({})).await;
     second.ask("createQueue", "other", json!({})).await;
     second.ask("startWorker", "q", json!({"workerId": "b"})).await;
@@ -106,10 +106,10 @@ async fn workers_take_nothing_while_their_queue_is_paused_and_go_on_after(of: Of
 on!(each_paused_queue_goes_on_by_itself_and_the_last_one_clears_up);
 async fn each_paused_queue_goes_on_by_itself_and_the_last_one_clears_up(of: Of) {
     let mut bench = Bench::of(of).await;
-    // In 9 a queue is what jobs name.
+    // In 9 a queue exists only as a name in jobs.
     let mut ids = vec![bench.send(json!({}), json!({})).await];
     assert_eq!(bench.act_on_queue("q", QueueAction::Pause).await, DONE);
-    // A table of its own, made while another queue is paused.
+    // A table of its own, created while another queue is paused.
     let own = if of.0 > 10 {
         json!({"partition": true})
     } else {
@@ -160,13 +160,13 @@ async fn a_role_that_may_not_pause_is_told_the_grant(of: Of) {
     let grant = "GRANT \"pgboss_owner\" TO \"operator\";";
     assert!(why.contains(grant), "{why}");
     assert_eq!(ours(&bench).await, 0);
-    // Whoever may not resume sees all the same that it is paused, and is told the same.
+    // A role that may not resume still sees that the queue is paused, and gets the same answer.
     assert_eq!(bench.act_on_queue("q", QueueAction::Pause).await, DONE);
     assert_eq!(paused(&operator, "q").await, Some(true));
     let why = refused(operator.on_queue(&queue, &QueueAction::Resume).await.unwrap());
     assert!(why.contains(grant), "{why}");
     assert_eq!(bench.act_on_queue("q", QueueAction::Resume).await, DONE);
-    // The grant that was named is enough, and what is made belongs to the owner.
+    // The grant in the answer is enough, and the owner owns the new objects.
     bench.postgres.run(grant).await;
     assert_eq!(operator.on_queue(&queue, &QueueAction::Pause).await.unwrap(), DONE);
     let owner: String = bench
@@ -291,7 +291,7 @@ async fn the_page_says_what_a_pause_puts_into_the_database_and_every_board_shows
     ] {
         assert!(form.contains(words), "{words}");
     }
-    // What changes is looked for once a second, and right after an action.
+    // Drover looks for changes once a second, and right after an action.
     sleep(SOME_LOOKS).await;
     let sent = drover
         .send_form(
@@ -317,7 +317,7 @@ async fn the_page_says_what_a_pause_puts_into_the_database_and_every_board_shows
     shown(&drover).await;
     let resumed = drover.post("/queues/postgres/q/resume", &json!({})).await;
     assert_eq!(resumed.status, 200, "{}", resumed.body);
-    // It is removed at once, or right after whatever reads the table of jobs just then.
+    // Drover removes it at once, or right after the session that is reading the table of jobs.
     eventually("nothing of ours to be left", LATER, || async {
         (ours(&bench).await == 0).then_some(())
     })

@@ -1,5 +1,5 @@
-//! The library's own archive, up to 10: what it has put there is found, listed, counted in rates, and told from a job that
-//! something can be done with.
+//! The library's own archive, up to 10: Drover finds its jobs, lists them, counts them in rates, and distinguishes them
+//! from jobs that actions are possible on.
 
 use super::bench::{Bench, Of, adapter, pgboss_9, query};
 use crate::support::app::Drover;
@@ -16,11 +16,11 @@ use serde_json::json;
 use std::collections::HashSet;
 use tokio_util::sync::CancellationToken;
 
-/// What is said of a job in the library's own archive.
+/// The sentence about a job in the library's own archive.
 const PUT_AWAY: &str =
     "The job is in pg-boss's own archive, which only deletes old jobs. To run it again, duplicate it.";
 
-/// Has the library put away everything that has finished, by its own upkeep.
+/// Makes the library archive everything that has finished, by its own maintenance.
 pub(super) async fn put_away(bench: &Bench) {
     let upkeep = match bench.of.0 {
         9 => json!({"noScheduling": true, "archiveCompletedAfterSeconds": 1, "maintenanceIntervalSeconds": 1}),
@@ -55,7 +55,7 @@ async fn jobs_in_the_librarys_archive_are_found_and_listed_behind_the_others(of:
     bench.rest().await;
     let newest: Vec<String> = done.iter().rev().cloned().collect();
     for limit in [1, 2, 3, 10] {
-        // Those that were put away at once are in no order among themselves.
+        // Jobs that were archived at the same time have no order among themselves.
         let ids = bench.ids(JobState::Completed, Order::Newest, limit).await;
         assert_eq!(ids[..2], newest[..2]);
         assert_eq!(ids.iter().collect::<HashSet<_>>(), newest.iter().collect());
@@ -75,7 +75,7 @@ async fn jobs_in_the_librarys_archive_are_found_and_listed_behind_the_others(of:
         .unwrap();
     let put_away: Vec<bool> = page.rows.iter().map(|row| row.put_away).collect();
     assert_eq!(put_away, [false, false, true, true, true]);
-    // Nothing can be done with them, so an operation does not choose among them.
+    // No action is possible on them, so an operation does not select them.
     let (rows, _) = bench
         .adapter
         .scan(&query(JobState::Completed, Order::Newest, None, 10), true)
@@ -218,7 +218,7 @@ async fn rates_and_charts_count_what_the_library_has_put_away(of: Of) {
     };
     put_away(&bench).await;
     assert_eq!(finished(&bench).await.1, 1, "what failed is counted where it is now");
-    // The oldest that is still in the archive is as old as the chart: since then nothing is missing.
+    // The oldest job that is still in the archive is as old as the chart: since then nothing is missing.
     let put_away_on = if of.0 == 9 { "archivedon" } else { "archived_on" };
     let sql = format!(
         "insert into pgboss.archive select (jsonb_populate_record(a, jsonb_build_object('id', gen_random_uuid(), 'name', 'old', \
@@ -227,7 +227,7 @@ async fn rates_and_charts_count_what_the_library_has_put_away(of: Of) {
     bench.postgres.run(&sql).await;
     assert_eq!(finished(&bench).await, (3, 1));
 
-    // One that is put away before anything looks again is an event all the same.
+    // A job that is archived before the next look is an event all the same.
     let (completed_on, columns) = if of.0 == 9 {
         ("completedon", "id, name, priority, data, state, createdon, keepuntil")
     } else {
@@ -244,7 +244,8 @@ async fn rates_and_charts_count_what_the_library_has_put_away(of: Of) {
     };
     let mut changes = bench.adapter.changes();
     bench.adapter.follow(&["q".into()]);
-    // The first look only finds out the time, and one that takes too long tells a gap instead of events: then another job.
+    // The first look only learns the time, and one that takes too long reports a gap instead of events: then the test
+    // adds another job.
     let mut told = async |id: &str, what: What| {
         let found = tokio::time::timeout(SOON / 2, async {
             loop {

@@ -213,13 +213,13 @@ async fn a_job_has_waited_since_it_was_due_or_retried_and_not_since_it_was_creat
     set(&bench, &was).await;
     let due = head(&bench).await;
     assert!(about(due.ready, 2) && about(due.created, two_days), "{due:?}");
-    // It ran, failed, and its back-off was over three minutes ago: pg-boss writes down when.
+    // It ran, failed, and its back-off was over three minutes ago: pg-boss stores when.
     let was =
         format!("state = 'retry', {started} = now() - interval '9 min', {start_after} = now() - interval '3 min'");
     set(&bench, &was).await;
     assert!(about(head(&bench).await.ready, 180));
     assert!(about(bench.detail(&id).await.unwrap().ready, 180));
-    // It failed for good, and was retried by hand by a release that does not write down when.
+    // It failed for good, and was retried by hand with a release that does not store the time.
     let was = format!("{start_after} = now() - interval '2 days', {completed} = null");
     set(&bench, &was).await;
     let unknown = head(&bench).await;
@@ -249,7 +249,7 @@ async fn a_job_that_waited_for_others_is_ready_since_the_last_of_them_completed(
         .ask("call", "q", json!({"method": "flow", "args": jobs}))
         .await;
     let (first, last) = (ids["first"].as_str().unwrap(), ids["last"].as_str().unwrap());
-    // As releases before 12.27 leave it: the one completed, and the other one still says when it was created.
+    // As releases before 12.27 leave them: the first is completed, and the other one still says when it was created.
     for set in [
         format!("state = 'completed', blocking = false, completed_on = now() - interval '3 min' where id = '{first}'"),
         format!(
@@ -300,7 +300,7 @@ async fn a_queue_with_little_is_counted_whole_beside_one_with_much() {
     let ids = ["q".into(), "much".into()];
     let all = bench.adapter.counts(&ids).await.unwrap();
     assert_eq!(all[1].counts.get(JobState::Completed), Some(20_000));
-    // A viewer who came later remembers nothing.
+    // An adapter that started later remembers nothing.
     let other = bench.over(&bench.postgres.url()).await;
     other.recognise(&ids).await.unwrap();
     let mut lock = bench.postgres.connection().await;
@@ -315,7 +315,7 @@ async fn a_queue_with_little_is_counted_whole_beside_one_with_much() {
     );
 
     sqlx::query("rollback").execute(&mut lock).await.unwrap();
-    // For a minute after that nobody tries to count everything.
+    // For a minute after that no adapter tries to count everything.
     let then = other.counts(&ids).await.unwrap();
     assert_eq!(
         (then[0].counts.get(JobState::Completed), &then[0].reason),

@@ -1,4 +1,4 @@
-//! Dead letters go back where they came from: none is lost, none is there twice, and the library agrees.
+//! Dead letters go back where they came from: none is lost, none exists twice, and the library agrees.
 
 use super::bench::{Bench, Of, pgboss_12};
 use crate::support::app::Drover;
@@ -10,7 +10,7 @@ use drover::server::adapter::Act as _;
 use drover::server::adapter::Adapter as _;
 use serde_json::{Value, json};
 
-/// The queue `q` keeps the dead letters of `src`.
+/// The queue `q` holds the dead letters of `src`.
 async fn letters(of: Of, source: Value) -> Bench {
     let mut bench = Bench::of(of).await;
     let mut options = source;
@@ -173,7 +173,7 @@ async fn without_a_source_a_redrive_is_refused(of: Of) {
     assert_eq!(bench.job(&id).await["state"], "created");
 }
 
-/// Two boards and the library itself at the same jobs at once.
+/// Two boards and the library itself act on the same jobs at once.
 #[tokio::test]
 async fn each_of_many_is_redriven_once_whoever_else_does_it() {
     let bench = letters(pgboss_12, json!({})).await;

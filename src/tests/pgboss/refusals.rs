@@ -1,4 +1,4 @@
-//! What a generation cannot do is said before, with its reason, and refused before anything is sent.
+//! What a generation cannot do is announced beforehand, with its reason, and refused before Drover sends anything.
 
 use super::bench::{Bench, Of};
 use crate::support::app::Drover;

@@ -1,4 +1,4 @@
-//! Jobs that wait longer than they are kept: told while there is time, and told apart afterwards.
+//! Jobs that wait longer than they are kept: a warning while there is time, and a clear distinction afterwards.
 
 use super::bench::{Bench, Of};
 use super::put_away::put_away;
@@ -23,7 +23,7 @@ on!(jobs_that_the_library_removes_unrun_are_told_while_there_is_time);
 async fn jobs_that_the_library_removes_unrun_are_told_while_there_is_time(of: Of) {
     let mut bench = Bench::of(of).await;
     bench.oracle.ask("sendMany", "q", json!({"count": 300})).await;
-    // Of other states nothing is removed for that.
+    // The library removes no jobs of other states for that reason.
     let late = bench.send(json!({}), json!({"startAfter": 3600})).await;
     let queues: [QueueId; 2] = ["q".into(), "never".into()];
     let fourteen = bench.adapter.expiries(&queues).await.unwrap();

@@ -1,5 +1,5 @@
-//! What a role may do: the one that `docs/pg-boss.md` makes does everything, one that may only read reads everything and is told
-//! the grant that it lacks.
+//! The rights of a role: the one from `docs/pg-boss.md` can do everything; one that may only read reads everything, and
+//! Drover names the grant that it lacks.
 
 use super::bench::{Bench, Of, pgboss_12, query};
 use crate::operations::preview;
@@ -14,7 +14,7 @@ use drover::server::adapter::{Adapter as _, Bounds, FlowQuery, QueueId};
 use serde_json::json;
 use std::collections::HashSet;
 
-/// The statements of `docs/pg-boss.md`, of which the last allows a pause.
+/// The statements of `docs/pg-boss.md`; the last one allows a pause.
 fn statements() -> Vec<String> {
     let document = include_str!("../../../docs/pg-boss.md");
     let block = document.split("## What the role needs").nth(1).unwrap();
@@ -26,7 +26,7 @@ fn statements() -> Vec<String> {
     all
 }
 
-/// What gives the tables to a role that is no superuser.
+/// The statements that give the tables to a role that is no superuser.
 pub(super) const OWNER: &str = include_str!("../../../deploy/postgres/pgboss_owner.sql");
 
 /// A queue with jobs and a schedule.
@@ -41,7 +41,7 @@ async fn stocked(of: Of) -> Bench {
     bench
 }
 
-/// What is tried.
+/// An attempted action.
 #[derive(Debug)]
 enum Try {
     Job(String, JobAction),
@@ -63,7 +63,7 @@ impl Try {
     }
 }
 
-/// Everything that can be done but a pause, each on a job of its own.
+/// Every action but a pause, each on a job of its own.
 async fn everything(bench: &mut Bench) -> Vec<Try> {
     let mut all = vec![];
     let failed = bench.failed(json!({"fail": "boom"}), json!({})).await;
@@ -125,7 +125,7 @@ async fn the_documented_role_does_everything(of: Of) {
     let mut statements = statements();
     let pause = statements.pop().unwrap();
     bench.postgres.run(&statements.join("\n")).await;
-    // Made after the grants.
+    // Created after the grants.
     bench.oracle.ask("createQueue", "later", json!({})).await;
     let drover = bench.over(&bench.postgres.url_of("drover", "x")).await;
     for tried in everything(&mut bench).await {
@@ -139,7 +139,7 @@ async fn the_documented_role_does_everything(of: Of) {
         .await;
     assert_eq!(removed.unwrap(), [Effect::done()]);
     bench.send(json!({}), json!({})).await;
-    // The owner of the installation is a superuser, which Drover never advises to become.
+    // The owner of the installation is a superuser, and Drover never advises becoming one.
     let Effect::Refused { reason } = Try::Queue(QueueAction::Pause).by(&drover).await else {
         panic!("it may not")
     };
@@ -167,7 +167,7 @@ async fn the_documented_role_does_everything(of: Of) {
     bench.postgres.run(&pause).await;
     turn(QueueAction::Pause).await;
     turn(QueueAction::Resume).await;
-    // The application goes on as who it is.
+    // The application keeps its own role.
     let id = bench.send(json!({}), json!({})).await;
     bench.work().await;
     bench.becomes(&id, "completed").await;
@@ -266,7 +266,7 @@ async fn what_the_role_may_not_do_is_not_offered_and_one_sentence_names_the_gran
             "{path} does not name the grant once: {page}"
         );
     }
-    // A request all the same gets the same answer, for one job and for many.
+    // A request that is sent anyway gets the same answer, for one job and for many.
     let form = drover.get(&format!("{job}/act?action=remove")).await.body;
     assert!(
         form.contains("This cannot be done now") && form.contains("GRANT UPDATE, DELETE ON"),
@@ -286,7 +286,7 @@ async fn what_the_role_may_not_do_is_not_offered_and_one_sentence_names_the_gran
             .contains("GRANT UPDATE ON"),
         "{preview}"
     );
-    // What is granted is offered.
+    // Granted actions are offered.
     let mut grants = statements();
     grants.retain(|sql| !sql.starts_with("CREATE ROLE") && !sql.contains("pg_monitor"));
     bench.postgres.run(&grants.join("\n")).await;

@@ -1,10 +1,10 @@
-//! Everything that can be fetched: each route of the router that answers a GET, filled in with what there is.
+//! Everything that can be fetched: each route of the router that answers a GET, filled in with the existing objects.
 
 use crate::support::app::Drover;
 use drover::model::address::encode_segment;
 use drover::server::http::router::declared;
 
-/// What addresses are filled in with.
+/// The values that addresses are filled in with.
 pub(crate) struct Known {
     /// Store, queue, its jobs and their fields.
     pub(crate) queues: Vec<(&'static str, &'static str, Vec<String>, Vec<&'static str>)>,
@@ -74,7 +74,7 @@ fn fill(route: &str, values: &[(&str, &str)]) -> String {
     })
 }
 
-/// What is asked for behind the `?` of a route, beside nothing.
+/// The queries for a route, besides none.
 fn queries(route: &str) -> &'static [&'static str] {
     match route {
         "/queues/{store}/{queue}" | "/api/v1/queues/{store}/{queue}/jobs" => &[
@@ -101,7 +101,7 @@ fn queries(route: &str) -> &'static [&'static str] {
     }
 }
 
-/// Fetches what there is of queues, jobs and schedules before anything is archived.
+/// Fetches queues, jobs and schedules before anything is archived.
 pub(crate) async fn live(drover: &Drover, known: &Known) -> Vec<(String, String)> {
     fetch(drover, known, |route| !(route.contains("{id}"))).await
 }

@@ -1,8 +1,8 @@
-//! Canaries: secrets of every kind, planted by the real libraries, each told by a text that stands nowhere else.
+//! Canaries: secrets of every kind, planted by the real libraries, each identified by a text that occurs nowhere else.
 
 use serde_json::{Value, json};
 
-/// What must be seen by nobody. Each is found by a text of its own.
+/// What no answer may contain. Each is found by a text of its own.
 pub(crate) const CANARIES: [&str; 38] = [
     "cnry01pw",
     "cnry02key",
@@ -29,7 +29,7 @@ pub(crate) const CANARIES: [&str; 38] = [
     "cnry23option",
     "cnry24template",
     "cnry25slack",
-    // by what is done later
+    // planted by later actions
     "cnry26added",
     "cnry27edited",
     "cnry28reason",
@@ -46,15 +46,15 @@ pub(crate) const CANARIES: [&str; 38] = [
     "cnry38long",
 ];
 
-/// Those of [`data`] that are not among the first seventeen.
+/// The canaries of [`data`] that are not among the first seventeen.
 pub(crate) fn forms() -> &'static [&'static str] {
     &CANARIES[30..]
 }
 
-/// What stands beside them and is for everybody.
+/// A value beside them that every user may see.
 pub(crate) const PARCEL: &str = "parcel-0451";
 
-/// A job that carries the secrets of the first seventeen, as deep as they come.
+/// A job that contains the secrets of the first seventeen, at every depth.
 pub(crate) fn data() -> Value {
     let inner = json!({"access_token": "cnry05token", "n": 1}).to_string();
     json!({
@@ -85,7 +85,7 @@ pub(crate) fn data() -> Value {
     })
 }
 
-/// The same job, which fails as it is worked on.
+/// The same job, which fails while a worker processes it.
 pub(crate) fn failing() -> Value {
     let mut data = data();
     data["log"] = json!([

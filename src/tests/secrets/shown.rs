@@ -1,4 +1,4 @@
-//! What is read for a diagnosis is not hidden with the secrets around it.
+//! Values that a diagnosis needs are not hidden with the secrets around them.
 
 use crate::support::app::Drover;
 use crate::support::oracle::Oracle;

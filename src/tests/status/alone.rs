@@ -1,4 +1,5 @@
-//! The page's own listener: nothing else is there, whoever asks is counted, and no number of visitors costs a store anything.
+//! The page's own listener: it serves nothing else, counts every caller, and no number of visitors costs a store
+//! anything.
 
 use super::{MAIL, PATHS, becomes, board};
 use crate::support::app::Drover;
@@ -17,7 +18,7 @@ use tokio::net::TcpStream;
 async fn alone(redis: &Redis, settings: &str) -> (Drover, u16) {
     let port = free_port();
     let table = format!("[status_page]\nlisten = \"127.0.0.1:{port}\"\n{settings}");
-    // Everybody here comes through the proxy on this machine.
+    // Every visitor here comes through the proxy on this machine.
     let file = format!(
         "[server]\ntrusted_proxies = [\"127.0.0.1\"]\n{}",
         MAIL.replace("[status_page]", &table)
@@ -37,7 +38,7 @@ async fn the_listener_of_its_own_has_the_page_and_nothing_else() {
     oracle.add("mail", "n", json!({}), json!({})).await;
     let (drover, port) = alone(&redis, "rate_limit = 0").await;
     drover.knows("bull:mail").await;
-    // Any name that leads there, through any proxy.
+    // Any host name that leads there, through any proxy.
     let from_outside = [("Host", "status.example.com"), ("X-Forwarded-For", "192.0.2.1")];
     for path in PATHS.into_iter().chain(["/"]) {
         let answer = request(port, "GET", path, &from_outside, "").await;
@@ -107,7 +108,7 @@ async fn one_client_asks_sixty_times_a_minute_and_then_is_told_when_to_come_back
     let (_drover, port) = alone(&redis, "").await;
     let ask = async |client: &str| request(port, "GET", "/status.json", &[("X-Forwarded-For", client)], "").await;
     let mut admitted = 0;
-    // A minute may turn while it is asked.
+    // A new minute may begin between the requests.
     let refused = loop {
         let answer = ask("192.0.2.1").await;
         if answer.status == 429 {
@@ -122,8 +123,8 @@ async fn one_client_asks_sixty_times_a_minute_and_then_is_told_when_to_come_back
     assert_eq!(ask("192.0.2.2").await.status, 200, "another client");
 }
 
-/// Asks again and again over one connection until the time is up and all visitors together had `enough` answers; how many
-/// answers came, and how many were the page.
+/// Sends requests over one connection until the time is up and all visitors together had `enough` answers; returns how
+/// many answers came, and how many were the page.
 async fn visitor(port: u16, path: &'static str, until: Instant, enough: u64, all: Arc<AtomicU64>) -> (u64, u64) {
     let mut stream = TcpStream::connect(("127.0.0.1", port)).await.unwrap();
     let ask = format!("GET {path} HTTP/1.1\r\nHost: localhost\r\n\r\n").repeat(16);
@@ -167,7 +168,8 @@ async fn visitor(port: u16, path: &'static str, until: Instant, enough: u64, all
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn s_33_thousands_of_visitors_a_second_ask_redis_for_nothing() {
-    // S-33: 5,000 requests a second leave the rate of Redis commands unchanged. On a machine that serves fewer, as many as it can.
+    // S-33: 5,000 requests a second leave the rate of Redis commands unchanged. On a machine that serves fewer, as many
+    // as it can.
     const WINDOW: Duration = Duration::from_secs(10);
     let redis = Redis::start();
     let mut oracle = Oracle::start(&redis.url(), 6).await;
@@ -175,9 +177,9 @@ async fn s_33_thousands_of_visitors_a_second_ask_redis_for_nothing() {
     oracle.add("mail", "n", json!({}), json!({})).await;
     let (drover, port) = alone(&redis, "rate_limit = 0").await;
     becomes(&drover, "mail", "operational", LATER).await;
-    // What a start itself asks for is over by then.
+    // The commands of the start itself are over by then.
     tokio::time::sleep(WINDOW).await;
-    // A worker that waits asks too: what it asks for is left out.
+    // A waiting worker sends commands too: they are left out.
     let ours = || -> u64 {
         let calls = redis.calls().into_iter();
         calls
@@ -213,7 +215,7 @@ async fn s_33_thousands_of_visitors_a_second_ask_redis_for_nothing() {
     );
     assert_eq!(answers, good, "every one got the page");
     assert!(answers > 5_000, "{answers}");
-    // What is read now and then falls into one window or the other.
+    // Occasional reads fall into one window or the other.
     assert!(
         busy.abs_diff(idle) <= idle / 10 + 12,
         "{idle} idle, {busy} with {answers} requests"

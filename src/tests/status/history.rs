@@ -1,4 +1,5 @@
-//! The bars: minute by minute in Postgres, so that a restart and another replica draw the same (the file: `database.rs`).
+//! The bars: minute by minute in Postgres, so that a restart and another replica draw the same (the file:
+//! `database.rs`).
 
 use super::{MAIL, becomes, component};
 use crate::support::app::Drover;
@@ -70,7 +71,7 @@ async fn bars_survive_a_restart_and_two_boards_count_a_minute_once() {
         page.contains("Days below 100") && page.contains(": 90\u{a0}%"),
         "{page}"
     );
-    // What is older than anybody looks at goes.
+    // Days that are older than the page shows are removed.
     eventually("the old day to go", LATER, || async {
         let old = format!("SELECT count(*) FROM drover.status_day WHERE day < {yesterday} - 90");
         (postgres.one::<i64>(&old).await == 0).then_some(())
@@ -92,7 +93,7 @@ async fn a_minute_in_which_work_waited_too_long_is_missed_and_a_postgres_that_is
     .await;
     assert_eq!(missed["days"].as_array().unwrap().len(), 1, "{missed}");
     assert_eq!(drover.get("/status").await.status, 200, "nothing waits for a Postgres");
-    // It is written when there is somewhere to write it, without a further minute.
+    // Drover writes it as soon as it can, without waiting for a further minute.
     postgres.restart(&["fsync=off"]).await;
     let minutes = "SELECT coalesce(sum(length(replace(missed::text, '0', ''))), 0)::bigint FROM drover.status_day";
     eventually("the minute in Postgres", Duration::from_secs(60), || async {
@@ -104,7 +105,7 @@ async fn a_minute_in_which_work_waited_too_long_is_missed_and_a_postgres_that_is
 #[tokio::test]
 async fn bars_that_can_be_kept_nowhere_say_that_they_begin_at_the_start() {
     let (redis, folder) = (Redis::start(), tempfile::tempdir().unwrap());
-    // In the place of the file there is a folder.
+    // A folder is in the place of the file.
     std::fs::create_dir(folder.path().join("state.db")).unwrap();
     let audit = folder.path().join("audit.ndjson").display().to_string();
     let mut oracle = Oracle::start(&redis.url(), 6).await;

@@ -1,4 +1,4 @@
-//! What is never public: queue names, stores, hosts, jobs and their data, errors, people, and what nobody published.
+//! What is never public: queue names, stores, hosts, jobs and their data, errors, people, and unpublished components.
 
 use super::{MAIL, PATHS, becomes, board};
 use crate::support::app::Drover;
@@ -15,7 +15,7 @@ const MARKER: &str = "zq9-marker";
 
 #[tokio::test]
 async fn s_33_nothing_of_a_job_or_a_queue_is_in_any_byte_and_the_schema_is_closed() {
-    // S-33: the response schema is closed, and nothing that a stranger wrote comes out of it.
+    // S-33: the response schema is closed, and no text that a stranger wrote appears in it.
     let redis = Redis::start();
     let mut oracle = Oracle::start(&redis.url(), 6).await;
     let hostile = format!("mail-{MARKER}</title><img src=x onerror=alert(1)>\u{202e}");
@@ -71,7 +71,7 @@ async fn s_33_nothing_of_a_job_or_a_queue_is_in_any_byte_and_the_schema_is_close
         ] {
             assert_eq!(answer.status, 200, "{path} of {place}");
             for secret in secrets {
-                // The board's page links below its own base path; that is in the visitor's address line already.
+                // The board's page links below its own base path; the visitor's address line already has that.
                 if secret == "admin/queues" && place == "the board" {
                     continue;
                 }

@@ -16,13 +16,13 @@ use tokio_util::sync::CancellationToken;
 /// A running board, stopped when dropped.
 pub(crate) struct Drover {
     pub(crate) port: u16,
-    /// The store that is meant where none is named.
+    /// The store of calls that name none.
     pub(crate) store: &'static str,
     pub(crate) stop: CancellationToken,
     /// The tasks that it keeps running.
     pub(crate) tasks: Tasks,
     pub(crate) serving: Option<JoinHandle<()>>,
-    /// Where it keeps the record of actions, unless the test said where.
+    /// Where it keeps the audit log, unless the test said where.
     pub(crate) state: tempfile::TempDir,
 }
 
@@ -111,7 +111,7 @@ impl Drover {
         client::request(self.port, "POST", &path, &headers, &fields.join("&")).await
     }
 
-    /// What is in the record, the newest first.
+    /// The entries of the audit log, the newest first.
     pub(crate) async fn audit(&self, query: &str) -> Vec<Value> {
         let answer = self.get(&format!("/api/v1/audit?{query}")).await;
         assert_eq!(answer.status, 200, "{}", answer.body);
@@ -128,7 +128,7 @@ impl Drover {
         Stream::open(self.port, &format!("/admin/queues/events?topics={topics}"), &[]).await
     }
 
-    /// A queue as the API gives it, if it is known.
+    /// A queue as the API returns it, if it is known.
     pub(crate) async fn queue(&self, store: &str, queue: &str) -> Option<Value> {
         let answer = self
             .get(&format!("/api/v1/queues/{store}/{}", encode_segment(queue)))
@@ -136,7 +136,7 @@ impl Drover {
         (answer.status == 200).then(|| answer.json())
     }
 
-    /// What the generation of a queue can do.
+    /// The capabilities of a queue's generation.
     pub(crate) async fn capabilities(&self, queue: &Value) -> Value {
         let systems = self.get("/api/v1/systems").await.json();
         let mut all = systems["items"].as_array().unwrap().iter();
@@ -203,7 +203,7 @@ impl Drover {
         panic!("{queue}: the board says {seen}, the library says {counts}");
     }
 
-    /// The same, where nothing is pushed.
+    /// The same, where the store pushes nothing.
     pub(crate) async fn counts_become_late(&self, queue: &str, counts: &Value) {
         eventually(&format!("{queue} is {counts}"), super::LATER * 2, || async {
             (self.queue(self.store, queue).await?["counts"] == *counts).then_some(())
@@ -211,24 +211,24 @@ impl Drover {
         .await;
     }
 
-    /// A store as the API gives it.
+    /// A store as the API returns it.
     pub(crate) async fn store(&self, id: &str) -> Value {
         self.get(&format!("/api/v1/stores/{id}")).await.json()
     }
 
-    /// What is the matter with a store of this kind, if anything.
+    /// The condition of this kind that a store has, if any.
     pub(crate) async fn condition(&self, id: &str, kind: &str) -> Option<Value> {
         let store = self.store(id).await;
         let found = store["conditions"].as_array()?.iter().find(|c| c["kind"] == kind)?;
         Some(found.clone())
     }
 
-    /// Waits until this is the matter with a store.
+    /// Waits until a store has this condition.
     pub(crate) async fn condition_becomes(&self, id: &str, kind: &str) -> Value {
         self.condition_says(id, kind, "").await
     }
 
-    /// Waits until this is the matter with a store, and its sentence or effect says this.
+    /// Waits until a store has this condition, and its sentence or effect contains this text.
     pub(crate) async fn condition_says(&self, id: &str, kind: &str, part: &str) -> Value {
         let began = std::time::Instant::now();
         loop {
@@ -248,7 +248,7 @@ impl Drover {
         }
     }
 
-    /// Waits until this is no longer the matter.
+    /// Waits until a store no longer has this condition.
     pub(crate) async fn condition_ends(&self, id: &str, kind: &str) {
         eventually(&format!("store {id} no longer has {kind}"), super::LATER, || async {
             self.condition(id, kind).await.is_none().then_some(())

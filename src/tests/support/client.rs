@@ -1,4 +1,4 @@
-//! HTTP as a browser or `curl` speaks it, small enough to be read.
+//! HTTP as a browser or `curl` sends it, in a short implementation.
 
 use serde_json::Value;
 use std::time::Duration;
@@ -12,7 +12,7 @@ pub(crate) struct Answer {
     pub(crate) status: u16,
     pub(crate) headers: Vec<(String, String)>,
     pub(crate) body: String,
-    /// The body as it came.
+    /// The body as received.
     pub(crate) bytes: Vec<u8>,
 }
 
@@ -167,7 +167,7 @@ impl Stream {
                 return None;
             }
             let line = line.trim_end_matches(['\r', '\n']);
-            // Chunk sizes stand on lines of their own and look like no field.
+            // Chunk sizes are on lines of their own and do not look like a field.
             match line.split_once(':') {
                 Some(("id", value)) => id = Some(value.trim().to_owned()),
                 Some(("event", value)) => value.trim().clone_into(&mut name),
@@ -198,7 +198,7 @@ impl Stream {
         .await;
     }
 
-    /// Reads until an event answers `wanted`.
+    /// Reads until `wanted` returns a value for an event.
     pub(crate) async fn until<T>(&mut self, what: &str, mut wanted: impl FnMut(&Event) -> Option<T>) -> T {
         let search = async {
             loop {

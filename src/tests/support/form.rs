@@ -1,8 +1,8 @@
-//! What a browser without JavaScript would send of a form on a page.
+//! What a browser without JavaScript would send for a form on a page.
 
 use drover::model::address::encode_segment;
 
-/// The fields of the form on `page` with the unseen field `name=value`: as they are filled in, but for these.
+/// The fields of the form on `page` with the hidden field `name=value`: as they are filled in, except for these.
 pub(crate) fn filled_by(page: &str, (name, value): (&str, &str), more: &[(&str, &str)]) -> Vec<(String, String)> {
     let mark = format!("name=\"{name}\" value=\"{value}\"");
     let at = page
@@ -49,7 +49,7 @@ pub(crate) fn body(fields: &[(String, String)]) -> String {
     pairs.join("&")
 }
 
-/// The value that is filled into a field.
+/// The value of a field.
 pub(crate) fn value<'a>(fields: &'a [(String, String)], name: &str) -> &'a str {
     let found = fields.iter().find(|(known, _)| known == name);
     found.map_or_else(|| panic!("no {name} in {fields:?}"), |(_, value)| value)

@@ -1,4 +1,4 @@
-//! An nginx of one's own.
+//! An nginx for a test.
 
 use super::{SOON, eventually};
 use std::path::Path;

@@ -1,4 +1,4 @@
-//! The library's own word: a process that drives the real Bull, BullMQ or pg-boss (Node) or Celery (Python).
+//! The library's own view: a process that drives the real Bull, BullMQ or pg-boss (Node) or Celery (Python).
 
 use serde_json::{Value, json};
 use std::process::Stdio;
@@ -89,7 +89,7 @@ impl Oracle {
         }
     }
 
-    /// Asks the library something about a queue.
+    /// Sends the library a command about a queue.
     ///
     /// # Panics
     ///
@@ -107,7 +107,7 @@ impl Oracle {
         answer["ok"].clone()
     }
 
-    /// Adds a job and gives its id.
+    /// Adds a job and returns its id.
     pub(crate) async fn add(&mut self, queue: &str, name: &str, data: Value, opts: Value) -> String {
         let added = self
             .ask("add", queue, json!({"name": name, "data": data, "opts": opts}))
@@ -136,7 +136,7 @@ impl Oracle {
     pub(crate) async fn counts(&mut self, queue: &str) -> Value {
         let counts = self.ask("counts", queue, json!({})).await;
         let n = |name: &str| counts[name].as_u64().unwrap_or(0);
-        // What the library itself does not know is null.
+        // A count that the library itself does not know is null.
         let known = |name: &str| match counts.get(name) {
             Some(Value::Null) => Value::Null,
             _ => json!(n(name)),

@@ -12,8 +12,8 @@ pub(crate) struct PgBouncer {
 }
 
 impl PgBouncer {
-    /// Starts one in front of a Postgres: `mode` is `session`, `transaction` or `statement`, and these are the settings of a
-    /// connection that it takes and drops.
+    /// Starts one in front of a Postgres: `mode` is `session`, `transaction` or `statement`, and it accepts and drops
+    /// these settings of a connection.
     pub(crate) async fn start(postgres: &Postgres, mode: &str, ignored: &str) -> Self {
         let dir = tempfile::tempdir().unwrap();
         let port = free_port();

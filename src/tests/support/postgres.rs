@@ -1,4 +1,4 @@
-//! A Postgres server of one's own.
+//! A Postgres server for a test.
 
 use super::{LATER, eventually, free_port};
 use rustix::process::{Pid, Signal, kill_process};
@@ -77,7 +77,7 @@ impl Postgres {
             .unwrap_or_else(|error| panic!("{sql}: {error}"));
     }
 
-    /// The one value of the one row that a query gives.
+    /// The single value of the single row that a query returns.
     pub(crate) async fn one<T>(&self, sql: &str) -> T
     where
         T: Send + Unpin + for<'r> sqlx::Decode<'r, sqlx::Postgres> + sqlx::Type<sqlx::Postgres>,
@@ -88,12 +88,12 @@ impl Postgres {
             .unwrap_or_else(|error| panic!("{sql}: {error}"))
     }
 
-    /// Stops the process without ending it, its sessions included: connections are accepted, nothing is answered.
+    /// Stops the process without ending it, its sessions included: it accepts connections, and answers nothing.
     pub(crate) fn freeze(&self) {
         self.signal_all(Signal::STOP);
     }
 
-    /// Lets it go on.
+    /// Lets the process continue.
     pub(crate) fn thaw(&self) {
         self.signal_all(Signal::CONT);
     }
@@ -107,7 +107,8 @@ impl Postgres {
     /// Starts it again on the same port and data, and waits until it answers.
     pub(crate) async fn restart(&mut self, settings: &[&str]) {
         self.kill();
-        // Whoever was born while the others were killed holds the memory of before for a moment: it gives up at once.
+        // A session that started while the others were killed holds the old shared memory for a moment: it gives up at
+        // once.
         for _ in 0..20 {
             self.child = spawn(&mut as_server("postgres"), self.dir.path(), self.port, settings);
             tokio::time::sleep(Duration::from_millis(200)).await;
@@ -118,7 +119,7 @@ impl Postgres {
         self.answers().await;
     }
 
-    /// The same, and none of its files may grow beyond this, as on a disk that is full.
+    /// The same, and none of its files may grow beyond this, as on a full disk.
     pub(crate) async fn restart_within(&mut self, bytes: u64) {
         self.kill();
         let limit = format!("--fsize={bytes}");
@@ -131,13 +132,13 @@ impl Postgres {
         self.answers().await;
     }
 
-    /// Starts it again as a standby of nobody: it answers and takes no writes.
+    /// Starts it again as a standby without a primary: it answers and accepts no writes.
     pub(crate) async fn becomes_standby(&mut self) {
         std::fs::write(data(self.dir.path()).join("standby.signal"), "").unwrap();
         self.restart(&["fsync=off"]).await;
     }
 
-    /// Lets a standby take writes again.
+    /// Lets a standby accept writes again.
     pub(crate) async fn becomes_primary(&self) {
         self.run("SELECT pg_promote()").await;
     }
@@ -157,7 +158,7 @@ impl Postgres {
         let children = std::fs::read_to_string(format!("/proc/{server}/task/{server}/children")).unwrap_or_default();
         let children = children.split_whitespace().filter_map(|pid| pid.parse().ok());
         for pid in children.chain(i32::try_from(server)) {
-            // One that has ended meanwhile needs no signal.
+            // A process that has ended meanwhile needs no signal.
             let _ = Pid::from_raw(pid).map(|pid| kill_process(pid, signal));
         }
     }
@@ -197,7 +198,7 @@ pub(crate) fn as_server(program: &str) -> Command {
     command
 }
 
-/// The user that Debian's package makes for the server, where we are root.
+/// The user that Debian's package creates for the server, where we are root.
 pub(crate) fn server_user() -> Option<(u32, u32)> {
     let id = |what: &str, of: &str| -> Option<u32> {
         let output = Command::new("id").args([what, of]).output().ok()?;

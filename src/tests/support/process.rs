@@ -1,4 +1,4 @@
-//! The real binary, in a process of its own: for what a process has and a task has not.
+//! The real binary, in a process of its own: for properties that a process has and a task does not.
 
 use super::{eventually, free_port};
 use std::fs;
@@ -15,7 +15,7 @@ pub(crate) struct Process {
     log: tempfile::NamedTempFile,
     /// More of its environment.
     env: Vec<(&'static str, String)>,
-    /// Where it keeps the record of actions.
+    /// Where it keeps the audit log.
     pub(crate) state: tempfile::TempDir,
 }
 
@@ -25,7 +25,7 @@ impl Process {
         Self::at(free_port(), url, files).await
     }
 
-    /// The same, on a port where somebody waits for it already.
+    /// The same, on a port where a client already waits for it.
     pub(crate) async fn at(port: u16, url: &str, files: Option<u32>) -> Self {
         Self::again(port, url, files, tempfile::tempdir().unwrap()).await
     }
@@ -71,7 +71,7 @@ impl Process {
         .await;
     }
 
-    /// Ends it as a power cut does, and starts it again with what it kept.
+    /// Ends it as a power cut does, and starts it again with the data it kept.
     pub(crate) async fn kill_and_restart(&mut self) {
         self.child.kill().unwrap();
         self.child.wait().unwrap();
@@ -79,14 +79,14 @@ impl Process {
         self.serves().await;
     }
 
-    /// Ends it as a crash would, and gives its state.
+    /// Ends it as a crash would, and returns its state.
     pub(crate) fn crash(mut self) -> tempfile::TempDir {
         self.child.kill().unwrap();
         self.child.wait().unwrap();
         std::mem::replace(&mut self.state, tempfile::tempdir().unwrap())
     }
 
-    /// What it has written so far.
+    /// Its log so far.
     pub(crate) fn log(&self) -> String {
         let mut text = String::new();
         self.log.reopen().unwrap().read_to_string(&mut text).unwrap();
@@ -154,7 +154,7 @@ fn spawn(
         .unwrap()
 }
 
-/// Runs Drover's own command line: its exit code, and all that it said. Without a configuration but `env`.
+/// Runs Drover's own command line: its exit code, and its output. Without a configuration except `env`.
 pub(crate) async fn command(arguments: &[&str], env: &[(&str, &str)]) -> (Option<i32>, String) {
     let output = tokio::process::Command::new(env!("CARGO_BIN_EXE_drover"))
         .args(arguments)
@@ -167,7 +167,7 @@ pub(crate) async fn command(arguments: &[&str], env: &[(&str, &str)]) -> (Option
     (output.status.code(), String::from_utf8(text).unwrap())
 }
 
-/// `drover migrate` as the role of a URL: whether it could, and what it said.
+/// `drover migrate` as the role of a URL: whether it succeeded, and its output.
 pub(crate) async fn migrate(url: &str) -> (bool, String) {
     let (code, text) = command(&["migrate"], &[("DROVER_POSTGRES_URL", url)]).await;
     (code == Some(0), text)

@@ -10,19 +10,19 @@ use tokio::sync::{mpsc, watch};
 use tokio::task::JoinHandle;
 use tokio::time::{Instant, sleep_until};
 
-/// What the network does.
+/// The behaviour of the network.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub(crate) enum Weather {
     /// Everything passes; answers take this long.
     Fair(Duration),
-    /// Everything is accepted and nothing arrives. A connection that has seen this stays dead when it
-    /// is over: the other side has forgotten it, and nobody told this one.
+    /// The network accepts everything and delivers nothing. A connection that has seen this stays dead when it is over:
+    /// the other side has forgotten it, and no message told this one.
     Blackhole,
-    /// Connections are cut, and new ones too.
+    /// The network cuts connections, and new ones too.
     Cut,
     /// Answers pass at this many bytes a second.
     Drip(usize),
-    /// Answers that tell the server's time tell it this many seconds later.
+    /// Answers with the server's time give it this many seconds later.
     ClockAhead(i64),
 }
 
@@ -31,7 +31,7 @@ pub(crate) enum Weather {
 struct Seen {
     open: AtomicUsize,
     most_open: AtomicUsize,
-    /// The most questions that were under way at once on one connection.
+    /// The most requests that were in progress at once on one connection.
     most_asked: AtomicUsize,
 }
 
@@ -45,7 +45,7 @@ pub(crate) struct Proxy {
 }
 
 impl Proxy {
-    /// In front of a port of this machine.
+    /// A proxy in front of a port of this machine.
     pub(crate) async fn before(upstream: u16) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let port = listener.local_addr().unwrap().port();
@@ -79,8 +79,7 @@ impl Proxy {
         self.seen.most_open.swap(now, Ordering::SeqCst)
     }
 
-    /// The most questions, other than `PING`, that were under way at once on one connection since the
-    /// last call.
+    /// The most requests, other than `PING`, that were in progress at once on one connection since the last call.
     pub(crate) fn most_asked(&self) -> usize {
         self.seen.most_asked.swap(0, Ordering::SeqCst)
     }
@@ -92,7 +91,7 @@ impl Drop for Proxy {
     }
 }
 
-/// In front of a port: the first time that a client sends this word, something is done before it arrives.
+/// A proxy in front of a port: the first time that a client sends this word, it runs `act` before the word arrives.
 pub(crate) async fn before_the_first(word: &'static [u8], upstream: u16, act: impl FnOnce() + Send + 'static) -> u16 {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let port = listener.local_addr().unwrap().port();
@@ -152,7 +151,7 @@ async fn carry(client: TcpStream, upstream: u16, mut weather: watch::Receiver<We
     };
     let _ = server.set_nodelay(true);
     let (from_server, to_server) = server.into_split();
-    // Questions on this connection that have no answer yet.
+    // Requests on this connection that have no answer yet.
     let asked = Arc::new(Mutex::new(0_usize));
     let mut there = tokio::spawn(questions(from_client, to_server, asked.clone(), seen, weather.clone()));
     let mut back = tokio::spawn(answers(from_server, to_client, asked, weather.clone()));
@@ -171,7 +170,7 @@ async fn carry(client: TcpStream, upstream: u16, mut weather: watch::Receiver<We
     back.abort();
 }
 
-/// Reads and never answers, so that it is noticed when the other side gives up.
+/// Reads and never answers, so that the proxy notices when the other side gives up.
 async fn swallow(mut from: OwnedReadHalf, weather: &mut watch::Receiver<Weather>) {
     let mut buffer = vec![0; 16 * 1024];
     loop {

@@ -1,4 +1,4 @@
-//! A Redis server of one's own.
+//! A Redis server for a test.
 
 use super::free_port;
 use std::process::{Child, Command, Stdio};
@@ -49,7 +49,7 @@ impl Redis {
         redis::Client::open(self.url()).unwrap().get_connection().unwrap()
     }
 
-    /// Makes a user with this password and these rules; the URL under which it connects.
+    /// Creates a user with this password and these rules; returns the URL with which it connects.
     pub(crate) fn user(&self, name: &str, password: &str, rules: &[&str]) -> String {
         let open = format!(">{password}");
         self.run::<()>(&[&["ACL", "SETUSER", name, "on", &open], rules].concat());
@@ -70,7 +70,7 @@ impl Redis {
         format!("redis://{user}:{password}@127.0.0.1:{}", self.port)
     }
 
-    /// What was refused to anybody: the command or the key, the newest first.
+    /// The refusals for all users: the command or the key, the newest first.
     pub(crate) fn denied(&self) -> Vec<String> {
         let log: Vec<std::collections::HashMap<String, redis::Value>> = self.run(&["ACL", "LOG", "128"]);
         let object = |entry: &std::collections::HashMap<String, redis::Value>| {
@@ -146,12 +146,12 @@ impl Redis {
         assert!(status.success());
     }
 
-    /// Stops the process without ending it: connections are accepted, nothing is answered.
+    /// Stops the process without ending it: it accepts connections, and answers nothing.
     pub(crate) fn freeze(&self) {
         self.signal("-STOP");
     }
 
-    /// Lets it go on.
+    /// Lets the process continue.
     pub(crate) fn thaw(&self) {
         self.signal("-CONT");
     }

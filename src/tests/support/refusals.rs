@@ -1,4 +1,5 @@
-//! Every action of the catalogue, asked for over the API: what a generation cannot do is said before, and refused.
+//! Every action of the catalogue, requested over the API: what a generation cannot do is announced beforehand, and
+//! refused.
 
 use crate::support::app::Drover;
 use drover::model::action::catalogue::{ActionKind, Target};
@@ -6,8 +7,9 @@ use drover::model::address::encode_segment;
 use drover::server::service::act::intent::Intent;
 use serde_json::{Value, json};
 
-/// Asks for each action on a job, its queue and a schedule of it. What the capabilities of the queue's generation refuse is
-/// refused with that reason and without an effect; a dry run of anything else is allowed. The names of what was refused, sorted.
+/// Requests each action on a job, its queue and a schedule of it. An action that the capabilities of the queue's
+/// generation refuse is refused with that reason and without an effect; a dry run of any other is allowed. Returns the
+/// names of the refused actions, sorted.
 pub(crate) async fn refusals(drover: &Drover, queue: &Value, job: &str) -> Vec<String> {
     let can = drover.capabilities(queue).await;
     let (store, id) = (queue["store"].as_str().unwrap(), queue["id"].as_str().unwrap());
@@ -30,7 +32,7 @@ pub(crate) async fn refusals(drover: &Drover, queue: &Value, job: &str) -> Vec<S
         asked["dry_run"] = json!(true);
         let told = drover.post(&path, &asked).await;
         assert_eq!(told.status, 200, "{name}: {}", told.body);
-        // These ask for more than a generation: a configured archive, and failed jobs below.
+        // These need more than a generation: a configured archive, and failed jobs below.
         let depends = matches!(kind, ActionKind::Archive | ActionKind::RetryChildren);
         if reason.is_null() {
             assert!(depends || told.json()["allowed"] == true, "{name}: {}", told.body);

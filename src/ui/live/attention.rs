@@ -1,4 +1,4 @@
-//! Whether somebody is at the page.
+//! Whether the reader is active on the page.
 
 use super::browser::window;
 use std::cell::Cell;
@@ -8,12 +8,12 @@ thread_local! {
     static TOUCHED: Cell<f64> = const { Cell::new(0.0) };
 }
 
-/// Milliseconds since the reader last moved, scrolled, touched or typed; since the page began if never.
+/// Milliseconds since the reader last moved, scrolled, touched or typed; since the page was loaded if never.
 pub fn idle_ms() -> f64 {
     js_sys::Date::now() - TOUCHED.with(Cell::get)
 }
 
-/// Starts noticing.
+/// Starts listening for input.
 pub(super) fn watch() {
     TOUCHED.with(|touched| touched.set(js_sys::Date::now()));
     for event in ["pointermove", "pointerdown", "wheel", "scroll", "keydown", "touchstart"] {

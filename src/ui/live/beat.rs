@@ -1,8 +1,8 @@
-//! One beat for the whole page: what changes is shown at most four times a second, and all of it in one paint.
+//! One beat for the whole page: changes are painted at most four times a second, and all in one paint.
 //!
-//! The first change after a rest is shown at once; what comes soon after it is shown together, when the beat is over. The
-//! clock that all ages follow moves on with the same beat. While the page is hidden nothing is shown: it waits, and is
-//! taken up when the page is looked at.
+//! The first change after a rest is painted at once; changes soon after it are painted together, when the beat is over.
+//! The clock of all ages advances with the same beat. While the page is hidden nothing is painted: changes wait until
+//! the page is visible again.
 
 use super::OnFrame;
 use super::browser::{hidden, on_document_event, server_time, set_interval, set_time, set_timeout};
@@ -17,10 +17,10 @@ use std::rc::Rc;
 /// The shortest time between two paints.
 const BEAT_MS: f64 = PAINT_MS as f64;
 
-/// How often ages grow.
+/// How often ages are updated.
 const SECOND_MS: i32 = 1_000;
 
-/// The clock moves on when this much has passed: timers are not exact, and a beat may come a little before its second.
+/// The clock advances when this much has passed: timers are not exact, and a beat may come a little before its second.
 const ALMOST_MS: i64 = 900;
 
 thread_local! {
@@ -36,8 +36,8 @@ pub fn on_beat(work: impl FnOnce() + 'static) {
     plan();
 }
 
-/// Lets the page's idea of the server's time go on. It was right when the page was made, and every
-/// frame and heartbeat corrects it; the browser's own clock only measures what passes in between.
+/// Keeps the page's copy of the server's time running. It was right when the page was rendered, and every frame and
+/// heartbeat corrects it; the browser's own clock only measures the time in between.
 pub fn start_clock(live: Live) {
     set_time(live.made);
     NOW.set(Some(live.now));
@@ -54,7 +54,7 @@ fn plan() {
         return;
     }
     let rest = LAST.get() + BEAT_MS - clock();
-    // A clock that was set back has no beat to wait for.
+    // After the clock was set back there is no beat to wait for.
     if rest <= 0.0 || rest > BEAT_MS {
         return beat();
     }
@@ -70,7 +70,7 @@ fn plan() {
 
 fn beat() {
     LAST.set(clock());
-    // What the work of a beat asks for belongs to it.
+    // Work that is planned during a beat belongs to that beat.
     PLANNED.set(true);
     let now = server_time();
     if let Some(shown) = NOW
@@ -85,7 +85,7 @@ fn beat() {
     PLANNED.set(false);
 }
 
-/// Frames that wait for the next beat. They wait as text: what a snapshot makes worthless is never read.
+/// Frames that wait for the next beat. They wait as text: frames that a snapshot replaces are never parsed.
 pub(super) struct Frames {
     waiting: RefCell<Vec<(String, bool)>>,
     on_frame: OnFrame,
@@ -111,7 +111,7 @@ impl Frames {
         }
     }
 
-    /// Shows what waits, now.
+    /// Shows the waiting frames now.
     pub(super) fn show(&self) {
         for (data, snapshot) in self.waiting.take() {
             if let Ok(frame) = serde_json::from_str(&data) {
@@ -121,7 +121,7 @@ impl Frames {
     }
 }
 
-/// The server's time in a frame that is still text: it stands last.
+/// The server's time in a frame that is still text: it is the last field.
 pub(super) fn time_of(data: &str) -> Option<i64> {
     data.strip_suffix('}')?.rsplit_once(r#""now":"#)?.1.parse().ok()
 }

@@ -21,8 +21,8 @@ pub fn path_and_query() -> String {
     location.pathname().unwrap_or_default() + &location.search().unwrap_or_default()
 }
 
-/// The whole address of a path on this host, without the name and the password that the page's own address may have: with
-/// those a browser fetches nothing.
+/// The whole address of a path on this host, without the name and the password that the page's own address may have: a
+/// browser refuses to fetch an address with those.
 pub(super) fn whole(address: &str) -> String {
     match address.starts_with('/') {
         true => window().location().origin().unwrap_or_default() + address,
@@ -43,13 +43,13 @@ pub(super) fn server_time() -> i64 {
     SERVER_THEN.with(std::cell::Cell::get) + elapsed
 }
 
-/// Learns the server's time.
+/// Sets the server's time.
 pub(super) fn set_time(now: i64) {
     SERVER_THEN.with(|cell| cell.set(now));
     SET_AT.with(|cell| cell.set(js_sys::Date::now()));
 }
 
-/// Whether nobody can see the page.
+/// Whether the page is hidden.
 pub(super) fn hidden() -> bool {
     document().hidden()
 }
@@ -64,13 +64,13 @@ pub fn utc_offset(at: crate::model::Millis) -> i32 {
     minutes
 }
 
-/// Runs `then` once, later.
+/// Runs `then` once, after this many milliseconds.
 pub fn set_timeout(ms: i32, then: impl FnOnce() + 'static) {
     let then = Closure::once_into_js(then);
     let _ = window().set_timeout_with_callback_and_timeout_and_arguments_0(then.unchecked_ref(), ms);
 }
 
-/// Runs `then` again and again for as long as the page lives.
+/// Runs `then` at this interval for as long as the page lives.
 pub(super) fn set_interval(ms: i32, then: impl Fn() + 'static) {
     let then = Closure::<dyn Fn()>::new(then);
     let _ = window().set_interval_with_callback_and_timeout_and_arguments_0(then.as_ref().unchecked_ref(), ms);
@@ -78,7 +78,7 @@ pub(super) fn set_interval(ms: i32, then: impl Fn() + 'static) {
     then.forget();
 }
 
-/// Runs `then` whenever this happens to the window, for as long as the page lives.
+/// Runs `then` on every event of this name on the window, for as long as the page lives.
 pub(super) fn on_event(name: &str, then: impl Fn() + 'static) {
     on(&window(), name, then);
 }
@@ -106,8 +106,8 @@ pub fn pointer_inside(id: &str) -> bool {
     matches(id, "hover") || matches(id, "focus-within")
 }
 
-/// Whether something in the element with this id is pressed: a browser reports a click only if press and release
-/// are on the same element, so none may be replaced between the two.
+/// Whether the mouse button is pressed on something in the element with this id: a browser reports a click only if
+/// press and release are on the same element, so none may be replaced between the two.
 pub(super) fn pressed(id: &str) -> bool {
     matches(id, "active")
 }
@@ -121,7 +121,7 @@ async fn answer(url: String) -> Option<web_sys::Response> {
     let answer = JsFuture::from(window().fetch_with_str(&whole(&url))).await.ok()?;
     let answer: web_sys::Response = answer.dyn_into().ok()?;
     if answer.status() == 401 {
-        // Nobody is signed in any more: the page itself leads to where that can be mended.
+        // The user is no longer signed in: reloading the page leads to the sign-in.
         let _ = window().location().reload();
     }
     Some(answer)
@@ -141,7 +141,7 @@ async fn text(url: String) -> Option<String> {
     JsFuture::from(fetch(url).await?.text().ok()?).await.ok()?.as_string()
 }
 
-/// Fetches JSON; `None` if it cannot be had.
+/// Fetches JSON; `None` if the request fails.
 pub fn fetch_json<T: DeserializeOwned + 'static>(url: String, then: impl FnOnce(Option<T>) + 'static) {
     leptos::task::spawn_local(async move {
         let json = text(url).await;
@@ -149,21 +149,21 @@ pub fn fetch_json<T: DeserializeOwned + 'static>(url: String, then: impl FnOnce(
     });
 }
 
-/// Fetches text; `None` if it cannot be had.
+/// Fetches text; `None` if the request fails.
 pub fn fetch_text(url: String, then: impl FnOnce(Option<String>) + 'static) {
     leptos::task::spawn_local(async move { then(text(url).await) });
 }
 
-/// Fetches a page whatever its status: whether that is a good one, and the text; `None` if nobody answers.
+/// Fetches a page whatever its status: whether that is a success, and the text; `None` if no answer comes.
 pub(super) fn fetch_page(url: String, then: impl FnOnce(Option<(bool, String)>) + 'static) {
     leptos::task::spawn_local(async move { then(page(url).await) });
 }
 
-/// What has to wait until the page has been taken up.
+/// What has to wait until the page has been hydrated.
 pub fn after_hydration() {
     keyboard::listen();
     attention::watch();
-    // Tests and style can tell a page that moves from one that does not yet.
+    // Tests and styles can distinguish a live page from one that is not yet live.
     if let Some(root) = document().document_element() {
         let _ = root.set_attribute("data-alive", "");
     }

@@ -1,8 +1,8 @@
-//! How tabs of one browser reach each other, and how they agree on who leads.
+//! How the tabs of one browser reach each other, and how they agree on a leader.
 //!
-//! A `BroadcastChannel` carries words; a Web Lock says who leads: it belongs to one tab at a time, and
-//! the browser gives it to the next the moment that one ends, however it ends. Browsers offer locks on
-//! secure pages only; without them tabs claim the lead, see [`super::stream`].
+//! A `BroadcastChannel` carries the messages; a Web Lock decides who leads: it belongs to one tab at a time, and the
+//! browser gives it to the next the moment that one ends, however it ends. Browsers offer locks on secure pages only;
+//! without them tabs claim the lead, see [`super::stream`].
 
 use super::browser::window;
 use super::share::Word;
@@ -13,7 +13,7 @@ use wasm_bindgen::JsCast as _;
 use wasm_bindgen::prelude::*;
 use web_sys::{BroadcastChannel, MessageEvent};
 
-/// A frame on its way through the tabs, as text: nobody reads it but who needs it.
+/// A frame on its way through the tabs, as text: only the tabs that need it parse it.
 pub(super) struct Post {
     pub(super) leader: String,
     /// `snapshot`, `delta` or `refused`.
@@ -22,7 +22,7 @@ pub(super) struct Post {
     pub(super) data: String,
 }
 
-/// What comes over the channel.
+/// A message from the channel.
 pub(super) enum Heard {
     Word(Word),
     Post(Post),
@@ -41,7 +41,7 @@ impl Drop for Channel {
 }
 
 impl Channel {
-    /// Joins it; `None` where the browser has none.
+    /// Joins the channel; `None` where the browser has none.
     pub(super) fn join(name: &str, on_heard: impl Fn(Heard) + 'static) -> Option<Self> {
         if !has(&window(), "BroadcastChannel") {
             return None;
@@ -72,7 +72,7 @@ impl Channel {
     }
 }
 
-/// Words are JSON, frames are arrays of four texts.
+/// Parses a message: words are JSON, frames are arrays of four texts.
 fn read(data: &JsValue) -> Option<Heard> {
     if let Some(text) = data.as_string() {
         return serde_json::from_str(&text).ok().map(Heard::Word);
@@ -91,23 +91,23 @@ fn has(object: &JsValue, key: &str) -> bool {
     Reflect::get(object, &key.into()).is_ok_and(|value| !value.is_undefined() && !value.is_null())
 }
 
-/// A place in the line for the lead.
+/// A place in the queue for the lead.
 pub(super) struct Line {
     name: String,
     locks: Object,
-    /// Ends the promise for whose life the lock is held.
+    /// Resolves the promise that holds the lock.
     release: RefCell<Option<Function>>,
-    /// Counts requests: an answer to an earlier one is none.
+    /// Counts requests, so that an answer to an earlier one is ignored.
     request: Cell<u32>,
     on_lead: Box<dyn Fn()>,
     on_deposed: Box<dyn Fn()>,
 }
 
 impl Line {
-    /// Where the browser has locks. `on_lead` is called when this tab leads, `on_deposed` when another
-    /// one took the lead away.
+    /// `None` where the browser has no locks. Calls `on_lead` when this tab leads, `on_deposed` when another tab stole
+    /// the lock.
     pub(super) fn new(name: &str, on_lead: Box<dyn Fn()>, on_deposed: Box<dyn Fn()>) -> Option<Rc<Self>> {
-        // By name: the types of locks are not among the stable ones of the bindings.
+        // By name: the lock types are not among the stable bindings.
         let navigator = Reflect::get(&window(), &"navigator".into()).ok()?;
         let locks = Reflect::get(&navigator, &"locks".into()).ok()?;
         Some(Rc::new(Self {
@@ -120,14 +120,14 @@ impl Line {
         }))
     }
 
-    /// Waits for the lock, or takes it away from whoever has it and does not answer.
+    /// Waits for the lock, or steals it from a tab that holds it and does not answer.
     pub(super) fn stand(self: &Rc<Self>, steal: bool) {
         let request = self.request.get() + 1;
         self.request.set(request);
         let line = self.clone();
         let granted = Closure::once_into_js(move |_lock: JsValue| -> JsValue {
             if line.request.get() != request {
-                // No longer wanted: given back at once.
+                // No longer wanted: releases the lock at once.
                 return JsValue::UNDEFINED;
             }
             let mut release = None;
@@ -149,7 +149,7 @@ impl Line {
         let Some(asked) = asked else { return };
         let line = self.clone();
         leptos::task::spawn_local(async move {
-            // Rejected: another tab took the lock away.
+            // Rejected: another tab stole the lock.
             if wasm_bindgen_futures::JsFuture::from(asked).await.is_err() && line.request.get() == request {
                 line.release.replace(None);
                 (line.on_deposed)();
@@ -158,7 +158,7 @@ impl Line {
         });
     }
 
-    /// Leaves the line, and the lead with it.
+    /// Leaves the queue, and the lead with it.
     pub(super) fn leave(&self) {
         self.request.set(self.request.get() + 1);
         if let Some(release) = self.release.take() {

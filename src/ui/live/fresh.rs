@@ -1,12 +1,11 @@
-//! Pages that the server writes anew.
+//! Pages that only the server renders, kept up to date.
 //!
-//! The components of jobs, workers, schedules and stores run on the server alone, which keeps them out of
-//! what a browser downloads. Here the same address is asked for again, soon after something has happened and
-//! every so often anyway, and what differs is exchanged, node by node: what did not change stays the element
-//! it was, with its scroll position, its selection and whatever was opened in it. A row is told by its
-//! `data-id`, so that one that comes or goes leaves the others what they were. Nothing is exchanged while a
-//! field is being filled in, and no row moves while the pointer or the focus is on the page and it has been
-//! touched lately.
+//! The components of jobs, workers, schedules and stores run on the server alone, so that a browser does not have to
+//! download them. This module fetches the same address again, soon after a change and at intervals anyway, and replaces
+//! what differs, node by node: an unchanged element stays, with its scroll position, its selection and whatever the
+//! reader opened in it. A row is identified by its `data-id`, so that a row that appears or disappears leaves the
+//! others as they were. Nothing is replaced while the reader fills in a field, and no row moves while the pointer or
+//! the focus is on the page and the reader was active lately.
 
 use super::attention::idle_ms;
 use super::beat::on_beat;
@@ -24,46 +23,46 @@ use std::rc::Rc;
 use wasm_bindgen::JsCast as _;
 use web_sys::{Document, DomParser, Element, Node, SupportedType};
 
-/// The element whose content is exchanged.
+/// The element whose content is replaced.
 const ID: &str = "fresh";
 
-/// What a row is told by among its neighbours, wherever it stands.
+/// The attribute that identifies a row among its siblings, wherever it is.
 const KEY: &str = "data-id";
 
 /// How old the data of the page are, when its stores do not answer.
 const SILENCE: &str = "data-silence";
 
-/// A page that is asked for again counts as stale when it was not had for this long beyond that.
+/// A page counts as stale when no answer came for this long after it was due.
 const LATE_MS: f64 = 2_000.0;
 
-/// What is not asked for within a minute does not change by itself.
+/// A page that is not due within a minute does not change by itself.
 const STILL_MS: i32 = 60_000;
 
-/// After news the page is asked for this soon: several events are often one change.
+/// The delay between news and the request: several events are often one change.
 const SOON_MS: f64 = 120.0;
 
-/// However much happens, it is asked for no more often than it is shown.
+/// However much happens, the page is fetched no more often than it is painted.
 const AGAIN_MS: f64 = 250.0;
 
-/// Without a touch for this long nobody is in the middle of reading a row.
+/// After this long without input, no reader is in the middle of reading a row.
 const IDLE_MS: f64 = 10_000.0;
 
 /// A page that is kept up to date.
 struct Page {
     live: Live,
-    /// Whether a stream says if the link stands; otherwise the answers do.
+    /// Whether a stream reports the state of the link; otherwise the answers show it.
     followed: bool,
     asking: Cell<bool>,
-    /// When it was asked for last, by the browser's clock.
+    /// When it was requested last, by the browser's clock.
     asked: Cell<f64>,
-    /// When the last answer came, by the browser's clock, and what the server's said then.
+    /// When the last answer came, by the browser's clock, and the server's time in it.
     answered: Cell<(f64, Millis)>,
-    /// Something happened while an answer was under way.
+    /// Something changed while a request was under way.
     again: Cell<bool>,
 }
 
-/// Keeps the page up to date: after news of `topics` (a comma-separated list) from `after` on, and as often
-/// as the page itself says.
+/// Keeps the page up to date: after news of `topics` (a comma-separated list) from `after` on, and at the interval that
+/// the page itself gives.
 pub fn keep_fresh(live: Live, topics: &str, after: String, banners: JobBanners) {
     let page = Rc::new(Page {
         live,
@@ -75,7 +74,7 @@ pub fn keep_fresh(live: Live, topics: &str, after: String, banners: JobBanners) 
     });
     if page.followed {
         let news = page.clone();
-        // A job cannot be written while its store is silent; a store's own page can.
+        // The server cannot render a job while its store is silent; it can render a store's own page.
         let of_job = topics.starts_with("job:");
         let on_frame = move |frame: Frame, _| {
             if !frame.stores.is_empty() {
@@ -93,7 +92,7 @@ pub fn keep_fresh(live: Live, topics: &str, after: String, banners: JobBanners) 
         };
         follow(live, topics, after, Box::new(on_frame));
     } else {
-        // After the page has been taken up as it was rendered: what is set before stays unseen.
+        // After the page has been hydrated as it was rendered: an earlier change would not be shown.
         set_timeout(0, move || live.link.set(LinkState::Live));
     }
     for end in all(&document(), "[data-end]") {
@@ -111,14 +110,14 @@ pub fn keep_fresh(live: Live, topics: &str, after: String, banners: JobBanners) 
     ask_later(page);
 }
 
-/// How often the page is asked for.
+/// The interval between requests.
 fn every() -> i32 {
     let fresh = document().get_element_by_id(ID);
     let every = fresh.and_then(|fresh| fresh.get_attribute("data-every"));
     every.and_then(|every| every.parse().ok()).unwrap_or(30_000)
 }
 
-/// A request without an answer may never end: then too the page is old.
+/// A request without an answer may never end: then too the page is stale.
 fn mind_the_silence(page: &Page) {
     let ((at, since), every) = (page.answered.get(), every());
     let late = every < STILL_MS && js_sys::Date::now() - at > f64::from(every) + LATE_MS;
@@ -127,7 +126,7 @@ fn mind_the_silence(page: &Page) {
     }
 }
 
-/// Lets ages grow, and shows moments by the clock that the reader chose.
+/// Updates the ages, and shows moments in the time zone that the reader chose.
 fn tick(live: Live) {
     let Some(fresh) = document().get_element_by_id(ID) else {
         return;
@@ -135,7 +134,7 @@ fn tick(live: Live) {
     for time in all(&fresh, "time[datetime]") {
         #[expect(clippy::cast_possible_truncation, reason = "milliseconds of a date")]
         let at = js_sys::Date::parse(&time.get_attribute("datetime").unwrap_or_default()) as Millis;
-        // What is no date parses as not a number, which is zero here; nothing of ours is from 1970.
+        // Text that is no date parses as not a number, which is zero here; none of our moments is from 1970.
         if at == 0 {
             continue;
         }
@@ -198,9 +197,9 @@ fn ask(page: &Rc<Page>) {
     });
 }
 
-/// Shows an answer: whether its status is a good one, and its text.
+/// Shows an answer, given whether its status is a success and its text.
 fn take(page: &Page, answer: Option<(bool, String)>) {
-    // A notice has the status of what it says. It takes no page's place, but it is an answer of ours.
+    // A notice has the status of its error. It does not replace a page, but it is an answer of Drover.
     let found = answer.and_then(|(good, html)| Some((good, parse(&html)?)));
     if let Some((good, found)) = &found {
         page.answered.set((js_sys::Date::now(), page.live.now.get_untracked()));
@@ -228,7 +227,7 @@ fn take(page: &Page, answer: Option<(bool, String)>) {
     }
 }
 
-/// A page of ours; what a proxy says while the server is away is none.
+/// Parses a page of Drover; `None` for the error page of a proxy while the server is away.
 fn parse(html: &str) -> Option<Document> {
     let page = DomParser::new()
         .ok()?
@@ -271,7 +270,7 @@ fn is_at_end(element: &Element) -> bool {
     element.scroll_top() + element.client_height() >= element.scroll_height() - 8
 }
 
-/// Makes `old` like `new`, leaving alone what is alike already.
+/// Makes `old` equal to `new`, without touching equal parts.
 fn morph(old: &Element, new: &Element) {
     for name in new.get_attribute_names().iter().filter_map(|name| name.as_string()) {
         let value = new.get_attribute(&name);
@@ -280,7 +279,7 @@ fn morph(old: &Element, new: &Element) {
         }
     }
     for name in old.get_attribute_names().iter().filter_map(|name| name.as_string()) {
-        // What a reader opened stays open.
+        // An element that a reader opened stays open.
         if name != "open" && !new.has_attribute(&name) {
             let _ = old.remove_attribute(&name);
         }
@@ -302,8 +301,8 @@ fn key(node: &Node) -> Option<String> {
     node.dyn_ref::<Element>()?.get_attribute(KEY)
 }
 
-/// Rows that stay are the elements they were. Moving one would take the focus from it, so those that are gone
-/// make room first, and only a change of order moves any.
+/// Rows that stay keep their elements. Moving one would take the focus from it, so rows that are gone are removed
+/// first, and only a change of order moves any.
 fn morph_rows(old: &Element, want: &[Node], keys: &HashSet<String>) {
     let have: HashMap<String, Node> = nodes(old)
         .into_iter()
@@ -336,7 +335,7 @@ fn morph_rows(old: &Element, want: &[Node], keys: &HashSet<String>) {
     }
 }
 
-/// What has no name is told by its place.
+/// Nodes without a key are matched by position.
 fn morph_in_place(old: &Element, want: &[Node]) {
     let have = nodes(old);
     for (have, want) in have.iter().zip(want) {

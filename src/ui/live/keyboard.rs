@@ -1,4 +1,4 @@
-//! The keyboard does everything: see the help in [`crate::ui::app`].
+//! Keyboard shortcuts for everything: see the help in [`crate::ui::app`].
 
 use super::browser::{document, window};
 use std::cell::Cell;
@@ -7,7 +7,7 @@ use wasm_bindgen::prelude::*;
 use web_sys::{HtmlElement, KeyboardEvent};
 
 thread_local! {
-    /// Whether the key before was `g`.
+    /// Whether the previous key was `g`.
     static GOING: Cell<bool> = const { Cell::new(false) };
 }
 
@@ -33,7 +33,7 @@ pub(super) fn listen() {
     on_key.forget();
 }
 
-/// Does what a key asks for; true if it asked for something.
+/// Handles a key; true if it is a shortcut.
 fn press(key: &str, typing: bool) -> bool {
     let was_going = GOING.with(|going| going.replace(false));
     let help = document().get_element_by_id("help");
@@ -62,7 +62,7 @@ fn press(key: &str, typing: bool) -> bool {
         "]" | "n" => click("[data-next]"),
         "/" => focus(document().query_selector("[data-search]").ok().flatten()),
         "?" => help.is_some_and(|dialog| {
-            // showModal by name: the type of dialogs would cost a feature for one call.
+            // showModal by name: the dialog type would cost a feature for one call.
             js_sys::Reflect::get(&dialog, &"showModal".into())
                 .ok()
                 .and_then(|show| show.dyn_into::<js_sys::Function>().ok())

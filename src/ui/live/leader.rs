@@ -1,8 +1,8 @@
-//! What a tab does while it leads: it holds the one connection, for the wishes of all tabs.
+//! What a tab does while it leads: it holds the one connection, for the topics of all tabs.
 //!
-//! The connection is opened anew when wishes change that it does not serve, but not more often than a
-//! few times a second; after a failure following a pause that grows and is never the same twice; and
-//! when nothing has been heard for two heartbeats and a half.
+//! The leader reopens the connection when tabs want topics that it does not serve, but not more often than a few times
+//! a second; after a failure it waits for a growing and randomised pause; and it reopens the connection after two and a
+//! half heartbeats of silence.
 
 use super::browser::{fetch_text, set_timeout};
 use super::channel::Post;
@@ -18,13 +18,13 @@ const SILENCE_MS: f64 = HEARTBEAT_MS as f64 * 2.5;
 /// The longest pause between two attempts.
 const PAUSE_MAX_MS: f64 = 15_000.0;
 
-/// Wishes that change within this time are met together.
+/// Requests for topics within this time are served together.
 const GATHER_MS: f64 = 250.0;
 
-/// How long a new leader waits for the answers of those it knows.
+/// How long a new leader waits for the answers of the tabs it knows.
 const ANSWERS_MS: i32 = 150;
 
-/// How long topics that wait for their turn wait.
+/// How long topics wait for their turn.
 const TURN_MS: f64 = 5_000.0;
 
 /// See the module.
@@ -37,19 +37,19 @@ pub(super) struct Leader {
     /// Tabs whose answers to a new leader are outstanding.
     awaited: Vec<String>,
     begun: bool,
-    /// Counts openings, so that what an earlier one brings changes nothing.
+    /// Counts openings, so that events of an earlier connection are ignored.
     generation: u32,
     opened: f64,
     heard: f64,
     attempts: u32,
-    /// Whether the connection stands; `None` before the first one did or did not.
+    /// Whether the connection is up; `None` before the first one succeeded or failed.
     up: Option<bool>,
-    /// Whether an opening is planned.
+    /// Whether a reopening is scheduled.
     planned: bool,
 }
 
 impl Leader {
-    /// One that waits for the answers of these tabs first.
+    /// A leader that first waits for the answers of these tabs.
     pub(super) fn new(awaited: Vec<String>) -> Self {
         Self {
             ledger: Ledger::default(),
@@ -68,12 +68,12 @@ impl Leader {
     }
 }
 
-/// Works on the leader, if this tab leads.
+/// Runs `work` on the leader, if this tab leads.
 fn with<T>(tab: &Rc<Tab>, work: impl FnOnce(&mut Leader) -> T) -> Option<T> {
     tab.lead.borrow_mut().as_mut().map(work)
 }
 
-/// Waits for everybody's wishes, but not for long.
+/// Waits for the topics of all tabs, but not for long.
 pub(super) fn begin(tab: &Rc<Tab>) {
     let later = tab.clone();
     set_timeout(ANSWERS_MS, move || start(&later));
@@ -88,7 +88,7 @@ fn start(tab: &Rc<Tab>) {
     }
 }
 
-/// A tab said what it wants.
+/// Handles a tab's request for topics.
 pub(super) fn wanted(tab: &Rc<Tab>, who: &str, places: &[Place]) {
     let Some((begun, complete)) = with(tab, |leader| {
         leader.awaited.retain(|tab| tab != who);
@@ -96,7 +96,7 @@ pub(super) fn wanted(tab: &Rc<Tab>, who: &str, places: &[Place]) {
     }) else {
         return;
     };
-    // Asked of each place, and not only up to the first that is not given.
+    // Asks the ledger about each place, and does not stop at the first that is not given.
     let given = with(tab, |leader| {
         places.iter().filter(|place| !leader.ledger.gives(place)).count() == 0
     });
@@ -106,7 +106,7 @@ pub(super) fn wanted(tab: &Rc<Tab>, who: &str, places: &[Place]) {
         }
         return;
     }
-    // Those that wait for their turn know it, and their turn comes.
+    // Topics that wait for their turn need no reopening: their turn comes.
     let patient = with(tab, |l| places.iter().all(|p| l.turns.contains(&p.topic)));
     let broken = with(tab, |l| l.source.is_none() && clock() - l.opened > 1_000.0);
     if places.is_empty() {
@@ -118,7 +118,7 @@ pub(super) fn wanted(tab: &Rc<Tab>, who: &str, places: &[Place]) {
     }
 }
 
-/// A tab is gone, and its wishes with it.
+/// Handles a tab that is gone: its topics are no longer wanted.
 pub(super) fn left(tab: &Rc<Tab>, who: &str) {
     if with(tab, |leader| {
         leader.awaited.retain(|tab| tab != who);
@@ -129,7 +129,7 @@ pub(super) fn left(tab: &Rc<Tab>, who: &str) {
     }
 }
 
-/// Opens the connection anew if less is wanted than it brings.
+/// Reopens the connection if it carries more topics than the tabs want.
 fn review(tab: &Rc<Tab>) {
     let wanted = tab.roster.borrow().topics();
     let spare = with(tab, |leader| leader.topics.iter().any(|topic| !wanted.contains(topic)));
@@ -138,7 +138,7 @@ fn review(tab: &Rc<Tab>) {
     }
 }
 
-/// Says what the open connection gives, for those who came after it was opened.
+/// Announces what the open connection gives, for tabs that came after it was opened.
 fn announce(tab: &Rc<Tab>) {
     if let Some((covers, link)) = with(tab, |leader| {
         let covers = Word::Covers {
@@ -156,7 +156,7 @@ fn announce(tab: &Rc<Tab>) {
     }
 }
 
-/// Opens the connection anew: at once, or together with what else is wanted in this moment.
+/// Reopens the connection: at once, or together with other requests of this moment.
 fn open_soon(tab: &Rc<Tab>) {
     let Some(wait) = with(tab, |leader| {
         let wait = GATHER_MS - (clock() - leader.opened);
@@ -191,7 +191,7 @@ fn open(tab: &Rc<Tab>) {
     }) else {
         return;
     };
-    // Before the connection: what it brings comes after.
+    // Before the connection opens: its frames come after the announcement.
     announce(tab);
     if places.is_empty() {
         return;
@@ -250,7 +250,7 @@ fn hear(tab: &Rc<Tab>, name: &'static str, id: String, data: String) {
     }
 }
 
-/// The connection broke: says so, and comes back after a pause, of this length if the server said one.
+/// Handles a broken connection: reports it, and reconnects after a pause, of this length if the server gave one.
 fn lost(tab: &Rc<Tab>, pause: Option<u32>) {
     let Some((pause, generation)) = with(tab, |leader| {
         leader.source = None;
@@ -262,11 +262,12 @@ fn lost(tab: &Rc<Tab>, pause: Option<u32>) {
     }) else {
         return;
     };
-    // The server ends a stream to have it permitted again: the link is not lost.
+    // The server ends a stream so that it is authorised again: the link is not lost.
     if pause > f64::from(RENEWAL_MS) {
         let leader = tab.id.clone();
         say(tab, Word::Link { leader, up: false });
-        // A stream does not tell why it is refused; a reader who is no longer signed in gets the sign-in page by this.
+        // A stream does not say why it is refused; this request takes a reader who is no longer signed in to the
+        // sign-in page.
         fetch_text(
             format!("{}/api/v1/stores", tab.events.trim_end_matches("/events")),
             |_| (),
@@ -284,8 +285,8 @@ fn lost(tab: &Rc<Tab>, pause: Option<u32>) {
     });
 }
 
-/// A connection can die without a word (a laptop that slept, a proxy that forgot): heartbeats tell. And
-/// whoever waits for its turn gets it.
+/// A connection can die silently (a laptop that slept, a proxy that forgot it): missing heartbeats show it. Topics that
+/// wait also get their turn here.
 pub(super) fn look(tab: &Rc<Tab>) {
     let now = clock();
     let (silent, turn) = with(tab, |leader| {

@@ -1,30 +1,30 @@
-//! Who is owed what: the rules by which the tabs of one browser share one event stream.
+//! The rules by which the tabs of one browser share one event stream.
 //!
-//! Nothing here needs a browser. [`Roster`] knows the tabs and chooses what the stream is about,
-//! [`Ledger`] is the leader's account of what it has handed on, [`Gate`] is a tab's account of what it
-//! may believe. The protocol they are parts of is told in the module above.
+//! Nothing here needs a browser. [`Roster`] knows the tabs and chooses the topics of the stream, [`Ledger`] is the
+//! leader's account of what it has forwarded, [`Gate`] is a tab's account of which frames it may apply. The module
+//! above describes their protocol.
 
 use crate::model::Millis;
 use crate::model::position::Position;
 use serde::{Deserialize, Serialize};
 use std::collections::HashMap;
 
-/// Topics the server takes on one stream.
+/// The most topics that the server accepts on one stream.
 pub(super) const TOPICS_MAX: usize = 32;
 
 /// The most characters of topics in one address: proxies refuse lines beyond eight thousand.
 pub(super) const TOPICS_BYTES: usize = 6_000;
 
-/// While there are more topics than fit, so many of the places go round among the rest.
+/// While there are more topics than fit, the rest share so many of the places in turn.
 const PLACES_IN_TURN: usize = 4;
 
-/// A tab that has not been heard of for this long is gone. Hidden ones may speak once a minute only.
+/// A tab that was silent for this long counts as gone. A browser may let hidden tabs run only once a minute.
 const SILENT_TAB_MS: f64 = 150_000.0;
 
-/// What tabs say to each other. Frames of the stream go beside it, as the text they are.
+/// A message between tabs. Frames of the stream travel beside it, as the text they are.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub(super) enum Word {
-    /// A tab tells what it follows and how far it has come. Without topics it wants nothing for now.
+    /// A tab says what it follows and up to which position. Without topics it wants nothing for now.
     Want {
         tab: String,
         topics: Vec<Place>,
@@ -32,18 +32,18 @@ pub(super) enum Word {
     },
     /// A tab leaves.
     Gone { tab: String },
-    /// A tab leads from now on; everybody tells it what they want.
+    /// A tab leads from now on; every tab answers with what it wants.
     Lead { leader: String },
-    /// From here on the leader hands on every frame of these topics that comes after their places;
-    /// where there is no place, a snapshot comes first. Those in `turns` are looked after now and then.
+    /// From here on the leader forwards every frame of these topics that comes after their places; where there is no
+    /// place, a snapshot comes first. The topics in `turns` are followed from time to time.
     Covers {
         leader: String,
         topics: Vec<Place>,
         turns: Vec<String>,
     },
-    /// Whether the leader's connection stands. Nothing is said before that is known.
+    /// Whether the leader's connection is up. Not sent before that is known.
     Link { leader: String, up: bool },
-    /// The connection stands and nothing happened.
+    /// The connection is up and nothing happened.
     Beat { leader: String, now: Millis },
 }
 
@@ -54,10 +54,10 @@ pub(super) struct Place {
     pub(super) at: Option<Position>,
 }
 
-/// The tabs of the browser, as each of them knows from what all of them say.
+/// The tabs of the browser. Each tab keeps its own roster from the messages of all tabs.
 #[derive(Debug, Default)]
 pub(super) struct Roster {
-    /// The newest last.
+    /// The newest tab is last.
     members: Vec<Member>,
     turn: usize,
 }
@@ -71,7 +71,7 @@ struct Member {
 }
 
 impl Roster {
-    /// Takes down what a tab wants, at the browser's time `now` in milliseconds.
+    /// Records what a tab wants, at the browser's time `now` in milliseconds.
     pub(super) fn note(&mut self, tab: &str, topics: &[Place], hidden: bool, now: f64) {
         let topics: Vec<String> = topics.iter().map(|place| place.topic.clone()).collect();
         match self.members.iter_mut().find(|member| member.tab == tab) {
@@ -89,12 +89,12 @@ impl Roster {
         }
     }
 
-    /// A tab left.
+    /// Removes a tab that left.
     pub(super) fn forget(&mut self, tab: &str) {
         self.members.retain(|member| member.tab != tab);
     }
 
-    /// Forgets tabs that ended without a word.
+    /// Removes tabs that ended without a message.
     pub(super) fn expire(&mut self, now: f64) {
         self.members.retain(|member| now - member.told < SILENT_TAB_MS);
     }
@@ -105,7 +105,7 @@ impl Roster {
         others.map(|member| member.tab.clone()).collect()
     }
 
-    /// Everything that is wanted: visible tabs' topics first, then those of the newest.
+    /// All wanted topics: those of visible tabs first, then those of the newest.
     pub(super) fn topics(&self) -> Vec<String> {
         let mut ranked: Vec<&Member> = self.members.iter().rev().collect();
         ranked.sort_by_key(|member| member.hidden);
@@ -118,9 +118,9 @@ impl Roster {
         topics
     }
 
-    /// What the stream is to be about, and what has to wait for its turn.
+    /// The topics for the stream, and the topics that wait for their turn.
     ///
-    /// Where not everything fits, a few places go round among the rest, a step further with each call.
+    /// Where not everything fits, the rest share a few places in turn, and each call moves on by a step.
     pub(super) fn choose(&mut self) -> (Vec<String>, Vec<String>) {
         let mut topics = self.topics();
         let fits = |topics: &[String], count: usize| {
@@ -130,13 +130,13 @@ impl Roster {
                 room = left.unwrap_or(0);
                 left.is_some()
             });
-            // One alone is tried whatever its length.
+            // A single topic is tried whatever its length.
             fitting.count().max(1).min(topics.len())
         };
         if fits(&topics, TOPICS_MAX) == topics.len() {
             return (topics, vec![]);
         }
-        // Where the address is full before the places are, one of those that fit gives way.
+        // Where the address is full before the places are, one of the fitting topics gives way.
         let full = TOPICS_MAX - PLACES_IN_TURN;
         let fixed = match fits(&topics, full) {
             count if count == full => full,
@@ -155,22 +155,22 @@ impl Roster {
 /// The leader's account: how far the stream has brought each topic, for all tabs that follow it.
 #[derive(Debug, Default)]
 pub(super) struct Ledger {
-    /// Topics of the open stream: all frames after the place are handed on. Without one, a snapshot
-    /// is on its way.
+    /// Topics of the open stream: the leader forwards all frames after the place. Without a place, a snapshot is on its
+    /// way.
     open: HashMap<String, Option<Position>>,
-    /// Where topics stood that were once on the stream.
+    /// The last places of topics that are no longer on the stream.
     left: HashMap<String, Option<Position>>,
-    /// Places that tabs asked for and the open stream does not give: it began after them.
+    /// Places that tabs asked for and the open stream does not cover: it began after them.
     asked: HashMap<String, Option<Position>>,
 }
 
-/// The place from which both are served. `None`: only a snapshot serves both.
+/// A place that covers both. `None`: only a snapshot covers both.
 fn both(a: Option<Position>, b: Option<Position>) -> Option<Position> {
     a?.earlier(b?)
 }
 
 impl Ledger {
-    /// A tab is at this place of a topic. Whether the open stream gives it all it has not seen.
+    /// Whether the open stream gives a tab at this place of a topic everything that it has not seen.
     pub(super) fn gives(&mut self, place: &Place) -> bool {
         let given = match (self.open.get(&place.topic), place.at) {
             (Some(None), _) => true,
@@ -184,7 +184,7 @@ impl Ledger {
         given
     }
 
-    /// The stream is opened anew for these topics: from which place each.
+    /// Reopens the stream for these topics: the place to start from for each.
     pub(super) fn open(&mut self, topics: &[String]) -> Vec<Place> {
         self.left.extend(self.open.drain());
         let mut asked = std::mem::take(&mut self.asked);
@@ -200,14 +200,14 @@ impl Ledger {
             let left = self.left.entry(topic).or_insert(at);
             *left = both(*left, at);
         }
-        // A browser can wander over any number of jobs; a place is only a saving.
+        // A browser can visit any number of jobs; a place only saves a snapshot.
         if self.left.len() > 500 {
             self.left.clear();
         }
         self.places(topics)
     }
 
-    /// What the open stream gives, in the order of `topics`.
+    /// The places from which the open stream gives everything, in the order of `topics`.
     pub(super) fn places(&self, topics: &[String]) -> Vec<Place> {
         let at = |topic: &String| self.open.get(topic).copied().flatten();
         let place = |topic: &String| Place {
@@ -217,14 +217,14 @@ impl Ledger {
         topics.iter().map(place).collect()
     }
 
-    /// A snapshot of a topic was handed on.
+    /// Records that a snapshot of a topic was forwarded.
     pub(super) fn snapshot(&mut self, topic: &str, position: Option<Position>) {
         if let Some(open) = self.open.get_mut(topic) {
             *open = position;
         }
     }
 
-    /// A frame with this number was handed on: all topics have come as far, because the server sends
+    /// Records that a frame with this number was forwarded: all topics have come as far, because the server sends
     /// frames in the order of their numbers.
     pub(super) fn reached(&mut self, position: Position) {
         for open in self.open.values_mut().flatten() {
@@ -235,18 +235,18 @@ impl Ledger {
     }
 }
 
-/// A tab's account of one topic: what its page shows, and whether it hears of every change.
+/// A tab's account of one topic: what its page shows, and whether it receives every change.
 #[derive(Debug)]
 pub(super) struct Gate {
     pub(super) topic: String,
     /// What the page shows is true for this position.
     pub(super) at: Option<Position>,
-    /// Whether everything after `at` is being handed on.
+    /// Whether the leader forwards everything after `at`.
     pub(super) open: bool,
 }
 
 impl Gate {
-    /// The leader hands on everything after `place`. If that leaves a gap, the gate stays shut.
+    /// The leader forwards everything after `place`. If that leaves a gap, the gate stays shut.
     pub(super) fn covers(&mut self, place: Option<Position>) -> bool {
         self.open = match (place, self.at) {
             (None, _) => true,
@@ -256,7 +256,7 @@ impl Gate {
         self.open
     }
 
-    /// Whether a snapshot is to be shown: not if the page is already further.
+    /// Whether to show a snapshot: not if the page is already further.
     pub(super) fn snapshot(&mut self, position: Option<Position>) -> bool {
         let older = self
             .at
@@ -270,7 +270,7 @@ impl Gate {
         true
     }
 
-    /// Whether a change is to be shown: not if the page has it, and not if one before it is missing.
+    /// Whether to show a change: not if the page has it, and not if an earlier one is missing.
     pub(super) fn delta(&mut self, position: Position) -> bool {
         let next = self.open
             && self
@@ -282,7 +282,7 @@ impl Gate {
         next
     }
 
-    /// A change of another topic passed by: so did everything of this one up to there.
+    /// A change of another topic passed: so this topic is complete up to there.
     pub(super) fn passed(&mut self, position: Position) {
         if let Some(at) = self.at.as_mut().filter(|at| self.open && at.epoch == position.epoch) {
             at.seq = at.seq.max(position.seq);

@@ -1,4 +1,4 @@
-//! Many tabs, one stream: whatever happens in whatever order, every page ends up showing what is so.
+//! Many tabs, one stream: whatever happens in whatever order, every page ends up showing the truth.
 
 use super::*;
 use std::collections::BTreeMap;
@@ -42,7 +42,7 @@ fn a_page_believes_nothing_that_leaves_a_gap_and_nothing_twice() {
     assert!(page.delta(position(21)));
     assert!(page.snapshot(at(40)));
     assert!(!page.delta(position(40)), "the snapshot holds it");
-    // The server began anew.
+    // The server restarted.
     let again = Position { epoch: 2, seq: 3 };
     assert!(
         !page.delta(again),
@@ -66,11 +66,11 @@ fn what_one_tab_lacks_is_asked_for_without_asking_again_for_the_rest() {
     );
     assert!(!ledger.gives(&place("overview", 29)));
     assert!(!ledger.gives(&place("queue:r/mail", 25)));
-    // What the stream brings until it is opened anew changes nothing of what is asked for.
+    // Frames that arrive before the stream is reopened change nothing about the places to request.
     ledger.reached(Position { epoch: 1, seq: 33 });
     let topics = ["overview".to_owned(), "queue:r/mail".to_owned()];
     assert_eq!(ledger.open(&topics), [place("overview", 29), place("queue:r/mail", 25)]);
-    // A place in the numbering of another process serves nobody: a snapshot does.
+    // A place in the numbering of another process is useless: the tab needs a snapshot.
     let other = Place {
         at: Some(Position { epoch: 2, seq: 1 }),
         ..place("overview", 0)
@@ -142,19 +142,18 @@ fn addresses_stay_short_enough_for_proxies() {
     assert_eq!(seen.len(), 20);
 }
 
-/// A small world with a dice: a server that counts, tabs that come, navigate, sleep and go, a leader
-/// that is replaced, a connection that breaks and a server that begins anew. The channel delivers in
-/// order, to each tab at its own pace.
+/// A small random simulation: a server that counts, tabs that come, navigate, sleep and go, a leader that is replaced,
+/// a connection that breaks and a server that restarts. The channel delivers in order, to each tab at its own pace.
 struct World {
     dice: u64,
     server: Position,
-    /// What is so: for each topic the number of the last change, and all changes.
+    /// The true state: for each topic the number of the last change, and all changes.
     truth: BTreeMap<String, u64>,
     log: Vec<(String, u64)>,
     roster: Roster,
     ledger: Ledger,
     topics: Vec<String>,
-    /// What the stream has handed on, in the numbering of the server it is connected to.
+    /// The last position that the stream has sent, in the numbering of the server it is connected to.
     sent: Option<Position>,
     tabs: Vec<Page>,
     names: usize,
@@ -163,8 +162,7 @@ struct World {
 struct Page {
     name: String,
     gate: Gate,
-    /// Each change adds its number: one that is lost or taken twice is never made good, except by a
-    /// snapshot.
+    /// Each change adds its number: a change that is lost or applied twice stays visible until the next snapshot.
     sum: u64,
     inbox: std::collections::VecDeque<Said>,
 }
@@ -179,7 +177,7 @@ enum Said {
 
 impl World {
     fn roll(&mut self, sides: u64) -> u64 {
-        // Numerical Recipes' generator: the same world for the same seed.
+        // Numerical Recipes' generator: the same sequence for the same seed.
         self.dice = self
             .dice
             .wrapping_mul(6_364_136_223_846_793_005)
@@ -247,7 +245,7 @@ impl World {
         self.say(said);
     }
 
-    /// The stream brings what has happened since.
+    /// The stream delivers the changes since then.
     fn flow(&mut self) {
         let Some(sent) = self.sent.filter(|sent| sent.epoch == self.server.epoch) else {
             return;
@@ -277,7 +275,7 @@ impl World {
         }
     }
 
-    /// One tab hears one thing.
+    /// One tab receives one message.
     fn hear(&mut self, i: usize) -> bool {
         let page = &mut self.tabs[i];
         let Some(said) = page.inbox.pop_front() else {
@@ -317,7 +315,7 @@ impl World {
             0..=8 => self.change(),
             9..=11 => self.flow(),
             12 if self.tabs.len() < 8 => {
-                // A page made by the server just now, or a moment ago and only now taken up.
+                // A page that the server rendered just now, or a moment ago and that is hydrated only now.
                 let topic = self.topic();
                 let sum = self.truth.get(&topic).copied().unwrap_or(0);
                 self.names += 1;
@@ -342,7 +340,7 @@ impl World {
                 self.roster.forget(&gone.name);
             }
             15 if self.roll(3) == 0 => {
-                // Another tab leads; what the old one had sent is still on its way.
+                // Another tab leads; what the old leader sent is still on its way.
                 self.ledger = Ledger::default();
                 self.topics.clear();
                 self.sent = None;

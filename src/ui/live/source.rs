@@ -1,8 +1,8 @@
 //! One connection to the server's event stream, as long as it lasts.
 //!
-//! The browser's own `EventSource` gives up for ever on some failures and cannot be given a place to
-//! go on from. So it is opened here for one life only: it says what it hears, and whoever owns it
-//! decides when to open the next one.
+//! The browser's own `EventSource` gives up permanently on some failures and cannot be given a position to continue
+//! from. So this opens it for one connection only: it reports its events, and its owner decides when to open the next
+//! one.
 
 use super::browser::whole;
 use super::share::Place;
@@ -25,14 +25,14 @@ impl Drop for Source {
     }
 }
 
-/// What a connection says: the name of the event, its id and its data, both empty where there is none.
+/// The callback for an event: its name, its id and its data, the latter two empty where there is none.
 pub(super) type OnEvent = Rc<dyn Fn(&'static str, String, String)>;
 
 /// `open` and `error` are the browser's own, the rest are the server's.
 const NAMES: [&str; 7] = ["open", "snapshot", "delta", "refused", "heartbeat", "bye", "error"];
 
 impl Source {
-    /// Opens one for these topics at the address of streams; `None` if the browser will not.
+    /// Opens a stream for these topics at the address of streams; `None` if the browser will not.
     pub(super) fn open(address: &str, places: &[Place], on_event: &OnEvent) -> Option<Self> {
         let topics: Vec<String> = places
             .iter()
@@ -41,7 +41,7 @@ impl Source {
                 None => place.topic.clone(),
             })
             .collect();
-        // A topic is itself made of percent escapes, so it is escaped once more as a parameter.
+        // A topic itself contains percent escapes, so it is escaped once more as a parameter.
         let topics = utf8_percent_encode(&topics.join(","), NON_ALPHANUMERIC).to_string();
         let events = EventSource::new(&whole(&format!("{address}?topics={topics}&pace={PAINT_MS}"))).ok()?;
         let callbacks = NAMES
@@ -49,7 +49,7 @@ impl Source {
             .map(|name| {
                 let on_event = on_event.clone();
                 let callback = Closure::<dyn Fn(MessageEvent)>::new(move |event: MessageEvent| {
-                    // The browser's own events are no messages.
+                    // The browser's own events are not messages.
                     match event.dyn_ref::<MessageEvent>() {
                         Some(event) => on_event(
                             name,

@@ -1,32 +1,32 @@
 //! The event stream of a page, which all tabs of a browser share.
 //!
-//! A browser has six connections per host under HTTP/1.1, to share with the rest of the application
-//! under that host: a stream for each tab would freeze it at the sixth. So one tab leads. It holds the
-//! one `EventSource`, for the topics of all tabs, and hands every frame on to the others.
+//! A browser has six connections per host under HTTP/1.1, to share with the rest of the application under that host: a
+//! stream for each tab would block it at the sixth. So one tab leads. It holds the one `EventSource`, for the topics of
+//! all tabs, and forwards every frame to the others.
 //!
-//! **Who leads.** The tab that holds the Web Lock; when it closes, crashes or goes to another page, the
-//! browser gives the lock to the next. On plain HTTP there are no locks: then a tab that hears of no
-//! leader claims the lead, of two that do the smaller id keeps it, and one that leaves says so. A visible
-//! tab that asks and gets no answer takes the lead away. Without a channel a tab leads itself alone.
-//! Nothing below depends on there being one leader only: two for a moment are two streams, not a wrong
-//! page.
+//! **Who leads.** The tab that holds the Web Lock; when it closes, crashes or goes to another page, the browser gives
+//! the lock to the next. On plain HTTP there are no locks: then a tab that hears of no leader claims the lead, of two
+//! that do the smaller id keeps it, and one that leaves announces it. A visible tab that asks and gets no answer takes
+//! over the lead. Without a channel a tab leads only itself. Nothing below depends on there being one leader only: two
+//! for a moment are two streams, not a wrong page.
 //!
-//! **What is handed on.** Each tab says which topics it wants and the position its page is true for
-//! ([`Word::Want`]). The leader opens the stream from there, topic by topic, and announces from which
-//! place on it hands on *everything* ([`Word::Covers`]). A tab believes changes only after an
-//! announcement that begins no later than its own page ends, so nothing is lost; and only those with
-//! numbers above its own, so nothing is shown twice or goes back (a [`Gate`]). If an announcement begins
-//! too late for it, it says again where it is, and the leader opens the stream anew from there; that
-//! costs one request and is invisible. The channel keeps the order of what one tab says, which is all
-//! that this rests on. A new leader asks everybody ([`Word::Lead`]) and starts from the answers.
+//! **What the leader forwards.** Each tab says which topics it wants and the position its page is true for
+//! ([`Word::Want`]). The leader opens the stream from there, topic by topic, and announces from which place on it
+//! forwards *everything* ([`Word::Covers`]). A tab applies changes only after an announcement that begins no later than
+//! its own page ends, so nothing is lost; and only those with numbers above its own, so nothing is shown twice or goes
+//! back (a [`Gate`]). If an announcement begins too late for it, the tab repeats its position, and the leader reopens
+//! the stream from there; that costs one request and is invisible. The channel keeps the order of each tab's messages,
+//! and this protocol needs no other guarantee. A new leader asks every tab ([`Word::Lead`]) and starts from the
+//! answers.
 //!
-//! **Hidden tabs.** What a hidden tab gets waits until it is looked at ([`super::beat`]). One
-//! hidden for a minute wants nothing any more; without wishes the leader closes the stream. A tab that is looked at again says where its page stands and gets what it missed.
+//! **Hidden tabs.** The frames for a hidden tab wait until it is visible ([`super::beat`]). A tab that was hidden for a
+//! minute wants nothing any more; when no tab wants anything, the leader closes the stream. A tab that becomes visible
+//! again says its position and gets what it missed.
 //!
-//! **More topics than one stream takes.** Visible tabs first, then the newest; the others take turns
-//! every few seconds ([`LinkState::Turns`]).
+//! **More topics than one stream takes.** Visible tabs first, then the newest; the others take turns every few seconds
+//! ([`LinkState::Turns`]).
 //!
-//! Here is the tab; what it does while it leads is in [`super::leader`].
+//! This module is the tab; [`super::leader`] is what it does while it leads.
 
 use super::beat::{Frames, time_of};
 use super::browser::{
@@ -48,19 +48,19 @@ use std::rc::Rc;
 /// How long a hidden tab is still kept up to date.
 const HIDDEN_MS: i32 = 60_000;
 
-/// A leader that says nothing for this long is none: two heartbeats and a half.
+/// A leader that is silent for this long counts as gone: two heartbeats and a half.
 const SILENCE_MS: f64 = HEARTBEAT_MS as f64 * 2.5;
 
-/// A heartbeat that is later than this is missed, and what the page shows is as old as the last one.
+/// A heartbeat that is later than this counts as missed, and the page is as old as the last one.
 const LATE_MS: f64 = HEARTBEAT_MS as f64 + 2_000.0;
 
 /// A leader that does not answer a visible tab for this long is stuck.
 const ANSWER_MS: f64 = 3_000.0;
 
-/// Every so often a tab says what it wants although nothing changed, so that nobody forgets it.
+/// A tab repeats at this interval what it wants, so that no other tab forgets it.
 const REPEAT_MS: f64 = 20_000.0;
 
-/// How often a tab looks whether all is well. With [`LATE_MS`], a missed heartbeat is seen within three seconds.
+/// How often a tab checks its leader and link. With [`LATE_MS`], a missed heartbeat is noticed within three seconds.
 const LOOK_MS: i32 = 1_000;
 
 /// Without locks: how long a tab listens for a leader before it claims the lead itself.
@@ -69,7 +69,7 @@ const CLAIM_MS: f64 = 150.0;
 /// This tab.
 pub(super) struct Tab {
     pub(super) id: String,
-    /// Where streams are opened.
+    /// The address of streams.
     pub(super) events: String,
     live: Live,
     frames: Rc<Frames>,
@@ -77,27 +77,27 @@ pub(super) struct Tab {
     pub(super) roster: RefCell<Roster>,
     channel: RefCell<Option<Channel>>,
     line: RefCell<Option<Rc<Line>>>,
-    /// Whom this tab listens to.
+    /// The leader that this tab listens to.
     leader: RefCell<String>,
-    /// What it does while it leads.
+    /// The leader's state, while this tab leads.
     pub(super) lead: RefCell<Option<Leader>>,
-    /// Said and not yet heard by this tab itself: the channel brings a tab only what others say.
+    /// Messages that this tab sent and has not handled itself: the channel brings a tab only what others say.
     inbox: RefCell<VecDeque<Heard>>,
     hearing: Cell<bool>,
-    /// When the leader was last heard of, and since when an answer is due.
+    /// When the leader was last heard, and since when an answer is due.
     heard: Cell<f64>,
-    /// When the server was last heard, through whichever leader, and what its clock said then.
+    /// When the server was last heard, through any leader, and its clock's time then.
     vouched: Cell<(f64, Millis)>,
     asked: Cell<Option<f64>>,
     told: Cell<f64>,
-    /// Whether the connection stands; `None` before it is known.
+    /// Whether the connection is up; `None` before it is known.
     up: Cell<Option<bool>>,
     /// Taking turns; refused by the server; released while hidden; left for the back-forward cache.
     turns: Cell<bool>,
     refused: Cell<bool>,
     resting: Cell<bool>,
     away: Cell<bool>,
-    /// Counts changes of visibility, so that the timer of an earlier one changes nothing.
+    /// Counts changes of visibility, so that the timer of an earlier one does nothing.
     looks: Cell<u32>,
 }
 
@@ -155,7 +155,7 @@ pub fn follow(live: Live, topics: &str, after: String, on_frame: OnFrame) {
 
 /// Joins the other tabs.
 fn enter(tab: &Rc<Tab>) {
-    // Tabs of another version may speak otherwise; another base path is another board.
+    // Tabs of another version may use another protocol; another base path is another board.
     let name = format!("drover {} {}", env!("CARGO_PKG_VERSION"), tab.events);
     let ears = Rc::downgrade(tab);
     let channel = Channel::join(&name, move |heard| {
@@ -190,7 +190,7 @@ fn enter(tab: &Rc<Tab>) {
     want(tab);
 }
 
-/// The page is left, perhaps to come back.
+/// The reader leaves the page, and perhaps comes back.
 fn leave(tab: &Rc<Tab>) {
     tab.away.set(true);
     tab.lead.replace(None);
@@ -222,7 +222,7 @@ fn step_down(tab: &Rc<Tab>) {
     }
 }
 
-/// Without locks: claims the lead unless somebody else turns out to have it.
+/// Without locks: claims the lead unless another tab turns out to have it.
 fn claim_later(tab: &Rc<Tab>) {
     let (tab, since) = (tab.clone(), clock());
     #[expect(clippy::cast_possible_truncation, reason = "a fraction of a second")]
@@ -235,7 +235,7 @@ fn claim_later(tab: &Rc<Tab>) {
     });
 }
 
-/// Takes the lead away from whoever has it and is stuck.
+/// Takes the lead from the tab that has it and is stuck.
 fn take_over(tab: &Rc<Tab>) {
     tab.heard.set(clock());
     tab.asked.set(None);
@@ -246,7 +246,7 @@ fn take_over(tab: &Rc<Tab>) {
     }
 }
 
-/// Says something to all tabs, this one included.
+/// Sends a message to all tabs, this one included.
 pub(super) fn say(tab: &Rc<Tab>, word: Word) {
     if let Some(channel) = &*tab.channel.borrow() {
         channel.say(&word);
@@ -254,7 +254,7 @@ pub(super) fn say(tab: &Rc<Tab>, word: Word) {
     hear(tab, Heard::Word(word));
 }
 
-/// Hands a frame on to all tabs, this one included.
+/// Forwards a frame to all tabs, this one included.
 pub(super) fn hand_on(tab: &Rc<Tab>, post: Post) {
     if let Some(channel) = &*tab.channel.borrow() {
         channel.hand_on(&post);
@@ -262,7 +262,7 @@ pub(super) fn hand_on(tab: &Rc<Tab>, post: Post) {
     hear(tab, Heard::Post(post));
 }
 
-/// Says what this tab wants and where its page stands.
+/// Announces what this tab wants and the position of its page.
 fn want(tab: &Rc<Tab>) {
     let place = |gate: &Gate| Place {
         topic: gate.topic.clone(),
@@ -288,7 +288,7 @@ fn want(tab: &Rc<Tab>) {
     );
 }
 
-/// Hears one thing after the other: what is said in answer waits until its cause has been dealt with.
+/// Handles messages one after the other: an answer waits until the message that caused it has been handled.
 fn hear(tab: &Rc<Tab>, heard: Heard) {
     tab.inbox.borrow_mut().push_back(heard);
     if tab.hearing.replace(true) {
@@ -326,7 +326,7 @@ fn take_word(tab: &Rc<Tab>, word: Word) {
         }
         Word::Lead { leader } => {
             let rivals = tab.lead.borrow().is_some() && leader != tab.id;
-            // Who holds the lock leads; among claims the smaller id does.
+            // The tab with the lock leads; among claims the smaller id does.
             if rivals && tab.line.borrow().is_none() && tab.id < leader {
                 return say(tab, Word::Lead { leader: tab.id.clone() });
             }
@@ -372,7 +372,7 @@ fn take_word(tab: &Rc<Tab>, word: Word) {
     }
 }
 
-/// From now on only what this leader hands on counts; of that, only what it announces first.
+/// From now on only frames from this leader count, and only after it has announced them.
 fn listen_to(tab: &Rc<Tab>, leader: &str) {
     tab.heard.set(clock());
     if *tab.leader.borrow() != leader {
@@ -418,7 +418,7 @@ fn take_post(tab: &Rc<Tab>, post: &Post) {
     }
 }
 
-/// Tells the page how it stands.
+/// Sets the link state of the page.
 fn show(tab: &Rc<Tab>) {
     let link = tab.live.link;
     let shown = link.get_untracked();
@@ -445,7 +445,7 @@ fn show(tab: &Rc<Tab>) {
     } else if shown == LinkState::Resting {
         LinkState::Connecting
     } else {
-        // Between two leaders, for a moment: what was true of the page still is.
+        // Between two leaders, for a moment: the last state of the page is still right.
         shown
     };
     if state != shown {
@@ -453,7 +453,7 @@ fn show(tab: &Rc<Tab>) {
     }
 }
 
-/// Looks after what ends without a word: leaders, connections and tabs.
+/// Checks for leaders, connections and tabs that ended silently.
 fn watch_over(tab: &Rc<Tab>) {
     let tab = tab.clone();
     set_interval(LOOK_MS, move || {
@@ -494,14 +494,14 @@ fn watch_visibility(tab: &Rc<Tab>) {
     });
 }
 
-/// Nobody looks: after a while the tab wants nothing any more.
+/// The tab is hidden: after a while it wants nothing any more.
 fn hide_later(tab: &Rc<Tab>) {
     let (tab, look) = (tab.clone(), tab.looks.get());
     set_timeout(HIDDEN_MS, move || {
         if hidden() && tab.looks.get() == look && !tab.away.get() {
             tab.resting.set(true);
             tab.asked.set(None);
-            // Not to be kept for as long as the tab stays hidden.
+            // Waiting frames are not kept for as long as the tab stays hidden.
             tab.frames.show();
             for gate in tab.gates.borrow_mut().iter_mut() {
                 gate.open = false;

@@ -1,7 +1,7 @@
-//! What can be done: the buttons of a page, and the form that asks before.
+//! The buttons of a page's actions, and the form before an action.
 //!
-//! Plain forms. What does no harm stands together; what cannot be undone is folded away below it and looks
-//! different. What cannot be done now is no button but a sentence.
+//! Plain forms. Harmless actions are together; actions that cannot be undone are folded away below them and look
+//! different. An action that is impossible now is a sentence instead of a button.
 
 use crate::model::audit::AuditEntry;
 use crate::model::error::Outcome;
@@ -14,8 +14,8 @@ use leptos::prelude::*;
 /// More reasons than these are folded away.
 const FOLD: usize = 2;
 
-/// The buttons of an offer. `send` is the complete address of its forms; `of` tells targets of one page apart,
-/// and is empty where there is one.
+/// The buttons of an offer. `send` is the complete address of its forms; `of` distinguishes targets on one page, and is
+/// empty where there is one.
 pub fn buttons(offer: &Offer, send: &str, of: &str) -> AnyView {
     let fold = if of.is_empty() { "Danger zone…" } else { "More…" };
     let one = |offered: &Offered| {
@@ -63,8 +63,8 @@ pub fn lacks(offer: &Offer) -> Option<AnyView> {
     Some(view! { <ul class="not-now"><li>{why}</li></ul> }.into_any())
 }
 
-/// What was done, or why it was not: one sentence, with the job that came of it and what takes it back. `state` is that of
-/// the job now, where the page shows it.
+/// What was done, or why it was not: one sentence, with the job that it created and the button that undoes it. `state`
+/// is the job's state now, where the page shows it.
 pub fn told(entry: &AuditEntry, state: Option<JobState>, undo: Option<&Undo>) -> AnyView {
     let class = match entry.outcome {
         Outcome::Done => "asked done",
@@ -76,7 +76,7 @@ pub fn told(entry: &AuditEntry, state: Option<JobState>, undo: Option<&Undo>) ->
         let href = base.job(&entry.queue, job);
         view! { " New job: "<a href=href>{format::visible(job)}</a>"." }
     });
-    // What it found instead says so already.
+    // The state that the action found says so already.
     let now = state
         .filter(|_| entry.result != "changed")
         .map(|state| format!(" It is now {}.", state.label()));
@@ -95,7 +95,7 @@ pub fn told(entry: &AuditEntry, state: Option<JobState>, undo: Option<&Undo>) ->
     .into_any()
 }
 
-/// The same with when it was and who did it, for an action of a while ago.
+/// The same with the time and the user, for an action of a while ago.
 fn told_since(entry: &AuditEntry) -> AnyView {
     let since = format!("{}, {}:", format::clock(entry.at), format::visible(&entry.who));
     view! {
@@ -111,7 +111,7 @@ fn unseen((name, value): (String, String)) -> AnyView {
     view! { <input type="hidden" name=name value=value/> }.into_any()
 }
 
-/// What can be done to a queue, who paused it, and what was asked of it last.
+/// The actions on a queue, who paused it, and the last action that was asked for.
 pub fn of_queue(offer: &QueueOffer, send: &str) -> AnyView {
     let paused = offer.paused.as_ref().map(|entry| {
         let ago = format::span(offer.now.saturating_sub(entry.at));
@@ -223,8 +223,8 @@ fn input(field: Field) -> AnyView {
     view! { <p class="field"><label for=id>{field.label}</label>{control}{hint}</p> }.into_any()
 }
 
-/// What stands in a text area, as markup: Leptos leaves its children as they are. A browser drops the first line
-/// break, so there is one too many.
+/// The content of a text area, as markup: Leptos does not change its children. A browser drops the first line break, so
+/// this adds one.
 fn area_text(text: &str) -> String {
     format!("\n{}", format::escape(text))
 }

@@ -1,6 +1,6 @@
-//! The archive: a form to search it, what was found, and one job as it was in its queue.
+//! The archive: a search form, the results, and one job as it was in its queue.
 //!
-//! Written by the server alone; everything works with plain links and forms.
+//! Rendered by the server alone; everything works with plain links and forms.
 
 use super::act;
 use super::job::{Place, Shown, attempts, facts, part, timeline, value};
@@ -17,7 +17,7 @@ use crate::ui::context::base;
 use crate::ui::live::Live;
 use leptos::prelude::*;
 
-/// The form of what is done with ticked jobs.
+/// The form for the actions on ticked jobs.
 const TICKED: &str = "ticked";
 
 /// Characters of an id, a name or an error in a row.
@@ -280,7 +280,7 @@ fn one(
     .into_any()
 }
 
-/// The way back into the queue.
+/// The form that puts the job back into a queue.
 fn back(
     base: &BasePath,
     row: &ArchivedRow,
@@ -302,7 +302,7 @@ fn back(
         return view! { <div class="act">{before}<ul class="not-now"><li>{format!("It cannot be run again now: {why}")}</li></ul></div> }.into_any();
     }
     let action = base.href(&format!("/archive/jobs/{}/restore", row.id));
-    // Work that was done, or may have been, is done again only after a page has said so.
+    // Work that was done, or may have been, is repeated only after a page has said so.
     let at_once = row.state == JobState::Failed && !again;
     let button = |label: &'static str, original: bool| {
         let original = original.then(|| view! { <input type="hidden" name="original_id" value="true"/> });

@@ -1,4 +1,4 @@
-//! Who asked for what, and what became of it: the newest first.
+//! The audit log: who asked for what, and the result, the newest first.
 
 use crate::base_path::{job_path, queue_path};
 use crate::model::address::encode_segment;
@@ -124,7 +124,7 @@ fn row(entry: &AuditEntry) -> AnyView {
         .reason
         .as_ref()
         .map(|reason| view! { <small class="reason">{format!("“{}”", format::visible(reason))}</small> });
-    // The word before it says as much as "Done." does.
+    // The result's word says as much as "Done.".
     let detail = match (entry.new_job(), entry.result.as_str()) {
         (Some(job), "done") => {
             view! { "New job: "<a href=base.href(&job_path(queue, job))>{shown(job)}</a> }.into_any()

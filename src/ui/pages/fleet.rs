@@ -8,7 +8,7 @@ use crate::model::worker::FleetFilter;
 use crate::ui::live::Live;
 use leptos::prelude::*;
 
-/// A path with a filter behind it.
+/// The address of a path with a filter.
 pub fn address(base: &BasePath, path: &str, filter: &FleetFilter) -> String {
     match filter.query().as_str() {
         "" => base.href(path),
@@ -16,7 +16,7 @@ pub fn address(base: &BasePath, path: &str, filter: &FleetFilter) -> String {
     }
 }
 
-/// Where the page stands. One level up is all of it, as long as a filter hides some.
+/// The breadcrumbs. One level up is the unfiltered page, while a filter is set.
 pub fn crumbs(base: &BasePath, here: &'static str, filter: &FleetFilter) -> AnyView {
     let up = filter.is_empty().then_some("");
     view! {
@@ -42,7 +42,7 @@ pub fn table(class: &'static str, caption: &'static str, head: AnyView, rows: An
     .into_any()
 }
 
-/// Text to look for, and the queue the page is about. An ordinary form: it needs no JavaScript.
+/// A text to search for, and the page's queue. An ordinary form: it needs no JavaScript.
 pub fn filter_box(base: &BasePath, path: &'static str, filter: &FleetFilter, hint: &'static str) -> AnyView {
     let queue = filter.queue.as_ref().map(ToString::to_string);
     let shown = queue.clone().map(|queue| {
@@ -73,25 +73,26 @@ pub fn filter_box(base: &BasePath, path: &'static str, filter: &FleetFilter, hin
     .into_any()
 }
 
-/// A store of the page, as far as its part may be missing or old.
+/// A store whose part of the page may be missing or old.
 #[derive(Debug)]
 pub struct Part<'a> {
     pub store: &'a str,
     pub reach: Reach,
-    /// Since when that is so, and why.
+    /// Since when the store has not answered, and why.
     pub since: Option<Millis>,
     pub cause: Option<&'a str>,
     /// When its part was read.
     pub as_of: Option<Millis>,
     /// Why it could not be read although the store answers.
     pub trouble: Option<&'a str>,
-    /// Whether that is so of some queues only, and always.
+    /// Whether that is true of some queues only, and always.
     pub partly: bool,
-    /// What of it the page is about.
+    /// The subject of the page, such as workers.
     pub what: &'static str,
 }
 
-/// Why a store's part of the page is missing or old: since when, why, what is shown all the same, and where to look.
+/// Why a store's part of the page is missing or old: since when, why, what the page still shows, and where to find
+/// more.
 pub fn store_trouble(base: &BasePath, part: &Part<'_>) -> AnyView {
     let live = expect_context::<Live>();
     let (store, what) = (format::visible(part.store), part.what);
@@ -101,7 +102,7 @@ pub fn store_trouble(base: &BasePath, part: &Part<'_>) -> AnyView {
         };
         let words = format!("The {what} of {store} are not known. {trouble}");
         return match part.partly {
-            // It is always so: nothing is to be done about it.
+            // It is always so: there is nothing to do about it.
             true => view! { <p class="note">{words}</p> }.into_any(),
             false => view! { <div class="banner" role="alert"><p>{words}</p></div> }.into_any(),
         };

@@ -1,7 +1,7 @@
-//! One job: where it is, how it got there, what it carries, who its relatives are.
+//! One job: its state, its history, its payload, its relatives.
 //!
-//! Rendered on the server alone; a browser asks for it again when something has happened to the job, and
-//! exchanges what differs, so that an opened stack trace stays open and a log stays where it was scrolled to.
+//! Rendered on the server alone; a browser fetches it again when something has happened to the job, and replaces what
+//! differs, so that an opened stack trace stays open and a log keeps its scroll position.
 //!
 //! - [`timeline`]: what happened when
 //! - [`facts`]: attempts, lock, options, the record field by field
@@ -35,18 +35,18 @@ pub mod log;
 pub mod timeline;
 pub mod value;
 
-/// Where the page's addresses begin.
+/// The base of the page's addresses.
 #[derive(Clone, Debug)]
 pub struct Place {
     base: BasePath,
     key: QueueRef,
     id: String,
-    /// Its id in the archive, if it is shown from there.
+    /// Its id in the archive, if the page shows it from there.
     archived: Option<String>,
 }
 
 impl Place {
-    /// Of an archived job.
+    /// The place of an archived job.
     pub fn archived(base: &BasePath, row: &ArchivedRow) -> Self {
         Self {
             base: base.clone(),
@@ -56,7 +56,7 @@ impl Place {
         }
     }
 
-    /// Where it is, inside the board and inside the API.
+    /// The path of the job, inside the board and inside the API.
     fn path(&self) -> String {
         match &self.archived {
             Some(id) => format!("/archive/jobs/{}", encode_segment(id)),
@@ -64,24 +64,24 @@ impl Place {
         }
     }
 
-    /// The page itself with a query.
+    /// The address of the page with a query.
     fn page(&self, query: &str) -> String {
         let path = self.path();
         let mark = if query.is_empty() { "" } else { "?" };
         self.base.href(&format!("{path}{mark}{query}"))
     }
 
-    /// An answer of the API about the job.
+    /// The address of an API answer about the job.
     fn api(&self, rest: &str) -> String {
         self.base.href(&format!("/api/v1{}{rest}", self.path()))
     }
 
-    /// A field as it is stored.
+    /// The address of a field as it is stored.
     pub fn field(&self, name: &str) -> String {
         self.api(&format!("/fields/{}", encode_segment(name)))
     }
 
-    /// Another job of the same store.
+    /// The place of another job of the same store.
     fn other(&self, queue: &str, id: &str) -> Self {
         Self {
             base: self.base.clone(),
@@ -99,7 +99,7 @@ impl Place {
         self.other(queue, id).page("")
     }
 
-    /// The queue's list of a state.
+    /// The address of the queue's list of a state.
     fn list(&self, query: &str) -> String {
         self.base.href(&format!("{}?{query}", queue_path(&self.key)))
     }
@@ -116,7 +116,7 @@ pub struct Shown {
     pub place: StoredValue<Place>,
 }
 
-/// A part of the job that is drawn again only when it changes.
+/// A part of the job that is redrawn only when it changes.
 pub fn part<T: PartialEq + Send + Sync + 'static>(job: RwSignal<JobDetail>, of: fn(&JobDetail) -> T) -> Memo<T> {
     Memo::new(move |_| job.with(of))
 }
@@ -144,7 +144,7 @@ pub fn JobView(page: JobPage) -> impl IntoView {
     let state = part(job, |j| j.row.state);
     let offer = page.offer;
     let asked = offer.last.as_ref().map(|entry| {
-        // Of a copy the state of the first says nothing.
+        // The state of the original says nothing about the copy.
         let other = entry.new_job().is_some_and(|new| new != id);
         let now = job.with(|j| j.row.state);
         view! { <div id="asked">{act::told(entry, (!other).then_some(now), offer.undo.as_ref())}</div> }
@@ -198,7 +198,7 @@ pub fn JobView(page: JobPage) -> impl IntoView {
     .into_any()
 }
 
-/// The way to all that failed like this one.
+/// The link to all jobs that failed with the same error.
 fn same_error(shown: Shown) -> Option<AnyView> {
     let error = shown
         .job
@@ -214,7 +214,7 @@ fn bar(progress: &Option<Payload>) -> Option<Progress> {
     number.is_finite().then_some(Progress::Percent(number))
 }
 
-/// The jobs before and after this one in its state, and where it stands.
+/// The jobs before and after this one in its state, and its position.
 fn neighbours(shown: Shown) -> AnyView {
     let around = part(shown.job, |j| (j.neighbours.clone(), j.place, j.row.state));
     (move || {

@@ -1,12 +1,12 @@
-//! Actions over many jobs: where they begin, what they would do, how far they are.
+//! Actions over many jobs: the form, the preview, the progress.
 //!
-//! Rendered on the server alone, from a value: nothing here changes in the browser but by being asked for again.
+//! Rendered on the server alone, from a value: the browser changes nothing here except by fetching the page again.
 //!
 //! - [`new`]: an action and a filter
 //! - [`preview`]: what it would do, its bounds, and the button
-//! - [`one`]: an operation and what became of its jobs
+//! - [`one`]: an operation and the results of its jobs
 //! - [`all`]: the operations
-//! - [`tools`]: the way in from a list of jobs
+//! - [`tools`]: the links to operations from a list of jobs
 
 use crate::base_path::BasePath;
 use crate::model::address::encode_segment;
@@ -50,7 +50,7 @@ fn jobs(n: u64) -> String {
     format!("{} job{}", format::count(n), if n == 1 { "" } else { "s" })
 }
 
-/// The way up, on every page but the list itself.
+/// The breadcrumbs, on every page but the list itself.
 fn crumbs(base: &BasePath) -> AnyView {
     view! {
         <nav class="crumbs" aria-label="Breadcrumbs">
@@ -63,7 +63,7 @@ fn crumbs(base: &BasePath) -> AnyView {
 
 /// A queue as a link, with its store.
 fn queue_link(base: &BasePath, queue: &QueueRef) -> AnyView {
-    // For BullMQ the name is behind the prefix; the whole id is one hover away.
+    // For BullMQ the name follows the prefix; the whole id appears on hover.
     let name = queue
         .queue
         .split_once(':')
@@ -76,7 +76,7 @@ fn queue_link(base: &BasePath, queue: &QueueRef) -> AnyView {
     .into_any()
 }
 
-/// Where the jobs of a filter are listed: in their queue's own list where that can show them, else nowhere.
+/// The page that lists the jobs of a filter: their queue's own list where that can show them, else none.
 fn list_of(base: &BasePath, filter: &JobFilter) -> Option<String> {
     let queue = only_queue(filter)?;
     let [state] = filter.states.as_slice() else {
@@ -90,7 +90,7 @@ fn list_of(base: &BasePath, filter: &JobFilter) -> Option<String> {
     Some(base.href(&format!("{path}?state={state}{text}")))
 }
 
-/// The path where the filter can be changed.
+/// The path of the form where the user can change the filter.
 fn new_of(wanted: Wanted, filter: &JobFilter) -> String {
     let page = NewPage {
         wanted,
@@ -116,7 +116,7 @@ fn state_mark(state: OperationState) -> AnyView {
     view! { <span class=class><i aria-hidden="true">{mark}</i>" "{state.word()}</span> }.into_any()
 }
 
-/// How far it is: a bar, jobs of jobs, and the share.
+/// The progress: a bar, the number of jobs, and the share.
 fn progress(operation: &Operation) -> AnyView {
     let totals = &operation.totals;
     let (settled, selected) = (totals.settled(), totals.selected);

@@ -1,6 +1,7 @@
-//! All queues on one screen: what is wrong first, then one line each.
+//! All queues on one screen: trouble first, then one line each.
 //!
-//! [`lines`] keeps the lines true and in order, [`mod@row`] shows one, [`tally`] adds them up, [`bar`] is filter, order and groups.
+//! [`lines`] keeps the lines up to date and in order, [`mod@row`] shows one, [`tally`] adds them up, [`bar`] is filter,
+//! order and groups.
 
 use crate::model::event::Topic;
 use crate::model::format;
@@ -63,7 +64,7 @@ pub fn OverviewView(overview: Overview, after: String) -> impl IntoView {
     }
 }
 
-/// How many queues are in which condition, and all jobs together.
+/// How many queues have which verdict, and the sums of all jobs.
 #[component]
 fn Summary(looks: Looks) -> impl IntoView {
     let lines = looks.lines;
@@ -190,10 +191,10 @@ fn size(vitals: &crate::model::store::Vitals) -> String {
     }
 }
 
-/// Lines that say what is the matter before the table says the rest.
+/// The most lines of trouble before the table.
 const ATTENTION_MAX: usize = 12;
 
-/// What needs somebody: one line each, worst first.
+/// The queues that need attention: one line each, worst first.
 #[component]
 fn Attention(looks: Looks) -> impl IntoView {
     let lines = looks.lines;
@@ -272,7 +273,7 @@ fn Table(looks: Looks) -> impl IntoView {
             });
         }
     };
-    // The rows beyond the first, for a browser without scripts; one that has them makes its own.
+    // The rows after the first ones, for a browser without scripts; one with scripts creates its own.
     #[cfg(feature = "ssr")]
     let rest = {
         let items = lines

@@ -1,6 +1,6 @@
-//! What is archived by itself: each policy as its sentence, how it is, and what its last runs did.
+//! The policies: each as its sentence, its state, and the results of its last runs.
 //!
-//! Written by the server alone; everything works with plain links and forms.
+//! Rendered by the server alone; everything works with plain links and forms.
 
 use crate::base_path::BasePath;
 use crate::model::Millis;

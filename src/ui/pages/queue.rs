@@ -1,4 +1,4 @@
-//! One queue: how it does, and its jobs of one state.
+//! One queue: its condition, and its jobs of one state.
 
 use crate::base_path::{BasePath, TO, queue_path};
 use crate::model::address::encode_segment;
@@ -24,10 +24,10 @@ pub mod facts;
 pub mod jobs;
 pub mod list;
 
-/// What the chart covers.
+/// The span of the chart.
 const HOUR: i64 = 3_600_000;
 
-/// The chart is drawn again and limits are read again this often.
+/// The chart is redrawn and limits are read again at this interval.
 const REDRAW_MS: i32 = 10_000;
 
 #[component]
@@ -84,7 +84,7 @@ pub fn QueueView(page: QueuePage, after: String) -> impl IntoView {
     redraw(aside, base.href(&format!("{path}/aside")));
     let of_aside = base.href(&format!("{path}/aside"));
     let paused = Memo::new(move |_| queue.with(|q| q.paused));
-    // Who paused it and why, and the button that resumes it, stand there.
+    // That markup says who paused it and why, and has the button that resumes it.
     Effect::new(move |before: Option<Option<bool>>| {
         let now = paused.get();
         if before.is_some_and(|before| before != now) {
@@ -94,7 +94,7 @@ pub fn QueueView(page: QueuePage, after: String) -> impl IntoView {
     });
     let stuck = Memo::new(move |_| queue.with(|q| q.verdict.rule == STUCK));
     let held = parents(&base, &key);
-    // Of a library that is not supported nothing is listed: the verdict says so.
+    // Drover lists nothing of a library that is not supported: the verdict says so.
     let unread = Memo::new(move |_| queue.with(|q| !q.system.is_supported()));
     let label = Memo::new(move |_| queue.with(|q| format::visible(&q.label)));
     let id = queue.with_untracked(|q| format::visible(&q.id));
@@ -145,7 +145,7 @@ struct Asked<'a> {
 }
 
 impl Asked<'_> {
-    /// What stands behind `?` for it, without what is the default anyway.
+    /// Its query in the address, without default values.
     fn query(self, cursor: Option<&str>) -> String {
         let mut query = format!("state={}", self.state);
         if self.order != Order::of(self.state) {
@@ -186,7 +186,7 @@ fn take_line(queue: RwSignal<QueueSummary>, store: RwSignal<StoreSummary>, gone:
     }
 }
 
-/// Asks again and again for what the server draws or writes.
+/// Fetches at an interval what only the server draws or renders.
 fn redraw(shown: RwSignal<String>, url: String) {
     let ask = move || {
         let again = url.clone();
@@ -199,7 +199,7 @@ fn redraw(shown: RwSignal<String>, url: String) {
     live::set_timeout(REDRAW_MS, move || live::on_beat(ask));
 }
 
-/// Shows what the server drew or wrote. A button must not be exchanged under the hand that is about to press it.
+/// Shows what the server drew or rendered. Does not replace a button that the reader is about to press.
 fn take_drawn(shown: RwSignal<String>, fresh: Option<String>) {
     let Some(fresh) = fresh else { return };
     live::on_beat(move || {
@@ -224,7 +224,7 @@ fn Tabs(queue: RwSignal<QueueSummary>, jobs: Jobs, known: Known) -> impl IntoVie
         .into_iter()
         .filter(|state| cancels || *state != JobState::Cancelled)
         .map(|state| {
-            // A state that the library's generation does not have, unless something is in it all the same.
+            // A state that the library's generation does not have, unless the queue has jobs in it all the same.
             let absent = move || {
                 queue.with(|q| {
                     let has = known.with_value(|known| {

@@ -1,4 +1,4 @@
-//! What runs when: what does not run as it should comes first, then what runs next.
+//! The schedules: those that do not run as planned come first, then the next to run.
 
 use super::act;
 use super::fleet::{Part, address, crumbs, filter_box, store_trouble, table};
@@ -17,7 +17,7 @@ use crate::ui::components::{Ago, Due, StateMark, level_class};
 use crate::ui::context::base;
 use leptos::prelude::*;
 
-/// Characters of an id or a pattern in a row; the whole is one hover away.
+/// Characters of an id or a pattern in a row; the whole appears on hover.
 const SHOWN: usize = 60;
 
 #[component]
@@ -113,7 +113,7 @@ fn sums(page: &SchedulesPage) -> String {
     let trouble = match page
         .schedules
         .iter()
-        .filter(|schedule| needs_somebody(schedule))
+        .filter(|schedule| needs_attention(schedule))
         .count()
     {
         0 => String::new(),
@@ -123,23 +123,23 @@ fn sums(page: &SchedulesPage) -> String {
     format!("{}{of} schedule{plural}{trouble}", Total::of(shown, is_unread(page)))
 }
 
-/// Whether there may be schedules of which nothing is known.
+/// Whether there may be schedules that the board does not know.
 fn is_unread(page: &SchedulesPage) -> bool {
     page.stores.iter().any(|store| store.as_of.is_none())
 }
 
-const fn needs_somebody(schedule: &Schedule) -> bool {
+const fn needs_attention(schedule: &Schedule) -> bool {
     matches!(schedule.verdict.level, Level::Bad | Level::Watch)
 }
 
-/// A schedule, and under it what is the matter.
+/// A schedule, and below it what is wrong.
 fn rows(schedule: &Schedule, offer: Offer) -> AnyView {
     let base = base();
     let queue = &schedule.queue;
     let (id, kind) = (format::visible(&schedule.id), schedule.kind.label());
     let whole = format!("{kind} {id}");
-    // A repeatable's id is all its options in a row: the name of its jobs says more. A scheduler's job name
-    // is news only where it is not the id.
+    // A repeatable's id is all its options in a row: the name of its jobs says more. A scheduler's job name is shown
+    // only where it differs from the id.
     let (shown, named) = match (schedule.kind, schedule.name.as_deref().map(format::visible)) {
         (ScheduleKind::Repeatable, Some(name)) => (name, None),
         (_, name) => {
@@ -156,7 +156,7 @@ fn rows(schedule: &Schedule, offer: Offer) -> AnyView {
     let row = format!("{queue} {}", schedule.id);
     let why = (!reason.is_empty()).then(|| {
         let why = format!("{row} why");
-        view! { <tr class="why" data-id=why><td></td><td colspan="8" class:sentence=needs_somebody(schedule)>{reason}</td></tr> }
+        view! { <tr class="why" data-id=why><td></td><td colspan="8" class:sentence=needs_attention(schedule)>{reason}</td></tr> }
     });
     view! {
         <tr class="crew" data-id=row class:loud=level == Level::Bad>
@@ -177,11 +177,11 @@ fn rows(schedule: &Schedule, offer: Offer) -> AnyView {
     .into_any()
 }
 
-/// What can be done to it; why nothing can is said once, above the table.
+/// The actions on it; why none is possible is said once, above the table.
 fn actions(base: &BasePath, schedule: &Schedule, mut offer: Offer) -> AnyView {
     offer.refused.clear();
     offer.lacks = None;
-    // A repeatable's next job has the only copy of its data: without that there is nothing to run.
+    // A repeatable's next job has the only copy of its data: without that job there is nothing to run.
     if schedule.kind == ScheduleKind::Repeatable && schedule.job.is_none() {
         offer.safe.retain(|offered| offered.word != "run");
     }
@@ -282,7 +282,7 @@ fn template(schedule: &Schedule) -> AnyView {
     }
 }
 
-/// What is not on the page.
+/// The schedules that the page does not list.
 fn more(base: &BasePath, page: &SchedulesPage) -> AnyView {
     let unlisted = (page.unlisted > 0).then(|| {
         let count = format::count(page.unlisted);

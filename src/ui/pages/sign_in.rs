@@ -1,4 +1,4 @@
-//! The form to sign in with, and the line that says who is signed in. Only the server writes them.
+//! The sign-in form, and the line that says who is signed in. Only the server renders them.
 
 use crate::base_path::BasePath;
 use crate::model::format::visible;
@@ -7,22 +7,22 @@ use leptos::prelude::*;
 /// What the form shows.
 #[derive(Clone, Debug, Default)]
 pub struct SignIn {
-    /// Where to go on, inside the board.
+    /// The page to continue to, inside the board.
     pub next: String,
-    /// The name, as it was written.
+    /// The name, as the user typed it.
     pub name: String,
     /// What is wrong.
     pub trouble: Option<String>,
 }
 
-/// How somebody signs out.
+/// How a user signs out.
 #[derive(Clone, Debug)]
 pub enum WayOut {
     /// With a button here.
     Here,
     /// At the proxy.
     Url(String),
-    /// Nobody said where.
+    /// The configuration does not say where.
     Nowhere,
 }
 

@@ -1,4 +1,4 @@
-//! One store: is it well, what would a crash lose, and what lies in it.
+//! One store: its health, what a crash would lose, and its contents.
 //!
 //! - [`health`]: each part with its figure and its sentence
 //! - [`memory`]: memory by queue and the largest payloads
@@ -23,7 +23,7 @@ use lists::Lists;
 use memory::MemoryView;
 use postgres::PostgresView;
 
-/// Where the pointer keeps rows from moving.
+/// The element in which the pointer keeps rows from moving.
 const LISTS: &str = "store-lists";
 
 /// See [`LISTS`].
@@ -33,7 +33,7 @@ const MEMORY: &str = "store-memory";
 pub fn StoreView(mut page: StorePage) -> impl IntoView {
     let base = base();
     let id = page.detail.summary.id.clone();
-    // Empty charts would say that nothing happened.
+    // Empty charts would suggest that nothing happened.
     let unread = page.detail.summary.as_of.is_none().then(|| {
         view! { <p class="empty">"Not read yet: nothing has come from this store since Drover started, so there is nothing to draw."</p> }
     });
@@ -55,7 +55,7 @@ pub fn StoreView(mut page: StorePage) -> impl IntoView {
         .collect_view();
     let detail = RwSignal::new(page.detail);
     let memory = RwSignal::new(page.memory);
-    // The banner has said it.
+    // The banner says so already.
     let said = move || detail.with(|d| d.summary.reach != Reach::Live);
     view! {
         <nav class="crumbs" aria-label="Breadcrumbs">
@@ -87,7 +87,7 @@ pub fn StoreView(mut page: StorePage) -> impl IntoView {
     .into_any()
 }
 
-/// The heading of a drawing: a Postgres has other words for some of them.
+/// The heading of a chart: some have another name for a Postgres.
 const fn title(of: Series, postgres: bool) -> &'static str {
     match of {
         Series::Commands if postgres => "Transactions per second",
@@ -128,7 +128,7 @@ fn Facts(detail: RwSignal<StoreDetail>) -> impl IntoView {
     .into_any()
 }
 
-/// What asks for somebody's attention, the worst first.
+/// The judgements that need attention, the worst first.
 #[component]
 fn Reasons(detail: RwSignal<StoreDetail>) -> impl IntoView {
     let reasons = Memo::new(move |_| detail.with(|d| d.reasons().into_iter().cloned().collect::<Vec<_>>()));
@@ -154,7 +154,7 @@ fn Reasons(detail: RwSignal<StoreDetail>) -> impl IntoView {
     .into_any()
 }
 
-/// Why something is not shown, and what would show it.
+/// Why something is not shown, and what would allow it.
 fn refused(why: &Answered<()>) -> AnyView {
     match why {
         Answered::NotPermitted(rule) => view! {
@@ -179,7 +179,7 @@ fn reason<T>(answer: &Answered<T>) -> Answered<()> {
     }
 }
 
-/// Microseconds in the unit that reads best.
+/// Microseconds in the most readable unit.
 fn micros(us: u64) -> String {
     match us {
         0..1_000 => format!("{us} µs"),

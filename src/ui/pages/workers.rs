@@ -1,4 +1,4 @@
-//! Who works for which queue: nobody where somebody should comes first.
+//! Which worker serves which queue: queues without a worker they need come first.
 
 use super::fleet::{Part, address, crumbs, filter_box, store_trouble, table};
 use crate::base_path::queue_path;
@@ -17,7 +17,7 @@ pub fn WorkersView(page: WorkersPage) -> impl IntoView {
     let base = base();
     let filter = page.filter.clone();
     let sums = sums(&page);
-    let (nobody, unread) = (page.queues.is_empty(), is_unread(&page));
+    let (empty, unread) = (page.queues.is_empty(), is_unread(&page));
     let stores = page.stores.iter();
     let troubles: Vec<_> = stores
         .map(|s| {
@@ -57,7 +57,7 @@ pub fn WorkersView(page: WorkersPage) -> impl IntoView {
             {filter_box(&base, "/workers", &filter, "Queue, worker or address")}
             {names(page.names)}
         </div>
-        {if nobody {
+        {if empty {
             view! { <p class="empty">{nothing(!filter.is_empty(), unread)}</p> }.into_any()
         } else {
             table("crews", "Queues and their workers, queues with jobs but no worker first", head.into_any(), rows.into_any())
@@ -106,7 +106,7 @@ fn plural(n: u64) -> &'static str {
     if n == 1 { "" } else { "s" }
 }
 
-/// Whether there may be queues and workers of which nothing is known.
+/// Whether there may be queues and workers that the board does not know.
 fn is_unread(page: &WorkersPage) -> bool {
     page.stores.iter().any(|store| store.as_of.is_none())
 }
@@ -180,7 +180,7 @@ fn rows(crew: &Crew) -> AnyView {
     .into_any()
 }
 
-/// Its workers by name where they are not listed, and who else is there.
+/// Its workers by name where they are not listed, and its other connections.
 fn summary(crew: &Crew) -> String {
     const NAMED: usize = 5;
     let listed = crew.count == u32::try_from(crew.workers.len()).ok();
@@ -201,7 +201,7 @@ fn summary(crew: &Crew) -> String {
         ));
     }
     match crew.hosts {
-        // One address speaks for itself.
+        // A single address is shown already.
         0 | 1 => {}
         n => parts.push(format!("{} hosts", format::count(n.into()))),
     }
@@ -218,7 +218,7 @@ fn row(queue: &QueueRef, worker: &Worker) -> AnyView {
     let live = expect_context::<Live>();
     let client = worker.client.as_deref().map(format::visible);
     let called = live.now.get_untracked() - i64::try_from(worker.idle_s).unwrap_or(0) * 1000;
-    // A worker of pg-boss says its version itself.
+    // A worker of pg-boss reports its version itself.
     let library = match worker.generation {
         Some(generation) => generation.label(),
         None if client.is_some() => "",

@@ -81,7 +81,7 @@ pub(super) const RETRY: Row = Row {
         },
     ],
     states: &[Failed, Completed],
-    // What a completed job did is done again: a form says so first.
+    // The effects of a completed job happen again: a form says so first.
     fits: Fits::Job(|job, _| match job.row.state {
         Completed => Fit::Asks,
         _ => Fit::Yes,

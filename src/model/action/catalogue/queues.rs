@@ -3,20 +3,21 @@
 use super::{DATA, Empty, FIELD, Field, Fit, Fits, Harm, Input, ROW, Row, Target};
 use crate::model::permission::Verb;
 
-/// A row with what is true of most actions on queues.
+/// A row with the values that most actions on queues share.
 const QUEUE: Row = Row {
     target: Target::Queue,
     harm: Harm::Undoable,
     ..ROW
 };
 
-/// A row with what is true of most actions on schedules.
+/// A row with the values that most actions on schedules share.
 const SCHEDULE: Row = Row {
     target: Target::Schedule,
     ..ROW
 };
 
-/// Pausing and resuming do no harm where it is the case already: where that is not known, both are offered.
+/// Whether pausing or resuming makes sense: not if the queue is in that state already. Where that is not known, both
+/// are offered.
 const fn unless(already: Option<bool>) -> Fit {
     match already {
         Some(true) => Fit::No,

@@ -1,11 +1,11 @@
-//! What a Postgres says of itself, as it is read: the facts that its parts are judged by (on the server alone).
+//! What a Postgres reports about itself: the facts by which its parts are judged (on the server alone).
 
 use super::{Session, TableHealth};
 use crate::model::Millis;
 use crate::model::store::Vitals;
 use crate::model::vitals::{Answered, Report as Samples};
 
-/// What is read every few seconds.
+/// The figures that are read every few seconds.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Report {
     /// Such as `15.18`.
@@ -20,7 +20,7 @@ pub struct Report {
     pub size: u64,
     /// Connections of clients, over all databases.
     pub connections: u64,
-    /// How many there may be.
+    /// How many connections are allowed.
     pub connections_max: u64,
     /// Transactions of the database since its statistics began.
     pub transactions: u64,
@@ -37,7 +37,7 @@ pub struct Report {
 }
 
 impl Report {
-    /// The part of it that the board shows on one line, with the transactions a second that were counted.
+    /// The part of it that the board shows on one line, with the measured transactions a second.
     #[must_use]
     pub fn vitals(&self, per_second: Option<f64>) -> Vitals {
         let version = self.version.split(' ').next().unwrap_or_default();
@@ -71,7 +71,7 @@ impl Report {
         }
     }
 
-    /// The figures that are drawn over the last hour.
+    /// The figures of the charts of the last hour.
     #[must_use]
     pub fn as_samples(&self, at: Millis) -> Samples {
         let mut samples = Samples {
@@ -89,18 +89,18 @@ impl Report {
     }
 }
 
-/// Everything the page asks for.
+/// Everything on the page.
 #[derive(Clone, Debug)]
 pub struct Health {
     /// The report of the last seconds.
     pub report: Answered<Report>,
     /// The largest tables.
     pub tables: Answered<Vec<TableHealth>>,
-    /// Sessions that hold others up, or a transaction open.
+    /// Sessions that block others, or hold a transaction open.
     pub sessions: Answered<Vec<Session>>,
     /// The oldest transaction.
     pub oldest: Answered<Oldest>,
-    /// Standbys, or what is followed.
+    /// Standbys, or the server it follows.
     pub replication: Answered<Replication>,
     /// Why the settings of our sessions are not in force, if they are not.
     pub dropped: Option<String>,
@@ -111,7 +111,7 @@ pub struct Health {
 pub struct Oldest {
     /// The oldest one's age in milliseconds; `None` if there is none besides ours.
     pub open_ms: Option<Millis>,
-    /// Whose it is.
+    /// The application that opened it.
     pub application: String,
     /// Sessions that hold a transaction open and do nothing.
     pub idle: u64,
@@ -121,16 +121,16 @@ pub struct Oldest {
     pub hidden: u64,
 }
 
-/// How copies keep up.
+/// How far replicas lag behind.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Replication {
     /// Standbys that are connected.
     pub standbys: u64,
-    /// The one that is furthest behind, in milliseconds, where it is known.
+    /// The lag of the standby that is furthest behind, in milliseconds, where it is known.
     pub lag_ms: Option<Millis>,
     /// Bytes of log that slots hold back, where it is known.
     pub held_bytes: Option<u64>,
-    /// Slots nobody reads.
+    /// Slots without a reader.
     pub idle_slots: u64,
     /// Of a standby: how old the last transaction that it has replayed is, in milliseconds.
     pub behind_ms: Option<Millis>,

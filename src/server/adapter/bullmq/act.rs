@@ -1,16 +1,16 @@
 //! Changing things: every action is one script that checks first and then runs the library's own text.
 //!
-//! Who reads this module first should know three things. A wrong guess about a queue's generation loses jobs, so
-//! [`choose`] looks at the queue for every action and the guard inside the script looks once more. A script that breaks
-//! off keeps what it has written, so the guard looks at every type and number before the library's text begins. And an
-//! answer that does not come says nothing, so [`confirm`] reads back what became of it.
+//! Three things to know before reading this module. A wrong guess about a queue's generation loses jobs, so [`choose`]
+//! looks at the queue for every action and the guard inside the script looks once more. A script that breaks off keeps
+//! what it has written, so the guard looks at every type and number before the library's text begins. And a missing
+//! answer says nothing about the outcome, so [`confirm`] reads the outcome back.
 //!
 //! - [`library`]: the libraries' scripts, embedded by the build; [`script`]: one action as one script
 //! - `lua/guard.lua`: what each begins with; `lua/*.lua`: one step for each action
 //! - [`jobs`], [`queue`], [`schedule`], [`add`]: the actions; [`head`]: many finished jobs at once; [`obliterate`]: a whole
 //!   queue; [`exact`]: the removal of jobs that are exactly what was read of them
 //! - [`needs`]: the commands that all of these run
-//! - [`confirm`], [`sign`]: what became of one whose answer did not come
+//! - [`confirm`], [`sign`]: the outcome of an action whose answer did not come
 //! - [`answer`]: what was answered, in sentences; [`pack`]: MessagePack
 
 use super::super::flow::InFlow;
@@ -50,7 +50,7 @@ pub(super) use add::{copied_options, renewed};
 pub use library::LICENCES;
 pub use script::Scripts;
 
-/// How often a queue is looked at again when it turns out to be laid out differently.
+/// How often an action reads a queue again when it turns out to be laid out differently.
 const TRIES: usize = 3;
 
 /// Scripts sent in one round trip.
@@ -180,7 +180,7 @@ impl BullMq {
                         self.take(queue, jobs, batch, (action, began), answer, effects).await;
                     }
                 }
-                // Nothing at all was sent: the caller may know a better time.
+                // Nothing at all was sent: the caller decides when to try again.
                 Err(silence) if !silence.sent && sent == 0 && effects.iter().all(Option::is_none) => {
                     return Err(silence.trouble);
                 }
@@ -304,7 +304,7 @@ const fn word(state: JobState) -> &'static str {
     }
 }
 
-/// Runs a script that is about no job in particular, or about one.
+/// Runs a script that concerns one job, or no job in particular.
 async fn ask(
     link: &Link,
     script: &Composed,
@@ -314,8 +314,8 @@ async fn ask(
 ) -> Result<Answer, Silence> {
     order.push(("p", Pack::text(bytes_of(queue))));
     if !order.iter().any(|(name, _)| *name == "jobs") {
-        let nobody = Pack::Map(vec![("key", Pack::Text(key(queue, ""))), ("id", Pack::text(""))]);
-        order.push(("jobs", Pack::List(vec![nobody])));
+        let no_job = Pack::Map(vec![("key", Pack::Text(key(queue, ""))), ("id", Pack::text(""))]);
+        order.push(("jobs", Pack::List(vec![no_job])));
     }
     let orders = [(script.keys(queue, frame), Pack::Map(order))];
     let answers = script.run(link, &orders).await?;
@@ -328,7 +328,7 @@ async fn ask(
     })
 }
 
-/// The same; where no answer comes, or the library's script breaks off, it is read back what became of it.
+/// The same; where no answer comes, or the library's script breaks off, it reads the outcome back.
 async fn one(
     link: &Link,
     script: &Composed,

@@ -1,8 +1,8 @@
 //! Follows Bull's queues, which tell what happens over Pub/Sub and keep nothing of it.
 //!
-//! One connection subscribes to one pattern for each prefix, so the cost of a message does not grow with
-//! the number of queues. Whatever was said while nobody listened is lost: every new connection reports a
-//! gap for all queues, and while there is none they are counted every two seconds instead.
+//! One connection subscribes to one pattern for each prefix, so the cost of a message does not grow with the number of
+//! queues. Messages published while there is no connection are lost: every new connection reports a gap for all queues,
+//! and while there is none they are counted every two seconds instead.
 //!
 //! | channel | message | read as |
 //! |---|---|---|
@@ -58,12 +58,12 @@ impl Channels {
         self.changed.notify_one();
     }
 
-    /// Whether changes of Bull's queues are being heard.
+    /// Whether the listener is subscribed to changes of Bull's queues.
     pub fn listening(&self) -> bool {
         self.listening.load(Ordering::Relaxed)
     }
 
-    /// One pattern for each prefix: what stands before the first colon.
+    /// One pattern for each prefix: the text before the first colon.
     fn patterns(&self) -> BTreeSet<Vec<u8>> {
         let queues = self.queues();
         let prefix = |queue: &QueueId| queue.split(':').next().unwrap_or_default().to_owned();

@@ -18,8 +18,8 @@ use redis::{RedisResult, Value};
 /// ten million, about 0.7 µs of the server's time each. Older layouts need up to four more.
 pub const COMMANDS: usize = 10;
 
-/// Queues read in one pipeline. Keeps one round trip below a few milliseconds of the server's time,
-/// so that nobody else waits behind it.
+/// Queues read in one pipeline. Keeps one round trip below a few milliseconds of the server's time, so that no other
+/// client waits behind it.
 const BATCH: usize = 200;
 
 /// Milliseconds of a minute.
@@ -87,7 +87,7 @@ pub async fn read(
             let mut reading = interpret(own, family);
             let others = matches!(own[COMMANDS - 1], Ok(Value::Int(1..)));
             if others && family.layout.unsupported().is_none() {
-                // Groups of jobs have appeared, or a job is called as they are.
+                // Groups of jobs have appeared, or a job's id is the name of one of these keys.
                 layouts.doubt(queue);
                 let again = layouts.of(link, std::slice::from_ref(queue)).await?;
                 family = again.first().copied().unwrap_or(family);
@@ -104,7 +104,7 @@ pub async fn read(
     Ok(readings)
 }
 
-/// What is asked for beyond what all layouts have.
+/// What is read beyond what all layouts have.
 enum Extra {
     OfBull,
     ListEnds,
@@ -119,7 +119,8 @@ const fn extra(layout: Layout) -> Extra {
     }
 }
 
-/// Keys that queues of a supported library do not have. Of the others, what shows that they are still there.
+/// Keys that queues of a supported library do not have; for an unsupported library also the keys that show that the
+/// queue still exists.
 fn others(layout: Layout) -> impl Iterator<Item = &'static str> {
     let more: &[&str] = match layout.unsupported() {
         Some(_) => &["id", JOBS_HASH],
@@ -128,9 +129,9 @@ fn others(layout: Layout) -> impl Iterator<Item = &'static str> {
     GROUPS.into_iter().chain(more.iter().copied())
 }
 
-/// What is said of a queue that is not read.
+/// The reading of a queue that Drover does not read.
 fn not_read(reading: Reading, family: Family, why: &str) -> Reading {
-    // What our user may not read is said as of any other queue.
+    // A key that our user may not read is reported as for any other queue.
     let refused = reading.reason.filter(|reason| reason.ends_with("NOPERM"));
     Reading {
         counts: Counts::UNKNOWN,

@@ -17,10 +17,10 @@ use std::time::{Duration, Instant};
 #[derive(Debug, Default)]
 pub struct Rejected(Mutex<HashMap<String, Instant>>);
 
-/// What was rejected is looked at again after this long.
+/// A rejected id is checked again after this long.
 const REJECTED_FOR: Duration = Duration::from_secs(300);
 
-/// Rejected ids remembered at most; more are asked about at each search.
+/// Rejected ids remembered at most; the others are checked at each search.
 const REJECTED_MAX: usize = 200_000;
 
 impl Rejected {

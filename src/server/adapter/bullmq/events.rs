@@ -14,8 +14,8 @@
 //! unwatched board the cold reader names all streams, and does not block but looks every few seconds: events carry their
 //! time, and no viewer waits for them.
 //!
-//! A server in cluster mode that owns all slots wants a command for each slot. Streams of one slot, such as all of a prefix
-//! `{bull}`, are read as everywhere else; those of several are asked for by turns on the same connection ([`slots`]).
+//! A server in cluster mode that owns all slots wants a command for each slot. Streams of one slot, such as all of a
+//! prefix `{bull}`, are read as everywhere else; those of several are read in turns on the same connection ([`slots`]).
 //!
 //! Events are hints. What is shown is counted afterwards; what an event stream misses is found by
 //! the collector's slower recounts. A stream that was trimmed past our place while we were not
@@ -57,11 +57,11 @@ const UNWATCHED_GAP: Duration = Duration::from_secs(5);
 /// The same after a look that brought so much that a stream may be trimmed past our place in that time.
 const UNWATCHED_BUSY: Duration = Duration::from_millis(250);
 
-/// Where hot streams are of several hash slots, they are asked for this often while nothing happens.
+/// Where hot streams are of several hash slots, they are read this often while nothing happens.
 const HOT_POLL: Duration = Duration::from_millis(15);
 
-/// Where quiet streams are of several hash slots, they are asked for this often, and less often the more slots it takes:
-/// a minute costs a server of 500 slots what an idle board may cost it. Never less often than the last of these.
+/// Where quiet streams are of several hash slots, they are read this often, and less often the more slots it takes: a
+/// minute costs a server of 500 slots what an idle board may cost it. Never less often than the last of these.
 const COLD_POLL: Duration = Duration::from_secs(1);
 const COLD_POLL_PER_SLOT: Duration = Duration::from_millis(12);
 const COLD_POLL_MAX: Duration = Duration::from_secs(10);
@@ -405,7 +405,7 @@ fn take(watch: &Watch, value: &Value) -> (Vec<Change>, bool) {
         for entry in entries {
             let [id, fields] = reply::items(entry) else { continue };
             let Some(id) = parse_id(id) else { continue };
-            // A stream that both readers were asked for at the moment it changed hands.
+            // Both readers named this stream while it changed hands.
             if id <= stream.last {
                 continue;
             }

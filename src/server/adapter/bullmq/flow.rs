@@ -108,7 +108,7 @@ pub(super) async fn read(
         let (keys, next) = page(link, &set, from.as_deref(), query.limit).await?;
         parts.push((kind, total, keys, from, next));
     }
-    // One question for everybody: ancestors, the job itself, children.
+    // One lookup for all of them: ancestors, the job itself, children.
     let mut keys: Vec<&str> = above.iter().map(String::as_str).collect();
     keys.push(&own_key);
     keys.extend(

@@ -24,7 +24,7 @@ const OPTIONS_SAMPLE: usize = 10;
 /// Options longer than this are not read for the delay alone.
 const DELAY_MAX: u64 = 2 * 1024;
 
-/// Active jobs whose locks are looked for.
+/// Active jobs whose locks are read.
 const LOCKS: usize = 200;
 
 /// What a manual rate limit writes instead of a count: JavaScript's largest exact integer.
@@ -181,7 +181,7 @@ struct Details {
 }
 
 impl Details {
-    /// Of the `finished` the first so many have completed.
+    /// The first `completed` of the `finished` jobs have completed.
     async fn read(
         link: &Link,
         queue: &str,
@@ -255,7 +255,7 @@ impl Details {
             let (Some(started), Some(finished)) = (job.started, job.finished) else {
                 continue;
             };
-            // Clocks of producers and workers differ: less than nothing is nothing.
+            // Clocks of producers and workers differ: a negative duration counts as zero.
             runs.push(finished.saturating_sub(started).max(0));
             (from, to) = (from.min(finished), to.max(finished));
             if let Some(ready) = job.past.ready() {
@@ -288,7 +288,7 @@ impl Details {
     }
 }
 
-/// The options that say what becomes of a job.
+/// The options that decide how long a finished job is kept.
 #[derive(Deserialize)]
 #[serde(rename_all = "camelCase")]
 struct Options {

@@ -31,7 +31,7 @@ const LOG_BYTES: usize = 64 * 1024;
 /// Characters of a line of an archived log.
 const LOG_LINE: usize = 2_000;
 
-/// Fields whose presence makes a hash a job's, should it be in no set: `P:meta` and its like have none.
+/// Fields that mark a hash as a job where its id is in no set: `P:meta` and its like have none of them.
 const TELLING: [&str; 6] = [
     "timestamp",
     "data",
@@ -48,7 +48,7 @@ const LOG: usize = FAMILY + 4;
 
 /// Reads a job; `None` if there is none: no record, and its id in no set.
 ///
-/// Nothing in it is masked: what is shown of it is masked as a whole, by whoever knows who asks.
+/// Nothing in it is masked: the caller, who knows the user, masks what is shown as a whole.
 pub async fn read(link: &Link, large: &Large, queue: &str, id: &str) -> Result<Option<JobDetail>, ReadError> {
     let job = key(queue, id);
     let mut pipe = redis::pipe();

@@ -29,11 +29,11 @@ pub(super) mod signs;
 
 pub use signs::is_marker;
 
-/// Evidence is looked at again this often: libraries are upgraded while the board watches. Sooner when
-/// a count shows another version or another state of the pause.
+/// Evidence is read again this often: libraries are upgraded while the board watches. Sooner when a count shows another
+/// version or another state of the pause.
 const KEEP: Duration = Duration::from_secs(900);
 
-/// How long a version that was seen counts against another one: whoever wrote it may still be at work.
+/// How long a version that was seen counts against another one: the client that wrote it may still be at work.
 const BOTH: Duration = Duration::from_secs(24 * 3600);
 
 /// Queues asked about in one pipeline.
@@ -81,14 +81,14 @@ pub struct Layouts {
     noted: Mutex<Option<Instant>>,
 }
 
-/// A queue looked at just now, for whoever is about to change it.
+/// A queue as it was read just now, for a caller that is about to change it.
 #[derive(Clone, Copy, Debug)]
 pub struct Look {
     /// Which generation laid out its keys.
     pub family: Family,
     /// Whether it is paused.
     pub paused: bool,
-    /// On what its workers block, as far as that is known.
+    /// The command on which its workers block, as far as that is known.
     pub blocking: Option<Blocking>,
     /// Whether anything of it is there.
     pub exists: bool,
@@ -101,19 +101,19 @@ impl Layouts {
         self.known.lock().unwrap_or_else(std::sync::PoisonError::into_inner)
     }
 
-    /// Takes in on what the workers of each queue block, as the list of clients tells it.
+    /// Notes the command on which the workers of each queue block, from the list of clients.
     pub fn note_blocking(&self, blocking: HashMap<QueueId, Blocking>) {
         *self.blocking.lock().unwrap_or_else(std::sync::PoisonError::into_inner) = blocking;
         *self.noted.lock().unwrap_or_else(std::sync::PoisonError::into_inner) = Some(Instant::now());
     }
 
-    /// Whether it is known on what workers block, and not for too long.
+    /// Whether the commands on which workers block were noted at most this long ago.
     pub fn knows_blocking(&self, within: Duration) -> bool {
         let noted = *self.noted.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
         noted.is_some_and(|at| at.elapsed() <= within)
     }
 
-    /// Takes in which version a client has written, and tells whether both 5 and 6 did within a day.
+    /// Notes the version that a client has written; returns whether both 5 and 6 were noted within a day.
     fn opened_by_both(&self, queue: &str, versions: &[Option<&str>]) -> bool {
         let mut opened = self.opened.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
         let majors = versions.iter().filter_map(|version| major(*version));
@@ -202,12 +202,12 @@ impl Layouts {
         plain.contains(queue)
     }
 
-    /// Looks again, the next time, at a queue of which something speaks for another layout.
+    /// Has a queue looked at again, the next time, because something suggests another layout.
     pub fn doubt(&self, queue: &str) {
         self.known().remove(queue);
     }
 
-    /// Looks again, the next time, at a queue whose count tells another version or pause than before.
+    /// Has a queue looked at again, the next time, if its count shows another version or pause than before.
     pub fn compare(&self, queue: &str, version: Option<&str>, paused: Option<bool>) {
         let mut known = self.known();
         if let Some(entry) = known.get(queue)

@@ -318,8 +318,7 @@ pub(super) async fn rows(
     for (entry, replies) in entries.iter().zip(first.chunks_exact(stride)) {
         pipe.cmd("HMGET").arg(key(queue, &entry.id));
         for (field, size) in LONG[..4].iter().zip(&replies[1..]) {
-            // A field that is too long is asked for by a name that no hash has, which keeps the
-            // places in the answer.
+            // A field that is too long is requested by a name that no hash has, which keeps the places in the answer.
             let fits = reply::count(size).is_ok_and(|size| size <= ROW_FIELD_MAX);
             pipe.arg(if fits { *field } else { "" });
         }

@@ -1,8 +1,7 @@
-//! Where a job is, and what stands next to it, without ever searching a list from end to end.
+//! Where a job is, and which jobs are next to it, without ever searching a list from end to end.
 //!
-//! Sets with scores tell at once. In lists a job is looked for near both ends; one deep inside a list
-//! of millions is not found, which is said. (`LPOS` without a bound takes 160 ms of the server on a
-//! list of five million.)
+//! Sets with scores tell at once. In lists the search reads both ends; it does not find a job deep inside a list of
+//! millions, and the page says so. (`LPOS` without a bound takes 160 ms of the server on a list of five million.)
 
 use super::super::redis::link::Link;
 use super::super::redis::reply;
@@ -16,7 +15,7 @@ use crate::model::page::Order;
 use crate::model::state::JobState;
 use redis::{RedisResult, Value};
 
-/// How far from each end a job is looked for in a list.
+/// How far from each end a list is searched for a job.
 const SEARCH_MAX: u64 = 10_000;
 
 /// The states whose sets know their members at once.

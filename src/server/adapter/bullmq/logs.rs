@@ -4,8 +4,8 @@
 //! it is known when it has been fetched. So lines are fetched in batches made for the average, a log
 //! that could hold a giant line is read over a connection of its own, and an answer ends after
 //! [`TEXT_MAX`] bytes of text or [`FETCH_MAX`] bytes fetched, whichever comes first. A search goes
-//! from the newest line to older ones and ends after [`SEARCH_LINES`] lines; it says how far it came. It sees the masked
-//! text of a line, up to the place where a line is cut: what is hidden can be found by nobody.
+//! from the newest line to older ones and ends after [`SEARCH_LINES`] lines; it says how far it came. It sees the
+//! masked text of a line, up to the place where a line is cut: no search can find hidden text.
 
 use super::super::redis::link::{Link, classify};
 use super::super::redis::reply;
@@ -26,7 +26,7 @@ pub const TEXT_MAX: usize = 256 * 1024;
 /// Bytes of one line in an answer.
 const LINE_MAX: usize = 4 * 1024;
 
-/// Bytes fetched for one answer, after which no further batch is asked for.
+/// Bytes fetched for one answer, after which no further batch is fetched.
 const FETCH_MAX: usize = 8 * 1024 * 1024;
 
 /// Lines searched for one answer, and how long it may take.
@@ -36,7 +36,7 @@ const SEARCH_TIME: Duration = Duration::from_millis(800);
 /// Bytes in a batch, by the average line.
 const BATCH: u64 = 64 * 1024;
 
-/// A log that takes less memory than this is read over the connection everybody shares.
+/// A log that takes less memory than this is read over the shared connection.
 const SHARED_MAX: u64 = 2 * 1024 * 1024;
 
 /// How long an answer may take, the wait for its turn included.

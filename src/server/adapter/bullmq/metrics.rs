@@ -1,4 +1,4 @@
-//! What workers count themselves, when they are told to: jobs finished in each minute.
+//! What workers count themselves, when configured to: jobs finished in each minute.
 //!
 //! `P:metrics:<completed|failed>` holds `count` (since recording began), `prevTS` (when the job arrived that
 //! opened the current minute) and `prevCount` (the count at that moment). The list `…:data` holds the minutes

@@ -1,5 +1,5 @@
-//! A job's options as they are in force: stored ones with their names in full, what the record says
-//! instead, and the library's defaults where nobody said anything.
+//! A job's options as they are in force: the stored ones with their names in full, the values of the record that
+//! override them, and the library's defaults for options that were not given.
 //!
 //! Options are stored as JSON that went through `MessagePack` and Lua; some names are shortened. An application may store
 //! there what it likes: what is no setting of the library counts as payload.

@@ -93,7 +93,7 @@ pub(super) async fn heads(link: &Link, queues: &[QueueId], heard: Heard<'_>) -> 
         let ids = replies
             .chunks_exact(3)
             .map(|lists| lists.iter().filter_map(|list| last(list.as_ref().ok()?)));
-        // Asked once of each: what has been heard changes meanwhile.
+        // `heard` is called once for each job: its answer may change meanwhile.
         let found: Vec<Vec<(String, bool)>> = batch
             .iter()
             .zip(ids)
@@ -143,7 +143,7 @@ async fn pasts(link: &Link, jobs: &[(QueueId, String)]) -> Result<Vec<Past>, Tro
     }
     let replies = link.run(&mut pipe).await?;
     let mut pasts: Vec<Past> = replies.chunks_exact(COMMANDS).map(past).collect();
-    // Only of a job that has done nothing yet does its delay tell anything.
+    // The delay tells something only about a job that has done nothing yet.
     let sized = pasts.iter().zip(replies.chunks_exact(COMMANDS)).enumerate();
     let fits = |reply| reply::count(reply).is_ok_and(|size| (1..=OPTIONS_MAX).contains(&size));
     let wanted: Vec<usize> = sized

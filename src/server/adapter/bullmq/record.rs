@@ -103,7 +103,7 @@ impl Record {
             } else {
                 SMALL_MAX
             };
-            // A value that is too large is asked for by a name that no hash has, to keep the places.
+            // A value that is too large is requested by a name that no hash has, to keep the places.
             pipe.arg(if *size <= limit { name.as_slice() } else { &[] });
         }
         let mut replies = link.run(&mut pipe).await?;

@@ -74,7 +74,7 @@ pub(super) async fn brief(
                     texts.get(i)
                 })
             });
-            // What is looked for may stand behind what a row shows.
+            // The text that is searched for may be behind what a row shows.
             row.name = texts.first().and_then(reply::text).unwrap_or_default();
             row
         })

@@ -47,14 +47,14 @@ const DATA_SHOWN: usize = 300;
 /// Options of a job above this many bytes are not fetched.
 const OPTIONS_MAX: u64 = 16 * 1024;
 
-/// How far into a list a job is looked for, from either end.
+/// How far into a list to look for a job, from either end.
 const SEARCH_MAX: usize = 1000;
 
-/// How many planned moments back the last run is looked for: a worker that was late skips some.
+/// How many planned moments back to look for the last run: a worker that was late skips some.
 const LOOK_BACK: usize = 3;
 
-/// Repeatables are moved on in two steps, first the score, then the job. A job that is missing is
-/// looked for again after this pause before anybody is told.
+/// A repeatable moves on in two steps, first the score, then the job. A missing job is looked for again after this
+/// pause, before it is reported.
 const SECOND_LOOK: Duration = Duration::from_millis(150);
 
 /// How many schedules each queue has.

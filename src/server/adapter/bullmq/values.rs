@@ -54,7 +54,7 @@ const TRACES: usize = 50;
 const PREVIEW_DEADLINE: Duration = Duration::from_secs(3);
 const DOWNLOAD_DEADLINE: Duration = Duration::from_secs(20);
 
-/// A preview serves everybody for this long: pages are read again while a job is active.
+/// How long a preview is cached for all callers: pages are read again while a job is active.
 const KEEP: Duration = Duration::from_secs(60);
 const KEPT_MAX: usize = 16;
 
@@ -105,7 +105,7 @@ impl Large {
         }
         let read = async {
             let _turn = self.previewing.acquire().await;
-            // Whoever had the turn before may have read the same.
+            // The previous holder of the turn may have read the same.
             if let Some(preview) = self.remembered(&which) {
                 return Ok(preview);
             }
@@ -114,7 +114,7 @@ impl Large {
                 .map_err(|trouble| trouble.cause)?
                 .ok_or("it no longer exists")?;
             let traces = which.1 == "stacktrace";
-            // Milliseconds of work for each megabyte: not among the tasks that answer everybody.
+            // Milliseconds of work for each megabyte: not on the tasks that serve requests.
             let preview = tokio::task::spawn_blocking(move || {
                 if traces {
                     Preview::Traces(Traces::read(&bytes))
@@ -184,7 +184,7 @@ impl Large {
     }
 }
 
-/// Reads a field over a connection of its own, so that nobody waits behind it.
+/// Reads a field over a connection of its own, so that no other caller waits behind it.
 async fn hget(link: &Link, job: &[u8], field: &[u8]) -> Result<Option<Vec<u8>>, Trouble> {
     let mut connection = link.dedicated().await?;
     link.count_sent(1);

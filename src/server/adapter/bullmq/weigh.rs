@@ -79,7 +79,7 @@ struct Place {
 /// Weighs one queue.
 pub async fn weigh(link: &Link, queue: &QueueId, sample: u32) -> Result<Answered<QueueWeight>, Trouble> {
     let mut weight = QueueWeight::default();
-    // One alone first: where it is refused, one refusal stands in the server's log and not sixteen.
+    // One alone first: where it is refused, the server's log gets one refusal and not sixteen.
     let mut pipe = redis::pipe();
     pipe.cmd("MEMORY").arg("USAGE").arg(key(queue, OWN[0]));
     for list in ["wait", "paused", "active"] {

@@ -6,9 +6,9 @@
 //! | `J:logs` | all lines |
 //! | `J:processed`, `J:failed`, `J:dependencies`, `J:unsuccessful` | what a parent knows of its children |
 //!
-//! What the keys take is asked for first (`MEMORY USAGE`, or the lengths of the large fields where that is not allowed),
-//! so that no answer is larger than [`BATCH_BYTES`] unless one job alone is. What is read in several commands may change
-//! in between: the removal compares it as a whole.
+//! The sizes of the keys are read first (`MEMORY USAGE`, or the lengths of the large fields where that is not allowed),
+//! so that no answer is larger than [`BATCH_BYTES`] unless one job alone is. What is read in several commands may
+//! change in between: the removal compares it as a whole.
 
 use super::super::raw::{BATCH_BYTES, Brief, JOB_MAX, Part, RawJob, Whole};
 use super::super::redis::link::Link;
@@ -157,7 +157,7 @@ async fn measure(
     Ok(all)
 }
 
-/// What became of a job that is in neither set.
+/// The effect on a job that is in neither set.
 async fn elsewhere(link: &Link, queue: &QueueId, id: &str) -> Result<Effect, Trouble> {
     let mut pipe = redis::pipe();
     pipe.cmd("EXISTS").arg(key(queue, id));
@@ -168,7 +168,7 @@ async fn elsewhere(link: &Link, queue: &QueueId, id: &str) -> Result<Effect, Tro
     })
 }
 
-/// What everything beside the record takes; nothing where that is not told.
+/// The size of everything beside the record; zero where the server does not tell.
 async fn beside(link: &Link, record: &[u8]) -> Result<u64, Trouble> {
     let mut pipe = redis::pipe();
     for name in std::iter::once("logs").chain(PARTS) {
@@ -255,7 +255,7 @@ fn job(
     Ok(job)
 }
 
-/// Bytes of an error that are looked at for its first line.
+/// Bytes kept of an error's first line.
 const ERROR: usize = 2_048;
 
 fn brief(job: &RawJob) -> Brief {

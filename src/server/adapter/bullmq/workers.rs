@@ -9,13 +9,13 @@
 //! | a listener to events | `<prefix>:<base64>:qe` | its only one |
 //! | the port to .NET, older ones to Python | none | |
 //!
-//! Plain letters are valid base64 where their number is a multiple of four, so what a name stands for is decided by the queues
-//! that are known. Of a name that fits none of them, only a connection that waits for work, or was just made, is taken for a
-//! worker.
+//! Plain letters are valid base64 where their number is a multiple of four, so the queues that are known decide what a
+//! name stands for. Of a name that fits none of them, only a connection that waits for work, or was just made, is taken
+//! for a worker.
 //!
-//! A proxy that shares connections, a connection with a name of the application's own, or a server that forbids the command
-//! hides workers although jobs are done: the collector notices that by what the queues' events say. What is counted are
-//! worker objects, not the jobs they can do at once.
+//! A proxy that shares connections, a connection with a name of the application's own, or a server that forbids the
+//! command hides workers although jobs are done: the collector notices that by the queues' events. The count is one of
+//! worker objects, not of the jobs they can do at once.
 
 use super::super::redis::link::Link;
 use super::super::redis::reply;
@@ -70,7 +70,7 @@ fn parse(list: &str, database: i64, known: &HashSet<QueueId>, now: Millis) -> Ve
 }
 
 fn connection(line: &str, database: i64, known: &HashSet<QueueId>, now: Millis) -> Option<Connected> {
-    // Most connections have no name, or one that names no queue: they are told by one field.
+    // Most connections have no name, or one that names no queue: one field tells that.
     let field = |wanted: &str| line.split(' ').find_map(|field| field.strip_prefix(wanted));
     let name = field("name=").filter(|name| name.contains(':'))?;
     // The list is of the whole server. A queue of the same name in another of its databases is another queue.

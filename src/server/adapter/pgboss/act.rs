@@ -3,16 +3,16 @@
 //! - Its retry leaves a job to be removed by the next upkeep where the job was queued long ago (before 12.26 always when it
 //!   failed long ago). Ours takes the time of the failure away and extends how long the job is kept.
 //! - One job that a policy of its queue does not let in undoes the whole batch. Ours is halved until that one is found,
-//!   which is then told with the policy.
-//! - It does not wake workers that were told to wait for a word. Ours says it.
-//! - It leaves `started_on` as it is, and so do we: a worker's answer is told from that of an attempt before by the number
-//!   of retries, which grows at the next fetch only where a job has begun before.
+//!   which is then reported with the policy.
+//! - It does not wake workers that wait for a notification. Ours sends one.
+//! - It leaves `started_on` as it is, and so do we: the number of retries tells a worker's answer from that of an
+//!   earlier attempt, and it grows at the next fetch only where a job has begun before.
 //!
 //! Each batch is one statement that locks its jobs, compares them with what was seen of them, and changes those that are
 //! still so. A statement that the server refuses has done nothing; one that is cut off may have been done.
 //!
 //! - [`jobs`]: what each action changes, and of which jobs; [`insert`]: new jobs; [`redrive`]: dead letters that go back
-//! - [`answer`]: what became of it, in words; [`settle`]: where no answer came
+//! - [`answer`]: the outcome, in words; [`settle`]: the outcome where no answer came
 
 pub(super) mod answer;
 mod insert;
@@ -97,7 +97,7 @@ impl PgBoss {
         for batch in jobs.chunks(BATCH) {
             match self.batch(&shape, &name, batch, &order).await {
                 Ok(more) => effects.extend(more),
-                // Nothing at all was sent: the caller may know a better time.
+                // Nothing at all was sent: the caller decides when to try again.
                 Err(trouble) if effects.is_empty() => return Err(trouble),
                 Err(trouble) => effects.extend(
                     batch
@@ -383,7 +383,7 @@ impl PgBoss {
             Ok(Ok(rows)) => return Ok(rows),
             Ok(Err(error)) => error,
             Err(_) => {
-                // It is still busy with the statement; nobody else should wait for it.
+                // The connection is still busy with the statement; no other caller should wait for it.
                 connection.detach();
                 return Err(self.silent());
             }
@@ -431,7 +431,8 @@ impl PgBoss {
         answer::policy(&definition.unwrap_or_default())
     }
 
-    /// Wakes workers that wait for a word rather than ask. Without it they find the job themselves, half a minute later.
+    /// Wakes workers that wait for a notification rather than poll. Without it they find the job themselves, half a
+    /// minute later.
     pub(super) async fn wake(&self, shape: &Shape, name: &str) {
         if !shape.has("queue", "notify") {
             return;
@@ -448,7 +449,7 @@ impl PgBoss {
     }
 }
 
-/// A trouble that says that nothing was sent, for what is found out before.
+/// A trouble that says that nothing was sent, for a failure before sending.
 fn not_sent(cause: &str) -> Trouble {
     Trouble::new(Reach::Live, cause)
 }

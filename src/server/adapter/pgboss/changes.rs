@@ -1,4 +1,4 @@
-//! What changes, found by asking: pg-boss tells nobody of a job that begins or ends.
+//! What changes, found by polling: pg-boss emits no event when a job begins or ends.
 //!
 //! Each second, one look for the whole database, however many watch:
 //!
@@ -6,7 +6,8 @@
 //!    come up to a second late, from a connection that went idle up to ten.
 //! 2. Where the indexes allow it, or there is little to look through, jobs that were created, begun or finished since the last look are read by their times:
 //!    they become events, and rates are counted from them.
-//! 3. A queue whose table changed and of which that found nothing is told as changed, without events, to be counted.
+//! 3. A queue whose table changed and of which that found nothing is reported as changed, without events, to be
+//!    counted.
 //!
 //! Where pg-boss notifies its workers of new jobs (12.21 and later, for queues with `notify`), we listen as well and look
 //! at once. Moves that leave no time behind (a removal, a change of priority) are only seen by way 3.
@@ -49,11 +50,11 @@ const QUICK: Duration = Duration::from_millis(25);
 /// Events of one look and installation, at most. More are a gap.
 const MOST: usize = 2_000;
 
-/// A transaction writes the time at which it began and shows later: what is so much older than the last look is read
-/// again, and told once.
+/// A transaction writes the time at which it began and becomes visible later: what is up to this much older than the
+/// last look is read again, and reported once.
 const OVERLAP: i64 = 2_000_000;
 
-/// Without a sign of what changed in it, a table is told as changed no more often than this.
+/// Without a sign of what changed in it, a table is reported as changed no more often than this.
 const BLIND: Duration = Duration::from_secs(5);
 
 /// Characters of an error in an event.
@@ -69,15 +70,15 @@ struct Place {
     written: HashMap<String, i64>,
     /// The last look, in microseconds by the store's clock.
     seen: Option<i64>,
-    /// What was told of the overlap: the event and its moment.
+    /// What was reported of the overlap: the event and its moment.
     told: HashMap<(String, char), i64>,
     /// The queues that were paused; `None` where that could not be read.
     paused: Option<HashSet<String>>,
-    /// When the queues without a sign were told last.
+    /// When the queues without a sign were last reported.
     blind: Option<Instant>,
     /// Whether looking for events was quick the last time.
     quick: bool,
-    /// Whether something changed since then that nothing was said of.
+    /// Whether something changed since then that was not reported.
     unsaid: bool,
 }
 
@@ -120,13 +121,13 @@ pub(super) async fn follow(boss: PgBoss, sender: mpsc::Sender<Vec<Change>>) {
             break;
         }
         let pause = PACE.max(boss.db.rhythm().gap()).max(began.elapsed() * SHARE);
-        // A word from pg-boss is worth a look at once, but not hundreds of them.
+        // A notification from pg-boss is worth a look at once, but not hundreds of them.
         let _ = timeout(pause, knock.notified()).await;
         sleep(Duration::from_millis(20).min(pause)).await;
     }
 }
 
-/// The channels on which pg-boss may speak: a hash of the schema as its users configured it, quoted or not.
+/// The channels on which pg-boss may notify: a hash of the schema as its users configured it, quoted or not.
 pub(super) fn channels(schema: &str) -> [String; 2] {
     [schema.to_owned(), format!("\"{schema}\"")].map(|configured| {
         let hash = Sha224::digest(configured.as_bytes());
@@ -135,7 +136,8 @@ pub(super) fn channels(schema: &str) -> [String; 2] {
     })
 }
 
-/// Knocks when one of the channels speaks. A cut connection ends it; it is begun again with the next look.
+/// Wakes `knock` when a message arrives on one of the channels. A cut connection ends it; the next look starts it
+/// again.
 async fn listen(boss: PgBoss, channels: HashSet<String>, knock: Arc<Notify>) {
     // A connection of its own: those for reads are few.
     let pool = PgPoolOptions::new()

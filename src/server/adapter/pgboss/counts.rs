@@ -7,7 +7,7 @@
 //! 2. Queued, active and failed rows, by the index that 12.38 brings; without it the queued ones alone. What has
 //!    finished is counted by its index where it is little, and else what way 1 found within the last minutes.
 //! 3. pg-boss's own counters, where they can be trusted: from 12.6 on, and written a short while ago. Older ones keep
-//!    their last numbers for ever once a queue is empty.
+//!    their last numbers indefinitely once a queue is empty.
 //!
 //! What none of them tells is not known, and [`Reading::reason`] says why.
 
@@ -398,8 +398,8 @@ async fn counters(boss: &PgBoss, shape: &Shape, names: &[String]) -> Result<Hash
 
 /// The job that runs next in each queue.
 ///
-/// pg-boss moves `start_after` to the end of a back-off, and since 12.27 to the moment of a retry by hand, a resumption or a
-/// release. Before, a retry by hand and a release are told by what else is in the rows; a resumption leaves no trace.
+/// pg-boss moves `start_after` to the end of a back-off, and since 12.27 to the moment of a retry by hand, a resumption
+/// or a release. Before, other columns of the row show a retry by hand and a release; a resumption leaves no trace.
 pub(super) async fn heads(boss: &PgBoss, queues: &[QueueId]) -> Result<Vec<Vec<Head>>, Trouble> {
     let mut found: HashMap<(String, String), Head> = HashMap::new();
     for (schema, names) in by_schema(queues) {

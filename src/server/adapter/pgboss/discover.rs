@@ -1,6 +1,6 @@
-//! Which queues there are: the rows of the table `queue`, or, up to generation 9, what jobs and schedules name, those that
-//! the library has put away included. Its archive of 9 has no index of names: the newest [`NEWEST`] rows of it are looked
-//! at, and a queue that is known is looked for once in [`AGAIN`].
+//! Which queues there are: the rows of the table `queue`, or, up to generation 9, the queues that jobs and schedules
+//! name, those that the library has put away included. Its archive of 9 has no index of names: a search reads its
+//! newest [`NEWEST`] rows, and looks for a known queue once in [`AGAIN`].
 
 use super::super::{FoundQueue, QueueId, Search, Trouble};
 use super::PgBoss;
@@ -16,7 +16,7 @@ use std::time::{Duration, Instant};
 /// How long it may take to tell whether queues exist: one look into an index for each.
 const LIMIT: Duration = Duration::from_millis(800);
 
-/// Rows of the archive of 9 that are looked at for names.
+/// Rows of the archive of 9 that are read for names.
 const NEWEST: usize = 5_000;
 
 /// How long it is believed that a queue has jobs there.
@@ -119,7 +119,7 @@ async fn names(boss: &PgBoss, shape: &Shape) -> Result<Vec<String>, Trouble> {
     Ok(names)
 }
 
-/// Of these queues of 9, those that have jobs in the library's archive; all of which that cannot be told in time.
+/// Of these queues of 9, those that have jobs in the library's archive; all of them if the query takes too long.
 async fn put_away(boss: &PgBoss, shape: &Shape, names: &[String]) -> Result<Vec<String>, Trouble> {
     let (mut there, open): (Vec<String>, Vec<String>) = names
         .iter()
@@ -157,7 +157,7 @@ pub(super) async fn recognise(boss: &PgBoss, queues: &[QueueId]) -> Result<Vec<F
     Ok(found)
 }
 
-/// Which of these names are queues; all of them where that cannot be told in time.
+/// Which of these names are queues; all of them if the query takes too long.
 pub(super) async fn existing(boss: &PgBoss, shape: &Shape, names: &[String]) -> Result<Vec<String>, Trouble> {
     let sql = if shape.has_queues() {
         format!("select name from {} where name = any($1)", shape.at("queue"))

@@ -3,9 +3,10 @@
 //! Each queued job carries the moment until which it is kept: 14 days after it may run, unless its queue or its sender says
 //! otherwise. From then on the library's upkeep deletes it; up to 10 it moves it into the library's archive.
 //!
-//! No index knows that moment. The first [`LOOKED_AT`] jobs of a queue by the moment from which they may run are looked at,
-//! which an index has (of 12.30 to 12.37 only the order in which jobs are taken): where all jobs of a queue are kept for the
-//! same time, as is usual, the first of all is among them. One that its sender has kept for less may be missed.
+//! No index knows that moment. A read takes the first [`LOOKED_AT`] jobs of a queue by the moment from which they may
+//! run, which an index has (of 12.30 to 12.37 only the order in which jobs are taken): where all jobs of a queue are
+//! kept for the same time, as is usual, the first of all is among them. One that its sender has kept for less may be
+//! missed.
 
 use super::super::{QueueId, Trouble};
 use super::PgBoss;
@@ -21,7 +22,7 @@ use sqlx::postgres::PgRow;
 use std::collections::{HashMap, VecDeque};
 use std::sync::{Mutex, PoisonError};
 
-/// Jobs of a queue that are looked at.
+/// Jobs of a queue that one read takes.
 const LOOKED_AT: usize = 200;
 
 /// Jobs seen waiting that are remembered.
@@ -163,7 +164,7 @@ impl Waiting {
         }
     }
 
-    /// Why a job is missing, as far as that is known: words that follow a colon.
+    /// Why a job is missing, as far as that is known: text that follows a colon.
     pub(super) fn fate(&self, queue: &QueueId, id: &str) -> String {
         let seen = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         let one = seen.iter().find(|seen| seen.queue == *queue && seen.id == id);

@@ -18,7 +18,7 @@ use sqlx::Row as _;
 use sqlx::postgres::PgRow;
 use std::time::Duration;
 
-/// How far up is looked.
+/// How many levels up to look.
 const ANCESTORS: usize = 20;
 
 /// The rows of `d`, of the job `me` with what it waits for, `j`.
@@ -32,7 +32,7 @@ fn below(shape: &Shape) -> String {
     )
 }
 
-/// What became of `j`. A job that is gone had completed if nobody waits for it any more.
+/// The condition for `j` to be a child of this kind. A job that is gone had completed if no job waits for it any more.
 const fn is(kind: ChildKind) -> &'static str {
     match kind {
         ChildKind::Pending => "(j.state < 'completed' or (j.id is null and me.blocked))",
@@ -43,7 +43,7 @@ const fn is(kind: ChildKind) -> &'static str {
     }
 }
 
-/// How many jobs it waits for, by what became of them.
+/// How many jobs it waits for, by their outcome.
 pub(super) async fn children(
     boss: &PgBoss,
     shape: &Shape,
@@ -89,7 +89,7 @@ pub(super) async fn waits(
         .map(|row| (row.get(0), row.get(1), u64::try_from(row.get::<i64, _>(2)).unwrap_or(1))))
 }
 
-/// Parents of a queue that are looked at.
+/// Parents of a queue that one look reads.
 const PARENTS: usize = 100;
 
 /// How long looking at them may take.
@@ -104,7 +104,7 @@ pub(super) async fn stuck(boss: &PgBoss, queue: &QueueId) -> Result<Option<Stuck
     let Some(shape) = boss.shape(&schema).await?.filter(|shape| shape.has_flows()) else {
         return Ok(None);
     };
-    // What is marked as blocking is about to be told to those that wait for it.
+    // The library is about to release the jobs that wait for one that is marked as blocking.
     let sql = format!(
         "select count(*), count(*) filter (where held), min(at) filter (where held) from \
          (select {at} as at, (select coalesce(bool_or(p.state > 'completed'), false) \

@@ -14,7 +14,7 @@ use std::time::Duration;
 /// Finished jobs whose times are read, of each end state.
 const SAMPLE: usize = 200;
 
-/// Jobs whose source is looked at.
+/// Jobs whose source is read.
 const LETTERS: usize = 100;
 
 /// How long each of these reads may take.
@@ -82,7 +82,8 @@ async fn dead_letters(boss: &PgBoss, shape: &Shape, name: &str) -> Result<(Vec<S
     Ok((to, of))
 }
 
-/// What becomes of a finished job, by the settings of the queue. Up to 10 that is an option of whoever maintains it.
+/// How long a finished job is kept, by the settings of the queue. Up to 10 that is an option of the process that
+/// maintains it.
 async fn keep(boss: &PgBoss, shape: &Shape, name: &str) -> Result<Option<Share>, Trouble> {
     if !shape.has("queue", "deletion_seconds") {
         return Ok(None);

@@ -72,7 +72,7 @@ pub(super) async fn read(boss: &PgBoss, queue: &QueueId, id: &str) -> Result<Opt
         return Ok(None);
     };
     let found = &found;
-    // What is shown of it is masked as a whole, by whoever knows who asks.
+    // The caller, who knows the user, masks what is shown as a whole.
     let mut detail = assemble(found, job_row(found, &name, &Mask::nothing(), table));
     detail.state_note = expiry::note(&shape, found, table).or(detail.state_note);
     let waits = table == Table::Jobs && expiry::is_queued(found);
@@ -308,7 +308,7 @@ pub(super) fn backoff(delay: &Option<String>, grows: &Option<String>, most: &Opt
     }
 }
 
-/// What will become of an active job whose time is over.
+/// What happens to an active job whose time is over.
 fn overdue(found: &PgRow) -> Option<String> {
     let late = |column: &str| {
         let until: Option<Millis> = found.get(column);
@@ -336,7 +336,7 @@ async fn neighbours(
     state: JobState,
 ) -> Result<Neighbours, ReadError> {
     let places: Vec<Option<i64>> = found.get("places");
-    // Where it stands is told by the column that orders the list of its state.
+    // The column that orders the list of its state tells its place.
     let place = match state {
         JobState::Delayed => places[0],
         JobState::Active => places[1],

@@ -8,8 +8,8 @@
 //! | waiting for children | created first | the same |
 //! | completed, failed, cancelled | finished last first | `(name, completed_on)` |
 //!
-//! A finished state of which there is little among much is looked for in windows of time that grow; when the last of
-//! them takes too long, the page ends where the one before ended and its cursor goes on from there.
+//! A search for a finished state with few jobs among many goes through windows of time that grow; when the last of them
+//! takes too long, the page ends where the one before ended and its cursor goes on from there.
 //!
 //! Up to 10 the library puts finished jobs away into a table of its own. A page goes on there, in the order in which they
 //! were put away, which is what that table has an index of.
@@ -40,11 +40,11 @@ const TEXT_MAX: usize = 1024 * 1024;
 const READ_MAX: u64 = 1024 * 1024;
 const BUDGET: Duration = Duration::from_secs(2);
 
-/// Jobs looked at for one page of matches, and at a time.
+/// Jobs read for one page of matches, and at a time.
 const LOOKED_AT: u64 = 10_000;
 const WINDOW: usize = 500;
 
-/// How far back finished jobs are looked for, and for how long; then without an end.
+/// How far back to look for finished jobs, and for how long; then without an end.
 const WINDOWS: [(Option<&str>, Duration); 3] = [
     (Some("1 day"), Duration::from_millis(1_500)),
     (Some("7 days"), Duration::from_millis(1_500)),
@@ -222,7 +222,7 @@ async fn search(
         }
         let rows = boss.read(Some(&shape.schema), asked).await?;
         let (mask, needle) = (mask.clone(), needle.clone());
-        // Milliseconds of work: not among the tasks that answer everybody.
+        // Milliseconds of work: not on the tasks that serve requests.
         let found = tokio::task::spawn_blocking(move || {
             let shown = |row: &PgRow| {
                 let data: Option<String> = row.get(1);

@@ -12,7 +12,7 @@
 
 use super::super::QueueId;
 
-/// The schema of an installation that nobody gave another name.
+/// The schema of an installation that was not given another name.
 pub(super) const DEFAULT: &str = "pgboss";
 
 /// An identifier as SQL takes it, whatever is in it.

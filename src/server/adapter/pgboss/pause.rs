@@ -1,18 +1,18 @@
 //! Pausing a queue, which pg-boss itself cannot.
 //!
 //! A worker takes a job by setting its state to `active`. While a queue is paused a trigger on the table of jobs leaves
-//! out those updates: the worker is told that there is nothing, and asks again later. What is there while any queue of an
-//! installation is paused, all of it in the installation's own schema and its owner's, and nothing of it otherwise:
+//! out those updates: the worker gets no job, and asks again later. While any queue of an installation is paused, these
+//! exist, all of them in the installation's own schema and its owner's; otherwise none of them does:
 //!
 //! | thing | what it is |
 //! |---|---|
-//! | table `drover_paused` | the paused queues; everybody may read it |
+//! | table `drover_paused` | the paused queues; every role may read it |
 //! | function `drover_hold` | looks a job's queue up there |
 //! | trigger `drover_pause` on `job` | calls it for each job that is about to begin; partitions have copies of it |
 //!
-//! So whether a queue is paused is read from the database, by whoever looks. Going on is the removal of a row, which waits
-//! for nobody; the trigger is removed right after, as soon as nobody reads the table of jobs for an instant. One that is
-//! left because somebody reads it for hours holds nothing up.
+//! So every replica reads from the database whether a queue is paused. A resume removes a row, which waits for no other
+//! session; the trigger is removed right after, as soon as no session reads the table of jobs for an instant. A trigger
+//! that is left because a session reads the table for hours holds nothing up.
 //!
 //! Two Drovers that pause and resume at once take turns by an advisory lock.
 
@@ -82,7 +82,7 @@ pub(super) async fn paused(boss: &PgBoss, shape: &Shape) -> Result<Option<HashSe
     let sql = format!("select queue from {table}");
     match boss.read(None, sqlx::query(&sql)).await {
         Ok(rows) => Ok(Some(rows.iter().map(|row| row.get(0)).collect())),
-        // It was removed this very moment, or somebody changes it.
+        // It was removed this very moment, or another session changes it.
         Err(trouble) if trouble.reach == Reach::Live => Ok(None),
         Err(trouble) => Err(trouble),
     }
@@ -146,7 +146,7 @@ impl PgBoss {
             Ok(Err(Stop::Refused(reason))) => Err(Failure::Refused(reason)),
             Ok(Err(Stop::Sql(error))) => Err(self.failed(None, &error)),
             Err(_) => {
-                // It is still busy with it; nobody else should wait for it.
+                // The connection is still busy with it; no other caller should wait for it.
                 connection.detach();
                 Err(self.silent())
             }
@@ -184,7 +184,7 @@ async fn turned(connection: &mut PgConnection, shape: &Shape, name: &str, pause:
         return Ok(false);
     }
     if shape.has_queues() {
-        // A queue that was deleted while it was paused would keep the trigger alive for ever.
+        // A queue that was deleted while it was paused would keep the trigger alive indefinitely.
         let sql = format!(
             "delete from {table} p where not exists (select from {} q where q.name = p.queue)",
             shape.at("queue")

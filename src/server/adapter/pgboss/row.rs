@@ -8,7 +8,7 @@ use crate::server::redact::Mask;
 use sqlx::Row as _;
 use sqlx::postgres::PgRow;
 
-/// Bytes of a result, as stored, that a row's error is taken from; of a larger one the size is told.
+/// Bytes of a result, as stored, that a row's error is taken from; a larger result is shown by its size.
 const OUTPUT_MAX: i32 = 8 * 1024;
 
 /// Characters of an error shown in a row.

@@ -1,7 +1,7 @@
 //! What an installation has: its generation, columns and valid indexes; what our role may do is in [`rights`](super::rights).
 //!
 //! Some sixty releases of pg-boss 12 share twenty-one numbers of the schema, and indexes arrive later than the number
-//! that brings them. So columns and indexes are looked up, never concluded. What was found is kept for ten minutes, or
+//! that brings them. So columns and indexes are looked up, never concluded. The result is kept for ten minutes, or
 //! until a statement meets a column or table that is no more.
 
 use super::super::Trouble;
@@ -182,7 +182,7 @@ impl Shape {
     }
 
     /// Whether others wait for the row `j` in vain once it is gone. Since schema 33 a job that has completed is marked
-    /// until the library has told those that wait, some seconds later; before, they were told at once.
+    /// until the library has released those that wait, some seconds later; before, it released them at once.
     pub(super) fn waited_for(&self) -> &'static str {
         if !self.has("job", "blocking") {
             "false"
@@ -270,7 +270,7 @@ pub(super) struct Shapes(Mutex<HashMap<String, Known>>);
 #[derive(Debug)]
 struct Known {
     shape: Arc<Shape>,
-    /// When it was looked at, and when at our rights; `None` for one that is to be looked at again.
+    /// When it was read, and when our rights were; `None` for one that is to be read again.
     at: Option<Instant>,
     rights_at: Instant,
 }

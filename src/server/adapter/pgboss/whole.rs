@@ -115,10 +115,10 @@ impl PgBoss {
         let columns = columns(&shape);
         let sql = reading(&shape, &columns);
         // An id that cannot be one meets no job; its place is kept.
-        let nobody = "00000000-0000-0000-0000-000000000000";
+        let no_job = "00000000-0000-0000-0000-000000000000";
         let ids: Vec<&str> = jobs
             .iter()
-            .map(|(id, _)| if is_uuid(id) { id.as_str() } else { nobody })
+            .map(|(id, _)| if is_uuid(id) { id.as_str() } else { no_job })
             .collect();
         let query = sqlx::query(&sql).bind(&name).bind(&ids);
         let rows = self.read(Some(&shape.schema), query).await?;

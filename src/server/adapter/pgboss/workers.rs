@@ -1,7 +1,7 @@
 //! Who takes jobs: the register of processes that pg-boss keeps since 12.36.
 //!
-//! A worker here is one call of `work()` in one process. A process writes what it runs every half minute, so one that has
-//! just begun shows up that much later. Older installations keep no register: nobody can say who is there.
+//! A worker here is one call of `work()` in one process. A process writes what it runs every half minute, so one that
+//! has just begun shows up that much later. Older installations keep no register: their workers are unknown.
 
 use super::super::{Connected, ConnectionRole, Connections, Trouble};
 use super::PgBoss;

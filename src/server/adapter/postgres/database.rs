@@ -39,7 +39,7 @@ const CONNECT_LIMIT: Duration = Duration::from_secs(2);
 /// How long a sign of life may take.
 const SIGN_LIMIT: Duration = Duration::from_secs(1);
 
-/// What is asked for a sign of life: as text, which leaves no prepared statement behind.
+/// The query for a sign of life: as text, which leaves no prepared statement behind.
 const SIGN: &str = "SELECT 1";
 
 /// Missed signs in a row after which the connections are made anew.

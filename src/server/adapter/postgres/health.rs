@@ -1,7 +1,7 @@
-//! What a Postgres says of itself when somebody looks at its page: tables, indexes, sessions, standbys.
+//! What a Postgres reports for its page: tables, indexes, sessions, standbys.
 //!
-//! Each answer is asked for by itself, so that a role that may not see one of them sees the others. A role without
-//! `pg_monitor` does not see what other roles' sessions do; it is told so.
+//! Each part is a query of its own, so that a role that may not see one of them sees the others. A role without
+//! `pg_monitor` does not see what other roles' sessions do; the page says so.
 
 use super::database::Database;
 use crate::model::vitals::Answered;
@@ -60,8 +60,8 @@ fn one<T: Default>(answer: Answered<Vec<T>>) -> Answered<T> {
     }
 }
 
-/// A table's own storage parameters win over the server's settings, as they do for autovacuum. Measuring a table takes a
-/// lock on it: of one that somebody holds for himself the size is what its last vacuum saw.
+/// A table's own storage parameters win over the server's settings, as they do for autovacuum. Measuring a table takes
+/// a lock on it: of a table that another session has locked exclusively, the size is what its last vacuum saw.
 const TABLES_SQL: &str = "
 SELECT n.nspname::text AS schema, c.relname::text AS name,
        CASE WHEN h.held THEN c.relpages * current_setting('block_size')::int8
@@ -125,7 +125,7 @@ fn session(row: &PgRow) -> Result<Session, sqlx::Error> {
     })
 }
 
-/// Of other roles' sessions the kind is hidden too; whoever has a user there is a client, or as good as one.
+/// Of other roles' sessions the kind is hidden too; a session with a user is a client's, or as good as one.
 const OLDEST_SQL: &str = "
 SELECT (extract(epoch FROM clock_timestamp() - min(xact_start)) * 1000)::int8 AS open_ms,
        coalesce((array_agg(application_name ORDER BY xact_start) FILTER (WHERE xact_start IS NOT NULL))[1], '')

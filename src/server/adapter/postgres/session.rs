@@ -1,11 +1,11 @@
 //! The settings that Drover's sessions ask for, and whether they are in force.
 //!
-//! They go with the start of a connection. A pooler in between, such as PgBouncer, may take the connection and drop them:
-//! then nothing stops a read from writing or from waiting for a lock for ever. One that gives each transaction another
-//! session of the server loses prepared statements as well, or has two clients meet in one of the same name, and a row is
-//! taken for the answer to another question. So each new connection is asked what is in force, in the one way that needs no
-//! prepared statement. Where something is missing, each read brings the settings along in a transaction of its own, and
-//! nothing is written.
+//! They go with the start of a connection. A pooler in between, such as PgBouncer, may take the connection and drop
+//! them: then nothing stops a read from writing or from waiting for a lock indefinitely. One that gives each
+//! transaction another session of the server loses prepared statements as well, or has two clients meet in one of the
+//! same name, and a row is taken for the answer to another question. So a query on each new connection reads what is in
+//! force, in the one way that needs no prepared statement. Where something is missing, each read brings the settings
+//! along in a transaction of its own, and nothing is written.
 
 use super::classify::ends_the_session;
 use super::code;
@@ -22,10 +22,10 @@ type Settings = Vec<(&'static str, String)>;
 /// What every session asks for. A generic plan would lock every partition of the job table at each execution.
 const ALL: (&str, &str) = ("plan_cache_mode", "force_custom_plan");
 
-/// What is asked for apart from these, by the library.
+/// The setting that the library sends apart from these.
 const ZONE: (&str, &str) = ("TimeZone", "UTC");
 
-/// What is in force, told as text.
+/// Reads what is in force, as text.
 const ASK: &str = "SELECT name, setting FROM pg_settings WHERE name IN ('default_transaction_read_only', 'lock_timeout', \
                    'statement_timeout', 'idle_in_transaction_session_timeout', 'plan_cache_mode', 'TimeZone', 'search_path')";
 

@@ -5,7 +5,7 @@
 //! | `CONFIG GET` of five names | settings | always; the others only if the first was allowed |
 //! | `SLOWLOG GET 20` | the slow log | always |
 //! | `LATENCY LATEST` | what the latency monitor saw | always |
-//! | `PUBSUB CHANNELS`, `PUBSUB NUMSUB` | channels and who listens | if there are at most [`CHANNELS_MAX`] |
+//! | `PUBSUB CHANNELS`, `PUBSUB NUMSUB` | channels and their subscribers | if there are at most [`CHANNELS_MAX`] |
 //!
 //! A command that the access rules forbid is an answer of its own, naming the rule that would allow
 //! it, and is not sent again for [`FORBIDDEN_FOR`]: each refusal is an entry in the server's `ACL LOG`.
@@ -33,7 +33,7 @@ const CHANNELS_SHOWN: usize = 100;
 /// How long a refusal is remembered.
 const FORBIDDEN_FOR: Duration = Duration::from_secs(300);
 
-/// Bytes of a name or an argument that are looked at.
+/// Bytes read of a name or an argument.
 const ARGUMENT_MAX: usize = 40;
 
 /// Arguments of a slow command that are shown, its name included.

@@ -81,7 +81,7 @@ pub(super) fn full(address: &str) -> Trouble {
     )
 }
 
-/// The name has no address, or nobody who knows it answers.
+/// The name has no address, or no name server that knows it answers.
 pub(super) fn no_such_host(address: &str) -> Trouble {
     Trouble::new(
         Reach::NoSuchHost,

@@ -17,15 +17,15 @@ const PATIENCE: Duration = Duration::from_millis(500);
 pub(super) enum Behind {
     /// The name has no address.
     NoAddress,
-    /// Nobody completes a connection.
-    Nobody,
-    /// A connection, and not a word.
+    /// No connection was made.
+    Unreachable,
+    /// A connection, and no answer.
     Silence,
-    /// A connection, and these words.
+    /// A connection, and this answer.
     Words(String),
 }
 
-/// Knocks. With `ask` a plain `PING` is sent; without, only what is said unasked is heard.
+/// Connects to the address. With `ask` it sends a plain `PING`; without, it reads only what the server sends unasked.
 pub(super) async fn knock(address: &ConnectionAddr, ask: bool) -> Behind {
     let (ConnectionAddr::Tcp(host, port) | ConnectionAddr::TcpTls { host, port, .. }) = address else {
         return Behind::Silence;
@@ -35,7 +35,7 @@ pub(super) async fn knock(address: &ConnectionAddr, ask: bool) -> Behind {
         return Behind::NoAddress;
     };
     let Ok(Ok(mut socket)) = timeout(PATIENCE, TcpStream::connect(address)).await else {
-        return Behind::Nobody;
+        return Behind::Unreachable;
     };
     if ask && socket.write_all(b"PING\r\n").await.is_err() {
         return Behind::Silence;

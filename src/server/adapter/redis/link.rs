@@ -37,7 +37,7 @@ use tokio_util::sync::CancellationToken;
 /// How long a read may take before the store counts as not answering.
 pub const DEADLINE: Duration = Duration::from_secs(1);
 
-/// How long a write may take before nobody knows what became of it: longer than a read, for it is not asked again.
+/// How long a write may take before its outcome counts as unknown: longer than a read, because it is not sent again.
 const WRITE_DEADLINE: Duration = Duration::from_secs(3);
 
 /// How long making a connection may take, greeting and password included.
@@ -283,8 +283,7 @@ impl Link {
         }
     }
 
-    /// A connection of one's own for commands that block. It has no response time-out: whoever
-    /// uses it bounds the wait.
+    /// A connection of its own for commands that block. It has no response time-out: the caller bounds the wait.
     ///
     /// # Errors
     ///
@@ -442,7 +441,7 @@ impl Link {
         let tls = matches!(address, ConnectionAddr::TcpTls { .. });
         match knock(address, tls).await {
             Behind::NoAddress => no_such_host(&self.address),
-            Behind::Nobody => Trouble::new(
+            Behind::Unreachable => Trouble::new(
                 Reach::Gone,
                 format!(
                     "No answer from {}: the host or the network path to it is down.",
@@ -470,7 +469,7 @@ impl Link {
         }
     }
 
-    /// Publishes a change of health; an unchanged one wakes nobody.
+    /// Publishes a change of health; an unchanged one wakes no receiver.
     fn set(&self, health: Health) {
         self.health.send_if_modified(|now| {
             let changed = *now != health;

@@ -1,6 +1,6 @@
-//! Channels, listened to by pattern on one connection of their own, for as long as there is something to hear.
+//! Channels, listened to by pattern on one connection of their own, for as long as there are patterns.
 //!
-//! Messages that come close together are handed on together. What is said while no connection stands is lost.
+//! Messages that come close together are handed on together. Messages published while there is no connection are lost.
 
 use super::link::Link;
 use super::spacing::Spacing;
@@ -20,9 +20,9 @@ const DEADLINE: Duration = Duration::from_secs(2);
 /// The pause before another connection is tried.
 pub const AGAIN: Duration = Duration::from_millis(500);
 
-/// Who listens.
+/// A listener.
 pub trait Ear: Send + Sync {
-    /// What messages told that are handed on together.
+    /// What is gathered from messages that are handed on together.
     type Told: Default + Send;
 
     /// How long messages are gathered while they are dense.
@@ -38,13 +38,13 @@ pub trait Ear: Send + Sync {
     /// Notified when the patterns may be others.
     fn changed(&self) -> &Notify;
 
-    /// All patterns are listened to from now on, `others` than before or the same: what to count for that.
+    /// All patterns are listened to from now on, `others` than before or the same: returns what to count for that.
     fn begun(&self, others: bool) -> Vec<Change>;
 
     /// Takes in a message.
     fn take(&self, message: &Msg, told: &mut Self::Told);
 
-    /// What messages told.
+    /// The changes that the gathered messages report.
     fn changes(&self, told: Self::Told) -> Vec<Change>;
 
     /// A connection has ended: the pause before the next.

@@ -1,8 +1,8 @@
 //! Refusals met along the way that do not stop a store from answering.
 //!
-//! A command that our user may not run, a write refused for lack of disk or replicas, an answer that
-//! only a cluster gives: the connection works, and something is the matter all the same. They are
-//! noted here as they are met, by whoever meets them, and told by the collector.
+//! A command that our user may not run, a write refused for lack of disk or replicas, an answer that only a cluster
+//! gives: the connection works, and something is the matter all the same. The code that meets one notes it here, and
+//! the collector reports it.
 
 use redis::{Cmd, RedisError, RedisResult, Value};
 use std::collections::BTreeMap;
@@ -12,7 +12,7 @@ use std::time::{Duration, Instant};
 /// attempts at what is met again and again.
 const BELIEVED: Duration = Duration::from_secs(4);
 
-/// A command that is asked for only on some pages may stay refused for long without being met.
+/// A command that only some pages send may stay refused for long without being met.
 const DENIAL_BELIEVED: Duration = Duration::from_secs(600);
 
 /// Commands that never wait for anything: a client that waits with one of them is held by

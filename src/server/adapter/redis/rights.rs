@@ -1,13 +1,14 @@
 //! What our user may do on a Redis, asked without doing any of it.
 //!
 //! An action is a script, and every command inside it is checked against the user's rules when its turn comes: one that
-//! is missing would stop the script halfway, with the job in no list. So the server is asked beforehand, by a script that
-//! calls nothing but `redis.acl_check_cmd` (Redis 7 and newer): it touches no key, and what it is denied does not get into
-//! `ACL LOG`. A user who may run no script is known by the refusal of that script, the one entry that this costs for each
-//! connection. Servers that cannot be asked are taken to permit it; what they refuse is told by the action itself.
+//! is missing would stop the script halfway, with the job in no list. So Drover asks the server beforehand, by a script
+//! that calls nothing but `redis.acl_check_cmd` (Redis 7 and newer): it touches no key, and what it is denied does not
+//! get into `ACL LOG`. A user who may run no script is known by the refusal of that script, the one entry that this
+//! costs for each connection. A server that cannot be asked is taken to permit everything; the action itself reports
+//! what it refuses.
 //!
-//! It is asked over a connection of its own, for a moment: while somebody pauses writes (`CLIENT PAUSE`), the server holds
-//! back whoever sends a script with everything that they send after it.
+//! The question goes over a connection of its own, for a moment: while a client pauses writes (`CLIENT PAUSE`), the
+//! server holds back a client that sends a script, with everything that it sends after it.
 
 use super::super::Trouble;
 use super::link::{DEADLINE, Link};
@@ -117,14 +118,14 @@ impl Rights {
         }
     }
 
-    /// A connection was made: whoever answers there may have other rules. What was known holds until that is told.
+    /// Notes a new connection: the server behind it may have other rules. What was known holds until they are read.
     pub(super) fn connected(&self) {
         let mut wanted = self.wanted();
         (wanted.settled, wanted.fresh) = (false, true);
         self.wake.notify_one();
     }
 
-    /// What is known may be wrong: something was refused, or somebody asks for what is not permitted.
+    /// What is known may be wrong: a command was refused, or a user asks for what is not permitted.
     pub fn doubt(&self) {
         self.wanted().doubted = true;
         self.wake.notify_one();

@@ -24,7 +24,7 @@ pub struct Signs {
     pub cluster: Option<Slots>,
     /// For a Sentinel: the primaries it watches, each with its name and address.
     pub sentinel: Option<Vec<(String, String)>>,
-    /// Whether somebody paused writes, or everything (`CLIENT PAUSE`), where it tells.
+    /// Whether a client paused writes, or everything (`CLIENT PAUSE`), where the server tells.
     pub paused: bool,
     /// Refusals since the start, by their code, of any client's commands.
     pub refusals: HashMap<String, u64>,

@@ -165,7 +165,7 @@ impl Collector {
         unreadable(&self.state().tracks)
     }
 
-    /// Follows our own clock when somebody sets it.
+    /// Follows the wall clock when it is set.
     fn mind_the_clock(&self) {
         let (wall, instant) = (crate::model::now(), Instant::now());
         let Some(by) = self.clock().jump(wall, instant) else {
@@ -414,7 +414,7 @@ impl Collector {
         }
         let queues = state.tracks.values().map(|track| track.line.clone()).collect();
         let mut store = state.summary.clone();
-        // While it answers, "when" is now: it is told with the report, not every second.
+        // While it answers, "when" is now: published with the report, not every second.
         if live && let Some(known) = self.board.store(&self.store) {
             let mut same = known.clone();
             same.as_of = store.as_of;

@@ -1,4 +1,4 @@
-//! What each queue is asked for now and then, beside its counts.
+//! What the collector reads of each queue now and then, beside its counts.
 
 use super::super::adapters::Share;
 use super::super::track::Circumstances;

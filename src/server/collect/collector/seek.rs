@@ -46,8 +46,8 @@ impl Collector {
         }
     }
 
-    /// Says that whoever does not find a queue from now on may take it for gone, and with it every queue there is:
-    /// one that its workers told us of may still be being counted.
+    /// Publishes that the search is complete: from now on a queue that is not found counts as gone. Publishes every
+    /// known queue with it, because one that workers named may still be being counted.
     fn searched(&self) {
         let mut state = self.state();
         if !std::mem::replace(&mut state.summary.searched, true)

@@ -1,4 +1,4 @@
-//! Who is connected, kept from one reading for all who ask.
+//! The connections of the last reading, shared by all callers.
 //!
 //! The list of connections is read once every few seconds for the whole store. The board takes the
 //! number of workers of each queue from it, and the page of workers takes the workers.
@@ -13,10 +13,10 @@ use std::sync::Arc;
 /// How far two readings may differ about when the same connection began: ages are whole seconds.
 const SAME_MOMENT: Millis = 2_500;
 
-/// Queues whose locks are looked at in one round trip.
+/// Queues whose locks are read in one round trip.
 const LOCKS: usize = 200;
 
-/// Who is connected, as read last.
+/// The connections, as read last.
 #[derive(Clone, Debug, Default)]
 pub struct Workforce {
     /// When it was read; `None` before the first time.
@@ -27,14 +27,15 @@ pub struct Workforce {
     pub unknown: Arc<HashSet<QueueId>>,
     /// The queues that were known then.
     pub read: Arc<HashSet<QueueId>>,
-    /// Everybody whose connection names a queue.
+    /// All connections that name a queue.
     pub connected: Arc<[Connected]>,
     /// The queues without a worker: since when, and whether that was so from the first look on.
     pub deserted: HashMap<QueueId, (Millis, bool)>,
 }
 
 impl Workforce {
-    /// Whether it is known who works for a queue. Where that is unknown of some, one that was found since is not known either.
+    /// Whether the workers of a queue are known. Where those of some are unknown, so are those of a queue that was
+    /// found since.
     #[must_use]
     pub fn tells_of(&self, queue: &str) -> bool {
         self.as_of.is_some() && !self.unknown.contains(queue) && (self.refused.is_none() || self.read.contains(queue))
@@ -42,7 +43,7 @@ impl Workforce {
 }
 
 impl Collector {
-    /// Who is connected.
+    /// The connections of the last reading.
     pub fn workforce(&self) -> Workforce {
         let state = self.state();
         let mut workforce = state.workforce.clone();

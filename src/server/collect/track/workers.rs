@@ -4,10 +4,11 @@ use super::{NO_PROGRESS, Track};
 use crate::model::Millis;
 use crate::model::state::JobState;
 
-/// What a worker did before it was seen to have left is heard within this time, also on an unwatched board.
+/// Events of what a worker did before it was seen to have left arrive within this time, also on an unwatched board.
 const LAST_WORDS: Millis = 8_000;
 
-/// A worker that cannot be seen is asked for by the locks on its jobs when nothing else has been heard of it for this long.
+/// The locks on a queue's jobs are read for a worker that cannot be seen when there was no other sign of it for this
+/// long.
 const ASK_FOR_LOCKS: Millis = 15_000;
 
 impl Track {

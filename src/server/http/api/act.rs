@@ -1,7 +1,7 @@
-//! Actions on one job, one queue, one schedule, and the record of them.
+//! Actions on one job, one queue, one schedule, and the audit log.
 //!
-//! A request is a JSON object with the action's own fields and `seen`, `reason`, `dry_run`. What became of it
-//! is the answer: 200 when it was done, a problem otherwise, whose `outcome` says whether anything was.
+//! A request is a JSON object with the action's own fields and `seen`, `reason`, `dry_run`. The answer tells the
+//! result: 200 when the action was done, a problem otherwise, whose `outcome` says whether anything was.
 
 use super::super::caller::Caller;
 use super::super::problem::refuse;
@@ -37,7 +37,7 @@ pub const FORM_MAX: usize = 3 * DATA_MAX + BODY_MAX;
 /// The longest idempotency key.
 const KEY_MAX: usize = 255;
 
-/// What a request brought.
+/// The body of a request.
 type Body = Result<Bytes, BytesRejection>;
 
 /// An action on a job.
@@ -120,7 +120,7 @@ pub async fn schedule(
         .await
 }
 
-/// What may stand behind `?` where the record is read.
+/// The query parameters of the audit log.
 #[derive(Debug, Default, Deserialize)]
 pub struct AuditQuery {
     queue: Option<String>,
@@ -173,7 +173,7 @@ impl AuditQuery {
     }
 }
 
-/// Who asked for what, and what became of it.
+/// The audit log: who asked for what, and the result.
 pub async fn audit(
     State(app): State<App>,
     caller: Caller,
@@ -274,7 +274,7 @@ impl Request {
     }
 }
 
-/// The idempotency key of a request, if it has one, bound to whoever sends it and to what it asks for.
+/// The idempotency key of a request, if it has one, bound to its caller and to what it asks for.
 pub(super) fn key_of(headers: &HeaderMap, caller: &Caller, path: &str, body: &[u8]) -> Result<Option<Key>, Problem> {
     let Some(key) = headers.get("idempotency-key") else {
         return Ok(None);
@@ -304,7 +304,7 @@ pub(super) fn take<T: serde::de::DeserializeOwned>(
     }
 }
 
-/// The answer to something that nobody said to have seen.
+/// The answer to an action whose request had no `seen`.
 pub(super) fn answer_of(acted: &Acted) -> Response {
     told(acted, false)
 }
@@ -340,7 +340,7 @@ fn told(acted: &Acted, seen: bool) -> Response {
             Effect::Done { job, .. } => answer("done", None, job.clone()),
             Effect::Already { now } => answer("already", Some(now.clone()), None),
             Effect::Changed { now } => {
-                // Whoever said what they had seen made a condition of it.
+                // A request with `seen` made it a precondition.
                 let status = if seen { 412 } else { 409 };
                 problem(
                     "changed",

@@ -27,7 +27,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 use std::io;
 
-/// What may stand behind `?` where archived jobs are searched for.
+/// The query parameters of a search for archived jobs.
 #[derive(Clone, Debug, Default, Deserialize)]
 #[serde(default)]
 pub struct ArchiveQuery {
@@ -242,7 +242,8 @@ fn how(fields: Map<String, Value>, caller: &Caller) -> Result<Restore, Problem> 
     })
 }
 
-/// Puts one job back. Asked again, it is told where the job went: nothing is added twice unless `again` says so.
+/// Puts one job back. A repeated request is answered with where the job went: no job is added twice unless `again` says
+/// so.
 pub async fn restore(
     State(app): State<App>,
     caller: Caller,
@@ -260,7 +261,7 @@ pub async fn restore(
         .map_err(IntoResponse::into_response)
 }
 
-/// What became of many.
+/// The results of queueing many jobs again.
 #[derive(Debug, JsonSchema, Serialize)]
 pub struct RestoredMany {
     /// In the order in which they were asked for.
@@ -357,7 +358,7 @@ fn cell(text: &str) -> String {
     text
 }
 
-/// A page after the other, as fast as they are taken. What goes wrong in the middle cuts the answer off, visibly.
+/// Sends page after page, as fast as the client takes them. A failure in the middle cuts the answer off, visibly.
 async fn export(
     (app, caller): (App, Caller),
     query: &ArchiveQuery,

@@ -1,4 +1,4 @@
-//! What hangs on a job: its log, its relatives, its values byte by byte.
+//! The parts of a job: its log, its relatives, its values byte by byte.
 
 use super::super::problem::refuse;
 use crate::model::error::Problem;
@@ -23,10 +23,10 @@ use std::time::Duration;
 /// Bytes of a value handed to the connection at a time.
 const PIECE: usize = 256 * 1024;
 
-/// How long a reader may take to fetch a value: meanwhile nobody else can fetch one.
+/// How long a reader may take to fetch a value: meanwhile no other reader can fetch one.
 const FETCH_WITHIN: Duration = Duration::from_secs(120);
 
-/// What may stand behind `?` for a part of a log.
+/// The query parameters of a part of a log.
 #[derive(Debug, Default, Deserialize)]
 pub struct LogsQuery {
     from: Option<u64>,
@@ -52,7 +52,7 @@ pub async fn logs(
         .map(Json)
 }
 
-/// What may stand behind `?` for children.
+/// The query parameters of a job's children.
 #[derive(Debug, Default, Deserialize)]
 pub struct FlowQuery {
     children: Option<String>,
@@ -97,7 +97,7 @@ pub async fn flow(
     answer.map(Json).map_err(IntoResponse::into_response)
 }
 
-/// What may stand behind `?` on a job's page.
+/// The query parameters of a job's page.
 #[derive(Debug, Default, Deserialize)]
 pub struct JobQuery {
     children: Option<String>,
@@ -163,7 +163,7 @@ pub(super) fn file(value: FieldBytes, job: &str, field: &str) -> Response {
     response
 }
 
-/// What of a stranger's text may stand in a file name.
+/// A stranger's text with only those characters that are safe in a file name.
 fn plain(text: &str) -> String {
     let fine = |c: char| {
         if c.is_ascii_alphanumeric() || c == '-' || c == '_' {
@@ -175,7 +175,7 @@ fn plain(text: &str) -> String {
     text.chars().take(60).map(fine).collect()
 }
 
-/// The value in pieces. It is given up when the reader takes too long, read or not: it holds the turn.
+/// The value in pieces. It is dropped when the reader takes too long, read or not, because it holds the turn.
 fn pieces(value: FieldBytes) -> impl futures::Stream<Item = io::Result<Bytes>> {
     let shared = Arc::new(Mutex::new(Some(value)));
     let held = Arc::downgrade(&shared);

@@ -1,4 +1,4 @@
-//! Actions over many jobs: previewed, started, watched and told what to do.
+//! Actions over many jobs: previewed, started, watched and controlled.
 //!
 //! A request is a JSON object: the action with its own fields, `filter` or `jobs`, and `dry_run` for a preview. The
 //! preview's `token` starts exactly what it showed; up to [`UNSEEN_MAX`] jobs can be started without one.
@@ -71,7 +71,7 @@ pub struct OperationOrder {
     rate: Option<u32>,
     /// A few first, then the rest if those do well.
     canary: Option<Canary>,
-    /// Why: kept in the record.
+    /// Why: kept in the audit log.
     reason: Option<String>,
     /// What the preview asks to be typed.
     typed: Option<String>,
@@ -272,10 +272,11 @@ impl Wanted {
         })
     }
 
-    /// A token stands for what it was given for. Whoever sends something else with it did not see that.
+    /// A token is for the action and the filter that its preview showed. A request with another action or filter is
+    /// refused: its caller has not seen a preview of it.
     fn is_of(&self, service: &Service, token: &str) -> Result<(), Problem> {
         let Some((action, filter)) = service.previewed(token) else {
-            // Starting it says what is the matter, or what came of it before.
+            // The start answers why, or with the operation that the token has started already.
             return Ok(());
         };
         let other = |what: &str| {
@@ -301,7 +302,7 @@ fn bad(what: impl Into<String>) -> Problem {
     refuse(StatusCode::BAD_REQUEST, "bad-operation", "Bad operation", what)
 }
 
-/// The queue that `store/queue id` stands for.
+/// The queue that `store/queue id` names.
 pub fn queue_of(text: &str) -> Option<QueueRef> {
     let (store, queue) = text.split_once('/')?;
     (!store.is_empty() && !queue.is_empty()).then(|| QueueRef {
@@ -322,7 +323,7 @@ pub async fn one(State(app): State<App>, caller: Caller, Path(id): Path<String>)
     app.view(&caller.who).operation(&id).map(Json)
 }
 
-/// What may stand behind `?` where results are listed.
+/// The query parameters of a list of results.
 #[derive(Debug, Default, Deserialize)]
 pub struct ResultsQuery {
     result: Option<String>,
@@ -350,7 +351,7 @@ impl ResultsQuery {
     }
 }
 
-/// Jobs of an operation with what became of them.
+/// Jobs of an operation with their results.
 pub async fn results(
     State(app): State<App>,
     caller: Caller,
@@ -367,7 +368,7 @@ pub async fn results(
     Ok(Json(Results { items, total, offset }))
 }
 
-/// Every job of an operation with what became of it, a JSON object on each line, as a file.
+/// Every job of an operation with its result, a JSON object on each line, as a file.
 pub async fn download(State(app): State<App>, caller: Caller, Path(id): Path<String>) -> Result<Response, Refusal> {
     let items = app.view(&caller.who).exported_results(&id).await?;
     // Line by line: a hundred thousand are not put together first.
@@ -386,7 +387,7 @@ pub async fn download(State(app): State<App>, caller: Caller, Path(id): Path<Str
     Ok(response)
 }
 
-/// The control that a word stands for.
+/// The control that a word means.
 pub fn control_of(word: &str) -> Option<Control> {
     match word {
         "pause" => Some(Control::Pause),

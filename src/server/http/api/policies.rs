@@ -30,7 +30,7 @@ pub struct All {
 pub struct RunBody {
     /// Only tell what would be done: the answer is a preview.
     dry_run: bool,
-    /// Why: kept in the record.
+    /// Why: kept in the audit log.
     reason: String,
 }
 

@@ -20,11 +20,11 @@ use axum::response::{IntoResponse, Response};
 use schemars::JsonSchema;
 use serde::Deserialize;
 
-/// What is said with it.
+/// The body of a request.
 #[derive(Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct RevealBody {
-    /// Why: kept in the record.
+    /// Why: kept in the audit log.
     #[serde(default)]
     reason: String,
     /// Of a job in a queue: only this field of its record, byte by byte.

@@ -1,7 +1,7 @@
 //! What is taken out of the frames of a stream whose reader does not see everything.
 //!
-//! Frames are made once for all. For the few whose permissions end somewhere each is read again, and what is not for them
-//! left out; a change that leaves nothing is not sent.
+//! Frames are made once for all readers. For the few readers with limited permissions each frame is parsed again, and
+//! what they may not see is left out; a change that leaves nothing is not sent.
 
 use crate::model::event::Frame;
 use crate::model::job::Progress;
@@ -11,12 +11,12 @@ use crate::server::auth::who::Who;
 use crate::server::wire::Part;
 use std::sync::Arc;
 
-/// Whether everything is for them as it is.
+/// Whether the reader may see all frames as they are.
 pub(super) fn is_needless(who: &Who) -> bool {
     who.sees_all() && who.holds_everywhere(Verb::ViewPayload)
 }
 
-/// An event as it is for them; `None` if it says nothing to them. What cannot be read is not passed on.
+/// An event as the reader may see it; `None` if nothing is left of it. What cannot be parsed is not passed on.
 pub(super) fn narrow(event: Arc<Part>, who: &Who) -> Option<Arc<Part>> {
     let text = std::str::from_utf8(event.plain()).ok()?;
     let Some((head, data)) = text.split_once("data: ") else {

@@ -1,7 +1,7 @@
-//! Actions from pages: a form that asks before, and what is sent by a button.
+//! Actions from pages: a form that asks before, and what a button sends.
 //!
-//! Everything works without JavaScript: a form is sent, the answer leads back (303) to the page it was about,
-//! which tells what became of it. A form whose contents are wrong comes back as it was filled in.
+//! Everything works without JavaScript: the browser sends a form, and the answer redirects (303) to the page it was
+//! about, which shows the result. A form whose contents are wrong comes back as it was filled in.
 
 use super::{PageRequest, see_other};
 use crate::base_path::{job_path, queue_path, schedule_act_path};
@@ -64,7 +64,7 @@ impl On {
     }
 }
 
-/// What stands behind `?` where a form is asked for.
+/// The query parameters of a form.
 #[derive(Debug, Default, Deserialize)]
 pub struct Which {
     #[serde(default)]
@@ -228,8 +228,8 @@ async fn act(req: PageRequest, on: On, fields: Vec<(String, String)>) -> Respons
     }
 }
 
-/// Where the answer leads, and to which part of the page: the next Tab begins at the outcome, before the buttons. A
-/// job that is no more has no page, a new one has one.
+/// Where the answer redirects to, and which part of the page: the next Tab begins at the outcome, before the buttons. A
+/// job that no longer exists has no page, a new one has one.
 fn after(on: &On, word: &str, acted: &Acted) -> (String, &'static str) {
     let asked = &acted.entry.id;
     let record = || {

@@ -65,7 +65,7 @@ fn unconfigured(req: &PageRequest) -> Response {
     )
 }
 
-/// What may stand behind `?` where one job is shown.
+/// The query parameters of one job's page.
 #[derive(Debug, Default, Deserialize)]
 pub struct Told {
     asked: Option<String>,
@@ -177,7 +177,7 @@ async fn form(app: &App, caller: &Caller, id: &str, like: bool) -> Result<FormPa
     Ok(page)
 }
 
-/// Adds one again, and leads to what came of it. What had completed, or was put back before, asks first.
+/// Adds one again, and redirects to the result. A job that had completed, or was put back before, asks first.
 pub async fn restore(req: PageRequest, Path(id): Path<String>, Form(fields): Form<Vec<(String, String)>>) -> Response {
     let filled = Filled::new(fields);
     let ticked = |name: &str| filled.text(name) == "true";
@@ -321,7 +321,7 @@ pub async fn restore_many(req: PageRequest, Form(fields): Form<Vec<(String, Stri
 /// New jobs whose removal is offered beside them.
 const UNDONE: usize = 20;
 
-/// For whoever asks for the address of that form.
+/// The redirect for a GET of that form's address.
 pub async fn to_list(State(app): State<App>) -> Response {
     see_other(&app.config().base_path.href("/archive"))
 }

@@ -1,4 +1,4 @@
-//! Who asked for what, and what became of it.
+//! The audit log: who asked for what, and the result.
 
 use super::super::api::act::AuditQuery;
 use super::PageRequest;

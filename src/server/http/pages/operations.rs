@@ -1,6 +1,6 @@
 //! Actions over many jobs: where they begin, what they would do, how far they are.
 //!
-//! A preview is the answer to a form and is there once: asked for by its address it leads to where a filter is written.
+//! A preview is the answer to a form and is shown once: a GET of its address redirects to the form for a filter.
 
 use super::super::api::operations::{ResultsQuery, control_of, queue_of};
 use super::theme::Preferences;
@@ -39,7 +39,7 @@ impl PageRequest {
         (status, Html(html)).into_response()
     }
 
-    /// The answer to a form that cannot be done. It stays until somebody goes on: its address has nothing to show.
+    /// The answer to a form that cannot be done. It stays until the reader moves on: its address has nothing to show.
     pub(super) fn cannot(&self, problem: Problem, links: Vec<(String, String)>) -> Response {
         let status = StatusCode::from_u16(problem.status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
         let notice = Notice {
@@ -89,13 +89,13 @@ async fn one_page(view: View<'_>, id: &str, result: Option<String>, offset: usiz
     })
 }
 
-/// What may stand behind `?` where an operation begins.
+/// The query parameters of the page where an operation begins.
 #[derive(Debug, Default, Deserialize)]
 pub struct NewQuery {
     action: Option<String>,
     more: Option<String>,
     filter: Option<String>,
-    /// Whether what is removed is archived first; what makes sense if nobody says.
+    /// Whether jobs are archived before they are removed; a sensible default if `None`.
     #[serde(skip)]
     archive: Option<bool>,
 }
@@ -134,7 +134,7 @@ pub async fn new(req: PageRequest, Query(query): Query<NewQuery>) -> Response {
     req.show_operations(StatusCode::OK, OperationsPage::New(query.page(req.service())))
 }
 
-/// For whoever asks for the address of a form.
+/// The redirect for a GET of a form's address.
 pub async fn to_new(req: PageRequest) -> Response {
     req.lead("/operations/new")
 }

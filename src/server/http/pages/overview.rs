@@ -1,4 +1,4 @@
-//! All queues, rendered once for everybody who asks in the same moment.
+//! All queues, rendered once for all readers who ask at the same moment.
 //!
 //! A reader who filters, sorts or has pinned queues gets a page of their own, rendered for the request.
 
@@ -30,8 +30,8 @@ const NONCE_PLACE: &str = "{nonce}";
 
 /// The overview as rendered last, one per preferences.
 ///
-/// Rendering and compressing cost milliseconds, copying microseconds; in an incident everybody opens it at once. One
-/// is rendered at a time: whoever comes meanwhile waits for that one instead of making another.
+/// Rendering and compressing cost milliseconds, copying microseconds; in an incident all users open it at once. One
+/// is rendered at a time: a request that arrives meanwhile waits for that one instead of making another.
 #[derive(Debug, Default)]
 pub struct Rendered(tokio::sync::Mutex<Vec<RenderedPage>>);
 
@@ -62,7 +62,7 @@ pub async fn overview(req: PageRequest, RawQuery(query): RawQuery) -> Response {
         return req.show(position, Body::Overview(overview));
     }
     let parts = rendered_overview(&req.app, who, Preferences::of(&req.headers)).await;
-    // The line that tells who reads it is theirs alone.
+    // The line with the reader's name is for that reader alone.
     let account = super::account(&req.app, who);
     let (nonce, end) = (Part::new(req.context.nonce), Part::new(account + END));
     let whole: Vec<&Part> = match &*parts {
@@ -72,7 +72,7 @@ pub async fn overview(req: PageRequest, RawQuery(query): RawQuery) -> Response {
     encoding::answer(&req.headers, "text/html; charset=utf-8", &whole)
 }
 
-/// For somebody who sees all: the same for all of them.
+/// For readers who see everything: the same for all of them.
 async fn rendered_overview(app: &App, who: &Who, preferences: Preferences) -> Arc<[Part]> {
     let mut cache = app.rendered().0.lock().await;
     let position = app.board().position().to_string();

@@ -26,7 +26,7 @@ pub struct Pin {
     unpin: Option<String>,
 }
 
-/// Pins a queue, or no longer, and leads back to the page. Asked twice it changes nothing further.
+/// Pins or unpins a queue, and redirects to the page. A repeated request changes nothing further.
 pub async fn change(State(app): State<App>, headers: HeaderMap, Form(form): Form<Pin>) -> Response {
     let mut pins = pins_of(&headers);
     if let Some(queue) = form.unpin.as_deref().and_then(read_pin) {

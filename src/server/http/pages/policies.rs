@@ -14,7 +14,7 @@ use serde::Deserialize;
 /// Where the page is.
 const HERE: &str = "/archive/policies";
 
-/// What may stand behind `?` after a button.
+/// The query parameters after a button.
 #[derive(Debug, Default, Deserialize)]
 pub struct Told {
     asked: Option<String>,
@@ -52,7 +52,7 @@ pub async fn act(req: PageRequest, Path((id, word)): Path<(String, String)>) -> 
     }
 }
 
-/// For whoever asks for the address of a button.
+/// The redirect for a GET of a button's address.
 pub async fn to_all(State(app): State<App>) -> Response {
     see_other(&app.config().base_path.href(HERE))
 }

@@ -58,7 +58,7 @@ pub struct Find {
     id: String,
 }
 
-/// Leads to a job by its id.
+/// Redirects to a job by its id.
 pub async fn find_job(
     State(app): State<App>,
     Path((store, queue)): Path<(String, String)>,

@@ -17,7 +17,7 @@ use axum::response::{Html, IntoResponse as _, Response};
 use axum::{Extension, RequestExt as _};
 use serde::Deserialize;
 
-/// What may stand behind `?`.
+/// The query parameters.
 #[derive(Debug, Default, Deserialize)]
 pub struct Next {
     #[serde(default)]
@@ -87,7 +87,7 @@ pub struct Given {
     next: String,
 }
 
-/// Signs in, and leads to where the reader wanted to go.
+/// Signs in, and redirects to where the reader wanted to go.
 pub async fn sign_in(State(app): State<App>, Extension(context): Extension<PageContext>, request: Request) -> Response {
     let (headers, peer) = (request.headers().clone(), peer_of(request.extensions()));
     let Ok(Form(given)) = request.extract_with_state::<Form<Given>, _, _>(&app).await else {
@@ -150,7 +150,7 @@ pub async fn sign_out(State(app): State<App>, who: Option<Extension<Who>>) -> Re
     }
 }
 
-/// Leads to a page of this board, and to no other place whatever the address says.
+/// Redirects to a page of this board, and to no other place whatever the address says.
 fn lead(app: &App, next: &str) -> Response {
     see_other(&app.config().base_path.lead(next))
 }

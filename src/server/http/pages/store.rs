@@ -1,4 +1,4 @@
-//! One store: its health, its last hour, and what lies in it.
+//! One store: its health, its last hour, and what it holds.
 
 use super::super::api::SampleQuery;
 use super::super::problem::refuse;

@@ -42,7 +42,7 @@ pub struct Theme {
     theme: String,
 }
 
-/// Remembers the theme and leads back to the page.
+/// Remembers the theme and redirects to the page.
 pub async fn choose(State(app): State<App>, headers: HeaderMap, Form(choice): Form<Theme>) -> Response {
     let (value, age) = match choice.theme.as_str() {
         theme @ ("light" | "dark") => (theme, YEAR_S),
@@ -58,7 +58,7 @@ pub struct Time {
     time: String,
 }
 
-/// Remembers how times are to be shown and leads back to the page.
+/// Remembers how times are to be shown and redirects to the page.
 pub async fn choose_time(State(app): State<App>, headers: HeaderMap, Form(choice): Form<Time>) -> Response {
     let (value, age) = match choice.time.as_str() {
         "local" => ("local", YEAR_S),

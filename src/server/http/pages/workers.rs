@@ -1,4 +1,4 @@
-//! Who works for which queue.
+//! The workers of each queue.
 
 use super::PageRequest;
 use crate::model::page::Body;
@@ -12,7 +12,7 @@ use axum::extract::State;
 use axum::response::Response;
 use serde::Deserialize;
 
-/// What may stand behind `?` where workers and schedules are shown.
+/// The query parameters of workers and schedules.
 #[derive(Debug, Default, Deserialize)]
 pub struct FleetQuery {
     q: Option<String>,

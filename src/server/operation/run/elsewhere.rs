@@ -1,4 +1,5 @@
-//! An operation that several replicas see: run here as long as its lease is, and otherwise shown as its owner tells it.
+//! An operation that several replicas see: this replica runs it while it holds the lease, and otherwise shows it as its
+//! owner reports it.
 
 use super::super::journal::{Home, Log, Meta, Past};
 use super::super::shared::Held;
@@ -29,7 +30,7 @@ impl Run {
         self.elsewhere().clone()
     }
 
-    /// From now on it is what another replica tells.
+    /// From now on shows it as another replica reports it.
     pub fn show(&self, told: Operation) {
         *self.elsewhere() = Some(told);
     }
@@ -53,7 +54,8 @@ impl Run {
         }
     }
 
-    /// Returns once it is certain that nobody else runs it, and never if somebody does; whether that took time.
+    /// Returns once it is certain that no other replica runs it, and never if one does; the result is whether that took
+    /// time.
     pub(super) async fn ours(&self) -> bool {
         let Some(Log::Shared(held)) = &self.log else {
             return false;
@@ -67,14 +69,14 @@ impl Run {
         late
     }
 
-    /// Takes in how often somebody has said what is wanted; whether that is news.
-    pub fn heed(&self, asked: i64) -> bool {
+    /// Notes the number of control requests so far; returns whether it has grown.
+    pub fn note_requests(&self, asked: i64) -> bool {
         self.asked.fetch_max(asked, Ordering::Relaxed) < asked
     }
 
-    /// Begins with what was wanted last.
+    /// Begins with the last control request.
     pub fn begin_with(&self, wanted: &str, asked: i64) {
-        self.heed(asked);
+        self.note_requests(asked);
         self.wanted.send_replace(match wanted {
             "pause" => Wanted::Pause,
             "cancel" => Wanted::Cancel,

@@ -1,4 +1,4 @@
-//! How far an operation is: a result for each of its jobs, what they add up to, and what is told of it.
+//! The progress of an operation: a result for each of its jobs, their totals, and what is shown of it.
 
 use super::{OperationStatus, Run};
 use crate::model::action::{Effect, JobAction, Seen};
@@ -20,10 +20,10 @@ const WHYS: usize = 10_000;
 /// The speed is that of the last seconds.
 const LATELY: Duration = Duration::from_secs(5);
 
-/// Reasons that are told, for all jobs together.
+/// Reasons that are shown, for all jobs together.
 const REASONS: usize = 20;
 
-/// How long a page waits for what another replica wrote down.
+/// How long a page waits for what another replica has saved.
 const PATIENCE: Duration = Duration::from_secs(2);
 
 /// A letter for each job, and why for some.
@@ -76,7 +76,7 @@ pub(super) fn letter(effect: &Effect, action: &JobAction, uncertain: bool) -> (u
     let under_way = |now: &str| format!("Drover stopped during this action, and the job has changed since: {now}");
     match effect {
         Effect::Done { .. } => (b'd', None),
-        // Whoever removed it: it is gone as was wanted.
+        // The job is gone as was wanted, even if another client removed it.
         Effect::Gone if uncertain && matches!(action, JobAction::Remove { .. }) => (b'a', None),
         Effect::Gone if uncertain => (b'u', Some(under_way("it no longer exists."))),
         Effect::Changed { now } if uncertain => (b'u', Some(under_way(now))),
@@ -90,7 +90,7 @@ pub(super) fn letter(effect: &Effect, action: &JobAction, uncertain: bool) -> (u
 }
 
 impl Run {
-    /// As everybody sees it.
+    /// The operation as all callers see it.
     pub fn told(&self) -> Operation {
         if let Some(told) = self.told_elsewhere() {
             return told;
@@ -139,7 +139,8 @@ impl Run {
         }
     }
 
-    /// Its jobs: of what ended before this process began, or is run by another, they are read when somebody looks.
+    /// Its jobs. Those of an operation that ended before this process began, or that another replica runs, are read on
+    /// demand.
     async fn all_items(&self) -> io::Result<Cow<'_, [Item]>> {
         if self.items.is_empty() {
             return Ok(Cow::Owned(self.home.items(&self.meta.id).await?));
@@ -147,14 +148,14 @@ impl Run {
         Ok(Cow::Borrowed(&self.items))
     }
 
-    /// Its jobs and what became of them, unless that takes too long for whoever looks.
+    /// Its jobs and their results, unless reading them takes too long for the caller.
     async fn all_there_is(&self) -> io::Result<(Cow<'_, [Item]>, Letters)> {
         let read = async { Ok((self.all_items().await?, self.all_letters().await?)) };
         let late = || io::Error::other(format!("it did not come within {} s", PATIENCE.as_secs()));
         timeout(PATIENCE, read).await.unwrap_or_else(|_| Err(late()))
     }
 
-    /// A letter for each job, and why for some, of those that are asked for.
+    /// A letter for each job, and why for some.
     async fn all_letters(&self) -> io::Result<Letters> {
         if let (Home::Shared(archive), true) = (&self.home, self.is_elsewhere()) {
             let past = archive.operation_past(&self.meta.id, self.meta.selected).await?;
@@ -227,7 +228,7 @@ impl Run {
         (at..most).take_while(fits).last().map_or(at + 1, |last| last + 1)
     }
 
-    /// Takes in results; the lines that tell of them.
+    /// Takes in results; returns their lines for the log.
     pub(super) fn settle(&self, at: usize, effects: &[Effect]) -> String {
         let mut progress = self.progress();
         let mut letters = String::with_capacity(effects.len());

@@ -37,7 +37,7 @@ struct Batch {
 
 impl Drop for Batch {
     fn drop(&mut self) {
-        // What it has committed stays, and is found there by whoever comes next.
+        // What it has committed stays, and the next attempt finds it there.
         self.task.abort();
     }
 }

@@ -1,4 +1,5 @@
-//! What is so of any text: it is masked once and for all, its JSON keeps its structure, a secret is hidden and a word is shown.
+//! Properties of any text: masking it again changes nothing, its JSON keeps its structure, a secret is hidden and a
+//! word is shown.
 
 use super::{MARKER, SECRETS, mask};
 use proptest::prelude::*;
@@ -6,7 +7,7 @@ use proptest::prelude::*;
 /// Texts that fuzzing found to be of interest: what is `canary` in them is secret.
 const FOUND: &str = include_str!("../corpus/found.txt");
 
-/// What must be so of any text, JSON or not.
+/// The properties of any text, JSON or not.
 fn holds(text: &str) -> Result<(), TestCaseError> {
     for (masked, rules, again) in [
         {

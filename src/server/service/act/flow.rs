@@ -1,5 +1,5 @@
-//! Retrying what failed below a job, and then the job: looked up first, asked permission for queue by queue, and done
-//! from the bottom up, so that nothing is retried above something that was not.
+//! Retrying what failed below a job, and then the job: looks the jobs up first, checks the permission for each queue,
+//! and retries from the bottom up, so that no job is retried above one that was not.
 
 use super::super::{Answer, Refusal, Service};
 use super::intent::Intent;
@@ -145,14 +145,14 @@ impl FlowPlan {
         queues.collect()
     }
 
-    /// For the record: how many jobs, and in which queues.
+    /// For the audit entry: how many jobs, and in which queues.
     pub(super) fn details(&self) -> Value {
         let failed = self.jobs.iter().filter(|job| job.state == FlowState::Failed).count();
         let queues: Vec<String> = self.queues().into_iter().map(|queue| queue.queue).collect();
         json!({"jobs": failed, "queues": queues})
     }
 
-    /// Does it from the bottom up; with nobody to do it, tells what would be done.
+    /// Retries the jobs from the bottom up; without an adapter, only tells what would be done.
     pub(super) async fn carry_out(&self, adapter: Option<Arc<dyn Adapter>>, seen: Option<&Seen>) -> Became {
         if let Some(now) = seen.and_then(|seen| unlike(seen, &self.jobs[0])) {
             return Became::Known(Effect::Changed { now });
@@ -266,7 +266,7 @@ fn unlike(seen: &Seen, job: &FlowJob) -> Option<String> {
     })
 }
 
-/// What the record keeps.
+/// What the audit log keeps.
 pub(super) fn kept(became: &Became) -> Became {
     match became {
         Became::Flow(flow) => Became::Flow(flow.kept()),

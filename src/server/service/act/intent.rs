@@ -192,7 +192,7 @@ impl Intent {
         Self::read(row.target, target, row.word, fields).ok()
     }
 
-    /// Whether what would be written holds the word that stands for hidden values.
+    /// Whether what would be written holds the marker of hidden values.
     #[must_use]
     pub fn holds_hidden(&self) -> bool {
         let (data, options) = match self {
@@ -249,7 +249,7 @@ impl Intent {
                     }
                     JobAction::Delay { ms } => at_most("ms", *ms, DELAY_MAX),
                     JobAction::FailLost { error } | JobAction::Cancel { error } => match error.trim() {
-                        // Of a job of pg-boss nothing becomes of it.
+                        // pg-boss does not keep the error.
                         "" if matches!(action, JobAction::FailLost { .. }) => Err(NO_ERROR.into()),
                         _ if error.chars().count() > ERROR_MAX => {
                             Err(format!("error is longer than {ERROR_MAX} characters."))

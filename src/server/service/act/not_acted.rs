@@ -7,7 +7,7 @@ use std::fmt;
 /// Why an action was not tried.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum NotActed {
-    /// Whoever asks may not.
+    /// The caller may not.
     Denied(String),
     /// Nothing may be changed here.
     ReadOnly,
@@ -15,7 +15,7 @@ pub enum NotActed {
     NotNow(String),
     /// The library, or its generation, cannot do it.
     Impossible(String),
-    /// It could not be written down.
+    /// It could not be written to the audit log.
     NoAudit(String),
     /// The archive cannot be used now.
     NoArchive(String),

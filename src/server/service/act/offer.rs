@@ -1,4 +1,4 @@
-//! What a page offers to do: what makes sense now and would be tried. What would not be is said in a sentence.
+//! What a page offers to do: actions that make sense now and would be tried. For others a sentence says why not.
 
 use super::intent::Intent;
 use super::{NotActed, Service};
@@ -19,7 +19,7 @@ use crate::server::archive::flow::UNCONFIGURED;
 use crate::server::audit::record::mint_id;
 use crate::server::auth::who::Who;
 
-/// How long the last thing that was asked of a queue stands beside it, in milliseconds.
+/// How long a queue's page shows the last request on the queue, in milliseconds.
 const LAST_KEEP: i64 = 15 * 60_000;
 
 /// The word of a form for a schedule that is yet to be named.
@@ -32,7 +32,7 @@ struct Choice {
     label: Label,
 }
 
-/// What is on a button.
+/// The label of a button.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Label {
     /// It is done at once.
@@ -64,7 +64,7 @@ impl Choice {
 }
 
 impl Service {
-    /// What can be done to a job. `asked` is the id of what was asked for a moment ago.
+    /// What can be done to a job. `asked` is the id of the audit entry of a request made a moment ago.
     #[must_use]
     pub fn offer_job(
         &self,
@@ -111,7 +111,7 @@ impl Service {
         offer
     }
 
-    /// What takes back that something brought a new job into a queue: its removal, as long as it has not begun.
+    /// The undo of an action that added a new job to a queue: the job's removal, as long as it has not begun.
     pub async fn undo_of(&self, who: &Who, entry: &AuditEntry) -> Option<Undo> {
         let made = entry.new_job()?;
         let job = self.job(&entry.queue, made).await.ok()?;
@@ -142,14 +142,14 @@ impl Service {
                     Fits::Queue(fits) => fits(line.paused, limited),
                     Fits::Always | Fits::Job(_) => Fit::Yes,
                 };
-                // What is worth knowing before is told before.
+                // An action with notes asks first, so that the user reads them before.
                 let notes = can.is_some_and(|can| !can.notes(kind).is_empty());
                 Choice::of(kind, if fit == Fit::Yes && notes { Fit::Asks } else { fit })
             })
             .collect();
         let key = line.key();
         let mut offer = self.offer(who, line, store, "", &all);
-        // A schedule that is yet to be named is asked for beside its queue.
+        // A new schedule has no name yet, so the form to add one belongs to its queue.
         let plan = Choice {
             kind: ActionKind::SaveSchedule,
             label: Label::Asks("Add a schedule…"),

@@ -1,4 +1,4 @@
-//! What would be done, in one sentence: the same for a confirmation, an answer of the API and the record.
+//! What would be done, in one sentence: the same for a confirmation, an answer of the API and the audit log.
 
 use super::intent::Intent;
 use crate::model::action::{Changes, JobAction, NewJob, Plan, QueueAction, ScheduleAction};

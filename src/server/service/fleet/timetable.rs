@@ -1,4 +1,4 @@
-//! What runs when: the schedules of every store, read when somebody looks.
+//! What runs when: the schedules of every store, read on demand.
 
 use super::{BOUNDS, Counts, DEADLINE, LISTED, Read};
 use crate::model::now;
@@ -61,7 +61,7 @@ impl Service {
                     queue: queue.to_owned(),
                 })
             };
-            // What was read is shared; what is not for them is left out of their copy.
+            // What was read is shared; the caller gets a copy without the queues that they do not see.
             let (mut counts, mut read) = (counts.unwrap_or_default(), read.unwrap_or_default());
             if !who.holds_in_store(Verb::View, &id) {
                 Arc::make_mut(&mut counts).retain(|(queue, _)| sees(queue));
@@ -146,7 +146,7 @@ impl Service {
             Ok(Arc::new(all))
         };
         match only {
-            // One queue costs one command: nobody has to wait for the next round.
+            // One queue costs one command, so its reader need not wait for the next round.
             Some(_) => ask().await,
             None => self.fleet.counts.get(store.to_owned(), ask).await,
         }

@@ -1,9 +1,9 @@
-//! Policies of the archive at work: who begins a run, when, and what is written down of it.
+//! Policies of the archive at work: which replica begins a run, when, and what is saved of it.
 //!
-//! Each policy has a task here, on every replica. When a moment of its timetable has come, the replica that gets the lease
-//! ([`crate::server::database::lease`]) runs it; moments at which no replica ran are made up by one run. A run is an
-//! ordinary operation of the archive, asked for by `policy:<id>`, with everything that an operation has. How jobs are
-//! archived is not decided here, and nothing is removed from the archive.
+//! Each policy has a task here, on every replica. When a moment of its timetable has come, the replica that gets the
+//! lease ([`crate::server::database::lease`]) runs it; moments at which no replica ran are made up by one run. A run is
+//! an ordinary operation of the archive, requested by `policy:<id>`, with everything that an operation has. This module
+//! does not decide how jobs are archived, and removes nothing from the archive.
 
 use crate::model::Millis;
 use crate::model::action::JobAction;
@@ -31,7 +31,7 @@ const LOOK_MIN: Duration = Duration::from_millis(100);
 /// The longest.
 const LOOK_MAX: Duration = Duration::from_secs(3);
 
-/// How often it is looked how far an operation is.
+/// How often the progress of an operation is read.
 const FOLLOW: Duration = Duration::from_millis(100);
 
 /// Right after a start the stores are searched for their queues; a run waits for that, but not for a store that is away.
@@ -39,10 +39,10 @@ const SEARCHED: Duration = Duration::from_secs(60);
 
 const BUSY: &str = "A run of this policy is in progress, here or on another replica. Runs of a policy never overlap.";
 
-/// What a run that somebody asked for began with: the id of its operation, or `None` where there was nothing to archive.
+/// What a requested run began with: the id of its operation, or `None` where there was nothing to archive.
 type Begun = Result<Option<String>, String>;
 
-/// Somebody who wants a run now.
+/// A request for a run now.
 #[derive(Debug)]
 struct Ask {
     reason: String,
@@ -65,7 +65,7 @@ pub struct Policies {
 }
 
 impl Policies {
-    /// Policies that nobody runs yet.
+    /// Policies whose tasks have not been started.
     #[must_use]
     pub fn new(policies: &[Policy]) -> Self {
         let line = |policy: &Policy| {
@@ -130,7 +130,7 @@ pub fn start(service: &Arc<Service>, archive: &Arc<Archive>, tasks: &Tasks) {
     }
 }
 
-/// The moment of a timetable that is due now: the last one that nobody has begun.
+/// The moment of a timetable that is due now: the last one, unless a run has begun for it.
 #[must_use]
 pub fn due(policy: &Policy, begun: Millis, now: Millis) -> Option<Millis> {
     let (pattern, zone) = (Some(policy.every.pattern.as_str()), Some(policy.every.zone.as_str()));
@@ -146,7 +146,7 @@ pub fn next(policy: &Policy, now: Millis) -> Option<Millis> {
     cron::after(None, pattern, zone, now)
 }
 
-/// It could not be written down that a run began.
+/// The start of a run could not be saved.
 struct Unwritten;
 
 /// How a run ended.
@@ -191,11 +191,11 @@ impl Task {
         }
     }
 
-    /// Runs what is due; how long until it is worth looking again.
+    /// Runs what is due; returns how long until it is worth looking again.
     async fn look(&self) -> Duration {
         let turn = match self.shared.turn(&self.policy.id).await {
             Ok(Some(turn)) => turn,
-            // Somebody took the table away, or the server: what is there again is enrolled again.
+            // The table or the whole database was replaced: enroll the policy in the new one.
             Ok(None) => {
                 let _ = self.shared.enroll(&self.policy).await;
                 return LOOK_MAX;
@@ -206,7 +206,8 @@ impl Task {
             return LOOK_MAX;
         }
         let due = due(&self.policy, turn.begun, turn.now);
-        // An owner that is no more left something undone, whether or not something else is due.
+        // The lease of an owner that is gone has expired: it left something undone, whether or not something else is
+        // due.
         if due.is_some() || turn.expired {
             match self.shared.claim(&self.policy.id, &self.owner, due).await {
                 Ok(Some(lease)) => self.run(&lease, due, "Scheduled run.", None).await,
@@ -236,7 +237,7 @@ impl Task {
                 sleep(RENEW).await;
                 match self.shared.renew_policy(&self.policy.id, lease).await {
                     Ok(false) => return,
-                    // Whether another one has it by now is not known; that none of ours is under way then is.
+                    // Another replica may have the lease by now, so no run of ours may go on.
                     Err(_) if lease.may_be_over() => return,
                     Ok(true) | Err(_) => {}
                 }
@@ -255,7 +256,8 @@ impl Task {
                 match self.one(due, reason, &mut begun).await {
                     Ok(true) => {}
                     Ok(false) => break true,
-                    // A moment that is taken while nothing says so: the lease expires, and whoever is next makes it up.
+                    // The moment is taken but no run is saved for it: keep the lease until it expires; the next holder
+                    // makes it up.
                     Err(Unwritten) => break due.is_none(),
                 }
             }
@@ -274,7 +276,7 @@ impl Task {
             () = kept => {
                 tracing::warn!(policy = self.policy.id, "the lease of a policy was lost; its run ends");
                 let who = self.who();
-                // One that went on at another replica is that one's.
+                // An operation that another replica has taken over belongs to that replica.
                 let here = |operation: &Operation| self.service.runs_here(&operation.id);
                 for operation in self.own().into_iter().filter(here) {
                     let _ = self.service.control(&who, &operation.id, Control::Cancel).await;
@@ -302,7 +304,7 @@ impl Task {
             name: self.policy.who(),
             address: "drover".into(),
             grants: Who::everywhere(Role::Operator),
-            via: Via::Nobody,
+            via: Via::NoSignIn,
         }
     }
 
@@ -347,7 +349,7 @@ impl Task {
         if ended.outcome == "failed" {
             tracing::warn!(policy = self.policy.id, "a run failed: {}", ended.note);
         }
-        // What is not written down is told by the next owner as a run that ended in the middle.
+        // If this is not saved, the next owner reports a run that ended in the middle.
         let written = self.shared.end_run(run, ended.outcome, &ended.note).await;
         if let Err(trouble) = &written {
             tracing::warn!(policy = self.policy.id, "the end of a run cannot be saved: {trouble}");

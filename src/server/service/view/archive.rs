@@ -72,8 +72,8 @@ impl View<'_> {
         masked.map_err(|error| Refusal::Unreadable(ReadError::Corrupt(error.to_string())))
     }
 
-    /// Every policy with what became of it so far. A policy tells of queues by a pattern and of jobs by number: it is for
-    /// those who see everything.
+    /// Every policy with its results so far. A policy names queues by a pattern and tells numbers of jobs: only callers
+    /// who see everything may read it.
     pub async fn policy_standings(&self) -> Answer<Vec<PolicyStanding>> {
         match self.who.sees_all() {
             true => self.service.policy_standings().await,

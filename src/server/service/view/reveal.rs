@@ -1,5 +1,5 @@
-//! Hidden values, shown once to somebody who says why. It is written down before anything is shown: without a record there
-//! is nothing to see.
+//! Hidden values, shown once to a caller who gives a reason. The audit log gets an entry before anything is shown:
+//! without the entry nothing is shown.
 
 use super::super::act::{NotActed, REASON_MAX};
 use super::{Answer, ArchivedJob, FieldBytes, JobDetail, JobPage, JobRequest, QueueRef, Verb, View};
@@ -11,7 +11,7 @@ use crate::server::collect::board::Position;
 use serde_json::{Value, json};
 use std::sync::Arc;
 
-/// The word of it, in addresses and in the record.
+/// Its word in addresses and in the audit log.
 pub const REVEAL: &str = "reveal";
 
 /// Who wants to see hidden values, and why.
@@ -38,7 +38,7 @@ impl View<'_> {
     /// One job with everything that is hidden of it.
     pub async fn reveal(&self, key: &QueueRef, id: &str, ask: &Reveal) -> Answer<JobDetail> {
         self.may_see_hidden(key)?;
-        // Before it is written down: what is not there is not looked at.
+        // Before the audit entry: of a job that does not exist nothing is revealed.
         let job = JobDetail::clone(&*self.service.job(key, id).await?);
         self.note(key, id, ask, Value::Null).await?;
         Ok(job)
@@ -64,7 +64,7 @@ impl View<'_> {
 
     /// An archived job with everything that is hidden of it.
     pub async fn reveal_archived(&self, id: &str, ask: &Reveal) -> Answer<ArchivedJob> {
-        // Whether it is seen at all is told as it is to everybody else.
+        // A caller who may not see the job gets the same answer as on its page.
         let key = self.archive_job(id).await?.row.queue;
         self.may_see_hidden(&key)?;
         let job = self.service.archive_job(id).await?;
@@ -78,7 +78,7 @@ impl View<'_> {
         self.may(Verb::Reveal, key)
     }
 
-    /// Writes down that they look, and why.
+    /// Writes an audit entry that the caller looks, and why.
     async fn note(&self, key: &QueueRef, job: &str, ask: &Reveal, details: Value) -> Answer<()> {
         let reason = ask.reason.trim();
         if reason.is_empty() {

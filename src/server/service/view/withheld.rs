@@ -1,4 +1,4 @@
-//! What is taken out of jobs for those who may not look into them. What remains tells that something is there.
+//! What is taken out of jobs for callers who may not look into them. What remains tells that something is there.
 
 use crate::model::flow::{Flow, FlowNode};
 use crate::model::job::{Form, JobDetail, JobRow, LogPage, Payload, Progress};
@@ -41,7 +41,7 @@ pub(super) fn detail(job: &mut JobDetail) {
     ] {
         payload(value);
     }
-    // What a list shows of it: which failure it is can be told, what it quotes of the data cannot.
+    // Only what a list shows of the error: enough to tell which failure it is, without the data that it quotes.
     if let Some(error) = &mut job.error {
         let first = job.row.error.clone().unwrap_or_default();
         error.shown = first.len() as u64;

@@ -1,4 +1,4 @@
-//! The stacks of failed attempts, the newest first and open.
+//! The stacks of failed attempts, the newest first and unfolded.
 
 use super::Shown;
 use crate::model::format;
@@ -51,7 +51,7 @@ pub fn attempts(shown: Shown) -> AnyView {
     .into_any()
 }
 
-/// The stack that is `at` this place on record, and `i` places from the newest.
+/// The stack at index `at` of the record, the `i`th from the newest.
 fn item(shown: Shown, (i, at): (usize, usize), trace: &Trace, total: u64) -> AnyView {
     let number = match trace.attempt {
         Some(n) => format!("Attempt {n}"),

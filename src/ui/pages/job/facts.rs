@@ -1,4 +1,4 @@
-//! What is known of the job besides what it carries, and the record it is known from.
+//! The facts about the job besides its payload, and the record that they come from.
 
 use super::{Shown, part};
 use crate::model::address::encode_segment;
@@ -7,7 +7,7 @@ use crate::model::job::{Dedup, JobDetail, Origin};
 use crate::model::state::JobState;
 use leptos::prelude::*;
 
-/// What is odd about the record, and what will become of a job without a worker.
+/// What is unusual about the record, and what will happen to a job without a worker.
 pub fn warnings(job: RwSignal<JobDetail>) -> AnyView {
     let lines = part(job, |j| {
         let deferred = j.deferred_failure.as_ref().map(|failure| {
@@ -102,7 +102,7 @@ fn list(j: &JobDetail) -> Vec<(&'static str, String)> {
     }
     if let Some(lock) = &j.lock {
         let ends = match lock.ttl {
-            // Workers renew their locks at half time.
+            // Workers renew their locks after half of the time.
             Some(ms) => format!("expires in {} unless renewed", format::span(ms)),
             None => "never expires".into(),
         };
@@ -133,7 +133,7 @@ fn list(j: &JobDetail) -> Vec<(&'static str, String)> {
     if j.progress.is_none() && row.state == JobState::Active {
         facts.push(("Progress", "none reported".into()));
     }
-    // A row may only know how much is stored; the value itself is shown below with this size.
+    // A row may only know the size; the value itself is shown below with this size.
     let size = j.data.as_ref().map_or(row.data_size, |data| data.size);
     facts.push(("Data", format::bytes(size)));
     facts
@@ -155,7 +155,7 @@ fn deduplication(shown: Shown, dedup: Dedup, id: &str) -> AnyView {
     view! { <div><dt>"Deduplication"</dt><dd>{format::visible(&dedup.id)}" "{owner}</dd></div> }.into_any()
 }
 
-/// The options in force.
+/// The effective options.
 pub fn options(job: RwSignal<JobDetail>) -> AnyView {
     let list = part(job, |j| j.effective.clone());
     view! {

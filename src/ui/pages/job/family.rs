@@ -1,7 +1,6 @@
-//! The flow: the parents above the job, and its children by what became of them.
+//! The flow: the parents above the job, and its children by outcome.
 //!
-//! "More" leads to the next page of that kind, a relative to its own page, a child's children to the flow
-//! on its page.
+//! "More" links to the next page of that kind, a relative to its own page, a child's children to the flow on its page.
 
 use super::Shown;
 use crate::model::address::encode_segment;
@@ -39,7 +38,7 @@ pub fn family(shown: Shown) -> AnyView {
     .into_any()
 }
 
-/// Deep flows are rare; deeper than this nothing moves further to the right.
+/// Deep flows are rare; deeper levels are not indented further.
 const fn indent(depth: usize) -> &'static str {
     match depth {
         0 => "d0",
@@ -98,7 +97,7 @@ fn child(shown: Shown, node: &FlowNode, kind: ChildKind) -> AnyView {
     view! { <li>{line(shown, node, Some(kind))}{open}</li> }.into_any()
 }
 
-/// A relative in a line.
+/// A relative, in one line.
 fn line(shown: Shown, node: &FlowNode, kind: Option<ChildKind>) -> AnyView {
     let name = node.name.as_deref().map(format::visible).unwrap_or_default();
     let state = match (node.state, node.removed) {
@@ -124,14 +123,14 @@ fn line(shown: Shown, node: &FlowNode, kind: Option<ChildKind>) -> AnyView {
         _ => None,
     };
     let at = node.finished.or(node.created);
-    // A child that is pending and cannot finish holds its parent up for ever.
+    // A child that is pending and cannot finish blocks its parent indefinitely.
     let stuck = match (node.removed, node.state) {
         _ if kind != Some(ChildKind::Pending) => None,
         (true, _) => Some("its parent waits for it"),
         (false, Some(JobState::Failed)) => Some("failed, and its parent waits for it: retry or remove it"),
         _ => None,
     };
-    // One sentence after the other, whichever there are.
+    // The sentences that apply, one after the other.
     let parts = [queue, result, unknown.map(str::to_owned), stuck.map(str::to_owned)];
     let said: Vec<String> = parts.into_iter().flatten().collect();
     let between = (!said.is_empty() && at.is_some()).then_some(" · ");

@@ -1,4 +1,4 @@
-//! The log: its newest part, older parts, and lines with a text.
+//! The log: its newest part, older parts, and lines that contain a text.
 
 use super::Shown;
 use crate::base_path::TO;
@@ -9,21 +9,21 @@ use crate::model::state::JobState;
 use crate::ui::components::with_rules;
 use leptos::prelude::*;
 
-/// Lines asked for at a time.
+/// Lines fetched at a time.
 const STEP: u64 = 200;
 
 #[component]
 pub fn LogSection(shown: Shown, none: Option<String>) -> impl IntoView {
     let none = none.unwrap_or_else(|| "The job has written no log line.".into());
     let log = RwSignal::new(shown.job.with_untracked(|j| j.logs.clone()));
-    // A page that was opened at some line, or for a search, stays there.
+    // A page that was opened at a line, or for a search, stays there.
     let newest =
         log.with_untracked(|log| log.search.is_none() && log.lines.last().is_none_or(|line| line.n >= log.total));
     let form = move || {
         let (path, href) = shown
             .place
             .with_value(|place| (crate::base_path::job_path(&place.key, &place.id), place.page("")));
-        // A form drops what its address has behind `?`: a path that travels there is sent along.
+        // A form drops the query of its address: a path that travels there becomes a hidden field.
         let (action, to) = match href.split_once('?') {
             Some((action, _)) => (action.to_owned(), Some(path)),
             None => (href, None),
@@ -54,7 +54,7 @@ pub fn LogSection(shown: Shown, none: Option<String>) -> impl IntoView {
 }
 
 fn lines(shown: Shown, log: RwSignal<LogPage>, newest: bool) -> AnyView {
-    // A log that shows its end stays at its end.
+    // A log that is scrolled to its end stays at its end.
     let end = newest.then_some("");
     let line = move |line: LogLine| {
         let size = line
@@ -74,7 +74,7 @@ fn lines(shown: Shown, log: RwSignal<LogPage>, newest: bool) -> AnyView {
     .into_any()
 }
 
-/// What is shown of the log, in words.
+/// Which part of the log is shown, in words.
 fn words(log: &LogPage, followed: bool) -> String {
     let total = format::count(log.total);
     if let Some(search) = &log.search {
@@ -101,7 +101,7 @@ fn words(log: &LogPage, followed: bool) -> String {
     }
 }
 
-/// Where else one can look.
+/// Links to other parts of the log.
 fn moves(shown: Shown, log: &LogPage) -> AnyView {
     let link = |query: String, text: String| {
         let href = shown.place.with_value(|place| place.page(&query)) + "#t-logs";

@@ -1,4 +1,4 @@
-//! Data, result and error: whole, in part, or by size alone, with the way to the rest.
+//! Data, result and error: whole, in part, or by size alone, with links to the rest.
 
 use super::Shown;
 use crate::model::format;
@@ -6,7 +6,7 @@ use crate::model::job::{Form, Payload};
 use crate::ui::components::{pretty_json, with_rules};
 use leptos::prelude::*;
 
-/// The largest value that is handed over: as the server has it.
+/// The largest value that can be downloaded: the same limit as the server's.
 const DOWNLOAD_MAX: u64 = 64 * 1024 * 1024;
 
 /// A value under its heading. `json` is whether the library stores JSON there.
@@ -69,7 +69,7 @@ pub fn section(title: &'static str, field: &'static str, payload: Payload, shown
     .into_any()
 }
 
-/// A cut is made at a power of two.
+/// Values are cut at a power of two.
 fn kib(bytes: u64) -> String {
     format!("{} KiB", bytes.div_ceil(1024))
 }

@@ -1,4 +1,4 @@
-//! The operations: what is under way first, then what ended, the newest first.
+//! The operations: running ones first, then ended ones, the newest first.
 
 use super::{heading, left, path, progress, state_mark};
 use crate::base_path::BasePath;
@@ -93,7 +93,7 @@ fn row(base: &BasePath, operation: &Operation) -> AnyView {
     .into_any()
 }
 
-/// What did not go as meant; empty when all did.
+/// What did not succeed; empty when everything did.
 fn outcome(operation: &Operation) -> String {
     let totals = &operation.totals;
     [

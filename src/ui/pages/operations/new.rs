@@ -1,4 +1,4 @@
-//! Where an operation begins: an action and a filter, in three lines of explanation.
+//! The form for a new operation: an action and a filter, with three lines of explanation.
 
 use super::crumbs;
 use crate::model::filter::FILTER_MAX;

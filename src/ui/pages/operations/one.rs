@@ -1,4 +1,4 @@
-//! One operation: what, which, who and why, how far it is, what can be done about it, what became of its jobs.
+//! One operation: what, which, who and why, its progress, its controls, and the results of its jobs.
 
 use super::{bounds, crumbs, heading, jobs, left, list_of, path, progress, queue_link, rate, state_mark};
 use crate::base_path::BasePath;
@@ -33,7 +33,7 @@ pub fn view(page: &OperationPage) -> AnyView {
     .into_any()
 }
 
-/// What the state alone does not say: loud where it ended by itself.
+/// What the state alone does not say: prominent where the operation stopped by itself.
 fn note(operation: &Operation) -> Option<AnyView> {
     let text = format::visible(&operation.note);
     match operation.state {
@@ -62,7 +62,7 @@ fn running(operation: &Operation) -> Option<AnyView> {
     Some(view! { <span class="pace">{parts.join(", ")}</span> }.into_any())
 }
 
-/// Pause or resume, and apart from it the end.
+/// Pause or resume, and separately cancel.
 fn controls(base: &BasePath, operation: &Operation) -> Option<AnyView> {
     if !operation.state.is_open() {
         return None;
@@ -87,7 +87,7 @@ fn controls(base: &BasePath, operation: &Operation) -> Option<AnyView> {
     )
 }
 
-/// What each result is called, what it means, and how many there are.
+/// For each result its label, its meaning, and its count.
 fn parts(totals: &Totals) -> [(&'static str, &'static str, u64); 6] {
     [
         ("done", "Done", totals.done),
@@ -103,7 +103,7 @@ fn parts(totals: &Totals) -> [(&'static str, &'static str, u64); 6] {
     ]
 }
 
-/// The totals as what they are: a sum.
+/// The totals, written as a sum.
 fn sum(base: &BasePath, page: &OperationPage) -> AnyView {
     let totals = &page.operation.totals;
     let here = path(&page.operation.id);
@@ -142,7 +142,7 @@ fn sum(base: &BasePath, page: &OperationPage) -> AnyView {
     .into_any()
 }
 
-/// What is left can be previewed again.
+/// The link to preview the remaining jobs again.
 fn again(base: &BasePath, operation: &Operation) -> Option<AnyView> {
     let rest = rest(operation);
     if operation.state.is_open() || rest == 0 {
@@ -225,7 +225,7 @@ fn reasons(operation: &Operation) -> Option<AnyView> {
     })
 }
 
-/// What became of each job, a page at a time.
+/// The result of each job, a page at a time.
 fn results(base: &BasePath, page: &OperationPage) -> AnyView {
     let here = path(&page.operation.id);
     let all = page.operation.totals;

@@ -1,4 +1,4 @@
-//! What an operation would do: how many, which, what not and why, within which bounds. One button.
+//! What an operation would do: how many jobs, which, which not and why, within which bounds. One button.
 
 use super::{crumbs, heading, jobs, list_of, new_of, queue_link};
 use crate::base_path::BasePath;
@@ -10,7 +10,7 @@ use crate::ui::components::Ago;
 use crate::ui::context::base;
 use leptos::prelude::*;
 
-/// How long a preview can be started, in milliseconds.
+/// How long a preview is valid, in milliseconds.
 const GOOD_FOR: i64 = 600_000;
 
 pub fn view(page: &PreviewPage) -> AnyView {
@@ -58,7 +58,7 @@ fn count(preview: &Preview) -> String {
     }
 }
 
-/// That work which was done would be done again.
+/// The warning that completed work would be done again.
 fn done_again(preview: &Preview) -> String {
     let (of, whose) = match preview.done_again {
         1 if preview.selected == 1 => ("It".to_owned(), "Its"),
@@ -139,7 +139,7 @@ fn names(names: &[Share], all: u64) -> Option<AnyView> {
     shares("By name", &pairs, all, name)
 }
 
-/// What fits and is left out all the same.
+/// The jobs that match and are left out.
 fn skipped(skipped: &[Share]) -> Option<AnyView> {
     let lines = skipped
         .iter()
@@ -201,7 +201,7 @@ fn sample_row(base: &BasePath, sample: &Sample, one_queue: bool) -> AnyView {
     .into_any()
 }
 
-/// The bounds, why, and the button.
+/// The bounds, the reason, and the button.
 fn start(base: &BasePath, page: &PreviewPage, danger: bool) -> AnyView {
     let preview = &page.preview;
     let verb = preview.action.kind().row().many;
@@ -281,11 +281,11 @@ fn canary(canary: Option<Canary>) -> AnyView {
     .into_any()
 }
 
-/// A pattern that only this text fits.
+/// A pattern that only this text matches.
 pub(super) fn literal(text: &str) -> String {
     let mut pattern = String::with_capacity(text.len() * 2);
     for c in text.chars() {
-        // Exactly what has a meaning: a browser ignores a pattern that escapes anything else.
+        // Escapes only the characters with a meaning: a browser ignores a pattern that escapes anything else.
         if "\\^$.*+?()[]{}|/".contains(c) {
             pattern.push('\\');
         }

@@ -1,7 +1,7 @@
-//! The way in from a list of jobs: what can be done with the ticked ones, and with all that fit a filter.
+//! The links to operations from a list of jobs: the actions on the ticked jobs, and on all that match a filter.
 //!
-//! Written by the server alone, as text that a browser leaves as it is. The boxes of the rows belong to the form
-//! here by its id.
+//! Rendered by the server alone, as text that a browser does not change. The boxes of the rows belong to the form here
+//! by its id.
 
 use super::path;
 use crate::base_path::BasePath;
@@ -22,8 +22,8 @@ use crate::model::tick::FORM;
 use crate::ui::pages::act;
 use leptos::prelude::*;
 
-/// What can be done with the jobs of a page, as far as it is offered; `letters` says that they are dead letters of another
-/// queue.
+/// The actions on the jobs of a page, as far as the offer has them; `letters` says that they are dead letters of
+/// another queue.
 pub fn view(base: &BasePath, page: &QueuePage, can: &Capabilities, offer: &Offer, letters: bool) -> AnyView {
     let queue = page.queue.key();
     let state = page.state;
@@ -43,7 +43,7 @@ pub fn view(base: &BasePath, page: &QueuePage, can: &Capabilities, offer: &Offer
     let archive = may("archive");
     let whole = whole(base, &queue, &may, letters, can);
     let lacks = act::lacks(offer);
-    // What runs is the worker's.
+    // An active job belongs to its worker.
     if state == JobState::Active {
         return view! { <div class="tools">{whole}{lacks}</div> }.into_any();
     }
@@ -64,7 +64,7 @@ pub fn view(base: &BasePath, page: &QueuePage, can: &Capabilities, offer: &Offer
     let finished = matches!(state, JobState::Completed | JobState::Failed);
     let keep =
         (archive && finished).then(|| view! { <button name="action" value="archive">"Archive selected…"</button> });
-    // One of the two is allowed, or the form is not there.
+    // One of the two is allowed, or the form is not rendered.
     let word = if may(first.word()) { first.word() } else { "remove" };
     let listed = page.text.as_deref().and_then(|text| JobFilter::in_list(text).ok());
     let filter = JobFilter {
@@ -109,7 +109,7 @@ pub fn view(base: &BasePath, page: &QueuePage, can: &Capabilities, offer: &Offer
     .into_any()
 }
 
-/// What is done to whole states of a queue: each leads to a preview, and nothing is done before that.
+/// The actions on whole states of a queue: each leads to a preview, and nothing is done before that.
 fn whole(base: &BasePath, queue: &QueueRef, may: &dyn Fn(&str) -> bool, letters: bool, can: &Capabilities) -> AnyView {
     let archive = may("archive");
     let button = |label: &'static str, action: &'static str, states: &[JobState]| {
@@ -180,8 +180,8 @@ fn whole(base: &BasePath, queue: &QueueRef, may: &dyn Fn(&str) -> bool, letters:
 /// A day, in milliseconds.
 const DAY_MS: u64 = 86_400_000;
 
-/// Where all failed jobs of a queue with an error of the same kind can be acted on: the filter has what such errors share,
-/// and is there to be edited.
+/// The form for all failed jobs of a queue with an error of the same kind: its filter has the part that such errors
+/// share, and the user can edit it.
 pub fn same_error(base: &BasePath, queue: &QueueRef, error: &str) -> String {
     let filter = filter_of(queue, JobState::Failed, Some(common_part(error))).to_string();
     base.href(&format!(
@@ -190,7 +190,7 @@ pub fn same_error(base: &BasePath, queue: &QueueRef, error: &str) -> String {
     ))
 }
 
-/// A line for an operation that is open: `Retrying 41,212 jobs: 63 %`.
+/// A line for an open operation: `Retrying 41,212 jobs: 63 %`.
 pub fn line(base: &BasePath, operation: &Operation) -> AnyView {
     let doing = operation.action.kind().row().doing;
     let n = super::jobs(operation.totals.selected);

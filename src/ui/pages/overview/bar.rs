@@ -1,7 +1,7 @@
 //! The bar above the lines: filter, order, groups.
 //!
-//! Everything on it is a link or a form that the server answers; in the browser the same addresses are
-//! followed without leaving the page.
+//! Everything on it is a link or a form that the server answers; in the browser the page follows the same addresses
+//! without a reload.
 
 use super::lines::Lines;
 use crate::model::format;
@@ -13,14 +13,14 @@ use leptos::prelude::*;
 /// Typing changes the address this long after the last key.
 const ADDRESS_AFTER_MS: i32 = 300;
 
-/// The page's own way from look to look.
+/// Navigation between looks within the page.
 #[derive(Clone, Copy, Debug)]
 pub struct Looks {
     pub lines: Lines,
     here: StoredValue<String>,
-    /// Whether the newest entry of the history was made by typing: further typing replaces it.
+    /// Whether typing created the newest entry of the history: further typing replaces it.
     typing: StoredValue<bool>,
-    /// Counts keys: the address follows the last one.
+    /// Counts keys: the address changes after the last one.
     keys: StoredValue<u32>,
 }
 
@@ -44,7 +44,7 @@ impl Looks {
         self.here.with_value(|here| format!("{here}{}", look.to_query()))
     }
 
-    /// The address that `change` leads to from here.
+    /// The address after `change` from the current look.
     pub fn to(
         self,
         change: impl Fn(&Look) -> Look + Send + Sync + 'static,
@@ -52,7 +52,7 @@ impl Looks {
         move || self.lines.look.with(|look| self.href(&change(look)))
     }
 
-    /// Follows a link of the bar, if a click was on one; `true` if it was.
+    /// Follows a link of the bar, if the click was on one; `true` if it was.
     pub fn follow(self, href: &str) {
         let query = href.split_once('?').map_or("", |(_, query)| query);
         self.typing.set_value(false);

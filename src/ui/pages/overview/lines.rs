@@ -1,8 +1,8 @@
-//! The lines of the overview: what each says, which are shown, in which order.
+//! The lines of the overview: their content, which are shown, in which order.
 //!
-//! Values change with the page's beat; order and membership change a little later, together, and never
-//! while the pointer is among the lines. Lines are not all taken up in the same moment: see [`Lines::grow`];
-//! and only those near the screen show all that they have: see [`Lines::look_around`].
+//! Values change with the page's beat; order and membership change a little later, together, and never while the
+//! pointer is among the lines. Lines are hydrated in steps: see [`Lines::grow`]; and only those near the screen have
+//! all their cells: see [`Lines::look_around`].
 
 use super::tally::Tally;
 use crate::model::event::Frame;
@@ -21,7 +21,7 @@ pub struct Line {
     pub known: Known,
 }
 
-/// What is known of a queue.
+/// The state of a queue's line.
 #[derive(Clone, Copy, Debug)]
 pub struct Known {
     pub queue: RwSignal<QueueSummary>,
@@ -38,7 +38,7 @@ impl Known {
     }
 }
 
-/// What stands in a row of the table.
+/// A row of the table.
 #[derive(Clone, Debug)]
 pub enum Item {
     /// The heading of a group.
@@ -47,7 +47,7 @@ pub enum Item {
     Line(Line),
 }
 
-/// What a row is told by.
+/// The key of a row.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub enum ItemKey {
     Heading(String),
@@ -78,10 +78,10 @@ pub struct Lines {
     /// Every queue, shown or not.
     index: StoredValue<Index>,
     pub stores: RwSignal<Vec<StoreSummary>>,
-    /// What the reader wants to see.
+    /// The look that the reader chose.
     pub look: RwSignal<Look>,
     pub pins: RwSignal<Vec<QueueRef>>,
-    /// What is shown, in order, and how much of it has been taken up.
+    /// The rows in order, and how many of them have been hydrated.
     pub items: RwSignal<Vec<Item>>,
     pub grown: RwSignal<usize>,
     growing: StoredValue<bool>,
@@ -89,36 +89,36 @@ pub struct Lines {
     /// How many queues there are, and how many pass the filter.
     pub total: RwSignal<usize>,
     pub kept: RwSignal<usize>,
-    /// The queues of each group, and what they say together.
+    /// The queues of each group, and their sums.
     groups: StoredValue<Vec<(String, Vec<RwSignal<QueueSummary>>)>>,
     pub sums: RwSignal<HashMap<String, Sum>>,
-    /// All lines together, added up in one pass.
+    /// The sums over all lines, computed in one pass.
     pub tally: RwSignal<Tally>,
-    /// Whether the next pass is already planned, and the next arrangement.
+    /// Whether the next summing and the next arrangement are already scheduled.
     tallying: StoredValue<bool>,
     sorting: StoredValue<bool>,
     looking: StoredValue<bool>,
 }
 
-/// Lines are put in order again this long after something changed that decides it.
+/// Lines are sorted again this long after a change that affects the order.
 const SORT_AFTER_MS: i32 = 2_000;
 
-/// Rows that the server writes for every browser, about a screen, and how many more at a time: a few seconds are enough
-/// for five hundred on a slow machine, and nothing that the reader does waits for longer than one step.
+/// Rows that the server renders for every browser, about a screen, and how many more at a time: a few seconds are
+/// enough for five hundred on a slow machine, and the reader's input waits no longer than one step.
 const FIRST: usize = 24;
 const STEP: usize = 30;
 const STEP_MS: i32 = 15;
 
-/// Rows that are given up at a time before all others are put in another order: from the end, where few look.
+/// Rows that are removed at a time before all others are put in another order: from the end, where few readers look.
 const SHRINK: usize = 80;
 
-/// Rows this many screens away are made whole before the reader comes to them.
+/// Rows within this many screens get all their cells before the reader reaches them.
 const SCREENS: f64 = 1.0;
 
-/// Where the reader is in the table is looked at no more often than this.
+/// The reader's place in the table is checked no more often than this.
 const LOOK_MS: i32 = 50;
 
-/// The element with the rows that are taken up.
+/// The element with the rows that are hydrated.
 pub const ROWS: &str = "rows";
 
 impl Lines {
@@ -149,7 +149,7 @@ impl Lines {
             looking: StoredValue::new(false),
         };
         lines.items.set(lines.arranged());
-        // The server writes all rows whole, and a browser takes the first ones up as they are.
+        // The server renders all rows in full, and a browser hydrates the first ones as they are.
         if cfg!(feature = "hydrate") {
             lines
                 .items
@@ -159,7 +159,7 @@ impl Lines {
         lines
     }
 
-    /// Which items the page shows now, in order.
+    /// The items that the page shows now, in order.
     fn arranged(self) -> Vec<Item> {
         let (items, groups, kept) = self.index.with_value(|index| {
             let lines: Vec<(&QueueRef, Known)> = index.iter().map(|(key, known)| (key, *known)).collect();
@@ -205,7 +205,7 @@ impl Lines {
         })
     }
 
-    /// Brings what is shown in line with what is wanted, now.
+    /// Arranges the shown items by the look, now.
     fn arrange(self) {
         let items = self.arranged();
         let changed = self.items.with_untracked(|known| {
@@ -226,7 +226,7 @@ impl Lines {
         if fresh > STEP * 2 {
             self.grown.set(FIRST);
         }
-        // Most readers see these; where the others are is known when the rows are in their places.
+        // Most readers see these; the positions of the others are known when their rows exist.
         set_near(&items[..FIRST.min(items.len())], true);
         self.items.set(items);
         self.sums.set(self.added_up());
@@ -234,11 +234,11 @@ impl Lines {
         self.grow();
     }
 
-    /// Takes up further rows, a few at a time.
+    /// Hydrates further rows, a few at a time.
     ///
-    /// To make five hundred rows live takes a third of a second, in which the browser answers no input; to read
-    /// them takes longer. So the server writes only the first for a browser with scripts, and the others follow
-    /// in steps.
+    /// Making five hundred rows live takes a third of a second, in which the browser answers no input; parsing them
+    /// takes longer. So the server renders only the first ones for a browser with scripts, and the others follow in
+    /// steps.
     pub fn grow(self) {
         let full = move || self.grown.get_untracked() >= self.items.with_untracked(Vec::len);
         if full() || self.growing.get_value() {
@@ -256,7 +256,7 @@ impl Lines {
         });
     }
 
-    /// Shows something else.
+    /// Shows another look.
     pub fn show(self, look: Look) {
         if self.look.with_untracked(|known| *known != look) {
             let moved = self
@@ -272,9 +272,9 @@ impl Lines {
         }
     }
 
-    /// Gives up rows, some at a time, and puts the others in their new order.
+    /// Removes rows, some at a time, and puts the others in their new order.
     ///
-    /// To move every row at once takes as long as to make them all, and to take them all away a tenth of a second.
+    /// Moving every row at once takes as long as creating them all, and removing them all a tenth of a second.
     fn shrink(self) {
         if self.shrinking.get_value() {
             return;
@@ -292,7 +292,7 @@ impl Lines {
         });
     }
 
-    /// Pins a queue or no longer. The line moves when the pointer has left.
+    /// Pins or unpins a queue. The line moves when the pointer has left.
     pub fn toggle_pin(self, key: &QueueRef) {
         self.pins.update(|pins| match pins.iter().position(|pin| pin == key) {
             Some(i) => drop(pins.remove(i)),
@@ -301,7 +301,7 @@ impl Lines {
         self.sort_soon();
     }
 
-    /// Takes in what the stream says.
+    /// Applies a frame of the stream.
     pub fn take(self, frame: Frame, snapshot: bool) {
         if snapshot {
             self.stores.set(frame.stores);
@@ -315,7 +315,7 @@ impl Lines {
                     None => stores.push(store),
                 });
         }
-        // Where counts decide who is shown and where, every change may.
+        // Where counts decide which lines are shown and where, every change may affect the order.
         let mut sort = !frame.patches.is_empty()
             && self
                 .look
@@ -354,7 +354,7 @@ impl Lines {
         }
     }
 
-    /// A queue that was not known: its line stands at the end until lines are put in order.
+    /// Adds a new queue: its line is at the end until lines are sorted.
     fn add(self, queue: QueueSummary) {
         let key = queue.key();
         if let Some(known) = self.index.with_value(|index| index.get(&key).copied()) {
@@ -372,7 +372,7 @@ impl Lines {
         }
     }
 
-    /// Takes over a whole board, keeping the lines that stay.
+    /// Applies a whole board, and keeps the lines that stay.
     fn replace(self, queues: Vec<QueueSummary>) {
         let known = self.index.with_value(Clone::clone);
         let mut index = Index::with_capacity(queues.len());
@@ -400,7 +400,7 @@ impl Lines {
             return;
         }
         self.tallying.set_value(true);
-        // Within the same beat, after all frames that it brought.
+        // Within the same beat, after all its frames.
         live::on_beat(move || {
             self.tallying.set_value(false);
             let tally = self.index.with_value(|index| {
@@ -435,7 +435,7 @@ impl Lines {
         });
     }
 
-    /// Looks where the reader is in the table, once what is planned now is done.
+    /// Finds the reader's place in the table, after the scheduled work.
     pub fn look_soon(self) {
         if !self.looking.get_value() {
             self.looking.set_value(true);
@@ -446,8 +446,8 @@ impl Lines {
         }
     }
 
-    /// Makes the rows near the screen whole; they stay so. The others say which queue they are about and how it is: five
-    /// hundred whole rows are twenty thousand nodes, and a change in each of them is work off the screen.
+    /// Gives the rows near the screen all their cells; they keep them. The other rows have only the queue and its
+    /// verdict: five hundred whole rows are twenty thousand nodes, and a change in each of them is work off the screen.
     fn look_around(self) {
         if let Some(near) = live::rows_near(ROWS, SCREENS) {
             self.items
@@ -455,7 +455,7 @@ impl Lines {
         }
     }
 
-    /// Makes all rows whole: they are about to be printed.
+    /// Gives all rows all their cells, because the page is about to be printed.
     pub fn show_all(self) {
         self.index
             .with_value(|index| index.values().for_each(|known| known.near.set(true)));

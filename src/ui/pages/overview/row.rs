@@ -21,7 +21,7 @@ use std::collections::HashMap;
 /// What the lines of a store need to know of its time.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
 pub struct StoreClock {
-    /// The last moment it was heard, if it is silent.
+    /// When the store was last heard, if it is silent.
     pub silent: Option<Millis>,
     pub ahead: Millis,
 }
@@ -77,17 +77,17 @@ fn Heading(looks: Looks, group: String) -> impl IntoView {
     }
 }
 
-/// A queue's line: its verdict and its name, and while it is near the screen the rest.
+/// A queue's line: its verdict and its name, and all other cells while it is near the screen.
 ///
-/// What changes together is one piece: five hundred lines of thirty pieces each take a browser too long to make and to take
-/// away again.
+/// Cells that change together are one piece: a browser takes too long to create and to remove five hundred lines of
+/// thirty pieces each.
 #[component]
 fn Row(line: Line, lines: Lines, clocks: Memo<HashMap<String, StoreClock>>) -> impl IntoView {
     let live = expect_context::<Live>();
     let Known { queue, near } = line.known;
     let id = queue.with_untracked(|q| format::visible(&q.id));
     let store = line.key.store.clone();
-    // How it is, what it is called, and where it is, with its library if that is not supported.
+    // Its verdict, its label, and its store, with its library if that is not supported.
     let called = {
         let store = store.clone();
         Memo::new(move |_| {
@@ -101,7 +101,7 @@ fn Row(line: Line, lines: Lines, clocks: Memo<HashMap<String, StoreClock>>) -> i
             })
         })
     };
-    // Since when the line may no longer be true, if it may not; ages then stand still.
+    // Since when the line may no longer be true, if so; ages then do not advance.
     let clock = move || clocks.with(|clocks| clocks.get(&store).copied().unwrap_or_default());
     let its = clock.clone();
     let now = move || {
@@ -124,7 +124,7 @@ fn Row(line: Line, lines: Lines, clocks: Memo<HashMap<String, StoreClock>>) -> i
             }
         })
     };
-    // The clock is asked only for what ages.
+    // Only cells with an age depend on the clock.
     let cells = move || {
         near.get()
             .then(|| queue.with(|q| cells(q, if ages(q) { now() } else { 0 })))
@@ -136,7 +136,7 @@ fn ages(queue: &QueueSummary) -> bool {
     queue.counts.backlog() != Some(0) && (queue.oldest_waiting.is_some() || queue.next_created.is_some())
 }
 
-/// What a line says of its queue.
+/// The cells of a queue's line.
 fn cells(q: &QueueSummary, now: Millis) -> impl IntoView + use<> {
     let deserted = q.workers == Some(0) && q.paused == Some(false) && q.counts.backlog() > Some(0);
     view! {
@@ -160,7 +160,7 @@ fn count(queue: &QueueSummary, state: JobState) -> String {
     format::count_or_unknown(queue.counts.get(state))
 }
 
-/// The classes of a cell with a number: nothing and unknown are quiet.
+/// The classes of a cell with a number: zero and unknown are muted.
 fn looks(class: &str, count: Option<u64>) -> String {
     match count {
         Some(0) => format!("{class} zero"),

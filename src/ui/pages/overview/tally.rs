@@ -1,4 +1,4 @@
-//! What all lines of the overview say together.
+//! The sums over all lines of the overview.
 
 use crate::model::counts::Totals;
 use crate::model::format;
@@ -15,7 +15,7 @@ pub struct Tally {
     pub levels: [usize; LEVELS.len()],
     /// All jobs by state.
     pub counts: Totals,
-    /// What is not in them, in a sentence; empty if nothing is missing.
+    /// What the sums lack, in a sentence; empty if nothing is missing.
     pub missing: String,
     /// The queues in trouble that pass the filter, worst first.
     pub troubled: Vec<(QueueRef, String, Verdict)>,
@@ -55,7 +55,7 @@ impl Tally {
     }
 }
 
-/// What of a store may be missing altogether.
+/// What the board does not know of a store at all.
 fn missing_of(store: &StoreSummary) -> Option<String> {
     let id = format::visible(&store.id);
     match (store.as_of, store.searched) {

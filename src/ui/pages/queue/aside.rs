@@ -1,6 +1,6 @@
-//! What stands beside a queue's facts: limits, retention, times, schedules, dead letters.
+//! The part beside a queue's facts: limits, retention, times, schedules, dead letters.
 //!
-//! Written by the server alone; the page asks for it again every few seconds.
+//! Rendered by the server alone; the page fetches it again every few seconds.
 
 use crate::base_path::{BasePath, queue_path};
 use crate::model::address::encode_segment;
@@ -79,7 +79,7 @@ pub fn view(base: &BasePath, aside: QueueAside) -> AnyView {
 struct Fact {
     label: &'static str,
     text: String,
-    /// What it was found out from.
+    /// The basis of these figures.
     note: String,
     class: &'static str,
 }

@@ -1,4 +1,4 @@
-//! What a queue is and how it does at this moment: version, workers, rates, the next job.
+//! The facts of a queue at this moment: version, workers, rates, the next job.
 
 use super::Known;
 use crate::model::capability::Generation;
@@ -50,13 +50,13 @@ pub fn Facts(queue: RwSignal<QueueSummary>, known: Known) -> impl IntoView {
                 <dt>"Status"</dt>
                 <dd>{move || queue.with(|q| match q.paused { Some(true) => "paused", Some(false) => "running", None => format::UNKNOWN })}</dd>
             </div>
-            // What is wholly unknown is in the verdict.
+            // The verdict already gives the reason where all counts are unknown.
             {move || queue.with(|q| q.reason.clone().filter(|why| *why != q.verdict.reason)).map(|why| view! { <div><dt>"Counts"</dt><dd>{why}</dd></div> })}
         </dl>
     }
 }
 
-/// The generation by evidence, and behind it what the last client wrote of itself.
+/// The generation with its evidence, followed by the version that the last client wrote.
 fn version(queue: &QueueSummary, known: Option<&Generation>) -> String {
     let known = known.filter(|known| known.is_of(queue));
     let label = known.map_or_else(|| queue.system.label(), |known| known.label.as_str());

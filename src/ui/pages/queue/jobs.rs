@@ -1,9 +1,9 @@
-//! The list of a queue page and what keeps it true.
+//! The list of a queue page, kept up to date.
 //!
-//! Rows never jump. A row on the page changes in place, and one that has left the list stays where it
-//! is, dimmed. Rows that come behind all others are added at once. Everything else waits behind one
-//! button that says how many are new and gone, until the reader presses it, or has not touched the page
-//! for [`IDLE_MS`] (a screen on a wall), or nothing was on the page to begin with.
+//! Rows never jump. A row on the page changes in place, and one that has left the list stays where it is, dimmed. Rows
+//! after all others are added at once. Every other change waits behind one button that says how many are new and gone,
+//! until the reader presses it, or has been inactive for [`IDLE_MS`] (a screen on a wall), or the page was empty to
+//! begin with.
 
 use super::Asked;
 use crate::base_path::{BasePath, queue_path};
@@ -18,7 +18,7 @@ use leptos::prelude::*;
 /// The list is read again at most this often.
 const REREAD_MS: i32 = 1_000;
 
-/// Without a touch for this long nobody is in the middle of reading a row.
+/// After this long without input, no reader is in the middle of reading a row.
 const IDLE_MS: f64 = 10_000.0;
 
 /// A job's line, which changes in place.
@@ -40,7 +40,7 @@ pub struct News {
 }
 
 impl News {
-    /// What the button says; `None` if there is nothing to show.
+    /// The button's text; `None` if there is nothing to show.
     pub fn text(self) -> Option<String> {
         match self {
             Self {
@@ -69,15 +69,15 @@ pub struct Jobs {
     pub order: Order,
     /// Only jobs whose name or id contains this.
     pub text: StoredValue<Option<String>>,
-    /// Where the list is read again.
+    /// The address from which the list is read again.
     pub url: StoredValue<String>,
-    /// Whether the list is read again by itself: the first page without a search.
+    /// Whether the page reads the list again by itself: the first page without a search.
     pub follows: bool,
     pub first_page: bool,
     pub lines: RwSignal<Vec<Line>>,
     pub page: RwSignal<Result<JobPageRows, String>>,
     pub news: RwSignal<News>,
-    /// The list as it is now, where showing it would move rows.
+    /// The current list, where showing it would move rows.
     pub waiting: StoredValue<Option<JobPageRows>>,
     pub rereading: StoredValue<bool>,
 }
@@ -101,7 +101,7 @@ impl Jobs {
         self.base.with_value(|base| base.href(&format!("{path}?{query}")))
     }
 
-    /// What stands behind `?` for this state and search in an order, from a place on.
+    /// The query of an address with this state, this search, an order and a cursor.
     pub fn query(self, order: Order, cursor: Option<&str>) -> String {
         self.text.with_value(|text| {
             let asked = Asked {
@@ -114,7 +114,7 @@ impl Jobs {
         })
     }
 
-    /// Takes in what happened to jobs.
+    /// Applies the changes of jobs in a frame.
     pub fn take(self, frame: &Frame, snapshot: bool) {
         let mut touched = frame.more_jobs > 0;
         for change in &frame.jobs {
@@ -136,7 +136,7 @@ impl Jobs {
         }
     }
 
-    /// Whether a job that is not on the page may have come into this list.
+    /// Whether a job that is not on the page may have entered this list.
     fn belongs(self, change: &JobChange) -> bool {
         match change.state {
             // The event for a prioritized job says "waiting" too.
@@ -161,14 +161,14 @@ impl Jobs {
         });
     }
 
-    /// Takes in the list as it is now: shows it if no row moves, else says what is new.
+    /// Compares the current list with the page: shows it if no row moves, else counts what is new.
     fn compare(self, page: JobPageRows) {
         let shown: Vec<String> = self
             .lines
             .with_untracked(|lines| lines.iter().map(|line| line.id.clone()).collect());
         let now: Vec<&str> = page.rows.iter().map(|row| row.id.as_str()).collect();
         let only_appended = now.len() >= shown.len() && shown.iter().zip(&now).all(|(a, b)| a == b);
-        if only_appended || nobody_reads() {
+        if only_appended || reader_is_idle() {
             return self.show(page);
         }
         self.lines.with_untracked(|lines| {
@@ -195,14 +195,14 @@ impl Jobs {
         }
     }
 
-    /// Shows what waits once nobody reads, also when nothing further happens.
+    /// Shows the waiting list once the reader is inactive, also when nothing further happens.
     fn settle_later(self) {
         live::set_timeout(2 * REREAD_MS, move || {
             live::on_beat(move || {
                 if self.waiting.with_value(Option::is_none) {
                     return;
                 }
-                if nobody_reads() {
+                if reader_is_idle() {
                     self.show_waiting();
                 } else {
                     self.settle_later();
@@ -211,7 +211,7 @@ impl Jobs {
         });
     }
 
-    /// Shows what has been waiting; false if nothing has.
+    /// Shows the waiting list; false if there is none.
     pub fn show_waiting(self) -> bool {
         let page = self.waiting.try_update_value(Option::take).flatten();
         let any = page.is_some();
@@ -241,7 +241,7 @@ impl Jobs {
     }
 }
 
-fn nobody_reads() -> bool {
+fn reader_is_idle() -> bool {
     !live::pointer_inside("jobs") && live::idle_ms() > IDLE_MS
 }
 

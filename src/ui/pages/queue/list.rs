@@ -96,7 +96,7 @@ pub fn List(jobs: Jobs, store: RwSignal<StoreSummary>, tools: String) -> impl In
                 {next}
             </p>
         </div>
-        // The browser leaves what the server wrote there.
+        // The browser keeps the markup that the server rendered there.
         <div inner_html=tools></div>
         {move || jobs.page.with(|page| match page {
             Err(why) => Some(view! { <p class="empty">{format!("The jobs cannot be shown: {why}")}</p> }.into_any()),
@@ -127,7 +127,7 @@ pub fn List(jobs: Jobs, store: RwSignal<StoreSummary>, tools: String) -> impl In
     }
 }
 
-/// Only the jobs that fit something.
+/// The filter of the list.
 #[component]
 fn Filter(jobs: Jobs) -> impl IntoView {
     let path = jobs.key.with_value(queue_path);

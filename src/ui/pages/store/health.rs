@@ -1,4 +1,4 @@
-//! Each part of a store: its figure, and what that means for queues.
+//! Each part of a store: its figure, and its meaning for queues.
 
 use super::{micros, part, reason, refused};
 use crate::model::format;
@@ -10,7 +10,7 @@ type Detail = RwSignal<StoreDetail>;
 
 #[component]
 pub fn Health(detail: Detail) -> impl IntoView {
-    // Without a report there is nothing to judge; why there is none is worth a line.
+    // Without a report there is nothing to judge; the reason gets a line.
     let missing = Memo::new(move |_| detail.with(|d| reason(&d.report)));
     view! {
         <section aria-labelledby="t-health">
@@ -38,7 +38,7 @@ pub fn Health(detail: Detail) -> impl IntoView {
     .into_any()
 }
 
-/// A part that is judged.
+/// A part with a judgement.
 #[component]
 fn Judgement(detail: Detail, of: About, now: fn(&StoreDetail) -> Option<String>) -> impl IntoView {
     let judged = Memo::new(move |_| detail.with(|d| d.judged(of).cloned()));
@@ -57,7 +57,7 @@ fn Judgement(detail: Detail, of: About, now: fn(&StoreDetail) -> Option<String>)
     .into_any()
 }
 
-/// A part that is only told.
+/// A part without a judgement.
 #[component]
 fn Plain(
     detail: Detail,

@@ -1,4 +1,4 @@
-//! What was asked of a store: its slow log, its latency monitor, its databases, who listens to what.
+//! The answers to a store's queries: its slow log, its latency monitor, its databases, its subscribers.
 
 use super::{LISTS, micros, part, percent, reason, refused};
 use crate::model::format;
@@ -23,7 +23,7 @@ pub fn Lists(detail: Detail) -> impl IntoView {
 
 #[component]
 fn Slow(detail: Detail) -> impl IntoView {
-    // Rows are made anew only when there is something new.
+    // Rows are re-created only when there is something new.
     let slow = Memo::new(move |_| detail.with(|d| d.asked.slow.clone()));
     let threshold = Memo::new(move |_| detail.with(|d| d.asked.settings.known().and_then(|s| s.slower_than_us)));
     view! {

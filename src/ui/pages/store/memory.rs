@@ -1,4 +1,4 @@
-//! Memory by queue, estimated, with what the estimate is made of; and the largest payloads seen.
+//! Memory by queue, estimated, with the basis of the estimate; and the largest payloads of the sample.
 
 use super::{MEMORY, part, percent, reason, refused};
 use crate::base_path::store_path;
@@ -78,12 +78,12 @@ fn Weighed(memory: MemoryByQueue, used: Memo<Option<u64>>, store: String, sample
     .into_any()
 }
 
-/// An estimate, marked as one.
+/// An estimate, marked as such.
 fn approximately(bytes: u64) -> String {
     format!("≈{}", format::bytes(bytes))
 }
 
-/// What was covered, in words.
+/// What the sample covered, in words.
 fn coverage(memory: &MemoryByQueue) -> String {
     if memory.queues_known == 0 {
         return "No queue is known in this store.".into();
@@ -110,7 +110,7 @@ fn coverage(memory: &MemoryByQueue) -> String {
     )
 }
 
-/// Links to a larger sample, as long as there is something to gain.
+/// Links to a larger sample, as long as that would improve the estimate.
 fn more(memory: &MemoryByQueue, store: &str, sample: u32) -> Option<AnyView> {
     let whole = memory.jobs_weighed >= memory.jobs_known;
     let next = [SAMPLE, 200, SAMPLE_MAX].into_iter().find(|next| *next > sample)?;

@@ -1,4 +1,4 @@
-//! A Postgres: each part with its figure and its sentence, its tables, and who holds whom up.
+//! A Postgres: each part with its figure and its sentence, its tables, and the sessions that block others.
 
 use super::{reason, refused};
 use crate::model::format;
@@ -55,7 +55,7 @@ pub fn PostgresView(health: PostgresHealth) -> impl IntoView {
     .into_any()
 }
 
-/// What each column of a list is called, and whether it holds numbers.
+/// The heading of each column of a list, and whether it holds numbers.
 type Columns = &'static [(&'static str, bool)];
 
 const SESSIONS: Columns = &[
@@ -77,7 +77,7 @@ const TABLES: Columns = &[
     ("Vacuumed", false),
 ];
 
-/// A list under its heading, why it is empty, or why it is not known.
+/// A list with its heading, or why it is empty or not known.
 fn list<T>(
     id: &'static str,
     title: &'static str,

@@ -130,7 +130,7 @@ impl BullMq {
             options.remove(own);
         }
         options.remove("priority");
-        // BullMQ writes 0 for a job of which nothing was said.
+        // BullMQ writes 0 for a job without a number of attempts.
         let attempts = number(options.remove("attempts")).filter(|n| *n > 0);
         let stored = std::str::from_utf8(&priority_read)
             .ok()

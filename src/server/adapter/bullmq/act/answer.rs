@@ -10,13 +10,13 @@ use crate::model::job::cut;
 use crate::server::redact::said;
 use redis::{RedisError, Value};
 
-/// Characters of somebody else's text that are repeated in a sentence.
+/// Characters of a foreign text that a sentence repeats.
 const SHOWN: usize = 200;
 
 /// An answer, read.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) enum Answer {
-    /// It says what became of the job.
+    /// The effect on the job.
     Effect(Effect),
     /// Done, with a number that the library gave.
     Done(i64),
@@ -29,7 +29,7 @@ pub(super) enum Answer {
         /// Jobs that are left, where there is no more that the library removes.
         left: u64,
     },
-    /// What became of many at once: a letter for each, "d" for done.
+    /// The outcome of many at once: a letter for each, "d" for done.
     Head(String),
     /// The queue is not laid out as it was when the scripts were chosen: nothing was done.
     OtherFamily,
@@ -37,7 +37,7 @@ pub(super) enum Answer {
     Broke(String),
 }
 
-/// What is said of an answer that no script of ours gives.
+/// The sentence for an answer that no script of ours gives.
 pub(super) const NOT_UNDERSTOOD: &str = "The server sent an answer that Drover does not understand.";
 
 /// Reads one answer.
@@ -86,7 +86,7 @@ pub(super) fn read(answer: &Value) -> Answer {
     Answer::Effect(effect)
 }
 
-/// An effect that nothing more is to be said of.
+/// An effect without further explanation.
 pub(super) const fn done(job: Option<String>) -> Effect {
     Effect::Done { job, note: None }
 }

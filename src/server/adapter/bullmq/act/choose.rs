@@ -1,4 +1,4 @@
-//! Whose scripts may touch a queue: decided anew for every action, and checked once more inside it.
+//! Which library's scripts may touch a queue: decided anew for every action, and checked once more inside it.
 //!
 //! Up to version 5 a pause renames the waiting list to `paused` and a resume renames it back, over whatever is there; from
 //! 6 on a pause is a flag. The wrong script on a paused queue therefore loses jobs. Where 5 cannot be told from 6, by
@@ -45,7 +45,7 @@ pub(super) struct Choice {
     blocking: Option<Blocking>,
     /// Whether its version does not tell 5 from 6.
     both: bool,
-    /// Whether the queue was paused when it was looked at.
+    /// Whether the queue was paused when it was read.
     pub(super) looked_paused: bool,
 }
 

@@ -1,4 +1,4 @@
-//! What became of a write that nobody answered, or that broke off: read back, never guessed and never sent again.
+//! The outcome of a write that was not answered, or that broke off: read back, never guessed and never sent again.
 
 use super::super::super::QueueId;
 use super::super::super::redis::reply;
@@ -11,7 +11,7 @@ use redis::Value;
 use std::time::Duration;
 use tokio::time::{Instant, sleep};
 
-/// How long a store may take to come back before nobody can say what became of it.
+/// How long a store may take to come back before the outcome counts as unknown.
 const PATIENCE: Duration = Duration::from_secs(4);
 
 /// Pause between two looks.
@@ -33,7 +33,7 @@ pub(super) fn deadline() -> Instant {
 }
 
 impl BullMq {
-    /// Looks at a job until what was asked for shows, or it is too late.
+    /// Reads a job until the effect of the action shows, or it is too late.
     pub(super) async fn confirm(
         &self,
         queue: &QueueId,
@@ -43,7 +43,7 @@ impl BullMq {
         until: Instant,
     ) -> Effect {
         loop {
-            // An order that is still on its way is done after this look: only "it shows" can be believed.
+            // An order that is still on its way takes effect after this look: only "it shows" can be believed.
             let found = self.find(queue, id, seen, (action, began)).await;
             if matches!(found, Found::Done) {
                 return Effect::done();
@@ -93,7 +93,7 @@ impl BullMq {
             (JobAction::Cancel { error }, _) => is(error),
             (JobAction::Retry { data: Some(data), .. }, _) if !is(data) => false,
             (JobAction::ClearLogs { keep }, _) => count().is_some_and(|lines| lines <= *keep),
-            // Those that a worker holds stay; then nobody can tell.
+            // Those that a worker holds stay; then the outcome is unknown.
             (JobAction::RemoveChildren, _) => count() == Some(0),
             _ => match job::read(&self.link, &self.large, queue, id).await {
                 Ok(Some(found)) => moved(action, seen, &found),

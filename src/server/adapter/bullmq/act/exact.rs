@@ -1,8 +1,9 @@
 //! The removal of finished jobs that are exactly what was read of them: the last step of archiving.
 //!
-//! What was read is told to the script as the names of the fields, a few numbers and a SHA-1 of all values, log lines and
-//! what children left; the script makes the same of what lies there, and only then runs the library's own removal. SHA-1 is the only digest
-//! that a script can make; it stands against changes, not against somebody who seeks two jobs with the same sum.
+//! The script is given what was read as the names of the fields, a few numbers and a SHA-1 of all values, log lines and
+//! what children left; it makes the same of what the store holds, and only then runs the library's own removal. SHA-1
+//! is the only digest that a script can make; it protects against changes, not against an attacker who seeks two jobs
+//! with the same sum.
 
 use super::super::super::raw::{Part, RawJob};
 use super::super::super::{QueueId, Trouble};
@@ -58,7 +59,7 @@ const HEAD_SCRIPT: Most = Most {
 /// Fewer jobs are not worth the look whether they are the oldest.
 const FEWEST: usize = 20;
 
-/// As the jobs are told to a script.
+/// The form in which a script is given the jobs.
 #[derive(Default)]
 struct Told {
     shapes: Vec<Pack>,
@@ -276,7 +277,7 @@ impl BullMq {
                     continue;
                 }
                 Ok(Answer::Broke(why)) => why,
-                // Nothing was done. Whatever it was, the way one by one says it of each.
+                // Nothing was done. The removal one by one reports the reason for each job.
                 Ok(_) => break,
                 Err(silence) if !silence.sent && effects.iter().all(Option::is_none) => return Err(silence.trouble),
                 Err(silence) if !silence.sent => break,
@@ -331,7 +332,7 @@ impl BullMq {
                         self.take_as_read(queue, jobs, piece, (began, answer), effects).await;
                     }
                 }
-                // Nothing at all was sent: the caller may know a better time.
+                // Nothing at all was sent: the caller decides when to try again.
                 Err(silence) if !silence.sent && sent == 0 && effects.iter().all(Option::is_none) => {
                     return Err(silence.trouble);
                 }
@@ -386,7 +387,7 @@ impl BullMq {
         }
     }
 
-    /// Reads back what became of jobs about which no answer came.
+    /// Reads back the outcome for jobs about which no answer came.
     async fn confirm_all(
         &self,
         queue: &QueueId,

@@ -106,7 +106,7 @@ impl BullMq {
                 return Ok(());
             }
             Ok(Answer::Broke(why)) => why,
-            // Nothing was done. Whatever it was, the way one by one says it of each.
+            // Nothing was done. The action one by one reports the reason for each job.
             Ok(_) => return Ok(()),
             Err(silence) if !silence.sent => return Err(silence.trouble),
             Err(silence) => unheard(&silence.trouble),

@@ -1,4 +1,4 @@
-//! Actions on jobs: for each, its script, what the script is told, and in which batches it is sent.
+//! Actions on jobs: for each, its script, what the script is given, and in which batches it is sent.
 
 use super::library::Generation;
 use super::pack::Pack;
@@ -21,11 +21,11 @@ const MANY: usize = 100;
 /// Jobs in one script where each may take a search through a list.
 const ONE: usize = 1;
 
-/// An action, ready to be told to the store.
+/// An action, ready to be sent to the store.
 #[derive(Debug)]
 pub(super) struct Plan {
     pub(super) recipe: &'static Recipe,
-    /// What its step is told beside the jobs.
+    /// What its step is given beside the jobs.
     pub(super) order: Vec<(&'static str, Pack)>,
     /// Jobs in one script.
     pub(super) batch: usize,
@@ -110,7 +110,7 @@ fn editing(data: &str) -> Vec<(&'static str, Pack)> {
     ]
 }
 
-/// What a retry is told beside the jobs.
+/// What a retry is given beside the jobs.
 pub(super) fn retrying(generation: Generation, reset: bool) -> Vec<(&'static str, Pack)> {
     // Bull itself retries failed jobs only.
     let fit: &[&str] = match generation {
@@ -120,7 +120,7 @@ pub(super) fn retrying(generation: Generation, reset: bool) -> Vec<(&'static str
     vec![("fit", states(fit)), ("reset", Pack::flag(reset))]
 }
 
-/// What a removal is told beside the jobs.
+/// What a removal is given beside the jobs.
 pub(super) fn removing(generation: Generation, children: bool) -> Vec<(&'static str, Pack)> {
     let mut order = vec![("children", Pack::flag(children)), ("most", Pack::Int(CHILDREN_MAX))];
     if generation == Generation::V3 && !children {
@@ -129,7 +129,7 @@ pub(super) fn removing(generation: Generation, children: bool) -> Vec<(&'static 
     order
 }
 
-/// What every step of a generation is told.
+/// What every step of a generation is given.
 pub(super) fn common(generation: Generation) -> Vec<(&'static str, Pack)> {
     // Bull and BullMQ put the token behind what they publish, and compare it with nothing.
     let mut order = vec![("token", Pack::text("drover"))];

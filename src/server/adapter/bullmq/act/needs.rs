@@ -7,7 +7,7 @@ use crate::model::exact::bytes_of;
 use crate::server::adapter::QueueId;
 use std::collections::BTreeMap;
 
-/// Prefixes that are asked about at most.
+/// Prefixes that are checked at most.
 const PREFIXES: usize = 8;
 
 /// Each with arguments that it takes; `KEY` stands for a key of a queue.

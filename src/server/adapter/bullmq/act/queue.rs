@@ -81,7 +81,7 @@ fn fields<const N: usize>(names: [&'static str; N], values: Option<Vec<String>>,
     (said, sign)
 }
 
-/// What a change of the settings is told, and what shows that it was done.
+/// What a change of the settings is given, and what shows that it was done.
 type Said = (Vec<(&'static str, Pack)>, Sign);
 
 async fn set(
@@ -168,7 +168,7 @@ async fn resume(link: &Link, layouts: &Layouts, scripts: &Scripts, queue: &Queue
             };
             let said = first.get_or_insert_with(|| answer.clone());
             if aside == 0 {
-                // Of a later batch only what went wrong is worth a word.
+                // Of a later batch only a failure is reported.
                 if round > 0 && !matches!(answer, Answer::Done(_) | Answer::Effect(Effect::Already { .. })) {
                     *said = answer;
                 }

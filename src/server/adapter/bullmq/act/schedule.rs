@@ -278,8 +278,8 @@ impl BullMq {
     }
 }
 
-/// What the library's script for planning a schedule is given, and what then shows. When it begins and ends, and what
-/// else the plan does not say, stays as it is stored.
+/// The arguments of the library's script for planning a schedule, and the sign that it was done. When it begins and
+/// ends, and what else the plan does not say, stays as it is stored.
 fn arguments(
     queue: &QueueId,
     schedule: &str,

@@ -16,8 +16,8 @@ use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 
 const GUARD: &str = include_str!("lua/guard.lua");
 
-/// What one job raises is told of that one: the jobs before it may be done. The first of all raises as it is, unless it
-/// is the job itself that is odd: nothing was done of any.
+/// An error that one job raises is reported for that job: the jobs before it may be done. An error of the first job is
+/// raised as it is, because nothing was done of any, unless the job itself is malformed.
 const LOOP: &str = "
 local answers = {}
 for i, job in ipairs(order.jobs) do
@@ -43,7 +43,7 @@ pub(super) struct Recipe {
     pub(super) needs: &'static [&'static str],
     /// Those that it takes where the generation has them.
     pub(super) likes: &'static [&'static str],
-    /// The step, after whatever it stands on.
+    /// The step, after the parts that it builds on.
     pub(super) steps: &'static [&'static str],
 }
 
@@ -198,9 +198,10 @@ impl Composed {
 
 impl Frame {
     fn key(&self, queue: &str, role: Role) -> Vec<u8> {
-        // A script about no job is given the queue's own prefix for one: a key that its user may name, and nobody's.
-        let nobody = key(queue, "");
-        let job = || self.job.as_deref().unwrap_or(&nobody);
+        // A script about no job is given the queue's own prefix as its key: a key that its user may name, and that no
+        // job has.
+        let no_job = key(queue, "");
+        let job = || self.job.as_deref().unwrap_or(&no_job);
         let of = |suffix: Option<&str>| key(queue, suffix.unwrap_or_default());
         match role {
             Role::Job => job().to_vec(),

@@ -50,7 +50,7 @@ enum Found {
 }
 
 impl Sign {
-    /// What to look at where it does not show.
+    /// What an operator should check where the sign does not show.
     const fn look_at(&self) -> &'static str {
         match self {
             Self::Paused(true) => "Check the queue. Pausing it again is safe.",
@@ -67,11 +67,11 @@ impl Sign {
     }
 }
 
-/// Looks until it shows that it was done, or it is too late.
+/// Reads until the sign shows that it was done, or it is too late.
 pub(super) async fn settle(link: &Link, queue: &QueueId, sign: &Sign, why: &str) -> Effect {
     let until = deadline();
     loop {
-        // An order that is still on its way is done after this look: only "it shows" can be believed.
+        // An order that is still on its way takes effect after this look: only "it shows" can be believed.
         let found = find(link, queue, sign).await;
         match found {
             Found::Yes => {

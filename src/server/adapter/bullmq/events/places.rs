@@ -11,9 +11,8 @@ use std::time::Duration;
 use tokio::sync::mpsc;
 use tokio::time::timeout;
 
-/// Finds the end of streams that are new on the board: from there on everything is followed. What
-/// happened between their first count and this moment nobody heard, so they are reported as gaps and
-/// counted again.
+/// Finds the end of streams that are new on the board: from there on everything is followed. No reader has seen what
+/// happened between their first count and this moment, so they are reported as gaps and counted again.
 pub(super) async fn place_new(
     link: &Link,
     watch: &Watch,

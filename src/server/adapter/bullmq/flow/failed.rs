@@ -16,7 +16,7 @@ use crate::model::state::JobState;
 use redis::{RedisResult, Value};
 use std::collections::HashSet;
 
-/// Children that are asked about at most: a few pipelines of a second in all.
+/// Children that one walk reads at most: a few pipelines of a second in all.
 const LOOKED_MAX: usize = 10_000;
 
 /// Children asked about in one pipeline.
@@ -91,7 +91,7 @@ impl Walk<'_> {
                 continue;
             }
             if self.failed >= self.most || depth as usize > DEPTH_MAX {
-                // Of those that are pending nobody knows whether any has failed.
+                // Whether any of the pending ones has failed is not known.
                 self.found.jobs[at].cut |= kind != ChildKind::Pending;
                 self.found.unseen += total;
                 continue;
@@ -133,7 +133,7 @@ impl Walk<'_> {
                 let wanted = match job.state {
                     FlowState::Failed => true,
                     FlowState::Waits => children.total() > 0,
-                    // It has failed its parent, and nobody can have it run again.
+                    // It has failed its parent, and no action can run it again.
                     FlowState::Gone => kind == ChildKind::Failed,
                     FlowState::Other => false,
                 };

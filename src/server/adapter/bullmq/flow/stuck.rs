@@ -1,8 +1,8 @@
 //! Parents that can never run: a child that they wait for has failed without telling them, or is gone.
 //!
-//! A child that fails for good stays among what its parent waits for unless one of four options of its own says otherwise,
-//! and so does one whose record was deleted by hand, or evicted. Those that have waited longest are looked at: what cannot
-//! run is among them in the end. A look costs the server about 3 ms at most.
+//! A child that fails for good stays among what its parent waits for unless one of four options of its own says
+//! otherwise, and so does one whose record was deleted by hand, or evicted. A look reads the parents that have waited
+//! longest: those that cannot run are among them in the end. It costs the server about 3 ms at most.
 
 use super::super::super::redis::link::Link;
 use super::super::super::redis::reply;
@@ -27,7 +27,7 @@ const BATCH: usize = 200;
 /// A parent that waits for no child at all may be one whose children are just being added.
 const SETTLED: Millis = 60_000;
 
-/// A child of a parent, by the parent's place among those that are looked at.
+/// A child of a parent, by the parent's place among those that the look reads.
 struct Child {
     parent: usize,
     key: String,

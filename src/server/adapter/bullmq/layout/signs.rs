@@ -1,4 +1,4 @@
-//! What lies in the store under a queue's name, and what it speaks for.
+//! The keys under a queue's name, and the layout that they are evidence of.
 
 use super::super::super::redis::link::Link;
 use super::super::super::redis::reply;
@@ -27,7 +27,7 @@ pub(in super::super) const GROUPS: [&str; 4] = ["groups", "groups:limit", "group
 /// The key in which Bee-Queue keeps all its jobs. One of another library is a job that is called so, which has options.
 pub(in super::super) const JOBS_HASH: &str = "jobs";
 
-/// Keys whose types are asked for.
+/// Keys whose types are read.
 const TYPED: [&str; 15] = [
     "events",
     "priority",
@@ -383,7 +383,7 @@ mod tests {
             (family.layout, family.evidence),
             (Layout::BullMq5Or6, Evidence::BothVersions)
         );
-        // What lies in the store still does.
+        // The other keys in the store still do.
         (signs.paused, signs.waiting) = (true, 2);
         assert_eq!(signs.decide().layout, Layout::BullMq6);
     }

@@ -1,4 +1,4 @@
-//! What became of an action, in sentences.
+//! The outcome of an action, in sentences.
 
 use super::Failure;
 use super::jobs::Order;
@@ -13,7 +13,7 @@ pub(super) fn refused(reason: impl Into<String>) -> Effect {
     Effect::Refused { reason: reason.into() }
 }
 
-/// Nobody knows.
+/// The outcome is unknown.
 pub(in super::super) fn unconfirmed(why: &str) -> Effect {
     Effect::Unconfirmed {
         reason: format!("{why} It may have been done anyway: check the job before you try again."),

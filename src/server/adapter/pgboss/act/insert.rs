@@ -227,7 +227,7 @@ fn changed(changes: &Changes) -> Result<(Option<String>, [Option<i64>; 3]), Stri
     Ok((data, [delay, small(changes.priority, "priority")?, retries]))
 }
 
-/// What became of an insertion.
+/// The outcome of an insertion.
 async fn settle(
     boss: &PgBoss,
     shape: &Shape,

@@ -9,7 +9,7 @@ use super::redrive;
 use crate::model::action::JobAction;
 use crate::model::capability::NOT_SUPPORTED;
 
-/// The largest number that its columns hold: a job may be tried for ever.
+/// The largest number that its columns hold: a job may be tried indefinitely.
 const MOST: i32 = i32::MAX;
 
 /// An action as one statement.
@@ -30,7 +30,7 @@ pub(super) struct Order {
     pub(super) wakes: bool,
 }
 
-/// What becomes of a job's row.
+/// What an action does to a job's row.
 #[derive(Debug)]
 enum Change {
     /// It is removed.
@@ -45,7 +45,7 @@ enum Change {
 ///
 /// # Errors
 ///
-/// When it cannot be done as it is asked for: a sentence.
+/// When it cannot be done as requested: a sentence.
 pub(super) fn order(shape: &Shape, action: &JobAction) -> Result<Order, String> {
     let c = shape.columns;
     let (start_after, keep_until, completed_on) = (c.start_after, c.keep_until, c.completed_on);

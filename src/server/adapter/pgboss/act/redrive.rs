@@ -85,8 +85,8 @@ pub(super) fn moved(shape: &Shape, which: &str) -> String {
 }
 
 impl PgBoss {
-    /// What became of jobs that are not in the dead-letter queue any more: where one is back in another queue, that was a
-    /// redrive. `None` where nothing was found of one.
+    /// Looks for jobs that are not in the dead-letter queue any more: returns the queue in which each was found, by its
+    /// id. A job that is in another queue was redriven; a job that was not found has no entry.
     pub(super) async fn redriven(
         &self,
         shape: &Shape,
@@ -106,7 +106,7 @@ impl PgBoss {
         Ok(rows.iter().map(|row| (row.get(0), row.get(1))).collect())
     }
 
-    /// What became of jobs whose redrive was not answered.
+    /// The outcome for jobs whose redrive was not answered.
     pub(super) async fn settle_redrive(&self, shape: &Shape, from: &str, ids: &[&str], why: &str) -> Vec<Effect> {
         // What cannot be read is not known either.
         let moved = self.redriven(shape, from, ids).await.unwrap_or_default();

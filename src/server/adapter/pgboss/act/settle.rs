@@ -1,7 +1,7 @@
-//! What became of jobs about which no answer came: looked up, never guessed.
+//! The outcome for jobs about which no answer came: looked up, never guessed.
 //!
-//! The statement may still be under way when its connection is gone, so it is looked for more than once. Only what shows
-//! beyond doubt is told as done: a job that is gone after its removal, one that is as the action leaves it.
+//! The statement may still be under way when its connection is gone, so the lookup is repeated. Only what shows beyond
+//! doubt is reported as done: a job that is gone after its removal, one that is as the action leaves it.
 
 use super::super::PgBoss;
 use super::super::shape::Shape;
@@ -13,7 +13,7 @@ use std::collections::{HashMap, HashSet};
 use std::time::Duration;
 use tokio::time::sleep;
 
-/// How often it is looked for.
+/// How often the jobs are looked up.
 const LOOKS: u32 = 6;
 
 /// The pause before each look but the first.

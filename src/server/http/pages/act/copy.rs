@@ -8,7 +8,7 @@ use crate::model::job::{Form as Written, JobDetail, Payload};
 use crate::model::state::JobState;
 use crate::server::redact::{MARKER, holds_marker};
 
-/// What is said before something that has completed, or may have, is done again.
+/// The warning before a job that has completed, or may have, runs again.
 pub(in super::super) fn runs_again(job: &JobDetail) -> Option<String> {
     (job.row.state == JobState::Completed).then(|| {
         let when = job

@@ -1,6 +1,6 @@
 //! Hidden values of a job, shown once: a form that asks why, and the page that it leads to.
 //!
-//! What is shown is no address: the page comes as the answer to the form, nothing of it is kept or taken up by a script,
+//! The values have no address: the page comes as the answer to the form, no script keeps or hydrates it,
 //! and reading it again asks again. From there the data can be edited as they are.
 
 use super::super::super::caller::Caller;

@@ -1,4 +1,4 @@
--- Removes a finished job if it is exactly what was read of it, and nobody waits for it.
+-- Removes a finished job if it is exactly what was read of it, and no parent waits for it.
 local FINISHED = {completed = true, failed = true}
 
 local function step(job)

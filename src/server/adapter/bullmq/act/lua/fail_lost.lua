@@ -1,4 +1,4 @@
--- Fails a job that is active and held by nobody.
+-- Fails a job that is active and that no worker holds.
 local function step(job)
   local answer = as_seen(job, {active = true}, {failed = true})
   answer = answer or prepared(job, "moveToFinished") or parent_fits(job)

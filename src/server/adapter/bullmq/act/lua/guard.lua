@@ -111,7 +111,7 @@ local function layout_of(p)
   return others[p][1], others[p][2]
 end
 
--- Whether the scripts that were chosen are still the right ones. Within one run nobody else can change that.
+-- Whether the scripts that were chosen are still the right ones. Within one run no other client can change that.
 local settled, undecided
 local function as_chosen()
   if settled == nil then

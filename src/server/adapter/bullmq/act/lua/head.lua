@@ -28,8 +28,8 @@ local function step()
   local none = {"head", ""}
   local n, set = #order.ids, P .. order.state
   local script = order.sweep == "retry" and (lib.moveJobsToWait and "moveJobsToWait" or "retryJobs") or "cleanJobsInSet"
-  local nobody = {id = "", key = P, from = order.state}
-  local broke = order.sweep == "clean" and queue_fits() or prepared(nobody, script)
+  local no_job = {id = "", key = P, from = order.state}
+  local broke = order.sweep == "clean" and queue_fits() or prepared(no_job, script)
   if broke or not typed(set, "z") then
     return none
   end
@@ -43,9 +43,9 @@ local function step()
   local before = call("ZCARD", set)
   local _
   if order.sweep == "retry" then
-    _, broke = run(script, nobody, {tostring(n), last, order.state})
+    _, broke = run(script, no_job, {tostring(n), last, order.state})
   else
-    _, broke = run(script, nobody, {P, last, tostring(n), order.state})
+    _, broke = run(script, no_job, {P, last, tostring(n), order.state})
   end
   if broke then
     return broke
@@ -53,7 +53,7 @@ local function step()
   if before - call("ZCARD", set) == n then
     return {"head", string.rep("d", n)}
   end
-  -- What the library left out for a reason of its own has its turn by itself.
+  -- Jobs that the library left out for a reason of its own are handled one by one.
   local letters = {}
   for i, id in ipairs(order.ids) do
     letters[i] = call("ZSCORE", set, id) and "-" or "d"

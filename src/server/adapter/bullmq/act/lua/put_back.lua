@@ -1,4 +1,4 @@
--- Puts a job that is active and held by nobody back among the waiting ones.
+-- Puts a job that is active and that no worker holds back among the waiting ones.
 local function step(job)
   local answer = as_seen(job, {active = true}, {waiting = true, prioritized = true})
   answer = answer or prepared(job, "moveJobFromActiveToWait")

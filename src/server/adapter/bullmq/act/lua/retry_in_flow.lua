@@ -1,7 +1,7 @@
 -- Has a failed job of a flow run again: at once, or, where jobs below it have yet to end, when they have. The library
 -- itself puts a running job among those that wait for children, so that is the way: out of `failed`, into `active`, on.
 
--- A job below that failed and would be waited for. A thousand are looked at; whoever has more is let go on.
+-- A job below that failed and would be waited for. Reads up to a thousand children; a job with more goes on unchecked.
 local function failed_below(job)
   local first = call("ZRANGE", job.key .. ":unsuccessful", 0, 0)[1]
   if first or call("SCARD", job.key .. ":dependencies") > order.most then
@@ -80,7 +80,7 @@ local function step(job)
   call("LPUSH", P .. "active", job.id)
   local result, broke = run("moveToWaitingChildren", job, {"0", "", now_ms(), job.id, P})
   if result ~= 0 then
-    -- Nobody holds it there: back to where a worker finds it.
+    -- No worker holds it there: back to where a worker finds it.
     call("LREM", P .. "active", 1, job.id)
     put_back()
     return broke or {"broke", "the library did not let it wait: " .. tostring(result)}
