@@ -4,7 +4,7 @@
 //! the selection. A batch that does not fit in memory is taken in parts. Nothing is under way any more when the operation
 //! pauses, ends, or waits for a store.
 
-use super::{AGAIN, AHEAD, Means, Run, Wanted};
+use super::{AGAIN_FIRST, AGAIN_MAX, AHEAD, Means, Run, Wanted};
 use crate::model::action::Seen;
 use crate::model::operation::OperationState;
 use crate::model::store::Reach;
@@ -50,7 +50,7 @@ impl Run {
         let mut pace = Pace::new(self.meta.bounds.rate);
         let mut under_way: VecDeque<Batch> = VecDeque::new();
         let mut fits = MOST;
-        let mut again = AGAIN.0;
+        let mut again = AGAIN_FIRST;
         // From here on nothing has been begun; jobs before it may be left without a result by a store that went away.
         let mut next = 0;
         let mut marked = 0;
@@ -80,7 +80,7 @@ impl Run {
                     let why = actions
                         .reason
                         .unwrap_or_else(|| "The store may not be changed now.".into());
-                    hold = Some((AGAIN.0, Some(format!("Waiting: {why}"))));
+                    hold = Some((AGAIN_FIRST, Some(format!("Waiting: {why}"))));
                     break;
                 }
                 let (size, pause) = pace.next(Instant::now());
@@ -97,7 +97,7 @@ impl Run {
                         );
                     }
                     Err(trouble) => {
-                        hold = Some((AGAIN.0, Some(format!("Waiting: {}", trouble.cause))));
+                        hold = Some((AGAIN_FIRST, Some(format!("Waiting: {}", trouble.cause))));
                         break;
                     }
                 };
@@ -148,11 +148,11 @@ impl Run {
                     self.stand(OperationState::Running, format!("Waiting: {}", trouble.cause))
                         .await;
                     sleep(again).await;
-                    again = (again * 2).min(AGAIN.1);
+                    again = (again * 2).min(AGAIN_MAX);
                 }
                 Ok((effects, bytes)) => {
                     self.removed.fetch_add(bytes, Ordering::Relaxed);
-                    again = AGAIN.0;
+                    again = AGAIN_FIRST;
                     let lines = self.settle(batch.at, &effects);
                     if let Err(error) = self.write(lines, false).await {
                         return (
