@@ -305,4 +305,6 @@ pub struct JobPage {
     pub offer: Offer,
     /// Why jobs of its system have no log; `None` where they have one.
     pub no_log: Option<String>,
+    /// The states whose jobs the queue's page lists.
+    pub lists: Vec<JobState>,
 }

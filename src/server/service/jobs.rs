@@ -210,11 +210,10 @@ impl Service {
             Some(last) => self.undo_of(who, last).await,
             None => None,
         };
+        let can = self.capabilities(&queue);
         let page = JobPage {
-            no_log: self
-                .capabilities(&queue)
-                .and_then(|can| can.lack(Feature::Logs))
-                .map(str::to_owned),
+            no_log: can.and_then(|can| can.lack(Feature::Logs)).map(str::to_owned),
+            lists: can.map_or_else(|| JobState::ALL.to_vec(), |can| can.generation.states.clone()),
             offer,
             queue,
             store,

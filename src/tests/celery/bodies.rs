@@ -195,6 +195,14 @@ async fn a_result_is_shown_with_its_traceback_until_it_expires() {
     assert_eq!(text(&task["error"]), "ValueError: boom");
     let page = shop.drover.get(&format!("/queues/redis/mail/jobs/{bad}")).await.body;
     assert!(page.contains("Traceback (most recent call last)"), "{page}");
+    // What is in no list has no link to one.
+    assert!(!page.contains("an error like this") && !page.contains("Other runs"));
+    let list = shop.drover.get("/queues/redis/mail?state=failed").await.body;
+    assert!(list.contains("neither counted nor listed") && !list.contains("Redrive:"));
+    assert!(
+        list.contains("class=\"list-head none\""),
+        "no filter over what is not listed"
+    );
     // Progress is a status of its own.
     let runs = shop
         .oracle

@@ -43,6 +43,8 @@ pub struct Place {
     id: String,
     /// Its id in the archive, if the page shows it from there.
     archived: Option<String>,
+    /// The states whose jobs the queue's page lists.
+    lists: Vec<JobState>,
 }
 
 impl Place {
@@ -53,6 +55,7 @@ impl Place {
             key: row.queue.clone(),
             id: row.job.clone(),
             archived: Some(row.id.clone()),
+            lists: JobState::ALL.to_vec(),
         }
     }
 
@@ -91,6 +94,7 @@ impl Place {
             },
             id: id.to_owned(),
             archived: None,
+            lists: self.lists.clone(),
         }
     }
 
@@ -99,9 +103,11 @@ impl Place {
         self.other(queue, id).page("")
     }
 
-    /// The address of the queue's list of a state.
-    fn list(&self, query: &str) -> String {
-        self.base.href(&format!("{}?{query}", queue_path(&self.key)))
+    /// The address of the queue's list of a state; `None` where the page does not list such jobs.
+    fn list(&self, state: JobState, query: &str) -> Option<String> {
+        let path = queue_path(&self.key);
+        let listed = self.lists.contains(&state);
+        listed.then(|| self.base.href(&format!("{path}?state={state}&{query}")))
     }
 }
 
@@ -134,6 +140,7 @@ pub fn JobView(page: JobPage) -> impl IntoView {
         key: key.clone(),
         id: id.clone(),
         archived: None,
+        lists: page.lists,
     };
     let shown = Shown {
         job: RwSignal::new(page.job),
@@ -203,7 +210,10 @@ fn same_error(shown: Shown) -> Option<AnyView> {
     let error = shown
         .job
         .with(|j| j.row.error.clone().filter(|_| j.row.state == JobState::Failed))?;
-    let href = shown.place.with_value(|p| tools::same_error(&p.base, &p.key, &error));
+    let href = shown.place.with_value(|p| {
+        let listed = p.lists.contains(&JobState::Failed);
+        listed.then(|| tools::same_error(&p.base, &p.key, &error))
+    })?;
     Some(view! { <a class="same" href=href>"All failed in this queue with an error like this…"</a> }.into_any())
 }
 

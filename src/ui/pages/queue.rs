@@ -50,6 +50,11 @@ pub fn QueueView(page: QueuePage, after: String) -> impl IntoView {
         limit: page.limit,
         text: page.text.as_deref(),
     };
+    let lists = page
+        .generation
+        .as_ref()
+        .is_none_or(|of| of.states.contains(&page.state));
+    let listed = lists || page.jobs.is_ok();
     let jobs = Jobs {
         key: StoredValue::new(key.clone()),
         base: StoredValue::new(base.clone()),
@@ -127,7 +132,7 @@ pub fn QueueView(page: QueuePage, after: String) -> impl IntoView {
         </div>
         <div class:none=unread class:stale=move || store.with(|s| s.reach != Reach::Live)>
             <Tabs queue jobs known/>
-            <List jobs store tools/>
+            <List jobs store tools listed/>
         </div>
     }
 }

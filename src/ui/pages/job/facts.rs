@@ -51,11 +51,14 @@ pub fn facts(shown: Shown) -> AnyView {
     };
     let others = move || {
         let (name, state) = name.get();
-        (!name.is_empty()).then(|| {
-            let query = format!("state={state}&q={}", encode_segment(&name));
-            let href = shown.place.with_value(|place| place.list(&query));
-            view! { <div><dt>"Other runs"</dt><dd><a href=href>{format!("{} jobs named {}", state.label(), format::visible(&name))}</a></dd></div> }
-        })
+        let query = format!("q={}", encode_segment(&name));
+        let href = shown
+            .place
+            .with_value(|place| place.list(state, &query))
+            .filter(|_| !name.is_empty())?;
+        Some(
+            view! { <div><dt>"Other runs"</dt><dd><a href=href>{format!("{} jobs named {}", state.label(), format::visible(&name))}</a></dd></div> },
+        )
     };
     let rows = move || {
         let row = |(label, value): (&'static str, String)| {

@@ -34,9 +34,20 @@ pub fn view(base: &BasePath, page: &QueuePage, can: &Capabilities, offer: &Offer
             .chain(&offer.danger)
             .any(|offered| offered.word == word)
     };
+    // The list says why it is none.
+    if page.jobs.is_err() && !can.generation.states.contains(&state) {
+        return ().into_any();
+    }
+    let usual = Wanted::in_state(Some(state));
     if offer.safe.is_empty() && offer.danger.is_empty() {
         let lacks = act::lacks(offer);
-        let refused = offer.refused.first().filter(|_| lacks.is_none()).cloned();
+        // Of many refusals the one of what is usually done to these jobs.
+        let label = format!("{}: ", JobAction::from(usual).kind().row().many);
+        let refused = offer.refused.iter().find(|why| why.starts_with(&label));
+        let refused = refused
+            .or_else(|| offer.refused.first())
+            .filter(|_| lacks.is_none())
+            .cloned();
         let refused = refused.map(|why| view! { <ul class="not-now"><li>{why}</li></ul> });
         return view! { <div class="tools">{lacks}{refused}</div> }.into_any();
     }
@@ -48,7 +59,7 @@ pub fn view(base: &BasePath, page: &QueuePage, can: &Capabilities, offer: &Offer
         return view! { <div class="tools">{whole}{lacks}</div> }.into_any();
     }
     let waits = matches!(state, JobState::Waiting | JobState::Delayed);
-    let first = match Wanted::in_state(Some(state)) {
+    let first = match usual {
         _ if letters && waits => Wanted::Redrive,
         usual if can.refusal_in(JobAction::from(usual).kind(), state).is_some() => Wanted::Remove(false),
         usual => usual,

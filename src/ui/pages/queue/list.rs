@@ -14,7 +14,13 @@ use crate::ui::live::Live;
 use leptos::prelude::*;
 
 #[component]
-pub fn List(jobs: Jobs, store: RwSignal<StoreSummary>, tools: String) -> impl IntoView {
+pub fn List(
+    jobs: Jobs,
+    store: RwSignal<StoreSummary>,
+    tools: String,
+    /// Whether the system lists jobs of the state at all.
+    listed: bool,
+) -> impl IntoView {
     let live = expect_context::<Live>();
     let state = jobs.state;
     let refresh = jobs.href(&jobs.query(jobs.order, None));
@@ -75,7 +81,7 @@ pub fn List(jobs: Jobs, store: RwSignal<StoreSummary>, tools: String) -> impl In
     };
     let read_at = move || jobs.page.with(|page| page.as_ref().ok().map(|page| page.as_of));
     view! {
-        <div class="list-head">
+        <div class="list-head" class:none=!listed>
             <p>
                 <b>{range}</b>
                 <small>{move || read_at().map(|at| format!("read {} ago", format::span(live.now.get() - at)))}</small>
