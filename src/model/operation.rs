@@ -112,6 +112,9 @@ pub struct Preview {
     /// Jobs of it that completed and would run again: all that they did is done once more.
     #[serde(default)]
     pub done_again: u64,
+    /// What is worth knowing before it in its queues: what it leaves alone, and what it does not take back.
+    #[serde(default)]
+    pub notes: Vec<String>,
     /// What has to be typed to start it; `None` if nothing.
     pub typed: Option<String>,
 }
