@@ -7,6 +7,7 @@
 //!
 //! - [`seek`]: messages of tasks in lists that may be long; [`remove`]: out of them
 //! - [`put_back`]: what a lost worker held, back into its list
+//! - [`revoke`]: what workers are to discard; [`control`]: telling them
 
 use super::Celery;
 use super::book::{Book, Place};
@@ -22,11 +23,13 @@ use async_trait::async_trait;
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
+mod control;
 mod put_back;
 mod remove;
+mod revoke;
 mod seek;
 
-pub(super) use seek::Finger;
+pub(super) use seek::LastFound;
 
 /// The name under which the rights are asked about.
 pub(super) const LIBRARY: &str = "celery";
@@ -37,13 +40,14 @@ const RULES: &str = "docs/celery.md";
 /// Keys that are asked about at most.
 const PLACES: usize = 8;
 
-/// Every command that an action runs on a key; `KEY` stands for a list. [`put_back`] itself asks about the channel and about the
-/// keys that are one for all queues.
-const NEEDS: [&[&str]; 8] = [
+/// Every command that an action runs on a key; `KEY` stands for a list. The scripts themselves ask about the channel and
+/// about the keys that are one for all queues.
+const NEEDS: [&[&str]; 9] = [
     &["EXISTS", "KEY"],
     &["HDEL", "KEY", "f"],
     &["HEXISTS", "KEY", "f"],
     &["HGET", "KEY", "f"],
+    &["LPOS", "KEY", "v"],
     &["LREM", "KEY", "-1", "v"],
     &["RPUSH", "KEY", "v"],
     &["ZREM", "KEY", "v"],
@@ -55,6 +59,7 @@ const NEEDS: [&[&str]; 8] = [
 pub(super) struct Scripts {
     remove: Script,
     put_back: Script,
+    revoke: Script,
 }
 
 impl Default for Scripts {
@@ -62,6 +67,7 @@ impl Default for Scripts {
         Self {
             remove: Script::new(include_str!("act/lua/remove.lua").to_owned()),
             put_back: Script::new(include_str!("act/lua/put_back.lua").to_owned()),
+            revoke: Script::new(include_str!("act/lua/revoke.lua").to_owned()),
         }
     }
 }
@@ -106,6 +112,7 @@ impl Act for Celery {
             JobAction::Remove { children: false } => remove::remove(self, queue, &place, jobs).await,
             JobAction::Remove { children: true } => return refused("A task of Celery has no children."),
             JobAction::PutBack => put_back::all(self, queue, &place, jobs).await,
+            JobAction::Cancel { .. } => revoke::all(self, queue, &place, jobs).await,
             _ => return refused(capabilities::NOT_HERE),
         };
         self.hands.doubt(&place.prefix);
@@ -168,14 +175,33 @@ fn was_elsewhere(seen: &Seen, states: &[JobState]) -> Option<JobState> {
     seen.state.filter(|state| !states.contains(state))
 }
 
+/// What our user may not do, and what would permit it.
+fn lacks(user: &str, command: &str, place: &str) -> String {
+    let kind = if command == "publish" { '&' } else { '~' };
+    format!(
+        "The Redis user {user} may not {command} to {place}; nothing was done. This permits it: ACL SETUSER {user} +{command} \
+         {kind}{place}"
+    )
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
     use std::collections::BTreeSet;
 
     #[test]
+    fn what_is_missing_is_named_with_the_rule_that_permits_it() {
+        assert!(lacks("ops", "publish", "/0.celery.pidbox").ends_with("ACL SETUSER ops +publish &/0.celery.pidbox"));
+        assert!(lacks("ops", "hdel", "unacked").ends_with("ACL SETUSER ops +hdel ~unacked"));
+    }
+
+    #[test]
     fn every_command_of_the_scripts_is_asked_about_and_no_other() {
-        let scripts = [include_str!("act/lua/remove.lua"), include_str!("act/lua/put_back.lua")];
+        let scripts = [
+            include_str!("act/lua/remove.lua"),
+            include_str!("act/lua/put_back.lua"),
+            include_str!("act/lua/revoke.lua"),
+        ];
         let calls = scripts.iter().flat_map(|script| script.split("call(\"").skip(1));
         let mut called: BTreeSet<&str> = calls.filter_map(|rest| rest.split('"').next()).collect();
         // Its channel is not called like a key: the script itself asks.

@@ -44,12 +44,18 @@ const PUT_BACK: [&str; 2] = [
     "A worker that none of these shows, or that is cut off from Redis and goes on, may still run the task: then it runs twice.",
 ];
 
+/// What to know before a task is revoked.
+const REVOKE: [&str; 2] = [
+    "The workers that run now are told to discard it, and nothing else keeps that: if all of them end before one takes the task, it \
+     runs. If it waits, removing it is certain.",
+    "Its message stays where it is until a worker takes it or its ETA comes. Its result is REVOKED then. One that runs goes on.",
+];
+
 const NO_SENDING: &str =
     "Drover sends no new tasks to Celery: what a task needs is known to the application that sends it.";
 const NO_PAUSE: &str =
     "Celery has no pause of a queue: single workers stop consuming it, and forget that when they start again.";
-const NO_REVOKE: &str =
-    "Celery keeps revoked tasks in the memory of its workers, which ends with them. Remove the task while it waits.";
+
 const NO_LOGS: &str = "Celery stores no log of a task.";
 const NO_DEDUPLICATION: &str = "Celery has no deduplication.";
 const NO_CONCURRENCY: &str = "Celery has no limit for a queue: each worker has its own concurrency.";
@@ -90,10 +96,14 @@ fn celery() -> Capabilities {
                 reason: LEFT_STAYS.into(),
             },
         ],
-        notes: [(ActionKind::Remove, REMOVE), (ActionKind::PutBack, PUT_BACK)]
-            .map(|(kind, notes)| (kind.name(), notes.map(str::to_owned).to_vec()))
-            .into(),
-        takes_no: vec!["remove.children".into()],
+        notes: [
+            (ActionKind::Remove, REMOVE),
+            (ActionKind::PutBack, PUT_BACK),
+            (ActionKind::FailWhenTaken, REVOKE),
+        ]
+        .map(|(kind, notes)| (kind.name(), notes.map(str::to_owned).to_vec()))
+        .into(),
+        takes_no: ["remove.children", "cancel.error"].map(str::to_owned).to_vec(),
         priority_order: "0 runs first, then 1".into(),
         ..Capabilities::new(
             generation,
@@ -124,12 +134,11 @@ const fn lack(feature: Feature) -> &'static str {
 pub(super) const fn refusal(action: ActionKind) -> Option<&'static str> {
     use ActionKind as A;
     Some(match action {
-        A::Remove | A::PutBack => return None,
+        A::Remove | A::PutBack | A::Cancel | A::FailWhenTaken => return None,
         A::Retry => {
             "The message of a finished task is gone, and its result holds neither its options nor its callbacks. Send it again."
         }
         A::Duplicate | A::Add => NO_SENDING,
-        A::Cancel | A::FailWhenTaken => NO_REVOKE,
         A::Archive => "The message of a finished task is gone: there is nothing of it that could be added again.",
         A::Pause | A::Resume => NO_PAUSE,
         A::Obliterate => {
@@ -164,7 +173,13 @@ mod tests {
                 None => can.push(*kind),
             }
         }
-        assert_eq!(can, [ActionKind::PutBack, ActionKind::Remove]);
+        let wanted = [
+            ActionKind::Cancel,
+            ActionKind::FailWhenTaken,
+            ActionKind::PutBack,
+            ActionKind::Remove,
+        ];
+        assert_eq!(can, wanted);
         for state in [JobState::Active, JobState::Delayed, JobState::Completed] {
             assert!(celery.refusal_in(ActionKind::Remove, state).is_some(), "{state}");
         }

@@ -5,7 +5,7 @@
 //! connection waits for a message, and no client listens for remote control. The script itself asks the last question.
 
 use super::super::{Celery, QueueId, held, nodes};
-use super::{Place, fits, refused, unheard, was_elsewhere};
+use super::{Place, control, fits, lacks, refused, unheard, was_elsewhere};
 use crate::model::action::{Effect, Seen};
 use crate::model::exact::{bytes_of, text_of};
 use crate::model::now;
@@ -32,13 +32,6 @@ const NOT_READ: &str = "Its message is too large to be read, or it is not one of
 const LISTENED: &str = "A client listens for remote control as workers do, although no heartbeat is heard: a worker without heartbeats \
                         may hold it. It puts the message back by itself when the visibility timeout has passed.";
 const LOOK: &str = "Look whether the task waits again before you try again.";
-
-/// What is published to learn whether a worker listens: a ping for a node that does not exist.
-const QUESTION: &str = concat!(
-    r#"{"body":"eyJtZXRob2QiOiJwaW5nIiwiYXJndW1lbnRzIjp7fSwiZGVzdGluYXRpb24iOlsiZHJvdmVyIl0sInBhdHRlcm4iOm51bGwsIm1hdGNoZXIiOm51bGx9","#,
-    r#""content-encoding":"utf-8","content-type":"application/json","headers":{"clock":1},"properties":{"delivery_mode":2,"#,
-    r#""delivery_info":{"exchange":"celery.pidbox","routing_key":""},"priority":0,"body_encoding":"base64","delivery_tag":"drover"}}"#
-);
 
 /// Puts tasks back, one after the other.
 pub(super) async fn all(
@@ -92,7 +85,7 @@ async fn one(
 }
 
 /// The message that is meant. Two that were seen alike are told apart by their delivery only.
-fn chosen<'a>(all: &'a All, queue: &'a QueueId, id: &str, seen: &Seen) -> Result<&'a Held, Effect> {
+pub(super) fn chosen<'a>(all: &'a All, queue: &'a QueueId, id: &str, seen: &Seen) -> Result<&'a Held, Effect> {
     if let Some(why) = &all.refused {
         return Err(refused(format!("What workers hold cannot be read: {why}.")));
     }
@@ -129,8 +122,8 @@ fn given(celery: &Celery, place: &Place, held: &Held, raw: &[u8]) -> Option<(Vec
         held.since.to_string().into_bytes(),
         redelivered(raw)?,
         message.priority().min(LAST).to_string().into_bytes(),
-        key(&place.prefix, &format!("/{}.celery.pidbox", celery.link.database())),
-        QUESTION.as_bytes().to_vec(),
+        control::channel(place, celery.link.database()),
+        control::question(),
     ];
     Some((keys, arguments))
 }
@@ -150,36 +143,5 @@ fn effect(celery: &Celery, answer: &RedisResult<Value>) -> Effect {
         "lacks" => refused(lacks(celery.link.user(), &word(1), &word(2))),
         // "gone" and "changed": another worker may have got it, and acknowledged it.
         _ => Effect::Changed { now: NOT_HELD.into() },
-    }
-}
-
-/// What our user may not do, and what would permit it.
-fn lacks(user: &str, command: &str, place: &str) -> String {
-    let kind = if command == "publish" { '&' } else { '~' };
-    format!(
-        "The Redis user {user} may not {command} to {place}; nothing was done. This permits it: ACL SETUSER {user} +{command} \
-         {kind}{place}"
-    )
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn the_question_is_a_message_for_no_node() {
-        let question = Message::read(QUESTION.as_bytes()).unwrap();
-        let body: serde_json::Value = serde_json::from_slice(&question.bytes().unwrap()).unwrap();
-        assert_eq!(
-            (&body["method"], &body["destination"][0]),
-            (&"ping".into(), &"drover".into())
-        );
-        assert!(body["reply_to"].is_null());
-    }
-
-    #[test]
-    fn what_is_missing_is_named_with_the_rule_that_permits_it() {
-        assert!(lacks("ops", "publish", "/0.celery.pidbox").ends_with("ACL SETUSER ops +publish &/0.celery.pidbox"));
-        assert!(lacks("ops", "hdel", "unacked").ends_with("ACL SETUSER ops +hdel ~unacked"));
     }
 }

@@ -15,26 +15,29 @@ use std::time::{Duration, Instant};
 /// Messages that are looked at where an operation is thought to be.
 const NEAR: u64 = 4 * WINDOW;
 
+/// Messages of a window that are read again with the next: workers that take messages meanwhile move the others up.
+const OVERLAP: u64 = 50;
+
 /// How long an operation is thought to go on where it was.
 const FRESH: Duration = Duration::from_secs(30);
 
 /// Where messages were found last, in each queue.
 #[derive(Debug, Default)]
-pub(in super::super) struct Finger(Mutex<HashMap<String, (Instant, u64)>>);
+pub(in super::super) struct LastFound(Mutex<HashMap<String, (Instant, u64)>>);
 
-impl Finger {
+impl LastFound {
     fn of(&self, queue: &str) -> Option<u64> {
-        let fingers = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        fingers
+        let places = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        places
             .get(queue)
             .filter(|(at, _)| at.elapsed() < FRESH)
             .map(|(_, at)| *at)
     }
 
     fn put(&self, queue: &str, at: u64) {
-        let mut fingers = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        fingers.retain(|_, (at, _)| at.elapsed() < FRESH);
-        fingers.insert(queue.to_owned(), (Instant::now(), at));
+        let mut places = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        places.retain(|_, (at, _)| at.elapsed() < FRESH);
+        places.insert(queue.to_owned(), (Instant::now(), at));
     }
 }
 
@@ -75,11 +78,11 @@ pub(super) async fn seek(
         let from = first.saturating_sub(MOVED);
         (from, (last + MOVED - from).min(LOOKED_AT))
     });
-    let finger = celery.finger.of(queue).map(|at| at.saturating_sub(MOVED));
+    let near = celery.last_found.of(queue).map(|at| at.saturating_sub(MOVED));
     let spans = [
-        finger.map(|at| (at, NEAR)),
+        near.map(|at| (at, NEAR)),
         listed,
-        finger.map(|at| (at, LOOKED_AT)),
+        near.map(|at| (at, LOOKED_AT)),
         Some((0, LOOKED_AT)),
     ];
     let mut looked: Vec<(u64, u64)> = vec![];
@@ -93,17 +96,16 @@ pub(super) async fn seek(
             let next = looked.iter().map(|(first, _)| *first).filter(|first| *first > at).min();
             let want = WINDOW.min(end - at).min(next.unwrap_or(end) - at);
             let window = elements(&celery.link, place, &lengths, at, want, false, &mut room).await?;
-            if window.is_empty() {
-                break;
-            }
-            looked.push((at, at + window.len() as u64));
-            at += window.len() as u64;
+            let read = if room > 0 { want } else { window.len() as u64 };
             window.into_iter().for_each(|element| search.take(element, &lengths));
+            let step = if read == WINDOW { WINDOW - OVERLAP } else { read };
+            looked.push((at, at + step));
+            at += step;
         }
     }
     if let Some(last) = search.last {
         // What is found is removed, and what is behind it moves up.
-        celery.finger.put(queue, last.saturating_sub(search.n));
+        celery.last_found.put(queue, last.saturating_sub(search.n));
     }
     Ok(Sought {
         whole: looked.iter().map(|(first, past)| past - first).sum::<u64>() >= total,
@@ -153,7 +155,7 @@ impl<'a> Search<'a> {
         };
         let retries = message.as_ref().map_or(0, Message::retries);
         let of_task = self.found.entry(id).or_default();
-        // Windows overlap where messages have moved.
+        // Windows overlap.
         if of_task.iter().any(|known| known.bytes == element.bytes) {
             return;
         }
