@@ -2,8 +2,8 @@
 
     CELERY_BROKER=redis://… [CELERY_OPTIONS={…}] python -m celery -A celery_tasks worker …
 
-What a task does is written in its own data, as in processor.mjs: `ms`, `hold`, `fail`, `randomFail`, `returns`, and `says`: its
-progress. A held task waits until there is a file with its id, or one called `all`, in the folder CELERY_HOLD. Every task is
+What a task does is written in its own data, as in processor.mjs: `ms`, `hold`, `fail`, `randomFail`, `returns`, `says`: its
+progress, and `tally`: a list in the result backend to which each run adds what it is called, or else its id. A held task waits until there is a file with its id, or one called `all`, in the folder CELERY_HOLD. Every task is
 acknowledged late but `early`, which is acknowledged as Celery does by default.
 """
 
@@ -33,6 +33,8 @@ def held(task_id):
 
 def work(self, data=None, *_, **__):
     data = data or {}
+    if "tally" in data:
+        self.app.backend.client.rpush(data["tally"], data.get("called", self.request.id))
     if "says" in data:
         self.update_state(state="PROGRESS", meta=data["says"])
     while data.get("hold") and held(self.request.id):

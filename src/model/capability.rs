@@ -211,6 +211,12 @@ impl Capabilities {
         !self.takes_no.iter().any(name)
     }
 
+    /// Whether a cancelled job fails with an error that is given.
+    #[must_use]
+    pub fn cancel_takes_error(&self) -> bool {
+        !self.cancel_keeps_job && self.takes(ActionKind::FailWhenTaken.row(), "error")
+    }
+
     /// The action that this word means here, where two actions share a word.
     #[must_use]
     pub const fn variant(&self, kind: ActionKind) -> ActionKind {

@@ -113,6 +113,9 @@ pub struct Preview {
     /// Jobs of the selection that completed and would run again, with all their effects.
     #[serde(default)]
     pub done_again: u64,
+    /// What is worth knowing before it in its queues: what it leaves alone, and what it does not take back.
+    #[serde(default)]
+    pub notes: Vec<String>,
     /// What the user has to type to start it; `None` if nothing.
     pub typed: Option<String>,
 }

@@ -8,8 +8,11 @@ use crate::support::{LATER, SOON, eventually};
 use drover::model::address::encode_segment;
 use serde_json::{Value, json};
 
+mod act;
 mod bodies;
+mod drain;
 mod found;
+mod lost;
 mod staff;
 
 /// A Redis with Celery's own client on it, and a board.
@@ -32,6 +35,34 @@ impl Shop {
         let task = json!({"name": "work", "args": args, "options": options});
         let sent = self.oracle.ask("add", queue, task).await;
         sent["jobId"].as_str().unwrap().to_owned()
+    }
+
+    /// Does something to a task that was seen like this; the answer.
+    async fn act(&self, id: &str, word: &str, seen: Value) -> Answer {
+        let id = encode_segment(id);
+        let path = format!("/queues/redis/mail/jobs/{id}/{word}");
+        self.drover.post(&path, &json!({"seen": seen})).await
+    }
+
+    /// What ran, in its order: each run of a task with a `tally` of `ran`.
+    fn ran(&self) -> Vec<String> {
+        self.redis.run(&["LRANGE", "ran", "0", "-1"])
+    }
+
+    /// Waits until so many tasks ran, and nothing waits or is held any more.
+    async fn is_over(&mut self, ran: usize) {
+        eventually(&format!("{ran} ran"), LATER, || async {
+            (self.ran().len() >= ran).then_some(())
+        })
+        .await;
+        self.oracle.wait("mail", "waiting", 0).await;
+        self.oracle.wait("mail", "active", 0).await;
+    }
+
+    /// Starts a worker `w` of the queue `mail` with these options.
+    async fn work(&mut self, options: &[&str]) {
+        let worker = json!({"workerId": "w", "options": options});
+        self.oracle.ask("startWorker", "mail", worker).await;
     }
 
     /// What the API answers about a task.

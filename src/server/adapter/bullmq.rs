@@ -76,9 +76,11 @@ use super::flow::{FailedBelow, InFlow};
 use super::raw::{RawJob, Whole};
 use super::redis::link::Link;
 use super::redis::listen::keep_listening;
+use super::redis::rights::Needs;
 use super::{
-    Act, Adapter, Archiving, Bounds, Changes, Connections, FieldBytes, FieldError, FlowQuery, Flows, FoundQueue, Head,
-    Heard, JobQuery, Kept, LogQuery, Logs, QueueId, QueueWeight, ReadError, Reading, Search, Trouble, Weigh,
+    Act, Adapter, AnyAction, Archiving, Bounds, Changes, Connections, FieldBytes, FieldError, FlowQuery, Flows,
+    FoundQueue, Head, Heard, JobQuery, Kept, LogQuery, Logs, QueueId, QueueWeight, ReadError, Reading, Search, Trouble,
+    Weigh,
 };
 use crate::model::Millis;
 use crate::model::action::{Effect, JobAction, NewJob, QueueAction, ScheduleAction, Seen};
@@ -319,7 +321,12 @@ impl Adapter for BullMq {
         let supported: Vec<QueueId> = supported.cloned().collect();
         let places = act::needs::places(&supported);
         let (bull, streams): (Vec<_>, Vec<_>) = supported.into_iter().partition(|queue| self.layouts.is_bull(queue));
-        self.link.rights().about(places, act::needs::of(!bull.is_empty()));
+        let needs = Needs {
+            places,
+            commands: act::needs::of(!bull.is_empty()),
+            rules: "deploy/redis/users.acl",
+        };
+        self.link.rights().about(act::needs::LIBRARY, needs);
         self.watch.follow(&streams);
         self.channels.follow(&bull);
     }
@@ -361,6 +368,10 @@ impl Act for BullMq {
 
     fn copied_options(&self, job: &JobDetail) -> Option<String> {
         act::copied_options(job)
+    }
+
+    fn lacks(&self, _: &QueueId, _: &[AnyAction<'_>]) -> Option<String> {
+        self.link.rights().refusal_of(act::needs::LIBRARY, self.link.user())
     }
 }
 

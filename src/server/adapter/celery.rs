@@ -1,5 +1,5 @@
-//! Celery 5 on Redis (kombu's transport), read with plain commands. Nothing is changed, and nothing that a task carries
-//! is run: a pickle is read without that.
+//! Celery 5 on Redis (kombu's transport), read with plain commands and changed by scripts that check first. Nothing that a task
+//! carries is run: a pickle is read without that.
 //!
 //! What is read, with `P` for what the application sets as `global_keyprefix`, `Q` for a queue's name and `S` for the separator
 //! that it sets (by default the bytes 6 and 22). `PQ` is also the queue's id on the board:
@@ -13,6 +13,7 @@
 //! | `Punacked` | hash | delivery tag → `[message, exchange, routing key]`: what workers hold, of all queues |
 //! | `Punacked_index` | zset | delivery tag → when a worker took it, in seconds |
 //! | `celery-task-meta-<id>`, `P…`, `P_…` | string | the result of a task, until it expires; there is no index of them |
+//! | `P/<database>.celery.pidbox` | channel | whether workers listen for remote control, by publishing what is for none |
 //! | `P/<database>.celeryev/*` | channel | heartbeats of workers; with `-E` also what happens to tasks |
 //!
 //! - [`book`]: where each queue is; [`discover`]: finding them
@@ -20,7 +21,9 @@
 //! - [`counts`]: how many; [`held`]: what workers hold; [`list`]: a page of either
 //! - [`job`]: one task; [`result`]: what it left
 //! - [`nodes`]: which workers there are, as far as they say
+//! - [`act`]: taking waiting tasks out, and putting back what lost workers held
 
+mod act;
 mod body;
 mod book;
 mod capabilities;
@@ -37,8 +40,8 @@ mod result;
 use super::redis::link::Link;
 use super::redis::listen::keep_listening;
 use super::{
-    Adapter, Bounds, Changes, Connections, FieldBytes, FieldError, FoundQueue, Head, Heard, JobQuery, Kept, QueueId,
-    ReadError, Reading, Search, Trouble,
+    Act, Adapter, Bounds, Changes, Connections, FieldBytes, FieldError, FoundQueue, Head, Heard, JobQuery, Kept,
+    QueueId, ReadError, Reading, Search, Trouble,
 };
 use crate::model::capability::Capabilities;
 use crate::model::insight::Insight;
@@ -60,6 +63,8 @@ pub struct Celery {
     hands: Arc<held::Hands>,
     nodes: Arc<nodes::Nodes>,
     seen: Arc<list::Seen>,
+    last_found: Arc<act::LastFound>,
+    scripts: Arc<act::Scripts>,
     refused: Arc<discover::Refused>,
     followed: Arc<Mutex<Vec<QueueId>>>,
 }
@@ -74,6 +79,8 @@ impl Celery {
             hands: Arc::default(),
             nodes: Arc::default(),
             seen: Arc::default(),
+            last_found: Arc::default(),
+            scripts: Arc::default(),
             refused: Arc::default(),
             followed: Arc::default(),
         }
@@ -157,9 +164,14 @@ impl Adapter for Celery {
         Ok(vec![])
     }
 
+    fn act(&self) -> Option<&dyn Act> {
+        Some(self)
+    }
+
     fn follow(&self, queues: &[QueueId]) {
         *self.followed.lock().unwrap_or_else(PoisonError::into_inner) = queues.to_vec();
         self.book.keep_only(queues);
+        self.link.rights().about(act::LIBRARY, act::needs(&self.book, queues));
         self.nodes.changed.notify_one();
     }
 

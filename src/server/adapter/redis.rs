@@ -2,7 +2,7 @@
 //!
 //! - [`link`]: the connection, its supervisor and its state of health
 //! - [`classify`]: what an error means, in a sentence; [`refusals`]: those that do not stop it from answering
-//! - [`rights`]: what our user may do, asked without doing it
+//! - [`rights`]: what our user may do, asked without doing it; [`script`]: a script as one atomic step
 //! - `knock`: what is behind an address that no connection can be made to
 //! - [`info`]: what the server says about itself, parsed; [`signs`]: what of it tells of trouble
 //! - [`report`]: the same report in full, for the page of a store
@@ -20,6 +20,7 @@ pub mod refusals;
 pub mod reply;
 pub mod report;
 pub mod rights;
+pub mod script;
 pub mod signs;
 pub mod spacing;
 pub mod walk;

@@ -352,7 +352,7 @@ impl Service {
             Intent::Job {
                 action: JobAction::Cancel { error },
                 ..
-            } if error.trim().is_empty() && can.is_none_or(|can| !can.cancel_keeps_job) => {
+            } if error.trim().is_empty() && can.is_none_or(Capabilities::cancel_takes_error) => {
                 Some(NotActed::Wrong(NO_ERROR.into()))
             }
             Intent::Queue(QueueAction::Obliterate { .. }) if jobs > OBLITERATE_MAX => {

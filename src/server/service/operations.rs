@@ -115,8 +115,23 @@ impl Service {
             by_queue: selection.by_queue().into_iter().take(100).collect(),
             skipped: selection.skipped.clone(),
             done_again: selection.done_again(),
+            notes: self.notes_on(&selection),
             typed: typed(&selection),
         }
+    }
+
+    /// What the systems of the selected queues say of the action beforehand, each sentence once.
+    fn notes_on(&self, selection: &Selection) -> Vec<String> {
+        let mut notes: Vec<String> = vec![];
+        for (queue, _) in selection.by_queue() {
+            let can = self.board.queue(&queue).and_then(|(line, ..)| self.capabilities(&line));
+            for note in can.map_or(&[][..], |can| can.notes(selection.action.kind())) {
+                if !notes.contains(note) {
+                    notes.push(note.clone());
+                }
+            }
+        }
+        notes
     }
 
     /// What a queue is called; its id where the queue is not known any more.

@@ -5,7 +5,7 @@ use crate::support::app::Drover;
 use crate::support::oracle::Oracle;
 use crate::support::redis::Redis;
 use crate::support::{SOON, eventually};
-use serde_json::{Value, json};
+use serde_json::json;
 
 /// The ids of all queues on a board, once its first search is over and these are among them.
 async fn ids(drover: &Drover, wanted: &[&str]) -> Vec<String> {
@@ -124,45 +124,6 @@ async fn bull_and_celery_in_one_redis_each_have_their_own() {
 }
 
 #[tokio::test]
-async fn every_action_is_refused_with_its_reason_and_nothing_is_written() {
-    let mut shop = Shop::open(json!({})).await;
-    let id = shop.send("mail", json!([]), json!({})).await;
-    let line = shop.drover.knows("mail").await;
-    let can = shop.drover.capabilities(&line).await;
-    assert!(
-        can["actions"].as_object().unwrap().values().all(Value::is_string),
-        "{can}"
-    );
-    let keys = || -> Vec<String> {
-        let mut keys: Vec<String> = shop.redis.run(&["KEYS", "*"]);
-        keys.sort();
-        keys
-    };
-    let before = keys();
-    for (path, fields) in [
-        (format!("/queues/redis/mail/jobs/{id}/remove"), json!({})),
-        (format!("/queues/redis/mail/jobs/{id}/retry"), json!({})),
-        ("/queues/redis/mail/pause".to_owned(), json!({})),
-        ("/queues/redis/mail/add".to_owned(), json!({"name": "n", "data": "{}"})),
-    ] {
-        let answer = shop.drover.post(&path, &fields).await;
-        assert_eq!(answer.status, 422, "{path}: {}", answer.body);
-        assert!(answer.body.contains("does not change them"), "{path}: {}", answer.body);
-    }
-    for state in ["completed", "failed"] {
-        let path = format!("/api/v1/queues/redis/mail/jobs?state={state}");
-        let answer = shop.drover.get(&path).await;
-        assert_eq!(answer.status, 422, "{}", answer.body);
-        assert!(answer.body.contains("without an index"), "{}", answer.body);
-    }
-    let page = shop.drover.get("/queues/redis/mail").await;
-    assert_eq!(page.status, 200);
-    assert!(!page.body.contains("<button>Pause"), "a button for what cannot be done");
-    assert!(page.body.contains("does not change them"), "{}", page.body);
-    assert_eq!(keys(), before);
-}
-
-#[tokio::test]
 async fn a_user_who_may_only_read_sees_everything() {
     let redis = Redis::start();
     let mut oracle = Oracle::celery(&redis.url(), json!({})).await;
@@ -174,16 +135,8 @@ async fn a_user_who_may_only_read_sees_everything() {
     oracle.add("mail", "held", json!({"hold": true}), json!({})).await;
     oracle.wait("mail", "active", 1).await;
     let waits = oracle.add("mail", "next", json!({}), json!({})).await;
-    // The rules of docs/celery.md.
-    let document = std::fs::read_to_string(concat!(env!("CARGO_MANIFEST_DIR"), "/docs/celery.md")).unwrap();
-    let rules = document
-        .lines()
-        .find_map(|line| line.strip_prefix("user drover_celery "))
-        .unwrap();
-    let rules: Vec<&str> = rules
-        .split(' ')
-        .filter(|rule| !["on", ">change-me"].contains(rule))
-        .collect();
+    let rules = super::lost::rules("drover_celery");
+    let rules: Vec<&str> = rules.iter().map(String::as_str).collect();
     let drover = Drover::over(&redis.user("drover_celery", "secret", &rules)).await;
     let line = eventually("its counts", SOON, || async {
         let line = drover.queue("redis", "mail").await?;

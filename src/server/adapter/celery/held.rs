@@ -58,6 +58,11 @@ pub(super) struct Held {
 }
 
 impl Held {
+    /// Whether it is of the task with this id, or the delivery that an id of the form `tag:…` names.
+    pub(super) fn is(&self, id: &str) -> bool {
+        self.row.id == id || id.strip_prefix("tag:") == Some(&self.tag)
+    }
+
     /// Whether it waits for its ETA in a worker's memory.
     pub(super) fn is_delayed(&self, now: Millis) -> bool {
         self.eta.is_some_and(|eta| eta > now)
@@ -122,6 +127,14 @@ impl Hands {
             .unwrap_or_else(PoisonError::into_inner)
             .get(prefix)
             .cloned()
+    }
+
+    /// Has it read again: something was done to it.
+    pub(super) fn doubt(&self, prefix: &str) {
+        let mut kept = self.last.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some((at, _)) = kept.get_mut(prefix) {
+            *at = at.checked_sub(KEEP).unwrap_or(*at);
+        }
     }
 
     /// All that is held in an application.
@@ -251,6 +264,14 @@ fn routed(book: &Book, prefix: &str, route: Option<&(String, String)>) -> Option
 
 /// The whole message of a delivery, for its own page; `None` if it is gone, too large, or cannot be read.
 pub(super) async fn message(link: &Link, prefix: &str, tag: &str) -> Result<Option<Message>, Trouble> {
+    let raw = raw(link, prefix, tag).await?;
+    Ok(raw
+        .and_then(|bytes| Message::unacknowledged(&bytes))
+        .map(|(message, ..)| message))
+}
+
+/// What is stored of a delivery; `None` if it is gone or too large.
+pub(super) async fn raw(link: &Link, prefix: &str, tag: &str) -> Result<Option<Vec<u8>>, Trouble> {
     let (hash, tag) = (key(prefix, "unacked"), bytes_of(tag));
     let mut pipe = redis::pipe();
     pipe.cmd("HSTRLEN").arg(&hash).arg(&*tag);
@@ -262,12 +283,11 @@ pub(super) async fn message(link: &Link, prefix: &str, tag: &str) -> Result<Opti
     let mut pipe = redis::pipe();
     pipe.cmd("HMGET").arg(&hash).arg(&*tag);
     let answer = link.read_long(&mut pipe).await?.into_iter().next();
-    let value = match &answer {
-        Some(Ok(values)) => reply::items(values).first(),
-        _ => None,
-    };
-    Ok(match value {
-        Some(Value::BulkString(bytes)) => Message::unacknowledged(bytes).map(|(message, ..)| message),
+    Ok(match answer {
+        Some(Ok(Value::Array(values))) => values.into_iter().find_map(|value| match value {
+            Value::BulkString(bytes) => Some(bytes),
+            _ => None,
+        }),
         _ => None,
     })
 }

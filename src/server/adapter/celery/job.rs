@@ -6,6 +6,7 @@ use super::body::shown;
 use super::held::message;
 use super::list::{find, held_row, of_state, row};
 use super::message::Message;
+use super::nodes;
 use super::result::{self, Left, Meta};
 use crate::model::format;
 use crate::model::job::{
@@ -28,6 +29,8 @@ struct Found {
     neighbours: Neighbours,
     /// Since when a worker has held it.
     held: Option<Millis>,
+    /// Whether no worker is there that could hold it.
+    lost: bool,
 }
 
 /// Reads a task; `None` if there is neither a message nor a result of it.
@@ -57,7 +60,7 @@ async fn held(celery: &Celery, queue: &QueueId, id: &str) -> Result<Option<Found
         return Ok(None);
     };
     let all = celery.hands.read(&celery.link, &celery.book, &place.prefix).await?;
-    let Some(held) = all.of(queue).find(|held| held.row.id == id) else {
+    let Some(held) = all.of(queue).find(|held| held.is(id)) else {
         return Ok(None);
     };
     let row = held_row(held, now());
@@ -76,6 +79,7 @@ async fn held(celery: &Celery, queue: &QueueId, id: &str) -> Result<Option<Found
         },
         message: message(&celery.link, &place.prefix, &held.tag).await?,
         held: Some(held.since),
+        lost: nodes::alive(celery, &place.prefix).await?.is_none(),
         row,
     }))
 }
@@ -103,6 +107,7 @@ async fn waiting(celery: &Celery, queue: &QueueId, id: &str) -> Result<Option<Fo
         },
         message,
         held: None,
+        lost: false,
     }))
 }
 
@@ -139,6 +144,7 @@ fn assemble(id: &str, found: Option<Found>, left: Option<Left>) -> JobDetail {
         place,
         neighbours,
         held,
+        lost,
     } = found.unwrap_or_else(|| Found {
         row: row_of_result(id, state),
         message: None,
@@ -148,6 +154,7 @@ fn assemble(id: &str, found: Option<Found>, left: Option<Left>) -> JobDetail {
             ..Neighbours::default()
         },
         held: None,
+        lost: false,
     });
     let mut row = row;
     if let Some(meta) = &meta {
@@ -177,9 +184,9 @@ fn assemble(id: &str, found: Option<Found>, left: Option<Left>) -> JobDetail {
         oddities,
         place,
         neighbours,
-        locked: None,
+        locked: (lost && row.state == JobState::Active).then_some(false),
         lock: None,
-        lost: None,
+        lost: lost.then(|| LOST.to_owned()),
         attempts_started: None,
         backoff: None,
         deferred_failure: None,
@@ -215,6 +222,10 @@ fn assemble(id: &str, found: Option<Found>, left: Option<Left>) -> JobDetail {
         as_of: now(),
     }
 }
+
+/// What becomes of a message without a worker.
+const LOST: &str = "No worker is there by all that Redis tells, so the one that held it is lost. A worker that starts puts it back when the \
+                    visibility timeout has passed: an hour after it was taken, unless another is set.";
 
 /// The visibility timeout where nothing is set.
 const HOUR: Millis = 3_600_000;

@@ -22,23 +22,23 @@ use std::collections::{HashMap, VecDeque};
 use std::sync::{Arc, Mutex, PoisonError};
 
 /// Bytes of messages that are read for one page, about.
-const BYTES_MAX: usize = 8 * 1024 * 1024;
+pub(super) const BYTES_MAX: usize = 8 * 1024 * 1024;
 
 /// Elements that are read before their size is known.
 const FIRST: u64 = 8;
 
 /// Messages that are looked at for one page of a search, and for one job.
-const LOOKED_AT: u64 = 10_000;
+pub(super) const LOOKED_AT: u64 = 10_000;
 
 /// Elements read in one round trip.
-const WINDOW: u64 = 500;
+pub(super) const WINDOW: u64 = 500;
 
 /// Characters of a name in a row.
 const NAME_CHARS: usize = 500;
 
 /// Messages whose place is remembered, and how far each may have moved since it was listed.
 const SEEN_MAX: usize = 5_000;
-const MOVED: u64 = 500;
+pub(super) const MOVED: u64 = 500;
 
 /// A message of a list, with how many run before it.
 pub(super) struct Element {
@@ -65,7 +65,7 @@ impl Seen {
         }
     }
 
-    fn of(&self, queue: &str, id: &str) -> Option<u64> {
+    pub(super) fn of(&self, queue: &str, id: &str) -> Option<u64> {
         let seen = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         seen.0.get(&format!("{queue}\n{id}")).copied()
     }
@@ -152,7 +152,7 @@ async fn waiting(celery: &Celery, query: &JobQuery) -> Result<JobPageRows, ReadE
     })
 }
 
-async fn lengths(link: &Link, place: &Place) -> Result<Vec<u64>, ReadError> {
+pub(super) async fn lengths(link: &Link, place: &Place) -> Result<Vec<u64>, ReadError> {
     let mut pipe = redis::pipe();
     for list in &place.lists {
         pipe.cmd("LLEN").arg(list);
@@ -165,7 +165,7 @@ async fn lengths(link: &Link, place: &Place) -> Result<Vec<u64>, ReadError> {
 
 /// The messages from a position on, the next first: as many as are wanted and there is room for. `back` reads those at the
 /// end of the span first, which matters where there is no room for all.
-async fn elements(
+pub(super) async fn elements(
     link: &Link,
     place: &Place,
     lengths: &[u64],
@@ -266,7 +266,7 @@ fn is_of(bytes: &[u8], id: &str) -> bool {
     (plain || old) && row_id(Message::read(bytes).as_ref(), bytes) == id
 }
 
-fn row_id(message: Option<&Message>, bytes: &[u8]) -> String {
+pub(super) fn row_id(message: Option<&Message>, bytes: &[u8]) -> String {
     match message.map(Message::id).filter(|id| !id.is_empty()) {
         Some(id) => id.to_owned(),
         None => digest(bytes),

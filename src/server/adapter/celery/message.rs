@@ -7,8 +7,10 @@ use super::body::{self, Body};
 use crate::model::Millis;
 use chrono::{DateTime, NaiveDateTime};
 use serde::Deserialize;
+use serde_json::value::{RawValue, to_raw_value};
 use serde_json::{Map, Value};
 use sha1::{Digest as _, Sha1};
+use std::collections::BTreeMap;
 use std::fmt::Write as _;
 
 /// A message, as far as a list needs it.
@@ -61,7 +63,7 @@ impl Message {
 
     /// Reads the value of a field of `unacked`: the message, the exchange and the routing key.
     pub(super) fn unacknowledged(bytes: &[u8]) -> Option<(Self, String, String)> {
-        let (message, exchange, routing_key): (Box<serde_json::value::RawValue>, Option<String>, Option<String>) =
+        let (message, exchange, routing_key): (Box<RawValue>, Option<String>, Option<String>) =
             serde_json::from_slice(bytes).ok()?;
         let message = Self::read(message.get().as_bytes())?;
         Some((message, exchange.unwrap_or_default(), routing_key.unwrap_or_default()))
@@ -80,6 +82,12 @@ impl Message {
 
     fn text(&self, name: &str) -> Option<&str> {
         self.header(name)?.as_str()
+    }
+
+    /// The name of its delivery: no other message has it.
+    pub(super) fn tag(&self) -> &str {
+        let tag = self.properties.get("delivery_tag").and_then(Value::as_str);
+        tag.unwrap_or_default()
     }
 
     /// The task's id; empty if there is none.
@@ -172,6 +180,32 @@ impl Message {
     }
 }
 
+/// A field of `unacked` as the message that kombu puts back: all that is stored as it is, with the two flags set that say so.
+pub(super) fn redelivered(bytes: &[u8]) -> Option<Vec<u8>> {
+    type Object = BTreeMap<String, Box<RawValue>>;
+    fn flagged(object: &RawValue) -> Option<Box<RawValue>> {
+        let mut object: Object = serde_json::from_str(object.get()).ok()?;
+        object.insert("redelivered".into(), RawValue::from_string("true".into()).ok()?);
+        to_raw_value(&object).ok()
+    }
+    let (message, ..): (Box<RawValue>, Option<String>, Option<String>) = serde_json::from_slice(bytes).ok()?;
+    let mut envelope: Object = serde_json::from_str(message.get()).ok()?;
+    if let Some(headers) = envelope.get_mut("headers")
+        && let Some(flagged) = flagged(headers)
+    {
+        *headers = flagged;
+    }
+    let properties = envelope.get_mut("properties")?;
+    let mut within: Object = serde_json::from_str(properties.get()).ok()?;
+    if let Some(delivery) = within.get_mut("delivery_info")
+        && let Some(flagged) = flagged(delivery)
+    {
+        *delivery = flagged;
+    }
+    *properties = to_raw_value(&within).ok()?;
+    serde_json::to_vec(&envelope).ok()
+}
+
 /// A moment as Celery writes it: ISO 8601 with an offset, or without one for UTC.
 pub(super) fn moment(text: &str) -> Option<Millis> {
     let exact = DateTime::parse_from_rfc3339(text).map(|at| at.timestamp_millis());
@@ -211,6 +245,17 @@ mod tests {
         let held = format!(r#"[{MESSAGE}, "", "celery"]"#);
         let (message, exchange, key) = Message::unacknowledged(held.as_bytes()).unwrap();
         assert_eq!((message.id(), exchange.as_str(), key.as_str()), ("7-a", "", "celery"));
+    }
+
+    #[test]
+    fn a_message_that_is_put_back_is_as_it_was_but_for_two_flags() {
+        let held = r#"[{"body":"eyIx","headers":{"id":"a","big":123456789012345678901234567890,"f":1.10,"redelivered":false},"properties":{"delivery_tag":"t","delivery_info":{"routing_key":"q"}}},"","q"]"#;
+        let back = String::from_utf8(redelivered(held.as_bytes()).unwrap()).unwrap();
+        assert_eq!(
+            back,
+            r#"{"body":"eyIx","headers":{"big":123456789012345678901234567890,"f":1.10,"id":"a","redelivered":true},"properties":{"delivery_info":{"redelivered":true,"routing_key":"q"},"delivery_tag":"t"}}"#
+        );
+        assert_eq!(redelivered(b"[7,\"\",\"q\"]"), None);
     }
 
     #[test]

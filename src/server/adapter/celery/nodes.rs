@@ -242,6 +242,28 @@ fn sentence(names: &[&str]) -> String {
     format!("A worker of Celery does not say in Redis which queues it consumes. {there}")
 }
 
+/// Why it cannot be said that no worker of an application is there; `None` where none is by all that can be read.
+pub(super) async fn alive(celery: &Celery, prefix: &str) -> Result<Option<String>, Trouble> {
+    let said = celery.nodes.of(prefix);
+    let itself = "Celery itself puts such a message back when the visibility timeout has passed: an hour, unless another is set.";
+    if let Some(name) = said.names.first() {
+        let more = if said.names.len() > 1 { " and others" } else { "" };
+        return Ok(Some(format!(
+            "Workers are there ({name}{more}), and no key tells which of them holds it. {itself}"
+        )));
+    }
+    if !said.silent {
+        return Ok(Some(format!(
+            "It is not known whether a worker is there: that takes {} seconds without a heartbeat, and a user who may subscribe to \
+             them. Try again then.",
+            SILENT.as_secs()
+        )));
+    }
+    Ok(waits(&celery.link).await?.then(|| {
+        format!("A connection waits for messages as workers do, although no heartbeat is heard: a worker may be there. {itself}")
+    }))
+}
+
 /// Whether a connection of this database waits for a message, as idle workers do; also if that is not known.
 async fn waits(link: &Link) -> Result<bool, Trouble> {
     let mut pipe = redis::pipe();

@@ -7,6 +7,8 @@
 //! costs for each connection. A server that cannot be asked is taken to permit everything; the action itself reports
 //! what it refuses.
 //!
+//! What each library needs is checked apart: a user may act on the queues of one and only read those of another.
+//!
 //! The question goes over a connection of its own, for a moment: while a client pauses writes (`CLIENT PAUSE`), the
 //! server holds back a client that sends a script, with everything that it sends after it.
 
@@ -75,13 +77,29 @@ enum Known {
     Keys,
 }
 
+/// What the actions of one library need.
+#[derive(Debug, Default)]
+pub struct Needs {
+    /// A key of a queue for each pattern that permits such keys (`bull:*`).
+    pub places: BTreeMap<String, Vec<u8>>,
+    /// Commands, each a list of words. The word `KEY` stands for such a key, and for a channel of that name.
+    pub commands: Vec<&'static [&'static str]>,
+    /// Where the rules of a user are who may do all of it.
+    pub rules: &'static str,
+}
+
+/// What is asked about, and the answer.
+#[derive(Debug, Default)]
+struct Group {
+    needs: Needs,
+    known: Known,
+}
+
 /// What is asked about.
 #[derive(Debug, Default)]
 struct Wanted {
-    /// A key of a queue for each prefix.
-    places: BTreeMap<String, Vec<u8>>,
-    needs: Vec<&'static [&'static str]>,
-    known: Known,
+    /// By the name of the library.
+    groups: BTreeMap<&'static str, Group>,
     /// Whether there is something new to ask about.
     fresh: bool,
     /// Whether what is known may be wrong.
@@ -91,6 +109,21 @@ struct Wanted {
     settled: bool,
     /// Whether `CONFIG GET` is known to be refused: the page of a store would like it, no action needs it.
     no_config: bool,
+}
+
+impl Wanted {
+    /// What is so for all keys and commands, if anything is.
+    fn whole(&self) -> Option<&Known> {
+        self.groups
+            .values()
+            .map(|group| &group.known)
+            .find(|known| known.is_final())
+    }
+
+    /// Those of which queues are known.
+    fn in_use(&self) -> impl Iterator<Item = &Group> {
+        self.groups.values().filter(|group| !group.needs.places.is_empty())
+    }
 }
 
 /// See the module.
@@ -105,14 +138,16 @@ impl Rights {
         self.wanted.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// What actions need: these commands, on keys like these, one for each prefix. In a command the word `KEY` stands
-    /// for such a key, and for a channel of that name.
-    pub fn about(&self, places: BTreeMap<String, Vec<u8>>, needs: Vec<&'static [&'static str]>) {
+    /// What the actions of a library need.
+    pub fn about(&self, library: &'static str, needs: Needs) {
         let mut wanted = self.wanted();
-        let same = wanted.needs == needs && wanted.places.keys().eq(places.keys());
-        (wanted.places, wanted.needs) = (places, needs);
         // One who may run no script may not on other keys either.
-        if !same && !wanted.known.is_final() {
+        let is_final = wanted.whole().is_some();
+        let group = wanted.groups.entry(library).or_default();
+        let before = &group.needs;
+        let same = before.commands == needs.commands && before.places.keys().eq(needs.places.keys());
+        group.needs = needs;
+        if !same && !is_final {
             wanted.fresh = true;
             self.wake.notify_one();
         }
@@ -134,7 +169,8 @@ impl Rights {
     /// How long until it is to be asked about again; `None` until there is reason to.
     fn due(&self) -> Option<Duration> {
         let wanted = self.wanted();
-        let lacks = !matches!(wanted.known, Known::Nothing | Known::Enough) && !wanted.known.is_final();
+        let lacking = |group: &Group| !matches!(group.known, Known::Nothing | Known::Enough);
+        let lacks = wanted.groups.values().any(lacking) && wanted.whole().is_none();
         if wanted.fresh {
             Some(Duration::ZERO)
         } else if wanted.doubted || lacks {
@@ -154,11 +190,15 @@ impl Rights {
         self.wanted().no_config
     }
 
-    fn settle(&self, answer: Result<Known, Trouble>) {
+    fn settle(&self, answer: Result<Vec<(&'static str, Known)>, Trouble>) {
         let mut wanted = self.wanted();
         wanted.settled = true;
         match answer {
-            Ok(known) => wanted.known = known,
+            Ok(answers) => {
+                for (library, known) in answers {
+                    wanted.groups.entry(library).or_default().known = known;
+                }
+            }
             Err(trouble) => {
                 wanted.doubted = true;
                 tracing::debug!(%trouble, "what the Redis user may do is not known");
@@ -166,35 +206,70 @@ impl Rights {
         }
     }
 
-    /// Why nothing can be changed, and what to do about it; `None` while nothing is known to stand in the way.
+    /// Why nothing at all can be changed, and what to do about it; `None` while nothing is known to stand in the way of some
+    /// library's actions.
     #[must_use]
     pub fn refusal(&self, user: &str) -> Option<String> {
         let wanted = self.wanted();
-        let places = || wanted.places.keys().map(|prefix| format!("{prefix}:*"));
-        match &wanted.known {
-            Known::Nothing | Known::Enough => None,
-            Known::Keys => Some(format!(
-                "The Redis user {user} may not write to the keys of {}. This permits it: ACL SETUSER {user} {}",
-                places().collect::<Vec<_>>().join(", "),
-                places().map(|place| format!("~{place}")).collect::<Vec<_>>().join(" ")
-            )),
-            Known::Lacks(rules) => Some(lacks(user, rules, &places().collect::<Vec<_>>())),
+        if let Some(known) = wanted.whole() {
+            let needs = wanted.in_use().next().map(|group| &group.needs);
+            return known.refusal(needs.unwrap_or(&Needs::default()), user);
         }
+        let mut all = wanted.in_use();
+        let first = all.next()?.refusal(user);
+        first.filter(|_| all.all(|group| group.refusal(user).is_some()))
+    }
+
+    /// Why nothing of a library's queues can be changed, and what to do about it.
+    #[must_use]
+    pub fn refusal_of(&self, library: &str, user: &str) -> Option<String> {
+        let wanted = self.wanted();
+        let group = wanted.groups.get(library)?;
+        wanted.whole().unwrap_or(&group.known).refusal(&group.needs, user)
+    }
+}
+
+impl Group {
+    fn refusal(&self, user: &str) -> Option<String> {
+        self.known.refusal(&self.needs, user)
     }
 }
 
 impl Known {
+    /// Why nothing can be changed by it, and what to do about it.
+    fn refusal(&self, needs: &Needs, user: &str) -> Option<String> {
+        let places: Vec<&str> = needs.places.keys().map(String::as_str).collect();
+        match self {
+            Self::Nothing | Self::Enough => None,
+            Self::Keys => Some(format!(
+                "The Redis user {user} may not write to the keys of {}. This permits it: ACL SETUSER {user} {}",
+                places.join(", "),
+                places
+                    .iter()
+                    .map(|place| format!("~{place}"))
+                    .collect::<Vec<_>>()
+                    .join(" ")
+            )),
+            Self::Lacks(rules) => Some(lacks(user, rules, &places, needs.rules)),
+        }
+    }
+
     /// Whether it is so for all keys and commands, and another question might be another entry in `ACL LOG`.
     fn is_final(&self) -> bool {
         matches!(self, Self::Lacks(rules) if rules.iter().any(|rule| ["evalsha", "script|load"].contains(&rule.as_str())))
     }
 }
 
-fn lacks(user: &str, rules: &[String], places: &[String]) -> String {
+fn lacks(user: &str, rules: &[String], places: &[&str], file: &str) -> String {
     if rules.iter().any(|rule| rule == "evalsha") {
+        let file = if file.is_empty() {
+            "deploy/redis/users.acl"
+        } else {
+            file
+        };
         return format!(
             "The Redis user {user} may only read (it lacks evalsha): connect Drover as a user with the operator's rights \
-             to act; deploy/redis/users.acl has one."
+             to act; {file} has one."
         );
     }
     let mut named: Vec<&str> = rules.iter().take(NAMED).map(String::as_str).collect();
@@ -235,30 +310,68 @@ impl Link {
         }
     }
 
-    async fn ask_rights(&self) -> Result<Known, Trouble> {
-        let (places, mut needs) = {
+    /// Asks for each library; for none in particular where nothing of any is known yet.
+    async fn ask_rights(&self) -> Result<Vec<(&'static str, Known)>, Trouble> {
+        type Question = (&'static str, Vec<Vec<u8>>, Vec<&'static [&'static str]>);
+        let mut questions: Vec<Question> = {
             let mut wanted = self.rights().wanted();
             (wanted.fresh, wanted.doubted, wanted.asked) = (false, false, Some(Instant::now()));
-            (wanted.places.clone(), wanted.needs.clone())
+            let question = |(library, group): (&&'static str, &Group)| {
+                let places = group.needs.places.values().cloned().collect();
+                (*library, places, group.needs.commands.clone())
+            };
+            wanted.groups.iter().map(question).collect()
         };
-        // Every action is loaded before it is run.
-        needs.push(&["SCRIPT", "LOAD", "return 1"]);
-        let mut connection = self.dedicated().await?;
-        let mut run = redis::cmd("EVALSHA");
-        let needs = serde_json::to_string(&needs).unwrap_or_default();
-        run.arg(&*PROBE_SHA).arg(0).arg(needs).arg(&*PROBE_SHA);
-        for place in places.values() {
-            run.arg(place);
+        // Of those without queues nothing but whether scripts may be run can be told: one question is enough.
+        let whole = questions.iter().all(|(_, places, _)| places.is_empty());
+        questions.retain(|(_, places, _)| !places.is_empty());
+        if whole {
+            questions.push(("", vec![], vec![]));
         }
-        let mut answer = self.ask(&mut connection, &run).await?;
+        let mut connection = self.dedicated().await?;
+        let mut answers = vec![];
+        for (library, places, commands) in questions {
+            let known = self.ask_about(&mut connection, &places, commands).await?;
+            let is_final = known.is_final();
+            answers.push((library, known));
+            if is_final {
+                break;
+            }
+        }
+        if let Some((library, known)) = answers.last().cloned() {
+            let mut wanted = self.rights().wanted();
+            for (other, group) in &mut wanted.groups {
+                // It is so for all, or was and is no more.
+                if known.is_final() && *other != library {
+                    group.known = known.clone();
+                } else if group.known.is_final() {
+                    group.known = Known::Nothing;
+                }
+            }
+        }
+        Ok(answers)
+    }
+
+    async fn ask_about(
+        &self,
+        connection: &mut MultiplexedConnection,
+        places: &[Vec<u8>],
+        mut commands: Vec<&'static [&'static str]>,
+    ) -> Result<Known, Trouble> {
+        // Every action is loaded before it is run.
+        commands.push(&["SCRIPT", "LOAD", "return 1"]);
+        let mut run = redis::cmd("EVALSHA");
+        let commands = serde_json::to_string(&commands).unwrap_or_default();
+        run.arg(&*PROBE_SHA).arg(0).arg(commands).arg(&*PROBE_SHA).arg(places);
+        let mut answer = self.ask(connection, &run).await?;
         if code(&answer) == Some("NOSCRIPT") {
             let mut load = redis::cmd("SCRIPT");
             load.arg("LOAD").arg(PROBE);
-            let loaded = self.ask(&mut connection, &load).await?;
+            let loaded = self.ask(connection, &load).await?;
             if code(&loaded) == Some("NOPERM") {
                 return Ok(Known::Lacks(vec!["script|load".into()]));
             }
-            answer = self.ask(&mut connection, &run).await?;
+            answer = self.ask(connection, &run).await?;
         }
         if code(&answer) == Some("NOPERM") {
             return Ok(Known::Lacks(vec!["evalsha".into()]));
@@ -292,10 +405,17 @@ fn code(answer: &RedisResult<Value>) -> Option<&str> {
 mod tests {
     use super::*;
 
+    fn needs(place: &str) -> Needs {
+        Needs {
+            places: BTreeMap::from([(place.into(), b"key".to_vec())]),
+            ..Needs::default()
+        }
+    }
+
     fn refusal(known: Known) -> Option<String> {
         let rights = Rights::default();
-        rights.about(BTreeMap::from([("bull".into(), b"bull:q:meta".to_vec())]), vec![]);
-        rights.wanted().known = known;
+        rights.about("bull", needs("bull:*"));
+        rights.settle(Ok(vec![("bull", known)]));
         rights.refusal("ops")
     }
 
@@ -343,8 +463,35 @@ mod tests {
             (lacks("evalsha"), false),
             (lacks("script|load"), false),
         ] {
-            rights.settle(Ok(known.clone()));
+            rights.settle(Ok(vec![("bull", known.clone())]));
             assert_eq!(rights.due().is_some(), again, "{known:?}");
         }
+    }
+
+    #[test]
+    fn who_may_act_on_the_queues_of_one_library_acts_on_these() {
+        let rights = Rights::default();
+        rights.about("bull", needs("bull:*"));
+        rights.about("other", needs("mail*"));
+        rights.about("idle", Needs::default());
+        rights.settle(Ok(vec![("bull", Known::Enough), ("other", Known::Keys)]));
+        assert_eq!(rights.refusal("ops"), None);
+        assert_eq!(rights.refusal_of("bull", "ops"), None);
+        assert!(
+            rights
+                .refusal_of("other", "ops")
+                .is_some_and(|why| why.ends_with("~mail*"))
+        );
+        rights.settle(Ok(vec![("bull", Known::Lacks(vec!["hset".into()]))]));
+        assert!(rights.refusal("ops").is_some_and(|why| why.contains("hset")));
+        rights.settle(Ok(vec![("", Known::Lacks(vec!["evalsha".into()]))]));
+        assert!(rights.refusal("ops").is_some_and(|why| why.contains("may only read")));
+        // Of a library that is met later too, and by the rules of one that has queues.
+        rights.about("new", needs("new*"));
+        assert!(
+            rights
+                .refusal_of("new", "ops")
+                .is_some_and(|why| why.contains("may only read"))
+        );
     }
 }

@@ -90,7 +90,7 @@ impl Service {
                     Fits::Job(fits) => fits(job, flow),
                     Fits::Always | Fits::Queue(_) => Fit::Yes,
                 };
-                Choice::of(kind, fit)
+                Choice::of(kind, asked_first(kind, fit, can))
             })
             .collect();
         let mut offer = self.offer(who, line, store, id, &all);
@@ -142,9 +142,7 @@ impl Service {
                     Fits::Queue(fits) => fits(line.paused, limited),
                     Fits::Always | Fits::Job(_) => Fit::Yes,
                 };
-                // An action with notes asks first, so that the user reads them before.
-                let notes = can.is_some_and(|can| !can.notes(kind).is_empty());
-                Choice::of(kind, if fit == Fit::Yes && notes { Fit::Asks } else { fit })
+                Choice::of(kind, asked_first(kind, fit, can))
             })
             .collect();
         let key = line.key();
@@ -303,6 +301,12 @@ impl Service {
         });
         offer
     }
+}
+
+/// What is worth knowing before an action is told before.
+fn asked_first(kind: ActionKind, fit: Fit, can: Option<&Capabilities>) -> Fit {
+    let notes = can.is_some_and(|can| !can.notes(kind).is_empty());
+    if fit == Fit::Yes && notes { Fit::Asks } else { fit }
 }
 
 /// The actions on a target, each as this system does it.

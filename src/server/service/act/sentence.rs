@@ -109,6 +109,9 @@ fn on_job(id: &str, action: &JobAction, there: &str, can: Option<&Capabilities>)
         JobAction::Cancel { .. } if can.is_some_and(|can| can.cancel_keeps_job) => {
             format!("Cancel {job}. No worker will take it; it is kept and can be resumed.")
         }
+        JobAction::Cancel { .. } if can.is_some_and(|can| !can.cancel_takes_error()) => {
+            format!("Revoke {job}: a worker that takes it discards it without running it.")
+        }
         JobAction::Cancel { error } => {
             format!(
                 "Fail {job} with {:?} when a worker takes it, without running it.",

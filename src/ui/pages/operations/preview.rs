@@ -30,6 +30,7 @@ pub fn view(page: &PreviewPage) -> AnyView {
             "Nothing has been done yet."
         </p>
         {(preview.done_again > 0).then(|| view! { <p class="asked unknown" role="note">{done_again(preview)}</p> })}
+        {preview.notes.iter().map(|note| view! { <p class="asked" role="note">{note.clone()}</p> }).collect_view()}
         {way_back(&base, preview)}
         <div class="preview">
             <div class="which">

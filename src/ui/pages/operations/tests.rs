@@ -84,6 +84,7 @@ fn preview() -> Preview {
             jobs: 4,
         }],
         done_again: 0,
+        notes: vec![],
         typed: None,
     }
 }

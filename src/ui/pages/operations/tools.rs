@@ -54,16 +54,17 @@ pub fn view(base: &BasePath, page: &QueuePage, can: &Capabilities, offer: &Offer
     let archive = may("archive");
     let whole = whole(base, &queue, &may, letters, can);
     let lacks = act::lacks(offer);
-    // An active job belongs to its worker.
-    if state == JobState::Active {
-        return view! { <div class="tools">{whole}{lacks}</div> }.into_any();
-    }
     let waits = matches!(state, JobState::Waiting | JobState::Delayed);
     let first = match usual {
         _ if letters && waits => Wanted::Redrive,
         usual if can.refusal_in(JobAction::from(usual).kind(), state).is_some() => Wanted::Remove(false),
         usual => usual,
     };
+    let removes = may("remove") && can.refusal_in(ActionKind::Remove, state).is_none();
+    // What runs is the worker's.
+    if state == JobState::Active || !(removes || archive || may(first.word())) {
+        return view! { <div class="tools">{whole}{lacks}</div> }.into_any();
+    }
     let safe = match first {
         _ if !may(first.word()) => None,
         Wanted::Remove(_) | Wanted::Archive => None,
@@ -110,7 +111,7 @@ pub fn view(base: &BasePath, page: &QueuePage, can: &Capabilities, offer: &Offer
                 <input type="hidden" name="state" value=state.as_str()/>
                 {safe}
                 {keep}
-                {may("remove").then(|| view! { <button class="danger" name="action" value="remove">"Remove selected…"</button> })}
+                {removes.then(|| view! { <button class="danger" name="action" value="remove">"Remove selected…"</button> })}
             </form>
             {matching}
             {whole}

@@ -4,6 +4,7 @@
 //! next step, and the log has its own words.
 
 use super::super::super::redis::reply;
+use super::super::super::redis::script::{before_any_write, refusal};
 use crate::model::action::Effect;
 use crate::model::format;
 use crate::model::job::cut;
@@ -273,43 +274,9 @@ fn broke(says: &str) -> Answer {
     }
 }
 
-/// Why a server takes no writes: it says so at the first one, so that nothing was done.
-fn before_any_write(says: &str) -> Option<String> {
-    let says = says.trim_start_matches('-');
-    Some(match says.split([' ', ':']).next().unwrap_or_default() {
-        "OOM" => {
-            "The server is out of memory (maxmemory) and accepts no writes. Free memory first; removing jobs works."
-                .into()
-        }
-        "READONLY" => "The server is a read-only replica. Point Drover at the primary.".into(),
-        "MISCONF" => "The server cannot save to its disk and accepts no writes. Check its disk.".into(),
-        "NOREPLICAS" => "The server has too few healthy replicas and accepts no writes.".into(),
-        _ => return None,
-    })
-}
-
 /// What an error that came instead of an answer means: the server did nothing.
 pub(super) fn error(error: &RedisError) -> Effect {
-    let says = error.detail().map_or_else(|| error.to_string(), str::to_owned);
-    let whole = format!("{} {says}", error.code().unwrap_or_default());
-    refused(match error.code().unwrap_or_default() {
-        _ if before_any_write(&whole).is_some() => before_any_write(&whole).unwrap_or_default(),
-        "NOPERM" => format!(
-            "Drover's user is not permitted to do that on this server: {}. deploy/redis/users.acl has a user with all \
-             that an operator needs.",
-            cut(&said(&says), SHOWN)
-        ),
-        "BUSY" => "The server is running another client's script and does not answer until it ends; nothing was done. Try again then.".into(),
-        "LOADING" => "The server is loading its data; nothing was done. Try again when it has.".into(),
-        "MASTERDOWN" => "The server is a replica that has lost its primary; nothing was done. Try again when it has one.".into(),
-        "WRONGTYPE" => "A key of the queue has a different type than the library expects; nothing was done. Check what wrote it.".into(),
-        _ => {
-            tracing::warn!(says = said(&cut(&whole, SHOWN)), "the server refused a script");
-            "The queue's keys hold data that the library does not write, so the server refused the script; nothing \
-             was done. Check the job's record below, or use the library itself."
-                .into()
-        }
-    })
+    refused(refusal(error, "deploy/redis/users.acl"))
 }
 
 #[cfg(test)]

@@ -18,7 +18,9 @@ use super::super::family::Layout;
 use super::super::layout::{Blocking, Layouts, Look};
 use super::super::workers;
 use super::library::Generation;
+use super::needs;
 use super::pack::Pack;
+use crate::model::store::Reach;
 use std::time::Duration;
 
 /// How old the list of workers may be.
@@ -49,8 +51,12 @@ pub(super) struct Choice {
     pub(super) looked_paused: bool,
 }
 
-/// Looks at a queue now.
+/// Looks at a queue now. Nothing is begun for a user who lacks a part of the commands.
 pub(super) async fn look(link: &Link, layouts: &Layouts, queue: &QueueId) -> Result<Look, Trouble> {
+    if let Some(why) = link.rights().refusal_of(needs::LIBRARY, link.user()) {
+        link.rights().doubt();
+        return Err(Trouble::new(Reach::Refused, why));
+    }
     if !layouts.knows_blocking(WORKERS_WITHIN) {
         // A server that refuses the list tells nothing; the rest of the evidence has to do.
         workers::read(link, layouts, &layouts.queues()).await?;

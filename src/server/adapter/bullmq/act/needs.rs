@@ -7,6 +7,9 @@ use crate::model::exact::bytes_of;
 use crate::server::adapter::QueueId;
 use std::collections::BTreeMap;
 
+/// The name under which the rights are asked about.
+pub(in super::super) const LIBRARY: &str = "bullmq";
+
 /// Prefixes that are checked at most.
 const PREFIXES: usize = 8;
 
@@ -75,14 +78,14 @@ pub(in super::super) fn of(bull: bool) -> Vec<&'static [&'static str]> {
     [&NEEDS[..], bull].concat()
 }
 
-/// A key for each prefix that queues have.
+/// A key for each prefix that queues have, by the pattern of its keys.
 pub(in super::super) fn places(queues: &[QueueId]) -> BTreeMap<String, Vec<u8>> {
     let mut places = BTreeMap::new();
     for queue in queues {
-        let prefix = queue.split(':').next().unwrap_or_default();
-        if places.len() < PREFIXES && !places.contains_key(prefix) {
-            let key = super::key(queue, "meta");
-            places.insert(String::from_utf8_lossy(&bytes_of(prefix)).into_owned(), key);
+        let prefix = bytes_of(queue.split(':').next().unwrap_or_default());
+        let pattern = format!("{}:*", String::from_utf8_lossy(&prefix));
+        if places.len() < PREFIXES && !places.contains_key(&pattern) {
+            places.insert(pattern, super::key(queue, "meta"));
         }
     }
     places
@@ -155,7 +158,7 @@ mod tests {
     fn one_queue_of_each_prefix_is_asked_about() {
         let queues: Vec<QueueId> = ["bull:a", "bull:b", "{x}:c"].map(QueueId::from).to_vec();
         let places = places(&queues);
-        assert_eq!(places["bull"], b"bull:a:meta");
-        assert_eq!(places.keys().collect::<Vec<_>>(), ["bull", "{x}"]);
+        assert_eq!(places["bull:*"], b"bull:a:meta");
+        assert_eq!(places.keys().collect::<Vec<_>>(), ["bull:*", "{x}:*"]);
     }
 }

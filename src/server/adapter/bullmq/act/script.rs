@@ -3,16 +3,15 @@
 //! The library's scripts stand in it unchanged, each in a function of its own that is given exactly the keys and
 //! arguments that the library gives it. `KEYS` holds theirs first, in their order, then those of further jobs.
 
-use super::super::super::Trouble;
 use super::super::super::redis::link::{Link, Silence};
-use super::super::super::redis::reply;
+use super::super::super::redis::script::{Given, Script};
 use super::super::{below, key};
 use super::library::{Generation, Library, Role};
 use super::pack::Pack;
-use redis::{RedisError, RedisResult, Value};
+use redis::{RedisResult, Value};
 use std::collections::HashMap;
 use std::fmt::Write as _;
-use std::sync::{Arc, Mutex, OnceLock, PoisonError};
+use std::sync::{Arc, Mutex, PoisonError};
 
 const GUARD: &str = include_str!("lua/guard.lua");
 
@@ -50,9 +49,8 @@ pub(super) struct Recipe {
 /// A script ready to be sent.
 #[derive(Debug)]
 pub(super) struct Composed {
-    text: String,
+    script: Script,
     scripts: Vec<&'static Library>,
-    sha: OnceLock<String>,
 }
 
 /// All scripts that were composed so far.
@@ -120,9 +118,8 @@ fn compose(scripts: Vec<&'static Library>, steps: &[&str]) -> Composed {
     }
     text.push_str(LOOP);
     Composed {
-        text,
+        script: Script::new(text),
         scripts,
-        sha: OnceLock::new(),
     }
 }
 
@@ -133,66 +130,15 @@ impl Composed {
         roles.map(|role| frame.key(queue, *role)).collect()
     }
 
-    /// Sends one order after the other in one round trip. Each has its answers, or an error of its own; an error means
-    /// that the server did nothing of that order.
+    /// Sends one order after the other in one round trip: as [`Script::run`].
     pub(super) async fn run(
         &self,
         link: &Link,
         orders: &[(Vec<Vec<u8>>, Pack)],
     ) -> Result<Vec<RedisResult<Value>>, Silence> {
-        let mut answers: Vec<Option<RedisResult<Value>>> = vec![None; orders.len()];
-        // Once for a script that the server has not seen, or has forgotten meanwhile.
-        for load in [self.sha.get().is_none(), true] {
-            if load {
-                let unsent = |trouble: Trouble| Silence { trouble, sent: false };
-                if let Err(error) = self.load(link).await.map_err(unsent)? {
-                    answers
-                        .iter_mut()
-                        .filter(|answer| answer.is_none())
-                        .for_each(|answer| *answer = Some(Err(error.clone())));
-                    break;
-                }
-            }
-            let open: Vec<usize> = (0..orders.len()).filter(|i| answers[*i].is_none()).collect();
-            let mut pipe = redis::pipe();
-            for i in &open {
-                let (keys, order) = &orders[*i];
-                pipe.cmd("EVALSHA")
-                    .arg(self.sha.get())
-                    .arg(keys.len())
-                    .arg(keys)
-                    .arg(order.bytes());
-            }
-            for (i, answer) in open.into_iter().zip(link.write(&mut pipe).await?) {
-                if !matches!(&answer, Err(error) if error.code() == Some("NOSCRIPT")) {
-                    answers[i] = Some(answer);
-                }
-            }
-            if answers.iter().all(Option::is_some) {
-                break;
-            }
-        }
-        let lost = || {
-            Err(RedisError::from(std::io::Error::other(
-                "the server forgets its scripts at once",
-            )))
-        };
-        Ok(answers.into_iter().map(|answer| answer.unwrap_or_else(lost)).collect())
-    }
-
-    /// Has the server remember the script. Loading and not `EVAL`: Redis forgets what came by `EVAL` sooner.
-    async fn load(&self, link: &Link) -> Result<RedisResult<()>, Trouble> {
-        let mut pipe = redis::pipe();
-        pipe.cmd("SCRIPT").arg("LOAD").arg(&self.text);
-        let answer = link.run(&mut pipe).await?.pop();
-        Ok(match answer {
-            Some(Ok(sha)) => {
-                let _ = self.sha.set(reply::text(&sha).unwrap_or_default());
-                Ok(())
-            }
-            Some(Err(error)) => Err(error),
-            None => Err(RedisError::from(std::io::Error::other("SCRIPT LOAD was not answered"))),
-        })
+        let given = |(keys, order): &(Vec<Vec<u8>>, Pack)| (keys.clone(), vec![order.bytes()]);
+        let runs: Vec<Given> = orders.iter().map(given).collect();
+        self.script.run(link, &runs).await
     }
 }
 
