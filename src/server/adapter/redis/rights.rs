@@ -212,8 +212,9 @@ impl Rights {
     pub fn refusal(&self, user: &str) -> Option<String> {
         let wanted = self.wanted();
         if let Some(known) = wanted.whole() {
-            let needs = wanted.in_use().next().map(|group| &group.needs);
-            return known.refusal(needs.unwrap_or(&Needs::default()), user);
+            let nothing = Needs::default();
+            let needs = wanted.in_use().next().map_or(&nothing, |group| &group.needs);
+            return known.refusal(needs, user);
         }
         let mut all = wanted.in_use();
         let first = all.next()?.refusal(user);

@@ -16,7 +16,7 @@ use crate::server::adapter::celery::held::{All, Held};
 use crate::server::adapter::celery::list::held_row;
 use crate::server::adapter::celery::message::{Message, digest, redelivered};
 use crate::server::adapter::redis::reply;
-use crate::server::adapter::redis::script::refusal;
+use crate::server::adapter::redis::script::{Given, refusal};
 use redis::{RedisResult, Value};
 use std::sync::Arc;
 
@@ -112,7 +112,7 @@ pub(super) fn chosen<'a>(all: &'a All, queue: &'a QueueId, id: &str, seen: &Seen
 }
 
 /// What the script is given about a message.
-fn given(celery: &Celery, place: &Place, held: &Held, raw: &[u8]) -> Option<(Vec<Vec<u8>>, Vec<Vec<u8>>)> {
+fn given(celery: &Celery, place: &Place, held: &Held, raw: &[u8]) -> Option<Given> {
     let (message, ..) = Message::unacknowledged(raw)?;
     let index = ["unacked", "unacked_index"].map(|name| key(&place.prefix, name));
     let keys = index.into_iter().chain(place.lists.iter().cloned()).collect();
