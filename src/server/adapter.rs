@@ -12,6 +12,7 @@
 //! | [`rhythm`] | how often a store is asked |
 //! | [`bullmq`] | Bull 4 and BullMQ 3 to 6 |
 //! | [`celery`] | Celery 5 on Redis |
+//! | `decode` | what jobs carry, decoded without running anything |
 //! | [`postgres`] | the connection every Postgres-based adapter shares |
 //! | [`pgboss`] | pg-boss 9 to 12 |
 
@@ -43,6 +44,7 @@ use tokio::sync::OwnedSemaphorePermit;
 pub mod bullmq;
 pub mod celery;
 mod change;
+mod decode;
 mod error;
 mod facet;
 pub mod flow;
