@@ -351,6 +351,51 @@ pub struct JobDetail {
     pub as_of: Millis,
 }
 
+impl JobDetail {
+    /// A job of which nothing is known but its line.
+    #[cfg(feature = "ssr")]
+    #[must_use]
+    pub fn of(row: JobRow, as_of: Millis) -> Self {
+        Self {
+            row,
+            state_known: false,
+            state_note: None,
+            oddities: vec![],
+            place: None,
+            neighbours: Neighbours::default(),
+            locked: None,
+            lock: None,
+            lost: None,
+            attempts_started: None,
+            backoff: None,
+            deferred_failure: None,
+            delay: None,
+            first_delay: None,
+            ready: None,
+            data: None,
+            options: None,
+            effective: vec![],
+            progress: None,
+            result: None,
+            error: None,
+            traces: vec![],
+            traces_total: 0,
+            traces_size: 0,
+            traces_note: None,
+            logs: LogPage::default(),
+            keep_logs: None,
+            dedup: None,
+            carries_schedule: None,
+            parent: None,
+            children: None,
+            fields: vec![],
+            hidden_by: BTreeMap::new(),
+            withheld: false,
+            as_of,
+        }
+    }
+}
+
 /// Children of a job, by outcome.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[cfg_attr(feature = "ssr", derive(schemars::JsonSchema))]

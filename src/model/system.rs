@@ -17,6 +17,8 @@ pub enum System {
     PgBoss,
     /// Celery on Redis.
     Celery,
+    /// arq on Redis.
+    Arq,
     /// BullMQ Pro on Redis: recognised, not supported.
     #[serde(rename = "bullmq_pro")]
     BullMqPro,
@@ -36,6 +38,7 @@ impl System {
             Self::Bull => "Bull",
             Self::PgBoss => "pg-boss",
             Self::Celery => "Celery",
+            Self::Arq => "arq",
             Self::BullMqPro => "BullMQ Pro",
             Self::BeeQueue => "Bee-Queue",
             Self::Unknown => "unknown library",
@@ -46,7 +49,7 @@ impl System {
     #[must_use]
     pub const fn is_supported(self) -> bool {
         match self {
-            Self::BullMq | Self::Bull | Self::PgBoss | Self::Celery => true,
+            Self::BullMq | Self::Bull | Self::PgBoss | Self::Celery | Self::Arq => true,
             Self::BullMqPro | Self::BeeQueue | Self::Unknown => false,
         }
     }
@@ -59,6 +62,7 @@ impl System {
             Self::Bull => "bull",
             Self::PgBoss => "pgboss",
             Self::Celery => "celery",
+            Self::Arq => "arq",
             Self::BullMqPro => "bullmq_pro",
             Self::BeeQueue => "bee_queue",
             Self::Unknown => "unknown",

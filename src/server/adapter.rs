@@ -12,6 +12,8 @@
 //! | [`rhythm`] | how often a store is asked |
 //! | [`bullmq`] | Bull 4 and BullMQ 3 to 6 |
 //! | [`celery`] | Celery 5 on Redis |
+//! | [`arq`] | arq 0.26 to 0.28 on Redis |
+//! | `decode` | what jobs carry, decoded without running anything |
 //! | [`postgres`] | the connection every Postgres-based adapter shares |
 //! | [`pgboss`] | pg-boss 9 to 12 |
 
@@ -40,9 +42,11 @@ use std::fmt;
 use std::sync::Arc;
 use tokio::sync::OwnedSemaphorePermit;
 
+pub mod arq;
 pub mod bullmq;
 pub mod celery;
 mod change;
+mod decode;
 mod error;
 mod facet;
 pub mod flow;

@@ -153,6 +153,18 @@ const CELERY: Family = Family {
     ..BULL
 };
 
+const ARQ: Family = Family {
+    word: "arq",
+    version: "0.28.",
+    system: "arq",
+    layout: "arq",
+    tells_steps: false,
+    keeps_notes: false,
+    pauses: false,
+    keeps_history: false,
+    ..BULL
+};
+
 /// The store of a family.
 pub(crate) enum Store {
     Redis(Redis),
@@ -194,6 +206,7 @@ impl Family {
         let redis = Redis::start();
         let oracle = match self.word {
             "celery" => Oracle::celery(&redis.url(), json!({})).await,
+            "arq" => Oracle::arq(&redis.url(), json!({})).await,
             word => Oracle::of(&redis.url(), word).await,
         };
         assert!(oracle.version.starts_with(self.version), "{}", oracle.version);
@@ -211,7 +224,7 @@ impl Family {
     /// The board's id of a queue.
     fn id(&self, queue: &str) -> String {
         match self.system {
-            PGBOSS | "celery" => queue.to_owned(),
+            PGBOSS | "celery" | "arq" => queue.to_owned(),
             _ => format!("bull:{queue}"),
         }
     }
@@ -322,6 +335,15 @@ of_every_library! { pgboss_12: PGBOSS_12 }
 
 // Celery pushes no events, and its finished jobs are not known: `crate::celery` has the rest.
 contract! { celery: CELERY,
+    counts_follow_while_workers_run: counts::follow_while_workers_run,
+    counts_are_the_librarys_with_and_without_workers: counts::are_the_librarys,
+    rows_are_the_librarys_in_its_order: rows::are_the_librarys,
+    jobs_are_shown_as_the_library_knows_them: details::are_the_librarys,
+    what_nobody_tells_is_found_by_counting: changes::nobody_tells_are_counted,
+}
+
+// The same goes for arq: the rest is in `crate::arq`.
+contract! { arq: ARQ,
     counts_follow_while_workers_run: counts::follow_while_workers_run,
     counts_are_the_librarys_with_and_without_workers: counts::are_the_librarys,
     rows_are_the_librarys_in_its_order: rows::are_the_librarys,

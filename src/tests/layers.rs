@@ -16,7 +16,7 @@ pub(crate) fn sources(dir: &Path, found: &mut Vec<PathBuf>) {
 }
 
 /// The folder or module, what it must not name, and why.
-const RULES: [(&str, &[&str], &str); 18] = [
+const RULES: [(&str, &[&str], &str); 20] = [
     (
         "model",
         &["crate::server", "crate::ui", "leptos", "axum", "redis::", "tokio"],
@@ -46,7 +46,7 @@ const RULES: [(&str, &[&str], &str); 18] = [
     ),
     (
         "server/adapter/redis",
-        &["bullmq", "celery"],
+        &["bullmq", "celery", "arq"],
         "the connection knows no queue library",
     ),
     (
@@ -56,13 +56,23 @@ const RULES: [(&str, &[&str], &str); 18] = [
     ),
     (
         "server/adapter/bullmq",
-        &["pgboss", "celery", "sqlx"],
+        &["pgboss", "celery", "arq", "sqlx"],
         "adapters never name each other",
     ),
     (
         "server/adapter/celery",
-        &["bullmq", "pgboss", "sqlx"],
+        &["bullmq", "pgboss", "arq", "sqlx"],
         "adapters never name each other",
+    ),
+    (
+        "server/adapter/arq",
+        &["bullmq", "pgboss", "celery", "sqlx"],
+        "adapters never name each other",
+    ),
+    (
+        "server/adapter/decode",
+        &["bullmq", "pgboss", "celery", "arq", "redis::", "tokio"],
+        "bytes go in and what is shown comes out",
     ),
     (
         "server/adapter/pgboss",
@@ -80,6 +90,7 @@ const RULES: [(&str, &[&str], &str); 18] = [
             "bullmq",
             "pgboss",
             "celery",
+            "arq",
         ],
         "collectors know the trait only",
     ),
@@ -174,12 +185,13 @@ const RULES: [(&str, &[&str], &str); 18] = [
             "bullmq",
             "pgboss",
             "celery",
+            "arq",
         ],
         "use cases serve any front",
     ),
     (
         "server/http",
-        &["bullmq", "redis::", "pgboss", "celery", "sqlx"],
+        &["bullmq", "redis::", "pgboss", "celery", "arq", "sqlx"],
         "HTTP knows use cases, not stores",
     ),
 ];

@@ -18,6 +18,7 @@ mod access;
 mod act_flow;
 mod adapters;
 mod archive;
+mod arq;
 mod audit;
 mod bad_data;
 mod bad_days;

@@ -17,7 +17,7 @@
 //! | `P/<database>.celeryev/*` | channel | heartbeats of workers; with `-E` also what happens to tasks |
 //!
 //! - [`book`]: where each queue is; [`discover`]: finding them
-//! - [`message`]: one message; [`body`]: what it carries, decoded as far as that is safe; [`pickle`]: reading one without running it
+//! - [`message`]: one message; [`body`]: what it carries, decoded as far as that is safe
 //! - [`counts`]: how many; [`held`]: what workers hold; [`list`]: a page of either
 //! - [`job`]: one task; [`result`]: what it left
 //! - [`nodes`]: which workers there are, as far as they say
@@ -34,7 +34,6 @@ mod job;
 mod list;
 mod message;
 mod nodes;
-mod pickle;
 mod result;
 
 use super::redis::link::Link;

@@ -1,6 +1,7 @@
 //! Puts the parts together: what each needs of the others is written here and nowhere else.
 
 use crate::server::adapter::Adapter;
+use crate::server::adapter::arq::Arq;
 use crate::server::adapter::bullmq::{self, BullMq};
 use crate::server::adapter::celery::Celery;
 use crate::server::adapter::pgboss::{self, PgBoss};
@@ -138,6 +139,7 @@ fn open(store: &Store, masks: Masks) -> (Source, Vec<Arc<dyn Adapter>>) {
             // Prefixes and ids of Bull and BullMQ leave out everything else.
             if store.prefixes.is_empty() && store.queues.is_empty() {
                 adapters.push(Arc::new(Celery::new(link.clone())));
+                adapters.push(Arc::new(Arq::new(link.clone())));
             }
             (Source::Redis(link), adapters)
         }

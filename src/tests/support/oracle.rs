@@ -1,4 +1,4 @@
-//! The library's own view: a process that drives the real Bull, BullMQ or pg-boss (Node) or Celery (Python).
+//! The library's own view: a process that drives the real Bull, BullMQ or pg-boss (Node), Celery or arq (Python).
 
 use serde_json::{Value, json};
 use std::process::Stdio;
@@ -48,14 +48,20 @@ impl Oracle {
 
     /// Starts Celery, with settings of its application.
     pub(crate) async fn celery(redis_url: &str, options: Value) -> Self {
+        Self::python("celery", redis_url, &options).await
+    }
+
+    /// Starts arq, with settings of its workers.
+    pub(crate) async fn arq(redis_url: &str, options: Value) -> Self {
+        Self::python("arq", redis_url, &options).await
+    }
+
+    /// Starts a library of Python, in an environment of its own.
+    async fn python(library: &str, redis_url: &str, options: &Value) -> Self {
+        let program = format!("{}/.tools/{library}/bin/python", env!("CARGO_MANIFEST_DIR"));
         let options = options.to_string();
-        let python = concat!(env!("CARGO_MANIFEST_DIR"), "/.tools/celery/bin/python");
-        Self::run_by(
-            python,
-            "celery_oracle.py",
-            &["--redis", redis_url, "--options", &options],
-        )
-        .await
+        let arguments = ["--redis", redis_url, "--options", &options];
+        Self::run_by(&program, &format!("{library}_oracle.py"), &arguments).await
     }
 
     async fn run(script: &str, arguments: &[&str]) -> Self {

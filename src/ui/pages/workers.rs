@@ -258,6 +258,7 @@ fn Footnotes() -> impl IntoView {
                 <li>"An address is what the store sees: behind a proxy or NAT it is not the worker's own. Listeners follow a queue's events and do no work."</li>
                 <li>"pg-boss workers come from its own register, which each process renews about twice a minute (12.36 and later)."</li>
                 <li>"Celery workers send heartbeats, which do not name queues: how many work for a queue is known only where none is heard."</li>
+                <li>"arq workers of a queue all write the same line of figures: how many there are is not known. That there is none is known where no line is there and no connection asks for jobs."</li>
             </ul>
         </aside>
     }

@@ -1,8 +1,8 @@
 //! One task, from its message, from what a worker holds, and from its result.
 
+use super::super::decode::shown;
 use super::super::{FieldBytes, FieldError, QueueId, ReadError};
 use super::Celery;
-use super::body::shown;
 use super::held::message;
 use super::list::{find, held_row, of_state, row};
 use super::message::Message;

@@ -4,10 +4,9 @@
 //! worker and queue are in it only where the application sets `result_extended`.
 
 use super::super::Trouble;
+use super::super::decode::{pickle, shown};
 use super::super::redis::link::Link;
-use super::body::{self, shown};
 use super::message::moment;
-use super::pickle;
 use crate::model::Millis;
 use crate::model::exact::bytes_of;
 use crate::model::format;
@@ -142,20 +141,8 @@ impl Meta {
         let error: Map<String, Value> = serde_json::from_str(self.result.as_ref()?.get()).ok()?;
         // In a pickle it is the exception itself.
         let kind = error.get("exc_type").or_else(|| error.get("call"))?.as_str()?;
-        let kind = kind.rsplit('.').next().unwrap_or(kind);
-        let said = match error.get("exc_message").or_else(|| error.get("with")) {
-            Some(Value::Array(arguments)) => {
-                let plain = |value: &Value| value.as_str().map_or_else(|| value.to_string(), str::to_owned);
-                arguments.iter().map(plain).collect::<Vec<_>>().join(", ")
-            }
-            Some(Value::String(text)) => text.clone(),
-            _ => String::new(),
-        };
-        Some(if said.is_empty() {
-            kind.to_owned()
-        } else {
-            format!("{kind}: {said}")
-        })
+        let said = error.get("exc_message").or_else(|| error.get("with"));
+        Some(pickle::error(kind, said))
     }
 
     /// The traceback of the last attempt.
@@ -180,7 +167,7 @@ impl Meta {
         let (args, kwargs) = (self.args.as_ref()?, self.kwargs.as_ref()?);
         let text = format!(r#"{{"args":{},"kwargs":{}}}"#, args.get(), kwargs.get());
         let size = text.len();
-        Some(body::shown(&text, Form::Json, size, None))
+        Some(shown(&text, Form::Json, size, None))
     }
 }
 

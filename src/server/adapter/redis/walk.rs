@@ -20,16 +20,24 @@ const SLOW_STEP: Duration = Duration::from_millis(20);
 /// # Errors
 ///
 /// When the store stops answering.
-pub async fn keys(link: &Link, pattern: &[u8], mut met: impl FnMut(&Value)) -> Result<bool, Trouble> {
+pub async fn keys(link: &Link, pattern: &[u8], met: impl FnMut(&Value)) -> Result<bool, Trouble> {
+    walk(link, &[b"MATCH", pattern], met).await
+}
+
+/// The same for every key of a type, from Redis 6 on.
+///
+/// # Errors
+///
+/// When the store stops answering.
+pub async fn keys_of(link: &Link, kind: &str, met: impl FnMut(&Value)) -> Result<bool, Trouble> {
+    walk(link, &[b"TYPE", kind.as_bytes()], met).await
+}
+
+async fn walk(link: &Link, which: &[&[u8]], mut met: impl FnMut(&Value)) -> Result<bool, Trouble> {
     let mut cursor = "0".to_owned();
     loop {
         let mut pipe = redis::pipe();
-        pipe.cmd("SCAN")
-            .arg(&cursor)
-            .arg("MATCH")
-            .arg(pattern)
-            .arg("COUNT")
-            .arg(STEP);
+        pipe.cmd("SCAN").arg(&cursor).arg(which).arg("COUNT").arg(STEP);
         let turn = link.rhythm().turn().await;
         let began = Instant::now();
         let answer = link.run(&mut pipe).await?.into_iter().next();

@@ -28,6 +28,9 @@ const NAME_CHARS: usize = 500;
 /// What replaces what is not written any more.
 const MORE: &str = "…";
 
+/// What is said of every pickle that is shown.
+pub(in super::super) const NOTE: &str = "A pickle, read without running it: what it would call is only named.";
+
 /// A value, which names others by their place.
 #[derive(Clone, Debug)]
 enum Node {
@@ -42,7 +45,7 @@ enum Node {
 }
 
 /// A pickle as JSON; `None` if it cannot be read.
-pub(super) fn read(bytes: &[u8]) -> Option<Value> {
+pub(in super::super) fn read(bytes: &[u8]) -> Option<Value> {
     if bytes.len() > LENGTH_MAX {
         return None;
     }
@@ -56,6 +59,23 @@ pub(super) fn read(bytes: &[u8]) -> Option<Value> {
     let root = machine.run()?;
     let mut left = WRITTEN_MAX;
     Some(machine.written(root, 0, &mut left))
+}
+
+/// An error as Python prints it: the last part of its class's name, and its arguments.
+pub(in super::super) fn error(class: &str, arguments: Option<&Value>) -> String {
+    let class = class.rsplit('.').next().unwrap_or(class);
+    let said = match arguments {
+        Some(Value::Array(arguments)) => {
+            let plain = |value: &Value| value.as_str().map_or_else(|| value.to_string(), str::to_owned);
+            arguments.iter().map(plain).collect::<Vec<_>>().join(", ")
+        }
+        Some(Value::String(text)) => text.clone(),
+        _ => String::new(),
+    };
+    match said.is_empty() {
+        true => class.to_owned(),
+        false => format!("{class}: {said}"),
+    }
 }
 
 struct Machine<'a> {
