@@ -37,6 +37,7 @@ from arq.constants import retry_key_prefix
 from arq.jobs import Job, JobStatus
 
 from arq_tasks import DUMPS, LOADS, Point, Settings
+from lifetime import end_with_parent
 
 STATES = {JobStatus.queued: "waiting", JobStatus.in_progress: "active", JobStatus.deferred: "delayed"}
 workers = {}
@@ -107,7 +108,7 @@ async def start(workerId, queue, concurrency=10, **_):
     environment = os.environ | {"ARQ_QUEUE": queue, "ARQ_WORKER": workerId}
     environment["ARQ_OPTIONS"] = json.dumps({"max_jobs": concurrency} | json.loads(arguments.options))
     here = os.path.dirname(os.path.abspath(__file__))
-    worker = subprocess.Popen([sys.executable, "-m", "arq", "arq_tasks.Settings"], cwd=here, env=environment, stdin=subprocess.DEVNULL, stdout=sys.stderr, stderr=sys.stderr)
+    worker = subprocess.Popen([sys.executable, "-m", "arq", "arq_tasks.Settings"], cwd=here, env=environment, stdin=subprocess.DEVNULL, stdout=sys.stderr, stderr=sys.stderr, preexec_fn=end_with_parent)
     workers[workerId] = worker
     deadline = time.time() + 60
     while not os.path.exists(os.path.join(folder.name, f"up-{workerId}")):

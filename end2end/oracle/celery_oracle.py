@@ -37,6 +37,7 @@ import celery
 from kombu.transport.virtual import Message
 
 from celery_tasks import app
+from lifetime import end_with_parent
 
 # An answer takes milliseconds; who has not answered by then is not there.
 PATIENCE = 0.7
@@ -129,7 +130,7 @@ def start(workerId, queue, concurrency=1, options=None, **_):
     command = [sys.executable, "-m", "celery", "-A", "celery_tasks", "worker", "-n", name, "-Q", queue]
     command += ["-c", str(concurrency), "-P", "threads", "--loglevel", "ERROR", *(options or [])]
     here = os.path.dirname(os.path.abspath(__file__))
-    worker = subprocess.Popen(command, cwd=here, stdin=subprocess.DEVNULL, stdout=sys.stderr, stderr=sys.stderr)
+    worker = subprocess.Popen(command, cwd=here, stdin=subprocess.DEVNULL, stdout=sys.stderr, stderr=sys.stderr, preexec_fn=end_with_parent)
     workers[workerId] = (name, worker)
     deadline = time.time() + 60
     while not app.control.inspect([name], timeout=PATIENCE, limit=1).ping():
