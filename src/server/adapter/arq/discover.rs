@@ -37,8 +37,10 @@ const KEPT: Duration = Duration::from_secs(24 * 3_600);
 /// Queues in which jobs of another set are looked for.
 const OTHERS: usize = 50;
 
-/// Ends of the names of sorted sets of Bull's kind, whose members may be called like jobs of arq.
-const OF_BULL: [&str; 9] = [
+/// Ends of the names of sorted sets of other libraries: members may be called like jobs of arq, and a user who may read them and
+/// nothing of arq would be refused each.
+const OF_OTHERS: [&str; 10] = [
+    "unacked_index",
     ":completed",
     ":failed",
     ":delayed",
@@ -153,7 +155,7 @@ fn found(arq: &Arq, name: String) -> FoundQueue {
 
 /// Whether a sorted set of this name can be a queue of arq.
 fn may_be(name: &str) -> bool {
-    name != ABORT && !OF_BULL.iter().any(|end| name.ends_with(end))
+    name != ABORT && !OF_OTHERS.iter().any(|end| name.ends_with(end))
 }
 
 /// Those beside which there is a line of a worker.
@@ -277,7 +279,12 @@ mod tests {
         ] {
             assert_eq!(is_queue(name, looked, jobs), wanted, "{name} {looked} {jobs}");
         }
-        for name in ["arq:abort", "bull:mail:delayed", "bull:mail:completed"] {
+        for name in [
+            "arq:abort",
+            "bull:mail:delayed",
+            "bull:mail:completed",
+            "acme_unacked_index",
+        ] {
             assert!(!may_be(name), "{name}");
         }
         assert!(may_be("arq:mail"));
