@@ -10,13 +10,12 @@ use super::nodes;
 use super::result::{self, Left, Meta};
 use crate::model::format;
 use crate::model::job::{
-    EffectiveOption, Form, JobDetail, JobRow, LogPage, Neighbours, Origin, Place as Standing, Progress, cut,
+    EffectiveOption, Form, JobDetail, JobRow, Neighbours, Origin, Place as Standing, Progress, cut,
 };
 use crate::model::page::Order;
 use crate::model::state::JobState;
 use crate::model::{Millis, now};
 use bytes::Bytes;
-use std::collections::BTreeMap;
 
 /// Characters of the first line of an error.
 const ERROR_CHARS: usize = 300;
@@ -176,23 +175,15 @@ fn assemble(id: &str, found: Option<Found>, left: Option<Left>) -> JobDetail {
     let trace = meta.and_then(Meta::trace);
     let data = message.as_ref().map(|message| message.body().shown());
     let options = message.as_ref().map(Message::options);
+    let locked = (lost && row.state == JobState::Active).then_some(false);
     JobDetail {
-        withheld: false,
-        hidden_by: BTreeMap::new(),
         state_known: known,
         state_note: note,
         oddities,
         place,
         neighbours,
-        locked: (lost && row.state == JobState::Active).then_some(false),
-        lock: None,
+        locked,
         lost: lost.then(|| LOST.to_owned()),
-        attempts_started: None,
-        backoff: None,
-        deferred_failure: None,
-        delay: None,
-        first_delay: None,
-        ready: None,
         data: data.or_else(|| meta.and_then(Meta::data)),
         options: options.map(|text| shown(&text, Form::Json, text.len(), None)),
         effective: match (&message, meta) {
@@ -210,16 +201,7 @@ fn assemble(id: &str, found: Option<Found>, left: Option<Left>) -> JobDetail {
         traces_total: u64::from(trace.is_some()),
         traces_size: trace.as_ref().map_or(0, |trace| trace.size),
         traces: trace.into_iter().collect(),
-        traces_note: None,
-        logs: LogPage::default(),
-        keep_logs: None,
-        dedup: None,
-        carries_schedule: None,
-        parent: None,
-        children: None,
-        fields: vec![],
-        row,
-        as_of: now(),
+        ..JobDetail::of(row, now())
     }
 }
 
