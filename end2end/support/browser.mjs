@@ -49,6 +49,7 @@ export async function visit({ at, javaScript = true, theme = "light", size = WID
   await watch.over(context);
   try {
     const page = await context.newPage();
+    endWithThePage(Object.getPrototypeOf(page.locator("html")));
     await body(page, watch);
     const trouble = watch.trouble();
     if (trouble.length > 0) throw new Error(`the page is not at ease:\n  ${trouble.join("\n  ")}`);
@@ -57,6 +58,24 @@ export async function visit({ at, javaScript = true, theme = "light", size = WID
     throw error;
   } finally {
     await context.close();
+  }
+}
+
+let waits = false;
+
+/**
+ * A click or a key that leads to another page ends when that page is read to its end, as `goto` does. Playwright ends it
+ * with the page's first bytes, when a test may read an empty `main`.
+ */
+function endWithThePage(locators) {
+  if (waits) return;
+  waits = true;
+  for (const name of ["click", "press"]) {
+    const act = locators[name];
+    locators[name] = async function (...args) {
+      await act.apply(this, args);
+      if (!this.page().isClosed()) await this.page().waitForLoadState("domcontentloaded");
+    };
   }
 }
 
