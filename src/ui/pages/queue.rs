@@ -101,6 +101,7 @@ pub fn QueueView(page: QueuePage, after: String) -> impl IntoView {
     let held = parents(&base, &key);
     // Drover lists nothing of a library that is not supported: the verdict says so.
     let unread = Memo::new(move |_| queue.with(|q| !q.system.is_supported()));
+    let counted = Memo::new(move |_| queue.with(|q| q.rates.is_some()));
     let label = Memo::new(move |_| queue.with(|q| format::visible(&q.label)));
     let id = queue.with_untracked(|q| format::visible(&q.id));
     view! {
@@ -123,7 +124,7 @@ pub fn QueueView(page: QueuePage, after: String) -> impl IntoView {
                     "Jobs per minute "
                     <span class="key-in">"added"</span>" "<span class="key-out">"finished"</span>" "<span class="key-failed">"failed"</span>
                     {move || {
-                        (live.now.get() - since < HOUR)
+                        (counted.get() && live.now.get() - since < HOUR)
                             .then(|| view! { <small title="Earlier values come from metrics that workers record, or from finished jobs that are still kept">{format!("counted from events since {}", live.clock(since))}</small> })
                     }}
                 </figcaption>

@@ -154,11 +154,18 @@ fn samples(base: &BasePath, preview: &Preview) -> Option<AnyView> {
     if preview.samples.is_empty() {
         return None;
     }
-    let one_queue = preview.by_queue.len() == 1;
+    let any = |has: fn(&Sample) -> bool| preview.samples.iter().any(has);
+    // Jobs that a user ticked are known by their ids: nothing else of them was read.
+    let columns = Columns {
+        name: any(|sample| !sample.name.is_empty()),
+        queue: preview.by_queue.len() != 1,
+        since: any(|sample| sample.since.is_some()),
+        error: any(|sample| sample.error.is_some()),
+    };
     let rows = preview
         .samples
         .iter()
-        .map(|sample| sample_row(base, sample, one_queue))
+        .map(|sample| sample_row(base, sample, columns))
         .collect_view();
     let title = if preview.samples.len() as u64 == preview.selected {
         "The jobs".to_owned()
@@ -173,10 +180,10 @@ fn samples(base: &BasePath, preview: &Preview) -> Option<AnyView> {
                     <thead>
                         <tr>
                             <th scope="col">"Job"</th>
-                            <th scope="col">"Name"</th>
-                            {(!one_queue).then(|| view! { <th scope="col">"Queue"</th> })}
-                            <th scope="col" class="when">"Since"</th>
-                            <th scope="col">"Error"</th>
+                            {columns.name.then(|| view! { <th scope="col">"Name"</th> })}
+                            {columns.queue.then(|| view! { <th scope="col">"Queue"</th> })}
+                            {columns.since.then(|| view! { <th scope="col" class="when">"Since"</th> })}
+                            {columns.error.then(|| view! { <th scope="col">"Error"</th> })}
                         </tr>
                     </thead>
                     <tbody>{rows}</tbody>
@@ -187,16 +194,25 @@ fn samples(base: &BasePath, preview: &Preview) -> Option<AnyView> {
     )
 }
 
-fn sample_row(base: &BasePath, sample: &Sample, one_queue: bool) -> AnyView {
+/// The columns of the examples, beside the id: those that have something to show.
+#[derive(Clone, Copy)]
+struct Columns {
+    name: bool,
+    queue: bool,
+    since: bool,
+    error: bool,
+}
+
+fn sample_row(base: &BasePath, sample: &Sample, columns: Columns) -> AnyView {
     let since = sample.since;
     let error = sample.error.as_deref().map(format::visible);
     view! {
         <tr>
             <th scope="row" class="id"><a href=base.job(&sample.queue, &sample.id) data-row="">{format::visible(&sample.id)}</a></th>
-            <td>{format::visible(&sample.name)}</td>
-            {(!one_queue).then(|| view! { <td>{queue_link(base, &sample.queue)}</td> })}
-            <td class="when"><Ago at=Signal::derive(move || since)/></td>
-            <td class="error">{error}</td>
+            {columns.name.then(|| view! { <td>{format::visible(&sample.name)}</td> })}
+            {columns.queue.then(|| view! { <td>{queue_link(base, &sample.queue)}</td> })}
+            {columns.since.then(|| view! { <td class="when"><Ago at=Signal::derive(move || since)/></td> })}
+            {columns.error.then(|| view! { <td class="error">{error}</td> })}
         </tr>
     }
     .into_any()

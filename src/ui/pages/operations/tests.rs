@@ -188,6 +188,19 @@ fn a_preview_says_how_many_which_and_what_not() {
 }
 
 #[test]
+fn a_column_of_which_nothing_is_known_is_left_out() {
+    let mut ticked = preview();
+    let all = text(&written(OperationsPage::Preview(Box::new(PreviewPage::new(
+        ticked.clone(),
+    )))));
+    assert!(all.contains("Job Name Since Error"), "{all}");
+    ticked.samples[0].name = String::new();
+    ticked.samples[0].error = None;
+    let few = text(&written(OperationsPage::Preview(Box::new(PreviewPage::new(ticked)))));
+    assert!(few.contains("Job Since order-1"), "{few}");
+}
+
+#[test]
 fn a_few_jobs_go_all_at_once_and_what_destroys_looks_different_and_asks_for_a_word() {
     let few = Preview {
         selected: 100,

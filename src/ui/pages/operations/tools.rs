@@ -41,13 +41,8 @@ pub fn view(base: &BasePath, page: &QueuePage, can: &Capabilities, offer: &Offer
     let usual = Wanted::in_state(Some(state));
     if offer.safe.is_empty() && offer.danger.is_empty() {
         let lacks = act::lacks(offer);
-        // Of many refusals the one of what is usually done to these jobs.
-        let label = format!("{}: ", JobAction::from(usual).kind().row().many);
-        let refused = offer.refused.iter().find(|why| why.starts_with(&label));
-        let refused = refused
-            .or_else(|| offer.refused.first())
-            .filter(|_| lacks.is_none())
-            .cloned();
+        let kind = JobAction::from(usual).kind();
+        let refused = refusal(kind, can, offer).filter(|_| lacks.is_none());
         let refused = refused.map(|why| view! { <ul class="not-now"><li>{why}</li></ul> });
         return view! { <div class="tools">{lacks}{refused}</div> }.into_any();
     }
@@ -119,6 +114,16 @@ pub fn view(base: &BasePath, page: &QueuePage, can: &Capabilities, offer: &Offer
         </div>
     }
     .into_any()
+}
+
+/// Of many refusals the one of what is usually done to these jobs.
+fn refusal(usual: ActionKind, can: &Capabilities, offer: &Offer) -> Option<String> {
+    let label = format!("{}: ", usual.row().many);
+    let said = offer.refused.iter().find(|why| why.starts_with(&label)).cloned();
+    // A reason that several actions share is in the offer once, under the first of them.
+    let shared = can.refusal(usual).filter(|_| can.generation.unsupported.is_none());
+    said.or_else(|| shared.map(|why| format!("{label}{why}")))
+        .or_else(|| offer.refused.first().cloned())
 }
 
 /// The actions on whole states of a queue: each leads to a preview, and nothing is done before that.
@@ -221,4 +226,39 @@ pub fn line(base: &BasePath, operation: &Operation) -> AnyView {
         </div>
     }
     .into_any()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::model::capability::Generation;
+    use crate::model::system::System;
+    use std::collections::BTreeMap;
+
+    #[test]
+    fn of_many_refusals_the_usual_action_is_explained() {
+        let generation = Generation {
+            system: System::Celery,
+            layout: "celery".into(),
+            label: "Celery".into(),
+            unsupported: None,
+            states: vec![JobState::Waiting],
+            evidence: BTreeMap::new(),
+        };
+        let can = Capabilities::new(generation, |_| Err("Drover only reads it."), |_| Ok(()));
+        let mut offer = Offer {
+            refused: vec!["Redrive: there are no dead letters.".into()],
+            ..Offer::default()
+        };
+        let said = |offer: &Offer, can: &Capabilities| refusal(ActionKind::Remove, can, offer);
+        assert_eq!(said(&offer, &can).as_deref(), Some("Remove: Drover only reads it."));
+        offer.refused.push("Remove: it is running.".into());
+        assert_eq!(said(&offer, &can).as_deref(), Some("Remove: it is running."));
+        let can = Capabilities::new(can.generation, |_| Ok(()), |_| Ok(()));
+        offer.refused.truncate(1);
+        assert_eq!(
+            said(&offer, &can).as_deref(),
+            Some("Redrive: there are no dead letters.")
+        );
+    }
 }
