@@ -123,6 +123,23 @@ test("eight tabs of one browser share one stream over HTTP/2 too", async () => {
   });
 });
 
+test("a page that is being left by signing out is not read again meanwhile", async () => {
+  await visit({ at }, async (page, watch) => {
+    await signIn(page, "ada");
+    await alive(page);
+    watch.allow(/\b401\b/, /ERR_ABORTED/, /ERR_HTTP2/);
+    // The session is over at the server, and the page hears of it before the answer to the form arrives.
+    await page.route("**/sign-out", async (route) => {
+      const heard = page.waitForResponse((response) => response.status() === 401, { timeout: 20_000 });
+      const response = await route.fetch({ maxRedirects: 0 });
+      await heard;
+      await route.fulfill({ response });
+    });
+    await page.getByRole("button", { name: "Sign out" }).click({ timeout: 25_000 });
+    await page.waitForURL(/sign-in$/);
+  });
+});
+
 test("a session that ends leads every open page to the sign-in", async () => {
   await visit({ at }, async (page, watch) => {
     await signIn(page, "temp");

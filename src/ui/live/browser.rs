@@ -2,6 +2,7 @@
 
 use super::{attention, keyboard};
 use serde::de::DeserializeOwned;
+use std::cell::Cell;
 use wasm_bindgen::JsCast as _;
 use wasm_bindgen::prelude::*;
 use wasm_bindgen_futures::JsFuture;
@@ -117,10 +118,26 @@ fn matches(id: &str, pseudo_class: &str) -> bool {
     found.ok().flatten().is_some()
 }
 
+thread_local! {
+    /// Whether a form was sent a moment ago: its answer is the next page, and a reload would abort it. That of the
+    /// sign-out ends the session before its answer has arrived.
+    static SENT: Cell<bool> = const { Cell::new(false) };
+}
+
+/// How long the answer to a form may take; then a reload is due again.
+const SENT_MS: i32 = 10_000;
+
+fn note_what_is_sent() {
+    on_document_event("submit", || {
+        SENT.set(true);
+        set_timeout(SENT_MS, || SENT.set(false));
+    });
+}
+
 async fn answer(url: String) -> Option<web_sys::Response> {
     let answer = JsFuture::from(window().fetch_with_str(&whole(&url))).await.ok()?;
     let answer: web_sys::Response = answer.dyn_into().ok()?;
-    if answer.status() == 401 {
+    if answer.status() == 401 && !SENT.get() {
         // The user is no longer signed in: reloading the page leads to the sign-in.
         let _ = window().location().reload();
     }
@@ -163,6 +180,7 @@ pub(super) fn fetch_page(url: String, then: impl FnOnce(Option<(bool, String)>) 
 pub fn after_hydration() {
     keyboard::listen();
     attention::watch();
+    note_what_is_sent();
     // Tests and styles can distinguish a live page from one that is not yet live.
     if let Some(root) = document().document_element() {
         let _ = root.set_attribute("data-alive", "");
