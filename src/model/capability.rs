@@ -219,9 +219,10 @@ impl Capabilities {
 
     /// The action that this word means here, where two actions share a word.
     #[must_use]
-    pub const fn variant(&self, kind: ActionKind) -> ActionKind {
+    pub fn variant(&self, kind: ActionKind) -> ActionKind {
         match kind {
-            ActionKind::Cancel if !self.cancel_keeps_job => ActionKind::FailWhenTaken,
+            ActionKind::Cancel if self.cancel_takes_error() => ActionKind::FailWhenTaken,
+            ActionKind::Cancel if !self.cancel_keeps_job => ActionKind::Revoke,
             kind => kind,
         }
     }

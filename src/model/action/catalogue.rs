@@ -253,6 +253,8 @@ actions! {
     Cancel => jobs::CANCEL,
     /// [`JobAction::Cancel`] where the job fails when a worker takes it.
     FailWhenTaken => jobs::FAIL_WHEN_TAKEN,
+    /// [`JobAction::Cancel`] where a worker discards the job when it takes it.
+    Revoke => jobs::REVOKE,
     /// [`JobAction::ResumeJob`].
     ResumeJob => jobs::RESUME_JOB,
     /// [`JobAction::RemoveChildren`].
@@ -462,8 +464,12 @@ mod tests {
         for kind in ActionKind::ALL {
             let row = kind.row();
             let found = ActionKind::find(row.target, row.word);
-            let same = *kind == ActionKind::FailWhenTaken || found == Some(*kind);
-            assert!(same, "{kind:?} and {found:?} share {:?}", row.word);
+            let cancels = matches!(kind, ActionKind::FailWhenTaken | ActionKind::Revoke);
+            assert!(
+                cancels || found == Some(*kind),
+                "{kind:?} and {found:?} share {:?}",
+                row.word
+            );
         }
         assert_eq!(ActionKind::find(Target::Queue, "retry"), None);
     }

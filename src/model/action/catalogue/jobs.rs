@@ -208,6 +208,14 @@ pub(super) const FAIL_WHEN_TAKEN: Row = Row {
     ..CANCEL
 };
 
+pub(super) const REVOKE: Row = Row {
+    summary: "where workers discard a cancelled job: a worker that takes the job discards it without running it",
+    asks: Some("Revoke…"),
+    title: "Revoke the job",
+    harm: Harm::Final,
+    ..CANCEL
+};
+
 pub(super) const RESUME_JOB: Row = Row {
     word: "resume_job",
     summary: "makes a cancelled job wait again",

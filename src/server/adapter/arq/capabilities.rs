@@ -82,6 +82,7 @@ const fn refusal(action: ActionKind) -> &'static str {
         | A::Duplicate
         | A::Cancel
         | A::FailWhenTaken
+        | A::Revoke
         | A::PutBack
         | A::Archive
         | A::Add

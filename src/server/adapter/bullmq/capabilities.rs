@@ -150,10 +150,10 @@ pub(super) const fn refusal(layout: Layout, action: ActionKind) -> Option<&'stat
             Some("Before BullMQ 5 only a worker can requeue a job: its stalled check does so within 30 seconds.")
         }
         (A::PutBack, since_5!()) => None,
-        (A::Cancel | A::FailWhenTaken, Layout::Bull4 | Layout::BullMq3 | Layout::BullMq4) => {
+        (A::Cancel | A::FailWhenTaken | A::Revoke, Layout::Bull4 | Layout::BullMq3 | Layout::BullMq4) => {
             Some("Cancelling needs workers of BullMQ 5.50 or newer. Remove the job instead.")
         }
-        (A::Cancel | A::FailWhenTaken, since_5!()) => None,
+        (A::Cancel | A::FailWhenTaken | A::Revoke, since_5!()) => None,
         (A::ResumeJob, Layout::Bull4 | bullmq!()) => Some("Only pg-boss has cancelled jobs that can be resumed."),
         (A::Redrive, Layout::Bull4 | bullmq!()) => {
             Some("Only pg-boss records in its dead-letter queues where a job came from.")

@@ -99,7 +99,7 @@ fn celery() -> Capabilities {
         notes: [
             (ActionKind::Remove, REMOVE),
             (ActionKind::PutBack, PUT_BACK),
-            (ActionKind::FailWhenTaken, REVOKE),
+            (ActionKind::Revoke, REVOKE),
         ]
         .map(|(kind, notes)| (kind.name(), notes.map(str::to_owned).to_vec()))
         .into(),
@@ -134,7 +134,7 @@ const fn lack(feature: Feature) -> &'static str {
 pub(super) const fn refusal(action: ActionKind) -> Option<&'static str> {
     use ActionKind as A;
     Some(match action {
-        A::Remove | A::PutBack | A::Cancel | A::FailWhenTaken => return None,
+        A::Remove | A::PutBack | A::Cancel | A::FailWhenTaken | A::Revoke => return None,
         A::Retry => {
             "The message of a finished task is gone, and its result holds neither its options nor its callbacks. Send it again."
         }
@@ -176,6 +176,7 @@ mod tests {
         let wanted = [
             ActionKind::Cancel,
             ActionKind::FailWhenTaken,
+            ActionKind::Revoke,
             ActionKind::PutBack,
             ActionKind::Remove,
         ];

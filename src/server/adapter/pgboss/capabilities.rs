@@ -123,6 +123,7 @@ pub(super) const fn refusal(layout: Layout, action: ActionKind) -> Option<&'stat
         | A::Duplicate
         | A::Cancel
         | A::FailWhenTaken
+        | A::Revoke
         | A::ResumeJob
         | A::RemoveDeduplication
         | A::Archive
