@@ -77,9 +77,11 @@ pub(super) struct Open {
 
 impl Open {
     async fn close(&self) {
-        for pool in [&self.reads, &self.writes] {
-            let _ = timeout(CLOSE, pool.close()).await;
-        }
+        let _ = timeout(CLOSE, self.reads.close()).await;
+        // Two connections that close in the same moment each leave this to the other.
+        let whole = sqlx::query("PRAGMA wal_checkpoint(TRUNCATE)").execute(&self.writes);
+        let _ = timeout(CLOSE, whole).await;
+        let _ = timeout(CLOSE, self.writes.close()).await;
     }
 }
 
