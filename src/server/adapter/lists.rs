@@ -1,5 +1,7 @@
-//! Lists in a Redis that an application works through without a library, read with plain commands and changed by scripts that check
-//! first. Nothing tells that a list is a queue: an operator describes each one in `[[store.list]]`, and no other is looked at.
+//! Lists in a Redis that an application works through without a library.
+//!
+//! They are read with plain commands and changed by scripts that check first. Nothing tells that a list is a queue: an operator describes
+//! each one in `[[store.list]]`, and no other is looked at.
 //!
 //! What is read is what a [`Profile`] names:
 //!

@@ -252,8 +252,10 @@ async fn choose<'a>(
             .map(|item| Body::read(profile, item).row(JobState::Active))
             .collect();
         stuck::mark(lists, profile, &items, &mut rows).await?;
-        for ((i, _), row) in targets.iter().zip(&rows) {
+        for (((i, _), row), item) in targets.iter().zip(&rows).zip(&items) {
+            let by_sight = profile.stuck_after.is_some();
             effects[*i] = match row.locked {
+                Some(false) if by_sight && !lists.sightings.forget(&profile.waiting, item) => Some(refused(NOT_KNOWN)),
                 Some(false) => None,
                 Some(true) => Some(Effect::Locked { by: HEARTBEAT.into() }),
                 None => Some(refused(NOT_KNOWN)),

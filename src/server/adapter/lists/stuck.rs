@@ -62,6 +62,14 @@ impl Sightings {
         seen.average = (bytes as u64).checked_div(items.len() as u64).or(seen.average);
     }
 
+    /// Forgets an item that is about to be put back: a worker may take it again at once, and then it is not the one that was seen. Whether
+    /// it was there, which is so for one of several who ask.
+    pub(super) fn forget(&self, queue: &str, item: &[u8]) -> bool {
+        let mut all = self.all();
+        all.get_mut(queue)
+            .is_some_and(|seen| seen.since.remove(&digest(item)).is_some())
+    }
+
     fn since(&self, queue: &str, item: &[u8]) -> Option<Millis> {
         self.all().get(queue)?.since.get(&digest(item)).copied()
     }
@@ -199,6 +207,9 @@ mod tests {
             (Some(10), Some(30))
         );
         assert_eq!(sightings.since("other", b"a"), None);
+        assert!(sightings.forget("q", b"a") && !sightings.forget("q", b"a"));
+        sightings.note(&queue, &items(&["a", "b"]), 40);
+        assert_eq!(sightings.since("q", b"a"), Some(40), "it was put back and taken again");
         assert_eq!(sightings.wanted("q"), LOOKED_AT);
     }
 }
