@@ -19,6 +19,8 @@ pub enum System {
     Celery,
     /// arq on Redis.
     Arq,
+    /// Lists in Redis that an application works through by itself.
+    Lists,
     /// BullMQ Pro on Redis: recognised, not supported.
     #[serde(rename = "bullmq_pro")]
     BullMqPro,
@@ -39,6 +41,7 @@ impl System {
             Self::PgBoss => "pg-boss",
             Self::Celery => "Celery",
             Self::Arq => "arq",
+            Self::Lists => "Redis lists",
             Self::BullMqPro => "BullMQ Pro",
             Self::BeeQueue => "Bee-Queue",
             Self::Unknown => "unknown library",
@@ -49,7 +52,7 @@ impl System {
     #[must_use]
     pub const fn is_supported(self) -> bool {
         match self {
-            Self::BullMq | Self::Bull | Self::PgBoss | Self::Celery | Self::Arq => true,
+            Self::BullMq | Self::Bull | Self::PgBoss | Self::Celery | Self::Arq | Self::Lists => true,
             Self::BullMqPro | Self::BeeQueue | Self::Unknown => false,
         }
     }
@@ -63,6 +66,7 @@ impl System {
             Self::PgBoss => "pgboss",
             Self::Celery => "celery",
             Self::Arq => "arq",
+            Self::Lists => "lists",
             Self::BullMqPro => "bullmq_pro",
             Self::BeeQueue => "bee_queue",
             Self::Unknown => "unknown",

@@ -13,6 +13,7 @@
 //! | [`bullmq`] | Bull 4 and BullMQ 3 to 6 |
 //! | [`celery`] | Celery 5 on Redis |
 //! | [`arq`] | arq 0.26 to 0.28 on Redis |
+//! | [`lists`] | lists that an application works through by itself, as its operator describes them |
 //! | `decode` | what jobs carry, decoded without running anything |
 //! | [`postgres`] | the connection every Postgres-based adapter shares |
 //! | [`pgboss`] | pg-boss 9 to 12 |
@@ -50,6 +51,7 @@ mod decode;
 mod error;
 mod facet;
 pub mod flow;
+pub mod lists;
 pub mod pgboss;
 pub mod postgres;
 pub mod raw;

@@ -6,6 +6,7 @@
 //! environment.
 
 use crate::base_path::{self, BasePath};
+use crate::server::adapter::lists::profile::Profile;
 use crate::server::auth::settings;
 use std::cell::RefCell;
 use std::collections::BTreeSet;
@@ -16,6 +17,7 @@ mod archive;
 pub mod auth;
 pub mod file;
 mod listen;
+mod lists;
 mod names;
 pub mod print;
 mod redact;
@@ -92,6 +94,8 @@ pub struct Store {
     pub schemas: Vec<String>,
     /// Exactly these queues, as `prefix:name`; empty to search.
     pub queues: Vec<String>,
+    /// Of a Redis: the lists that are queues of an application without a library.
+    pub lists: Vec<Profile>,
     /// What it is, where that differs from the whole installation.
     pub environment: Option<String>,
 }

@@ -50,6 +50,10 @@ pub(crate) struct Family {
     keeps_history: bool,
     /// Whether a delayed job waits in the memory of a worker, and not without one.
     delays_in_workers: bool,
+    /// Whether jobs can be delayed.
+    delays: bool,
+    /// Whether a failed job stores where in the code it failed.
+    keeps_traces: bool,
 }
 
 const BULL: Family = Family {
@@ -67,6 +71,8 @@ const BULL: Family = Family {
     pauses: true,
     keeps_history: true,
     delays_in_workers: false,
+    delays: true,
+    keeps_traces: true,
 };
 
 const BULLMQ_6: Family = Family {
@@ -165,6 +171,19 @@ const ARQ: Family = Family {
     ..BULL
 };
 
+const LISTS: Family = Family {
+    word: "lists",
+    version: "5.",
+    system: "lists",
+    layout: "lists",
+    tells_steps: false,
+    keeps_notes: false,
+    pauses: false,
+    delays: false,
+    keeps_traces: false,
+    ..BULL
+};
+
 /// The store of a family.
 pub(crate) enum Store {
     Redis(Redis),
@@ -207,6 +226,7 @@ impl Family {
         let oracle = match self.word {
             "celery" => Oracle::celery(&redis.url(), json!({})).await,
             "arq" => Oracle::arq(&redis.url(), json!({})).await,
+            "lists" => Oracle::lists(&redis.url(), json!({})).await,
             word => Oracle::of(&redis.url(), word).await,
         };
         assert!(oracle.version.starts_with(self.version), "{}", oracle.version);
@@ -216,6 +236,10 @@ impl Family {
     /// A board over its store.
     async fn board(&self, store: &Store) -> Drover {
         match store {
+            Store::Redis(redis) if self.system == "lists" => {
+                let profiles = ["busy", "shop", "q"].map(|queue| crate::lists::profile(queue, ""));
+                crate::lists::board(&redis.url(), &profiles.concat()).await
+            }
             Store::Redis(redis) => Drover::over(&redis.url()).await,
             Store::Postgres(postgres) => Drover::over_postgres(&postgres.url()).await,
         }
@@ -225,6 +249,7 @@ impl Family {
     fn id(&self, queue: &str) -> String {
         match self.system {
             PGBOSS | "celery" | "arq" => queue.to_owned(),
+            "lists" => format!("{queue}:waiting"),
             _ => format!("bull:{queue}"),
         }
     }
@@ -265,10 +290,12 @@ impl Family {
             ("failed", "failed"),
         ];
         let (prioritized, flows, history) = (self.prioritized, self.flows, self.keeps_history);
+        let delays = self.delays;
         all.into_iter().filter(move |(state, _)| match *state {
             "prioritized" => prioritized,
             "waiting_children" => flows,
             "completed" | "failed" => history,
+            "delayed" => delays,
             _ => true,
         })
     }
@@ -344,6 +371,15 @@ contract! { celery: CELERY,
 
 // The same goes for arq: the rest is in `crate::arq`.
 contract! { arq: ARQ,
+    counts_follow_while_workers_run: counts::follow_while_workers_run,
+    counts_are_the_librarys_with_and_without_workers: counts::are_the_librarys,
+    rows_are_the_librarys_in_its_order: rows::are_the_librarys,
+    jobs_are_shown_as_the_library_knows_them: details::are_the_librarys,
+    what_nobody_tells_is_found_by_counting: changes::nobody_tells_are_counted,
+}
+
+// And for lists that no library knows: the rest is in `crate::lists`.
+contract! { lists: LISTS,
     counts_follow_while_workers_run: counts::follow_while_workers_run,
     counts_are_the_librarys_with_and_without_workers: counts::are_the_librarys,
     rows_are_the_librarys_in_its_order: rows::are_the_librarys,

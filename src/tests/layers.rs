@@ -16,7 +16,7 @@ pub(crate) fn sources(dir: &Path, found: &mut Vec<PathBuf>) {
 }
 
 /// The folder or module, what it must not name, and why.
-const RULES: [(&str, &[&str], &str); 20] = [
+const RULES: [(&str, &[&str], &str); 21] = [
     (
         "model",
         &["crate::server", "crate::ui", "leptos", "axum", "redis::", "tokio"],
@@ -67,6 +67,11 @@ const RULES: [(&str, &[&str], &str); 20] = [
     (
         "server/adapter/arq",
         &["bullmq", "pgboss", "celery", "sqlx"],
+        "adapters never name each other",
+    ),
+    (
+        "server/adapter/lists",
+        &["bullmq", "pgboss", "celery", "arq", "sqlx"],
         "adapters never name each other",
     ),
     (

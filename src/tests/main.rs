@@ -40,6 +40,7 @@ mod insight;
 mod job;
 mod layers;
 mod least;
+mod lists;
 mod names;
 mod operations;
 mod operations_api;

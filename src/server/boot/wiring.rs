@@ -4,6 +4,7 @@ use crate::server::adapter::Adapter;
 use crate::server::adapter::arq::Arq;
 use crate::server::adapter::bullmq::{self, BullMq};
 use crate::server::adapter::celery::Celery;
+use crate::server::adapter::lists::Lists;
 use crate::server::adapter::pgboss::{self, PgBoss};
 use crate::server::adapter::postgres::database::Database;
 use crate::server::adapter::redis::link::Link;
@@ -140,6 +141,10 @@ fn open(store: &Store, masks: Masks) -> (Source, Vec<Arc<dyn Adapter>>) {
             if store.prefixes.is_empty() && store.queues.is_empty() {
                 adapters.push(Arc::new(Celery::new(link.clone())));
                 adapters.push(Arc::new(Arq::new(link.clone())));
+            }
+            // First: what an operator describes is not taken for anything else.
+            if !store.lists.is_empty() {
+                adapters.insert(0, Arc::new(Lists::new(link.clone(), store.lists.clone())));
             }
             (Source::Redis(link), adapters)
         }

@@ -64,10 +64,72 @@ pub struct Store {
     ///
     /// - default: any
     pub schemas: Option<Vec<String>>,
+    /// `[[store.list]]`
+    pub list: Option<Vec<List>>,
     /// as in `[server]`, for one store
     ///
     /// - default: that of `[server]`
     pub environment: Option<String>,
+}
+
+/// `[[store.list]]`: Redis: lists that an application works through by itself ([lists](lists.md)); one table for each queue
+#[derive(Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct List {
+    /// the list that workers take from; its key is the queue's id
+    pub waiting: Option<String>,
+    /// the queue's name
+    ///
+    /// - default: the key
+    pub name: Option<String>,
+    /// the list that a worker moves an item to while it works on it (`BLMOVE`, `BRPOPLPUSH`)
+    ///
+    /// - default: unknown
+    pub processing: Option<String>,
+    /// the list of items that are done
+    ///
+    /// - default: unknown
+    pub completed: Option<String>,
+    /// the list of items that failed
+    ///
+    /// - default: unknown
+    pub failed: Option<String>,
+    /// the end of `waiting` that workers take from: `right` (`BRPOP`, `BRPOPLPUSH`, `BLMOVE … RIGHT`) or `left`
+    ///
+    /// - default: `right`
+    pub take: Option<String>,
+    /// `fifo` if producers add at the other end, `lifo` if at the same
+    ///
+    /// - default: `fifo`
+    pub order: Option<String>,
+    /// the end at which the other lists grow: `left` (`LPUSH`, `BRPOPLPUSH`, `BLMOVE … LEFT`) or `right`
+    ///
+    /// - default: `left`
+    pub grow: Option<String>,
+    /// what an item is: `json`, `msgpack` or `text`
+    ///
+    /// - default: `json`
+    pub format: Option<String>,
+    /// where an item has its id, such as `id` or `meta.ids.0`
+    ///
+    /// - default: the digest of its bytes
+    pub id_path: Option<String>,
+    /// where it has its name
+    pub name_path: Option<String>,
+    /// where a failed one has its error
+    pub error_path: Option<String>,
+    /// where it has the time at which it was added: seconds or milliseconds since 1970, or text with a zone such as
+    /// `2026-11-30T12:00:00Z`
+    pub time_path: Option<String>,
+    /// an item that Drover has seen in `processing` for so long is stuck and can be put back
+    ///
+    /// - default: unknown
+    pub stuck_after: Option<String>,
+    /// a key that is there while a worker works; with `{id}` in it, while one works on the item with this id. Without it items in
+    /// `processing` are stuck
+    ///
+    /// - default: unknown
+    pub heartbeat: Option<String>,
 }
 
 /// `[server]`

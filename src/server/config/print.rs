@@ -79,6 +79,9 @@ pub fn print(config: &Config) -> String {
         if let Some(environment) = &store.environment {
             let _ = writeln!(out, "environment = {}", text(environment));
         }
+        for list in &store.lists {
+            super::lists::print(list, &mut out);
+        }
     }
     out
 }

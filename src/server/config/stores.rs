@@ -37,6 +37,7 @@ pub(super) fn read(r: &mut Reader<'_>, raw: Vec<file::Store>, warnings: &mut Vec
             continue;
         };
         let environment = label(r, &at, store.environment.unwrap_or_default());
+        let lists = super::lists::read(r, &at, store.list.unwrap_or_default());
         if let Some(url) = url {
             let authorities = store.ca_file.and_then(|path| authorities(r, &at, &url, &path));
             stores.push((
@@ -49,6 +50,7 @@ pub(super) fn read(r: &mut Reader<'_>, raw: Vec<file::Store>, warnings: &mut Vec
                     prefixes: store.prefixes.unwrap_or_default(),
                     schemas: store.schemas.unwrap_or_default(),
                     queues: store.queues.unwrap_or_default(),
+                    lists,
                     environment,
                 },
             ));
@@ -87,6 +89,7 @@ pub(super) fn read(r: &mut Reader<'_>, raw: Vec<file::Store>, warnings: &mut Vec
             prefixes: vec![],
             schemas: vec![],
             queues: vec![],
+            lists: vec![],
             environment: None,
         };
         stores.push((name.into(), store));
@@ -183,6 +186,10 @@ fn check_postgres(
         r.problems.push(format!(
             "{at}: prefixes and queues are for a Redis; a Postgres takes schemas = [\"pgboss\"], or none for all of them"
         ));
+    }
+    if !store.lists.is_empty() {
+        r.problems
+            .push(format!("{at}: [[store.list]] is for a Redis: a Postgres has no lists"));
     }
     let address = Address::of(&store.url).map_err(|why| {
         format!("it is not the URL of a Postgres ({why}): write it as postgres://user:password@host:5432/database")

@@ -413,3 +413,77 @@ fn showing_secrets_is_a_risk_that_is_told() {
         config.warnings
     );
 }
+
+const LISTS: &str = r#"
+[[store]]
+id = "redis"
+url = "redis://h"
+
+[[store.list]]
+waiting = "mail:waiting"
+name = "mail"
+processing = "mail:processing"
+take = "left"
+order = "lifo"
+format = "msgpack"
+id_path = "$.meta.id"
+stuck_after = "15m"
+heartbeat = "mail:lock:{id}"
+
+[[store.list]]
+waiting = "plain"
+format = "text"
+"#;
+
+#[test]
+fn profiles_of_lists_are_read_and_printed_as_they_were_written() {
+    let config = load_with(LISTS, &NONE).unwrap();
+    let lists = &config.stores[0].lists;
+    assert_eq!((lists[0].name.as_str(), lists[1].name.as_str()), ("mail", "plain"));
+    assert_eq!((lists[0].lifo, lists[0].stuck_after), (true, Some(900_000)));
+    assert!(lists[0].held_by_item() && !lists[1].lifo);
+    let printed = print::print(&config);
+    let again = load_with(&printed, &NONE).unwrap();
+    assert_eq!(again.stores[0].lists, *lists, "{printed}");
+}
+
+#[test]
+fn mistakes_in_profiles_of_lists_are_told_with_their_place() {
+    let store = "[[store]]\nid = \"a\"\nurl = \"redis://h\"\n";
+    let list = |text: &str| format!("[[store.list]]\n{text}\n");
+    let file = [
+        store.to_owned(),
+        list("processing = \"x\""),
+        list("waiting = \"w\"\ncompleted = \"w\"\ntake = \"top\"\norder = \"filo\"\nformat = \"yaml\"\ngrow = \"up\""),
+        list("waiting = \"v\"\nfailed = \"x\"\nid_path = \"a..b\"\ntime_path = \"a[0]\"\nstuck_after = \"1ms\""),
+        list("waiting = \"u\"\nformat = \"text\"\nname_path = \"n\"\nprocessing = \"\"\nheartbeat = \"k:{id}\""),
+        list("waiting = \"t\"\nstuck_after = \"soon\"\nheartbeat = \"t\""),
+        "[[store]]\nid = \"b\"\nurl = \"postgres://h/d\"\n".to_owned(),
+        list("waiting = \"w\""),
+    ];
+    let Problems(problems) = load_with(&file.concat(), &NONE).unwrap_err();
+    let all = problems.join("\n");
+    for part in [
+        "[[store.list]] 1 (no name): has no list to take from",
+        "(w): the key \"w\" is given twice",
+        "(w): take: \"top\" is none of right, left",
+        "order: \"filo\" is none of fifo, lifo",
+        "format: \"yaml\" is none of json, msgpack, text",
+        "grow: \"up\" is none of left, right",
+        "(v): the key \"x\" is given twice",
+        "id_path: \"a..b\": write it as meta.id",
+        "time_path: \"a[0]\"",
+        "(v): stuck_after: from 1s to 31d",
+        "(u): name_path: a text has no fields",
+        "(u): processing: it is empty",
+        "(u): heartbeat: it has {id} in it: set id_path",
+        "(t): stuck_after: \"soon\" is not a duration",
+        "(t): heartbeat: it is the key of a list",
+        "(t): stuck_after and heartbeat are about items in processing",
+        "(b): [[store.list]] is for a Redis",
+    ] {
+        assert!(all.contains(part), "{part:?} is not in\n{all}");
+    }
+    let unknown = load_with(&format!("{store}[[store.list]]\nwating = \"w\"\n"), &NONE).unwrap_err();
+    assert!(unknown.0[0].contains("did you mean `waiting`"), "{unknown:?}");
+}

@@ -92,7 +92,11 @@ fn compare(family: &Family, state: &str, job: &Value, library: &Value) {
             }
         }
         "failed" => {
-            let traces = if family.keeps_notes { allowed } else { 1 };
+            let traces = if family.keeps_notes {
+                allowed
+            } else {
+                u64::from(family.keeps_traces)
+            };
             let known = library["stacktrace"].as_array().unwrap().len();
             assert_eq!(known as u64, traces, "one for each attempt, or for the last");
         }

@@ -33,7 +33,7 @@ pub(crate) async fn every_state(family: &Family, oracle: &mut Oracle, queue: &st
             .add(queue, "urgent", json!({}), json!({"priority": 10 - i}))
             .await;
     }
-    if !family.delays_in_workers {
+    if family.delays && !family.delays_in_workers {
         later(oracle, queue).await;
     }
     if family.flows {

@@ -1,4 +1,5 @@
-//! The library's own view: a process that drives the real Bull, BullMQ or pg-boss (Node), Celery or arq (Python).
+//! The library's own view: a process that drives the real Bull, BullMQ or pg-boss (Node), Celery or arq (Python); and lists
+//! that workers in Python go through.
 
 use serde_json::{Value, json};
 use std::process::Stdio;
@@ -56,9 +57,19 @@ impl Oracle {
         Self::python("arq", redis_url, &options).await
     }
 
+    /// Starts an application with lists of its own, which are as these options say.
+    pub(crate) async fn lists(redis_url: &str, options: Value) -> Self {
+        Self::python_in("arq", "lists", redis_url, &options).await
+    }
+
     /// Starts a library of Python, in an environment of its own.
     async fn python(library: &str, redis_url: &str, options: &Value) -> Self {
-        let program = format!("{}/.tools/{library}/bin/python", env!("CARGO_MANIFEST_DIR"));
+        Self::python_in(library, library, redis_url, options).await
+    }
+
+    /// The same in the environment of another one.
+    async fn python_in(environment: &str, library: &str, redis_url: &str, options: &Value) -> Self {
+        let program = format!("{}/.tools/{environment}/bin/python", env!("CARGO_MANIFEST_DIR"));
         let options = options.to_string();
         let arguments = ["--redis", redis_url, "--options", &options];
         Self::run_by(&program, &format!("{library}_oracle.py"), &arguments).await

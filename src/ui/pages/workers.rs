@@ -259,6 +259,7 @@ fn Footnotes() -> impl IntoView {
                 <li>"pg-boss workers come from its own register, which each process renews about twice a minute (12.36 and later)."</li>
                 <li>"Celery workers send heartbeats, which do not name queues: how many work for a queue is known only where none is heard."</li>
                 <li>"arq workers of a queue all write the same line of figures: how many there are is not known. That there is none is known where no line is there and no connection asks for jobs."</li>
+                <li>"Workers of an application's own lists are not listed in Redis: that there is none is known where a profile names a heartbeat key and it is not there."</li>
             </ul>
         </aside>
     }
