@@ -124,7 +124,9 @@ pub(super) const fn refusal(action: ActionKind) -> Option<&'static str> {
             "Items of lists are not archived: an archived one could not be told from another with the same bytes."
         }
         A::FailLost => "What a failed item has to say is known to the application alone. Requeue it.",
-        A::Cancel | A::FailWhenTaken => "Nothing tells a worker to leave out an item. Remove it while it waits.",
+        A::Cancel | A::FailWhenTaken | A::Revoke => {
+            "Nothing tells a worker to leave out an item. Remove it while it waits."
+        }
         A::Obliterate => "The next producer or worker makes the list again. Remove its waiting items instead.",
         A::Pause | A::Resume => NO_PAUSE,
         A::Promote | A::Delay | A::Priority => NO_DELAY,
