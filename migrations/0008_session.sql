@@ -1,5 +1,5 @@
--- Who is signed in, shared by replicas of Drover. Drover's own schema; nothing here touches anybody else's. Rows are removed
--- when a session ends and when it runs out.
+-- Who is signed in, shared by replicas of Drover, in Drover's own schema alone. Rows are removed when a session
+-- ends and when it runs out.
 --
 -- Every moment is in milliseconds since 1970, by the clock of the replica that notes it.
 CREATE TABLE drover.session (

@@ -26,6 +26,9 @@ use tokio::time::{sleep, timeout};
 
 mod memory;
 
+/// How long after a start requests wait until the database can be used.
+const START: Duration = Duration::from_secs(2);
+
 /// How long a request waits for the database, and a sign-in or a sign-out for what it writes.
 const LIMIT: Duration = Duration::from_secs(1);
 
@@ -74,6 +77,7 @@ pub struct Sessions {
     data: OwnData,
     /// Where an earlier Drover kept them.
     file: PathBuf,
+    started: Instant,
     prepared: OnceCell<()>,
     memory: Mutex<Memory>,
     writing: tokio::sync::Mutex<()>,
@@ -89,6 +93,7 @@ impl Sessions {
             lifetime,
             data,
             file,
+            started: Instant::now(),
             prepared: OnceCell::new(),
             memory: Mutex::default(),
             writing: tokio::sync::Mutex::default(),
@@ -172,7 +177,15 @@ impl Sessions {
 
     /// Once the database can be used: takes over the sessions of an earlier Drover, and reads those that only this process uses.
     async fn prepare(&self) {
-        if self.prepared.initialized() || self.data.soon().await.is_err() {
+        if self.prepared.initialized() {
+            return;
+        }
+        // A database without the tables is never ready: only the first requests wait for it.
+        let ready = match self.started.elapsed() < START {
+            true => self.data.soon().await,
+            false => self.data.ready(),
+        };
+        if ready.is_err() {
             return;
         }
         let prepared = self.prepared.get_or_try_init(|| self.take_over());

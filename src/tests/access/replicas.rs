@@ -80,7 +80,7 @@ pub(super) fn left_behind(folder: &Path, users: &Users, secret: &str, since: u64
 
 // S-7
 #[tokio::test]
-async fn whoever_signs_in_at_one_replica_is_signed_in_and_out_at_all() {
+async fn a_sign_in_and_a_sign_out_at_one_replica_hold_at_all() {
     let (redis, postgres, folder) = (Redis::start(), Postgres::start().await, tempfile::tempdir().unwrap());
     let users = ada(folder.path());
     let old = left_behind(folder.path(), &users, "of an earlier Drover", now_ms());

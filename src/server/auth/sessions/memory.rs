@@ -211,6 +211,18 @@ mod tests {
     }
 
     #[test]
+    fn what_the_database_had_too_long_ago_is_in_doubt_and_what_it_does_not_have_yet_is_not() {
+        let (mut memory, lifetime, no_time) = (Memory::default(), Lifetime::default(), Some(Duration::ZERO));
+        memory.begin(session("new", 1));
+        memory.learn(session("had", 1), Instant::now() - Duration::from_millis(1));
+        assert!(memory.whose("had", 2, &lifetime, Some(Duration::MAX)).is_some());
+        assert!(
+            memory.whose("had", 2, &lifetime, no_time).is_none()
+                && memory.whose("new", 2, &lifetime, no_time).is_some()
+        );
+    }
+
+    #[test]
     fn a_use_is_noted_each_half_minute_until_it_is_written() {
         let (mut memory, lifetime) = (Memory::default(), Lifetime::default());
         memory.learn(session("a", 1), Instant::now());

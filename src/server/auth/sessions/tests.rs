@@ -1,4 +1,5 @@
 use super::*;
+use crate::server::database::postgres::SharedPostgres;
 use crate::server::tasks::Tasks;
 use std::path::Path;
 use tokio_util::sync::CancellationToken;
@@ -92,6 +93,23 @@ async fn what_an_earlier_drover_kept_is_taken_over_once() {
     let (sessions, tasks) = sessions(dir.path(), 60_000, 60_000);
     assert!(sessions.whose("lasts").await.is_some() && !file.exists());
     close(tasks).await;
+}
+
+// The archive's Postgres may be part of the incident, or not have the tables yet.
+#[tokio::test]
+async fn a_postgres_that_cannot_be_used_signs_no_user_out() {
+    let dir = tempfile::tempdir().unwrap();
+    let postgres = SharedPostgres::new("postgres://127.0.0.1:1/drover", true).unwrap();
+    let data = OwnData::Postgres(std::sync::Arc::new(postgres));
+    let sessions = Sessions::new(data, dir.path().join("sessions.json"), Lifetime::default());
+    let (ada, eve) = (
+        sessions.begin("ada", "1".into()).await,
+        sessions.begin("eve", "1".into()).await,
+    );
+    sessions.end(&hash(&eve)).await;
+    assert!(sessions.whose(&ada).await.is_some() && sessions.whose(&eve).await.is_none());
+    let unwritten = sessions.memory().unwritten();
+    assert_eq!((unwritten.begun.len(), unwritten.ended), (1, vec![hash(&eve)]));
 }
 
 #[tokio::test]
