@@ -13,6 +13,7 @@
 //! the service check what the caller may do, not this module.
 
 use self::settings::{Auth as Settings, Mode, Rule};
+use super::database::OwnData;
 use super::limiter::Limiter;
 use crate::base_path::BasePath;
 use crate::model::Millis;
@@ -120,14 +121,14 @@ pub struct Auth {
 }
 
 impl Auth {
-    /// By the configuration.
+    /// By the configuration. Sessions are in Drover's own data.
     #[must_use]
-    pub fn open(settings: &Settings, base: &BasePath) -> Self {
+    pub fn open(settings: &Settings, base: &BasePath, data: OwnData) -> Self {
         let file = |name: &str| settings.folder.join(name);
         Self {
             users: Users::at(file("users.json")),
             tokens: Tokens::at(file("tokens.json")),
-            sessions: Sessions::open(file("sessions.json"), settings.lifetime),
+            sessions: Sessions::new(data, file("sessions.json"), settings.lifetime),
             networks: KnownNetworks::at(file("networks.json")),
             wrong_passwords: Limiter::new(FAILURES, INTERVAL),
             wrong_tokens: Limiter::new(FAILURES, INTERVAL),
@@ -179,7 +180,7 @@ impl Auth {
     /// # Errors
     ///
     /// When it must not be served at all.
-    pub fn recognise(&self, headers: &HeaderMap, peer: Peer) -> Result<Option<Who>, Refused> {
+    pub async fn recognise(&self, headers: &HeaderMap, peer: Peer) -> Result<Option<Who>, Refused> {
         let client = self.client(headers, peer);
         let address = self.address(client, peer);
         if let Some(token) = bearer(headers) {
@@ -208,7 +209,7 @@ impl Auth {
                     }
                 }))
             }
-            Mode::Password => Ok(self.session(headers, address)),
+            Mode::Password => Ok(self.session(headers, address).await),
         }
     }
 
@@ -233,19 +234,25 @@ impl Auth {
         }
     }
 
-    fn session(&self, headers: &HeaderMap, address: String) -> Option<Who> {
-        let (key, name, stamp) = self.sessions.whose(self.cookie.read(headers)?)?;
-        // A user who was removed or changed has to sign in again.
-        let user = self.users.get(&name).filter(|user| user.stamp() == stamp);
-        let Some(user) = user else {
-            self.sessions.end(&key);
+    async fn session(&self, headers: &HeaderMap, address: String) -> Option<Who> {
+        let session = self.sessions.whose(self.cookie.read(headers)?).await?;
+        let all = self
+            .users
+            .list()
+            .inspect_err(|why| tracing::error!("no user is recognised: {why}"))
+            .ok()?;
+        let user = all.iter().find(|user| user.name == session.name);
+        let stamp = user.map(User::stamp).unwrap_or_default();
+        let Some(user) = user.filter(|_| stamp == session.stamp) else {
+            // A user who was removed or changed has to sign in again.
+            self.sessions.end_of(&session.name, &stamp).await;
             return None;
         };
         Some(Who {
             grants: self.grants(&user.name, &user.groups, user.grant()),
-            name: user.name,
+            name: user.name.clone(),
             address,
-            via: Via::Session(key),
+            via: Via::Session(session.key),
         })
     }
 
@@ -299,11 +306,13 @@ impl Auth {
             tracing::warn!(address, user, "a wrong name or password");
             return Err(NotSignedIn::Wrong);
         };
-        if let Some((old, ..)) = self.cookie.read(headers).and_then(|secret| self.sessions.whose(secret)) {
-            self.end(&old);
+        if let Some(secret) = self.cookie.read(headers)
+            && let Some(old) = self.sessions.whose(secret).await
+        {
+            self.end(&old.key).await;
         }
         tracing::info!(address, user = user.name, "signed in");
-        let secret = self.sessions.begin(&user.name, User::stamp(&user));
+        let secret = self.sessions.begin(&user.name, User::stamp(&user)).await;
         Ok(self.cookie.set(&secret, self.settings.lifetime.whole.as_secs()))
     }
 
@@ -325,16 +334,15 @@ impl Auth {
         here.or_else(|| self.by_name.wait(name).map(NotSignedIn::ForThisName))
     }
 
-    fn end(&self, session: &str) {
-        self.sessions.end(session);
+    async fn end(&self, session: &str) {
+        self.sessions.end(session).await;
         self.changes.notify();
     }
 
     /// Signs a user out; returns the cookie that the answer sets.
-    #[must_use]
-    pub fn sign_out(&self, who: &Who) -> String {
+    pub async fn sign_out(&self, who: &Who) -> String {
         if let Via::Session(key) = &who.via {
-            self.end(key);
+            self.end(key).await;
             tracing::info!(address = who.address, user = who.name, "signed out");
         }
         self.cookie.set("", 0)
@@ -349,6 +357,11 @@ impl Auth {
     /// Watches the files of users and tokens until it is dropped.
     pub async fn watch_files(&self) {
         self.changes.watch_files([self.users.file(), self.tokens.file()]).await;
+    }
+
+    /// Writes sessions that could not be written when they began or ended, and removes old ones, until it is dropped.
+    pub async fn keep_sessions(&self) {
+        self.sessions.keep().await;
     }
 
     /// Whether a request carries a session, valid or not.

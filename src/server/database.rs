@@ -8,15 +8,17 @@
 //! | [`history`] | repository: jobs in, completed and failed per minute |
 //! | [`lease`] | work that one replica at a time may do |
 //! | [`policy_runs`] | repository: which replica has the turn of each policy, and what its runs did |
+//! | `portable` | statements that both backends understand, written once |
+//! | [`sessions`] | repository: who is signed in |
 //! | [`status_days`] | repository: the minutes behind the status page's bars |
 //!
-//! The audit log and operations are shared by replicas in the same Postgres, and without one are in files of their own; users,
-//! tokens and sessions are in files. The archive is no part of this: it is always in a Postgres.
+//! The audit log and operations are shared by replicas in the same Postgres, and without one are in files of their own; users
+//! and tokens are in files. The archive is no part of this: it is always in a Postgres.
 
 use crate::server::adapter::Trouble;
 use crate::server::tasks::Tasks;
 use file::StateFile;
-use postgres::SharedPostgres;
+use postgres::{SharedPostgres, answers};
 use std::path::Path;
 use std::sync::Arc;
 
@@ -26,10 +28,12 @@ pub mod history;
 pub mod lease;
 pub mod migrate;
 pub mod policy_runs;
+mod portable;
 pub mod postgres;
+pub mod sessions;
 pub mod status_days;
 
-/// The backend in use. Its repositories are the methods in [`history`] and [`status_days`].
+/// The backend in use. Its repositories are the methods in [`history`], [`sessions`] and [`status_days`].
 #[derive(Clone, Debug)]
 pub enum OwnData {
     /// The file of this process.
@@ -65,6 +69,28 @@ impl OwnData {
             Self::File(file) => file.ready(),
             Self::Postgres(postgres) => postgres.ready(),
         }
+    }
+
+    /// The same, and right after a start waits until that is known, but not for long.
+    ///
+    /// # Errors
+    ///
+    /// Why not, in a sentence.
+    pub async fn soon(&self) -> Result<(), Trouble> {
+        match self {
+            Self::File(file) => file.soon().await,
+            Self::Postgres(postgres) => {
+                // Once a server is known not to answer, nothing waits for it.
+                answers(postgres.database())?;
+                postgres.soon().await
+            }
+        }
+    }
+
+    /// Whether replicas share it: without asking, this process does not know what another one has changed.
+    #[must_use]
+    pub const fn is_shared(&self) -> bool {
+        matches!(self, Self::Postgres(_))
     }
 
     /// Why the file is not written, in a sentence; `None` while it is, and with a Postgres.

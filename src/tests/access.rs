@@ -6,6 +6,7 @@ mod grants;
 mod guesses;
 mod modes;
 mod paths;
+mod replicas;
 mod status;
 mod streams;
 mod unreadable;

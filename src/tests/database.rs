@@ -12,6 +12,7 @@ use drover::server::archive::{Archive, Settings};
 use drover::server::collect::past::{Minute, Watched};
 use drover::server::database::OwnData;
 use drover::server::database::days::{Day, Days};
+use drover::server::database::sessions::{Changes, Session};
 use drover::server::tasks::Tasks;
 use drover::server::throughput::Slice;
 use serde_json::json;
@@ -182,11 +183,61 @@ async fn keeps_minutes_and_days(data: &OwnData) {
     assert_eq!(days().await, [last]);
 }
 
+async fn keeps_sessions(data: &OwnData) {
+    let session = |key: &str, name: &str, stamp: &str, at: i64| Session {
+        key: key.into(),
+        name: name.into(),
+        stamp: stamp.into(),
+        since: at,
+        seen: at,
+    };
+    let all = [
+        session("a", "ada", "1", 10),
+        session("b", "it's \"odd\" 🦀", "1", 20),
+        session("c", "ada", "2", 30),
+        session("d", "eve", "1", 40),
+    ];
+    let begun = Changes {
+        begun: all.to_vec(),
+        ..Changes::default()
+    };
+    let more = Changes {
+        used: vec![("a".into(), 50), ("c".into(), 5), ("gone".into(), 60)],
+        ended: vec!["d".into(), "gone".into()],
+        ..Changes::default()
+    };
+    for changes in [&begun, &begun, &more, &more] {
+        data.change_sessions(changes).await.unwrap();
+    }
+    let keys = async || -> Vec<String> {
+        let all = data.sessions(9).await.unwrap().into_iter();
+        all.map(|session| format!("{} {}", session.key, session.seen)).collect()
+    };
+    assert_eq!(keys().await, ["a 50", "c 30", "b 20"], "a use is no beginning");
+    assert_eq!(data.session("b").await.unwrap().as_ref(), Some(&all[1]));
+    assert_eq!(data.session("d").await.unwrap(), None);
+    data.end_sessions_of("ada", "1").await.unwrap();
+    assert_eq!(keys().await, ["a 50", "b 20"]);
+    data.end_sessions_of("ada", "2").await.unwrap();
+    data.change_sessions(&begun).await.unwrap();
+    assert_eq!(keys().await, ["d 40", "c 30", "b 20", "a 10"]);
+    data.forget_sessions(10, 0, 9).await.unwrap();
+    data.forget_sessions(0, 20, 9).await.unwrap();
+    assert_eq!(
+        keys().await,
+        ["d 40", "c 30"],
+        "one began too long ago, one was not used"
+    );
+    data.forget_sessions(0, 0, 1).await.unwrap();
+    assert_eq!(keys().await, ["d 40"], "the longest unused goes first");
+}
+
 #[tokio::test]
-async fn minutes_and_days_are_kept_alike_in_the_file_and_in_postgres() {
+async fn minutes_days_and_sessions_are_kept_alike_in_the_file_and_in_postgres() {
     let (folder, postgres) = (tempfile::tempdir().unwrap(), Postgres::start().await);
     for (data, tasks) in [file(folder.path()).await, shared(&postgres).await] {
         keeps_minutes_and_days(&data).await;
+        keeps_sessions(&data).await;
         close(tasks).await;
     }
     // Opened again it has the same content.

@@ -49,7 +49,7 @@ pub struct Auth {
     pub rules: Vec<Rule>,
     /// How long a user stays signed in.
     pub lifetime: Lifetime,
-    /// Where users, tokens and sessions are kept.
+    /// Where users and tokens are kept.
     pub folder: PathBuf,
     /// The scheme, host and port by which browsers reach the board, such as `https://ops.example.com`.
     pub origin: Option<String>,

@@ -10,6 +10,7 @@ use crate::server::adapter::postgres::database::Database;
 use crate::server::adapter::redis::link::Link;
 use crate::server::archive::Archive;
 use crate::server::auth::Auth;
+use crate::server::auth::settings::Mode;
 use crate::server::collect::board::Board;
 use crate::server::collect::collector::Collector;
 use crate::server::collect::source::Source;
@@ -75,12 +76,19 @@ pub(super) fn start(config: Config, tasks: &Tasks) -> App {
         Policies::new(policies),
         redactor,
     ));
-    let auth = Arc::new(Auth::open(&config.auth, &config.base_path));
+    let auth = Arc::new(Auth::open(&config.auth, &config.base_path, data.clone()));
     let watching = auth.clone();
     tasks.keep("users and tokens", move || {
         let auth = watching.clone();
         async move { auth.watch_files().await }
     });
+    if matches!(auth.mode(), Mode::Password) {
+        let keeping = auth.clone();
+        tasks.keep("sessions", move || {
+            let auth = keeping.clone();
+            async move { auth.keep_sessions().await }
+        });
+    }
     if let Some(archive) = &archive {
         policies::start(&service, archive, tasks);
     }

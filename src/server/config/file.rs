@@ -190,7 +190,7 @@ pub struct Auth {
     /// - default: `none`, with a warning
     /// - environment: `DROVER_AUTH_MODE`
     pub mode: Option<String>,
-    /// holds users, tokens, sessions and the networks that users signed in from
+    /// holds users, tokens and the networks that users signed in from
     ///
     /// - default: beside the audit file
     /// - environment: `DROVER_AUTH_FOLDER`

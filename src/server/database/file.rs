@@ -30,11 +30,18 @@ use tokio_util::sync::CancellationToken;
 pub const NAME: &str = "state.db";
 
 /// All steps, by number.
-const STEPS: [Step; 1] = [(
-    1,
-    "history",
-    include_str!("../../../migrations/sqlite/0001_history.sql"),
-)];
+const STEPS: [Step; 2] = [
+    (
+        1,
+        "history",
+        include_str!("../../../migrations/sqlite/0001_history.sql"),
+    ),
+    (
+        2,
+        "session",
+        include_str!("../../../migrations/sqlite/0002_session.sql"),
+    ),
+];
 
 /// How soon a file that could not be opened is tried again.
 const AGAIN: Duration = Duration::from_secs(2);
@@ -48,6 +55,9 @@ const APART: Duration = Duration::from_secs(3_600);
 /// How long a piece of work may take, and the end of a connection.
 const LIMIT: Duration = Duration::from_secs(20);
 const CLOSE: Duration = Duration::from_millis(500);
+
+/// How long a caller right after a start waits until it is open.
+const SOON: Duration = Duration::from_secs(2);
 
 /// Pages that are given back to the disk at a time, once so many are free.
 const PAGES: i64 = 512;
@@ -130,6 +140,15 @@ impl StateFile {
     /// Why not, in a sentence.
     pub fn ready(&self) -> Result<(), Trouble> {
         self.open().map(|_| ())
+    }
+
+    /// The same, and right after a start waits until that is known, but not for long.
+    pub(super) async fn soon(&self) -> Result<(), Trouble> {
+        let mut open = self.open.subscribe();
+        let known =
+            |open: &Result<Arc<Open>, Trouble>| !matches!(open, Err(trouble) if trouble.reach == Reach::Connecting);
+        let _ = timeout(SOON, open.wait_for(known)).await;
+        self.ready()
     }
 
     /// Why nothing is written to it, in a sentence; `None` while it is.

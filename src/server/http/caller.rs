@@ -27,9 +27,9 @@ pub struct Caller {
 
 /// Recognises the caller of a request and stores it in the request, for the route and its handler. Returns the answer
 /// to a request that must not be served at all.
-pub fn recognise(app: &App, request: &mut Request) -> Option<Response> {
+pub async fn recognise(app: &App, request: &mut Request) -> Option<Response> {
     let peer = peer_of(request.extensions());
-    match app.auth().recognise(request.headers(), peer) {
+    match app.auth().recognise(request.headers(), peer).await {
         Ok(Some(who)) => {
             request.extensions_mut().insert(who);
             None
@@ -168,12 +168,11 @@ impl Recheck {
     }
 
     /// Whether everything is as it was: the session lasts, the token is valid, the permissions are the same.
-    #[must_use]
-    pub fn holds(&self, auth: &Auth) -> bool {
+    pub async fn holds(&self, auth: &Auth) -> bool {
         if let Some(proxied) = &self.proxied {
             return proxied.holds(&self.who.grants);
         }
-        let now = auth.recognise(&self.headers, self.peer).ok().flatten();
+        let now = auth.recognise(&self.headers, self.peer).await.ok().flatten();
         now.is_some_and(|now| now.grants == self.who.grants && now.name == self.who.name)
     }
 }

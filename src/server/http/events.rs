@@ -229,7 +229,7 @@ impl Follower {
             }
             if self.recheck <= Instant::now() {
                 self.recheck = Instant::now() + RECHECK;
-                if !self.standing.holds(self.app.auth()) {
+                if !self.standing.holds(self.app.auth()).await {
                     self.ended = true;
                     self.ready.push_back(frame("auth_expired", &serde_json::json!({})));
                     continue;

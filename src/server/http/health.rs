@@ -23,7 +23,7 @@ pub async fn ready(State(app): State<App>) -> Response {
         return match app.data().file_trouble() {
             None => "ready\n".into_response(),
             Some(_) => format!(
-                "ready\n{} is not in use: charts begin anew at a restart. The log has the reason.\n",
+                "ready\n{} is not in use: charts and sessions begin anew at a restart. The log has the reason.\n",
                 file::NAME
             )
             .into_response(),

@@ -56,7 +56,7 @@ pub async fn guard(State(app): State<App>, mut request: Request, next: Next) -> 
     let (method, path) = (request.method().clone(), request.uri().path().to_owned());
     let mut response = match refusal(app.auth(), &request) {
         Some(problem) => problem.into_response(),
-        None => match recognise(&app, &mut request) {
+        None => match recognise(&app, &mut request).await {
             None => {
                 context.who = request.extensions().get::<Who>().cloned();
                 request.extensions_mut().insert(context.clone());
@@ -308,7 +308,8 @@ mod tests {
             origin: origin.map(str::to_owned),
             trusted: crate::server::auth::trusted::Trusted::default(),
         };
-        Auth::open(&settings, &crate::base_path::BasePath::default())
+        let data = crate::server::database::OwnData::new(None, "/nonexistent/drover/audit.ndjson".as_ref());
+        Auth::open(&settings, &crate::base_path::BasePath::default(), data)
     }
 
     fn kind(signs_in: bool, method: &str, path: &str, headers: &[(&str, &str)]) -> Option<String> {

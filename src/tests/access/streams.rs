@@ -1,12 +1,12 @@
 //! Streams end with their session, their token and the proxy's authorisation (S-7).
 
+use super::replicas::left_behind;
 use super::*;
 use crate::support::client::Stream;
 use crate::support::now_ms;
 use crate::support::process::command;
 use crate::support::redis::Redis;
-use drover::server::auth::sessions::{Lifetime, Sessions};
-use serde_json::{Value, json};
+use drover::server::auth::sessions::Lifetime;
 
 async fn ends(stream: &mut Stream) {
     let end = |event: &crate::support::client::Event| (event.name == "auth_expired").then_some(());
@@ -55,19 +55,11 @@ async fn a_stream_ends_when_its_session_runs_out() {
     let folder = tempfile::tempdir().unwrap();
     let users = Users::at(folder.path().join("users.json"));
     users.add("ada", PASSWORD, Some(Role::Viewer), &[], &[]).unwrap();
-    let lifetime = Lifetime::default();
-    let path = folder.path().join("sessions.json");
-    let secret = Sessions::open(path.clone(), lifetime).begin("ada", users.get("ada").unwrap().stamp());
     // It began long ago, and lasts as long as the board needs to start, and a little longer.
-    let mut kept: Value = serde_json::from_slice(&std::fs::read(&path).unwrap()).unwrap();
-    let left = 15_000;
-    let began = now_ms() + left - u64::try_from(lifetime.whole.as_millis()).unwrap();
-    kept[0]["since"] = json!(began);
-    std::fs::write(&path, kept.to_string()).unwrap();
+    let began = now_ms() + 15_000 - u64::try_from(Lifetime::default().whole.as_millis()).unwrap();
+    let cookie = left_behind(folder.path(), &users, "a secret", began);
     let env = [("DROVER_AUTH_FOLDER", folder.path().to_str().unwrap())];
     let (drover, _) = with_sign_in(&redis.url(), &env).await;
-    let name = cookie_of(&sign_in(&drover, "ada", PASSWORD, &[]).await);
-    let cookie = format!("{}={secret}", name.split('=').next().unwrap());
     let mut stream = Stream::open(drover.port, "/admin/queues/events", &[("Cookie", &cookie)]).await;
     assert_eq!(stream.status, 200);
     ends(&mut stream).await;

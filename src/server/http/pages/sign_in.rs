@@ -145,7 +145,7 @@ fn trouble(why: NotSignedIn, name: &str) -> (String, Option<u64>) {
 pub async fn sign_out(State(app): State<App>, who: Option<Extension<Who>>) -> Response {
     let response = see_other(&app.config().base_path.href("/sign-in"));
     match who {
-        Some(Extension(who)) => cookie::with(response, &app.auth().sign_out(&who)),
+        Some(Extension(who)) => cookie::with(response, &app.auth().sign_out(&who).await),
         None => response,
     }
 }
