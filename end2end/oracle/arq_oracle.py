@@ -104,6 +104,11 @@ async def job(queue, jobId):
     return known
 
 
+async def status(queue, jobId):
+    """What `Job.status` says."""
+    return await of(queue, jobId).status()
+
+
 async def start(workerId, queue, concurrency=10, **_):
     environment = os.environ | {"ARQ_QUEUE": queue, "ARQ_WORKER": workerId}
     environment["ARQ_OPTIONS"] = json.dumps({"max_jobs": concurrency} | json.loads(arguments.options))
@@ -177,6 +182,7 @@ COMMANDS = {
     "counts": counts,
     "ids": ids,
     "job": job,
+    "status": status,
     "startWorker": start,
     "stopWorker": stop,
     "gone": gone,

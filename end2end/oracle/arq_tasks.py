@@ -3,7 +3,8 @@
     ARQ_REDIS=redis://… ARQ_QUEUE=… [ARQ_OPTIONS={…}] python -m arq arq_tasks.Settings
 
 What a job does is written in its own data, as in processor.mjs: `ms`, `hold`, `fail`, `randomFail`, `returns`, and `again`:
-seconds after which it asks to be tried again, each time but the last. A held job waits until there is a file with its id, or one
+seconds after which it asks to be tried again, each time but the last; `tally`: a list into which each run puts the job's id; `odd`:
+an error that can be pickled and not loaded again. A held job waits until there is a file with its id, or one
 called `all`, in the folder ARQ_HOLD. A worker that has begun makes a file there, called `up-` and its name.
 """
 
@@ -44,12 +45,21 @@ class Full(Exception):
     """An error of the application."""
 
 
+class Odd(Exception):
+    """An error of which pickle makes something that it cannot load."""
+
+    def __init__(self, code, why):
+        super().__init__(f"{code}: {why}")
+
+
 def held(job):
     return not any(os.path.exists(os.path.join(FOLDER, name)) for name in (job, "all"))
 
 
 async def work(ctx, data=None, *_, **__):
     data = data if isinstance(data, dict) else {}
+    if "tally" in data:
+        await ctx["redis"].rpush(data["tally"], ctx["job_id"])
     while data.get("hold") and held(ctx["job_id"]):
         await asyncio.sleep(0.02)
     await asyncio.sleep(data.get("ms", 0) / 1000)
@@ -57,6 +67,8 @@ async def work(ctx, data=None, *_, **__):
         raise Retry(defer=timedelta(seconds=data["again"]))
     if "full" in data:
         raise Full(data["full"], 7)
+    if "odd" in data:
+        raise Odd(7, data["odd"])
     if "fail" in data:
         raise ValueError(data["fail"])
     if random.random() < data.get("randomFail", 0):

@@ -67,6 +67,8 @@ pub struct Capabilities {
     pub put_away: String,
     /// Whether a cancelled job is kept and can be resumed. Otherwise it fails when a worker takes it.
     pub cancel_keeps_job: bool,
+    /// Whether a worker discards a cancelled job when it takes it, instead of failing it.
+    pub cancel_discards_job: bool,
     /// Whether the data that an edit replaces becomes a line of the job's log.
     pub edit_keeps_data: bool,
     /// Whether a job that is removed leaves the jobs that wait for it waiting permanently.
@@ -169,6 +171,7 @@ impl Capabilities {
             pause_by: String::new(),
             put_away: String::new(),
             cancel_keeps_job: false,
+            cancel_discards_job: false,
             edit_keeps_data: false,
             removal_strands_parents: false,
             searches_data: false,
@@ -219,10 +222,10 @@ impl Capabilities {
 
     /// The action that this word means here, where two actions share a word.
     #[must_use]
-    pub fn variant(&self, kind: ActionKind) -> ActionKind {
+    pub const fn variant(&self, kind: ActionKind) -> ActionKind {
         match kind {
-            ActionKind::Cancel if self.cancel_takes_error() => ActionKind::FailWhenTaken,
-            ActionKind::Cancel if !self.cancel_keeps_job => ActionKind::Revoke,
+            ActionKind::Cancel if self.cancel_discards_job => ActionKind::Revoke,
+            ActionKind::Cancel if !self.cancel_keeps_job => ActionKind::FailWhenTaken,
             kind => kind,
         }
     }

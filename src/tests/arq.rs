@@ -8,10 +8,13 @@ use crate::support::{LATER, SOON, eventually};
 use drover::model::address::encode_segment;
 use serde_json::{Value, json};
 
+mod act;
 mod bodies;
 mod found;
+mod retry;
 mod staff;
 mod states;
+mod users;
 
 /// A Redis with arq's own client on it, and a board.
 struct Shop {
@@ -37,6 +40,29 @@ impl Shop {
         self.oracle
             .ask("startWorker", queue, json!({"workerId": worker, "concurrency": 2}))
             .await;
+    }
+
+    /// Does something to a job of the queue `mail` that was seen like this; the answer.
+    async fn act(&self, id: &str, word: &str, seen: Value) -> Answer {
+        let id = encode_segment(id);
+        let path = format!("/queues/redis/mail/jobs/{id}/{word}");
+        self.drover.post(&path, &json!({"seen": seen})).await
+    }
+
+    /// What `Job.status` of the library says of a job of the queue `mail`.
+    async fn status(&mut self, id: &str) -> String {
+        let status = self.oracle.ask("status", "mail", json!({"jobId": id})).await;
+        status.as_str().unwrap().to_owned()
+    }
+
+    /// Each run of a job with a `tally` of `ran`, in their order.
+    fn ran(&self) -> Vec<String> {
+        self.redis.run(&["LRANGE", "ran", "0", "-1"])
+    }
+
+    /// The bytes of a key.
+    fn bytes(&self, key: &str) -> Vec<u8> {
+        self.redis.run(&["GET", key])
     }
 
     /// What the API answers about a job.
@@ -71,6 +97,23 @@ impl Shop {
         pipe.cmd("ZADD").arg(queue).arg(due).arg(id);
         pipe.exec(&mut self.redis.connection()).unwrap();
     }
+}
+
+/// The rules of a user of `docs/arq.md`.
+fn rules(user: &str) -> Vec<String> {
+    let document = std::fs::read_to_string(concat!(env!("CARGO_MANIFEST_DIR"), "/docs/arq.md")).unwrap();
+    let rules = document
+        .lines()
+        .find_map(|line| line.strip_prefix(&format!("user {user} ")))
+        .unwrap_or_else(|| panic!("there is no {user}"));
+    let open = |rule: &&str| !["on", ">change-me"].contains(rule);
+    rules.split(' ').filter(open).map(str::to_owned).collect()
+}
+
+/// Checks the status and the words of an answer.
+fn says(answer: &Answer, status: u16, part: &str) {
+    assert_eq!(answer.status, status, "{}", answer.body);
+    assert!(answer.body.contains(part), "{part:?} is not in {}", answer.body);
 }
 
 fn text(value: &Value) -> &str {

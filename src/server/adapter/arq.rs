@@ -1,5 +1,5 @@
-//! arq 0.26 to 0.28, read with plain commands. Nothing is changed, and nothing that a job carries is run: a pickle is read
-//! without that.
+//! arq 0.26 to 0.28, read with plain commands and changed by scripts that check first. Nothing that a job carries is run: a pickle
+//! is read without that.
 //!
 //! What is read, with `Q` for the name of a queue, by default `arq:queue`, which is also its id on the board. Only that name is a
 //! setting: all other keys are shared by all queues of a database.
@@ -18,7 +18,9 @@
 //! - [`front`]: what of a queue is due, and what of that is claimed; [`counts`]: how many; [`list`]: a page of either
 //! - [`record`]: a job or a result, decoded; [`job`]: everything about one job
 //! - [`workers`]: whether there are any, as far as that is known
+//! - [`act`]: removing and promoting what waits, and running failed jobs again
 
+mod act;
 mod capabilities;
 mod counts;
 mod discover;
@@ -30,8 +32,8 @@ mod workers;
 
 use super::redis::link::Link;
 use super::{
-    Adapter, Bounds, Changes, Connections, FieldBytes, FieldError, FoundQueue, Head, Heard, JobQuery, Kept, QueueId,
-    ReadError, Reading, Search, Trouble,
+    Act, Adapter, Bounds, Changes, Connections, FieldBytes, FieldError, FoundQueue, Head, Heard, JobQuery, Kept,
+    QueueId, ReadError, Reading, Search, Trouble,
 };
 use crate::model::capability::Capabilities;
 use crate::model::exact::bytes_of;
@@ -68,6 +70,7 @@ fn key(first: &str, second: &str) -> Vec<u8> {
 pub struct Arq {
     link: Arc<Link>,
     known: Arc<discover::Known>,
+    scripts: Arc<act::Scripts>,
 }
 
 impl Arq {
@@ -77,6 +80,7 @@ impl Arq {
         Self {
             link,
             known: Arc::default(),
+            scripts: Arc::default(),
         }
     }
 }
@@ -158,8 +162,13 @@ impl Adapter for Arq {
         Ok(vec![])
     }
 
-    /// Nothing is kept for a queue but when it was seen.
-    fn follow(&self, _: &[QueueId]) {}
+    fn act(&self) -> Option<&dyn Act> {
+        Some(self)
+    }
+
+    fn follow(&self, queues: &[QueueId]) {
+        self.link.rights().about(act::LIBRARY, act::needs(queues));
+    }
 
     /// arq tells of nothing: its queues are counted.
     fn changes(&self) -> Changes {

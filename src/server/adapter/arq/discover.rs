@@ -80,6 +80,16 @@ impl Known {
         self.seen().get(queue).is_some_and(|at| at.elapsed() < KEPT)
     }
 
+    /// Other queues that there were within a day.
+    pub(super) fn beside(&self, queue: &QueueId) -> Vec<QueueId> {
+        let seen = self.seen();
+        seen.keys()
+            .filter(|other| *other != queue)
+            .take(OTHERS)
+            .cloned()
+            .collect()
+    }
+
     /// Forgets what is too long ago.
     fn tidy(&self) {
         self.seen().retain(|_, at| at.elapsed() < KEPT);

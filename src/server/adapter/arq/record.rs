@@ -68,6 +68,13 @@ impl Record {
         })
     }
 
+    /// Whether this is the job that left a result, as it was added: with the same arguments and without a try.
+    pub(super) fn is_job_of(&self, result: &Self) -> bool {
+        let added = |of: &Self| (of.function.clone(), of.arguments(), of.added);
+        let alone = self.tries.is_none() && self.succeeded.is_none() && self.returned.is_none();
+        alone && added(self) == added(result)
+    }
+
     fn payload(&self, text: &str) -> Payload {
         let note = self.pickled.then(|| pickle::NOTE.to_owned());
         shown(text, Form::Json, text.len(), note)

@@ -15,9 +15,8 @@ use super::capabilities;
 use crate::model::action::{Effect, JobAction, QueueAction, ScheduleAction, Seen};
 use crate::model::exact::bytes_of;
 use crate::model::state::JobState;
-use crate::server::adapter::redis::link::Silence;
 use crate::server::adapter::redis::rights::Needs;
-use crate::server::adapter::redis::script::Script;
+use crate::server::adapter::redis::script::{Script, unheard};
 use crate::server::adapter::{Act, AnyAction, QueueId, Trouble};
 use async_trait::async_trait;
 use std::collections::BTreeMap;
@@ -149,20 +148,6 @@ impl Celery {
 
 fn refused(reason: impl Into<String>) -> Effect {
     Effect::Refused { reason: reason.into() }
-}
-
-/// The effect of a command that was not answered. Nothing in the store tells whether we or a worker took a message.
-fn unheard(silence: &Silence, look_at: &str) -> Effect {
-    let trouble = &silence.trouble;
-    if silence.sent {
-        Effect::Unconfirmed {
-            reason: format!(
-                "The command was sent, but no answer came: {trouble} The store does not show whether it was done. {look_at}"
-            ),
-        }
-    } else {
-        refused(format!("The command was not sent: {trouble}"))
-    }
 }
 
 /// Whether a job that was seen like this can be one with these retries.

@@ -103,6 +103,7 @@ fn celery() -> Capabilities {
         ]
         .map(|(kind, notes)| (kind.name(), notes.map(str::to_owned).to_vec()))
         .into(),
+        cancel_discards_job: true,
         takes_no: ["remove.children", "cancel.error"].map(str::to_owned).to_vec(),
         priority_order: "0 runs first, then 1".into(),
         ..Capabilities::new(

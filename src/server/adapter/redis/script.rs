@@ -2,6 +2,7 @@
 
 use super::link::{Link, Silence};
 use super::reply;
+use crate::model::action::Effect;
 use crate::model::job::cut;
 use crate::server::adapter::Trouble;
 use crate::server::redact::said;
@@ -91,6 +92,29 @@ impl Script {
             Some(Err(error)) => Err(error),
             None => Err(RedisError::from(std::io::Error::other("SCRIPT LOAD was not answered"))),
         })
+    }
+}
+
+/// The effect of a run that was not answered, where nothing in the store tells whether we or a worker changed a job.
+#[must_use]
+pub fn unheard(silence: &Silence, look_at: &str) -> Effect {
+    let trouble = &silence.trouble;
+    if silence.sent {
+        Effect::Unconfirmed {
+            reason: format!(
+                "The command was sent, but no answer came: {trouble} The store does not show whether it was done. {look_at}"
+            ),
+        }
+    } else {
+        unsent(trouble)
+    }
+}
+
+/// The effect of a run that did not leave Drover.
+#[must_use]
+pub fn unsent(trouble: &Trouble) -> Effect {
+    Effect::Refused {
+        reason: format!("The command was not sent: {trouble}"),
     }
 }
 

@@ -109,8 +109,11 @@ fn on_job(id: &str, action: &JobAction, there: &str, can: Option<&Capabilities>)
         JobAction::Cancel { .. } if can.is_some_and(|can| can.cancel_keeps_job) => {
             format!("Cancel {job}. No worker will take it; it is kept and can be resumed.")
         }
-        JobAction::Cancel { .. } if can.is_some_and(|can| !can.cancel_takes_error()) => {
+        JobAction::Cancel { .. } if can.is_some_and(|can| can.cancel_discards_job) => {
             format!("Revoke {job}: a worker that takes it discards it without running it.")
+        }
+        JobAction::Cancel { .. } if can.is_some_and(|can| !can.cancel_takes_error()) => {
+            format!("Fail {job} when a worker takes it, without running it.")
         }
         JobAction::Cancel { error } => {
             format!(
