@@ -16,7 +16,7 @@ use crate::model::now;
 use crate::model::state::JobState;
 use crate::server::adapter::redis::reply;
 use crate::server::adapter::redis::rights::Needs;
-use crate::server::adapter::redis::script::{Given, Script, refusal, unheard, unsent};
+use crate::server::adapter::redis::script::{Given, Script, lacks, refusal, unheard, unsent};
 use crate::server::adapter::{Act, AnyAction, QueueId, Trouble};
 use async_trait::async_trait;
 use redis::{RedisResult, Value};
@@ -183,6 +183,7 @@ async fn in_queue(arq: &Arq, queue: &QueueId, jobs: &[(String, Seen)], step: Ste
         ];
         (keys(queue, id), own.into_iter().chain(others.iter().cloned()).collect())
     };
+    let user = arq.link.user();
     let mut effects = Vec::with_capacity(jobs.len());
     for round in jobs.chunks(ROUND) {
         let runs: Vec<Given> = round.iter().map(given).collect();
@@ -191,7 +192,7 @@ async fn in_queue(arq: &Arq, queue: &QueueId, jobs: &[(String, Seen)], step: Ste
                 round
                     .iter()
                     .zip(answers)
-                    .map(|((_, seen), answer)| effect(step, seen, &answer)),
+                    .map(|((_, seen), answer)| effect(user, step, seen, &answer)),
             ),
             // Nothing at all was sent: the caller may know a better time.
             Err(silence) if !silence.sent && effects.is_empty() => return Err(silence.trouble),
@@ -206,7 +207,7 @@ async fn in_queue(arq: &Arq, queue: &QueueId, jobs: &[(String, Seen)], step: Ste
 }
 
 /// The effect on a job that was seen like this.
-fn effect(step: Step, seen: &Seen, answer: &RedisResult<Value>) -> Effect {
+fn effect(user: &str, step: Step, seen: &Seen, answer: &RedisResult<Value>) -> Effect {
     let words = match answer {
         Ok(answer) => reply::items(answer),
         Err(error) => return refused(refusal(error, RULES)),
@@ -226,6 +227,7 @@ fn effect(step: Step, seen: &Seen, answer: &RedisResult<Value>) -> Effect {
                 format::counted(word(2).parse().unwrap_or(0), "try has", "tries have")
             ),
         },
+        "lacks" => refused(lacks(user, &word(1), &word(2))),
         "expired" => refused(format!("There is no arq:job key: {EXPIRED}. Remove it instead.")),
         "elsewhere" => refused(format!(
             "The queue {} holds a job with the same id, and arq keeps one payload for both: removing it would take the other's.",

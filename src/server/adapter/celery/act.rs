@@ -160,25 +160,10 @@ fn was_elsewhere(seen: &Seen, states: &[JobState]) -> Option<JobState> {
     seen.state.filter(|state| !states.contains(state))
 }
 
-/// What our user may not do, and what would permit it.
-fn lacks(user: &str, command: &str, place: &str) -> String {
-    let kind = if command == "publish" { '&' } else { '~' };
-    format!(
-        "The Redis user {user} may not {command} to {place}; nothing was done. This permits it: ACL SETUSER {user} +{command} \
-         {kind}{place}"
-    )
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
     use std::collections::BTreeSet;
-
-    #[test]
-    fn what_is_missing_is_named_with_the_rule_that_permits_it() {
-        assert!(lacks("ops", "publish", "/0.celery.pidbox").ends_with("ACL SETUSER ops +publish &/0.celery.pidbox"));
-        assert!(lacks("ops", "hdel", "unacked").ends_with("ACL SETUSER ops +hdel ~unacked"));
-    }
 
     #[test]
     fn every_command_of_the_scripts_is_asked_about_and_no_other() {

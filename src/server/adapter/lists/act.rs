@@ -15,7 +15,7 @@ use crate::model::state::JobState;
 use crate::server::adapter::redis::link::Silence;
 use crate::server::adapter::redis::reply;
 use crate::server::adapter::redis::rights::Needs;
-use crate::server::adapter::redis::script::{Given, Script, refusal};
+use crate::server::adapter::redis::script::{Given, Script, lacks, refusal};
 use crate::server::adapter::{Act, AnyAction, QueueId, ReadError, Trouble};
 use async_trait::async_trait;
 use redis::{RedisResult, Value};
@@ -363,12 +363,7 @@ fn effect(lists: &Lists, step: Step, answer: &RedisResult<Value>) -> Effect {
         },
         "held" => Effect::Locked { by: HEARTBEAT.into() },
         "type" => refused(format!("{} holds another type than a list; nothing was done.", word(1))),
-        "lacks" => {
-            let (user, command, key) = (lists.link.user(), word(1), word(2));
-            refused(format!(
-                "The Redis user {user} may not {command} to {key}; nothing was done. This permits it: ACL SETUSER {user} +{command} ~{key}"
-            ))
-        }
+        "lacks" => refused(lacks(lists.link.user(), &word(1), &word(2))),
         _ => changed(),
     }
 }

@@ -134,6 +134,16 @@ pub fn before_any_write(says: &str) -> Option<String> {
     })
 }
 
+/// What a script answers that may not run all of its commands, and has begun none of them.
+#[must_use]
+pub fn lacks(user: &str, command: &str, place: &str) -> String {
+    let kind = if command == "publish" { '&' } else { '~' };
+    format!(
+        "The Redis user {user} may not {command} to {place}; nothing was done. This permits it: ACL SETUSER {user} +{command} \
+         {kind}{place}"
+    )
+}
+
 /// What an error that came instead of an answer means: the server did nothing. `rules` is where those of a user are who may
 /// do it.
 #[must_use]
@@ -148,7 +158,13 @@ pub fn meaning(code: &str, says: &str, rules: &str) -> String {
     if let Some(why) = before_any_write(code) {
         return why;
     }
+    // Redis 7.0 gives what its script may not do no code of its own.
+    let denied = says.starts_with("The user executing the script can't");
     match code {
+        _ if denied => format!(
+            "Drover's user may not run a command of the script on this server. {rules} has a user with all that an \
+             operator needs."
+        ),
         "NOPERM" => format!(
             "Drover's user is not permitted to do that on this server: {}. {rules} has a user with all that an operator \
              needs.",
@@ -164,5 +180,22 @@ pub fn meaning(code: &str, says: &str, rules: &str) -> String {
              was done. Check the job's record below, or use the library itself."
                 .into()
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_missing_is_named_with_the_rule_that_permits_it() {
+        assert!(lacks("ops", "publish", "/0.celery.pidbox").ends_with("ACL SETUSER ops +publish &/0.celery.pidbox"));
+        assert!(lacks("ops", "hdel", "unacked").ends_with("ACL SETUSER ops +hdel ~unacked"));
+    }
+
+    #[test]
+    fn a_command_that_a_script_may_not_run_is_no_strange_data() {
+        let says = "The user executing the script can't run this command or subcommand script: 42, on @user_script:1.";
+        assert!(meaning("ERR", says, "docs/arq.md").contains("docs/arq.md has a user"));
     }
 }

@@ -13,7 +13,7 @@ use crate::model::state::JobState;
 use crate::server::adapter::Trouble;
 use crate::server::adapter::arq::list::bytes;
 use crate::server::adapter::redis::reply;
-use crate::server::adapter::redis::script::{Given, refusal, unheard, unsent};
+use crate::server::adapter::redis::script::{Given, lacks, refusal, unheard, unsent};
 use redis::{RedisResult, Value};
 use sha1::{Digest as _, Sha1};
 
@@ -68,7 +68,9 @@ async fn one(arq: &Arq, queue: &QueueId, id: &str, seen: &Seen) -> Result<Effect
     ];
     let given: Given = (keys(queue, id), own.into_iter().chain(others(arq, queue)).collect());
     Ok(match arq.scripts.retry.run(&arq.link, &[given]).await {
-        Ok(answers) => answers.first().map_or_else(|| refused(UNREAD), effect),
+        Ok(answers) => answers
+            .first()
+            .map_or_else(|| refused(UNREAD), |answer| effect(arq.link.user(), answer)),
         Err(silence) if !silence.sent => return Err(silence.trouble),
         Err(silence) => unheard(&silence, LOOK),
     })
@@ -107,13 +109,15 @@ fn payload(result: &[u8], queue: &QueueId, seen: &Seen) -> Result<Vec<u8>, Effec
     of_result(result, &record).ok_or_else(|| refused(NOT_APART))
 }
 
-fn effect(answer: &RedisResult<Value>) -> Effect {
-    let word = match answer {
-        Ok(answer) => reply::items(answer).first().and_then(reply::text).unwrap_or_default(),
+fn effect(user: &str, answer: &RedisResult<Value>) -> Effect {
+    let words = match answer {
+        Ok(answer) => reply::items(answer),
         Err(error) => return refused(refusal(error, RULES)),
     };
     let changed = |now: &str| Effect::Changed { now: now.into() };
-    match word.as_str() {
+    let word = |i: usize| words.get(i).and_then(reply::exact).unwrap_or_default();
+    match word(0).as_str() {
+        "lacks" => refused(lacks(user, &word(1), &word(2))),
         "done" => Effect::done(),
         "busy" => changed(BUSY),
         "changed" => changed(OTHER),

@@ -5,7 +5,7 @@
 //! connection waits for a message, and no client listens for remote control. The script itself asks the last question.
 
 use super::super::{Celery, QueueId, held, nodes};
-use super::{Place, control, fits, lacks, refused, unheard, was_elsewhere};
+use super::{Place, control, fits, refused, unheard, was_elsewhere};
 use crate::model::action::{Effect, Seen};
 use crate::model::exact::{bytes_of, text_of};
 use crate::model::now;
@@ -16,7 +16,7 @@ use crate::server::adapter::celery::held::{All, Held};
 use crate::server::adapter::celery::list::held_row;
 use crate::server::adapter::celery::message::{Message, digest, redelivered};
 use crate::server::adapter::redis::reply;
-use crate::server::adapter::redis::script::{Given, refusal};
+use crate::server::adapter::redis::script::{Given, lacks, refusal};
 use redis::{RedisResult, Value};
 use std::sync::Arc;
 

@@ -5,7 +5,7 @@
 
 use super::super::{Celery, QueueId, ReadError, held};
 use super::seek::seek;
-use super::{Place, control, fits, lacks, put_back, refused, unheard, was_elsewhere};
+use super::{Place, control, fits, put_back, refused, unheard, was_elsewhere};
 use crate::model::action::{Effect, Seen};
 use crate::model::exact::bytes_of;
 use crate::model::format;
@@ -14,7 +14,7 @@ use crate::server::adapter::Trouble;
 use crate::server::adapter::celery::book::key;
 use crate::server::adapter::celery::message::{Message, digest};
 use crate::server::adapter::redis::reply;
-use crate::server::adapter::redis::script::{Given, refusal};
+use crate::server::adapter::redis::script::{Given, lacks, refusal};
 use redis::{RedisResult, Value};
 
 const GONE: &str = "It neither waits nor is held as it was shown: a worker runs it, or it is over.";

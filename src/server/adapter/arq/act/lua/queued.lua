@@ -34,6 +34,12 @@ else
       return {"elsewhere", ARGV[i]}
     end
   end
+  -- What is denied halfway would leave a part of it.
+  for _, command in ipairs({{"ZREM", KEYS[1], id}, {"SET", KEYS[3], "1"}, {"DEL", KEYS[2]}}) do
+    if redis.acl_check_cmd and not redis.acl_check_cmd(unpack(command)) then
+      return {"lacks", string.lower(command[1]), command[2]}
+    end
+  end
   -- First what a server without memory permits.
   call("ZREM", KEYS[1], id)
   -- A worker that is about to claim the job watches this key, and gives way if it is touched.

@@ -19,6 +19,12 @@ for i = 6, #ARGV do
     return {"busy"}
   end
 end
+-- What is denied halfway would leave a part of it.
+for _, command in ipairs({{"SET", KEYS[2], ""}, {"ZADD", KEYS[1], "1", id}, {"ZREM", KEYS[6], id}, {"DEL", KEYS[5]}}) do
+  if redis.acl_check_cmd and not redis.acl_check_cmd(unpack(command)) then
+    return {"lacks", string.lower(command[1]), command[2]}
+  end
+end
 call("SET", KEYS[2], ARGV[4], "PX", ARGV[5])
 call("ZADD", KEYS[1], ARGV[2], id)
 -- An abort of the earlier run would end this one.
