@@ -15,8 +15,9 @@ pub(crate) async fn refusals(drover: &Drover, queue: &Value, job: &str) -> Vec<S
     let (store, id) = (queue["store"].as_str().unwrap(), queue["id"].as_str().unwrap());
     let place = format!("{store}/{}", encode_segment(id));
     let mut refused = vec![];
-    // Both variants of a cancellation have one word.
-    for kind in ActionKind::ALL.iter().filter(|kind| **kind != ActionKind::Cancel) {
+    // The variants of a cancellation have one word.
+    let variant = |kind: &&ActionKind| matches!(kind, ActionKind::Cancel | ActionKind::Revoke);
+    for kind in ActionKind::ALL.iter().filter(|kind| !variant(kind)) {
         let (row, name) = (kind.row(), kind.name());
         let path = match row.target {
             Target::Job => format!("/queues/{place}/jobs/{job}/{}", row.word),
