@@ -57,6 +57,17 @@ def messages(queue):
         return [Message(json.loads(message), channel=redis) for message in found]
 
 
+def taken():
+    """Ids of the tasks that workers hold, by the moment in which they took them. When one begins depends on its process."""
+    with app.connection_for_read() as connection:
+        redis = connection.default_channel
+        # A command of those that kombu's client puts the prefix before.
+        held = redis.client.zrevrangebyscore(redis.unacked_index_key, "+inf", "-inf", withscores=True)
+        held = sorted((int(since * 1000), tag) for tag, since in held)
+        found = [redis.client.hget(redis.unacked_key, tag) for _, tag in held]
+        return [json.loads(message)[0]["headers"]["id"] for message in found if message]
+
+
 def inspected(queue):
     """What workers hold of a queue: (active or taken in advance, waiting for its ETA)."""
     running = [name for name, worker in workers.values() if worker.poll() is None]
@@ -70,7 +81,7 @@ def inspected(queue):
     late = [s["request"] | {"eta": s["eta"]} for s in scheduled]
     active = {r["id"]: r for r in active if at(r)}
     return (
-        sorted(active.values(), key=lambda r: r["time_start"] or time.time()),
+        list(active.values()),
         sorted((r for r in late if at(r)), key=lambda r: r["eta"]),
     )
 
@@ -168,9 +179,10 @@ def wait(queue, state, count=None, jobId=None, timeoutMs=60_000, **_):
 
 def ids(queue, state, asc):
     active, delayed = inspected(queue)
+    running = {request["id"] for request in active}
     found = {
         "waiting": lambda: [message.headers["id"] for message in messages(queue)],
-        "active": lambda: [request["id"] for request in active],
+        "active": lambda: [task for task in taken() if task in running],
         "delayed": lambda: [request["id"] for request in delayed],
     }[state]()
     return found if asc else found[::-1]
