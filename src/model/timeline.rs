@@ -147,6 +147,8 @@ fn not_started(job: &JobDetail, story: &mut Story) {
         }
         JobState::WaitingChildren => story.open(Doing::Waited, "waits for its children"),
         JobState::Waiting | JobState::Prioritized => waits(job, story),
+        // A store that does not keep how many attempts are allowed keeps no times of them.
+        JobState::Active if row.attempts_max.is_none() => story.note("when a worker took it is not recorded"),
         JobState::Active => story.open(Doing::Waited, "waits; a worker is picking it up"),
         JobState::Completed | JobState::Failed | JobState::Cancelled => {
             if let Some(at) = row.finished {

@@ -45,8 +45,6 @@ use crate::model::{Millis, now};
 use async_trait::async_trait;
 use std::collections::HashSet;
 use std::sync::Arc;
-use tokio::sync::mpsc;
-use tokio::task::JoinSet;
 
 /// What is before the id of a job.
 const JOB: &str = "arq:job:";
@@ -172,9 +170,6 @@ impl Adapter for Arq {
 
     /// arq tells of nothing: its queues are counted.
     fn changes(&self) -> Changes {
-        let (sender, receiver) = mpsc::channel(1);
-        let mut readers = JoinSet::new();
-        readers.spawn(async move { sender.closed().await });
-        Changes::new(receiver, readers)
+        Changes::none()
     }
 }

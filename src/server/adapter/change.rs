@@ -35,6 +35,15 @@ impl Changes {
         Self { arriving, readers }
     }
 
+    /// Those of a store that tells of none: what changes is found by counting.
+    #[must_use]
+    pub fn none() -> Self {
+        let (sender, arriving) = mpsc::channel(1);
+        let mut readers = JoinSet::new();
+        readers.spawn(async move { sender.closed().await });
+        Self { arriving, readers }
+    }
+
     /// Merges these into one, which ends when one of them does. Their tasks end with it.
     #[must_use]
     pub fn together(mut all: Vec<Self>) -> Self {

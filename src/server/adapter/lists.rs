@@ -47,8 +47,6 @@ use async_trait::async_trait;
 use profile::Profile;
 use std::collections::HashSet;
 use std::sync::Arc;
-use tokio::sync::mpsc;
-use tokio::task::JoinSet;
 
 /// The lists of one Redis that are described. Cheap to clone.
 #[derive(Clone, Debug)]
@@ -57,6 +55,7 @@ pub struct Lists {
     profiles: Arc<Vec<Profile>>,
     places: Arc<seek::Places>,
     sightings: Arc<stuck::Sightings>,
+    moves: Arc<stuck::Moves>,
     scripts: Arc<act::Scripts>,
 }
 
@@ -69,6 +68,7 @@ impl Lists {
             profiles: Arc::new(profiles),
             places: Arc::default(),
             sightings: Arc::default(),
+            moves: Arc::default(),
             scripts: Arc::default(),
         }
     }
@@ -181,9 +181,6 @@ impl Adapter for Lists {
 
     /// Nothing tells of changes: the lists are counted.
     fn changes(&self) -> Changes {
-        let (sender, receiver) = mpsc::channel(1);
-        let mut readers = JoinSet::new();
-        readers.spawn(async move { sender.closed().await });
-        Changes::new(receiver, readers)
+        Changes::none()
     }
 }

@@ -2,7 +2,7 @@
 
 use super::{MAIL, Shop, board, profile, says};
 use crate::support::redis::Redis;
-use crate::support::{LATER, eventually};
+use crate::support::{LATER, eventually, now_ms};
 use serde_json::{Value, json};
 
 impl Shop {
@@ -43,6 +43,7 @@ async fn an_item_without_a_heartbeat_is_put_back_where_workers_take_from() {
         .await
         .body;
     assert!(page.contains("it is stuck") && page.contains("Requeue"), "{page}");
+    assert!(page.contains("when a worker took it is not recorded"), "{page}");
     says(
         &shop.act(&id, "remove", "active").await,
         422,
@@ -89,12 +90,22 @@ async fn an_item_that_was_seen_for_long_enough_is_stuck_and_one_that_comes_and_g
     assert!(met > 0, "none was met in the list");
     shop.oracle.ask("stopWorker", "mail", json!({"workerId": "w"})).await;
     shop.oracle.ask("gone", "mail", json!({"workerId": "w"})).await;
-    shop.redis.run::<()>(&["RPUSH", "mail:processing", "{\"id\":\"left\"}"]);
+    // It was added years ago.
+    let left = "{\"id\":\"left\",\"at\":1700000000}";
+    shop.redis.run::<()>(&["RPUSH", "mail:processing", left]);
     let answer = shop.act("left", "put_back", "active").await;
     says(&answer, 422, "Nothing tells that no worker holds it");
     shop.becomes_stuck().await;
+    let before = now_ms();
     says(&shop.act("left", "put_back", "active").await, 200, "done");
-    assert_eq!(shop.items("waiting"), ["{\"id\":\"left\"}"]);
+    assert_eq!(shop.items("waiting"), [left]);
+    let job = shop.drover.job(MAIL, "left").await;
+    assert!(
+        job["ready"].as_u64() >= Some(before),
+        "it waits since it was put back: {job}"
+    );
+    let line = shop.line("its age", |line| line["oldest_waiting"].is_number()).await;
+    assert!(line["oldest_waiting"].as_u64() >= Some(before), "{line}");
 }
 
 /// A line of `docs/lists.md` that makes a user, without its name and password.

@@ -11,11 +11,11 @@ use super::seek::{Sought, seek};
 use super::{Lists, stuck};
 use crate::model::action::{Effect, JobAction, QueueAction, ScheduleAction, Seen};
 use crate::model::exact::{bytes_of, text_of};
+use crate::model::now;
 use crate::model::state::JobState;
-use crate::server::adapter::redis::link::Silence;
 use crate::server::adapter::redis::reply;
 use crate::server::adapter::redis::rights::Needs;
-use crate::server::adapter::redis::script::{Given, Script, lacks, refusal};
+use crate::server::adapter::redis::script::{Given, Script, lacks, refusal, unheard};
 use crate::server::adapter::{Act, AnyAction, QueueId, ReadError, Trouble};
 use async_trait::async_trait;
 use redis::{RedisResult, Value};
@@ -210,6 +210,11 @@ async fn all(lists: &Lists, profile: &Profile, jobs: &[(String, Seen)], step: St
             sent,
         )
         .await?;
+        for (i, element) in targets.iter().filter(|_| step != Step::Remove) {
+            if matches!(effects[*i], Some(Effect::Done { .. })) {
+                lists.moves.note(&profile.waiting, &element.bytes, now());
+            }
+        }
     }
     let left = || if whole { changed() } else { refused(FAR) };
     Ok(effects.into_iter().map(|effect| effect.unwrap_or_else(left)).collect())
@@ -326,24 +331,13 @@ async fn settle(
             Err(silence) if !silence.sent && !sent && !before => return Err(silence.trouble),
             Err(silence) => {
                 sent |= silence.sent;
-                round.iter().for_each(|(i, _)| effects[*i] = Some(unheard(&silence)));
+                round
+                    .iter()
+                    .for_each(|(i, _)| effects[*i] = Some(unheard(&silence, LOOK)));
             }
         }
     }
     Ok(sent)
-}
-
-/// The effect of a script that was not answered. Nothing in the store tells whether we or a worker moved an item.
-fn unheard(silence: &Silence) -> Effect {
-    let trouble = &silence.trouble;
-    if !silence.sent {
-        return refused(format!("The command was not sent: {trouble}"));
-    }
-    Effect::Unconfirmed {
-        reason: format!(
-            "The command was sent, but no answer came: {trouble} The store does not show whether it was done. {LOOK}"
-        ),
-    }
 }
 
 fn effect(lists: &Lists, step: Step, answer: &RedisResult<Value>) -> Effect {

@@ -134,7 +134,7 @@ pub(super) async fn heads(lists: &Lists, queues: &[QueueId]) -> Result<Vec<Vec<H
                 of_queue.push(Head {
                     id: body.id(),
                     created: body.time(),
-                    ready: body.time(),
+                    ready: lists.moves.ready(&profile.waiting, &item, body.time()),
                 });
             }
         }

@@ -83,7 +83,9 @@ pub(super) async fn read(lists: &Lists, queue: &QueueId, id: &str) -> Result<Opt
         locked: row.locked,
         lost: (row.locked == Some(false))
             .then(|| "Nothing puts it back by itself, unless the application does: requeue it.".to_owned()),
-        ready: body.time().filter(|_| found.state == JobState::Waiting),
+        ready: (found.state == JobState::Waiting)
+            .then(|| lists.moves.ready(&profile.waiting, bytes, body.time()))
+            .flatten(),
         data: Some(body.data()),
         error: error.map(|text| shown(&text, Form::Text, text.len(), None)),
         traces_note: (found.state == JobState::Failed)

@@ -14,7 +14,7 @@ use crate::model::job::JobRow;
 use crate::model::state::JobState;
 use crate::model::{Millis, now};
 use redis::Value;
-use std::collections::{HashMap, HashSet};
+use std::collections::{HashMap, HashSet, VecDeque};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 /// Items that are looked at in each queue, those that came first in front; of larger ones fewer.
@@ -72,6 +72,39 @@ impl Sightings {
 
     fn since(&self, queue: &str, item: &[u8]) -> Option<Millis> {
         self.all().get(queue)?.since.get(&digest(item)).copied()
+    }
+}
+
+/// Moves that are remembered.
+const MOVES_MAX: usize = 50_000;
+
+/// When Drover itself moved an item to `waiting`: its body tells at most when it was added.
+#[derive(Debug, Default)]
+pub(super) struct Moves(Mutex<(HashMap<(String, String), Millis>, VecDeque<(String, String)>)>);
+
+impl Moves {
+    /// An item has waited in this queue since this moment.
+    pub(super) fn note(&self, queue: &str, item: &[u8], at: Millis) {
+        let mut all = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let (since, order) = &mut *all;
+        let name = (queue.to_owned(), digest(item));
+        if since.insert(name.clone(), at).is_none() {
+            order.push_back(name);
+        }
+        if order.len() > MOVES_MAX
+            && let Some(oldest) = order.pop_front()
+        {
+            since.remove(&oldest);
+        }
+    }
+
+    /// Since when an item of this queue that was added at this moment has waited.
+    pub(super) fn ready(&self, queue: &str, item: &[u8], added: Option<Millis>) -> Option<Millis> {
+        let all = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        if all.0.is_empty() {
+            return added;
+        }
+        added.max(all.0.get(&(queue.to_owned(), digest(item))).copied())
     }
 }
 
@@ -193,6 +226,20 @@ mod tests {
                 "{heartbeat} {after:?} {beats:?} {seen:?}"
             );
         }
+    }
+
+    #[test]
+    fn what_was_moved_has_waited_since_then() {
+        let moves = Moves::default();
+        moves.note("q", b"a", 20);
+        assert_eq!(moves.ready("q", b"a", Some(10)), Some(20));
+        assert_eq!(moves.ready("q", b"a", None), Some(20), "its body need not tell");
+        assert_eq!(moves.ready("q", b"b", Some(10)), Some(10));
+        assert_eq!(moves.ready("other", b"a", None), None);
+        for n in 0..MOVES_MAX {
+            moves.note("q", &n.to_le_bytes(), 30);
+        }
+        assert_eq!(moves.ready("q", b"a", Some(10)), Some(10), "so many are remembered");
     }
 
     #[test]
