@@ -33,6 +33,10 @@ pub(super) const LOOKED_AT: u64 = 10_000;
 /// Elements read in one round trip.
 pub(super) const WINDOW: u64 = 500;
 
+/// Messages of a window that are read again with the next where one is looked for: workers that take messages meanwhile move
+/// the others up.
+pub(super) const OVERLAP: u64 = 50;
+
 /// Characters of a name in a row.
 const NAME_CHARS: usize = 500;
 
@@ -246,7 +250,8 @@ pub(super) async fn find(celery: &Celery, queue: &str, id: &str) -> Result<Optio
             if window.is_empty() {
                 break;
             }
-            at += window.len() as u64;
+            let read = window.len() as u64;
+            at += if read == WINDOW { WINDOW - OVERLAP } else { read };
             if let Some(found) = window.into_iter().find(|element| is_of(&element.bytes, id)) {
                 return Ok(Some((found, total)));
             }

@@ -3,7 +3,7 @@
 //! There is no index: a list is read in windows and taken apart. It is looked through where the messages were listed, where the last
 //! ones were found (an operation goes through a queue from one end to the other), and from the front on, each within bounds.
 
-use super::super::list::{BYTES_MAX, Element, LOOKED_AT, MOVED, WINDOW, elements, lengths, row_id};
+use super::super::list::{BYTES_MAX, Element, LOOKED_AT, MOVED, OVERLAP, WINDOW, elements, lengths, row_id};
 use super::super::message::{Message, digest};
 use super::super::{Celery, ReadError};
 use super::{Place, fits};
@@ -14,9 +14,6 @@ use std::time::{Duration, Instant};
 
 /// Messages that are looked at where an operation is thought to be.
 const NEAR: u64 = 4 * WINDOW;
-
-/// Messages of a window that are read again with the next: workers that take messages meanwhile move the others up.
-const OVERLAP: u64 = 50;
 
 /// How long an operation is thought to go on where it was.
 const FRESH: Duration = Duration::from_secs(30);
