@@ -160,6 +160,9 @@ impl AuditEntry {
             ("fail_lost", _) => format!("Failed job {job}."),
             ("put_back", _) => format!("Requeued job {job}."),
             ("cancel", _) if self.sentence.starts_with("Cancel ") => format!("Cancelled job {job}."),
+            ("cancel", _) if self.sentence.starts_with("Revoke ") => {
+                format!("Revoked job {job}: a worker that takes it discards it.")
+            }
             ("cancel", _) => format!("Job {job} will fail when a worker takes it."),
             ("resume_job", _) => format!("Resumed job {job}."),
             ("redrive", _) => format!("Moved job {job} back to the queue it came from."),
@@ -176,6 +179,8 @@ impl AuditEntry {
             ("release_rate_limit", _) => "Lifted the rate limit once.".into(),
             ("trim_events", _) => "Trimmed the events.".into(),
             ("obliterate", _) => "Obliterated the queue.".into(),
+            // An operation: only its sentence says what it did to how many.
+            (action, _) if action.ends_with("_many") => format!("{} {}", self.sentence, self.detail),
             _ => return self.detail.clone(),
         };
         match &self.note {
@@ -231,6 +236,18 @@ mod tests {
     #[test]
     fn what_was_done_is_told_in_one_short_sentence_of_the_past() {
         assert_eq!(entry("retry", "done").told(), "Retried job 491.");
+        let many = AuditEntry {
+            job: None,
+            sentence: "Retry 2 jobs of mail in redis.".into(),
+            detail: "Done.".into(),
+            ..entry("retry_many", "done")
+        };
+        assert_eq!(many.told(), "Retry 2 jobs of mail in redis. Done.");
+        let revoked = AuditEntry {
+            sentence: "Revoke job 491: a worker that takes it discards it without running it.".into(),
+            ..entry("cancel", "done")
+        };
+        assert_eq!(revoked.told(), "Revoked job 491: a worker that takes it discards it.");
         assert_eq!(entry("retry", "gone").told(), "Nothing was done: it no longer exists.");
         let removed = AuditEntry {
             note: Some("3 jobs below it were removed with it.".into()),

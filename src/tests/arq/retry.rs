@@ -46,6 +46,8 @@ async fn a_failed_job_runs_again_with_exactly_the_payload_that_it_was_added_with
         let form = format!("/queues/redis/mail/jobs/{tried}/act?action=retry");
         let form = shop.drover.get(&form).await.body;
         assert!(form.contains("arguments that its result holds"), "{form}");
+        let pickled = form.contains("is not shown as it is stored (A pickle, read without running it");
+        assert_eq!(pickled, serializer == "pickle", "{form}");
         for (id, payload) in [&tried, &odd].into_iter().zip(payloads) {
             let job = shop.failed(id).await;
             let mut other = as_shown(&job);

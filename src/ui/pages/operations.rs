@@ -63,13 +63,9 @@ fn crumbs(base: &BasePath) -> AnyView {
 
 /// A queue as a link, with its store.
 fn queue_link(base: &BasePath, queue: &QueueRef) -> AnyView {
-    // For BullMQ the name follows the prefix; the whole id appears on hover.
-    let name = queue
-        .queue
-        .split_once(':')
-        .map_or(queue.queue.as_str(), |(_, name)| name);
+    // What a colon in an id parts is known to its system alone, so the id is whole.
     view! {
-        <a href=base.queue(queue) title=format::visible(&queue.to_string())>{format::visible(name)}</a>
+        <a href=base.queue(queue)>{format::visible(&queue.queue)}</a>
         " "
         <small>{queue.store.clone()}</small>
     }

@@ -198,6 +198,7 @@ fn a_column_of_which_nothing_is_known_is_left_out() {
     ticked.samples[0].error = None;
     let few = text(&written(OperationsPage::Preview(Box::new(PreviewPage::new(ticked)))));
     assert!(few.contains("Job Since order-1"), "{few}");
+    assert!(few.contains("By queue bull:emails redis"), "a colon parts no id: {few}");
 }
 
 #[test]

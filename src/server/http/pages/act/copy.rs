@@ -60,7 +60,10 @@ pub(in super::super) fn hide_notes(form: &mut FormPage, kept: bool) -> bool {
 pub(super) fn unwritable(data: Option<&Payload>) -> Option<String> {
     let data = data?;
     if let Some(note) = &data.note {
-        return Some(format!("Its data is {note}; it cannot be edited in a form."));
+        let note = note.trim_end_matches('.');
+        return Some(format!(
+            "Its data is not shown as it is stored ({note}): it cannot be edited in a form."
+        ));
     }
     if data.form == Written::Binary || data.text.is_none() || data.shown < data.size {
         return Some(format!(
