@@ -80,31 +80,41 @@ const MOVES_MAX: usize = 50_000;
 
 /// When Drover itself moved an item to `waiting`: its body tells at most when it was added.
 #[derive(Debug, Default)]
-pub(super) struct Moves(Mutex<(HashMap<(String, String), Millis>, VecDeque<(String, String)>)>);
+pub(super) struct Moves(Mutex<Moved>);
+
+/// By queue and digest.
+#[derive(Debug, Default)]
+struct Moved {
+    since: HashMap<(String, String), Millis>,
+    order: VecDeque<(String, String)>,
+}
 
 impl Moves {
+    fn all(&self) -> MutexGuard<'_, Moved> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
     /// An item has waited in this queue since this moment.
     pub(super) fn note(&self, queue: &str, item: &[u8], at: Millis) {
-        let mut all = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        let (since, order) = &mut *all;
+        let mut all = self.all();
         let name = (queue.to_owned(), digest(item));
-        if since.insert(name.clone(), at).is_none() {
-            order.push_back(name);
+        if all.since.insert(name.clone(), at).is_none() {
+            all.order.push_back(name);
         }
-        if order.len() > MOVES_MAX
-            && let Some(oldest) = order.pop_front()
+        if all.order.len() > MOVES_MAX
+            && let Some(oldest) = all.order.pop_front()
         {
-            since.remove(&oldest);
+            all.since.remove(&oldest);
         }
     }
 
     /// Since when an item of this queue that was added at this moment has waited.
     pub(super) fn ready(&self, queue: &str, item: &[u8], added: Option<Millis>) -> Option<Millis> {
-        let all = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        if all.0.is_empty() {
+        let all = self.all();
+        if all.since.is_empty() {
             return added;
         }
-        added.max(all.0.get(&(queue.to_owned(), digest(item))).copied())
+        added.max(all.since.get(&(queue.to_owned(), digest(item))).copied())
     }
 }
 
