@@ -30,9 +30,10 @@ build: ## The release binary: target/release/drover, with the page's files insid
 ## Checking
 
 .PHONY: test check fmt fmt-check clippy doc deny advisories unit integration kills e2e references wasm-size bench bench-browser
-# What fails soonest comes first; what needs the release build comes last.
+# What fails soonest comes first; what needs the release build comes last. That build uses the processor while the integration tests
+# wait for their servers.
 test: ## Everything that must hold: style, lints, docs, licences, all tests, the size budget
-	@exec scripts/steps test setup fmt-check deny clippy doc unit integration build wasm-size e2e
+	@exec scripts/steps test setup fmt-check deny clippy doc unit integration+build wasm-size e2e
 
 check: ## The quick part of it, for while you work: style, lints, unit tests
 	@exec scripts/steps check fmt-check clippy unit
