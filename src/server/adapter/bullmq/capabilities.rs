@@ -65,12 +65,26 @@ fn of(layout: Layout) -> Capabilities {
                 states: vec![JobState::Completed],
                 reason: "Bull retries failed jobs only. Duplicate a completed job to run it again.".into(),
             }],
-            _ => vec![],
+            Layout::BullMq3
+            | Layout::BullMq4
+            | Layout::BullMq5
+            | Layout::BullMq6
+            | Layout::BullMq5Or6
+            | Layout::BullMqPro
+            | Layout::BeeQueue
+            | Layout::Unknown => vec![],
         },
         // It removes them in any case, so that without the tick it could only be refused.
         always: match layout {
             Layout::BullMq3 => vec!["remove.children".into()],
-            _ => vec![],
+            Layout::Bull4
+            | Layout::BullMq4
+            | Layout::BullMq5
+            | Layout::BullMq6
+            | Layout::BullMq5Or6
+            | Layout::BullMqPro
+            | Layout::BeeQueue
+            | Layout::Unknown => vec![],
         },
         ..Capabilities::new(
             generation,
