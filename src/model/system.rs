@@ -27,6 +27,14 @@ pub enum System {
     /// Bee-Queue on Redis: recognised, not supported.
     #[serde(rename = "bee_queue")]
     BeeQueue,
+    /// RQ on Redis: recognised, not supported.
+    Rq,
+    /// Resque on Redis: recognised, not supported.
+    Resque,
+    /// Sidekiq on Redis: recognised, not supported.
+    Sidekiq,
+    /// Kue on Redis: recognised, not supported.
+    Kue,
     /// A library that this version does not know.
     Unknown,
 }
@@ -44,6 +52,10 @@ impl System {
             Self::Lists => "Redis lists",
             Self::BullMqPro => "BullMQ Pro",
             Self::BeeQueue => "Bee-Queue",
+            Self::Rq => "RQ",
+            Self::Resque => "Resque",
+            Self::Sidekiq => "Sidekiq",
+            Self::Kue => "Kue",
             Self::Unknown => "unknown library",
         }
     }
@@ -53,7 +65,9 @@ impl System {
     pub const fn is_supported(self) -> bool {
         match self {
             Self::BullMq | Self::Bull | Self::PgBoss | Self::Celery | Self::Arq | Self::Lists => true,
-            Self::BullMqPro | Self::BeeQueue | Self::Unknown => false,
+            Self::BullMqPro | Self::BeeQueue | Self::Rq | Self::Resque | Self::Sidekiq | Self::Kue | Self::Unknown => {
+                false
+            }
         }
     }
 
@@ -69,6 +83,10 @@ impl System {
             Self::Lists => "lists",
             Self::BullMqPro => "bullmq_pro",
             Self::BeeQueue => "bee_queue",
+            Self::Rq => "rq",
+            Self::Resque => "resque",
+            Self::Sidekiq => "sidekiq",
+            Self::Kue => "kue",
             Self::Unknown => "unknown",
         }
     }

@@ -55,6 +55,7 @@ pub mod lists;
 pub mod pgboss;
 pub mod postgres;
 pub mod raw;
+pub mod recognised;
 pub mod redis;
 pub mod rhythm;
 mod tls;

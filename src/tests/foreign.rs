@@ -263,8 +263,48 @@ async fn keys_of_other_libraries_are_taken_for_no_queue_of_ours() {
         .map(|q| q["id"].as_str().unwrap())
         .collect();
     ids.sort_unstable();
-    assert_eq!(ids, ["arq:queue", "bull:q"]);
+    let resque = ["resque:queue:active", "resque:queue:id", "resque:queue:wait"];
+    let sidekiq = ["queue:active", "queue:id", "queue:wait"];
+    let mut known = vec!["arq:queue", "bull:q", "q:jobs:mail", "rq:queue:id"];
+    known.extend(resque.iter().chain(&sidekiq));
+    known.sort_unstable();
+    assert_eq!(ids, known);
     assert_eq!(everything(&redis), before);
+    for (queue, system, library) in [
+        ("q:jobs:mail", "kue", "Kue"),
+        ("queue:id", "sidekiq", "Sidekiq"),
+        ("resque:queue:wait", "resque", "Resque"),
+    ] {
+        is_left_alone(&redis, &drover, queue, system, library).await;
+    }
+    // Without a sign of Sidekiq, a set of that name is an application's own.
+    redis.run::<()>(&["DEL", "stat:processed"]);
+    let again = Drover::over(&redis.url()).await;
+    again.knows("rq:queue:id").await;
+    let queues = again.get("/api/v1/queues").await.json();
+    let queues = queues["items"].as_array().unwrap();
+    assert!(queues.iter().all(|queue| queue["system"] != "sidekiq"), "{queues:?}");
+}
+
+#[tokio::test]
+async fn a_queue_of_rq_is_shown_as_what_it_is_and_left_alone() {
+    let redis = Redis::start();
+    let mut rq = Oracle::rq(&redis.url()).await;
+    rq.ask("add", "saves", json!({"count": 6})).await;
+    let drover = Drover::over(&redis.url()).await;
+    is_left_alone(&redis, &drover, "rq:queue:saves", "rq", "RQ").await;
+    rq.ask("work", "saves", json!({})).await;
+    assert_eq!(
+        rq.ask("counts", "saves", json!({})).await,
+        json!({"waiting": 0, "completed": 6})
+    );
+    // It stays while its library knows it, with or without jobs.
+    is_left_alone(&redis, &drover, "rq:queue:saves", "rq", "RQ").await;
+    rq.ask("delete", "saves", json!({})).await;
+    eventually("it is gone", SOON, || async {
+        drover.queue("redis", "rq:queue:saves").await.is_none().then_some(())
+    })
+    .await;
 }
 
 #[tokio::test]

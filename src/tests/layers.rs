@@ -16,7 +16,7 @@ pub(crate) fn sources(dir: &Path, found: &mut Vec<PathBuf>) {
 }
 
 /// The folder or module, what it must not name, and why.
-const RULES: [(&str, &[&str], &str); 21] = [
+const RULES: [(&str, &[&str], &str); 23] = [
     (
         "model",
         &["crate::server", "crate::ui", "leptos", "axum", "redis::", "tokio"],
@@ -71,6 +71,11 @@ const RULES: [(&str, &[&str], &str); 21] = [
     ),
     (
         "server/adapter/lists",
+        &["bullmq", "pgboss", "celery", "arq", "sqlx"],
+        "adapters never name each other",
+    ),
+    (
+        "server/adapter/recognised",
         &["bullmq", "pgboss", "celery", "arq", "sqlx"],
         "adapters never name each other",
     ),
@@ -198,6 +203,11 @@ const RULES: [(&str, &[&str], &str); 21] = [
         "server/http",
         &["bullmq", "redis::", "pgboss", "celery", "arq", "sqlx"],
         "HTTP knows use cases, not stores",
+    ),
+    (
+        "server/http/router",
+        &["Router::new", "axum::routing", ".merge(", ".nest("],
+        "a route is added with what it needs and what it answers",
     ),
 ];
 

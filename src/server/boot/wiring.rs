@@ -7,6 +7,7 @@ use crate::server::adapter::celery::Celery;
 use crate::server::adapter::lists::Lists;
 use crate::server::adapter::pgboss::{self, PgBoss};
 use crate::server::adapter::postgres::database::Database;
+use crate::server::adapter::recognised::Recognised;
 use crate::server::adapter::redis::link::Link;
 use crate::server::archive::Archive;
 use crate::server::auth::Auth;
@@ -149,6 +150,7 @@ fn open(store: &Store, masks: Masks) -> (Source, Vec<Arc<dyn Adapter>>) {
             if store.prefixes.is_empty() && store.queues.is_empty() {
                 adapters.push(Arc::new(Celery::new(link.clone())));
                 adapters.push(Arc::new(Arq::new(link.clone())));
+                adapters.push(Arc::new(Recognised::new(link.clone())));
             }
             // First: what an operator describes is not taken for anything else.
             if !store.lists.is_empty() {

@@ -62,6 +62,11 @@ impl Oracle {
         Self::python_in("arq", "lists", redis_url, &options).await
     }
 
+    /// Starts RQ.
+    pub(crate) async fn rq(redis_url: &str) -> Self {
+        Self::python_in("python", "rq", redis_url, &json!({})).await
+    }
+
     /// Starts a library of Python, in an environment of its own.
     async fn python(library: &str, redis_url: &str, options: &Value) -> Self {
         Self::python_in(library, library, redis_url, options).await
