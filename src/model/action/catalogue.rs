@@ -5,7 +5,7 @@
 //! forms, API routes, OpenAPI, the table in `docs/actions.md`, permission checks and confirmations are derived from it.
 //!
 //! What a system cannot do, or does in another way, is not here but in its [`Capabilities`]. The sentence that names an
-//! action's effect is in `service::act::sentence`.
+//! action's effect is in [`sentence`](super::sentence).
 //!
 //! To add an action: a variant in [`types`](super::types), a line and a row here, and what the adapters do for it. The
 //! compiler names the places that are forgotten.

@@ -10,6 +10,7 @@
 
 use super::{Answer, Refusal, Service};
 use crate::model::action::catalogue::Target;
+use crate::model::action::sentence::Place;
 use crate::model::action::{Effect, JobAction, OBLITERATE_MAX, QueueAction, Seen};
 use crate::model::answer::DryRunAnswer;
 use crate::model::audit::{AuditEntry, AuditPage, Became};
@@ -32,7 +33,6 @@ use crate::server::redact::Mask;
 use crate::server::tasks::Tasks;
 use flow::FlowPlan;
 use intent::{Intent, NO_ERROR};
-use sentence::Place;
 use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::Duration;
@@ -42,7 +42,6 @@ mod flow;
 pub mod intent;
 mod not_acted;
 pub mod offer;
-pub mod sentence;
 
 pub use not_acted::NotActed;
 
@@ -279,7 +278,7 @@ impl Service {
     /// What would be done, in a sentence.
     #[must_use]
     pub fn sentence_of(&self, line: &QueueSummary, intent: &Intent) -> String {
-        self.at_place(line, |place| sentence::of(intent, place))
+        self.at_place(line, |place| intent.sentence(place))
     }
 
     /// A queue with its store, in words.

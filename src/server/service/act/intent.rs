@@ -1,6 +1,7 @@
 //! What is asked for: one action on one target, read from words and checked.
 
 use crate::model::action::catalogue::{ActionKind, Empty, Field, Input, Target};
+use crate::model::action::sentence::{self, Place};
 use crate::model::action::{FlowAction, JobAction, QueueAction, ScheduleAction};
 use crate::model::permission::Verb;
 use crate::server::adapter::AnyAction;
@@ -67,6 +68,17 @@ pub enum BadIntent {
 }
 
 impl Intent {
+    /// What would be done, in one sentence: the same for a confirmation, an answer of the API and the audit log.
+    #[must_use]
+    pub fn sentence(&self, place: Place<'_>) -> String {
+        match self {
+            Self::Job { id, action } => sentence::on_job(id, action, place),
+            Self::Flow { id, .. } => sentence::on_flow(id, place),
+            Self::Queue(action) => sentence::on_queue(action, place),
+            Self::Schedule { key, action } => sentence::on_schedule(key, action, place),
+        }
+    }
+
     /// Reads an action on `target` (the job's id, the schedule's key, nothing for a queue) from its word and
     /// the fields that were given with it.
     ///

@@ -1,7 +1,6 @@
 //! What would be done, in one sentence: the same for a confirmation, an answer of the API and the audit log.
 
-use super::intent::Intent;
-use crate::model::action::{Changes, JobAction, NewJob, Plan, QueueAction, ScheduleAction};
+use super::types::{Changes, JobAction, NewJob, Plan, QueueAction, ScheduleAction};
 use crate::model::answer::FLOW_MAX;
 use crate::model::capability::Capabilities;
 use crate::model::format;
@@ -34,29 +33,26 @@ impl Place<'_> {
     }
 }
 
-/// The sentence.
+/// An action on a job and those below it.
 #[must_use]
-pub fn of(intent: &Intent, place: Place<'_>) -> String {
-    let there = place.words();
-    match intent {
-        Intent::Job { id, action } => on_job(&shown(id), action, &there, place.can),
-        Intent::Flow { id, .. } => format!(
-            "Retry the failed jobs below job {} of {there}, up to {} and the deepest first, then the job itself if it \
-             failed. Each runs when its children have ended.",
-            shown(id),
-            format::count(FLOW_MAX as u64)
-        ),
-        Intent::Queue(action) => on_queue(action, &there, place.can),
-        Intent::Schedule { key, action } => on_schedule(&shown(key), action, &there),
-    }
+pub fn on_flow(id: &str, place: Place<'_>) -> String {
+    format!(
+        "Retry the failed jobs below job {} of {}, up to {} and the deepest first, then the job itself if it failed. Each \
+         runs when its children have ended.",
+        shown(id),
+        place.words(),
+        format::count(FLOW_MAX as u64)
+    )
 }
 
 fn shown(text: &str) -> String {
     cut(&format::visible(text), 120)
 }
 
-fn on_job(id: &str, action: &JobAction, there: &str, can: Option<&Capabilities>) -> String {
-    let job = format!("job {id} of {there}");
+/// An action on a job.
+#[must_use]
+pub fn on_job(id: &str, action: &JobAction, place: Place<'_>) -> String {
+    let (job, can) = (format!("job {} of {}", shown(id), place.words()), place.can);
     match action {
         JobAction::Retry { reset_attempts, data } => {
             let data = data.as_ref().map_or_else(String::new, |data| {
@@ -170,7 +166,10 @@ fn changed(changes: &Changes) -> String {
     }
 }
 
-fn on_queue(action: &QueueAction, there: &str, can: Option<&Capabilities>) -> String {
+/// An action on the queue itself.
+#[must_use]
+pub fn on_queue(action: &QueueAction, place: Place<'_>) -> String {
+    let (there, can) = (place.words(), place.can);
     match action {
         QueueAction::Pause => {
             let by = can.map_or("", |can| can.pause_by.as_str());
@@ -219,8 +218,10 @@ fn on_queue(action: &QueueAction, there: &str, can: Option<&Capabilities>) -> St
     }
 }
 
-fn on_schedule(key: &str, action: &ScheduleAction, there: &str) -> String {
-    let schedule = format!("schedule {key} of {there}");
+/// An action on a schedule.
+#[must_use]
+pub fn on_schedule(key: &str, action: &ScheduleAction, place: Place<'_>) -> String {
+    let schedule = format!("schedule {} of {}", shown(key), place.words());
     match action {
         ScheduleAction::Run => format!("Add a job from {schedule} now; its plan stays as it is."),
         ScheduleAction::Remove => format!("Remove {schedule} permanently, with its next job."),
@@ -268,21 +269,18 @@ mod tests {
             environment: Some("production"),
             can: None,
         };
-        let remove = Intent::Job {
-            id: "7\u{202e}".into(),
-            action: JobAction::Remove { children: false },
-        };
+        let remove = JobAction::Remove { children: false };
         assert_eq!(
-            of(&remove, place),
+            on_job("7\u{202e}", &remove, place),
             "Remove job 7\\u{202e} of queue mail in redis (production) permanently."
         );
-        let limit = Intent::Queue(QueueAction::Concurrency { limit: Some(3) });
+        let limit = QueueAction::Concurrency { limit: Some(3) };
         let place = Place {
             environment: None,
             ..place
         };
         assert_eq!(
-            of(&limit, place),
+            on_queue(&limit, place),
             "Let at most 3 jobs of queue mail in redis run at once."
         );
         let generation = Generation {
@@ -301,13 +299,12 @@ mod tests {
             priority: 2,
             lifo: false,
         };
-        let id = "7".into();
         let place = Place {
             can: Some(&can),
             ..place
         };
         assert_eq!(
-            of(&Intent::Job { id, action }, place),
+            on_job("7", &action, place),
             "Set the priority of job 7 of queue mail in redis to 2 (0 runs first, then 1)."
         );
     }
