@@ -12,6 +12,8 @@ use std::collections::BTreeMap;
 
 #[cfg(feature = "ssr")]
 use super::action::catalogue::{ActionKind, Row};
+#[cfg(feature = "ssr")]
+use super::action::sentence::Manner;
 
 /// A generation in words for readers: what a browser needs to show a queue.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -218,6 +220,19 @@ impl Capabilities {
     #[must_use]
     pub fn cancel_takes_error(&self) -> bool {
         !self.cancel_keeps_job && self.takes(ActionKind::FailWhenTaken.row(), "error")
+    }
+
+    /// What differs between systems in what an action does.
+    #[must_use]
+    pub fn manner(&self) -> Manner<'_> {
+        Manner {
+            keeps_cancelled: self.cancel_keeps_job,
+            discards_cancelled: self.cancel_discards_job,
+            cancel_takes_error: self.cancel_takes_error(),
+            edit_keeps_data: self.edit_keeps_data,
+            priority_order: &self.priority_order,
+            pause_by: &self.pause_by,
+        }
     }
 
     /// The action that this word means here, where two actions share a word.

@@ -14,6 +14,8 @@ use serde::{Deserialize, Serialize};
 pub enum ConditionKind {
     /// A Sentinel that the configuration gives as a Redis.
     Sentinel,
+    /// Most Sentinels of the store do not answer.
+    SentinelsSilent,
     /// A node of a cluster that does not own all slots, given as a single Redis.
     Cluster,
     /// The store is at its memory limit and does not evict keys.
@@ -50,6 +52,7 @@ impl ConditionKind {
     pub const fn word(self) -> &'static str {
         match self {
             Self::Sentinel => "a Sentinel, not a store",
+            Self::SentinelsSilent => "Sentinels do not answer",
             Self::Cluster => "one node of a cluster",
             Self::OutOfMemory => "out of memory",
             Self::DiskFailed => "refuses writes: disk",
@@ -78,7 +81,8 @@ impl ConditionKind {
             | Self::TooFewReplicas
             | Self::CutOff
             | Self::Evicting => Level::Bad,
-            Self::Replica
+            Self::SentinelsSilent
+            | Self::Replica
             | Self::Crowded
             | Self::SettingsDropped
             | Self::WritesPaused
@@ -95,6 +99,7 @@ impl ConditionKind {
         matches!(
             self,
             Self::Sentinel
+                | Self::SentinelsSilent
                 | Self::Cluster
                 | Self::DiskFailed
                 | Self::TooFewReplicas

@@ -12,6 +12,7 @@ use super::weights::MemoryByQueue;
 use serde::{Deserialize, Serialize};
 
 pub mod postgres;
+pub mod sentinel;
 
 /// An answer, or the reason why there is none.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -60,6 +61,9 @@ pub struct StoreDetail {
     pub asked: Asked,
     /// A judgement on each part, in one sentence each.
     pub judgements: Vec<Judged>,
+    /// Of a Redis behind Sentinels: what they say.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub sentinel: Option<sentinel::SentinelReport>,
     /// Of a Postgres: its parts, tables and sessions.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub postgres: Option<PostgresHealth>,

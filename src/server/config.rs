@@ -7,6 +7,7 @@
 
 use crate::base_path::{self, BasePath};
 use crate::server::adapter::lists::profile::Profile;
+use crate::server::adapter::redis::topology::{Login, Target};
 use crate::server::auth::settings;
 use std::cell::RefCell;
 use std::collections::BTreeSet;
@@ -88,6 +89,10 @@ pub struct Store {
     pub url: String,
     /// Certificates (PEM) that sign the server's, where those that the public trusts do not.
     pub authorities: Option<Vec<u8>>,
+    /// The user and the password of its Sentinels, where they ask for them.
+    pub sentinel_username: Option<String>,
+    /// See `sentinel_username`. Never logged, never shown.
+    pub sentinel_password: Option<String>,
     /// Only queues with these prefixes; empty for any.
     pub prefixes: Vec<String>,
     /// Of a Postgres: only the installations of pg-boss in these schemas; empty for any.
@@ -107,6 +112,21 @@ pub enum StoreKind {
     Redis,
     /// pg-boss.
     Postgres,
+}
+
+impl Store {
+    /// Where a Redis is and what it takes to get in.
+    #[must_use]
+    pub fn target(&self) -> Target<'_> {
+        Target {
+            url: &self.url,
+            authorities: self.authorities.as_deref(),
+            sentinel: Login {
+                user: self.sentinel_username.as_deref(),
+                password: self.sentinel_password.as_deref(),
+            },
+        }
+    }
 }
 
 impl fmt::Debug for Store {

@@ -54,6 +54,7 @@ mod reading;
 mod schedules;
 mod scripts;
 mod secrets;
+mod sentinel;
 mod stale;
 mod status;
 mod stores;

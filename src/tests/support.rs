@@ -11,6 +11,7 @@ pub(crate) mod process;
 pub(crate) mod proxy;
 pub(crate) mod redis;
 pub(crate) mod refusals;
+pub(crate) mod sentinel;
 
 use std::time::{Duration, Instant};
 

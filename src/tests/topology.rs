@@ -3,9 +3,9 @@
 use crate::support::app::Drover;
 use crate::support::oracle::Oracle;
 use crate::support::redis::Redis;
-use crate::support::{LATER, SOON, eventually, free_port};
+use crate::support::sentinel::Sentinel;
+use crate::support::{LATER, SOON, eventually};
 use serde_json::{Value, json};
-use std::process::{Child, Command, Stdio};
 use std::time::Duration;
 
 /// A server in cluster mode that owns every slot.
@@ -91,41 +91,6 @@ async fn a_user_who_may_not_ask_for_the_slots_of_a_node_is_told_what_permits_it(
     assert!(drover.condition("redis", "not_permitted").await.is_none());
     redis.run::<()>(&["ACL", "SETUSER", "meek", "+cluster|nodes"]);
     drover.condition_ends("redis", "cluster").await;
-}
-
-/// A running Sentinel, ended when dropped.
-struct Sentinel {
-    child: Child,
-    port: u16,
-    _dir: tempfile::TempDir,
-}
-
-impl Sentinel {
-    /// A Sentinel that watches these primaries, each by its name and port.
-    fn of(primaries: &[(&str, u16)]) -> Self {
-        let (dir, port) = (tempfile::tempdir().unwrap(), free_port());
-        let file = dir.path().join("sentinel.conf");
-        let watched = primaries
-            .iter()
-            .map(|(name, port)| format!("sentinel monitor {name} 127.0.0.1 {port} 1\n"));
-        let text = format!("port {port}\nbind 127.0.0.1\ndir {}\n", dir.path().display());
-        std::fs::write(&file, text + &watched.collect::<String>()).unwrap();
-        let child = Command::new("redis-server")
-            .arg(file)
-            .arg("--sentinel")
-            .stdout(Stdio::null())
-            .stderr(Stdio::null())
-            .spawn()
-            .unwrap();
-        Self { child, port, _dir: dir }
-    }
-}
-
-impl Drop for Sentinel {
-    fn drop(&mut self) {
-        let _ = self.child.kill();
-        let _ = self.child.wait();
-    }
 }
 
 #[tokio::test]

@@ -2,7 +2,6 @@
 
 use super::types::{Changes, JobAction, NewJob, Plan, QueueAction, ScheduleAction};
 use crate::model::answer::FLOW_MAX;
-use crate::model::capability::Capabilities;
 use crate::model::format;
 use crate::model::job::cut;
 use crate::model::queue::QueueRef;
@@ -17,7 +16,24 @@ pub struct Place<'a> {
     /// What the store is, such as `production`.
     pub environment: Option<&'a str>,
     /// What its generation can do, where that is known.
-    pub can: Option<&'a Capabilities>,
+    pub can: Option<Manner<'a>>,
+}
+
+/// What differs between systems in what an action does.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Manner<'a> {
+    /// A cancelled job is kept and can be resumed.
+    pub keeps_cancelled: bool,
+    /// A worker discards a cancelled job when it takes it.
+    pub discards_cancelled: bool,
+    /// A cancelled job fails with an error of the caller's.
+    pub cancel_takes_error: bool,
+    /// The data that an edit replaces becomes a line of the job's log.
+    pub edit_keeps_data: bool,
+    /// Where priority 0 sorts.
+    pub priority_order: &'a str,
+    /// How a pause stops the workers, where the library has none.
+    pub pause_by: &'a str,
 }
 
 impl Place<'_> {
@@ -102,13 +118,13 @@ pub fn on_job(id: &str, action: &JobAction, place: Place<'_>) -> String {
         JobAction::Redrive => {
             format!("Redrive {job}: move it back to the queue it came from, where it runs again.")
         }
-        JobAction::Cancel { .. } if can.is_some_and(|can| can.cancel_keeps_job) => {
+        JobAction::Cancel { .. } if can.is_some_and(|can| can.keeps_cancelled) => {
             format!("Cancel {job}. No worker will take it; it is kept and can be resumed.")
         }
-        JobAction::Cancel { .. } if can.is_some_and(|can| can.cancel_discards_job) => {
+        JobAction::Cancel { .. } if can.is_some_and(|can| can.discards_cancelled) => {
             format!("Revoke {job}: a worker that takes it discards it without running it.")
         }
-        JobAction::Cancel { .. } if can.is_some_and(|can| !can.cancel_takes_error()) => {
+        JobAction::Cancel { .. } if can.is_some_and(|can| !can.cancel_takes_error) => {
             format!("Fail {job} when a worker takes it, without running it.")
         }
         JobAction::Cancel { error } => {
@@ -172,7 +188,7 @@ pub fn on_queue(action: &QueueAction, place: Place<'_>) -> String {
     let (there, can) = (place.words(), place.can);
     match action {
         QueueAction::Pause => {
-            let by = can.map_or("", |can| can.pause_by.as_str());
+            let by = can.map_or("", |can| can.pause_by);
             format!("Pause {there}. Running jobs will finish; workers take no new ones{by}.")
         }
         QueueAction::Resume => format!("Resume {there}. Workers take jobs from it again."),
@@ -253,9 +269,6 @@ fn duration(ms: u64) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::model::capability::Generation;
-    use crate::model::system::System;
-    use std::collections::BTreeMap;
 
     #[test]
     fn a_sentence_names_the_queue_the_store_and_what_it_is() {
@@ -283,24 +296,16 @@ mod tests {
             on_queue(&limit, place),
             "Let at most 3 jobs of queue mail in redis run at once."
         );
-        let generation = Generation {
-            system: System::BullMq,
-            layout: String::new(),
-            label: String::new(),
-            unsupported: None,
-            states: vec![],
-            evidence: BTreeMap::new(),
-        };
-        let can = Capabilities {
-            priority_order: "0 runs first, then 1".into(),
-            ..Capabilities::new(generation, |_| Ok(()), |_| Ok(()))
+        let can = Manner {
+            priority_order: "0 runs first, then 1",
+            ..Manner::default()
         };
         let action = JobAction::Priority {
             priority: 2,
             lifo: false,
         };
         let place = Place {
-            can: Some(&can),
+            can: Some(can),
             ..place
         };
         assert_eq!(

@@ -3,6 +3,7 @@
 //! - [`link`]: the connection, its supervisor and its state of health
 //! - [`classify`]: what an error means, in a sentence; [`refusals`]: those that do not stop it from answering
 //! - [`rights`]: what our user may do, asked without doing it; [`script`]: a script as one atomic step
+//! - [`topology`]: at an address, or where Sentinels say
 //! - `knock`: what is behind an address that no connection can be made to
 //! - [`info`]: what the server says about itself, parsed; [`signs`]: what of it tells of trouble
 //! - [`report`]: the same report in full, for the page of a store
@@ -23,4 +24,5 @@ pub mod rights;
 pub mod script;
 pub mod signs;
 pub mod spacing;
+pub mod topology;
 pub mod walk;

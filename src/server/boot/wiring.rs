@@ -136,10 +136,8 @@ fn operations(
 fn open(store: &Store, masks: Masks) -> (Source, Vec<Arc<dyn Adapter>>) {
     match store.kind {
         StoreKind::Redis => {
-            let link = Arc::new(
-                Link::trusting(&store.url, store.authorities.as_deref())
-                    .unwrap_or_else(|error| unreachable!("checked URL: {error}")),
-            );
+            let link =
+                Arc::new(Link::open(store.target()).unwrap_or_else(|error| unreachable!("checked URL: {error}")));
             let scope = bullmq::Scope {
                 prefixes: store.prefixes.clone(),
                 queues: store.queues.clone(),

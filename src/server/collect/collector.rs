@@ -111,7 +111,7 @@ impl Collector {
         let summary = StoreSummary {
             id: store.to_owned(),
             kind: source.kind().into(),
-            address: source.address().to_owned(),
+            address: source.address(),
             reach: Reach::Connecting,
             cause: None,
             since: at,

@@ -36,6 +36,8 @@ pub(super) struct Own {
     pub(super) slow: bool,
     /// How far the store's clock is ahead.
     pub(super) ahead: Option<Millis>,
+    /// Why what Sentinels said may be out of date.
+    pub(super) sentinels: Option<String>,
     /// Queues whose keys our user may not read: the first by name, and how many.
     pub(super) unreadable: Option<(String, usize)>,
 }
@@ -130,6 +132,14 @@ impl Conditions {
             sentinel(watched, &mut tell);
             return self.told(now, found);
         }
+        if let Some(why) = &own.sentinels {
+            tell(
+                ConditionKind::SentinelsSilent,
+                why.clone(),
+                "What is shown is that of the last primary. Actions are held until most of the Sentinels answer."
+                    .into(),
+            );
+        }
         cluster(user, signs, refusals, &mut tell);
         out_of_memory(signs, refused("OOM") || refusals.out_of_memory(), &mut tell);
         write_blocked(signs, refusals, &refused, &mut tell);
@@ -183,16 +193,17 @@ fn sentinel(watched: &[(String, String)], tell: Tell<'_>) {
     let sentence = match watched {
         [] => "This is a Sentinel that watches no primary. Give this store the URL of a Redis.".to_owned(),
         [(name, address)] => format!(
-            "This is a Sentinel of {}; its primary is {}. Give this store that address: this version of Drover does not ask \
-             a Sentinel where the primary is, and does not follow a failover.",
+            "This is a Sentinel of {}; its primary is {}. Give this store that address, or the URL \
+             redis+sentinel://HOST:PORT/{}, with which Drover follows a failover.",
             format::visible(name),
-            format::visible(address)
+            format::visible(address),
+            format::visible(name)
         ),
         several => {
             let all: Vec<String> = several.iter().take(5).map(primary).collect();
             format!(
-                "This is a Sentinel of {} primaries: {}. Give a store the address of one of them: this version of Drover \
-                 does not ask a Sentinel where a primary is, and does not follow a failover.",
+                "This is a Sentinel of {} primaries: {}. Give each a store with a URL such as \
+                 redis+sentinel://HOST:PORT/NAME.",
                 several.len(),
                 all.join(", ")
             )

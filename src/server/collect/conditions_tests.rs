@@ -105,6 +105,7 @@ fn slowness_and_clocks_are_told_as_the_board_met_them() {
         slowed: Some((Duration::from_millis(487), Duration::from_secs(15))),
         slow: true,
         ahead: Some(-600_000),
+        sentinels: None,
         unreadable: None,
     };
     let list = Conditions::default().list(0, "drover", &Refusals::default(), &own);

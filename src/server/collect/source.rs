@@ -4,6 +4,7 @@ use super::conditions::postgres as postgres_conditions;
 use super::conditions::{Conditions, Own};
 use crate::model::Millis;
 use crate::model::condition::Condition;
+use crate::model::vitals::sentinel::SentinelReport;
 use crate::server::adapter::Trouble;
 use crate::server::adapter::postgres::database::Database;
 use crate::server::adapter::redis::link::Link;
@@ -33,10 +34,10 @@ impl Source {
 
     /// Where it is, without a password.
     #[must_use]
-    pub fn address(&self) -> &str {
+    pub fn address(&self) -> String {
         match self {
-            Self::Redis(link) => link.address(),
-            Self::Postgres(database) => database.address(),
+            Self::Redis(link) => link.label(),
+            Self::Postgres(database) => database.address().to_owned(),
         }
     }
 
@@ -61,6 +62,23 @@ impl Source {
         match self {
             Self::Redis(link) => link.health(),
             Self::Postgres(database) => database.health(),
+        }
+    }
+
+    /// Why what Sentinels said may be out of date.
+    pub(super) fn sentinels_doubt(&self) -> Option<String> {
+        match self {
+            Self::Redis(link) => link.sentinels_doubt(),
+            Self::Postgres(_) => None,
+        }
+    }
+
+    /// What Sentinels say; `None` where there are none.
+    #[must_use]
+    pub fn sentinels(&self) -> Option<SentinelReport> {
+        match self {
+            Self::Redis(link) => link.sentinels(),
+            Self::Postgres(_) => None,
         }
     }
 

@@ -36,7 +36,8 @@ pub struct Raw {
 pub struct Store {
     /// the store's id, part of URLs: 1 to 64 letters, digits, `-`, `_` and `.`
     pub id: Option<String>,
-    /// the server to watch: `redis://`, or `rediss://` for TLS; `postgres://`, with `?sslmode=verify-full` for TLS and
+    /// the server to watch: `redis://`, or `rediss://` for TLS; `redis+sentinel://HOST:26379,HOST2:26379/NAME/0` (`rediss+sentinel://`
+    /// for TLS) for the primary that Sentinels call NAME; `postgres://`, with `?sslmode=verify-full` for TLS and
     /// `&sslrootcert=FILE` for your own certificates. Parameters that Drover does not know are ignored with a warning. A Postgres
     /// holds the archive too. A variable defines the store `redis` or `postgres` and replaces a store of that id in the file
     ///
@@ -46,6 +47,18 @@ pub struct Store {
     ///
     /// - environment: `DROVER_REDIS_URL_FILE`, `DROVER_POSTGRES_URL_FILE`
     pub url_file: Option<String>,
+    /// the user that the Sentinels of a `redis+sentinel://` ask for
+    ///
+    /// - environment: `DROVER_REDIS_SENTINEL_USERNAME`
+    pub sentinel_username: Option<String>,
+    /// the password that they ask for; that of the Redis itself is in the URL
+    ///
+    /// - environment: `DROVER_REDIS_SENTINEL_PASSWORD`
+    pub sentinel_password: Option<String>,
+    /// the same, read from a file
+    ///
+    /// - environment: `DROVER_REDIS_SENTINEL_PASSWORD_FILE`
+    pub sentinel_password_file: Option<String>,
     /// PEM file with the authorities that sign the certificate of a `rediss://` server
     ///
     /// - default: public authorities

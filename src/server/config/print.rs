@@ -67,6 +67,12 @@ pub fn print(config: &Config) -> String {
         let _ = writeln!(out, "\n[[store]]");
         let _ = writeln!(out, "id = {}", text(&store.id));
         let _ = writeln!(out, "url = {}", text(&url::mask(&store.url)));
+        if let Some(user) = &store.sentinel_username {
+            let _ = writeln!(out, "sentinel_username = {}", text(user));
+        }
+        if store.sentinel_password.is_some() {
+            let _ = writeln!(out, "sentinel_password = \"***\"");
+        }
         match store.kind {
             StoreKind::Redis => {
                 let _ = writeln!(out, "prefixes = {}", list(&store.prefixes));

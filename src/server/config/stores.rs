@@ -2,6 +2,7 @@
 
 use super::{Reader, Store, StoreKind, file, label, url};
 use crate::server::adapter::postgres::address::Address;
+use crate::server::adapter::redis::link::Link;
 use std::collections::HashSet;
 
 pub(super) fn read(r: &mut Reader<'_>, raw: Vec<file::Store>, warnings: &mut Vec<String>) -> Vec<Store> {
@@ -40,6 +41,16 @@ pub(super) fn read(r: &mut Reader<'_>, raw: Vec<file::Store>, warnings: &mut Vec
         let lists = super::lists::read(r, &at, store.list.unwrap_or_default());
         if let Some(url) = url {
             let authorities = store.ca_file.and_then(|path| authorities(r, &at, &url, &path));
+            let sentinel_password = match (store.sentinel_password, store.sentinel_password_file) {
+                (None, Some(path)) => r.read_secret(&at, &path),
+                (Some(_), Some(_)) => {
+                    r.problems.push(format!(
+                        "{at}: sentinel_password and sentinel_password_file are both set: keep one"
+                    ));
+                    None
+                }
+                (given, None) => given,
+            };
             stores.push((
                 at,
                 Store {
@@ -47,6 +58,8 @@ pub(super) fn read(r: &mut Reader<'_>, raw: Vec<file::Store>, warnings: &mut Vec
                     kind: StoreKind::of(&url).unwrap_or(StoreKind::Redis),
                     authorities,
                     url,
+                    sentinel_username: store.sentinel_username,
+                    sentinel_password,
                     prefixes: store.prefixes.unwrap_or_default(),
                     schemas: store.schemas.unwrap_or_default(),
                     queues: store.queues.unwrap_or_default(),
@@ -57,6 +70,9 @@ pub(super) fn read(r: &mut Reader<'_>, raw: Vec<file::Store>, warnings: &mut Vec
         }
     }
     let ca_file = r.env("DROVER_REDIS_CA_FILE");
+    let sentinel_username = r.env("DROVER_REDIS_SENTINEL_USERNAME");
+    let sentinel_password = r.given("DROVER_REDIS_SENTINEL_PASSWORD", "DROVER_REDIS_SENTINEL_PASSWORD_FILE");
+    let sentinel_password = r.secret(sentinel_password);
     let redis = r.given("DROVER_REDIS_URL", "DROVER_REDIS_URL_FILE");
     let redis = r.secret(redis);
     let postgres = r.given("DROVER_POSTGRES_URL", "DROVER_POSTGRES_URL_FILE");
@@ -86,6 +102,8 @@ pub(super) fn read(r: &mut Reader<'_>, raw: Vec<file::Store>, warnings: &mut Vec
                 .filter(|_| kind == StoreKind::Redis)
                 .and_then(|path| authorities(r, name, &url, path)),
             url,
+            sentinel_username: sentinel_username.clone().filter(|_| kind == StoreKind::Redis),
+            sentinel_password: sentinel_password.clone().filter(|_| kind == StoreKind::Redis),
             prefixes: vec![],
             schemas: vec![],
             queues: vec![],
@@ -113,7 +131,7 @@ pub(super) fn read(r: &mut Reader<'_>, raw: Vec<file::Store>, warnings: &mut Vec
 
 /// The certificates in a file.
 fn authorities(r: &mut Reader<'_>, at: &str, url: &str, path: &str) -> Option<Vec<u8>> {
-    if !url.starts_with("rediss://") {
+    if !url.starts_with("rediss") {
         r.problems.push(format!(
             "{at}: ca_file is for rediss://; a Postgres takes ?sslmode=verify-full&sslrootcert={path}"
         ));
@@ -163,16 +181,27 @@ fn check_redis(r: &mut Reader<'_>, at: &str, store: &Store) -> Result<Option<&'s
             ));
         }
     }
-    let link = crate::server::adapter::redis::link::Link::trusting(&store.url, store.authorities.as_deref()).map_err(
-        |error| {
-            let said = error.to_string();
-            let said = said.split(" - ").next().unwrap_or_default();
-            format!("it is not the URL of a Redis ({said}): write it as redis://user:password@host:6379/0")
-        },
-    )?;
-    let host = link.address().rsplit_once(':').map_or("", |(host, _)| host);
-    let open = store.url.starts_with("redis://") && !is_local(host) && store.url.contains('@');
-    Ok(open.then_some("rediss://"))
+    let (scheme, _) = store.url.split_once("://").unwrap_or_default();
+    let sentinel = scheme.ends_with("+sentinel");
+    if !sentinel && (store.sentinel_username.is_some() || store.sentinel_password.is_some()) {
+        r.problems.push(format!(
+            "{at}: sentinel_username and sentinel_password are for the URL of a primary behind Sentinels: redis+sentinel://"
+        ));
+    }
+    let link = Link::open(store.target()).map_err(|error| {
+        let said = error.to_string();
+        let said = said.split(" - ").next().unwrap_or_default();
+        let form = match sentinel {
+            true => "redis+sentinel://user:password@host:26379,host2:26379/name-of-the-primary/0",
+            false => "redis://user:password@host:6379/0",
+        };
+        format!("it is not the URL of a Redis ({said}): write it as {form}")
+    })?;
+    let address = link.address();
+    let host = address.rsplit_once(':').map_or("", |(host, _)| host);
+    let open = matches!(scheme, "redis" | "redis+sentinel") && !is_local(host) && store.url.contains('@');
+    let encrypted = if sentinel { "rediss+sentinel://" } else { "rediss://" };
+    Ok(open.then_some(encrypted))
 }
 
 /// The same for a Postgres.

@@ -487,3 +487,34 @@ fn mistakes_in_profiles_of_lists_are_told_with_their_place() {
     let unknown = load_with(&format!("{store}[[store.list]]\nwating = \"w\"\n"), &NONE).unwrap_err();
     assert!(unknown.0[0].contains("did you mean `waiting`"), "{unknown:?}");
 }
+
+#[test]
+fn a_primary_behind_sentinels_is_named_with_what_they_ask_for() {
+    let text = "[[store]]\nid = \"s\"\nurl = \"redis+sentinel://u:p@a:1,b/shop/2\"\nsentinel_username = \"drover\"\n\
+                sentinel_password = \"open\"\n";
+    let config = load_with(text, &[]).unwrap();
+    let target = config.stores[0].target();
+    assert_eq!(
+        (target.sentinel.user, target.sentinel.password),
+        (Some("drover"), Some("open"))
+    );
+    let printed = print::print(&config);
+    assert!(printed.contains("redis+sentinel://u:***@a:1,b/shop/2"), "{printed}");
+    assert!(
+        printed.contains("sentinel_password = \"***\"") && !printed.contains("open"),
+        "{printed}"
+    );
+    for (text, said) in [
+        (
+            "url = \"redis+sentinel://a:1\"",
+            "redis+sentinel://user:password@host:26379",
+        ),
+        (
+            "url = \"redis://a:1\"\nsentinel_password = \"x\"",
+            "for the URL of a primary behind Sentinels",
+        ),
+    ] {
+        let problems = load_with(&format!("[[store]]\nid = \"s\"\n{text}\n"), &[]).unwrap_err();
+        assert!(format!("{problems:?}").contains(said), "{problems:?}");
+    }
+}

@@ -6,9 +6,11 @@ use super::StoreKind;
 use crate::server::adapter::postgres::address::Address;
 
 /// The schemes of a Redis and of a Postgres.
-const REDIS: [&str; 7] = [
+const REDIS: [&str; 9] = [
     "redis",
     "rediss",
+    "redis+sentinel",
+    "rediss+sentinel",
     "unix",
     "redis+unix",
     "valkey",
@@ -18,7 +20,7 @@ const REDIS: [&str; 7] = [
 const POSTGRES: [&str; 2] = ["postgres", "postgresql"];
 
 /// The problem with any other scheme.
-pub(super) const SCHEMES: &str = "its scheme is not known; use redis://, rediss:// (TLS) or unix:// (a socket) for a Redis, postgres:// for a Postgres";
+pub(super) const SCHEMES: &str = "its scheme is not known; use redis://, rediss:// (TLS), redis+sentinel:// or unix:// (a socket) for a Redis, postgres:// for a Postgres";
 
 /// Whether the value of a parameter is shown.
 fn is_shown(key: &str) -> bool {

@@ -292,7 +292,7 @@ impl Service {
             queue: &line.key(),
             label: &line.label,
             environment: self.actions.environments.get(&line.store).map(String::as_str),
-            can: self.capabilities(line),
+            can: self.capabilities(line).map(Capabilities::manner),
         })
     }
 

@@ -78,7 +78,8 @@ impl Service {
 
     /// One store in full.
     pub(super) async fn store_detail(&self, id: &str) -> Answer<StoreDetail> {
-        let vitals = self.collector(id)?.vitals().clone();
+        let collector = self.collector(id)?;
+        let (vitals, sentinel) = (collector.vitals().clone(), collector.source().sentinels());
         let (asked, postgres) = tokio::join!(self.asked(id), self.examined(id));
         let (asked, postgres) = (asked?, postgres?);
         let at = now();
@@ -95,6 +96,7 @@ impl Service {
             watched,
             asked,
             judgements,
+            sentinel,
             postgres,
         })
     }

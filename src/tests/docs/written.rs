@@ -221,6 +221,7 @@ fn variables(text: &str) -> BTreeSet<String> {
 
 #[test]
 fn the_table_of_settings_is_made_from_the_file_and_every_variable_of_it_is_read() {
+    generated("docs/configuration.md", "configuration", &settings());
     let document = read("docs/configuration.md");
     let mut source: String = ["src/server/config.rs", "src/server/args.rs"].map(read).concat();
     for file in ["archive", "auth", "status", "stores"] {
@@ -230,7 +231,6 @@ fn the_table_of_settings_is_made_from_the_file_and_every_variable_of_it_is_read(
     // A variable of an earlier version, which is refused by name.
     in_code.remove("DROVER_BEHIND_PROXY");
     assert_eq!(variables(&document), in_code);
-    generated("docs/configuration.md", "configuration", &settings());
 }
 
 /// The table of settings, from the comments on the fields of the file: what a field means, followed by a list with its

@@ -150,7 +150,7 @@ impl Reader<'_> {
                 })
                 .collect(),
             Ok(_) => vec![],
-            Err(error) => return Err(classify(&error, self.link.address())),
+            Err(error) => return Err(classify(&error, &self.link.address())),
         };
         self.fetched += lines.iter().map(Vec::len).sum::<usize>();
         Ok(lines)

@@ -193,7 +193,7 @@ async fn hget(link: &Link, job: &[u8], field: &[u8]) -> Result<Option<Vec<u8>>, 
         .arg(field)
         .query_async(&mut connection)
         .await
-        .map_err(|error| super::super::redis::link::classify(&error, link.address()))?;
+        .map_err(|error| super::super::redis::link::classify(&error, &link.address()))?;
     Ok(match value {
         Value::BulkString(bytes) => Some(bytes),
         _ => None,

@@ -17,15 +17,13 @@ use super::classify::{answers_all_the_same, full, no_such_host, refuses_everythi
 use super::knock::{Behind, knock};
 use super::refusals::Refusals;
 use super::rights::Rights;
+use super::topology::{Sentinels, Server, Target, Topology};
 use crate::model::store::Reach;
+use crate::model::vitals::sentinel::SentinelReport;
 use crate::server::adapter::rhythm::Rhythm;
 use arc_swap::ArcSwapOption;
 use redis::aio::{MultiplexedConnection, PubSub};
-use redis::io::tcp::TcpSettings;
-use redis::{
-    AsyncConnectionConfig, Client, ConnectionAddr, ErrorKind, IntoConnectionInfo, RedisError, RedisResult,
-    TlsCertificates, Value,
-};
+use redis::{AsyncConnectionConfig, ConnectionAddr, ErrorKind, RedisConnectionInfo, RedisError, RedisResult, Value};
 use std::fmt;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -72,8 +70,9 @@ pub type Health = Result<(), Trouble>;
 
 /// One Redis.
 pub struct Link {
-    client: Client,
-    address: String,
+    topology: Topology,
+    /// Who Drover is to the server.
+    settings: RedisConnectionInfo,
     /// The working connection. Swapped whole, so that readers never wait for a writer.
     current: ArcSwapOption<MultiplexedConnection>,
     health: watch::Sender<Health>,
@@ -91,7 +90,7 @@ pub struct Link {
 impl fmt::Debug for Link {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Link")
-            .field("address", &self.address)
+            .field("address", &self.address())
             .finish_non_exhaustive()
     }
 }
@@ -103,45 +102,22 @@ impl Link {
     ///
     /// When the URL is not one of a Redis.
     pub fn new(url: &str) -> RedisResult<Self> {
-        Self::trusting(url, None)
+        Self::open(Target {
+            url,
+            ..Target::default()
+        })
     }
 
-    /// The same where the server's certificate is signed by these (PEM) and not by one that the public trusts.
+    /// The same with everything that is configured.
     ///
     /// # Errors
     ///
-    /// When the URL is not one of a Redis, or these are no certificates.
-    pub fn trusting(url: &str, authorities: Option<&[u8]>) -> RedisResult<Self> {
-        let info = url.into_connection_info()?;
-        // A dead path is noticed by the kernel too, not only by our own questions: without these a
-        // half-open socket would hold memory until the kernel gives up after a quarter of an hour.
-        let tcp = TcpSettings::default()
-            .set_nodelay(true)
-            .set_keepalive(
-                socket2::TcpKeepalive::new()
-                    .with_time(Duration::from_secs(5))
-                    .with_interval(Duration::from_secs(1)),
-            )
-            .set_user_timeout(Duration::from_secs(5));
-        // CLIENT SETINFO is refused by servers before 7.2, and each refusal lands in their ACL LOG.
-        let settings = info.redis_settings().clone().set_skip_set_lib_name();
-        let info = info.set_tcp_settings(tcp).set_redis_settings(settings);
-        let address = match info.addr() {
-            ConnectionAddr::Tcp(host, port) | ConnectionAddr::TcpTls { host, port, .. } => format!("{host}:{port}"),
-            other => other.to_string(),
-        };
+    /// When the URL is not one of a Redis, or the certificates are none.
+    pub fn open(target: Target<'_>) -> RedisResult<Self> {
+        let (topology, settings) = Topology::of(target)?;
         Ok(Self {
-            client: match authorities {
-                None => Client::open(info)?,
-                Some(pem) => Client::build_with_tls(
-                    info,
-                    TlsCertificates {
-                        client_tls: None,
-                        root_cert: Some(pem.to_vec()),
-                    },
-                )?,
-            },
-            address,
+            topology,
+            settings,
             current: ArcSwapOption::empty(),
             health: watch::Sender::new(Err(Trouble::new(Reach::Connecting, "Connecting for the first time."))),
             suspect: Notify::new(),
@@ -152,20 +128,37 @@ impl Link {
         })
     }
 
-    /// Host and port, without a password.
-    pub fn address(&self) -> &str {
-        &self.address
+    /// Host and port of the server, without a password; before Sentinels have named it, what they call it.
+    pub fn address(&self) -> Arc<str> {
+        match self.topology.found() {
+            Some(server) => server.address.clone(),
+            None => self.topology.label().into(),
+        }
+    }
+
+    /// What the store is called: its address, or what its Sentinels call it.
+    pub fn label(&self) -> String {
+        self.topology.label()
+    }
+
+    /// What Sentinels say; `None` where there are none.
+    pub fn sentinels(&self) -> Option<SentinelReport> {
+        self.topology.sentinels().map(Sentinels::report)
+    }
+
+    /// Why what Sentinels said may be out of date.
+    pub fn sentinels_doubt(&self) -> Option<String> {
+        self.topology.sentinels()?.doubt()
     }
 
     /// The user that Drover is to the server.
     pub fn user(&self) -> &str {
-        let settings = self.client.get_connection_info().redis_settings();
-        settings.username().unwrap_or("default")
+        self.settings.username().unwrap_or("default")
     }
 
     /// The number of the database that is read.
     pub fn database(&self) -> i64 {
-        self.client.get_connection_info().redis_settings().db()
+        self.settings.db()
     }
 
     /// What our user may do.
@@ -209,7 +202,7 @@ impl Link {
         match replies.first() {
             Some(Err(error)) if refuses_everything(error) => {
                 self.suspect.notify_one();
-                Err(classify(error, &self.address))
+                Err(classify(error, &self.address()))
             }
             _ => Ok(replies),
         }
@@ -222,12 +215,29 @@ impl Link {
     ///
     /// When there is no working connection, or no answer in time: [`Silence::sent`] tells which.
     pub async fn write(&self, pipe: &mut redis::Pipeline) -> Result<Vec<RedisResult<Value>>, Silence> {
+        let over = self.current.load_full();
         let replies = self.send(pipe, WRITE_DEADLINE).await?;
+        // What a primary answers after another one took its place may be lost with it.
+        if self.topology.sentinels().is_some() && self.has_changed(over.as_ref()) {
+            return Err(Silence {
+                trouble: self.trouble(),
+                sent: true,
+            });
+        }
         let refused = |reply: &RedisResult<Value>| matches!(reply, Err(error) if error.code() == Some("NOPERM"));
         if replies.iter().any(refused) {
             self.rights.doubt();
         }
         Ok(replies)
+    }
+
+    /// Whether the working connection is another than this one.
+    fn has_changed(&self, over: Option<&Arc<MultiplexedConnection>>) -> bool {
+        let current = self.current.load();
+        match (over, &*current) {
+            (Some(over), Some(current)) => !Arc::ptr_eq(over, current),
+            _ => true,
+        }
     }
 
     /// Runs a pipeline of reads with answers so large that they may take as long as a write.
@@ -266,7 +276,7 @@ impl Link {
                 self.look_for_refusals(pipe, &replies);
                 return Ok(replies);
             }
-            Ok(Err(error)) => classify(&error, &self.address),
+            Ok(Err(error)) => classify(&error, &self.address()),
             Err(_) => self.frozen(),
         };
         self.suspect.notify_one();
@@ -289,20 +299,25 @@ impl Link {
     ///
     /// When the store does not accept it.
     pub async fn dedicated(&self) -> Result<MultiplexedConnection, Trouble> {
+        match self.topology.found() {
+            Some(server) => self.connect(&server).await,
+            None => Err(self.trouble()),
+        }
+    }
+
+    async fn connect(&self, server: &Server) -> Result<MultiplexedConnection, Trouble> {
         let config = AsyncConnectionConfig::new()
             .set_connection_timeout(Some(CONNECT_DEADLINE))
             .set_response_timeout(None);
-        match timeout(
-            CONNECT_DEADLINE,
-            self.client.get_multiplexed_async_connection_with_config(&config),
-        )
-        .await
-        {
+        let made = server.client.get_multiplexed_async_connection_with_config(&config);
+        match timeout(CONNECT_DEADLINE, made).await {
             Ok(Ok(connection)) => Ok(connection),
-            Ok(Err(error)) if error.is_timeout() => Err(self.frozen_or_gone().await),
-            Ok(Err(error)) if error.kind() == ErrorKind::AuthenticationFailed => Err(self.not_let_in(&error).await),
-            Ok(Err(error)) => Err(classify(&error, &self.address)),
-            Err(_) => Err(self.frozen_or_gone().await),
+            Ok(Err(error)) if error.is_timeout() => Err(self.frozen_or_gone(server).await),
+            Ok(Err(error)) if error.kind() == ErrorKind::AuthenticationFailed => {
+                Err(self.not_let_in(server, &error).await)
+            }
+            Ok(Err(error)) => Err(classify(&error, &server.address)),
+            Err(_) => Err(self.frozen_or_gone(server).await),
         }
     }
 
@@ -312,9 +327,12 @@ impl Link {
     ///
     /// When the store does not accept it.
     pub async fn listener(&self) -> Result<PubSub, Trouble> {
-        match timeout(CONNECT_DEADLINE, self.client.get_async_pubsub()).await {
+        let Some(server) = self.topology.found() else {
+            return Err(self.trouble());
+        };
+        match timeout(CONNECT_DEADLINE, server.client.get_async_pubsub()).await {
             Ok(Ok(connection)) => Ok(connection),
-            Ok(Err(error)) => Err(classify(&error, &self.address)),
+            Ok(Err(error)) => Err(classify(&error, &server.address)),
             Err(_) => Err(self.frozen()),
         }
     }
@@ -330,15 +348,26 @@ impl Link {
     async fn keep_connected(&self, stop: &CancellationToken) {
         let mut failures = 0_usize;
         loop {
+            let connecting = async {
+                let server = self.topology.find().await?;
+                let connection = self.connect(&server).await?;
+                self.topology.check(&server, &connection).await?;
+                Ok::<_, Trouble>((server, connection))
+            };
             let connected = tokio::select! {
                 () = stop.cancelled() => return,
-                connected = self.dedicated() => connected,
+                connected = connecting => connected,
             };
             match connected {
-                Ok(connection) => {
+                Ok((server, connection)) => {
                     let held = tokio::select! {
                         () = stop.cancelled() => return,
                         held = self.hold(connection) => held,
+                        moved = self.topology.moved(&server) => {
+                            self.current.store(None);
+                            self.set(Err(moved));
+                            true
+                        }
                     };
                     self.current.store(None);
                     if held {
@@ -387,7 +416,7 @@ impl Link {
                 }
                 // The connection is fine, the server is not ready: ask again on the same one.
                 Ok(Err(error)) if refuses_everything(&error) && !error.is_io_error() => {
-                    let trouble = classify(&error, &self.address);
+                    let trouble = classify(&error, &self.address());
                     let keep = matches!(trouble.reach, Reach::Loading | Reach::Busy | Reach::FailingOver);
                     self.set(Err(trouble));
                     if !keep {
@@ -397,7 +426,7 @@ impl Link {
                     continue;
                 }
                 Ok(Err(error)) => {
-                    self.set(Err(classify(&error, &self.address)));
+                    self.set(Err(classify(&error, &self.address())));
                     return worked;
                 }
                 Err(_) => {
@@ -430,22 +459,22 @@ impl Link {
             Reach::Frozen,
             format!(
                 "{} accepts connections but does not answer. Is the process stopped, swapping, or blocked by a slow command?",
-                self.address
+                self.address()
             ),
         )
     }
 
     /// Why a connection was not made in time.
-    async fn frozen_or_gone(&self) -> Trouble {
-        let address = self.client.get_connection_info().addr();
+    async fn frozen_or_gone(&self, server: &Server) -> Trouble {
+        let address = server.client.get_connection_info().addr();
         let tls = matches!(address, ConnectionAddr::TcpTls { .. });
         match knock(address, tls).await {
-            Behind::NoAddress => no_such_host(&self.address),
+            Behind::NoAddress => no_such_host(&self.address()),
             Behind::Unreachable => Trouble::new(
                 Reach::Gone,
                 format!(
                     "No answer from {}: the host or the network path to it is down.",
-                    self.address
+                    self.address()
                 ),
             ),
             Behind::Words(words) if tls && words.starts_with(['+', '-']) => Trouble::new(
@@ -453,7 +482,7 @@ impl Link {
                 format!(
                     "{} answers without TLS: write redis:// instead of rediss:// in the URL of this store, or switch \
                      TLS on at the server.",
-                    self.address
+                    self.address()
                 ),
             ),
             Behind::Silence | Behind::Words(_) => self.frozen(),
@@ -462,10 +491,10 @@ impl Link {
 
     /// Why a name or password was not taken. The library says "wrong password" to whatever a server
     /// answers to it, and one without room for another client says that.
-    async fn not_let_in(&self, error: &RedisError) -> Trouble {
-        match knock(self.client.get_connection_info().addr(), false).await {
-            Behind::Words(words) if words.contains("max number of clients") => full(&self.address),
-            _ => classify(error, &self.address),
+    async fn not_let_in(&self, server: &Server, error: &RedisError) -> Trouble {
+        match knock(server.client.get_connection_info().addr(), false).await {
+            Behind::Words(words) if words.contains("max number of clients") => full(&self.address()),
+            _ => classify(error, &self.address()),
         }
     }
 

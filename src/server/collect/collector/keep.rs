@@ -385,6 +385,7 @@ impl Collector {
                 slowed: pace.slowed(),
                 slow: pace.is_slow(),
                 ahead: clocks.ahead,
+                sentinels: self.source.sentinels_doubt(),
                 unreadable: unreadable(&state.tracks),
             };
             self.source.conditions(&mut state.conditions, at, &own)

@@ -26,6 +26,9 @@ pub fn Health(detail: Detail) -> impl IntoView {
                     <Judgement detail of=About::Fragmentation now=fragmentation/>
                     <Judgement detail of=About::Persistence now=persistence/>
                     <Judgement detail of=About::Replication now=replication/>
+                    {move || detail.with(|d| d.sentinel.is_some()).then(|| view! {
+                        <Plain detail label="Sentinel" now=sentinel note=sentinel_note/>
+                    })}
                     <Judgement detail of=About::Clients now=clients/>
                     <Judgement detail of=About::Latency now=latency/>
                     <Plain detail label="Commands" now=commands note=commands_note/>
@@ -131,6 +134,42 @@ fn replication(detail: &StoreDetail) -> Option<String> {
         (None, Some(n)) => format!("{role}, {n} replicas"),
         (None, None) => role,
     })
+}
+
+fn sentinel(detail: &StoreDetail) -> Option<String> {
+    let sentinel = detail.sentinel.as_ref()?;
+    let primary = sentinel.primary.as_deref().unwrap_or(format::UNKNOWN);
+    Some(format!(
+        "{} at {}",
+        format::visible(&sentinel.name),
+        format::visible(primary)
+    ))
+}
+
+fn sentinel_note(detail: &StoreDetail) -> String {
+    let Some(sentinel) = &detail.sentinel else {
+        return String::new();
+    };
+    let all = sentinel.sentinels.len();
+    let silent: Vec<&str> = (sentinel.sentinels.iter())
+        .filter(|one| one.trouble.is_some())
+        .map(|one| one.address.as_str())
+        .collect();
+    let mut text = match silent.as_slice() {
+        [] if all == 1 => "The Sentinel answers.".to_owned(),
+        [] => format!("All {all} Sentinels answer."),
+        silent => format!(
+            "Of {all} Sentinels, {} do not answer.",
+            format::all(silent.iter().copied())
+        ),
+    };
+    if let Some(quorum) = sentinel.quorum {
+        text += &format!(" Quorum {quorum}.");
+    }
+    if let Some(at) = sentinel.switched_at {
+        text += &format!(" Last failover seen at {}.", format::moment(at));
+    }
+    text
 }
 
 fn clients(detail: &StoreDetail) -> Option<String> {
