@@ -40,7 +40,7 @@ pub enum Command {
         #[command(subcommand)]
         command: ConfigCommand,
     },
-    /// Check the audit log.
+    /// Check or export the audit log.
     Audit {
         /// What to do with it.
         #[command(subcommand)]
@@ -72,6 +72,12 @@ pub enum AuditCommand {
         /// The hash of a last line, as an earlier run printed it: also check that this line still exists.
         #[arg(long, value_name = "HASH")]
         expect: Option<String>,
+    },
+    /// Print all lines as they are stored, one JSON object each, the oldest first; exit code 1 if they cannot be read.
+    Export {
+        /// Then print new ones as they are added, until stopped.
+        #[arg(long)]
+        follow: bool,
     },
 }
 

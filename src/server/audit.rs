@@ -14,6 +14,7 @@
 //! ([`keeper`], [`spool`]): an operator who needs an action done at night is not refused because a database is away.
 
 pub mod chain;
+pub mod export;
 mod index;
 mod journal;
 mod keeper;

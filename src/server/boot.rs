@@ -23,6 +23,7 @@ use tokio_util::sync::CancellationToken;
 
 #[macro_use]
 mod say;
+mod export;
 mod people;
 mod verify;
 mod wiring;
@@ -46,6 +47,9 @@ pub fn run(args: &Args) -> ExitCode {
         Command::Audit {
             command: AuditCommand::Verify { expect },
         } => verify::verify(&config, expect.as_deref()),
+        Command::Audit {
+            command: AuditCommand::Export { follow },
+        } => export::export(&config, follow),
         Command::User { command } => people::user(&config, command),
         Command::Token { command } => people::token(&config, command),
         Command::Migrate => migrate(&config),

@@ -75,14 +75,59 @@ async fn verify(postgres: &Postgres, file: &Path, more: &[&str]) -> (bool, Strin
     (code == Some(0), text)
 }
 
+/// The lines of the table as they are, in their order.
+async fn texts(postgres: &Postgres) -> Vec<String> {
+    let sql = "SELECT line FROM drover.audit ORDER BY seq";
+    let mut connection = postgres.connection().await;
+    sqlx::query_scalar(sql).fetch_all(&mut connection).await.unwrap()
+}
+
 /// The lines of the table, in their order.
 async fn lines(postgres: &Postgres) -> Vec<Value> {
-    let sql = "SELECT line FROM drover.audit ORDER BY seq";
-    let lines: Vec<String> = sqlx::query_scalar(sql)
-        .fetch_all(&mut postgres.connection().await)
-        .await
-        .unwrap();
+    let lines = texts(postgres).await;
     lines.iter().map(|line| serde_json::from_str(line).unwrap()).collect()
+}
+
+/// `drover audit export --follow` of the table: its output and its log, while the process is kept.
+struct Export {
+    _process: tokio::process::Child,
+    out: tempfile::NamedTempFile,
+    log: tempfile::NamedTempFile,
+}
+
+impl Export {
+    fn follow(postgres: &Postgres) -> Self {
+        let [out, log] = [(); 2].map(|()| tempfile::NamedTempFile::new().unwrap());
+        let process = tokio::process::Command::new(env!("CARGO_BIN_EXE_drover"))
+            .args(["audit", "export", "--follow"])
+            .env("DROVER_CONFIG", "/dev/null")
+            .env("DROVER_POSTGRES_URL", postgres.url())
+            .stdout(out.reopen().unwrap())
+            .stderr(log.reopen().unwrap())
+            .kill_on_drop(true)
+            .spawn()
+            .unwrap();
+        Self {
+            _process: process,
+            out,
+            log,
+        }
+    }
+
+    fn lines(&self) -> Vec<String> {
+        let text = std::fs::read_to_string(self.out.path()).unwrap();
+        text.lines().map(str::to_owned).collect()
+    }
+
+    fn log(&self) -> String {
+        std::fs::read_to_string(self.log.path()).unwrap()
+    }
+}
+
+/// What `drover audit export` prints, and whether it succeeded.
+async fn export(env: &[(&str, &str)]) -> (bool, String) {
+    let (code, text) = command(&["audit", "export"], env).await;
+    (code == Some(0), text)
 }
 
 #[tokio::test]
@@ -221,6 +266,11 @@ async fn while_that_postgres_is_away_actions_go_on_and_are_carried_over_in_order
     let (one, two) = tokio::join!(sharing(&redis, &postgres, &[]), sharing(&redis, &postgres, &[]));
     act(&one, PAUSE, "before").await;
     reasons(&two, 1).await;
+    let shipped = Export::follow(&postgres);
+    eventually("the first lines are shipped", LATER, || async {
+        (shipped.lines().len() == 2).then_some(())
+    })
+    .await;
     // Frozen: it accepts connections and sends nothing.
     postgres.freeze();
     act(&one, RESUME, "frozen").await;
@@ -240,6 +290,13 @@ async fn while_that_postgres_is_away_actions_go_on_and_are_carried_over_in_order
     let file = one.state.path().join("audit.ndjson");
     let text = std::fs::read_to_string(&file).unwrap();
     assert!(text.contains("dead 1") && !text.contains("before"), "{text}");
+    eventually("the export says what it waits for", LATER, || async {
+        shipped.log().contains("waiting for it").then_some(())
+    })
+    .await;
+    let env = [("DROVER_POSTGRES_URL", &*postgres.url())];
+    let (fine, says) = export(&env).await;
+    assert!(!fine && says.contains("the table drover.audit at "), "{says}");
     postgres.restart(&[]).await;
     kept_in(&one, "the table").await;
     act(&one, PAUSE, "after").await;
@@ -259,6 +316,20 @@ async fn while_that_postgres_is_away_actions_go_on_and_are_carried_over_in_order
     assert!(dead["detail"].as_str().unwrap().contains("copied here"), "{dead}");
     let (fine, says) = verify(&postgres, &file, &[]).await;
     assert!(fine && says.contains("10 lines in the table"), "{says}");
+    // The export went on where it was: each line once, byte for byte and in order.
+    let stored = texts(&postgres).await;
+    eventually("all lines are shipped", LATER, || async {
+        (shipped.lines().len() >= 10).then_some(())
+    })
+    .await;
+    assert_eq!(shipped.lines(), stored);
+    assert_eq!(export(&env).await, (true, stored.join("\n") + "\n"));
+    // Lines that were shipped and are gone again, as from a backup: it does not go on as if nothing had happened.
+    postgres.run("DELETE FROM drover.audit WHERE seq > 8").await;
+    eventually("the export ends", LATER, || async {
+        shipped.log().contains("exported last is gone").then_some(())
+    })
+    .await;
 }
 
 #[tokio::test]
@@ -273,6 +344,12 @@ async fn what_a_file_holds_from_before_is_taken_over_once() {
     std::fs::copy(alone.state.path().join("audit.ndjson"), &file).unwrap();
     drop(alone);
     let own = file.display().to_string();
+    let written = std::fs::read_to_string(&file).unwrap();
+    let (url, none) = (redis.url(), folder.path().join("none").display().to_string());
+    let of = |file| [("DROVER_REDIS_URL", url.as_str()), ("DROVER_AUDIT_FILE", file)];
+    assert_eq!(export(&of(&own)).await, (true, written));
+    let (fine, says) = export(&of(&none)).await;
+    assert!(!fine && says.contains("there is no audit log at"), "{says}");
     let one = sharing(&redis, &postgres, &[("DROVER_AUDIT_FILE", own.as_str())]).await;
     act(&one, PAUSE, "now").await;
     let all = ["long ago", "not so long ago", "now"];

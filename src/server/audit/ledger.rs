@@ -12,7 +12,7 @@ use crate::model::store::Reach;
 use crate::server::adapter::Trouble;
 use crate::server::adapter::postgres::classify::classify;
 use crate::server::archive::{Archive, durable};
-use sqlx::PgPool;
+use sqlx::{PgConnection, PgPool};
 use std::collections::{HashMap, HashSet};
 use std::time::Duration;
 use tokio::time::timeout;
@@ -26,7 +26,7 @@ const KEY_KEEP: Millis = super::index::KEY_KEEP;
 /// How long a replica counts as live after its last heartbeat.
 const ALIVE: Duration = Duration::from_secs(20);
 
-/// How long `verify_record` waits for the connection.
+/// How long `to_read_record` waits for the connection.
 const CONNECT: Duration = Duration::from_secs(10);
 
 /// Rows that are verified at a time.
@@ -87,7 +87,7 @@ impl Rows {
         Ok(hash)
     }
 
-    async fn insert(&self, connection: &mut sqlx::PgConnection) -> Result<(), sqlx::Error> {
+    async fn insert(&self, connection: &mut PgConnection) -> Result<(), sqlx::Error> {
         let done = sqlx::query(INSERT)
             .bind(&self.seq)
             .bind(&self.line)
@@ -250,20 +250,34 @@ impl Archive {
             .collect())
     }
 
+    /// A connection for the command line, if the table is there.
+    ///
+    /// # Errors
+    ///
+    /// Why there is none, in a sentence.
+    pub(super) async fn to_read_record(&self) -> Result<PgConnection, String> {
+        let reach = async {
+            let mut connection = self.shared().database().connect(&[]).await?;
+            let there = sqlx::query_scalar("SELECT to_regclass('drover.audit') IS NOT NULL");
+            let there: bool = there.fetch_one(&mut connection).await?;
+            Ok((connection, there))
+        };
+        match timeout(CONNECT, reach).await.unwrap_or(Err(sqlx::Error::PoolTimedOut)) {
+            Ok((connection, true)) => Ok(connection),
+            Ok((_, false)) => Err("it does not exist; run `drover migrate` to create it".to_owned()),
+            Err(error) => Err(classify(&error, self.address()).cause),
+        }
+    }
+
     /// Follows the chain of the shared audit log through all its rows.
     ///
     /// # Errors
     ///
     /// When it cannot be read, in a sentence.
     pub async fn verify_record(&self, expected: Option<&str>) -> Result<Verified, String> {
+        use sqlx::Connection as _;
+        let mut connection = self.to_read_record().await?;
         let read = async {
-            use sqlx::Connection as _;
-            let connecting = timeout(CONNECT, self.shared().database().connect(&[]));
-            let mut connection = connecting.await.map_err(|_| sqlx::Error::PoolTimedOut)??;
-            let there = sqlx::query_scalar("SELECT to_regclass('drover.audit') IS NOT NULL");
-            if !there.fetch_one(&mut connection).await? {
-                return Ok(Err("it does not exist; run `drover migrate` to create it".to_owned()));
-            }
             let mut found = Verified {
                 head: NOTHING.to_owned(),
                 expected: expected.is_none(),
@@ -309,10 +323,9 @@ impl Archive {
                 Some(_) => {}
             }
             let _ = connection.close().await;
-            Ok::<_, sqlx::Error>(Ok(found))
+            Ok::<_, sqlx::Error>(found)
         };
-        read.await
-            .unwrap_or_else(|error| Err(classify(&error, self.address()).cause))
+        read.await.map_err(|error| classify(&error, self.address()).cause)
     }
 }
 

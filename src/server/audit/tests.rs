@@ -382,3 +382,79 @@ async fn a_line_that_was_changed_taken_out_or_cut_off_is_found() {
     assert!(cut.broken.is_empty(), "no chain shows its end");
     assert!(!cut.expected, "a hash that was noted elsewhere does");
 }
+
+/// The next lines of an export, until there are no more.
+async fn exported(source: &mut export::Source) -> (Vec<String>, u64) {
+    let (mut lines, mut odd) = (vec![], 0);
+    loop {
+        let batch = source.next().await.unwrap();
+        if batch.is_end() {
+            return (lines, odd);
+        }
+        odd += batch.odd;
+        lines.extend(String::from_utf8(batch.bytes).unwrap().lines().map(str::to_owned));
+    }
+}
+
+fn lines_of(files: &[PathBuf]) -> Vec<String> {
+    let text = files.iter().map(|path| fs::read_to_string(path).unwrap());
+    text.collect::<String>().lines().map(str::to_owned).collect()
+}
+
+#[tokio::test]
+async fn an_export_gives_each_line_once_through_rotation_torn_lines_and_moves() {
+    let dir = tempfile::tempdir().unwrap();
+    let file = dir.path().join("audit.ndjson");
+    let mut source = export::Source::Files(export::Files::new(&file));
+    assert_eq!(exported(&mut source).await, (vec![], 0), "there is no file yet");
+    let audit = open_with(&file, 1_500);
+    let mut all = vec![];
+    // Sometimes within a file, and sometimes several files later.
+    for times in [1, 1, 7, 0, 2] {
+        acted(&audit, times).await;
+        all.extend(exported(&mut source).await.0);
+    }
+    assert!(chain::files(&file).len() > 3);
+    assert_eq!(all.len(), 22);
+    assert_eq!(all, lines_of(&chain::files(&file)), "byte for byte");
+    drop(audit);
+
+    // A line that is torn is not given before it has an end, and then it is no record.
+    let audit = eventually_open(&file).await;
+    let whole = fs::read(&file).unwrap();
+    fs::write(&file, [&whole[..], br#"{"id":"torn"#].concat()).unwrap();
+    assert_eq!(exported(&mut source).await, (vec![], 0));
+    drop(audit);
+    let audit = eventually_open(&file).await;
+    assert_eq!(exported(&mut source).await, (vec![], 1));
+
+    // One that was moved away is followed by the new one.
+    acted(&audit, 1).await;
+    let moved = dir.path().join("moved");
+    fs::rename(&file, &moved).unwrap();
+    acted(&audit, 1).await;
+    let given = exported(&mut source).await.0;
+    let there = lines_of(&[moved, file.clone()]);
+    assert_eq!(given, there[there.len() - 4..]);
+}
+
+#[tokio::test]
+async fn an_export_ends_when_what_it_gave_is_gone() {
+    let dir = tempfile::tempdir().unwrap();
+    let file = dir.path().join("audit.ndjson");
+    acted(&open(&file), 2).await;
+    let whole = fs::read_to_string(&file).unwrap();
+    let cut = whole.lines().next().unwrap().len() + 1;
+    // Cut off, and cut off and written over.
+    for later in [whole[..cut].to_owned(), whole[..cut].repeat(9)] {
+        fs::write(&file, &whole).unwrap();
+        let mut source = export::Source::Files(export::Files::new(&file));
+        assert_eq!(exported(&mut source).await.0.len(), 4);
+        fs::write(&file, later).unwrap();
+        let why = source.next().await.unwrap_err();
+        assert!(
+            matches!(&why, export::Unread::Gone(why) if why.contains("from the beginning")),
+            "{why:?}"
+        );
+    }
+}
