@@ -30,7 +30,7 @@ use tokio_util::sync::CancellationToken;
 pub const NAME: &str = "state.db";
 
 /// All steps, by number.
-const STEPS: [Step; 2] = [
+const STEPS: [Step; 3] = [
     (
         1,
         "history",
@@ -41,10 +41,19 @@ const STEPS: [Step; 2] = [
         "session",
         include_str!("../../../migrations/sqlite/0002_session.sql"),
     ),
+    (
+        3,
+        "identity",
+        include_str!("../../../migrations/sqlite/0003_identity.sql"),
+    ),
 ];
 
 /// How soon a file that could not be opened is tried again.
 const AGAIN: Duration = Duration::from_secs(2);
+
+/// The same while a command holds the lock, and how long that may be.
+const AGAIN_BESIDE: Duration = Duration::from_millis(20);
+const BRIEFLY: Duration = Duration::from_millis(500);
 
 /// How often to check whether the file is still in its place and has pages to give back.
 const LOOK: Duration = Duration::from_secs(60);
@@ -131,6 +140,28 @@ impl StateFile {
     pub fn start(self: &Arc<Self>, tasks: &Tasks) {
         let (file, stop) = (self.clone(), tasks.stop().clone());
         tasks.keep_closing("state file", move || file.clone().keep(stop.clone()));
+    }
+
+    /// Opens the file for a command until `stop`, also beside the Drover that uses it. SQLite has each process see what the
+    /// other has written.
+    pub(super) async fn open_beside(&self, stop: CancellationToken) {
+        let again = Instant::now() + SOON;
+        let opened = loop {
+            // Held while the tables are made, and not for longer: a Drover that starts meanwhile needs it.
+            let lock = self.lock();
+            let opened = self.connect().await;
+            // The process that holds it may be making the tables.
+            if opened.is_ok() || lock.is_ok() || Instant::now() > again {
+                break opened;
+            }
+            sleep(AGAIN_BESIDE).await;
+        };
+        let _ = self.open.send_replace(opened.map_err(|error| self.refused(&error)));
+        stop.cancelled().await;
+        let open = self.open.send_replace(Err(self.cannot("it is closed")));
+        if let Ok(open) = open {
+            open.close().await;
+        }
     }
 
     /// Whether it is open.
@@ -283,8 +314,20 @@ impl StateFile {
 
     async fn try_open(&self, lock: &mut Option<File>) -> Result<Arc<Open>, sqlx::Error> {
         if lock.is_none() {
-            *lock = Some(self.lock()?);
+            let until = Instant::now() + BRIEFLY;
+            *lock = Some(loop {
+                match self.lock() {
+                    Err(error) if error.kind() == io::ErrorKind::WouldBlock && Instant::now() < until => {
+                        sleep(AGAIN_BESIDE).await;
+                    }
+                    locked => break locked?,
+                }
+            });
         }
+        self.connect().await
+    }
+
+    async fn connect(&self) -> Result<Arc<Open>, sqlx::Error> {
         // Other users of the machine cannot read it; SQLite gives the files beside it the same mode.
         match OpenOptions::new()
             .write(true)
@@ -336,7 +379,7 @@ impl StateFile {
             .mode(0o600)
             .open(beside(&self.path, ".lock"))?;
         flock(&lock, FlockOperation::NonBlockingLockExclusive).map_err(|error| match error {
-            rustix::io::Errno::WOULDBLOCK => io::Error::other("another Drover uses it"),
+            rustix::io::Errno::WOULDBLOCK => io::Error::new(io::ErrorKind::WouldBlock, "another Drover uses it"),
             error => error.into(),
         })?;
         Ok(lock)
