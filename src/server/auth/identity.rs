@@ -4,8 +4,8 @@
 //! if they have changed, so that what is changed at one replica, or by the command line, is in force everywhere with the next
 //! request.
 //!
-//! While the database does not answer, those that it confirmed within [`AWAY`] are known from memory, so that a user can sign in.
-//! With a Postgres that replicas share, a copy of them is on the disk for a Drover that starts in that time.
+//! While the database does not answer, those that it confirmed within [`AWAY`] are known, so that a user can sign in: from memory,
+//! and from a copy on the disk by a Drover that starts in that time.
 
 use super::changes::Changes;
 use super::file::StateFile;
@@ -15,6 +15,7 @@ use crate::server::database::identity::{Revision, Token, User};
 use crate::server::database::{OwnData, file};
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
+use std::fmt::Display;
 use std::fs;
 use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
@@ -79,9 +80,14 @@ pub struct Identity {
     away: AtomicBool,
 }
 
-#[expect(clippy::needless_pass_by_value, reason = "for map_err")]
-fn text(why: impl ToString) -> String {
+fn text(why: impl Display) -> String {
     why.to_string()
+}
+
+/// What is answered in time.
+async fn within<T>(answer: impl Future<Output = Result<T, String>>) -> Result<T, String> {
+    let late = |_| Err(format!("the database did not answer within {} s", LIMIT.as_secs()));
+    timeout(LIMIT, answer).await.unwrap_or_else(late)
 }
 
 /// What is in a file of an earlier Drover; `None` without one, and if it cannot be read.
@@ -139,10 +145,9 @@ impl Identity {
 
     /// All users and tokens, and whether the database has confirmed them since this was asked; `None` if they are not known.
     pub async fn now(&self) -> Option<(Arc<People>, bool)> {
-        self.prepare().await;
-        let answer = match timeout(LIMIT, self.ask()).await {
-            Ok(answer) => answer,
-            Err(_) => Err(format!("it did not answer within {} s", LIMIT.as_secs())),
+        let answer = match self.prepare().await {
+            Ok(()) => within(self.ask()).await,
+            Err(why) => Err(why),
         };
         let (known, why) = match answer {
             Ok(people) => (Some((people, true)), None),
@@ -153,10 +158,6 @@ impl Identity {
     }
 
     async fn ask(&self) -> Result<Arc<People>, String> {
-        if !self.prepared.initialized() {
-            let ready = self.data.ready().map_err(text);
-            return Err(ready.err().unwrap_or_else(|| "it is not prepared yet".to_owned()));
-        }
         let asked = Instant::now();
         let known = self.known().clone();
         let mut revision = self.data.identity_revision().await.map_err(text)?;
@@ -215,7 +216,7 @@ impl Identity {
     }
 
     fn copied(&self) -> Option<Known> {
-        let copy = self.copy.read().ok().filter(|_| self.data.is_shared())?;
+        let copy = self.copy.read().ok()?;
         let copy = copy.first()?.clone();
         // One from the future is too old.
         let age = u64::try_from(now() - copy.at).map_or(AWAY, Duration::from_millis);
@@ -244,22 +245,18 @@ impl Identity {
     }
 
     /// Once the database can be used: takes over the files of an earlier Drover.
-    async fn prepare(&self) {
+    async fn prepare(&self) -> Result<(), String> {
         if self.prepared.initialized() {
-            return;
+            return Ok(());
         }
         // A database without the tables is never ready: only the first requests wait for it.
         let ready = match self.started.elapsed() < START {
             true => self.data.soon().await,
             false => self.data.ready(),
         };
-        if ready.is_err() {
-            return;
-        }
+        ready.map_err(text)?;
         let prepared = self.prepared.get_or_try_init(|| self.take_over());
-        if let Ok(Err(why)) = timeout(LIMIT, prepared).await {
-            tracing::debug!("users and tokens are not taken over yet: {why}");
-        }
+        within(prepared).await.map(|&()| ())
     }
 
     /// Takes over the files of an earlier Drover, and renames them. Of replicas that do so at once, one does; a file that appears
@@ -304,7 +301,7 @@ impl Identity {
 
     async fn write_copy(&self) {
         // What the database has not confirmed is in another file.
-        let confirmed = |known: &Known| self.data.is_shared() && known.revision != Revision::default();
+        let confirmed = |known: &Known| known.revision != Revision::default();
         let Some(known) = self.known().clone().filter(confirmed) else {
             return;
         };

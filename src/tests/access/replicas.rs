@@ -75,11 +75,12 @@ pub(super) fn left_behind(folder: &Path, secret: &str, since: u64) -> String {
 // S-7
 #[tokio::test]
 async fn a_sign_in_and_a_sign_out_at_one_replica_hold_at_all() {
-    let (redis, postgres, folder) = (Redis::start(), Postgres::start().await, tempfile::tempdir().unwrap());
+    let (redis, postgres) = (Redis::start(), Postgres::start().await);
+    let (folder, elsewhere) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
     left(folder.path());
     let old = left_behind(folder.path(), "of an earlier Drover", now_ms());
     let one = replica(&redis, folder.path(), &postgres).await;
-    let other = replica(&redis, tempfile::tempdir().unwrap().path(), &postgres).await;
+    let other = replica(&redis, elsewhere.path(), &postgres).await;
     // What the file of an earlier Drover holds is known to both, and kept in one place.
     accepted(&one, &old).await;
     accepted(&other, &old).await;
@@ -124,10 +125,11 @@ async fn a_sign_in_and_a_sign_out_at_one_replica_hold_at_all() {
 // S-7: the board must be usable when its Postgres is part of the incident.
 #[tokio::test]
 async fn while_postgres_is_away_users_stay_signed_in_sign_in_and_sign_out() {
-    let (redis, mut postgres, folder) = (Redis::start(), Postgres::start().await, tempfile::tempdir().unwrap());
+    let (redis, mut postgres) = (Redis::start(), Postgres::start().await);
+    let (folder, elsewhere) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
     left(folder.path());
     let one = replica(&redis, folder.path(), &postgres).await;
-    let other = replica(&redis, tempfile::tempdir().unwrap().path(), &postgres).await;
+    let other = replica(&redis, elsewhere.path(), &postgres).await;
     let (seen, unseen) = (cookie(&one).await, cookie(&one).await);
     accepted(&other, &seen).await;
     assert_eq!(status(&one, &unseen).await, 200);
