@@ -21,35 +21,34 @@ const CLOSE: Duration = Duration::from_secs(2);
 /// Runs the command and prints the result.
 pub(super) fn user(config: &Config, command: UserCommand) -> ExitCode {
     told(with_data(config, async |data| {
-        of_user(config, &Users::new(data), command).await
+        of_user(config, data.map(Users::new), command).await
     }))
 }
 
 /// Runs the command and prints the result.
 pub(super) fn token(config: &Config, command: TokenCommand) -> ExitCode {
     told(with_data(config, async |data| {
-        of_token(&Tokens::new(data), command).await
+        of_token(&Tokens::new(data?), command).await
     }))
 }
 
-/// Does something with Drover's own data, after what an earlier Drover left in files was taken over.
-fn with_data(config: &Config, work: impl AsyncFnOnce(OwnData) -> Result<String, String>) -> Result<String, String> {
+/// Does something with Drover's own data, or with the reason why it cannot be used.
+fn with_data(
+    config: &Config,
+    work: impl AsyncFnOnce(Result<OwnData, String>) -> Result<String, String>,
+) -> Result<String, String> {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
     let runtime = runtime.map_err(|error| format!("the runtime cannot start: {error}"))?;
     runtime.block_on(async {
         let tasks = Tasks::new(CancellationToken::new());
-        let done = async {
-            let data = open(config, &tasks).await?;
-            Identity::new(data.clone(), &config.auth.folder).take_over().await?;
-            work(data).await
-        };
-        let done = done.await;
+        let done = work(open(config, &tasks).await).await;
         tasks.stop().cancel();
         tasks.ended(CLOSE).await;
         done
     })
 }
 
+/// Opens it, and takes over what an earlier Drover left in files.
 async fn open(config: &Config, tasks: &Tasks) -> Result<OwnData, String> {
     let archive = match config.archive.clone() {
         None => None,
@@ -71,10 +70,11 @@ async fn open(config: &Config, tasks: &Tasks) -> Result<OwnData, String> {
     let shared = archive.map(|archive| archive.shared().clone());
     let data = OwnData::new(shared, &config.audit_file);
     data.open_beside(tasks).await.map_err(|trouble| trouble.to_string())?;
+    Identity::new(data.clone(), &config.auth.folder).take_over().await?;
     Ok(data)
 }
 
-async fn of_user(config: &Config, users: &Users, command: UserCommand) -> Result<String, String> {
+async fn of_user(config: &Config, users: Result<Users, String>, command: UserCommand) -> Result<String, String> {
     match command {
         UserCommand::Add {
             name,
@@ -84,23 +84,27 @@ async fn of_user(config: &Config, users: &Users, command: UserCommand) -> Result
             password_stdin,
         } => {
             let (password, made) = password(password_stdin)?;
-            users.add(&name, &password, role, &queues, &groups).await?;
+            users?.add(&name, &password, role, &queues, &groups).await?;
             Ok(format!("added {name}{}", shown(&password, made)))
         }
         UserCommand::Password { name, password_stdin } => {
             let (password, made) = password(password_stdin)?;
-            users.set_password(&name, &password).await?;
+            users?.set_password(&name, &password).await?;
             Ok(format!(
                 "changed the password of {name}, who has to sign in again{}",
                 shown(&password, made)
             ))
         }
         UserCommand::Remove { name } => {
-            users.remove(&name).await?;
+            users?.remove(&name).await?;
             Ok(format!("removed {name}, who is signed out"))
         }
         UserCommand::Unlock { name, from } => {
-            users.known(&name).await?;
+            match users {
+                Ok(users) => users.known(&name).await?,
+                // The networks are in a file: this must be possible when the database is part of an incident.
+                Err(why) => say_error!("drover: whether there is a user {name:?} is not known: {why}"),
+            }
             KnownNetworks::at(config.auth.folder.join("networks.json")).unlock(&name, from)?;
             Ok(match from {
                 None => format!("{name} is unlocked"),
@@ -119,7 +123,7 @@ async fn of_user(config: &Config, users: &Users, command: UserCommand) -> Result
                     user.groups.join(",")
                 )
             };
-            let lines: Vec<String> = users.list().await?.iter().map(line).collect();
+            let lines: Vec<String> = users?.list().await?.iter().map(line).collect();
             Ok(if lines.is_empty() {
                 "no users yet; `drover user add` adds one".into()
             } else {

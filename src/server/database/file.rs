@@ -1,9 +1,10 @@
 //! The embedded SQLite file `state.db`: Drover's own data where no Postgres is configured for it.
 //!
-//! One process uses the file: it holds a lock beside it, and a second process goes on without the file and says so. Writes go
-//! over one connection (WAL, `synchronous=FULL`), reads over another. Nothing that serves a request waits for the file: one that
-//! cannot be opened or written is logged, reported by `/readyz`, and tried again; meanwhile the data is in memory. A damaged
-//! file is renamed to `state.db.damaged-<time>` and a new one begun.
+//! One Drover uses the file: it holds a lock beside it, and a second one goes on without the file and says so. A command opens the
+//! file beside it. Writes go over one connection (WAL, `synchronous=FULL`), reads over another. A request that carries a session or
+//! a token waits for it for a second at most, and no other does: a file that cannot be opened or written is logged, reported by
+//! `/readyz`, and tried again; meanwhile the data is in memory. A damaged file is renamed to `state.db.damaged-<time>` and a new
+//! one begun.
 
 use super::migrate::{Step, migrator};
 use crate::model::store::Reach;

@@ -46,7 +46,7 @@ pub struct Token {
 }
 
 /// Which users and tokens there are: another one after each change.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Revision(Vec<i64>);
 
 impl Revision {

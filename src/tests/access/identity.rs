@@ -228,6 +228,8 @@ async fn while_postgres_is_away_the_users_and_tokens_known_before_get_in() {
     );
     let (code, said) = line.run(&["user", "remove", "eve"]).await;
     assert!(code == Some(1) && said.contains("127.0.0.1"), "{said}");
+    let (code, said) = line.run(&["user", "unlock", "eve"]).await;
+    assert_eq!(code, Some(0), "{said}");
     // Once it is back, what is changed is changed at all of them.
     postgres.restart(&["fsync=off"]).await;
     eventually("the command line", LATER, || async {
