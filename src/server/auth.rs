@@ -2,6 +2,7 @@
 //!
 //! - [`who`]: callers, roles, permissions
 //! - [`proxy`]: identity from a proxy in front
+//! - [`identity`]: the users and tokens that there are now
 //! - [`users`], [`sessions`]: users who sign in here with a password
 //! - [`tokens`]: programs that call the API
 //! - [`trusted`]: the proxies whose forwarding headers are believed
@@ -20,6 +21,7 @@ use crate::model::Millis;
 use axum::http::{HeaderMap, header};
 use changes::Changes;
 use cookie::SessionCookie;
+use identity::Identity;
 use networks::{ClientNetwork, KnownNetworks};
 use proxy::Forged;
 use sessions::Sessions;
@@ -27,14 +29,14 @@ use std::collections::HashMap;
 use std::net::IpAddr;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
-use tokens::Tokens;
 use tokio::sync::Semaphore;
-use users::{User, Users};
+use users::User;
 use who::{Grant, Via, Who};
 
 pub mod changes;
 pub mod cookie;
 pub mod file;
+pub mod identity;
 pub mod networks;
 pub mod proxy;
 pub mod sessions;
@@ -96,14 +98,15 @@ pub enum NotSignedIn {
     FromThisNetwork(u64),
     /// Too many wrong ones for this name, from any network: seconds until the next attempt.
     ForThisName(u64),
+    /// The database does not answer, and which users there are is not known.
+    UsersUnknown,
 }
 
 /// See the module.
 #[derive(Debug)]
 pub struct Auth {
     settings: Settings,
-    users: Users,
-    tokens: Tokens,
+    identity: Identity,
     sessions: Sessions,
     networks: KnownNetworks,
     /// By network; apart for tokens, so that a program with a wrong token locks no user out.
@@ -121,13 +124,12 @@ pub struct Auth {
 }
 
 impl Auth {
-    /// By the configuration. Sessions are in Drover's own data.
+    /// By the configuration. Users, tokens and sessions are in Drover's own data.
     #[must_use]
     pub fn open(settings: &Settings, base: &BasePath, data: OwnData) -> Self {
         let file = |name: &str| settings.folder.join(name);
         Self {
-            users: Users::at(file("users.json")),
-            tokens: Tokens::at(file("tokens.json")),
+            identity: Identity::new(data.clone(), &settings.folder),
             sessions: Sessions::new(data, file("sessions.json"), settings.lifetime),
             networks: KnownNetworks::at(file("networks.json")),
             wrong_passwords: Limiter::new(FAILURES, INTERVAL),
@@ -184,7 +186,7 @@ impl Auth {
         let client = self.client(headers, peer);
         let address = self.address(client, peer);
         if let Some(token) = bearer(headers) {
-            return self.of_token(token, client, &address).map(Some);
+            return self.of_token(token, client, &address).await.map(Some);
         }
         match &self.settings.mode {
             Mode::None => Ok(Some(Who::anonymous(address))),
@@ -215,8 +217,11 @@ impl Auth {
 
     /// The caller with this token. A valid one is never limited: a program with an old token must not lock out the
     /// others behind the same address, and 256 random bits are not guessed.
-    fn of_token(&self, token: &str, client: Option<IpAddr>, address: &str) -> Result<Who, Refused> {
-        if let Some(who) = self.tokens.who(token, address) {
+    async fn of_token(&self, token: &str, client: Option<IpAddr>, address: &str) -> Result<Who, Refused> {
+        if tokens::is_whole(token)
+            && let Some((people, _)) = self.identity.now().await
+            && let Some(who) = people.of_token(token, address)
+        {
             return Ok(who);
         }
         self.wrong_tokens
@@ -235,17 +240,22 @@ impl Auth {
     }
 
     async fn session(&self, headers: &HeaderMap, address: String) -> Option<Who> {
-        let session = self.sessions.whose(self.cookie.read(headers)?).await?;
-        let all = self
-            .users
-            .list()
-            .inspect_err(|why| tracing::error!("no user is recognised: {why}"))
-            .ok()?;
-        let user = all.iter().find(|user| user.name == session.name);
-        let stamp = user.map(User::stamp).unwrap_or_default();
-        let Some(user) = user.filter(|_| stamp == session.stamp) else {
+        let secret = self.cookie.read(headers)?;
+        let (session, mut known) = tokio::join!(self.sessions.whose(secret), self.identity.now());
+        let session = session?;
+        let stamped = |user: &&User| user.stamp() == session.stamp;
+        if known.as_ref()?.0.user(&session.name).filter(stamped).is_none() {
+            // The session may have begun after the users were read.
+            known = self.identity.now().await;
+        }
+        let (people, confirmed) = known?;
+        let user = people.user(&session.name);
+        let Some(user) = user.filter(stamped) else {
             // A user who was removed or changed has to sign in again.
-            self.sessions.end_of(&session.name, &stamp).await;
+            if confirmed {
+                let stamp = user.map(User::stamp).unwrap_or_default();
+                self.sessions.end_of(&session.name, &stamp).await;
+            }
             return None;
         };
         Some(Who {
@@ -291,9 +301,11 @@ impl Auth {
             tracing::warn!(address, user, ?held, "too many wrong passwords");
             return Err(held);
         }
-        let (auth, asked, from) = (self.clone(), name.clone(), network.clone());
+        let (people, _) = self.identity.now().await.ok_or(NotSignedIn::UsersUnknown)?;
+        let asked = people.user(&name).cloned();
+        let (auth, from) = (self.clone(), network.clone());
         let checked = tokio::task::spawn_blocking(move || {
-            let user = auth.users.check(&asked, &password)?;
+            let user = users::check(asked, &password)?;
             auth.networks.note(&user.name, &from);
             Some(user)
         });
@@ -354,9 +366,9 @@ impl Auth {
         &self.changes
     }
 
-    /// Watches the files of users and tokens until it is dropped.
-    pub async fn watch_files(&self) {
-        self.changes.watch_files([self.users.file(), self.tokens.file()]).await;
+    /// Watches the users and tokens until it is dropped.
+    pub async fn keep_identity(&self) {
+        self.identity.keep(&self.changes).await;
     }
 
     /// Writes sessions that could not be written when they began or ended, and removes old ones, until it is dropped.

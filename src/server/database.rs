@@ -6,14 +6,15 @@
 //! | [`postgres`] | the schema `drover` of a Postgres, shared by replicas: where the archive has one |
 //! | [`migrate`] | the steps that make the tables of either |
 //! | [`history`] | repository: jobs in, completed and failed per minute |
+//! | [`identity`] | repository: users who sign in with a password, and tokens of programs |
 //! | [`lease`] | work that one replica at a time may do |
 //! | [`policy_runs`] | repository: which replica has the turn of each policy, and what its runs did |
 //! | `portable` | statements that both backends understand, written once |
 //! | [`sessions`] | repository: who is signed in |
 //! | [`status_days`] | repository: the minutes behind the status page's bars |
 //!
-//! The audit log and operations are shared by replicas in the same Postgres, and without one are in files of their own; users
-//! and tokens are in files. The archive is no part of this: it is always in a Postgres.
+//! The audit log and operations are shared by replicas in the same Postgres, and without one are in files of their own. The
+//! archive is no part of this: it is always in a Postgres.
 
 use crate::server::adapter::Trouble;
 use crate::server::tasks::Tasks;
@@ -25,6 +26,7 @@ use std::sync::Arc;
 pub mod days;
 pub mod file;
 pub mod history;
+pub mod identity;
 pub mod lease;
 pub mod migrate;
 pub mod policy_runs;
@@ -33,7 +35,7 @@ pub mod postgres;
 pub mod sessions;
 pub mod status_days;
 
-/// The backend in use. Its repositories are the methods in [`history`], [`sessions`] and [`status_days`].
+/// The backend in use. Its repositories are the methods in [`history`], [`identity`], [`sessions`] and [`status_days`].
 #[derive(Clone, Debug)]
 pub enum OwnData {
     /// The file of this process.
@@ -57,6 +59,22 @@ impl OwnData {
         if let Self::File(file) = self {
             file.start(tasks);
         }
+    }
+
+    /// Opens it for a command, which may run beside a Drover that uses it, and waits until that is done.
+    ///
+    /// # Errors
+    ///
+    /// Why it cannot be used, in a sentence.
+    pub async fn open_beside(&self, tasks: &Tasks) -> Result<(), Trouble> {
+        if let Self::File(file) = self {
+            let (file, stop) = (file.clone(), tasks.stop().clone());
+            tasks.keep_closing("state file", move || {
+                let (file, stop) = (file.clone(), stop.clone());
+                async move { file.open_beside(stop).await }
+            });
+        }
+        self.soon().await
     }
 
     /// Whether it can be used now.

@@ -4,6 +4,7 @@ mod archive;
 mod beside;
 mod grants;
 mod guesses;
+mod identity;
 mod modes;
 mod paths;
 mod replicas;
@@ -16,8 +17,12 @@ use crate::support::client::{self, Answer};
 use drover::model::address::encode_segment;
 use drover::model::permission::{Role, Verb};
 use drover::server::auth::tokens::{Tokens, Wanted};
-use drover::server::auth::users::Users;
+use drover::server::auth::users::{User, Users};
 use drover::server::auth::who::QueueGlob;
+use drover::server::database::OwnData;
+use drover::server::tasks::Tasks;
+use std::path::Path;
+use tokio_util::sync::CancellationToken;
 
 /// The proxy's secret.
 const SECRET: &str = "a secret of the proxy";
@@ -65,11 +70,19 @@ async fn post_as(drover: &Drover, user: &str, path: &str, body: &str) -> Answer 
     .await
 }
 
+/// The data of a board without a Postgres, as the command line opens it beside the board.
+async fn beside(folder: &Path) -> OwnData {
+    let data = OwnData::new(None, &folder.join("audit.ndjson"));
+    let tasks = Tasks::new(CancellationToken::new());
+    data.open_beside(&tasks).await.unwrap();
+    data
+}
+
 /// A board with sign-in, and its users.
 async fn with_sign_in(redis: &str, more: &[(&str, &str)]) -> (Drover, Users) {
     let env = [&[("DROVER_REDIS_URL", redis), ("DROVER_AUTH_MODE", "password")], more].concat();
     let drover = Drover::with(&env, "").await;
-    let users = Users::at(drover.state.path().join("users.json"));
+    let users = Users::new(beside(drover.state.path()).await);
     (drover, users)
 }
 
@@ -98,8 +111,8 @@ fn cookie_of(answer: &Answer) -> String {
 }
 
 /// A token with these permissions on these queues.
-fn token(drover: &Drover, name: &str, allow: &[Verb], role: Option<Role>, queues: &[&str]) -> String {
-    let tokens = Tokens::at(drover.state.path().join("tokens.json"));
+async fn token(drover: &Drover, name: &str, allow: &[Verb], role: Option<Role>, queues: &[&str]) -> String {
+    let tokens = Tokens::new(beside(drover.state.path()).await);
     let wanted = Wanted {
         name: name.into(),
         role,
@@ -107,5 +120,5 @@ fn token(drover: &Drover, name: &str, allow: &[Verb], role: Option<Role>, queues
         queues: queues.iter().map(|glob| glob.parse::<QueueGlob>().unwrap()).collect(),
         days: 1,
     };
-    tokens.add(&wanted).unwrap().0
+    tokens.add(&wanted).await.unwrap().0
 }

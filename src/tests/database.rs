@@ -1,6 +1,8 @@
 //! Drover's own data: the repositories behave the same over both backends, the file survives restarts, and no fault of
 //! it keeps the board from being shown.
 
+mod identity;
+
 use crate::deploy::{Ends, as_nobody, only_for};
 use crate::status::{MAIL, component};
 use crate::support::app::Drover;
@@ -233,11 +235,12 @@ async fn keeps_sessions(data: &OwnData) {
 }
 
 #[tokio::test]
-async fn minutes_days_and_sessions_are_kept_alike_in_the_file_and_in_postgres() {
+async fn minutes_days_sessions_and_users_are_kept_alike_in_the_file_and_in_postgres() {
     let (folder, postgres) = (tempfile::tempdir().unwrap(), Postgres::start().await);
     for (data, tasks) in [file(folder.path()).await, shared(&postgres).await] {
         keeps_minutes_and_days(&data).await;
         keeps_sessions(&data).await;
+        identity::keeps_users_and_tokens(&data).await;
         close(tasks).await;
     }
     // Opened again it has the same content.

@@ -15,7 +15,7 @@ use std::time::Duration;
 use tokio::time::timeout;
 
 /// All there are, by number.
-const ALL: [Step; 8] = [
+const ALL: [Step; 9] = [
     (1, "archive", include_str!("../../../migrations/0001_archive.sql")),
     (2, "policy", include_str!("../../../migrations/0002_policy.sql")),
     (3, "audit", include_str!("../../../migrations/0003_audit.sql")),
@@ -24,6 +24,7 @@ const ALL: [Step; 8] = [
     (6, "status", include_str!("../../../migrations/0006_status.sql")),
     (7, "lease", include_str!("../../../migrations/0007_lease.sql")),
     (8, "session", include_str!("../../../migrations/0008_session.sql")),
+    (9, "identity", include_str!("../../../migrations/0009_identity.sql")),
 ];
 
 /// How long making the schema may take: a first index over a large table of an older version takes its time.

@@ -4,17 +4,10 @@
 //! and when a request through the proxy has other permissions for the same name. A session that runs out notifies no stream:
 //! streams check for that now and then.
 
-use super::file::{Stamp, stamp};
 use super::who::{Grant, Who};
 use std::collections::HashMap;
-use std::path::Path;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::time::Duration;
 use tokio::sync::watch;
-use tokio::time::sleep;
-
-/// How often the files are checked: one system call each.
-const LOOK: Duration = Duration::from_millis(500);
 
 /// See the module.
 #[derive(Debug, Default)]
@@ -36,6 +29,11 @@ impl Changes {
     #[must_use]
     pub fn subscribe(&self) -> watch::Receiver<u64> {
         self.count.subscribe()
+    }
+
+    /// Whether a stream is open that may have to end.
+    pub(super) fn is_followed(&self) -> bool {
+        self.count.receiver_count() > 0
     }
 
     /// Makes every stream check its permission.
@@ -71,20 +69,6 @@ impl Changes {
         Followed {
             name: who.name.clone(),
             changes: self.clone(),
-        }
-    }
-
-    /// Checks the files of users and tokens; never returns.
-    pub(super) async fn watch_files<const N: usize>(&self, files: [&Path; N]) {
-        let look = || files.map(|file| stamp(file).ok());
-        let mut known: [Option<Option<Stamp>>; N] = look();
-        loop {
-            sleep(LOOK).await;
-            let now = look();
-            if now != known {
-                known = now;
-                self.notify();
-            }
         }
     }
 }

@@ -1,6 +1,6 @@
-//! A small file of people or tokens: read anew when it has changed, replaced as a whole.
+//! A small file of this machine alone: read anew when it has changed, replaced as a whole.
 //!
-//! It is checked on every use, so that a removed entry is invalid at once, on a Drover that runs.
+//! It is checked on every use, so that a change by the command line holds at once, on a Drover that runs.
 
 use serde::Serialize;
 use serde::de::DeserializeOwned;
@@ -18,10 +18,10 @@ pub struct StateFile<T> {
 }
 
 /// Which version of a file it is: its node, its length and when it was changed.
-pub(super) type Stamp = (u64, u64, i64, i64);
+type Stamp = (u64, u64, i64, i64);
 
 /// The version of a file; `None` if it is not there.
-pub(super) fn stamp(path: &Path) -> io::Result<Option<Stamp>> {
+fn stamp(path: &Path) -> io::Result<Option<Stamp>> {
     match fs::metadata(path) {
         Ok(meta) => Ok(Some((meta.ino(), meta.len(), meta.mtime(), meta.mtime_nsec()))),
         Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
@@ -49,7 +49,7 @@ impl<T: DeserializeOwned + Serialize + Clone> StateFile<T> {
     ///
     /// # Errors
     ///
-    /// When it exists and cannot be read: then it lets no user or token in.
+    /// When it exists and cannot be read.
     pub fn read(&self) -> io::Result<Arc<Vec<T>>> {
         let Some(stamp) = stamp(&self.path)? else {
             return Ok(Arc::default());
@@ -133,7 +133,10 @@ mod tests {
         let mode = fs::metadata(file.path()).unwrap().permissions().mode();
         assert_eq!(mode & 0o777, 0o600);
         fs::write(file.path(), "no list").unwrap();
-        assert!(file.read().is_err(), "a file that cannot be read opens to no user");
+        assert!(
+            file.read().is_err(),
+            "a file that cannot be read is not taken for an empty one"
+        );
         assert!(file.change(add).is_err());
     }
 }

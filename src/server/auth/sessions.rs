@@ -27,13 +27,13 @@ use tokio::time::{sleep, timeout};
 mod memory;
 
 /// How long after a start requests wait until the database can be used.
-const START: Duration = Duration::from_secs(2);
+pub(super) const START: Duration = Duration::from_secs(2);
 
 /// How long a request waits for the database, and a sign-in or a sign-out for what it writes.
-const LIMIT: Duration = Duration::from_secs(1);
+pub(super) const LIMIT: Duration = Duration::from_secs(1);
 
 /// How long a session goes on that the shared database last had this long ago.
-const AWAY: Duration = Duration::from_secs(60 * 60);
+pub(super) const AWAY: Duration = Duration::from_secs(60 * 60);
 
 /// How often what is not written yet is written, and how many times that until old sessions are removed.
 const WRITE: Duration = Duration::from_secs(1);

@@ -49,7 +49,7 @@ pub struct Auth {
     pub rules: Vec<Rule>,
     /// How long a user stays signed in.
     pub lifetime: Lifetime,
-    /// Where users and tokens are kept.
+    /// Where files of this machine alone are kept, and those of an earlier Drover.
     pub folder: PathBuf,
     /// The scheme, host and port by which browsers reach the board, such as `https://ops.example.com`.
     pub origin: Option<String>,

@@ -3,15 +3,15 @@
 //! A token is `dr_`, 32 random bytes and a checksum, which tells a mistyped token and one of another program from
 //! one that was revoked. Only its SHA-256 is kept, with its permissions, its queues and when it ends.
 
-use super::file::StateFile;
+use super::identity::People;
 use super::who::{Grant, QueueGlob, Via, Who};
 use crate::model::permission::{Role, Verb, Verbs};
 use crate::model::{Millis, now};
+use crate::server::database::OwnData;
+pub use crate::server::database::identity::Token;
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
-use serde::{Deserialize, Serialize};
 use sha2::{Digest as _, Sha256};
-use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 /// What every token begins with.
@@ -19,25 +19,6 @@ pub(super) const PREFIX: &str = "dr_";
 
 /// Days that a token may live.
 pub const DAYS_MAX: u32 = 90;
-
-/// A token as it is kept.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Token {
-    /// Short, for people and for the audit log.
-    pub id: String,
-    /// What it is for.
-    pub name: String,
-    /// The SHA-256 of the token, in hex.
-    sha256: String,
-    /// The names of its permissions.
-    pub allow: Vec<String>,
-    /// Where.
-    pub queues: Vec<String>,
-    /// When it was made.
-    pub created: Millis,
-    /// When it ends.
-    pub expires: Millis,
-}
 
 /// What a new token is to be.
 #[derive(Clone, Debug)]
@@ -56,42 +37,13 @@ pub struct Wanted {
 
 /// All tokens.
 #[derive(Debug)]
-pub struct Tokens(StateFile<Token>);
+pub struct Tokens(OwnData);
 
 impl Tokens {
-    /// Those in a file.
+    /// Those in Drover's own data.
     #[must_use]
-    pub const fn at(path: PathBuf) -> Self {
-        Self(StateFile::at(path))
-    }
-
-    /// Where they are kept.
-    #[must_use]
-    pub fn file(&self) -> &Path {
-        self.0.path()
-    }
-
-    /// The caller with a token; `None` if it is not valid, or not any more.
-    #[must_use]
-    pub fn who(&self, secret: &str, address: &str) -> Option<Who> {
-        if !is_whole(secret) {
-            return None;
-        }
-        let sha256 = hash(secret);
-        let all = self.0.read().inspect_err(|error| {
-            tracing::error!(
-                "{} cannot be read, so no token is valid: {error}",
-                self.0.path().display()
-            );
-        });
-        let all = all.ok()?;
-        let token = all.iter().find(|token| token.sha256 == sha256)?;
-        (token.expires > now()).then(|| Who {
-            name: format!("token:{}", token.name),
-            address: address.to_owned(),
-            via: Via::Token(token.id.clone()),
-            grants: token.grants(),
-        })
+    pub const fn new(data: OwnData) -> Self {
+        Self(data)
     }
 
     /// Makes a token; returns the token itself, which is not kept, and the entry that is.
@@ -99,44 +51,16 @@ impl Tokens {
     /// # Errors
     ///
     /// Why not, in a sentence.
-    pub fn add(&self, wanted: &Wanted) -> Result<(String, Token), String> {
-        if wanted.name.is_empty() || wanted.name.len() > 64 || wanted.name.contains(char::is_control) {
-            return Err("Give the token a name of up to 64 characters that says what it is for.".into());
+    pub async fn add(&self, wanted: &Wanted) -> Result<(String, Token), String> {
+        let (secret, token) = wanted.make()?;
+        match self.0.add_token(&token).await {
+            Ok(true) => Ok((secret, token)),
+            Ok(false) => Err(format!(
+                "Token {:?} already exists. Revoke it first, or choose another name.",
+                token.name
+            )),
+            Err(trouble) => Err(unwritten(&trouble)),
         }
-        if !(1..=DAYS_MAX).contains(&wanted.days) {
-            return Err(format!("A token is valid for 1 to {DAYS_MAX} days."));
-        }
-        let verbs = wanted
-            .role
-            .map_or_else(Verbs::default, Role::verbs)
-            .with(Verbs::of(&wanted.allow));
-        if verbs == Verbs::default() {
-            return Err("Say what it may do: --role or --allow.".into());
-        }
-        let secret = mint();
-        let token = Token {
-            id: hash(&secret)[..8].to_owned(),
-            name: wanted.name.clone(),
-            sha256: hash(&secret),
-            allow: verbs.names().into_iter().map(str::to_owned).collect(),
-            queues: match wanted.queues.as_slice() {
-                [] => vec!["*".into()],
-                globs => globs.iter().map(ToString::to_string).collect(),
-            },
-            created: now(),
-            expires: now() + Millis::from(wanted.days) * 86_400_000,
-        };
-        self.0.change(|all| {
-            if all.iter().any(|known| known.name == token.name) {
-                return Err(format!(
-                    "Token {:?} already exists. Revoke it first, or choose another name.",
-                    token.name
-                ));
-            }
-            all.push(token.clone());
-            Ok(())
-        })?;
-        Ok((secret, token))
     }
 
     /// All that are kept.
@@ -144,10 +68,8 @@ impl Tokens {
     /// # Errors
     ///
     /// When they cannot be read.
-    pub fn list(&self) -> Result<Arc<Vec<Token>>, String> {
-        self.0
-            .read()
-            .map_err(|error| format!("{}: {error}", self.0.path().display()))
+    pub async fn list(&self) -> Result<Vec<Token>, String> {
+        self.0.tokens().await.map_err(|trouble| trouble.to_string())
     }
 
     /// Takes one away, by its id or its name.
@@ -155,14 +77,64 @@ impl Tokens {
     /// # Errors
     ///
     /// When there is none, or it cannot be written.
-    pub fn revoke(&self, which: &str) -> Result<(), String> {
-        self.0.change(|all| {
-            let before = all.len();
-            all.retain(|token| token.id != which && token.name != which);
-            match all.len() < before {
-                true => Ok(()),
-                false => Err(format!("There is no token {which:?}. `drover token list` shows them.")),
-            }
+    pub async fn revoke(&self, which: &str) -> Result<(), String> {
+        match self.0.remove_token(which).await {
+            Ok(true) => Ok(()),
+            Ok(false) => Err(format!("There is no token {which:?}. `drover token list` shows them.")),
+            Err(trouble) => Err(unwritten(&trouble)),
+        }
+    }
+}
+
+/// What was cut off may have been done.
+fn unwritten(trouble: &impl std::fmt::Display) -> String {
+    format!("{trouble} `drover token list` shows whether it was done.")
+}
+
+impl Wanted {
+    /// The token itself, and the entry that is kept.
+    fn make(&self) -> Result<(String, Token), String> {
+        if self.name.is_empty() || self.name.len() > 64 || self.name.contains(char::is_control) {
+            return Err("Give the token a name of up to 64 characters that says what it is for.".into());
+        }
+        if !(1..=DAYS_MAX).contains(&self.days) {
+            return Err(format!("A token is valid for 1 to {DAYS_MAX} days."));
+        }
+        let verbs = self
+            .role
+            .map_or_else(Verbs::default, Role::verbs)
+            .with(Verbs::of(&self.allow));
+        if verbs == Verbs::default() {
+            return Err("Say what it may do: --role or --allow.".into());
+        }
+        let secret = mint();
+        let token = Token {
+            id: hash(&secret)[..8].to_owned(),
+            name: self.name.clone(),
+            sha256: hash(&secret),
+            allow: verbs.names().into_iter().map(str::to_owned).collect(),
+            queues: match self.queues.as_slice() {
+                [] => vec!["*".into()],
+                globs => globs.iter().map(ToString::to_string).collect(),
+            },
+            created: now(),
+            expires: now() + Millis::from(self.days) * 86_400_000,
+        };
+        Ok((secret, token))
+    }
+}
+
+impl People {
+    /// The caller with a token; `None` if it is not valid, or not any more.
+    #[must_use]
+    pub fn of_token(&self, secret: &str, address: &str) -> Option<Who> {
+        let sha256 = hash(secret);
+        let token = self.tokens.iter().find(|token| token.sha256 == sha256)?;
+        (token.expires > now()).then(|| Who {
+            name: format!("token:{}", token.name),
+            address: address.to_owned(),
+            via: Via::Token(token.id.clone()),
+            grants: token.grants(),
         })
     }
 }
@@ -185,7 +157,7 @@ fn mint() -> String {
 }
 
 /// Whether it was made here and not cut or mistyped.
-fn is_whole(secret: &str) -> bool {
+pub(super) fn is_whole(secret: &str) -> bool {
     let body = secret
         .strip_prefix(PREFIX)
         .filter(|rest| rest.is_ascii() && rest.len() == 49);
@@ -218,12 +190,12 @@ mod tests {
     // S-10
     #[test]
     fn a_token_is_valid_until_it_ends_or_is_revoked_and_is_kept_as_a_hash() {
-        let dir = tempfile::tempdir().unwrap();
-        let path = dir.path().join("tokens.json");
-        let tokens = Tokens::at(path.clone());
-        let (secret, token) = tokens.add(&wanted()).unwrap();
-        assert!(!std::fs::read_to_string(&path).unwrap().contains(&secret[3..20]));
-        let who = tokens.who(&secret, "127.0.0.1").unwrap();
+        let (secret, token) = wanted().make().unwrap();
+        assert!(!serde_json::to_string(&token).unwrap().contains(&secret[3..20]));
+        let mut people = People::default();
+        assert!(people.of_token(&secret, "").is_none(), "it was revoked, or never kept");
+        people.tokens.push(token);
+        let who = people.of_token(&secret, "127.0.0.1").unwrap();
         let queue = |queue: &str| QueueRef {
             store: "redis".into(),
             queue: queue.into(),
@@ -232,31 +204,16 @@ mod tests {
         assert!(!who.sees(&queue("bull:pay")));
         let mut wrong = secret.clone();
         wrong.replace_range(5..6, if &secret[5..6] == "x" { "y" } else { "x" });
-        for wrong in ["", "dr_", &secret[..40], &wrong, &format!("{secret}x"), &mint()] {
-            assert!(tokens.who(wrong, "").is_none(), "{wrong}");
+        for wrong in ["", "dr_", &secret[..40], &wrong, &format!("{secret}x")] {
+            assert!(!is_whole(wrong) && people.of_token(wrong, "").is_none(), "{wrong}");
         }
-        let ended = Token {
-            expires: now() - 1,
-            ..token.clone()
-        };
-        StateFile::at(path).write(&[ended]).unwrap();
-        assert!(tokens.who(&secret, "").is_none(), "it has ended");
-        let (other, _) = tokens
-            .add(&Wanted {
-                name: "other".into(),
-                ..wanted()
-            })
-            .unwrap();
-        assert!(tokens.who(&other, "").is_some());
-        tokens.revoke("other").unwrap();
-        assert!(tokens.who(&other, "").is_none(), "it was revoked");
-        assert!(tokens.revoke("other").is_err());
+        assert!(is_whole(&secret) && people.of_token(&mint(), "").is_none());
+        people.tokens[0].expires = now() - 1;
+        assert!(people.of_token(&secret, "").is_none(), "it has ended");
     }
 
     #[test]
     fn a_token_says_what_it_is_for_what_it_may_and_when_it_ends() {
-        let dir = tempfile::tempdir().unwrap();
-        let tokens = Tokens::at(dir.path().join("tokens.json"));
         let none = Wanted {
             allow: vec![],
             ..wanted()
@@ -270,9 +227,7 @@ mod tests {
             ..wanted()
         };
         for wrong in [none, long, bare] {
-            assert!(tokens.add(&wrong).is_err(), "{wrong:?}");
+            assert!(wrong.make().is_err(), "{wrong:?}");
         }
-        tokens.add(&wanted()).unwrap();
-        assert!(tokens.add(&wanted()).unwrap_err().contains("already"));
     }
 }

@@ -1,36 +1,19 @@
 //! Users who sign in with a password: their names, the argon2id hashes of their passwords, and what they may do.
 
-use super::file::StateFile;
 use super::who::{Grant, QueueGlob};
 use crate::model::permission::Role;
+use crate::server::database::OwnData;
+pub use crate::server::database::identity::User;
 use argon2::password_hash::rand_core::OsRng;
 use argon2::password_hash::{self, Output, ParamsString, PasswordHash, Salt, SaltString};
 use argon2::{Algorithm, Argon2, Block, Params, Version};
-use serde::{Deserialize, Serialize};
-use std::path::{Path, PathBuf};
-use std::sync::{Arc, OnceLock};
+use std::sync::OnceLock;
 
 /// Characters of a password at least.
 pub const PASSWORD_MIN: usize = 12;
 
 /// Bytes of a password at most: more would be work for nothing.
 pub const PASSWORD_MAX: usize = 1_024;
-
-/// A user who can sign in.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct User {
-    /// The name to sign in with.
-    pub name: String,
-    /// The hash of the password, with everything that is needed to check it.
-    hash: String,
-    /// What they may do, beside what `[[auth.grant]]` gives them.
-    pub role: Option<String>,
-    /// Where.
-    pub queues: Vec<String>,
-    /// Groups, for `[[auth.grant]]`.
-    #[serde(default)]
-    pub groups: Vec<String>,
-}
 
 impl User {
     /// The grant that is kept with the user, beside those of the configuration.
@@ -52,64 +35,32 @@ impl User {
 
 /// All users who can sign in.
 #[derive(Debug)]
-pub struct Users(StateFile<User>);
+pub struct Users(OwnData);
 
 impl Users {
-    /// Those in a file.
+    /// Those in Drover's own data.
     #[must_use]
-    pub const fn at(path: PathBuf) -> Self {
-        Self(StateFile::at(path))
-    }
-
-    /// Where they are kept.
-    #[must_use]
-    pub fn file(&self) -> &Path {
-        self.0.path()
+    pub const fn new(data: OwnData) -> Self {
+        Self(data)
     }
 
     /// All users.
     ///
     /// # Errors
     ///
-    /// When the file cannot be read.
-    pub fn list(&self) -> Result<Arc<Vec<User>>, String> {
-        self.0
-            .read()
-            .map_err(|error| format!("{}: {error}", self.0.path().display()))
-    }
-
-    /// A user by name.
-    #[must_use]
-    pub fn get(&self, name: &str) -> Option<User> {
-        let all = self
-            .list()
-            .inspect_err(|why| tracing::error!("no user can sign in: {why}"))
-            .ok()?;
-        all.iter().find(|user| user.name == name).cloned()
+    /// When they cannot be read.
+    pub async fn list(&self) -> Result<Vec<User>, String> {
+        self.0.users().await.map_err(|trouble| trouble.to_string())
     }
 
     /// Checks that there is a user of this name.
     ///
     /// # Errors
     ///
-    /// If there is not, or the file cannot be read: a sentence.
-    pub fn known(&self, name: &str) -> Result<(), String> {
-        let there = self.list()?.iter().any(|user| user.name == name);
+    /// If there is not, or they cannot be read: a sentence.
+    pub async fn known(&self, name: &str) -> Result<(), String> {
+        let there = self.list().await?.iter().any(|user| user.name == name);
         there.then_some(()).ok_or_else(|| unknown(name))
-    }
-
-    /// The user with this name and this password. Takes as long for a name that no user has: tens of milliseconds, so
-    /// it is not for a thread that serves others.
-    #[must_use]
-    pub fn check(&self, name: &str, password: &str) -> Option<User> {
-        static NO_USER: OnceLock<String> = OnceLock::new();
-        let user = self.get(name);
-        let kept = match &user {
-            Some(user) => user.hash.as_str(),
-            None => NO_USER.get_or_init(|| hash("no user has this password").unwrap_or_default()),
-        };
-        let right = password.len() <= PASSWORD_MAX && is_right(password, kept).unwrap_or(false);
-        user.filter(|_| right)
     }
 
     /// Adds a user.
@@ -117,7 +68,7 @@ impl Users {
     /// # Errors
     ///
     /// Why not, in a sentence.
-    pub fn add(
+    pub async fn add(
         &self,
         name: &str,
         password: &str,
@@ -136,15 +87,13 @@ impl Users {
             },
             groups: groups.to_vec(),
         };
-        self.0.change(|all| {
-            if all.iter().any(|known| known.name == name) {
-                return Err(format!(
-                    "User {name:?} already exists. `drover user password {name}` changes the password."
-                ));
-            }
-            all.push(user);
-            Ok(())
-        })
+        match self.0.add_user(&user).await {
+            Ok(true) => Ok(()),
+            Ok(false) => Err(format!(
+                "User {name:?} already exists. `drover user password {name}` changes the password."
+            )),
+            Err(trouble) => Err(unwritten(&trouble)),
+        }
     }
 
     /// Sets a user's password, which ends their sessions.
@@ -152,16 +101,11 @@ impl Users {
     /// # Errors
     ///
     /// When there is no such user, or it cannot be written.
-    pub fn set_password(&self, name: &str, password: &str) -> Result<(), String> {
-        let hash = hash(password)?;
-        self.0.change(|all| {
-            let user = all
-                .iter_mut()
-                .find(|user| user.name == name)
-                .ok_or_else(|| unknown(name))?;
-            user.hash = hash;
-            Ok(())
-        })
+    pub async fn set_password(&self, name: &str, password: &str) -> Result<(), String> {
+        let done = self.0.set_password(name, &hash(password)?).await;
+        done.map_err(|trouble| unwritten(&trouble))?
+            .then_some(())
+            .ok_or_else(|| unknown(name))
     }
 
     /// Removes a user, which ends their sessions.
@@ -169,16 +113,30 @@ impl Users {
     /// # Errors
     ///
     /// When there is no such user, or it cannot be written.
-    pub fn remove(&self, name: &str) -> Result<(), String> {
-        self.0.change(|all| {
-            let before = all.len();
-            all.retain(|user| user.name != name);
-            match all.len() < before {
-                true => Ok(()),
-                false => Err(unknown(name)),
-            }
-        })
+    pub async fn remove(&self, name: &str) -> Result<(), String> {
+        let done = self.0.remove_user(name).await;
+        done.map_err(|trouble| unwritten(&trouble))?
+            .then_some(())
+            .ok_or_else(|| unknown(name))
     }
+}
+
+/// The user, if this is their password. Takes as long for a name that no user has: tens of milliseconds, so it is not for a
+/// thread that serves others.
+#[must_use]
+pub fn check(user: Option<User>, password: &str) -> Option<User> {
+    static NO_USER: OnceLock<String> = OnceLock::new();
+    let kept = match &user {
+        Some(user) => user.hash.as_str(),
+        None => NO_USER.get_or_init(|| hash("no user has this password").unwrap_or_default()),
+    };
+    let right = password.len() <= PASSWORD_MAX && is_right(password, kept).unwrap_or(false);
+    user.filter(|_| right)
+}
+
+/// What was cut off may have been done.
+fn unwritten(trouble: &impl std::fmt::Display) -> String {
+    format!("{trouble} `drover user list` shows whether it was done.")
 }
 
 fn unknown(name: &str) -> String {
@@ -252,34 +210,32 @@ fn digest(argon: &Argon2<'_>, password: &str, salt: Salt<'_>, length: usize) -> 
 mod tests {
     use super::*;
 
+    fn ada() -> Option<User> {
+        Some(User {
+            name: "ada".into(),
+            hash: hash("correct horse battery").unwrap(),
+            role: Some("operator".into()),
+            queues: vec!["*".into()],
+            groups: vec![],
+        })
+    }
+
     #[test]
     fn a_password_is_kept_as_a_hash_and_checked() {
-        let dir = tempfile::tempdir().unwrap();
-        let path = dir.path().join("users.json");
-        let users = Users::at(path.clone());
         let password = "correct horse battery";
-        assert!(users.add("ada", "short", None, &[], &[]).unwrap_err().contains("12"));
-        assert!(users.add("a b", password, None, &[], &[]).is_err());
-        users
-            .add("ada", password, Some(Role::Operator), &[], &["ops".into()])
-            .unwrap();
-        assert!(
-            users
-                .add("ada", password, None, &[], &[])
-                .unwrap_err()
-                .contains("already")
-        );
-        let kept = std::fs::read_to_string(&path).unwrap();
-        assert!(kept.contains("$argon2id$v=19$m=19456,t=2,p=1$") && !kept.contains(password));
-        let ada = users.check("ada", password).unwrap();
+        assert!(hash("short").unwrap_err().contains("12"));
+        assert!(check_name("a b").is_err());
+        let ada = ada().unwrap();
+        assert!(ada.hash.starts_with("$argon2id$v=19$m=19456,t=2,p=1$") && !ada.hash.contains(password));
+        assert_eq!(check(Some(ada.clone()), password).as_ref(), Some(&ada));
         assert_eq!(ada.grant().unwrap().verbs, Role::Operator.verbs());
-        assert!(users.check("ada", "correct horse batterY").is_none());
-        assert!(users.check("eve", password).is_none());
-        users.set_password("ada", "another password").unwrap();
-        assert!(users.check("ada", password).is_none());
-        assert_ne!(users.get("ada").unwrap().stamp(), ada.stamp());
-        users.remove("ada").unwrap();
-        assert!(users.check("ada", "another password").is_none() && users.remove("ada").is_err());
+        assert!(check(Some(ada.clone()), "correct horse batterY").is_none() && check(None, password).is_none());
+        let other = User {
+            hash: hash("another password").unwrap(),
+            ..ada.clone()
+        };
+        assert_ne!(other.stamp(), ada.stamp());
+        assert!(check(Some(other), password).is_none());
     }
 
     thread_local! {
@@ -289,23 +245,17 @@ mod tests {
     // S-11: the time of an answer must not tell which names there are.
     #[test]
     fn a_name_that_nobody_has_is_as_much_work_as_a_wrong_password() {
-        let dir = tempfile::tempdir().unwrap();
-        let users = Users::at(dir.path().join("users.json"));
-        users.add("ada", "correct horse battery", None, &[], &[]).unwrap();
-        let work = |name: &str, password: &str| {
+        let work = |user: Option<User>, password: &str| {
             DIGESTS.set(0);
-            assert!(users.check(name, password).is_none());
+            assert!(check(user, password).is_none());
             DIGESTS.get()
         };
         // The first one makes the hash for users who do not exist.
-        work("eve", "a wrong password");
-        for name in ["ada", "eve"] {
-            assert_eq!(work(name, "a wrong password"), 1, "{name}");
-            assert_eq!(
-                work(name, &"x".repeat(PASSWORD_MAX + 1)),
-                0,
-                "{name}: not worth the work"
-            );
+        work(None, "a wrong password");
+        for user in [ada(), None] {
+            assert_eq!(work(user.clone(), "a wrong password"), 1, "{user:?}");
+            let long = "x".repeat(PASSWORD_MAX + 1);
+            assert_eq!(work(user.clone(), &long), 0, "{user:?}: not worth the work");
         }
     }
 
@@ -319,10 +269,8 @@ mod tests {
     // S-11: guesses must not reach the MemoryMax of the unit.
     #[test]
     fn checked_passwords_leave_no_memory_behind() {
-        let dir = tempfile::tempdir().unwrap();
-        let users = Users::at(dir.path().join("users.json"));
-        users.add("ada", "correct horse battery", None, &[], &[]).unwrap();
-        let check = || assert!(users.check("ada", "a wrong password").is_none());
+        let ada = ada();
+        let check = || assert!(check(ada.clone(), "a wrong password").is_none());
         std::thread::scope(|scope| scope.spawn(check).join()).unwrap();
         let before = resident();
         // A thread of its own for each pair, as the pool for blocking work has many.

@@ -1,38 +1,110 @@
-//! `drover user` and `drover token`: users and tokens, from the command line.
+//! `drover user` and `drover token`: users and tokens, from the command line, beside a Drover that runs and before the first.
 
 use crate::model::{format, now};
+use crate::server::archive::{Archive, Settings};
 use crate::server::args::{TokenCommand, UserCommand};
+use crate::server::auth::identity::Identity;
 use crate::server::auth::networks::KnownNetworks;
-use crate::server::auth::tokens::{Tokens, Wanted};
-use crate::server::auth::users::Users;
+use crate::server::auth::tokens::{Token, Tokens, Wanted};
+use crate::server::auth::users::{User, Users};
 use crate::server::config::Config;
+use crate::server::database::OwnData;
+use crate::server::tasks::Tasks;
 use std::process::ExitCode;
+use std::sync::Arc;
+use std::time::Duration;
+use tokio_util::sync::CancellationToken;
+
+/// How long the database may take to be closed.
+const CLOSE: Duration = Duration::from_secs(2);
 
 /// Runs the command and prints the result.
 pub(super) fn user(config: &Config, command: UserCommand) -> ExitCode {
-    let users = Users::at(config.auth.folder.join("users.json"));
-    told(match command {
+    told(with_data(config, async |data| {
+        of_user(config, data.map(Users::new), command).await
+    }))
+}
+
+/// Runs the command and prints the result.
+pub(super) fn token(config: &Config, command: TokenCommand) -> ExitCode {
+    told(with_data(config, async |data| {
+        of_token(&Tokens::new(data?), command).await
+    }))
+}
+
+/// Does something with Drover's own data, or with the reason why it cannot be used.
+fn with_data(
+    config: &Config,
+    work: impl AsyncFnOnce(Result<OwnData, String>) -> Result<String, String>,
+) -> Result<String, String> {
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
+    let runtime = runtime.map_err(|error| format!("the runtime cannot start: {error}"))?;
+    runtime.block_on(async {
+        let tasks = Tasks::new(CancellationToken::new());
+        let done = work(open(config, &tasks).await).await;
+        tasks.stop().cancel();
+        tasks.ended(CLOSE).await;
+        done
+    })
+}
+
+/// Opens it, and takes over what an earlier Drover left in files.
+async fn open(config: &Config, tasks: &Tasks) -> Result<OwnData, String> {
+    let archive = match config.archive.clone() {
+        None => None,
+        Some(settings) => {
+            // Only the server removes anything.
+            let archive = Archive::new(Settings {
+                keep: vec![],
+                policies: vec![],
+                ..settings.clone()
+            })?;
+            if settings.migrate {
+                archive.migrate().await?;
+            }
+            let archive = Arc::new(archive);
+            archive.start(tasks);
+            Some(archive)
+        }
+    };
+    let shared = archive.map(|archive| archive.shared().clone());
+    let data = OwnData::new(shared, &config.audit_file);
+    data.open_beside(tasks).await.map_err(|trouble| trouble.to_string())?;
+    Identity::new(data.clone(), &config.auth.folder).take_over().await?;
+    Ok(data)
+}
+
+async fn of_user(config: &Config, users: Result<Users, String>, command: UserCommand) -> Result<String, String> {
+    match command {
         UserCommand::Add {
             name,
             role,
             queues,
             groups,
             password_stdin,
-        } => password(password_stdin).and_then(|(password, made)| {
-            users.add(&name, &password, role, &queues, &groups)?;
+        } => {
+            let (password, made) = password(password_stdin)?;
+            users?.add(&name, &password, role, &queues, &groups).await?;
             Ok(format!("added {name}{}", shown(&password, made)))
-        }),
-        UserCommand::Password { name, password_stdin } => password(password_stdin).and_then(|(password, made)| {
-            users.set_password(&name, &password)?;
+        }
+        UserCommand::Password { name, password_stdin } => {
+            let (password, made) = password(password_stdin)?;
+            users?.set_password(&name, &password).await?;
             Ok(format!(
                 "changed the password of {name}, who has to sign in again{}",
                 shown(&password, made)
             ))
-        }),
-        UserCommand::Remove { name } => users
-            .remove(&name)
-            .map(|()| format!("removed {name}, who is signed out")),
-        UserCommand::Unlock { name, from } => users.known(&name).and_then(|()| {
+        }
+        UserCommand::Remove { name } => {
+            users?.remove(&name).await?;
+            Ok(format!("removed {name}, who is signed out"))
+        }
+        UserCommand::Unlock { name, from } => {
+            match users {
+                Ok(users) => users.known(&name).await?,
+                // The networks are in a file: this must be possible when the database is part of an incident.
+                Err(why) => say_error!("drover: whether there is a user {name:?} is not known: {why}"),
+            }
             KnownNetworks::at(config.auth.folder.join("networks.json")).unlock(&name, from)?;
             Ok(match from {
                 None => format!("{name} is unlocked"),
@@ -40,9 +112,9 @@ pub(super) fn user(config: &Config, command: UserCommand) -> ExitCode {
                     format!("{name} is unlocked, and can sign in from {address} although the name may be locked again")
                 }
             })
-        }),
-        UserCommand::List => users.list().map(|all| {
-            let line = |user: &crate::server::auth::users::User| {
+        }
+        UserCommand::List => {
+            let line = |user: &User| {
                 let role = user.role.as_deref().unwrap_or("-");
                 format!(
                     "{}\t{role}\t{}\t{}",
@@ -51,20 +123,18 @@ pub(super) fn user(config: &Config, command: UserCommand) -> ExitCode {
                     user.groups.join(",")
                 )
             };
-            let lines: Vec<String> = all.iter().map(line).collect();
-            if lines.is_empty() {
+            let lines: Vec<String> = users?.list().await?.iter().map(line).collect();
+            Ok(if lines.is_empty() {
                 "no users yet; `drover user add` adds one".into()
             } else {
                 lines.join("\n")
-            }
-        }),
-    })
+            })
+        }
+    }
 }
 
-/// Runs the command and prints the result.
-pub(super) fn token(config: &Config, command: TokenCommand) -> ExitCode {
-    let tokens = Tokens::at(config.auth.folder.join("tokens.json"));
-    told(match command {
+async fn of_token(tokens: &Tokens, command: TokenCommand) -> Result<String, String> {
+    match command {
         TokenCommand::Add {
             name,
             role,
@@ -79,21 +149,23 @@ pub(super) fn token(config: &Config, command: TokenCommand) -> ExitCode {
                 queues,
                 days,
             };
-            tokens.add(&wanted).map(|(secret, token)| {
-                say_error!(
-                    "token {} for {}: {} on {}, until {}. It is shown this once:",
-                    token.id,
-                    token.name,
-                    token.allow.join(", "),
-                    token.queues.join(", "),
-                    format::iso(token.expires)
-                );
-                secret
-            })
+            let (secret, token) = tokens.add(&wanted).await?;
+            say_error!(
+                "token {} for {}: {} on {}, until {}. It is shown this once:",
+                token.id,
+                token.name,
+                token.allow.join(", "),
+                token.queues.join(", "),
+                format::iso(token.expires)
+            );
+            Ok(secret)
         }
-        TokenCommand::Revoke { which } => tokens.revoke(&which).map(|()| format!("revoked {which}")),
-        TokenCommand::List => tokens.list().map(|all| {
-            let line = |token: &crate::server::auth::tokens::Token| {
+        TokenCommand::Revoke { which } => {
+            tokens.revoke(&which).await?;
+            Ok(format!("revoked {which}"))
+        }
+        TokenCommand::List => {
+            let line = |token: &Token| {
                 let ended = if token.expires <= now() { " (expired)" } else { "" };
                 format!(
                     "{}\t{}\t{}\t{}\t{}{ended}",
@@ -104,14 +176,14 @@ pub(super) fn token(config: &Config, command: TokenCommand) -> ExitCode {
                     format::iso(token.expires)
                 )
             };
-            let lines: Vec<String> = all.iter().map(line).collect();
-            if lines.is_empty() {
+            let lines: Vec<String> = tokens.list().await?.iter().map(line).collect();
+            Ok(if lines.is_empty() {
                 "no tokens yet; `drover token add` creates one".into()
             } else {
                 lines.join("\n")
-            }
-        }),
-    })
+            })
+        }
+    }
 }
 
 fn told(answer: Result<String, String>) -> ExitCode {

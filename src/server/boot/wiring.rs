@@ -81,7 +81,7 @@ pub(super) fn start(config: Config, tasks: &Tasks) -> App {
     let watching = auth.clone();
     tasks.keep("users and tokens", move || {
         let auth = watching.clone();
-        async move { auth.watch_files().await }
+        async move { auth.keep_identity().await }
     });
     if matches!(auth.mode(), Mode::Password) {
         let keeping = auth.clone();

@@ -203,7 +203,7 @@ pub struct Auth {
     /// - default: `none`, with a warning
     /// - environment: `DROVER_AUTH_MODE`
     pub mode: Option<String>,
-    /// holds users, tokens and the networks that users signed in from
+    /// holds the networks that users signed in from, and a copy of users and tokens
     ///
     /// - default: beside the audit file
     /// - environment: `DROVER_AUTH_FOLDER`

@@ -1,9 +1,10 @@
 //! The embedded SQLite file `state.db`: Drover's own data where no Postgres is configured for it.
 //!
-//! One process uses the file: it holds a lock beside it, and a second process goes on without the file and says so. Writes go
-//! over one connection (WAL, `synchronous=FULL`), reads over another. Nothing that serves a request waits for the file: one that
-//! cannot be opened or written is logged, reported by `/readyz`, and tried again; meanwhile the data is in memory. A damaged
-//! file is renamed to `state.db.damaged-<time>` and a new one begun.
+//! One Drover uses the file: it holds a lock beside it, and a second one goes on without the file and says so. A command opens the
+//! file beside it. Writes go over one connection (WAL, `synchronous=FULL`), reads over another. A request that carries a session or
+//! a token waits for it for a second at most, and no other does: a file that cannot be opened or written is logged, reported by
+//! `/readyz`, and tried again; meanwhile the data is in memory. A damaged file is renamed to `state.db.damaged-<time>` and a new
+//! one begun.
 
 use super::migrate::{Step, migrator};
 use crate::model::store::Reach;
@@ -30,7 +31,7 @@ use tokio_util::sync::CancellationToken;
 pub const NAME: &str = "state.db";
 
 /// All steps, by number.
-const STEPS: [Step; 2] = [
+const STEPS: [Step; 3] = [
     (
         1,
         "history",
@@ -41,10 +42,19 @@ const STEPS: [Step; 2] = [
         "session",
         include_str!("../../../migrations/sqlite/0002_session.sql"),
     ),
+    (
+        3,
+        "identity",
+        include_str!("../../../migrations/sqlite/0003_identity.sql"),
+    ),
 ];
 
 /// How soon a file that could not be opened is tried again.
 const AGAIN: Duration = Duration::from_secs(2);
+
+/// The same while a command holds the lock, and how long that may be.
+const AGAIN_BESIDE: Duration = Duration::from_millis(20);
+const BRIEFLY: Duration = Duration::from_millis(500);
 
 /// How often to check whether the file is still in its place and has pages to give back.
 const LOOK: Duration = Duration::from_secs(60);
@@ -131,6 +141,28 @@ impl StateFile {
     pub fn start(self: &Arc<Self>, tasks: &Tasks) {
         let (file, stop) = (self.clone(), tasks.stop().clone());
         tasks.keep_closing("state file", move || file.clone().keep(stop.clone()));
+    }
+
+    /// Opens the file for a command until `stop`, also beside the Drover that uses it. SQLite has each process see what the
+    /// other has written.
+    pub(super) async fn open_beside(&self, stop: CancellationToken) {
+        let again = Instant::now() + SOON;
+        let opened = loop {
+            // Held while the tables are made, and not for longer: a Drover that starts meanwhile needs it.
+            let lock = self.lock();
+            let opened = self.connect().await;
+            // The process that holds it may be making the tables.
+            if opened.is_ok() || lock.is_ok() || Instant::now() > again {
+                break opened;
+            }
+            sleep(AGAIN_BESIDE).await;
+        };
+        let _ = self.open.send_replace(opened.map_err(|error| self.refused(&error)));
+        stop.cancelled().await;
+        let open = self.open.send_replace(Err(self.cannot("it is closed")));
+        if let Ok(open) = open {
+            open.close().await;
+        }
     }
 
     /// Whether it is open.
@@ -283,8 +315,20 @@ impl StateFile {
 
     async fn try_open(&self, lock: &mut Option<File>) -> Result<Arc<Open>, sqlx::Error> {
         if lock.is_none() {
-            *lock = Some(self.lock()?);
+            let until = Instant::now() + BRIEFLY;
+            *lock = Some(loop {
+                match self.lock() {
+                    Err(error) if error.kind() == io::ErrorKind::WouldBlock && Instant::now() < until => {
+                        sleep(AGAIN_BESIDE).await;
+                    }
+                    locked => break locked?,
+                }
+            });
         }
+        self.connect().await
+    }
+
+    async fn connect(&self) -> Result<Arc<Open>, sqlx::Error> {
         // Other users of the machine cannot read it; SQLite gives the files beside it the same mode.
         match OpenOptions::new()
             .write(true)
@@ -336,7 +380,7 @@ impl StateFile {
             .mode(0o600)
             .open(beside(&self.path, ".lock"))?;
         flock(&lock, FlockOperation::NonBlockingLockExclusive).map_err(|error| match error {
-            rustix::io::Errno::WOULDBLOCK => io::Error::other("another Drover uses it"),
+            rustix::io::Errno::WOULDBLOCK => io::Error::new(io::ErrorKind::WouldBlock, "another Drover uses it"),
             error => error.into(),
         })?;
         Ok(lock)

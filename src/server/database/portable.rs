@@ -49,6 +49,44 @@ impl OwnData {
         }
     }
 
+    /// Runs statements in one transaction, if the first of them touches a row; whether it does.
+    pub(super) async fn change(&self, statements: &[(&str, Vec<Value<'_>>)]) -> Result<bool, Trouble> {
+        match self {
+            Self::File(file) => {
+                let open = file.open()?;
+                let work = async {
+                    let mut transaction = open.writes.begin_with("BEGIN IMMEDIATE").await?;
+                    for (nth, (statement, values)) in statements.iter().enumerate() {
+                        let statement = of_file(statement);
+                        let query = bound!(sqlx::query::<Sqlite>(&statement), values);
+                        let done = query.execute(&mut *transaction).await?;
+                        if nth == 0 && done.rows_affected() == 0 {
+                            return Ok(false);
+                        }
+                    }
+                    transaction.commit().await.map(|()| true)
+                };
+                file.write(&open, work).await
+            }
+            Self::Postgres(postgres) => {
+                postgres.ready()?;
+                let pool = postgres.database().writes();
+                let work = async {
+                    let mut transaction = pool.begin().await?;
+                    for (nth, (statement, values)) in statements.iter().enumerate() {
+                        let query = bound!(sqlx::query::<Postgres>(statement), values);
+                        let done = query.execute(&mut *transaction).await?;
+                        if nth == 0 && done.rows_affected() == 0 {
+                            return Ok(false);
+                        }
+                    }
+                    transaction.commit().await.map(|()| true)
+                };
+                postgres.database().run(work).await
+            }
+        }
+    }
+
     /// The rows that a query returns.
     pub(super) async fn rows<R>(&self, query: &str, values: &[Value<'_>]) -> Result<Vec<R>, Trouble>
     where

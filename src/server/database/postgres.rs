@@ -22,7 +22,13 @@ const LOOK_GOOD: Duration = Duration::from_secs(300);
 const SOON: Duration = Duration::from_secs(2);
 
 /// One table of each migration that brought one.
-const TABLES: [&str; 4] = ["drover.audit", "drover.operation", "drover.history", "drover.session"];
+const TABLES: [&str; 5] = [
+    "drover.audit",
+    "drover.operation",
+    "drover.history",
+    "drover.session",
+    "drover.identity",
+];
 
 /// See the module.
 #[derive(Debug)]

@@ -24,7 +24,7 @@ const WRONG: &str = "not the password";
 async fn guesses_from_everywhere_do_not_lock_a_user_out() {
     let redis = Redis::start();
     let (drover, users) = board(&redis).await;
-    users.add("ada", PASSWORD, Some(Role::Viewer), &[], &[]).unwrap();
+    users.add("ada", PASSWORD, Some(Role::Viewer), &[], &[]).await.unwrap();
     let home = "198.51.100.1";
     assert_eq!(from(&drover, home, "ada", PASSWORD).await.status, 303);
     for n in 0..100 {
@@ -49,10 +49,10 @@ async fn guesses_from_everywhere_do_not_lock_a_user_out() {
         "from a network that she has signed in from"
     );
     // An administrator unlocks the name of a running Drover.
-    let folder = drover.state.path().display().to_string();
+    let audit = drover.state.path().join("audit.ndjson").display().to_string();
     let env = [
         ("DROVER_AUTH_MODE", "password"),
-        ("DROVER_AUTH_FOLDER", folder.as_str()),
+        ("DROVER_AUDIT_FILE", audit.as_str()),
         ("DROVER_REDIS_URL", "redis://127.0.0.1:1"),
     ];
     let (code, said) = command(&["user", "unlock", "eve"], &env).await;
@@ -83,7 +83,7 @@ async fn a_successful_sign_in_resets_no_limit() {
     let redis = Redis::start();
     let (drover, users) = board(&redis).await;
     for name in ["ada", "eve"] {
-        users.add(name, PASSWORD, Some(Role::Viewer), &[], &[]).unwrap();
+        users.add(name, PASSWORD, Some(Role::Viewer), &[], &[]).await.unwrap();
     }
     let address = "192.0.2.9";
     let mut guessed = 0;
@@ -119,7 +119,7 @@ async fn a_successful_sign_in_resets_no_limit() {
 async fn guesses_that_arrive_together_are_limited_like_others() {
     let redis = Redis::start();
     let (drover, users) = board(&redis).await;
-    users.add("ada", PASSWORD, Some(Role::Viewer), &[], &[]).unwrap();
+    users.add("ada", PASSWORD, Some(Role::Viewer), &[], &[]).await.unwrap();
     let guesses = (0..40).map(|_| from(&drover, "192.0.2.9", "ada", WRONG));
     let answers = futures::future::join_all(guesses).await;
     let checked = answers.iter().filter(|answer| answer.status == 401).count();

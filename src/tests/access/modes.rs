@@ -158,10 +158,10 @@ async fn a_unix_socket_needs_no_secret_and_is_not_for_everybody() {
 async fn people_are_added_and_removed_while_drover_runs() {
     let redis = Redis::start();
     let (drover, _) = with_sign_in(&redis.url(), &[]).await;
-    let folder = drover.state.path().display().to_string();
+    let audit = drover.state.path().join("audit.ndjson").display().to_string();
     let env = [
         ("DROVER_AUTH_MODE", "password"),
-        ("DROVER_AUTH_FOLDER", folder.as_str()),
+        ("DROVER_AUDIT_FILE", audit.as_str()),
         NOWHERE,
     ];
     let (code, said) = command(&["user", "add", "ada", "--role", "operator"], &env).await;
@@ -203,7 +203,10 @@ async fn people_are_added_and_removed_while_drover_runs() {
 async fn a_session_begins_at_the_sign_in_and_ends_with_what_it_was_given_for() {
     let redis = Redis::start();
     let (drover, users) = with_sign_in(&redis.url(), &[]).await;
-    users.add("ada", PASSWORD, Some(Role::Operator), &[], &[]).unwrap();
+    users
+        .add("ada", PASSWORD, Some(Role::Operator), &[], &[])
+        .await
+        .unwrap();
     let reader = [("Accept", "text/html"), ("Sec-Fetch-Mode", "navigate")];
     let page = client::request(drover.port, "GET", "/admin/queues/workers?q=x", &reader, "").await;
     assert_eq!(page.status, 303);
@@ -246,7 +249,7 @@ async fn a_session_begins_at_the_sign_in_and_ends_with_what_it_was_given_for() {
     // Changed rights: the stream ends, and the next request has no user.
     let mut stream = Stream::open(drover.port, "/admin/queues/events", &[("Cookie", &second)]).await;
     assert_eq!(stream.status, 200);
-    users.set_password("ada", "another password").unwrap();
+    users.set_password("ada", "another password").await.unwrap();
     stream
         .until("the stream to say that it ends", |event| {
             (event.name == "auth_expired").then_some(())
@@ -269,7 +272,7 @@ async fn a_session_begins_at_the_sign_in_and_ends_with_what_it_was_given_for() {
 async fn in_the_clear_nobody_signs_in_from_elsewhere() {
     let redis = Redis::start();
     let (drover, users) = with_sign_in(&redis.url(), &[]).await;
-    users.add("ada", PASSWORD, Some(Role::Viewer), &[], &[]).unwrap();
+    users.add("ada", PASSWORD, Some(Role::Viewer), &[], &[]).await.unwrap();
     for elsewhere in [("X-Forwarded-For", "192.0.2.1"), ("Host", "ops.example.com")] {
         let answer = sign_in(&drover, "ada", PASSWORD, &[elsewhere]).await;
         assert_eq!(answer.status, 403, "{elsewhere:?}: {}", answer.body);
@@ -284,7 +287,7 @@ async fn over_tls_the_cookie_is_for_this_host_alone_and_the_way_back_leads_nowhe
     let redis = Redis::start();
     let public = [("DROVER_PUBLIC_URL", "https://ops.example.com")];
     let (drover, users) = with_sign_in(&redis.url(), &public).await;
-    users.add("ada", PASSWORD, Some(Role::Viewer), &[], &[]).unwrap();
+    users.add("ada", PASSWORD, Some(Role::Viewer), &[], &[]).await.unwrap();
     let answer = sign_in(&drover, "ada", PASSWORD, &[]).await;
     let set = answer.header("set-cookie").unwrap();
     assert!(set.starts_with("__Host-drover_"), "{set}");
@@ -329,7 +332,7 @@ async fn signing_in_leads_nowhere_else_whatever_is_asked_for() {
         ("DROVER_BASE_PATH", "/"),
     ];
     let (drover, users) = with_sign_in(&redis.url(), &env).await;
-    users.add("ada", PASSWORD, Some(Role::Viewer), &[], &[]).unwrap();
+    users.add("ada", PASSWORD, Some(Role::Viewer), &[], &[]).await.unwrap();
     let headers = [
         ("Content-Type", "application/x-www-form-urlencoded"),
         ("Origin", "https://ops.example.com"),
@@ -372,7 +375,7 @@ async fn signing_in_leads_nowhere_else_whatever_is_asked_for() {
 async fn whoever_is_wrong_ten_times_has_to_wait_also_when_right() {
     let redis = Redis::start();
     let (drover, users) = with_sign_in(&redis.url(), &[("DROVER_PUBLIC_URL", "https://ops.example.com")]).await;
-    users.add("ada", PASSWORD, Some(Role::Viewer), &[], &[]).unwrap();
+    users.add("ada", PASSWORD, Some(Role::Viewer), &[], &[]).await.unwrap();
     for n in 0..10 {
         let forwarded = format!("10.0.0.{n}");
         let answer = sign_in(&drover, "ada", "not the password", &[("X-Forwarded-For", &forwarded)]).await;
@@ -400,7 +403,8 @@ async fn a_token_opens_the_api_by_its_header_alone() {
         &[Verb::View, Verb::Pause],
         None,
         &["redis/bull:mail"],
-    );
+    )
+    .await;
     let bearer = format!("Bearer {secret}");
     let auth = [("Authorization", bearer.as_str())];
     eventually("the queue", SOON, || async {

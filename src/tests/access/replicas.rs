@@ -1,18 +1,19 @@
 //! Sessions in Drover's own data: shared by replicas over one Postgres without sticky sessions, usable while it is away, and
 //! kept over a restart without one (S-7).
 
+use super::identity::{left, stamp_of_ada};
 use super::*;
 use crate::support::client::Stream;
 use crate::support::postgres::Postgres;
+use crate::support::process::command;
 use crate::support::redis::Redis;
 use crate::support::{LATER, eventually, now_ms};
 use drover::server::auth::cookie::SessionCookie;
 use serde_json::json;
 use sha2::{Digest as _, Sha256};
-use std::path::Path;
 
-/// A board whose users are in this folder, with more in its environment.
-async fn board(redis: &Redis, folder: &Path, more: &[(&str, &str)]) -> Drover {
+/// A board with this folder of files, with more in its environment.
+pub(super) async fn board(redis: &Redis, folder: &Path, more: &[(&str, &str)]) -> Drover {
     let (redis, folder) = (redis.url(), folder.display().to_string());
     let own = [
         ("DROVER_REDIS_URL", redis.as_str()),
@@ -23,7 +24,7 @@ async fn board(redis: &Redis, folder: &Path, more: &[(&str, &str)]) -> Drover {
 }
 
 /// The same, as one of several over a Postgres.
-async fn replica(redis: &Redis, folder: &Path, postgres: &Postgres) -> Drover {
+pub(super) async fn replica(redis: &Redis, folder: &Path, postgres: &Postgres) -> Drover {
     let url = postgres.url();
     let shared = [
         ("DROVER_POSTGRES_URL", url.as_str()),
@@ -32,20 +33,13 @@ async fn replica(redis: &Redis, folder: &Path, postgres: &Postgres) -> Drover {
     board(redis, folder, &shared).await
 }
 
-/// The users of these boards; ada is one.
-fn ada(folder: &Path) -> Users {
-    let users = Users::at(folder.join("users.json"));
-    users.add("ada", PASSWORD, Some(Role::Viewer), &[], &[]).unwrap();
-    users
-}
-
 async fn cookie(drover: &Drover) -> String {
     let answer = sign_in(drover, "ada", PASSWORD, &[]).await;
     assert_eq!(answer.status, 303, "{}", answer.body);
     cookie_of(&answer)
 }
 
-async fn status(drover: &Drover, cookie: &str) -> u16 {
+pub(super) async fn status(drover: &Drover, cookie: &str) -> u16 {
     let path = "/admin/queues/api/v1/queues";
     client::request(drover.port, "GET", path, &[("Cookie", cookie)], "")
         .await
@@ -66,12 +60,12 @@ async fn sign_out(drover: &Drover, cookie: &str) {
 }
 
 /// The session that an earlier Drover left for this secret in its file, and its cookie.
-pub(super) fn left_behind(folder: &Path, users: &Users, secret: &str, since: u64) -> String {
+pub(super) fn left_behind(folder: &Path, secret: &str, since: u64) -> String {
     let key: String = Sha256::digest(secret)
         .iter()
         .map(|byte| format!("{byte:02x}"))
         .collect();
-    let stamp = users.get("ada").unwrap().stamp();
+    let stamp = stamp_of_ada();
     let left = json!([{"key": key, "name": "ada", "stamp": stamp, "since": since, "seen": now_ms()}]);
     std::fs::write(folder.join("sessions.json"), left.to_string()).unwrap();
     let cookie = SessionCookie::new(&"/admin/queues".parse().unwrap(), false).set(secret, 60);
@@ -81,11 +75,12 @@ pub(super) fn left_behind(folder: &Path, users: &Users, secret: &str, since: u64
 // S-7
 #[tokio::test]
 async fn a_sign_in_and_a_sign_out_at_one_replica_hold_at_all() {
-    let (redis, postgres, folder) = (Redis::start(), Postgres::start().await, tempfile::tempdir().unwrap());
-    let users = ada(folder.path());
-    let old = left_behind(folder.path(), &users, "of an earlier Drover", now_ms());
+    let (redis, postgres) = (Redis::start(), Postgres::start().await);
+    let (folder, elsewhere) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+    left(folder.path());
+    let old = left_behind(folder.path(), "of an earlier Drover", now_ms());
     let one = replica(&redis, folder.path(), &postgres).await;
-    let other = replica(&redis, folder.path(), &postgres).await;
+    let other = replica(&redis, elsewhere.path(), &postgres).await;
     // What the file of an earlier Drover holds is known to both, and kept in one place.
     accepted(&one, &old).await;
     accepted(&other, &old).await;
@@ -111,7 +106,15 @@ async fn a_sign_in_and_a_sign_out_at_one_replica_hold_at_all() {
     stream.until("the event that ends the stream", end).await;
     assert_eq!(status(&one, &second).await, 200, "the others go on");
     // Another password ends all sessions of the user.
-    users.set_password("ada", "another password").unwrap();
+    let url = postgres.url();
+    let env = [
+        ("DROVER_AUTH_MODE", "password"),
+        ("DROVER_AUTH_FOLDER", folder.path().to_str().unwrap()),
+        ("DROVER_POSTGRES_URL", url.as_str()),
+        ("DROVER_ARCHIVE_ALLOW_UNSAFE", "true"),
+    ];
+    let (code, said) = command(&["user", "password", "ada"], &env).await;
+    assert_eq!(code, Some(0), "{said}");
     for cookie in [&old, &second] {
         assert_eq!((status(&one, cookie).await, status(&other, cookie).await), (401, 401));
     }
@@ -122,10 +125,11 @@ async fn a_sign_in_and_a_sign_out_at_one_replica_hold_at_all() {
 // S-7: the board must be usable when its Postgres is part of the incident.
 #[tokio::test]
 async fn while_postgres_is_away_users_stay_signed_in_sign_in_and_sign_out() {
-    let (redis, mut postgres, folder) = (Redis::start(), Postgres::start().await, tempfile::tempdir().unwrap());
-    ada(folder.path());
+    let (redis, mut postgres) = (Redis::start(), Postgres::start().await);
+    let (folder, elsewhere) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+    left(folder.path());
     let one = replica(&redis, folder.path(), &postgres).await;
-    let other = replica(&redis, folder.path(), &postgres).await;
+    let other = replica(&redis, elsewhere.path(), &postgres).await;
     let (seen, unseen) = (cookie(&one).await, cookie(&one).await);
     accepted(&other, &seen).await;
     assert_eq!(status(&one, &unseen).await, 200);
@@ -155,11 +159,11 @@ async fn while_postgres_is_away_users_stay_signed_in_sign_in_and_sign_out() {
 #[tokio::test]
 async fn a_restart_without_a_postgres_signs_no_user_out() {
     let (redis, folder) = (Redis::start(), tempfile::tempdir().unwrap());
-    let users = ada(folder.path());
+    left(folder.path());
     let audit = folder.path().join("audit.ndjson").display().to_string();
     let env = [("DROVER_AUDIT_FILE", audit.as_str())];
     let start = || board(&redis, folder.path(), &env);
-    let old = left_behind(folder.path(), &users, "of an earlier Drover", now_ms());
+    let old = left_behind(folder.path(), "of an earlier Drover", now_ms());
     let mut drover = start().await;
     // The first request after a start waits for the file.
     assert_eq!(status(&drover, &old).await, 200);

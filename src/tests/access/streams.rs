@@ -1,5 +1,6 @@
 //! Streams end with their session, their token and the proxy's authorisation (S-7).
 
+use super::identity::left;
 use super::replicas::left_behind;
 use super::*;
 use crate::support::client::Stream;
@@ -20,22 +21,22 @@ async fn a_stream_ends_with_its_token_its_user_and_its_session() {
     let redis = Redis::start();
     let (drover, users) = with_sign_in(&redis.url(), &[]).await;
     for name in ["ada", "eve"] {
-        users.add(name, PASSWORD, Some(Role::Viewer), &[], &[]).unwrap();
+        users.add(name, PASSWORD, Some(Role::Viewer), &[], &[]).await.unwrap();
     }
     let open = async |name: &str, value: &str| {
         let stream = Stream::open(drover.port, "/admin/queues/events", &[(name, value)]).await;
         assert_eq!(stream.status, 200);
         stream
     };
-    let secret = token(&drover, "reader", &[Verb::View], None, &["*"]);
+    let secret = token(&drover, "reader", &[Verb::View], None, &["*"]).await;
     let mut by_token = open("Authorization", &format!("Bearer {secret}")).await;
     let ada = cookie_of(&sign_in(&drover, "ada", PASSWORD, &[]).await);
     let eve = cookie_of(&sign_in(&drover, "eve", PASSWORD, &[]).await);
     let (mut of_ada, mut of_eve) = (open("Cookie", &ada).await, open("Cookie", &eve).await);
-    let folder = drover.state.path().display().to_string();
+    let audit = drover.state.path().join("audit.ndjson").display().to_string();
     let env = [
         ("DROVER_AUTH_MODE", "password"),
-        ("DROVER_AUTH_FOLDER", folder.as_str()),
+        ("DROVER_AUDIT_FILE", audit.as_str()),
         ("DROVER_REDIS_URL", "redis://127.0.0.1:1"),
     ];
     assert_eq!(command(&["token", "revoke", "reader"], &env).await.0, Some(0));
@@ -53,11 +54,10 @@ async fn a_stream_ends_with_its_token_its_user_and_its_session() {
 async fn a_stream_ends_when_its_session_runs_out() {
     let redis = Redis::start();
     let folder = tempfile::tempdir().unwrap();
-    let users = Users::at(folder.path().join("users.json"));
-    users.add("ada", PASSWORD, Some(Role::Viewer), &[], &[]).unwrap();
+    left(folder.path());
     // It began long ago, and lasts as long as the board needs to start, and a little longer.
     let began = now_ms() + 15_000 - u64::try_from(Lifetime::default().whole.as_millis()).unwrap();
-    let cookie = left_behind(folder.path(), &users, "a secret", began);
+    let cookie = left_behind(folder.path(), "a secret", began);
     let env = [("DROVER_AUTH_FOLDER", folder.path().to_str().unwrap())];
     let (drover, _) = with_sign_in(&redis.url(), &env).await;
     let mut stream = Stream::open(drover.port, "/admin/queues/events", &[("Cookie", &cookie)]).await;

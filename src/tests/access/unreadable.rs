@@ -114,7 +114,7 @@ async fn what_cannot_be_read_is_answered_with_a_problem_on_every_route() {
 async fn a_large_body_needs_a_sign_in() {
     let redis = Redis::start();
     let (drover, users) = with_sign_in(&redis.url(), &[]).await;
-    users.add("ada", PASSWORD, Some(Role::Admin), &[], &[]).unwrap();
+    users.add("ada", PASSWORD, Some(Role::Admin), &[], &[]).await.unwrap();
     let form = [
         ("Content-Type", "application/x-www-form-urlencoded"),
         ("Sec-Fetch-Site", "same-origin"),

@@ -100,15 +100,19 @@ pub async fn sign_in(State(app): State<App>, Extension(context): Extension<PageC
     match app.auth().sign_in(&headers, peer, name.clone(), given.password).await {
         Ok(cookie) => cookie::with(lead(&app, &given.next), &cookie),
         Err(why) => {
+            let status = match why {
+                NotSignedIn::UsersUnknown => StatusCode::SERVICE_UNAVAILABLE,
+                NotSignedIn::Wrong => StatusCode::UNAUTHORIZED,
+                NotSignedIn::FromThisNetwork(_) | NotSignedIn::ForThisName(_) => StatusCode::TOO_MANY_REQUESTS,
+            };
             let (trouble, wait) = trouble(why, &name);
             let form = SignIn {
                 next: given.next,
                 name,
                 trouble: Some(trouble),
             };
-            let mut response = shown(&app, &context, &headers, StatusCode::UNAUTHORIZED, form);
+            let mut response = shown(&app, &context, &headers, status, form);
             if let Some(seconds) = wait {
-                *response.status_mut() = StatusCode::TOO_MANY_REQUESTS;
                 let again = HeaderValue::from(seconds);
                 response.headers_mut().insert(header::RETRY_AFTER, again);
             }
@@ -122,6 +126,11 @@ fn trouble(why: NotSignedIn, name: &str) -> (String, Option<u64>) {
     let span = |seconds: u64| format::span(i64::try_from(seconds).unwrap_or(0) * 1_000);
     match why {
         NotSignedIn::Wrong => ("The name or the password is wrong.".to_owned(), None),
+        NotSignedIn::UsersUnknown => {
+            let text = "Drover does not know its users now: the database that they are in does not answer. Try again soon; the \
+                        log and /readyz say more.";
+            (text.to_owned(), None)
+        }
         NotSignedIn::FromThisNetwork(seconds) => {
             let text = format!(
                 "Too many wrong attempts from your address. Try again in {}.",
