@@ -148,8 +148,8 @@ impl JobFilter {
             // A job without an age is neither old nor young.
             && self.older.is_none_or(|least| age.is_some_and(|age| age >= least))
             && self.younger.is_none_or(|most| age.is_some_and(|age| age <= most))
-            && self.attempts_min.is_none_or(|least| row.attempts >= least)
-            && self.attempts_max.is_none_or(|most| row.attempts <= most)
+            && self.attempts_min.is_none_or(|least| row.attempts.is_some_and(|made| made >= least))
+            && self.attempts_max.is_none_or(|most| row.attempts.is_some_and(|made| made <= most))
             && self.text.as_ref().is_none_or(|part| {
                 let part = part.to_lowercase();
                 row.name.to_lowercase().contains(&part) || row.id.to_lowercase().contains(&part)

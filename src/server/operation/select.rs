@@ -429,7 +429,7 @@ fn seen(row: &JobRow) -> Seen {
         finished_on: row
             .finished
             .filter(|_| matches!(row.state, JobState::Failed | JobState::Completed)),
-        attempts: Some(u64::from(row.attempts)),
+        attempts: row.attempts.map(u64::from),
     }
 }
 
