@@ -292,6 +292,7 @@ mod tests {
             unsupported: None,
             states: vec![],
             evidence: BTreeMap::new(),
+            uncounted: None,
         };
         let can = Capabilities {
             priority_order: "0 runs first, then 1".into(),
