@@ -31,6 +31,9 @@ pub struct Generation {
     pub states: Vec<JobState>,
     /// The words for how Drover decided a queue's generation, each with its sentence.
     pub evidence: BTreeMap<String, String>,
+    /// Why arrivals and departures of its jobs are never counted; `null` where they are.
+    #[serde(default)]
+    pub uncounted: Option<String>,
 }
 
 impl Generation {

@@ -3,6 +3,7 @@
 //! ```text
 //! state:failed queue:emails.* name:charge* error:"timed out" age:>2h attempts:>=3 id:order-*
 //! state:waiting,delayed queue:redis/bull:emails first:1000
+//! state:waiting system:celery,arq
 //! ```
 //!
 //! Words are joined by *and*. `*` stands for anything and `?` for one character in `queue`, `name` and `id`; `error` is
@@ -15,6 +16,7 @@ use super::Millis;
 use super::job::JobRow;
 use super::span;
 use super::state::JobState;
+use super::system::System;
 use serde::{Deserialize, Serialize};
 use std::fmt;
 use std::str::FromStr;
@@ -26,6 +28,8 @@ use std::str::FromStr;
 pub struct JobFilter {
     /// Globs over `store/queue-id`, a queue's id or its name; all queues when there is none.
     pub queues: Vec<String>,
+    /// The systems; all when there is none.
+    pub systems: Vec<System>,
     /// The states; a selection always has one or more.
     pub states: Vec<JobState>,
     /// A glob.
@@ -83,10 +87,10 @@ impl JobFilter {
             });
         }
         let filter: Self = text.parse()?;
-        if !filter.states.is_empty() || !filter.queues.is_empty() || filter.first.is_some() {
+        if !filter.states.is_empty() || filter.chooses_queues() || filter.first.is_some() {
             return Err(BadFilter(
                 "This list shows one queue and one state, in pages: use the tabs to change the state, and leave out \
-                 state:, queue: and first:."
+                 state:, queue:, system: and first:."
                     .into(),
             ));
         }
@@ -107,7 +111,19 @@ impl JobFilter {
             || self.text.is_some()
     }
 
-    /// Whether it includes a queue.
+    /// Whether it may leave out queues.
+    #[must_use]
+    pub const fn chooses_queues(&self) -> bool {
+        !self.queues.is_empty() || !self.systems.is_empty()
+    }
+
+    /// Whether it includes queues of a system.
+    #[must_use]
+    pub fn takes_system(&self, system: System) -> bool {
+        self.systems.is_empty() || self.systems.contains(&system)
+    }
+
+    /// Whether it includes a queue by its name.
     #[must_use]
     pub fn takes_queue(&self, store: &str, id: &str, name: &str) -> bool {
         let whole = format!("{store}/{id}");
@@ -132,8 +148,8 @@ impl JobFilter {
             // A job without an age is neither old nor young.
             && self.older.is_none_or(|least| age.is_some_and(|age| age >= least))
             && self.younger.is_none_or(|most| age.is_some_and(|age| age <= most))
-            && self.attempts_min.is_none_or(|least| row.attempts >= least)
-            && self.attempts_max.is_none_or(|most| row.attempts <= most)
+            && self.attempts_min.is_none_or(|least| row.attempts.is_some_and(|made| made >= least))
+            && self.attempts_max.is_none_or(|most| row.attempts.is_some_and(|made| made <= most))
             && self.text.as_ref().is_none_or(|part| {
                 let part = part.to_lowercase();
                 row.name.to_lowercase().contains(&part) || row.id.to_lowercase().contains(&part)
@@ -170,7 +186,7 @@ pub fn matches(glob: &str, text: &str) -> bool {
     glob[g..].iter().all(|c| *c == '*')
 }
 
-const KEYS: &str = "state, queue, name, id, error, data, age, attempts and first";
+const KEYS: &str = "state, queue, system, name, id, error, data, age, attempts and first";
 
 impl FromStr for JobFilter {
     type Err = BadFilter;
@@ -209,6 +225,7 @@ impl FromStr for JobFilter {
                     })?);
                 }
                 "queue" => filter.queues.push(value),
+                "system" => filter.systems.extend(systems(&value)?),
                 "name" => once(&mut filter.name)?,
                 "id" => once(&mut filter.id)?,
                 "error" => once(&mut filter.error)?,
@@ -260,6 +277,10 @@ impl fmt::Display for JobFilter {
             parts.push(format!("state:{}", states.join(",")));
         }
         parts.extend(self.queues.iter().map(|queue| format!("queue:{}", quoted(queue))));
+        if !self.systems.is_empty() {
+            let systems: Vec<_> = self.systems.iter().map(|system| system.word()).collect();
+            parts.push(format!("system:{}", systems.join(",")));
+        }
         let texts = [
             ("name:", &self.name),
             ("id:", &self.id),
@@ -299,6 +320,17 @@ impl From<JobFilter> for String {
     fn from(filter: JobFilter) -> Self {
         filter.to_string()
     }
+}
+
+/// The systems that a value names.
+fn systems(value: &str) -> Result<Vec<System>, BadFilter> {
+    let read = |word| {
+        System::from_word(word).ok_or_else(|| {
+            let known = System::SUPPORTED.map(System::word).join(", ");
+            BadFilter(format!("system:{word}: is not known; use one of {known}."))
+        })
+    };
+    value.split(',').map(read).collect()
 }
 
 /// Words, each with its key if it has one. Quotes keep spaces and colons; `\"` and `\\` stand for themselves in them.
@@ -376,109 +408,5 @@ fn bound(value: &str) -> (&str, &str) {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn read(text: &str) -> JobFilter {
-        text.parse().unwrap_or_else(|error| panic!("{text}: {error}"))
-    }
-
-    #[test]
-    fn what_is_printed_is_read_again() {
-        for text in [
-            "",
-            "state:failed",
-            "state:failed queue:redis/bull:emails queue:mail.* name:charge* id:o-? error:\"timed out: 5 \\\"s\\\"\" age:>2h attempts:>=3",
-            "age:<90s attempts:2",
-            "state:waiting,prioritized,delayed queue:mail first:1000",
-            "attempts:<=4 \"two words\"",
-            "\"with:colon\"",
-            "error:\"back\\\\slash\"",
-        ] {
-            let filter = read(text);
-            assert_eq!(read(&filter.to_string()), filter, "{text} → {filter}");
-        }
-        assert_eq!(read("attempts:>2"), read("attempts:>=3"));
-        assert_eq!(read("age:>120m").to_string(), "age:>2h");
-        assert_eq!(
-            read("queue:bull:emails").queues,
-            ["bull:emails"],
-            "a colon in a value needs no quotes"
-        );
-    }
-
-    #[test]
-    fn above_a_list_text_with_a_colon_is_text() {
-        for (text, found) in [
-            ("mail:send", Some("mail:send")),
-            ("two words", Some("two words")),
-            ("12\" pipe", Some("12\" pipe")),
-            ("error:timeout", None),
-        ] {
-            assert_eq!(JobFilter::in_list(text).unwrap().text.as_deref(), found, "{text}");
-        }
-        assert_eq!(JobFilter::in_list("age:>2h mail").unwrap(), read("age:>2h mail"));
-        for (text, part) in [
-            ("state:failed", "use the tabs"),
-            ("age:2h", "age:>2h"),
-            ("error:\"no end", "missing"),
-        ] {
-            let error = JobFilter::in_list(text).unwrap_err().to_string();
-            assert!(error.contains(part), "{text}: {error}");
-        }
-    }
-
-    #[test]
-    fn what_cannot_be_understood_says_what_can() {
-        for (text, part) in [
-            ("color:red", "use state, queue"),
-            ("state:lost", "state:lost"),
-            ("state:failed,lost", "state:lost"),
-            ("first:0", "first:1000"),
-            ("age:2h", "age:>2h"),
-            ("age:>2 weeks", "90s, 15m"),
-            ("age:>99999999999999999999d", "not a duration"),
-            ("attempts:many", "attempts:>=3"),
-            ("name:", "has no value"),
-            ("name:a name:b", "twice"),
-            ("error:\"no end", "closing quotation mark is missing"),
-        ] {
-            let error = text.parse::<JobFilter>().unwrap_err().to_string();
-            assert!(error.contains(part), "{text}: {error}");
-        }
-        assert!("x".repeat(FILTER_MAX + 1).parse::<JobFilter>().is_err());
-    }
-
-    #[test]
-    fn stars_and_question_marks_stand_for_others() {
-        for (glob, text, fits) in [
-            ("*", "", true),
-            ("a*", "abc", true),
-            ("*c", "abc", true),
-            ("a*c*e", "abcde", true),
-            ("a*c*f", "abcde", false),
-            ("a?c", "abc", true),
-            ("a?c", "ac", false),
-            ("", "a", false),
-            ("**", "ü", true),
-            ("?", "ü", true),
-            ("a", "A", false),
-        ] {
-            assert_eq!(matches(glob, text), fits, "{glob} {text}");
-        }
-    }
-
-    #[test]
-    fn a_queue_is_meant_by_its_name_its_id_or_both_with_its_store() {
-        for (filter, fits) in [
-            ("", true),
-            ("queue:mail", true),
-            ("queue:bull:m*", true),
-            ("queue:redis/*", true),
-            ("queue:other/*", false),
-            ("queue:video queue:mail", true),
-        ] {
-            assert_eq!(read(filter).takes_queue("redis", "bull:mail", "mail"), fits, "{filter}");
-        }
-    }
-}
+#[path = "filter_tests.rs"]
+mod tests;

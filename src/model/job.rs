@@ -70,8 +70,8 @@ pub struct JobRow {
     pub due: Option<Millis>,
     /// 0 is none; 1 goes before 2.
     pub priority: u64,
-    /// Attempts made so far.
-    pub attempts: u32,
+    /// Attempts made so far; `None` where that is not known.
+    pub attempts: Option<u32>,
     /// Attempts allowed, at least 1; `None` where that is not stored.
     pub attempts_max: Option<u32>,
     /// How often its worker was lost.

@@ -10,6 +10,7 @@ use super::counts::Totals;
 use super::event::Topic;
 use super::queue::{QueueRef, QueueSummary};
 use super::state::JobState;
+use super::system::System;
 use super::verdict::Level;
 use percent_encoding::percent_decode_str;
 use serde::{Deserialize, Serialize};
@@ -87,7 +88,7 @@ impl Sort {
 /// See the module. The default shows everything, trouble first.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Look {
-    /// Words that must all occur in a queue's name, store or system.
+    /// Words that must all occur in a queue's name, store or system; `system:celery,arq` is a word too.
     pub text: String,
     /// Only queues of these levels; all if empty.
     pub levels: Vec<Level>,
@@ -232,6 +233,9 @@ impl Look {
             && (self.states.is_empty() || self.states.iter().any(holds))
             && self.text.split_whitespace().all(|word| {
                 let word = word.to_lowercase();
+                if let Some(systems) = word.strip_prefix("system:") {
+                    return systems.split(',').any(|system| is_called(queue.system, system));
+                }
                 let within = |text: &str| text.to_lowercase().contains(&word);
                 within(&queue.name) || within(&queue.store) || within(&queue.id) || within(queue.system.label())
             })
@@ -282,6 +286,14 @@ impl Look {
             arrangement.groups.push(Group { key, rows: single });
         }
         arrangement
+    }
+}
+
+/// Whether a text is a system's word, or the beginning of it while it is being typed.
+fn is_called(system: System, text: &str) -> bool {
+    match System::from_word(text) {
+        Some(meant) => system == meant,
+        None => system.word().starts_with(text) || system.label().to_lowercase() == text,
     }
 }
 

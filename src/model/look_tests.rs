@@ -88,6 +88,15 @@ fn a_filter_takes_all_words_anywhere_and_any_of_the_chips() {
     assert_eq!(shown("q=mail+redis+send"), ["mail.send"]);
     assert_eq!(shown("q=bullmq").len(), 5, "the library's name");
     assert_eq!(shown("level=bad&level=paused"), ["mail.digest", "invoice-post"]);
+    let mut mixed = shop.clone();
+    mixed[0].system = System::Celery;
+    mixed[3].system = System::Bull;
+    let of = |query: &str| names(&mixed, &Look::from_query(query), &[]);
+    assert_eq!(of("q=system:celery"), ["mail.send"]);
+    assert_eq!(of("q=system:Celery,bull+mail"), ["mail.send"]);
+    assert_eq!(of("q=system:bull"), ["invoice:pdf"], "the beginning of another's word");
+    assert_eq!(of("q=system:bu").len(), 4, "while it is typed");
+    assert_eq!(of("q=system:sidekiq"), Vec::<String>::new());
     assert_eq!(
         shown("state=failed"),
         ["mail.digest", "video", "invoice:pdf"],

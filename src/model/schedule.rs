@@ -128,6 +128,9 @@ pub struct Timetable {
     pub trouble: Option<String>,
     /// When they were read.
     pub as_of: Option<Millis>,
+    /// Why those of some of its queues cannot be known: a sentence for each system.
+    #[serde(default)]
+    pub unknown: Vec<String>,
 }
 
 /// A queue with more schedules than were read.

@@ -40,6 +40,24 @@ pub enum System {
 }
 
 impl System {
+    /// Those whose queues Drover reads and changes.
+    pub const SUPPORTED: [Self; 6] = [
+        Self::BullMq,
+        Self::Bull,
+        Self::PgBoss,
+        Self::Celery,
+        Self::Arq,
+        Self::Lists,
+    ];
+
+    /// The system with this word, whatever its case; `None` for one that is not supported.
+    #[must_use]
+    pub fn from_word(word: &str) -> Option<Self> {
+        Self::SUPPORTED
+            .into_iter()
+            .find(|system| system.word().eq_ignore_ascii_case(word))
+    }
+
     /// The name people use.
     #[must_use]
     pub const fn label(self) -> &'static str {

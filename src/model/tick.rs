@@ -19,7 +19,8 @@ pub const FORM: &str = "ticked";
 #[must_use]
 pub fn write(row: &JobRow) -> String {
     let finished = row.finished.map_or_else(String::new, |at| at.to_string());
-    format!("{finished}.{}.{}", row.attempts, encode_segment(&row.id))
+    let attempts = row.attempts.map_or_else(String::new, |made| made.to_string());
+    format!("{finished}.{attempts}.{}", encode_segment(&row.id))
 }
 
 /// The job that a value names, seen in a list of this state.
@@ -51,7 +52,7 @@ mod tests {
             finished,
             due: None,
             priority: 0,
-            attempts: 3,
+            attempts: Some(3),
             attempts_max: Some(3),
             stalled: 0,
             progress: None,

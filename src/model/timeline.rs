@@ -130,13 +130,13 @@ impl Story {
 
 fn not_started(job: &JobDetail, story: &mut Story) {
     let row = &job.row;
-    if row.attempts > 0 {
+    if let Some(made) = row.attempts.filter(|made| *made > 0) {
         // A store that does not even keep how many attempts are allowed keeps no times of them.
         let times = match row.attempts_max {
             Some(_) => "; a manual retry removed their times",
             None => " at an unrecorded time",
         };
-        story.note(format!("{} made{times}", attempts(row.attempts)));
+        story.note(format!("{} made{times}", attempts(made)));
     }
     match row.state {
         JobState::Delayed => {
@@ -165,7 +165,7 @@ const CLOCKS: Millis = 1_000;
 /// The remaining steps of a job that is ready to run.
 fn waits(job: &JobDetail, story: &mut Story) {
     let row = &job.row;
-    let first_time = row.attempts == 0 && row.started.is_none() && job.children.is_none();
+    let first_time = row.attempts.unwrap_or(0) == 0 && row.started.is_none() && job.children.is_none();
     let delay = job.first_delay.filter(|delay| *delay > 0 && first_time);
     let due = row.created.zip(delay).map(|(at, delay)| at.saturating_add(delay));
     let ready = job.ready.unwrap_or(job.as_of);
@@ -207,9 +207,10 @@ const fn finished_word(state: JobState) -> &'static str {
 /// The number of the attempt whose start the record holds.
 fn last_attempt(job: &JobDetail) -> u32 {
     let running = job.row.state == JobState::Active;
+    let made = job.row.attempts.unwrap_or(0);
     job.attempts_started
-        .unwrap_or_else(|| job.row.attempts.saturating_add(u32::from(running)))
-        .max(job.row.attempts)
+        .unwrap_or_else(|| made.saturating_add(u32::from(running)))
+        .max(made)
         .max(1)
 }
 
@@ -261,7 +262,7 @@ fn started_at(job: &JobDetail, started: Millis, story: &mut Story) {
         JobState::Delayed => backs_off(job, number, started, story),
         JobState::WaitingChildren => story.note("it runs again when the children it added have finished"),
         _ => {
-            story.note(match row.attempts {
+            story.note(match row.attempts.unwrap_or(0) {
                 0 => "the attempt was abandoned or its worker was lost; it waits for the next one".into(),
                 n => format!("attempt {n} failed at an unrecorded time; it waits for the next one"),
             });

@@ -3,6 +3,7 @@
 use super::Millis;
 use super::queue::QueueRef;
 use super::state::JobState;
+use super::system::System;
 use serde::{Deserialize, Serialize};
 
 /// Jobs weighed of each state when the address does not say.
@@ -38,6 +39,9 @@ pub struct MemoryByQueue {
     pub jobs_weighed: u64,
     /// The total of what was weighed, extrapolated, in bytes.
     pub bytes: u64,
+    /// What the queues of each system take, the heaviest first; those that cannot be weighed last.
+    #[serde(default)]
+    pub systems: Vec<SystemMemory>,
     /// The heaviest queues, at most [`QUEUES_SHOWN`], the heaviest first.
     pub queues: Vec<QueueMemory>,
     /// How many more queues there are, and the bytes that they take together.
@@ -51,6 +55,18 @@ pub const QUEUES_SHOWN: usize = 50;
 
 /// Payloads that are listed.
 pub const PAYLOADS_SHOWN: usize = 10;
+
+/// What the queues of one system take.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "ssr", derive(schemars::JsonSchema))]
+pub struct SystemMemory {
+    /// The system.
+    pub system: System,
+    /// Queues of it that were weighed; all it has where its jobs cannot be weighed.
+    pub queues: u32,
+    /// What they take together, extrapolated; `None` where its jobs cannot be weighed.
+    pub bytes: Option<u64>,
+}
 
 /// What one queue takes, in bytes.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]

@@ -21,18 +21,20 @@ fn runs(pid: &str) -> bool {
     stat.is_ok_and(|stat| !stat.rsplit(')').next().unwrap().trim_start().starts_with('Z'))
 }
 
+/// A folder with what starts Drover, and nothing to set up.
+fn with_run() -> tempfile::TempDir {
+    let dir = tempfile::tempdir().unwrap();
+    for file in ["scripts/run", "scripts/env"] {
+        let text = std::fs::read_to_string(root().join(file)).unwrap();
+        write(&dir.path().join(file), &text);
+    }
+    write(&dir.path().join("scripts/setup"), "#!/bin/sh\n");
+    dir
+}
+
 #[tokio::test]
 async fn a_run_that_is_told_to_stop_ends_its_build_with_everything_that_builds() {
-    let dir = tempfile::tempdir().unwrap();
-    let copy = |file: &str| {
-        write(
-            &dir.path().join(file),
-            &std::fs::read_to_string(root().join(file)).unwrap(),
-        )
-    };
-    copy("scripts/run");
-    copy("scripts/env");
-    write(&dir.path().join("scripts/setup"), "#!/bin/sh\n");
+    let dir = with_run();
     // A compiler's child, which gets no signal when its parent ends.
     let build =
         "build:\n\t@sh -c 'sleep 600 & echo $$! >>pids; echo $$$$ >>pids; sleep 601'\nrun:\n\t@exec scripts/run\n";
@@ -61,6 +63,59 @@ async fn a_run_that_is_told_to_stop_ends_its_build_with_everything_that_builds()
             pids.iter().all(|pid| !runs(pid)).then_some(())
         })
         .await;
+    }
+}
+
+#[tokio::test]
+async fn the_demo_runs_what_has_a_python_environment_and_says_what_has_none() {
+    for (environments, lists) in [(&["celery"][..], false), (&["celery", "arq"], true)] {
+        let dir = with_run();
+        let script = |file: &str, body: &str| write(&dir.path().join(file), &format!("#!/bin/sh\n{body}\n"));
+        let stays = "echo $$ >>pids; exec sleep 600";
+        std::fs::write(dir.path().join("Makefile"), "build:\n").unwrap();
+        script("bin/node", &format!("[ \"$1\" != -e ] || {{ echo 1; exit; }}; {stays}"));
+        script("bin/redis-server", stays);
+        script("bin/redis-cli", "echo PONG");
+        // There is no Postgres, also for root, who starts one as another user.
+        script("bin/initdb", "exit 1");
+        script("bin/setpriv", "exit 1");
+        script("bin/curl", "exit 0");
+        script(
+            "target/release/drover",
+            &format!("cp \"$DROVER_CONFIG\" config; {stays}"),
+        );
+        for name in environments {
+            script(&format!(".tools/{name}/bin/python"), stays);
+            write(&dir.path().join(format!(".tools/{name}/requirements.txt")), "");
+        }
+        let file = |name: &str| std::fs::read_to_string(dir.path().join(name)).unwrap_or_default();
+        let mut child = Command::new("scripts/run")
+            .current_dir(dir.path())
+            .env_clear()
+            .env("PATH", format!("{}:/usr/bin:/bin", dir.path().join("bin").display()))
+            .env("HOME", dir.path())
+            .env("TMPDIR", dir.path())
+            .stdout(Stdio::null())
+            .stderr(std::fs::File::create(dir.path().join("said")).unwrap())
+            .spawn()
+            .unwrap();
+        // Redis, the shop, Drover, and the parts in Python.
+        let parts = 3 + if lists { 3 } else { 1 };
+        let pids = eventually("all parts run", LATER, || async {
+            let pids: Vec<String> = file("pids").lines().map(str::to_owned).collect();
+            (pids.len() == parts).then_some(pids)
+        })
+        .await;
+        let (config, said) = (file("config"), file("said"));
+        assert!(config.contains("url = \"redis://127.0.0.1:1\""), "{config}");
+        assert!(config.contains("id = \"letters\""), "{config}");
+        assert_eq!(config.contains("[[store.list]]"), lists, "{config}");
+        assert_eq!(said.contains("the demo runs without its suppliers"), !lists, "{said}");
+        assert!(!said.contains("without its office"), "{said}");
+        let pid = child.id().to_string();
+        assert!(Command::new("kill").args(["-TERM", &pid]).status().unwrap().success());
+        eventually("its end", LATER, || std::future::ready(child.try_wait().unwrap())).await;
+        assert!(pids.iter().all(|pid| !runs(pid)), "{pids:?}");
     }
 }
 

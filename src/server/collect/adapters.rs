@@ -6,7 +6,7 @@
 use crate::model::capability::Capabilities;
 use crate::model::system::Family;
 use crate::server::adapter::{Adapter, Changes, Connected, Connections, FoundQueue, QueueId, Search, Trouble};
-use std::collections::{HashMap, HashSet};
+use std::collections::{BTreeSet, HashMap, HashSet};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 /// See the module.
@@ -153,19 +153,24 @@ impl Adapters {
     /// When the store does not answer one of the adapters.
     pub async fn workers(&self, known: &HashSet<QueueId>) -> Result<Staff, Trouble> {
         let mut staff = Staff::default();
+        // Each system has its own, and several may be refused for the same one.
+        let mut refused = BTreeSet::new();
         for (of, adapter) in self.all.iter().enumerate() {
             let own = self.own(of, known);
             match adapter.workers(&own).await? {
                 Connections::Known(connected) => staff.connected.extend(connected),
                 Connections::Refused(why) => {
                     staff.unknown.extend(own);
-                    staff.refused.get_or_insert(why);
+                    refused.insert(why);
                 }
                 Connections::Unknown(queues, why) => {
                     staff.unknown.extend(queues);
-                    staff.refused.get_or_insert(why);
+                    refused.insert(why);
                 }
             }
+        }
+        if !refused.is_empty() {
+            staff.refused = Some(Vec::from_iter(refused).join(" "));
         }
         Ok(staff)
     }

@@ -291,10 +291,11 @@ pub async fn filtered(
     let mut selection = Selection::empty(action, filter, at);
     let mut names: HashMap<String, u64> = HashMap::new();
     let mut skipped: HashMap<String, u64> = HashMap::new();
-    let meant = board
-        .iter()
-        .filter(|queue| selection.filter.takes_queue(&queue.store, &queue.id, &queue.name));
-    let meant: Vec<&QueueSummary> = meant.collect();
+    let filter = &selection.filter;
+    let takes = |queue: &&QueueSummary| {
+        filter.takes_system(queue.system) && filter.takes_queue(&queue.store, &queue.id, &queue.name)
+    };
+    let meant: Vec<&QueueSummary> = board.iter().filter(takes).collect();
     'all: for queue in meant {
         let Some(store) = stores.get(&queue.store) else {
             continue;
@@ -428,7 +429,7 @@ fn seen(row: &JobRow) -> Seen {
         finished_on: row
             .finished
             .filter(|_| matches!(row.state, JobState::Failed | JobState::Completed)),
-        attempts: Some(u64::from(row.attempts)),
+        attempts: row.attempts.map(u64::from),
     }
 }
 

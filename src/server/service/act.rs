@@ -373,16 +373,16 @@ impl Service {
         let row = self.job(queue, id).await?.row.clone();
         let same = seen.state.is_none_or(|state| state == row.state)
             && seen.finished_on.is_none_or(|at| row.finished == Some(at))
-            && seen.attempts.is_none_or(|n| n == u64::from(row.attempts));
+            && (seen.attempts.zip(row.attempts)).is_none_or(|(seen, made)| seen == u64::from(made));
         let changed = (!same).then(|| {
             let finished = row
                 .finished
                 .map_or_else(String::new, |at| format!(", finished at {}", format::iso(at)));
-            format!(
-                "It has changed since it was shown: it is now {}, with {} made{finished}.",
-                row.state.label(),
-                format::counted(row.attempts.into(), "attempt", "attempts")
-            )
+            let made = row.attempts.map_or_else(String::new, |made| {
+                format!(", with {} made", format::counted(made.into(), "attempt", "attempts"))
+            });
+            let state = row.state.label();
+            format!("It has changed since it was shown: it is now {state}{made}{finished}.")
         });
         let (line, ..) = self.queue(queue)?;
         let can = self.capabilities(&line);

@@ -12,9 +12,11 @@ use crate::model::now;
 use crate::model::queue::{QueueRef, QueueSummary};
 use crate::model::state::JobState;
 use crate::model::store::Reach;
+use crate::model::system::System;
 use crate::model::vitals::Answered;
 use crate::model::weights::{
-    LargePayload, MemoryByQueue, PAYLOADS_SHOWN, QUEUES_SHOWN, QueueMemory, SAMPLE, SAMPLE_MAX, SAMPLE_MIN, StateMemory,
+    LargePayload, MemoryByQueue, PAYLOADS_SHOWN, QUEUES_SHOWN, QueueMemory, SAMPLE, SAMPLE_MAX, SAMPLE_MIN,
+    StateMemory, SystemMemory,
 };
 use crate::server::adapter::{Adapter, QueueWeight, Weigh};
 use crate::server::collect::collector::Collector;
@@ -127,10 +129,14 @@ async fn weigh(
         jobs_known: queues.iter().map(|(_, queue)| jobs(&queue.counts)).sum(),
         jobs_weighed: 0,
         bytes: 0,
+        systems: vec![],
         queues: vec![],
         others: (0, 0),
         largest: vec![],
     };
+    for (_, queue) in adapters.iter().filter(|(adapter, _)| adapter.weigh().is_none()) {
+        all.add(queue.system, None);
+    }
     let began = Instant::now();
     for (weigh, queue) in queues {
         let next = weigh.cost(&queue.counts, sample);
@@ -150,6 +156,7 @@ async fn weigh(
     all.jobs_known = all.jobs_known.max(all.jobs_covered);
     all.queues
         .sort_by(|a, b| b.bytes.cmp(&a.bytes).then_with(|| a.name.cmp(&b.name)));
+    all.systems.sort_by_key(|of| (std::cmp::Reverse(of.bytes), of.system));
     let others = all.queues.split_off(all.queues.len().min(QUEUES_SHOWN));
     all.others = (
         u32::try_from(others.len()).unwrap_or(u32::MAX),
@@ -159,6 +166,21 @@ async fn weigh(
 }
 
 impl MemoryByQueue {
+    /// Counts a queue among those of its system.
+    fn add(&mut self, system: System, bytes: Option<u64>) {
+        let alike = |of: &&mut SystemMemory| of.system == system;
+        if let Some(of) = self.systems.iter_mut().find(alike) {
+            of.queues += 1;
+            of.bytes = of.bytes.zip(bytes).map(|(sum, more)| sum + more);
+        } else {
+            self.systems.push(SystemMemory {
+                system,
+                queues: 1,
+                bytes,
+            });
+        }
+    }
+
     fn take(&mut self, queue: &QueueSummary, weight: QueueWeight) {
         let key = queue.key();
         let memory = extrapolate(queue, &weight);
@@ -167,6 +189,7 @@ impl MemoryByQueue {
         self.jobs_covered += memory.jobs;
         self.jobs_weighed += memory.weighed;
         self.bytes += memory.bytes;
+        self.add(queue.system, Some(memory.bytes));
         self.queues.push(memory);
         let payload = |(state, job, bytes): (JobState, String, u64)| LargePayload {
             queue: QueueRef::clone(&key),

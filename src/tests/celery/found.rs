@@ -1,6 +1,7 @@
 //! Which queues are Celery's, and that looking changes nothing.
 
 use super::Shop;
+use crate::operations::preview;
 use crate::support::app::Drover;
 use crate::support::oracle::Oracle;
 use crate::support::redis::Redis;
@@ -113,6 +114,28 @@ async fn bull_and_celery_in_one_redis_each_have_their_own() {
     assert!(
         workers.contains("The workers of some queues of redis are not known."),
         "{workers}"
+    );
+    let schedules = shop.drover.get("/schedules").await.body;
+    assert!(schedules.contains("Celery beat keeps its schedule"), "{schedules}");
+    let page = shop.drover.get("/queues/redis/mail").await.body;
+    assert!(page.contains("Arrivals and departures are not counted"), "{page}");
+    let memory = shop.drover.get("/api/v1/stores/redis/memory").await.json();
+    let systems = memory["known"]["systems"].as_array().unwrap();
+    assert_eq!(
+        (systems.len(), &systems[0]["system"], &systems[1]),
+        (
+            2,
+            &json!("bullmq"),
+            &json!({"system": "celery", "queues": 1, "bytes": null})
+        ),
+        "{memory}"
+    );
+    assert!(systems[0]["bytes"].as_u64().is_some_and(|bytes| bytes > 0));
+    let seen = preview(&shop.drover, "remove", "state:waiting system:celery,arq").await;
+    assert_eq!(
+        (&seen["selected"], &seen["by_queue"][0][0]["queue"]),
+        (&json!(1), &json!("mail")),
+        "{seen}"
     );
     let systems = shop.drover.get("/api/v1/systems").await.json();
     let mut words = systems["items"]

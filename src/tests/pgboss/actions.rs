@@ -52,7 +52,7 @@ async fn a_retried_job_runs_again_and_outlives_upkeep(of: Of) {
     let as_shown = Seen {
         state: Some(JobState::Failed),
         finished_on: row.finished,
-        attempts: Some(u64::from(row.attempts)),
+        attempts: row.attempts.map(u64::from),
     };
     let with = JobAction::Retry {
         reset_attempts: false,
@@ -113,7 +113,7 @@ async fn a_retried_job_that_fails_again_has_had_one_more_attempt(of: Of) {
     bench.work().await;
     bench.wait(JobState::Failed, 1).await;
     let row = bench.detail(&id).await.unwrap().row;
-    assert_eq!((row.attempts, row.attempts_max), (2, Some(2)));
+    assert_eq!((row.attempts, row.attempts_max), (Some(2), Some(2)));
 }
 
 on!(a_cancelled_job_is_left_alone_until_it_is_resumed);

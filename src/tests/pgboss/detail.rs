@@ -25,7 +25,7 @@ async fn a_job_is_shown_as_it_is_stored(of: Of) {
         )
         .await;
     let detail = bench.detail(&failed).await.unwrap();
-    assert_eq!((detail.row.state, detail.row.attempts), (JobState::Failed, 1));
+    assert_eq!((detail.row.state, detail.row.attempts), (JobState::Failed, Some(1)));
     let data = detail.data.unwrap();
     assert_eq!((data.form, data.shown), (Form::Json, data.size));
     assert!(data.text.unwrap().contains("\"n\": 7"));

@@ -149,14 +149,20 @@ async fn counts_and_lists_are_the_librarys(of: Of) {
         .unwrap();
     let row = &page.rows[0];
     assert_eq!((page.total, row.error.as_deref()), (1, Some("boom 1")));
-    assert_eq!((row.attempts, row.attempts_max, row.name.as_str()), (1, Some(1), "q"));
+    assert_eq!(
+        (row.attempts, row.attempts_max, row.name.as_str()),
+        (Some(1), Some(1), "q")
+    );
     assert!(row.created <= row.started && row.started <= row.finished && row.finished.is_some());
     let page = bench
         .adapter
         .jobs(&query(JobState::Waiting, Order::Next, None, 1))
         .await
         .unwrap();
-    assert_eq!((page.total, page.rows[0].priority, page.rows[0].attempts), (3, 5, 0));
+    assert_eq!(
+        (page.total, page.rows[0].priority, page.rows[0].attempts),
+        (3, 5, Some(0))
+    );
     assert!(page.rows[0].data_size > 0 && page.rows[0].started.is_none());
 
     let mut filtered = query(JobState::Waiting, Order::Next, None, 5);

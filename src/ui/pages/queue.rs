@@ -101,6 +101,8 @@ pub fn QueueView(page: QueuePage, after: String) -> impl IntoView {
     let held = parents(&base, &key);
     // Drover lists nothing of a library that is not supported: the verdict says so.
     let unread = Memo::new(move |_| queue.with(|q| !q.system.is_supported()));
+    // There is nothing to draw: the facts say why.
+    let undrawn = known.with_value(|known| known.as_ref().is_some_and(|of| of.uncounted.is_some()));
     let counted = Memo::new(move |_| queue.with(|q| q.rates.is_some()));
     let label = Memo::new(move |_| queue.with(|q| format::visible(&q.label)));
     let id = queue.with_untracked(|q| format::visible(&q.id));
@@ -119,7 +121,7 @@ pub fn QueueView(page: QueuePage, after: String) -> impl IntoView {
                 {move || stuck.get().then(|| view! { <p class="note"><a href=held.clone()>"Show the parents, longest waiting first"</a></p> })}
                 <div inner_html=move || aside.get()></div>
             </header>
-            <figure class="throughput" class:none=unread>
+            <figure class="throughput" class:none=move || undrawn || unread.get()>
                 <figcaption>
                     "Jobs per minute "
                     <span class="key-in">"added"</span>" "<span class="key-out">"finished"</span>" "<span class="key-failed">"failed"</span>

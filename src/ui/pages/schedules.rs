@@ -16,6 +16,7 @@ use crate::model::worker::FleetFilter;
 use crate::ui::components::{Ago, Due, StateMark, level_class};
 use crate::ui::context::base;
 use leptos::prelude::*;
+use std::collections::BTreeSet;
 
 /// Characters of an id or a pattern in a row; the whole appears on hover.
 const SHOWN: usize = 60;
@@ -41,6 +42,12 @@ pub fn SchedulesView(page: SchedulesPage, offers: Vec<(QueueRef, Offer)>) -> imp
             store_trouble(&base, &part)
         })
         .collect();
+    let unknown: BTreeSet<String> = page.stores.iter().flat_map(|s| s.unknown.clone()).collect();
+    let none = nothing(!filter.is_empty(), is_unread(&page), !unknown.is_empty());
+    let unknown = unknown
+        .into_iter()
+        .map(|why| view! { <p class="note">{why}</p> })
+        .collect_view();
     let mut refused: Vec<String> = offers
         .iter()
         .flat_map(|(_, offer)| offer.refused.iter().chain(&offer.lacks).cloned())
@@ -81,9 +88,10 @@ pub fn SchedulesView(page: SchedulesPage, offers: Vec<(QueueRef, Offer)>) -> imp
         <div class="fleet-bar">
             {filter_box(&base, "/schedules", &filter, "Schedule, job name or queue")}
         </div>
+        {unknown}
         {said}
         {if page.schedules.is_empty() {
-            view! { <p class="empty">{nothing(!filter.is_empty(), is_unread(&page))}</p> }.into_any()
+            view! { <p class="empty">{none}</p> }.into_any()
         } else {
             table("schedules", "Schedules, problems first, then by next run", head.into_any(), rows.into_any())
         }}
@@ -92,11 +100,13 @@ pub fn SchedulesView(page: SchedulesPage, offers: Vec<(QueueRef, Offer)>) -> imp
     .into_any()
 }
 
-const fn nothing(filtered: bool, unread: bool) -> &'static str {
+const fn nothing(filtered: bool, unread: bool, unknown: bool) -> &'static str {
     if unread {
         "Not known: a store has not been read yet. The reason is above; Drover keeps trying."
     } else if filtered {
         "No schedule matches. Clear the filter to see all."
+    } else if unknown {
+        "No schedule is known. Those of other systems appear here within 15 seconds of being saved."
     } else {
         "No queue has a schedule. Job schedulers and repeatable jobs appear here within 15 seconds of being saved."
     }

@@ -71,6 +71,8 @@ const NO_DEDUPLICATION: &str =
     "arq has no deduplication beside job ids: an id is refused while its job or its result is there.";
 const NO_CONCURRENCY: &str = "arq has no limit for a queue: each worker has its own max_jobs.";
 const NO_RATE_LIMIT: &str = "arq has no rate limit.";
+const NO_RATES: &str =
+    "Arrivals and departures are not counted: arq publishes no events, and its results have no index by queue.";
 const NO_SCHEDULES: &str =
     "Cron jobs of arq are in the code of its workers: Redis has a run of one when it is due, and no schedule.";
 const NO_PRIORITY: &str = "arq has no priorities: jobs run in the order in which they are due.";
@@ -93,6 +95,7 @@ fn arq() -> Capabilities {
         unsupported: None,
         states: vec![JobState::Waiting, JobState::Active, JobState::Delayed],
         evidence: [(EVIDENCE.0.to_owned(), EVIDENCE.1.to_owned())].into(),
+        uncounted: Some(NO_RATES.to_owned()),
     };
     Capabilities {
         not_in: vec![

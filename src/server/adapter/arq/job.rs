@@ -208,7 +208,7 @@ fn ended(id: &str, found: &Found, result: Option<&Record>) -> JobDetail {
         error: error
             .as_ref()
             .map(|error| cut(error.lines().next().unwrap_or_default(), ERROR_CHARS)),
-        attempts: result.and_then(|result| result.tries).unwrap_or(0),
+        attempts: result.and_then(|result| result.tries),
         data_size: data.as_ref().map_or(0, |data| data.size),
         problem: None,
         ..row(
@@ -344,7 +344,7 @@ mod tests {
         let good = result(r#"{"t":2,"f":"add","a":[],"k":{},"et":1,"s":true,"r":7,"st":2,"ft":3,"q":"mail"}"#);
         assert_eq!(
             (good.row.state, good.row.attempts, good.state_known),
-            (JobState::Completed, 2, true)
+            (JobState::Completed, Some(2), true)
         );
         assert_eq!(
             (good.row.started, good.row.finished, good.row.created),
@@ -374,7 +374,7 @@ mod tests {
         let runs = queued("a", &found, &Front::default());
         assert_eq!(
             (runs.row.state, runs.row.attempts, runs.attempts_started),
-            (JobState::Active, 0, Some(1))
+            (JobState::Active, Some(0), Some(1))
         );
         assert!(runs.state_note.unwrap().contains("the claim ends in 4 m 50 s"));
         assert_eq!(runs.data.unwrap().form, Form::Binary);

@@ -94,7 +94,7 @@ pub(super) fn row(id: &str, due: Millis, state: JobState, sight: &Sight, payload
         finished: None,
         due: Some(due).filter(|_| state == JobState::Delayed),
         priority: 0,
-        attempts: sight.begun.saturating_sub(u32::from(sight.claimed)),
+        attempts: Some(sight.begun.saturating_sub(u32::from(sight.claimed))),
         // How many are allowed is in the code of the worker: this one is.
         attempts_max: None,
         stalled: 0,
@@ -337,7 +337,7 @@ mod tests {
         };
         assert_eq!(sight.state(5, 1), JobState::Active);
         let running = row("a", 5, JobState::Active, &sight, b"");
-        assert_eq!((running.attempts, running.due), (1, None));
+        assert_eq!((running.attempts, running.due), (Some(1), None));
         assert!(running.problem.unwrap().contains("expired"));
         sight = Sight {
             claimed: false,
@@ -346,6 +346,6 @@ mod tests {
         };
         assert_eq!(sight.state(5, 1), JobState::Delayed);
         let later = row("a", 5, JobState::Delayed, &sight, b"\xff\xff\xff");
-        assert_eq!((later.attempts, later.due, later.problem), (2, Some(5), None));
+        assert_eq!((later.attempts, later.due, later.problem), (Some(2), Some(5), None));
     }
 }

@@ -55,6 +55,7 @@ fn of(layout: Layout) -> Capabilities {
         unsupported: layout.unsupported().map(str::to_owned),
         states: states(layout),
         evidence: evidence.collect(),
+        uncounted: None,
     };
     Capabilities {
         priority_order: priority_order(layout).to_owned(),

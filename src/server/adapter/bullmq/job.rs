@@ -273,7 +273,7 @@ fn assemble(
             attempts: if matches!(state, JobState::Completed | JobState::Failed) {
                 0
             } else {
-                row.attempts
+                row.attempts.unwrap_or(0)
             },
         },
     );
@@ -329,7 +329,8 @@ fn assemble(
         }
     }
     // A completed job's last attempt left no stack.
-    traces.number(row.attempts.saturating_sub(u32::from(state == JobState::Completed)));
+    let made = row.attempts.unwrap_or(0);
+    traces.number(made.saturating_sub(u32::from(state == JobState::Completed)));
     let [data, options, result, error, _, progress, deferred_failure] = payloads;
     let active = state == JobState::Active;
     row.locked = active.then_some(lock.is_some());

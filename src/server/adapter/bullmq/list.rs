@@ -400,7 +400,7 @@ pub(super) fn base_row<'a>(
         finished: int("finishedOn"),
         due,
         priority: int("priority").map_or(0, |p| u64::try_from(p).unwrap_or(0)),
-        attempts: small(int("attemptsMade").or_else(|| int("atm"))),
+        attempts: Some(small(int("attemptsMade").or_else(|| int("atm")))),
         #[expect(
             clippy::cast_possible_truncation,
             clippy::cast_sign_loss,

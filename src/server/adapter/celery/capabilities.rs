@@ -60,6 +60,8 @@ const NO_LOGS: &str = "Celery stores no log of a task.";
 const NO_DEDUPLICATION: &str = "Celery has no deduplication.";
 const NO_CONCURRENCY: &str = "Celery has no limit for a queue: each worker has its own concurrency.";
 const NO_RATE_LIMIT: &str = "Celery limits the rate of a task in each worker's memory, not that of a queue.";
+const NO_RATES: &str =
+    "Arrivals and departures are not counted: Celery stores no events, and its results have no index by queue.";
 const NO_SCHEDULES: &str =
     "Celery beat keeps its schedule in a file or in a database of the application, not in Redis.";
 const NO_PROMOTE: &str =
@@ -82,6 +84,7 @@ fn celery() -> Capabilities {
         unsupported: None,
         states: vec![JobState::Waiting, JobState::Active, JobState::Delayed],
         evidence: [(EVIDENCE.0.to_owned(), EVIDENCE.1.to_owned())].into(),
+        uncounted: Some(NO_RATES.to_owned()),
     };
     Capabilities {
         not_in: vec![

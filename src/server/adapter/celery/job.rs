@@ -244,7 +244,7 @@ fn complete(row: &mut JobRow, meta: &Meta) {
     row.progress = meta.progress().and_then(Progress::parse);
     if row.state.is_finished() {
         row.finished = meta.finished();
-        row.attempts = meta.retries.unwrap_or(0).saturating_add(1);
+        row.attempts = meta.retries.map(|retries| retries.saturating_add(1));
     }
 }
 

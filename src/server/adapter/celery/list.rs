@@ -286,7 +286,6 @@ fn row_of(element: &Element) -> JobRow {
 
 /// A message as a line of a list.
 pub(super) fn row(id: String, message: Option<&Message>, state: JobState, stored: u64) -> JobRow {
-    let retries = message.map_or(0, Message::retries);
     let problem = match message {
         None => Some("this is not a message of Celery: a worker that takes it may end".to_owned()),
         Some(message) if !message.is_task() => Some("this message of kombu names no task".to_owned()),
@@ -304,7 +303,7 @@ pub(super) fn row(id: String, message: Option<&Message>, state: JobState, stored
         finished: None,
         due: message.and_then(Message::eta).filter(|_| state != JobState::Active),
         priority: message.map_or(0, Message::priority),
-        attempts: retries,
+        attempts: message.map(Message::retries),
         // How many are allowed is in the task's code: this one is.
         attempts_max: None,
         stalled: 0,

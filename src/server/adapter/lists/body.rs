@@ -87,7 +87,8 @@ impl<'a> Body<'a> {
             finished: None,
             due: None,
             priority: 0,
-            attempts: 0,
+            // An item does not count them.
+            attempts: None,
             attempts_max: None,
             stalled: 0,
             progress: None,

@@ -47,6 +47,8 @@ const NO_LOGS: &str = "Lists hold items, and no log of them.";
 const NO_DEDUPLICATION: &str = "Lists have no deduplication.";
 const NO_CONCURRENCY: &str = "Lists have no limit for a queue: each worker has its own.";
 const NO_RATE_LIMIT: &str = "Lists have no rate limit.";
+const NO_RATES: &str =
+    "Arrivals and departures are not counted: a list tells its length, not what came and went in between.";
 const NO_SCHEDULES: &str = "Lists have no schedules: the application adds items when it wants to.";
 const NO_FLOWS: &str = "Items of lists have no parents and no children.";
 const NO_EVENTS: &str = "Lists store and publish no events: Drover finds changes by counting.";
@@ -67,6 +69,7 @@ fn lists() -> Capabilities {
         unsupported: None,
         states: super::profile::Profile::STATES.to_vec(),
         evidence: [(EVIDENCE.0.to_owned(), EVIDENCE.1.to_owned())].into(),
+        uncounted: Some(NO_RATES.to_owned()),
     };
     let not_in = |kind: ActionKind, state: JobState, reason: &str| NotIn {
         action: kind.name(),

@@ -58,6 +58,7 @@ fn of(layout: Layout) -> Capabilities {
         unsupported: None,
         states: states(layout),
         evidence: [(evidence.to_owned(), sentence.to_owned())].into(),
+        uncounted: None,
     };
     Capabilities {
         not_in: vec![

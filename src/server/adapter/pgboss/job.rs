@@ -233,7 +233,7 @@ fn assemble(found: &PgRow, row: JobRow) -> JobDetail {
     let with_error = failed || row.error.is_some();
     let traces: Vec<Trace> = stack
         .filter(|_| with_error)
-        .map(|stack| trace(&stack, row.attempts))
+        .map(|stack| trace(&stack, row.attempts.unwrap_or(0)))
         .into_iter()
         .collect();
     let delay: Millis = found.get("first_delay");
@@ -271,7 +271,7 @@ fn assemble(found: &PgRow, row: JobRow) -> JobDetail {
         traces_total: traces.len() as u64,
         traces_size: traces.iter().map(|trace| trace.size).sum(),
         traces,
-        traces_note: (row.attempts > 1).then(|| "pg-boss keeps only the error of the last attempt.".into()),
+        traces_note: (row.attempts > Some(1)).then(|| "pg-boss keeps only the error of the last attempt.".into()),
         logs: LogPage::default(),
         keep_logs: None,
         dedup: None,

@@ -84,7 +84,7 @@ pub(super) fn detail(job: &RawJob) -> JobDetail {
         finished: Some(job.finished_on),
         due: None,
         priority: u64::try_from(number("priority").unwrap_or(0)).unwrap_or(0),
-        attempts,
+        attempts: Some(attempts),
         attempts_max: Some(count("retry_limit").saturating_add(1)),
         stalled: 0,
         progress: None,

@@ -58,7 +58,7 @@ pub(super) fn job_row(row: &PgRow, name: &str, mask: &Mask, table: Table) -> Job
         finished: time("finished"),
         due: time("due").filter(|_| state == JobState::Delayed),
         priority: u64::try_from(row.get::<i32, _>("priority")).unwrap_or(0),
-        attempts: count(row.get("attempts")),
+        attempts: Some(count(row.get("attempts"))),
         attempts_max: Some(count(row.get("retry_limit")).saturating_add(1)),
         stalled: 0,
         progress: row

@@ -358,10 +358,8 @@ fn tells_parent(job: &JobDetail) -> bool {
 /// A job as it is shown, for a form.
 #[must_use]
 pub fn seen_fields(job: &JobDetail) -> Vec<(String, String)> {
-    let mut fields = vec![
-        ("seen_state".into(), job.row.state.to_string()),
-        ("seen_attempts".into(), job.row.attempts.to_string()),
-    ];
+    let mut fields = vec![("seen_state".into(), job.row.state.to_string())];
+    fields.extend(job.row.attempts.map(|made| ("seen_attempts".into(), made.to_string())));
     // A job that was retried keeps the moment it last finished; it says nothing about now.
     if let Some(at) = job
         .row

@@ -1,11 +1,14 @@
 //! What runs when: the schedules of every store, read on demand.
 
 use super::{BOUNDS, Counts, DEADLINE, LISTED, Read};
+use crate::model::action::catalogue::ActionKind;
+use crate::model::capability::Feature;
 use crate::model::now;
 use crate::model::permission::Verb;
 use crate::model::queue::{QueueRef, QueueSummary};
 use crate::model::schedule::{MoreSchedules, Schedule, SchedulesPage, Timetable, sort_schedules};
 use crate::model::store::Reach;
+use crate::model::system::Family;
 use crate::model::worker::FleetFilter;
 use crate::server::adapter::{QueueId, Trouble};
 use crate::server::auth::who::Who;
@@ -15,7 +18,7 @@ use crate::server::collect::collector::Collector;
 use crate::server::cron;
 use crate::server::service::{Answer, Service};
 use crate::server::verdict::schedule::{Surroundings, of_schedule};
-use std::collections::HashMap;
+use std::collections::{BTreeSet, HashMap, HashSet};
 use std::sync::Arc;
 
 impl Service {
@@ -47,6 +50,12 @@ impl Service {
                 .map(|t| t.cause.clone());
             let store = overview.stores.iter().find(|store| store.id == id);
             page.stores.push(Timetable {
+                unknown: unknown(
+                    self.collector(&id)?,
+                    who,
+                    filter,
+                    overview.queues.iter().filter(|q| q.store == id),
+                ),
                 store: id.clone(),
                 reach: store.map_or(Reach::Connecting, |store| store.reach),
                 since: store.map(|store| store.since),
@@ -190,6 +199,30 @@ fn judged(
     };
     schedule.verdict = of_schedule(&schedule, &around);
     schedule
+}
+
+/// Why the schedules of some of these queues cannot be known, once for each system.
+fn unknown<'a>(
+    collector: &Collector,
+    who: &Who,
+    filter: &FleetFilter,
+    queues: impl Iterator<Item = &'a QueueSummary>,
+) -> Vec<String> {
+    let asked = queues.filter(|queue| {
+        let key = queue.key();
+        who.sees(&key) && filter.queue.as_ref().is_none_or(|only| *only == key)
+    });
+    let families: HashSet<&Family> = asked.filter_map(|queue| queue.family.as_ref()).collect();
+    let reasons: BTreeSet<&str> = families
+        .into_iter()
+        .filter_map(|family| {
+            let can = collector.adapters().capabilities(family)?;
+            // A system without schedulers may have another kind of schedule, which can be run.
+            can.refusal(ActionKind::RunSchedule)?;
+            can.lack(Feature::Schedulers)
+        })
+        .collect();
+    reasons.into_iter().map(str::to_owned).collect()
 }
 
 /// The queues with more schedules than were read.

@@ -83,21 +83,25 @@ pub fn facts(shown: Shown) -> AnyView {
 fn list(j: &JobDetail) -> Vec<(&'static str, String)> {
     let row = &j.row;
     let mut facts = Vec::new();
+    let made = row.attempts.unwrap_or(0);
     let started = j
         .attempts_started
-        .filter(|started| *started != row.attempts)
+        .filter(|started| row.attempts != Some(*started))
         .map_or_else(String::new, |started| format!(", {started} started"));
     let allowed = row.attempts_max.map_or_else(
         || "; how many are allowed is not stored".to_owned(),
         |most| format!(" of {most} allowed"),
     );
-    facts.push(("Attempts", format!("{} made{allowed}{started}", row.attempts)));
-    let left = row.attempts_max.map_or(0, |most| most.saturating_sub(row.attempts));
-    if row.state == JobState::Failed && left > 0 && row.attempts > 0 {
+    facts.push(match row.attempts {
+        Some(made) => ("Attempts", format!("{made} made{allowed}{started}")),
+        None => ("Attempts", "not known".to_owned()),
+    });
+    let left = row.attempts_max.map_or(0, |most| most.saturating_sub(made));
+    if row.state == JobState::Failed && left > 0 && made > 0 {
         let why = "unused: the error was marked as unrecoverable, its worker was lost too often, or it was set to fail";
         facts.push(("Attempts left", format!("{left} {why}")));
     }
-    if let Some(backoff) = j.backoff.clone().filter(|_| left > 0 || row.attempts > 0) {
+    if let Some(backoff) = j.backoff.clone().filter(|_| left > 0 || made > 0) {
         facts.push(("Back-off", backoff));
     }
     if let Some(worker) = row.worker.clone() {
@@ -126,7 +130,7 @@ fn list(j: &JobDetail) -> Vec<(&'static str, String)> {
         && let Some(delay) = j.delay.filter(|delay| *delay > 0)
     {
         facts.push((
-            if row.attempts > 0 { "Backs off for" } else { "Delay" },
+            if made > 0 { "Backs off for" } else { "Delay" },
             format::duration(delay),
         ));
     }

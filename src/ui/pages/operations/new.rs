@@ -103,8 +103,8 @@ pub fn language() -> AnyView {
     view! {
         <ul class="help" id="filter-help">
             <li>
-                <code>"state:failed"</code>" and where: "<code>"queue:emails"</code>", "<code>"queue:redis/bull:mail.*"</code>
-                ". A state is required; without a queue, all queues are included."
+                <code>"state:failed"</code>" and where: "<code>"queue:emails"</code>", "<code>"queue:redis/bull:mail.*"</code>", "
+                <code>"system:celery"</code>". A state is required; without a queue or a system, all queues are included."
             </li>
             <li>
                 "Which of them: "<code>"name:charge*"</code>" "<code>"id:order-?"</code>" "<code>"error:\"timed out\""</code>" "

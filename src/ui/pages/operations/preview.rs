@@ -70,7 +70,7 @@ fn done_again(preview: &Preview) -> String {
 }
 
 fn way_back(base: &BasePath, preview: &Preview) -> AnyView {
-    let ticked = preview.filter.states.is_empty() && preview.filter.queues.is_empty();
+    let ticked = preview.filter.states.is_empty() && !preview.filter.chooses_queues();
     let filter = preview.filter.to_string();
     let change = (!ticked)
         .then(|| Wanted::of(&preview.action))

@@ -244,6 +244,7 @@ mod tests {
             unsupported: None,
             states: vec![JobState::Waiting],
             evidence: BTreeMap::new(),
+            uncounted: None,
         };
         let can = Capabilities::new(generation, |_| Err("Drover only reads it."), |_| Ok(()));
         let mut offer = Offer {

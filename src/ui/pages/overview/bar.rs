@@ -6,6 +6,7 @@
 use super::lines::Lines;
 use crate::model::format;
 use crate::model::look::{Look, Sort};
+use crate::model::system::System;
 use crate::ui::context::base;
 use crate::ui::live;
 use leptos::prelude::*;
@@ -125,6 +126,9 @@ pub fn Bar(looks: Looks) -> impl IntoView {
             view! { <a class="clear" data-look="" data-up="" href=href>"Show all"</a> }
         })
     };
+    let systems = System::SUPPORTED
+        .map(|system| view! { <option value=format!("system:{}", system.word())>{system.label()}</option> })
+        .collect_view();
     view! {
         <div class="looks" class:none=move || lines.total.get() == 0>
             <form
@@ -142,6 +146,8 @@ pub fn Bar(looks: Looks) -> impl IntoView {
                     name="q"
                     type="search"
                     placeholder="Filter by name or store"
+                    title="Parts of a name, store or system; or system:celery,arq"
+                    list="filter-systems"
                     maxlength="200"
                     autocomplete="off"
                     data-search=""
@@ -149,6 +155,7 @@ pub fn Bar(looks: Looks) -> impl IntoView {
                     prop:value=move || look.with(|look| look.text.clone())
                     on:input=move |event| looks.type_text(event_target_value(&event))
                 />
+                <datalist id="filter-systems">{systems}</datalist>
                 {fields}
                 <button>"Filter"</button>
             </form>

@@ -50,6 +50,7 @@ pub fn Facts(queue: RwSignal<QueueSummary>, known: Known) -> impl IntoView {
                 <dt>"Status"</dt>
                 <dd>{move || queue.with(|q| match q.paused { Some(true) => "paused", Some(false) => "running", None => format::UNKNOWN })}</dd>
             </div>
+            {known.with_value(|known| known.as_ref()?.uncounted.clone()).map(|why| view! { <div><dt>"Rates"</dt><dd class="said">{why}</dd></div> })}
             // The verdict already gives the reason where all counts are unknown.
             {move || queue.with(|q| q.reason.clone().filter(|why| *why != q.verdict.reason)).map(|why| view! { <div><dt>"Counts"</dt><dd class="said">{why}</dd></div> })}
         </dl>

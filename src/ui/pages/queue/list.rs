@@ -3,6 +3,7 @@
 use super::Asked;
 use super::jobs::{Jobs, Line};
 use crate::base_path::{TO, queue_path};
+use crate::model::Millis;
 use crate::model::format;
 use crate::model::job::JobRow;
 use crate::model::page::{JobPageRows, Order, PAGE_SIZE};
@@ -110,7 +111,14 @@ pub fn List(
             Ok(_) => None,
         })}
         <div class="scroll">
-            <table class="jobs" id="jobs" class:none=move || jobs.lines.with(Vec::is_empty)>
+            <table
+                class="jobs"
+                id="jobs"
+                class:none=move || jobs.lines.with(Vec::is_empty)
+                class:no-when=without(jobs, |row, list| when_of(row, list).is_some())
+                class:no-span=without(jobs, has_duration)
+                class:no-made=without(jobs, |row, _| row.attempts.is_some())
+            >
                 <caption class="sr-only">{format!("Jobs {}", state.label())}</caption>
                 <thead>
                     <tr>
@@ -203,12 +211,40 @@ fn empty_text(state: JobState, page: &JobPageRows) -> String {
     }
 }
 
-/// Attempts made, the running one included, of those allowed.
+/// Attempts made, the running one included, of those allowed; nothing where that is not known.
 fn attempts(row: &JobRow, list: JobState) -> String {
     let running = u32::from(list == JobState::Active && row.state == JobState::Active);
-    let made = row.attempts.saturating_add(running);
+    let Some(made) = row.attempts.map(|made| made.saturating_add(running)) else {
+        return String::new();
+    };
     row.attempts_max
         .map_or_else(|| made.to_string(), |most| format!("{made} / {most}"))
+}
+
+/// Whether a column is empty in all rows.
+fn without(jobs: Jobs, holds: fn(&JobRow, JobState) -> bool) -> Memo<bool> {
+    Memo::new(move |_| {
+        let held = |line: &Line| line.row.with(|row| holds(row, jobs.state));
+        jobs.lines.with(|lines| !lines.iter().any(held))
+    })
+}
+
+/// The moment that a list shows of its jobs.
+const fn when_of(row: &JobRow, list: JobState) -> Option<Millis> {
+    match list {
+        JobState::Delayed => row.due,
+        JobState::Active => row.started,
+        JobState::Completed | JobState::Failed | JobState::Cancelled => row.finished,
+        _ => row.created,
+    }
+}
+
+/// Whether a job has what the column after that shows: how long it ran. That of priorities is always there.
+const fn has_duration(row: &JobRow, list: JobState) -> bool {
+    match list {
+        JobState::Active | JobState::Completed | JobState::Failed | JobState::Cancelled => row.started.is_some(),
+        _ => true,
+    }
 }
 
 const fn when_title(state: JobState) -> &'static str {
@@ -263,13 +299,10 @@ fn Row(jobs: Jobs, line: Line, store: RwSignal<StoreSummary>) -> impl IntoView {
                 .map_or_else(String::new, |(from, to)| format::duration(to.saturating_sub(from))),
         })
     };
+    let at = Signal::derive(move || row.with(|r| when_of(r, list)));
     let when = move || match list {
-        JobState::Delayed => view! { <Due at=Signal::derive(move || row.with(|r| r.due))/> }.into_any(),
-        JobState::Active => view! { <Ago at=Signal::derive(move || row.with(|r| r.started))/> }.into_any(),
-        JobState::Completed | JobState::Failed | JobState::Cancelled => {
-            view! { <Ago at=Signal::derive(move || row.with(|r| r.finished))/> }.into_any()
-        }
-        _ => view! { <Ago at=Signal::derive(move || row.with(|r| r.created))/> }.into_any(),
+        JobState::Delayed => view! { <Due at/> }.into_any(),
+        _ => view! { <Ago at/> }.into_any(),
     };
     let moved = move || row.with(|row| row.problem.is_some() || row.state != list);
     view! {

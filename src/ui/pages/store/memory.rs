@@ -4,7 +4,7 @@ use super::{MEMORY, part, percent, reason, refused};
 use crate::base_path::store_path;
 use crate::model::format;
 use crate::model::vitals::{Answered, StoreDetail};
-use crate::model::weights::{LargePayload, MemoryByQueue, QueueMemory, SAMPLE, SAMPLE_MAX};
+use crate::model::weights::{LargePayload, MemoryByQueue, QueueMemory, SAMPLE, SAMPLE_MAX, SystemMemory};
 use crate::ui::components::{Ago, StateMark, state_class, state_mark};
 use crate::ui::context::base;
 use leptos::prelude::*;
@@ -33,6 +33,7 @@ pub fn MemoryView(
 fn Weighed(memory: MemoryByQueue, used: Memo<Option<u64>>, store: String, sample: u32) -> impl IntoView {
     let at = memory.at;
     let (bytes, covered) = (memory.bytes, coverage(&memory));
+    let systems = by_system(&memory).map(|said| view! { <p class="coverage">{said}</p> });
     let more = more(&memory, &store, sample);
     let empty = memory.queues.is_empty();
     let others = (memory.others.0 > 0).then(|| {
@@ -56,6 +57,7 @@ fn Weighed(memory: MemoryByQueue, used: Memo<Option<u64>>, store: String, sample
             {move || used.get().map(|used| format!(" of {} in use", format::bytes(used)))}
             ". "{covered}" Measured "<Ago at=Signal::derive(move || Some(at))/>". "{more}
         </p>
+        {systems}
         <div class="scroll" class:none=empty>
             <table class="weights">
                 <thead>
@@ -108,6 +110,31 @@ fn coverage(memory: &MemoryByQueue) -> String {
         memory.sample,
         format::counted(memory.commands, "command", "commands")
     )
+}
+
+/// What each system takes, if there are several.
+fn by_system(memory: &MemoryByQueue) -> Option<String> {
+    if memory.systems.len() < 2 {
+        return None;
+    }
+    let queues = |of: &SystemMemory| format::counted(of.queues.into(), "queue", "queues");
+    let known = memory.systems.iter().filter_map(|of| {
+        let bytes = approximately(of.bytes?);
+        Some(format!("{} {bytes} in {}", of.system.label(), queues(of)))
+    });
+    let known = format!("By system: {}.", known.collect::<Vec<_>>().join(", "));
+    let unknown = memory.systems.iter().filter(|of| of.bytes.is_none());
+    let unknown: Vec<String> = unknown
+        .map(|of| format!("{}, {}", of.system.label(), queues(of)))
+        .collect();
+    Some(if unknown.is_empty() {
+        known
+    } else {
+        format!(
+            "{known} Not measured, because Drover cannot size their jobs: {}.",
+            unknown.join("; ")
+        )
+    })
 }
 
 /// Links to a larger sample, as long as that would improve the estimate.
@@ -200,6 +227,7 @@ fn Largest(largest: Vec<LargePayload>) -> impl IntoView {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::model::system::System;
 
     #[test]
     fn an_estimate_says_what_it_is_made_of() {
@@ -215,6 +243,7 @@ mod tests {
             jobs_weighed: 1_420,
             bytes: 1,
             queues: vec![],
+            systems: vec![],
             others: (46, 1),
             largest: vec![],
         };
@@ -225,6 +254,19 @@ mod tests {
         );
         memory.queues_weighed = 500;
         assert!(coverage(&memory).starts_with("All 500 queues, estimated"));
+        let of = |system, queues, bytes| SystemMemory { system, queues, bytes };
+        memory.systems = vec![of(System::BullMq, 500, Some(9_000))];
+        assert_eq!(by_system(&memory), None, "one system has the whole");
+        memory.systems.extend([
+            of(System::Bull, 1, Some(4_000)),
+            of(System::Celery, 2, None),
+            of(System::Arq, 1, None),
+        ]);
+        assert_eq!(
+            by_system(&memory).unwrap(),
+            "By system: BullMQ ≈9.0 kB in 500 queues, Bull ≈4.0 kB in 1 queue. Not measured, because Drover cannot size \
+             their jobs: Celery, 2 queues; arq, 1 queue."
+        );
         memory.queues_known = 0;
         assert!(coverage(&memory).starts_with("No queue"));
     }

@@ -92,7 +92,7 @@ pub(super) fn chosen<'a>(all: &'a All, queue: &'a QueueId, id: &str, seen: &Seen
     let at = now();
     let as_seen = |held: &&Arc<Held>| {
         let state = held_row(held, at).state;
-        held.is(id) && fits(seen, held.row.attempts) && was_elsewhere(seen, &[state]).is_none()
+        held.is(id) && fits(seen, held.row.attempts.unwrap_or(0)) && was_elsewhere(seen, &[state]).is_none()
     };
     let held: Vec<&Arc<Held>> = all.of(queue).filter(as_seen).collect();
     match held.as_slice() {
