@@ -31,11 +31,7 @@ use crate::model::verdict::Level;
 pub fn title(page: &Page) -> String {
     let text = match &page.body {
         Body::Overview(overview) => {
-            let bad = overview
-                .queues
-                .iter()
-                .filter(|queue| queue.verdict.level == Level::Bad)
-                .count()
+            let bad = overview.all().filter(|queue| queue.verdict.level == Level::Bad).count()
                 + overview
                     .stores
                     .iter()

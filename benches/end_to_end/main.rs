@@ -35,7 +35,7 @@ use tokio::signal::unix::{SignalKind, signal};
 pub(crate) type Outcome<T> = Result<T, Box<dyn std::error::Error + Send + Sync>>;
 
 /// The measurements, in their order: neighbours share their data where they can.
-const NAMES: [&str; 20] = [
+const NAMES: [&str; 21] = [
     "freshness",
     "lone",
     "overview",
@@ -47,6 +47,7 @@ const NAMES: [&str; 20] = [
     "memory",
     "start",
     "wire",
+    "tenants",
     "jobs",
     "search",
     "million",
@@ -150,6 +151,7 @@ async fn run(args: &Args) -> Outcome<()> {
             "memory" => footprint::memory(&mut bench).await,
             "start" => footprint::start_up(&mut bench).await,
             "wire" => footprint::wire(&mut bench).await,
+            "tenants" => footprint::tenants(&mut bench).await,
             "jobs" => jobs::jobs(&mut bench).await,
             "search" => many::search(&mut bench).await,
             "ten-million" => many::ten_million(&mut bench).await,

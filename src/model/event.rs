@@ -21,6 +21,8 @@ use std::str::FromStr;
 pub enum Topic {
     /// Every queue's line and every store.
     Overview,
+    /// The queues that enter or leave trouble, and the stores that are lost or found.
+    Trouble,
     /// One queue: its line, and what happens to its jobs.
     Queue(QueueRef),
     /// One job.
@@ -36,7 +38,7 @@ impl Topic {
     #[must_use]
     pub fn store(&self) -> Option<&str> {
         match self {
-            Self::Overview | Self::Operation(_) => None,
+            Self::Overview | Self::Trouble | Self::Operation(_) => None,
             Self::Store(store) => Some(store),
             Self::Queue(queue) | Self::Job(queue, _) => Some(&queue.store),
         }
@@ -55,6 +57,7 @@ impl fmt::Display for Topic {
         let e = encode_segment;
         match self {
             Self::Overview => f.write_str("overview"),
+            Self::Trouble => f.write_str("trouble"),
             Self::Queue(q) => write!(f, "queue:{}/{}", e(&q.store), e(&q.queue)),
             Self::Job(q, job) => write!(f, "job:{}/{}/{}", e(&q.store), e(&q.queue), e(job)),
             Self::Store(store) => write!(f, "store:{}", e(store)),
@@ -69,7 +72,7 @@ pub struct BadTopic;
 
 impl fmt::Display for BadTopic {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("not a topic; write overview, queue:{store}/{queue}, job:{store}/{queue}/{job}, store:{store} or operation:{id}, each part percent-encoded")
+        f.write_str("not a topic; write overview, trouble, queue:{store}/{queue}, job:{store}/{queue}/{job}, store:{store} or operation:{id}, each part percent-encoded")
     }
 }
 
@@ -79,8 +82,10 @@ impl FromStr for Topic {
     type Err = BadTopic;
 
     fn from_str(text: &str) -> Result<Self, BadTopic> {
-        if text == "overview" {
-            return Ok(Self::Overview);
+        match text {
+            "overview" => return Ok(Self::Overview),
+            "trouble" => return Ok(Self::Trouble),
+            _ => {}
         }
         let (kind, rest) = text.split_once(':').ok_or(BadTopic)?;
         let parts = rest.split('/').map(decode_segment).collect::<Result<Vec<_>, _>>()?;
@@ -306,6 +311,7 @@ mod tests {
             }
         }
         assert_eq!("overview".parse(), Ok(Topic::Overview));
+        assert_eq!("trouble".parse(), Ok(Topic::Trouble));
         for bad in ["", "queue:", "queue:a", "job:a/b", "nope:a", "queue:a/", "queue:a/%ff"] {
             assert_eq!(bad.parse::<Topic>(), Err(BadTopic), "{bad}");
         }

@@ -262,6 +262,7 @@ impl Look {
         for queue in queues {
             *sizes.entry(first_part(&queue.name)).or_default() += 1;
         }
+        let mut places: HashMap<&str, usize> = HashMap::new();
         let mut single = Vec::new();
         for i in rest {
             let part = first_part(&queues[i].name);
@@ -269,11 +270,8 @@ impl Look {
                 single.push(i);
                 continue;
             }
-            match arrangement
-                .groups
-                .iter_mut()
-                .find(|group| group.key.as_deref() == Some(part))
-            {
+            let place = *places.entry(part).or_insert(arrangement.groups.len());
+            match arrangement.groups.get_mut(place) {
                 Some(group) => group.rows.push(i),
                 None => arrangement.groups.push(Group {
                     key: Some(part.to_owned()),

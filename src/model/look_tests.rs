@@ -1,33 +1,7 @@
 use super::*;
-use crate::model::counts::Counts;
-use crate::model::system::System;
-use crate::model::verdict::Verdict;
 
 fn queue(name: &str) -> QueueSummary {
-    QueueSummary {
-        store: "redis".into(),
-        id: format!("bull:{name}"),
-        system: System::BullMq,
-        name: name.into(),
-        label: name.into(),
-        version: None,
-        family: None,
-        paused: Some(false),
-        counts: Counts::zero(),
-        reason: None,
-        rates: None,
-        oldest_waiting: None,
-        next_created: None,
-        unseen: false,
-        stuck: None,
-        workers: Some(1),
-        verdict: Verdict {
-            level: Level::Ok,
-            ..Verdict::not_read(0)
-        },
-        spark: vec![],
-        as_of: 0,
-    }
+    QueueSummary::example(name)
 }
 
 fn with(name: &str, level: Level, waiting: u64, failed: Option<u64>, oldest: Option<Millis>) -> QueueSummary {

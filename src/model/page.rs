@@ -35,6 +35,8 @@ use super::vitals::StorePage;
 #[cfg(feature = "ssr")]
 use super::worker::WorkersPage;
 use serde::{Deserialize, Serialize};
+#[cfg(feature = "ssr")]
+use std::sync::Arc;
 
 /// Rows on a page of jobs when the address does not say.
 pub const PAGE_SIZE: usize = 50;
@@ -141,6 +143,8 @@ impl Body {
             Self::Operations(page) => Some((String::new(), page.every())),
             // The store may be back, the job may be there, at any moment.
             Self::Notice(_) => Some((String::new(), 15_000)),
+            // Its numbers change all the time; a queue that enters or leaves trouble is shown at once.
+            Self::Overview(page) if page.large.is_some() => Some((Topic::Trouble.to_string(), LARGE_EVERY_MS)),
             Self::Overview(_) | Self::Queue(_) | Self::Fresh(_) => None,
         }
     }
@@ -151,7 +155,7 @@ impl Body {
 pub struct Overview {
     /// Every store of the configuration, in its order.
     pub stores: Vec<StoreSummary>,
-    /// Every known queue, the ones in trouble first.
+    /// Every known queue, the ones in trouble first; none of them on a large board.
     pub queues: Vec<QueueSummary>,
     /// Which of them are shown, and how.
     #[serde(default)]
@@ -159,6 +163,58 @@ pub struct Overview {
     /// The queues that the reader pinned to the top.
     #[serde(default)]
     pub pins: Vec<QueueRef>,
+    /// On a board of more than [`WHOLE_MAX`] queues, all of them. Only the server arranges such a board.
+    #[cfg(feature = "ssr")]
+    #[serde(skip)]
+    pub large: Option<Large>,
+}
+
+/// The most queues that one page shows, and that a browser arranges by itself.
+pub const WHOLE_MAX: usize = 500;
+
+/// The rows of a page of a larger board.
+pub const PART: usize = 200;
+
+/// How often a browser fetches such a page again, in milliseconds.
+#[cfg(feature = "ssr")]
+pub const LARGE_EVERY_MS: i32 = 3_000;
+
+/// A board that is too large for one page.
+#[cfg(feature = "ssr")]
+#[derive(Clone, Debug, PartialEq)]
+pub struct Large {
+    /// Every queue.
+    pub queues: Vec<Arc<QueueSummary>>,
+    /// Which page of its rows is shown; the first is 1.
+    pub page: usize,
+}
+
+#[cfg(feature = "ssr")]
+impl Overview {
+    /// The overview of these queues, or the given page of it where they are too many for one.
+    #[must_use]
+    pub fn of(stores: Vec<StoreSummary>, queues: Vec<Arc<QueueSummary>>, page: usize) -> Self {
+        let mut overview = Self {
+            stores,
+            queues: vec![],
+            look: Look::default(),
+            pins: vec![],
+            large: None,
+        };
+        if queues.len() > WHOLE_MAX {
+            overview.large = Some(Large { queues, page });
+        } else {
+            overview.queues = queues.iter().map(|queue| QueueSummary::clone(queue)).collect();
+            sort_by_trouble(&mut overview.queues);
+        }
+        overview
+    }
+
+    /// All its queues.
+    pub fn all(&self) -> impl Iterator<Item = &QueueSummary> {
+        let large = self.large.iter().flat_map(|large| &large.queues);
+        self.queues.iter().chain(large.map(|queue| &**queue))
+    }
 }
 
 /// Sorts the queues that need attention to the front: by verdict, then by how long work waits, then by backlog, then by

@@ -295,6 +295,37 @@ where
 }
 
 #[cfg(test)]
+impl QueueSummary {
+    /// An empty queue of BullMQ where all is well, for tests.
+    pub(crate) fn example(name: &str) -> Self {
+        Self {
+            store: "redis".into(),
+            id: format!("bull:{name}"),
+            system: System::BullMq,
+            name: name.into(),
+            label: name.into(),
+            version: None,
+            family: None,
+            paused: Some(false),
+            counts: Counts::zero(),
+            reason: None,
+            rates: None,
+            oldest_waiting: None,
+            next_created: None,
+            unseen: false,
+            stuck: None,
+            workers: Some(1),
+            verdict: Verdict {
+                level: crate::model::verdict::Level::Ok,
+                ..Verdict::not_read(0)
+            },
+            spark: vec![],
+            as_of: 0,
+        }
+    }
+}
+
+#[cfg(test)]
 mod tests {
     use super::*;
     use crate::model::state::JobState;

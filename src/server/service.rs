@@ -28,7 +28,7 @@ use crate::model::flow::Flow;
 use crate::model::format;
 use crate::model::insight::Insight;
 use crate::model::job::{JobDetail, LogPage};
-use crate::model::page::{JobPageRows, Overview};
+use crate::model::page::JobPageRows;
 use crate::model::queue::{QueueRef, QueueSummary};
 use crate::model::store::StoreSummary;
 use crate::server::adapter::Adapter;
@@ -218,12 +218,10 @@ impl Service {
         adapter.ok_or_else(|| self.no_queue(queue))
     }
 
-    /// Everything, trouble first.
-    fn overview(&self) -> (Overview, Position) {
+    /// All stores and queues, the queues by store and id.
+    fn lines(&self) -> (Vec<StoreSummary>, Vec<Arc<QueueSummary>>, Position) {
         self.board.note_viewer();
-        let (mut overview, position) = self.board.overview();
-        crate::model::page::sort_by_trouble(&mut overview.queues);
-        (overview, position)
+        self.board.lines()
     }
 
     /// One store.
@@ -243,9 +241,9 @@ impl Service {
     /// Whether an action can be done to any queue that is known.
     #[must_use]
     pub fn can_anywhere(&self, kind: ActionKind) -> bool {
-        let (board, _) = self.board.overview();
+        let (_, queues, _) = self.board.lines();
         let can = |queue: &QueueSummary| self.capabilities(queue).is_some_and(|can| can.refusal(kind).is_none());
-        board.queues.iter().any(can)
+        queues.iter().any(|queue| can(queue))
     }
 
     /// What each generation of each system in the configured stores can do.

@@ -253,7 +253,7 @@ struct Looker {
 impl Looker {
     /// Reads the board, and makes the files anew where that changes them.
     fn turn(&mut self, status: &Status, at: Millis) {
-        let (stores, queues) = status.board.lines();
+        let (stores, queues, _) = status.board.lines();
         let settings = &status.settings;
         // When anything published was last read.
         let mut read: Option<Millis> = None;

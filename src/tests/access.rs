@@ -31,7 +31,7 @@ const SECRET: &str = "a secret of the proxy";
 const PASSWORD: &str = "correct horse battery";
 
 /// A board behind a proxy on this machine.
-async fn behind_proxy(redis: &str, grants: &str) -> Drover {
+pub(crate) async fn behind_proxy(redis: &str, grants: &str) -> Drover {
     let env = [
         ("DROVER_REDIS_URL", redis),
         ("DROVER_AUTH_MODE", "proxy"),
@@ -42,17 +42,17 @@ async fn behind_proxy(redis: &str, grants: &str) -> Drover {
 }
 
 /// A grant as the configuration has it.
-fn grant(users: &str, role: &str, queues: &[&str]) -> String {
+pub(crate) fn grant(users: &str, role: &str, queues: &[&str]) -> String {
     format!("[[auth.grant]]\nusers = [\"{users}\"]\nrole = \"{role}\"\nqueues = {queues:?}\n")
 }
 
 /// The headers of a request that the proxy forwards for a user.
-fn proxied(user: &str) -> [(&str, &str); 2] {
+pub(crate) fn proxied(user: &str) -> [(&str, &str); 2] {
     [("X-Forwarded-User", user), ("X-Drover-Proxy-Secret", SECRET)]
 }
 
 /// `GET` below the base path, as a user.
-async fn get_as(drover: &Drover, user: &str, path: &str) -> Answer {
+pub(crate) async fn get_as(drover: &Drover, user: &str, path: &str) -> Answer {
     client::request(drover.port, "GET", &format!("/admin/queues{path}"), &proxied(user), "").await
 }
 

@@ -38,6 +38,7 @@ mod history;
 mod http;
 mod insight;
 mod job;
+mod large;
 mod layers;
 mod least;
 mod lists;

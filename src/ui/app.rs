@@ -9,6 +9,8 @@ use super::pages::{
 };
 use super::pages::{OverviewView, QueueView};
 use crate::base_path::BasePath;
+#[cfg(feature = "ssr")]
+use crate::model::page::LARGE_EVERY_MS;
 use crate::model::page::{Body, Page};
 use crate::model::store::Silence;
 use leptos::either::EitherOf3;
@@ -36,6 +38,11 @@ pub fn App(page: Page) -> impl IntoView {
     };
     // No AnyView here: it would keep the code that hydrates its content, which never runs.
     let body = match page.body {
+        #[cfg(feature = "ssr")]
+        Body::Overview(overview) if overview.large.is_some() => {
+            let html = view! { <OverviewView overview after/> }.to_html();
+            EitherOf3::C(fresh(html, LARGE_EVERY_MS, page.silence, banners))
+        }
         Body::Overview(overview) => EitherOf3::A(view! { <OverviewView overview after/> }),
         Body::Queue(queue) => EitherOf3::B(view! { <QueueView page=queue after/> }),
         Body::Fresh(topics) => {

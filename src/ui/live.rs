@@ -43,7 +43,7 @@ pub use attention::idle_ms;
 pub use beat::{on_beat, start_clock};
 #[cfg(feature = "hydrate")]
 pub use browser::{
-    after_hydration, document, fetch_json, fetch_text, path_and_query, pointer_inside, set_timeout, utc_offset,
+    after_hydration, document, fetch_json, fetch_text, path_and_query, pointer_inside, reload, set_timeout, utc_offset,
 };
 #[cfg(feature = "hydrate")]
 pub use fresh::keep_fresh;
@@ -211,7 +211,8 @@ pub type OnFrame = Box<dyn Fn(Frame, bool)>;
 #[cfg(not(feature = "hydrate"))]
 pub use on_the_server::{
     clicked_link, clicked_pin, fetch_json, fetch_text, focus_first_row, follow, idle_ms, keep_fresh, on_back, on_beat,
-    on_move, pointer_inside, push_address, replace_address, rows_near, send_form, set_timeout, start_clock, utc_offset,
+    on_move, pointer_inside, push_address, reload, replace_address, rows_near, send_form, set_timeout, start_clock,
+    utc_offset,
 };
 
 /// The counterparts on the server, where nothing changes.
@@ -247,6 +248,8 @@ mod on_the_server {
     pub fn rows_near(_: &str, _: f64) -> Option<std::ops::Range<usize>> {
         None
     }
+
+    pub fn reload() {}
 
     pub fn push_address(_: &str) {}
 

@@ -186,6 +186,43 @@ async fn sent(bench: &mut Bench, queues: u32, html: u64, p99: u64, rate: f64) ->
     Ok(())
 }
 
+/// A board with a queue for each of ten thousand tenants.
+pub(crate) async fn tenants(bench: &mut Bench) -> Outcome<()> {
+    const QUEUES: u32 = 10_000;
+    let time = bench.time(10);
+    let redis = bench.ground.of(Shape::of(QUEUES))?;
+    let drover = start(&bench.drover, redis, QUEUES).await?;
+    let mut client = Client::connect(drover.port).await?;
+    for (what, path, budget) in [
+        ("overview page", "/", 50),
+        ("overview page, a filter that finds nothing", "/?q=no-such-queue", 30),
+        ("`GET /queues`, the first page", "/api/v1/queues", 50),
+    ] {
+        let (packed, plain) = (
+            client.packed(path).await?.body.len(),
+            client.get(path).await?.body.len(),
+        );
+        let samples = repeat(&drover, path, time, Duration::from_secs(1)).await?;
+        let kb = |bytes: usize| float(bytes as u64) / 1024.0;
+        bench.table.line(
+            format!("{what}, {QUEUES} queues"),
+            format!("≤ 200 KB, p99 ≤ {budget} ms"),
+            format!("{:.1} KB of {:.1}; {}", kb(packed), kb(plain), samples.told()),
+            "",
+            Verdict::of(packed <= 200 * 1024 && samples.within(budget, budget)),
+        );
+    }
+    let used = drover.rss_kb()?;
+    bench.table.line(
+        format!("memory, {QUEUES} queues"),
+        "≤ 100 MB",
+        format!("{:.1} MB", float(used) / float(MB)),
+        "",
+        Verdict::of(used <= 100 * MB),
+    );
+    Ok(())
+}
+
 /// The files of the build that a page names.
 fn files(page: &str) -> BTreeSet<String> {
     let name = |rest: &str| {

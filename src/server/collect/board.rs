@@ -8,18 +8,23 @@
 //! stuck ones cost what their positions cost.
 
 use crate::model::event::{Frame, JobChange, Topic};
-use crate::model::look::Look;
+use crate::model::look::Sort;
 use crate::model::operation::Operation;
-use crate::model::page::Overview;
 pub use crate::model::position::Position;
 use crate::model::queue::{QueueRef, QueueSummary};
 use crate::model::store::StoreSummary;
+use crate::model::verdict::Level;
 use crate::model::{Millis, now};
 use crate::server::wire::Part;
 use std::collections::{BTreeMap, HashMap, HashSet, VecDeque};
 use std::sync::{Arc, Mutex, MutexGuard};
 use std::time::{Duration, Instant};
 use tokio::sync::watch;
+
+mod follow;
+
+use follow::Followed;
+pub use follow::Subscription;
 
 /// Frames remembered per topic, and their bytes. A page that lost its connection for a few seconds
 /// picks up where it was; one that was away for longer gets a snapshot.
@@ -34,6 +39,9 @@ const LOOKS_ON: Duration = Duration::from_secs(30);
 
 /// A topic without followers is forgotten after this long.
 const TOPIC_LINGER: Duration = Duration::from_secs(60);
+
+/// Queues in a snapshot of those in trouble.
+const TROUBLED_MAX: usize = 200;
 
 /// Operations that a follower can be sent.
 const OPERATIONS: usize = 200;
@@ -105,6 +113,8 @@ impl TopicState {
     }
 
     fn push(&mut self, seq: u64, frame: Arc<Part>) {
+        // Of a large board it is megabytes, and it is no longer true.
+        self.snapshot = None;
         self.bytes += frame.plain().len();
         self.ring.push_back((seq, frame));
         while self.ring.len() > RING_FRAMES || self.bytes > RING_BYTES {
@@ -184,23 +194,15 @@ impl Board {
         }
     }
 
-    /// Everything the overview shows, and the position it is true for.
-    pub fn overview(&self) -> (Overview, Position) {
+    /// All stores and queues as they are, the queues by store and id, and the position that this is true for.
+    pub fn lines(&self) -> (Vec<StoreSummary>, Vec<Arc<QueueSummary>>, Position) {
         let inner = self.inner();
-        let overview = Overview {
-            stores: inner.stores.clone(),
-            queues: inner.queues.values().map(|queue| QueueSummary::clone(queue)).collect(),
-            look: Look::default(),
-            pins: vec![],
-        };
-        let seq = inner.seq;
-        (overview, Position { epoch: self.epoch, seq })
-    }
-
-    /// All stores and queues as they are, without noting a viewer.
-    pub fn lines(&self) -> (Vec<StoreSummary>, Vec<Arc<QueueSummary>>) {
-        let inner = self.inner();
-        (inner.stores.clone(), inner.queues.values().cloned().collect())
+        let (epoch, seq) = (self.epoch, inner.seq);
+        (
+            inner.stores.clone(),
+            inner.queues.values().cloned().collect(),
+            Position { epoch, seq },
+        )
     }
 
     /// One queue and its store.
@@ -223,6 +225,7 @@ impl Board {
         let mut guard = self.inner();
         let inner = &mut *guard;
         let mut overview = Frame::new(&Topic::Overview, at);
+        let mut trouble = Frame::new(&Topic::Trouble, at);
         let mut of_queue: HashMap<QueueRef, Frame> = HashMap::new();
         let frame = |of_queue: &mut HashMap<QueueRef, Frame>, key: &QueueRef, edit: &mut dyn FnMut(&mut Frame)| {
             let topic = Topic::Queue(key.clone());
@@ -235,6 +238,9 @@ impl Board {
                     let Some(patch) = queue.patch_since(known) else {
                         continue;
                     };
+                    if known.verdict.level != queue.verdict.level && (troubled(known) || troubled(&queue)) {
+                        trouble.queues.push(queue.clone());
+                    }
                     *known = Arc::new(queue);
                     if inner.topics.contains_key(&Topic::Queue(key.clone())) {
                         frame(&mut of_queue, &key, &mut |f| f.patches.push(patch.clone()));
@@ -245,13 +251,19 @@ impl Board {
                     if inner.topics.contains_key(&Topic::Queue(key.clone())) {
                         frame(&mut of_queue, &key, &mut |f| f.queues.push(queue.clone()));
                     }
+                    if troubled(&queue) {
+                        trouble.queues.push(queue.clone());
+                    }
                     overview.queues.push(queue.clone());
                     inner.queues.insert(key, Arc::new(queue));
                 }
             }
         }
         for key in update.removed {
-            if inner.queues.remove(&key).is_some() {
+            if let Some(known) = inner.queues.remove(&key) {
+                if troubled(&known) {
+                    trouble.removed.push(key.clone());
+                }
                 frame(&mut of_queue, &key, &mut |f| f.removed.push(key.clone()));
                 overview.removed.push(key);
             }
@@ -272,7 +284,11 @@ impl Board {
             && let Some(known) = inner.stores.iter_mut().find(|known| known.id == store.id)
             && *known != store
         {
+            let turned = (known.reach, known.verdict.level) != (store.reach, store.verdict.level);
             *known = store.clone();
+            if turned {
+                trouble.stores.clone_from(&inner.stores);
+            }
             // Followers of a queue or a job need to know whether what they see is still true.
             let concerned: Vec<Topic> = inner
                 .topics
@@ -280,7 +296,7 @@ impl Board {
                 .filter(|topic| match topic {
                     Topic::Queue(queue) | Topic::Job(queue, _) => queue.store == store.id,
                     Topic::Store(id) => *id == store.id,
-                    Topic::Overview | Topic::Operation(_) => false,
+                    Topic::Overview | Topic::Trouble | Topic::Operation(_) => false,
                 })
                 .cloned()
                 .collect();
@@ -307,8 +323,10 @@ impl Board {
         for (key, frame) in of_queue {
             inner.push(&Topic::Queue(key), &frame, self.epoch);
         }
-        if !overview.is_empty() {
-            inner.push(&Topic::Overview, &overview, self.epoch);
+        for (topic, frame) in [(Topic::Overview, overview), (Topic::Trouble, trouble)] {
+            if !frame.is_empty() {
+                inner.push(&topic, &frame, self.epoch);
+            }
         }
     }
 
@@ -402,6 +420,13 @@ impl Inner {
                 frame.queues = self.queues.values().map(|queue| QueueSummary::clone(queue)).collect();
                 frame.stores.clone_from(&self.stores);
             }
+            Topic::Trouble => {
+                let mut worst: Vec<&QueueSummary> =
+                    self.queues.values().map(|q| &**q).filter(|q| troubled(q)).collect();
+                worst.sort_by(|a, b| Sort::Trouble.compare(a, b));
+                frame.queues = worst.into_iter().take(TROUBLED_MAX).cloned().collect();
+                frame.stores.clone_from(&self.stores);
+            }
             Topic::Queue(key) => {
                 frame.stores = store_of(self, &key.store);
                 match self.queues.get(key) {
@@ -427,6 +452,10 @@ impl Inner {
     }
 }
 
+fn troubled(queue: &QueueSummary) -> bool {
+    matches!(queue.verdict.level, Level::Bad | Level::Watch)
+}
+
 /// One event as it goes over the wire.
 fn encode(event: &str, id: Option<Position>, data: &impl serde::Serialize) -> Arc<Part> {
     use std::io::Write as _;
@@ -441,75 +470,6 @@ fn encode(event: &str, id: Option<Position>, data: &impl serde::Serialize) -> Ar
     }
     text.extend_from_slice(b"\n\n");
     Arc::new(Part::new(text))
-}
-
-#[derive(Debug)]
-struct Followed {
-    topic: Topic,
-    wake: watch::Receiver<u64>,
-    /// The number this follower has reached; `None` if it needs a snapshot.
-    at: Option<u64>,
-}
-
-/// A follower of some topics.
-#[derive(Debug)]
-pub struct Subscription {
-    board: Arc<Board>,
-    followed: Vec<Followed>,
-}
-
-impl Subscription {
-    /// Everything new since the last call, as parts ready to be sent; empty if nothing is.
-    pub fn take(&mut self) -> Vec<Arc<Part>> {
-        let mut guard = self.board.inner();
-        let inner = &mut *guard;
-        let seq = inner.seq;
-        let mut snapshots = Vec::new();
-        let mut deltas: Vec<(u64, Arc<Part>)> = Vec::new();
-        for followed in &mut self.followed {
-            followed.wake.mark_unchanged();
-            let reached = match (inner.topics.get(&followed.topic), followed.at) {
-                (Some(state), Some(at)) if at >= state.forgotten => Some((state, at)),
-                _ => None,
-            };
-            match reached {
-                Some((state, at)) => {
-                    let first = state.ring.partition_point(|(seq, _)| *seq <= at);
-                    deltas.extend(state.ring.range(first..).cloned());
-                }
-                None => snapshots.push(inner.snapshot(&followed.topic, self.board.epoch)),
-            }
-            followed.at = Some(seq);
-        }
-        drop(guard);
-        deltas.sort_unstable_by_key(|(seq, _)| *seq);
-        let arrived = (!snapshots.is_empty()).then(|| {
-            let position = Position {
-                epoch: self.board.epoch,
-                seq,
-            };
-            Arc::new(Part::new(format!("id: {position}\n\n")))
-        });
-        snapshots
-            .into_iter()
-            .chain(deltas.into_iter().map(|(_, part)| part))
-            .chain(arrived)
-            .collect()
-    }
-
-    /// Waits until there may be something to take.
-    pub async fn changed(&mut self) {
-        let waits = self
-            .followed
-            .iter_mut()
-            .map(|followed| Box::pin(followed.wake.changed()));
-        let (result, ..) = futures::future::select_all(waits).await;
-        if result.is_err() {
-            // The topic was forgotten, which happens only to topics without followers; start over
-            // with a snapshot rather than spin.
-            tokio::time::sleep(Duration::from_secs(1)).await;
-        }
-    }
 }
 
 #[cfg(test)]

@@ -1,34 +1,16 @@
 use super::*;
-use crate::model::counts::Counts;
 use crate::model::state::JobState;
 use crate::model::store::Reach;
-use crate::model::system::System;
 use crate::model::verdict::Verdict;
 
 fn queue(id: &str, waiting: u64) -> QueueSummary {
-    let mut counts = Counts::zero();
-    counts.set(JobState::Waiting, Some(waiting));
-    QueueSummary {
-        store: "s".into(),
-        id: id.into(),
-        system: System::BullMq,
-        name: id.into(),
-        label: id.into(),
-        version: None,
-        family: None,
-        paused: Some(false),
-        counts,
-        reason: None,
-        rates: None,
-        oldest_waiting: None,
-        next_created: None,
-        unseen: false,
-        stuck: None,
-        workers: None,
-        verdict: Verdict::not_read(0),
-        spark: vec![],
-        as_of: 0,
-    }
+    let mut queue = QueueSummary::example(id);
+    queue.store = "s".into();
+    queue.id = id.into();
+    queue.workers = None;
+    queue.counts.set(JobState::Waiting, Some(waiting));
+    queue.verdict = Verdict::not_read(0);
+    queue
 }
 
 fn store() -> StoreSummary {
@@ -225,4 +207,43 @@ fn a_queue_is_open_as_long_as_somebody_follows_it_or_one_of_its_jobs() {
     assert_eq!(board.open_queues("s"), HashSet::from(["b".to_owned()]));
     drop(second);
     assert!(board.open_queues("s").is_empty());
+}
+
+#[test]
+fn a_follower_of_trouble_is_sent_the_queues_that_enter_or_leave_it() {
+    let board = board();
+    let with = |n: u64, level: Level, waiting: u64| {
+        let mut queue = queue(&format!("q{n}"), waiting);
+        queue.verdict.level = level;
+        queue
+    };
+    publish(&board, (0..300).map(|n| with(n, Level::Ok, 0)).collect());
+    let mut follower = board.subscribe(vec![Topic::Trouble], None);
+    let first = text(&follower.take());
+    assert!(
+        first[0].starts_with("event: snapshot") && !first[0].contains("\"label\""),
+        "{first:?}"
+    );
+    publish(&board, vec![with(7, Level::Ok, 5), with(8, Level::Paused, 0)]);
+    assert!(follower.take().is_empty(), "neither is in trouble");
+    let before = board.position();
+    for level in [Level::Bad, Level::Ok] {
+        publish(&board, vec![with(7, level, 5)]);
+        let frames = text(&follower.take());
+        assert!(
+            frames.len() == 1 && frames[0].contains("\"id\":\"q7\""),
+            "{level:?}: {frames:?}"
+        );
+    }
+    publish(&board, vec![with(7, Level::Bad, 6)]);
+    follower.take();
+    publish(&board, vec![with(7, Level::Bad, 9)]);
+    assert!(follower.take().is_empty(), "it is in trouble still");
+    let mut again = board.subscribe(vec![Topic::Trouble], Some(before));
+    assert_eq!(text(&again.take()).len(), 3, "what was missed, without a snapshot");
+    publish(&board, (0..300).map(|n| with(n, Level::Watch, n)).collect());
+    let whole = text(&board.subscribe(vec![Topic::Trouble], None).take());
+    assert_eq!(whole[0].matches("\"label\"").count(), TROUBLED_MAX);
+    let has = |id: &str| whole[0].contains(&format!("\"id\":\"{id}\""));
+    assert!(has("q299") && !has("q7"), "the worst are among them");
 }

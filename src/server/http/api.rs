@@ -1,11 +1,11 @@
 //! The API, `/api/v1`: the same answers as the pages, as JSON.
 //!
 //! - [`act`]: actions, and the audit log
+//! - [`queues`]: the list of queues
 //! - [`mod@job`]: the parts of a job
 //! - [`operations`]: actions over many jobs
 //! - [`archive`]: archived jobs; [`policies`]: automatic archiving
 
-use super::encoding;
 use super::problem::refuse;
 use crate::model::capability::Capabilities;
 use crate::model::error::Problem;
@@ -13,7 +13,6 @@ use crate::model::filter::JobFilter;
 use crate::model::insight::Insight;
 use crate::model::job::JobDetail;
 use crate::model::page::{JobPageRows, Order};
-use crate::model::position::Position;
 use crate::model::queue::{QueueRef, QueueSummary};
 use crate::model::state::JobState;
 use crate::model::store::StoreSummary;
@@ -23,20 +22,19 @@ use crate::server::http::caller::Caller;
 use crate::server::http::extract::{Path, Query};
 use crate::server::http::state::App;
 use crate::server::service::{JobsRequest, Refusal};
-use crate::server::wire::Part;
 use axum::Json;
 use axum::extract::State;
-use axum::http::{HeaderMap, HeaderValue, StatusCode, header};
+use axum::http::StatusCode;
 use axum::response::{IntoResponse, Response};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
-use std::sync::Arc;
 
 pub mod act;
 pub mod archive;
 pub mod job;
 pub mod operations;
 pub mod policies;
+pub mod queues;
 pub mod reveal;
 
 /// A list with the moment it is true for.
@@ -49,9 +47,9 @@ pub struct Listing<T> {
 
 /// All stores.
 pub async fn stores(State(app): State<App>, caller: Caller) -> Json<Listing<StoreSummary>> {
-    let (overview, position) = app.view(&caller.who).overview();
+    let (stores, _, position) = app.view(&caller.who).lines();
     Json(Listing {
-        items: overview.stores,
+        items: stores,
         after: position.to_string(),
     })
 }
@@ -99,48 +97,6 @@ pub async fn systems(State(app): State<App>) -> Json<Listing<&'static Capabiliti
         items: app.service().systems(),
         after: app.board().position().to_string(),
     })
-}
-
-/// The list of queues as it was made last, with the position that it is true for: made once for all callers who see
-/// everything.
-#[derive(Debug, Default)]
-pub struct Listed(tokio::sync::Mutex<Option<(Position, Arc<Part>)>>);
-
-/// All queues, trouble first. A caller who sees all of them and has the newest list already gets a 304 by its tag.
-pub async fn queues(State(app): State<App>, caller: Caller, headers: HeaderMap) -> Response {
-    let make = || {
-        let (overview, position) = app.view(&caller.who).overview();
-        let list = Listing {
-            items: overview.queues,
-            after: position.to_string(),
-        };
-        (position, list)
-    };
-    if !caller.who.sees_all() {
-        return Json(make().1).into_response();
-    }
-    app.board().note_viewer();
-    let mut listed = app.listed().0.lock().await;
-    let (position, part) = match &*listed {
-        Some(known) if known.0 == app.board().position() => known.clone(),
-        _ => {
-            let (position, list) = make();
-            let json = serde_json::to_vec(&list).unwrap_or_default();
-            listed.insert((position, Arc::new(Part::new(json)))).clone()
-        }
-    };
-    drop(listed);
-    // Weak: the same list may be sent compressed or not.
-    let tag = format!("W/\"{position}\"");
-    let had = headers.get(header::IF_NONE_MATCH).and_then(|tags| tags.to_str().ok());
-    let mut response = match had.is_some_and(|had| had.split(',').any(|one| one.trim() == tag)) {
-        true => encoding::unchanged(),
-        false => encoding::answer(&headers, "application/json", &[&part]),
-    };
-    if let Ok(tag) = HeaderValue::from_str(&tag) {
-        response.headers_mut().insert(header::ETAG, tag);
-    }
-    response
 }
 
 /// One queue in full.

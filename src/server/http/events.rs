@@ -172,7 +172,7 @@ pub async fn stream(
 fn may_follow(app: &App, who: &Who, topic: &Topic) -> Result<(), Refusal> {
     let view = app.view(who);
     match topic {
-        Topic::Overview => Ok(()),
+        Topic::Overview | Topic::Trouble => Ok(()),
         Topic::Store(store) => view.store(store).map(|_| ()),
         Topic::Queue(queue) | Topic::Job(queue, _) => {
             view.store(&queue.store)?;

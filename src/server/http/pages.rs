@@ -251,7 +251,7 @@ fn silence(app: &App, context: &PageContext, body: &Body) -> Option<Silence> {
         Body::Job(page) => Silence::of([&page.store]),
         Body::Store(page) => Silence::of([&page.detail.summary]),
         _ => {
-            let (mut stores, _) = app.board().lines();
+            let (mut stores, ..) = app.board().lines();
             if let Some(who) = &context.who {
                 stores.retain(|store| who.holds_somewhere_in(Verb::View, &store.id));
             }

@@ -10,7 +10,6 @@ use crate::model::flow::Flow;
 use crate::model::job::{JobDetail, LogPage};
 use crate::model::operation::Operation;
 use crate::model::page::JobPageRows;
-use crate::model::queue::QueueSummary;
 use crate::model::schedule::SchedulesPage;
 use crate::model::store::StoreSummary;
 use crate::model::vitals::{Answered, StoreDetail};
@@ -142,7 +141,9 @@ fn routes() -> Routes {
         )
         .route(
             "/api/v1/queues",
-            get(Needs::View, api::queues).answers::<api::Listing<QueueSummary>>("All queues, trouble first"),
+            get(Needs::View, api::queues::queues)
+                .answers::<api::queues::QueueList<'static>>("The queues, trouble first; many of them in pages")
+                .query(&["q", "level", "state", "sort", "limit", "cursor"]),
         )
         .route(
             "/api/v1/queues/{store}/{queue}",

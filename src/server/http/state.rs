@@ -1,6 +1,6 @@
 //! What every request can reach.
 
-use super::api::Listed;
+use super::api::queues::Listed;
 use super::assets::Assets;
 use super::pages::Rendered;
 use crate::server::auth::Auth;

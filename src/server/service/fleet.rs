@@ -97,9 +97,9 @@ impl Service {
     }
 
     fn crews(&self, who: &Who, filter: &FleetFilter) -> WorkersPage {
-        let (overview, _) = self.board.overview();
+        let (stores, queues, _) = self.board.lines();
         let mut by_store: HashMap<&str, Vec<&QueueSummary>> = HashMap::new();
-        for queue in &overview.queues {
+        for queue in &queues {
             by_store.entry(&queue.store).or_default().push(queue);
         }
         let mut page = WorkersPage {
@@ -108,7 +108,7 @@ impl Service {
         };
         for (id, collector) in &self.collectors {
             let workforce = collector.workforce();
-            let Some(store) = overview.stores.iter().find(|store| store.id == *id) else {
+            let Some(store) = stores.iter().find(|store| store.id == *id) else {
                 continue;
             };
             if !who.holds_somewhere_in(Verb::View, id) {

@@ -12,7 +12,7 @@ use crate::model::filter::JobFilter;
 use crate::model::now;
 use crate::model::operation::{Bounds, ItemResult, Operation, Preview, TYPED_ABOVE};
 use crate::model::permission::Verb;
-use crate::model::queue::QueueRef;
+use crate::model::queue::{QueueRef, QueueSummary};
 use crate::server::adapter::ReadError;
 use crate::server::audit::record::{Key, Record};
 use crate::server::auth::who::{Permission, Who};
@@ -81,8 +81,9 @@ impl Service {
             }
         }
         let selection = if asked.jobs.is_empty() {
-            let (board, _) = self.board.overview();
-            let seen: Vec<_> = board.queues.into_iter().filter(|line| who.sees(&line.key())).collect();
+            let (_, queues, _) = self.board.lines();
+            let seen = queues.iter().filter(|line| who.sees(&line.key()));
+            let seen: Vec<_> = seen.map(|line| QueueSummary::clone(line)).collect();
             let read = select::filtered(asked.action, asked.filter, &seen, engine.stores(), now());
             read.await.map_err(refusal)?
         } else {

@@ -135,8 +135,13 @@ impl Service {
     /// Queues that keep the dead letters of this one, and those whose this one keeps: of the same store, by what their
     /// system says or by their names.
     fn dead_letters(&self, queue: &QueueSummary, insight: Option<&Insight>) -> (Vec<DeadLetters>, Vec<QueueRef>) {
-        let (board, _) = self.board.overview();
-        let neighbours = || board.queues.iter().filter(|other| other.store == queue.store);
+        let (_, queues, _) = self.board.lines();
+        let neighbours = || {
+            queues
+                .iter()
+                .map(|other| &**other)
+                .filter(|other| other.store == queue.store)
+        };
         // Another prefix is another application, or another of its environments.
         let prefix = |queue: &QueueSummary| queue.id.strip_suffix(&queue.name).map(str::to_owned);
         let keeps = |other: &QueueSummary, of: &QueueSummary| {

@@ -12,7 +12,7 @@ use crate::model::form::Offered;
 use crate::model::insight::Insight;
 use crate::model::job::{JobDetail, LogPage};
 use crate::model::operation::{ItemResult, Operation};
-use crate::model::page::{JobPage, JobPageRows, Overview, QueueAside, QueuePage};
+use crate::model::page::{JobPage, JobPageRows, QueueAside, QueuePage};
 use crate::model::permission::Verb;
 use crate::model::policy::PolicyStanding;
 use crate::model::queue::{QueueRef, QueueSummary};
@@ -57,18 +57,16 @@ impl View<'_> {
         self.who.holds(Verb::ViewPayload, Some(queue))
     }
 
-    /// Everything they see, trouble first.
+    /// All stores and queues that they see, the queues by store and id.
     #[must_use]
-    pub fn overview(&self) -> (Overview, Position) {
-        let (mut overview, position) = self.service.overview();
+    pub fn lines(&self) -> (Vec<StoreSummary>, Vec<Arc<QueueSummary>>, Position) {
+        let (mut stores, mut queues, position) = self.service.lines();
         if !self.who.sees_all() {
             let who = self.who;
-            overview.queues.retain(|queue| who.sees(&queue.key()));
-            overview
-                .stores
-                .retain(|store| who.holds_somewhere_in(Verb::View, &store.id));
+            queues.retain(|queue| who.sees(&queue.key()));
+            stores.retain(|store| who.holds_somewhere_in(Verb::View, &store.id));
         }
-        (overview, position)
+        (stores, queues, position)
     }
 
     /// One store, if they see anything in it.

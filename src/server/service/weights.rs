@@ -54,8 +54,9 @@ impl Service {
         if !live {
             return Ok(Answered::Failed("the store does not answer".into()));
         }
-        let queues: Vec<QueueSummary> = self.board.overview().0.queues;
-        let queues = queues.into_iter().filter(|queue| queue.store == store).collect();
+        let (_, queues, _) = self.board.lines();
+        let queues = queues.iter().filter(|queue| queue.store == store);
+        let queues = queues.map(|queue| QueueSummary::clone(queue)).collect();
         let key = (store.to_owned(), sample);
         let answer = self.stores.weighing.get(key, || async move {
             match weigh(&collector, queues, sample).await {

@@ -22,6 +22,11 @@ pub fn path_and_query() -> String {
     location.pathname().unwrap_or_default() + &location.search().unwrap_or_default()
 }
 
+/// Loads the page again.
+pub fn reload() {
+    let _ = window().location().reload();
+}
+
 /// The whole address of a path on this host, without the name and the password that the page's own address may have: a
 /// browser refuses to fetch an address with those.
 pub(super) fn whole(address: &str) -> String {
@@ -139,7 +144,7 @@ async fn answer(url: String) -> Option<web_sys::Response> {
     let answer: web_sys::Response = answer.dyn_into().ok()?;
     if answer.status() == 401 && !SENT.get() {
         // The user is no longer signed in: reloading the page leads to the sign-in.
-        let _ = window().location().reload();
+        reload();
     }
     Some(answer)
 }

@@ -9,7 +9,9 @@
 
 use super::attention::idle_ms;
 use super::beat::on_beat;
-use super::browser::{document, fetch_page, path_and_query, pointer_inside, pressed, set_interval, set_timeout};
+use super::browser::{
+    document, fetch_page, path_and_query, pointer_inside, pressed, reload, set_interval, set_timeout,
+};
 use super::{LinkState, Live, follow};
 use crate::model::Millis;
 use crate::model::event::Frame;
@@ -201,6 +203,13 @@ fn ask(page: &Rc<Page>) {
 fn take(page: &Page, answer: Option<(bool, String)>) {
     // A notice has the status of its error. It does not replace a page, but it is an answer of Drover.
     let found = answer.and_then(|(good, html)| Some((good, parse(&html)?)));
+    if found
+        .as_ref()
+        .is_some_and(|(good, page)| *good && page.get_element_by_id(ID).is_none())
+    {
+        // The board has become small enough for a page that lives in the browser.
+        return reload();
+    }
     if let Some((good, found)) = &found {
         page.answered.set((js_sys::Date::now(), page.live.now.get_untracked()));
         let fresh = found
@@ -233,7 +242,8 @@ fn parse(html: &str) -> Option<Document> {
         .ok()?
         .parse_from_string(html, SupportedType::TextHtml)
         .ok()?;
-    page.get_element_by_id(ID).is_some().then_some(page)
+    // The data of a page, which each page of Drover has.
+    page.get_element_by_id("page").is_some().then_some(page)
 }
 
 fn exchange(page: &Document) {

@@ -59,8 +59,60 @@ pub fn OverviewView(overview: Overview, after: String) -> impl IntoView {
             {move || (lines.total.get() == 0).then(|| view! { <Empty stores=lines.stores/> })}
             <Bar looks/>
             {move || (lines.total.get() > 0 && lines.kept.get() == 0).then(|| view! { <p class="empty">"No queue matches this filter."</p> })}
+            {lines.part.map(|part| view! { <p class="note left-out">{left_out(part, lines)}</p> })}
             <Table looks/>
+            {lines.part.map(|part| view! { <Pages looks part/> })}
         </div>
+    }
+}
+
+/// The rows of one page of a large board.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Part {
+    /// The number of the page, from 1, and how many pages there are.
+    pub page: usize,
+    pub pages: usize,
+    /// How many rows the page shows, and how many come before them.
+    pub rows: usize,
+    pub before: usize,
+    /// The rows of all pages.
+    pub of: usize,
+}
+
+/// Which rows a page of a large board shows.
+fn left_out(part: Part, lines: Lines) -> String {
+    let count = |n: usize| format::count(n as u64);
+    let all = format!(
+        "Verdicts and sums are those of all {} queues.",
+        count(lines.total.get_untracked())
+    );
+    match part.of {
+        0 => all,
+        of if of == part.rows => format!("The filter and the order are applied to the whole board. {all}"),
+        of => format!(
+            "Rows {} to {} of {}; the others are on further pages. {all}",
+            count(part.before + 1),
+            count(part.before + part.rows),
+            count(of)
+        ),
+    }
+}
+
+/// The ways to the other pages of a large board.
+#[component]
+fn Pages(looks: Looks, part: Part) -> impl IntoView {
+    let look = looks.lines.look.get_untracked();
+    let to = |page: usize| looks.page(&look, page);
+    let previous = (part.page > 1)
+        .then(|| view! { <a class="button" href=to(part.page - 1) data-previous="" rel="prev">"‹ Previous"</a> });
+    let next = (part.page < part.pages)
+        .then(|| view! { <a class="button" href=to(part.page + 1) data-next="" rel="next">"Next ›"</a> });
+    view! {
+        <nav class="pager" aria-label="Pages">
+            {previous}
+            <span>{format!("page {} of {}", format::count(part.page as u64), format::count(part.pages as u64))}</span>
+            {next}
+        </nav>
     }
 }
 

@@ -7,7 +7,7 @@ use super::pins::pins_of;
 use super::theme::Preferences;
 use super::{END, PageRequest, document};
 use crate::model::look::Look;
-use crate::model::page::Body;
+use crate::model::page::{Body, Overview};
 use crate::server::auth::who::Who;
 use crate::server::http::encoding;
 use crate::server::http::state::App;
@@ -53,11 +53,13 @@ impl RenderedPage {
 
 /// All queues, or those that the address asks for.
 pub async fn overview(req: PageRequest, RawQuery(query): RawQuery) -> Response {
-    let look = Look::from_query(&query.unwrap_or_default());
+    let query = query.unwrap_or_default();
+    let (look, page) = (Look::from_query(&query), page_of(&query));
     let pins = pins_of(&req.headers);
     let who = &req.caller.who;
-    if look != Look::default() || !pins.is_empty() || !who.sees_all() {
-        let (mut overview, position) = req.view().overview();
+    if look != Look::default() || page > 1 || !pins.is_empty() || !who.sees_all() {
+        let (stores, queues, position) = req.view().lines();
+        let mut overview = Overview::of(stores, queues, page);
         (overview.look, overview.pins) = (look, pins);
         return req.show(position, Body::Overview(overview));
     }
@@ -72,6 +74,12 @@ pub async fn overview(req: PageRequest, RawQuery(query): RawQuery) -> Response {
     encoding::answer(&req.headers, "text/html; charset=utf-8", &whole)
 }
 
+/// Which page of a large board an address asks for.
+fn page_of(query: &str) -> usize {
+    let page = query.split('&').find_map(|pair| pair.strip_prefix("page="));
+    page.and_then(|page| page.parse().ok()).unwrap_or(1)
+}
+
 /// For readers who see everything: the same for all of them.
 async fn rendered_overview(app: &App, who: &Who, preferences: Preferences) -> Arc<[Part]> {
     let mut cache = app.rendered().0.lock().await;
@@ -80,7 +88,8 @@ async fn rendered_overview(app: &App, who: &Who, preferences: Preferences) -> Ar
     if let Some(page) = cache.iter().find(|page| page.preferences == preferences) {
         return page.parts.clone();
     }
-    let (overview, position) = app.view(who).overview();
+    let (stores, queues, position) = app.view(who).lines();
+    let overview = Overview::of(stores, queues, 1);
     let html = document(
         app,
         &preferences,

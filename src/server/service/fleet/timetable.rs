@@ -31,24 +31,24 @@ impl Service {
         if let Some(queue) = &filter.queue {
             self.queue(queue)?;
         }
-        let (overview, position) = self.board.overview();
+        let (stores, queues, position) = self.board.lines();
         let asked = self.collectors.iter().filter(|(id, _)| {
             let only = filter.queue.as_ref().map(|queue| &queue.store);
             only.is_none_or(|store| store == id) && who.holds_somewhere_in(Verb::View, id)
         });
-        let reads = asked.map(|(id, collector)| self.read_schedules(id, collector, filter, &overview.queues));
+        let reads = asked.map(|(id, collector)| self.read_schedules(id, collector, filter, &queues));
         let mut page = SchedulesPage {
             filter: filter.clone(),
             ..SchedulesPage::default()
         };
-        let lines: HashMap<QueueRef, &QueueSummary> = overview.queues.iter().map(|q| (q.key(), q)).collect();
+        let lines: HashMap<QueueRef, &QueueSummary> = queues.iter().map(|q| (q.key(), &**q)).collect();
         for (id, counts, read) in futures::future::join_all(reads).await {
             let trouble = counts
                 .as_ref()
                 .err()
                 .or_else(|| read.as_ref().err())
                 .map(|t| t.cause.clone());
-            let store = overview.stores.iter().find(|store| store.id == id);
+            let store = stores.iter().find(|store| store.id == id);
             page.stores.push(Timetable {
                 unknown: unknown(
                     self.collector(&id)?,
@@ -98,7 +98,7 @@ impl Service {
         store: &str,
         collector: &Collector,
         filter: &FleetFilter,
-        queues: &[QueueSummary],
+        queues: &[Arc<QueueSummary>],
     ) -> (String, Counts, Read) {
         let only = filter.queue.as_ref().map(|queue| queue.queue.clone());
         let late = || {
@@ -137,7 +137,7 @@ impl Service {
         store: &str,
         collector: &Collector,
         only: Option<&str>,
-        queues: &[QueueSummary],
+        queues: &[Arc<QueueSummary>],
     ) -> Counts {
         let queues: Vec<QueueId> = queues
             .iter()

@@ -445,8 +445,8 @@ fn ended(operation: &Operation, capped: bool) -> Ended {
 async fn searched(board: &Board) {
     let all = async {
         loop {
-            let (overview, _) = board.overview();
-            if overview.stores.iter().all(|store| store.searched) {
+            let (stores, ..) = board.lines();
+            if stores.iter().all(|store| store.searched) {
                 return;
             }
             sleep(FOLLOW).await;

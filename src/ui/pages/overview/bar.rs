@@ -45,6 +45,16 @@ impl Looks {
         self.here.with_value(|here| format!("{here}{}", look.to_query()))
     }
 
+    /// The address of a page of a look.
+    pub fn page(self, look: &Look, page: usize) -> String {
+        let href = self.href(look);
+        match page {
+            1 => href,
+            _ if href.contains('?') => format!("{href}&page={page}"),
+            _ => format!("{href}?page={page}"),
+        }
+    }
+
     /// The address after `change` from the current look.
     pub fn to(
         self,

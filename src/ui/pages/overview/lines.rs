@@ -4,15 +4,19 @@
 //! pointer is among the lines. Lines are hydrated in steps: see [`Lines::grow`]; and only those near the screen have
 //! all their cells: see [`Lines::look_around`].
 
+use super::Part;
 use super::tally::Tally;
 use crate::model::event::Frame;
 use crate::model::look::{Look, Sort, Sum};
-use crate::model::page::Overview;
+use crate::model::page::{Overview, WHOLE_MAX};
 use crate::model::queue::{QueueRef, QueueSummary};
 use crate::model::store::StoreSummary;
 use crate::ui::live;
 use leptos::prelude::*;
 use std::collections::{HashMap, HashSet};
+
+#[cfg(feature = "ssr")]
+mod large;
 
 /// A queue's line, which changes in place.
 #[derive(Clone, Debug)]
@@ -94,6 +98,8 @@ pub struct Lines {
     pub sums: RwSignal<HashMap<String, Sum>>,
     /// The sums over all lines, computed in one pass.
     pub tally: RwSignal<Tally>,
+    /// Which rows the page shows, on a board that is too large for one page.
+    pub part: Option<Part>,
     /// Whether the next summing and the next arrangement are already scheduled.
     tallying: StoredValue<bool>,
     sorting: StoredValue<bool>,
@@ -124,30 +130,17 @@ pub const ROWS: &str = "rows";
 impl Lines {
     /// The lines of a page as the server made it.
     pub fn new(overview: Overview) -> Self {
+        #[cfg(feature = "ssr")]
+        if overview.large.is_some() {
+            return large::lines(&overview);
+        }
         let tally = Tally::of(overview.queues.iter(), &overview.stores, &overview.look);
         let index: Index = overview
             .queues
             .into_iter()
             .map(|q| (q.key(), Known::new(q, true)))
             .collect();
-        let lines = Self {
-            total: RwSignal::new(index.len()),
-            index: StoredValue::new(index),
-            stores: RwSignal::new(overview.stores),
-            look: RwSignal::new(overview.look),
-            pins: RwSignal::new(overview.pins),
-            items: RwSignal::new(vec![]),
-            grown: RwSignal::new(FIRST),
-            growing: StoredValue::new(false),
-            shrinking: StoredValue::new(false),
-            kept: RwSignal::new(0),
-            groups: StoredValue::new(vec![]),
-            sums: RwSignal::new(HashMap::new()),
-            tally: RwSignal::new(tally),
-            tallying: StoredValue::new(false),
-            sorting: StoredValue::new(false),
-            looking: StoredValue::new(false),
-        };
+        let lines = Self::with(index, overview.stores, overview.look, overview.pins, tally);
         lines.items.set(lines.arranged());
         // The server renders all rows in full, and a browser hydrates the first ones as they are.
         if cfg!(feature = "hydrate") {
@@ -157,6 +150,29 @@ impl Lines {
         }
         lines.sums.set(lines.added_up());
         lines
+    }
+
+    /// Lines that are not arranged yet.
+    fn with(index: Index, stores: Vec<StoreSummary>, look: Look, pins: Vec<QueueRef>, tally: Tally) -> Self {
+        Self {
+            total: RwSignal::new(index.len()),
+            index: StoredValue::new(index),
+            stores: RwSignal::new(stores),
+            look: RwSignal::new(look),
+            pins: RwSignal::new(pins),
+            items: RwSignal::new(vec![]),
+            grown: RwSignal::new(FIRST),
+            growing: StoredValue::new(false),
+            shrinking: StoredValue::new(false),
+            kept: RwSignal::new(0),
+            groups: StoredValue::new(vec![]),
+            sums: RwSignal::new(HashMap::new()),
+            tally: RwSignal::new(tally),
+            part: None,
+            tallying: StoredValue::new(false),
+            sorting: StoredValue::new(false),
+            looking: StoredValue::new(false),
+        }
     }
 
     /// The items that the page shows now, in order.
@@ -303,6 +319,11 @@ impl Lines {
 
     /// Applies a frame of the stream.
     pub fn take(self, frame: Frame, snapshot: bool) {
+        let known = if snapshot { 0 } else { self.total.get_untracked() };
+        if known + frame.queues.len() > 2 * WHOLE_MAX {
+            // Too many to arrange in a browser; the server shows them in pages.
+            return live::reload();
+        }
         if snapshot {
             self.stores.set(frame.stores);
             self.replace(frame.queues);

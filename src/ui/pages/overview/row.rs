@@ -55,8 +55,10 @@ fn Heading(looks: Looks, group: String) -> impl IntoView {
         let text = move || count().map_or_else(|| format::UNKNOWN.to_owned(), |count| count.to_string());
         view! { <td class=class data-l=state.short() class:zero=move || count().is_some_and(Total::is_zero)>{text}</td> }
     };
+    // A key of its own: what names a queue has a slash in it.
+    let name = lines.part.map(|_| key.get_value());
     view! {
-        <tr class="group">
+        <tr class="group" data-id=name>
             <td class="v"><span class=move || level_class(level())>{move || level().word()}</span></td>
             <th scope="rowgroup" class="name">
                 <a data-look="" data-row="" href=href aria-expanded=move || (!folded()).to_string()>{title}</a>
@@ -129,7 +131,8 @@ fn Row(line: Line, lines: Lines, clocks: Memo<HashMap<String, StoreClock>>) -> i
         near.get()
             .then(|| queue.with(|q| cells(q, if ages(q) { now() } else { 0 })))
     };
-    view! { <tr class:stale=move || clock().silent.is_some()>{head}{cells}</tr> }
+    let name = lines.part.map(|_| pin(&line.key));
+    view! { <tr data-id=name class:stale=move || clock().silent.is_some()>{head}{cells}</tr> }
 }
 
 fn ages(queue: &QueueSummary) -> bool {

@@ -2,8 +2,7 @@
 
 use crate::model::counts::Totals;
 use crate::model::format;
-use crate::model::look::{LEVELS, Look};
-use crate::model::page::sort_by_trouble;
+use crate::model::look::{LEVELS, Look, Sort};
 use crate::model::queue::{QueueRef, QueueSummary};
 use crate::model::store::StoreSummary;
 use crate::model::verdict::{Level, Verdict};
@@ -34,7 +33,7 @@ impl Tally {
                 *count += 1;
             }
             if matches!(level, Level::Bad | Level::Watch) && look.keeps(queue) {
-                troubled.push(queue.clone());
+                troubled.push(queue);
             }
         }
         let mut missing: Vec<String> = stores.iter().filter_map(missing_of).collect();
@@ -49,8 +48,9 @@ impl Tally {
         if !missing.is_empty() {
             tally.missing = format!("Not in these totals: {}.", missing.join("; "));
         }
-        sort_by_trouble(&mut troubled);
-        tally.troubled = troubled.into_iter().map(|q| (q.key(), q.label, q.verdict)).collect();
+        troubled.sort_by(|a, b| Sort::Trouble.compare(a, b));
+        let line = |q: &QueueSummary| (q.key(), q.label.clone(), q.verdict.clone());
+        tally.troubled = troubled.into_iter().map(line).collect();
         tally
     }
 }
