@@ -52,6 +52,7 @@ fn of(library: Library) -> Capabilities {
         label: library.system().label().to_owned(),
         unsupported: Some(reason(library).to_owned()),
         states: vec![],
+        uncounted: None,
         evidence: [(EVIDENCE.0.to_owned(), EVIDENCE.1.to_owned())].into(),
     };
     let no = reason(library);

@@ -54,7 +54,7 @@ impl Service {
                     self.collector(&id)?,
                     who,
                     filter,
-                    overview.queues.iter().filter(|q| q.store == id),
+                    queues.iter().map(|q| &**q).filter(|q| q.store == id),
                 ),
                 store: id.clone(),
                 reach: store.map_or(Reach::Connecting, |store| store.reach),
