@@ -72,7 +72,7 @@ def job(queue, jobId):
     for state in LISTS:
         for body in items(queue, state):
             if body["id"] == jobId:
-                known = {"state": state, "name": body["name"], "data": body, "timestamp": body["at"], "attemptsMade": 0}
+                known = {"state": state, "name": body["name"], "data": body, "timestamp": body["at"], "attemptsMade": None}
                 known |= {"opts": {"attempts": None}, "stacktrace": [], "progress": 0}
                 return known | ({"failedReason": body["error"]} if "error" in body else {})
     raise RuntimeError("there is no such item")

@@ -16,7 +16,7 @@ use super::Millis;
 use super::job::JobRow;
 use super::span;
 use super::state::JobState;
-use super::system::System;
+use super::system::{self, System};
 use serde::{Deserialize, Serialize};
 use std::fmt;
 use std::str::FromStr;
@@ -325,8 +325,8 @@ impl From<JobFilter> for String {
 /// The systems that a value names.
 fn systems(value: &str) -> Result<Vec<System>, BadFilter> {
     let read = |word| {
-        System::from_word(word).ok_or_else(|| {
-            let known = System::SUPPORTED.map(System::word).join(", ");
+        system::called(word).ok_or_else(|| {
+            let known = system::SUPPORTED.map(|system| system.word()).join(", ");
             BadFilter(format!("system:{word}: is not known; use one of {known}."))
         })
     };

@@ -138,6 +138,16 @@ pub fn due(now: Millis, at: Millis) -> String {
     }
 }
 
+/// A length of time in one unit, for readers who are no engineers: `8 s`, `3 min`, `2 h`, `1 d`, and `90 s` where it is not whole
+/// minutes.
+#[must_use]
+pub fn plain_span(ms: Millis) -> String {
+    let units = [(86_400_000, "d"), (3_600_000, "h"), (60_000, "min")];
+    let whole = units.into_iter().find(|(unit, _)| ms >= *unit && ms % unit == 0);
+    let (unit, word) = whole.unwrap_or((1_000, "s"));
+    format!("{} {word}", ms / unit)
+}
+
 /// A length of time where milliseconds matter: `206 ms`, `1.4 s`, then as [`span`].
 #[must_use]
 pub fn duration(ms: Millis) -> String {

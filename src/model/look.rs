@@ -10,7 +10,7 @@ use super::counts::Totals;
 use super::event::Topic;
 use super::queue::{QueueRef, QueueSummary};
 use super::state::JobState;
-use super::system::System;
+use super::system::{self, System};
 use super::verdict::Level;
 use percent_encoding::percent_decode_str;
 use serde::{Deserialize, Serialize};
@@ -289,7 +289,7 @@ impl Look {
 
 /// Whether a text is a system's word, or the beginning of it while it is being typed.
 fn is_called(system: System, text: &str) -> bool {
-    match System::from_word(text) {
+    match system::called(text) {
         Some(meant) => system == meant,
         None => system.word().starts_with(text) || system.label().to_lowercase() == text,
     }

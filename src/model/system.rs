@@ -40,24 +40,6 @@ pub enum System {
 }
 
 impl System {
-    /// Those whose queues Drover reads and changes.
-    pub const SUPPORTED: [Self; 6] = [
-        Self::BullMq,
-        Self::Bull,
-        Self::PgBoss,
-        Self::Celery,
-        Self::Arq,
-        Self::Lists,
-    ];
-
-    /// The system with this word, whatever its case; `None` for one that is not supported.
-    #[must_use]
-    pub fn from_word(word: &str) -> Option<Self> {
-        Self::SUPPORTED
-            .into_iter()
-            .find(|system| system.word().eq_ignore_ascii_case(word))
-    }
-
     /// The name people use.
     #[must_use]
     pub const fn label(self) -> &'static str {
@@ -108,6 +90,24 @@ impl System {
             Self::Unknown => "unknown",
         }
     }
+}
+
+/// The systems whose queues Drover reads and changes.
+pub const SUPPORTED: [System; 6] = [
+    System::BullMq,
+    System::Bull,
+    System::PgBoss,
+    System::Celery,
+    System::Arq,
+    System::Lists,
+];
+
+/// The system with this word, whatever its case; `None` for one that is not supported.
+#[must_use]
+pub fn called(word: &str) -> Option<System> {
+    SUPPORTED
+        .into_iter()
+        .find(|system| system.word().eq_ignore_ascii_case(word))
 }
 
 impl fmt::Display for System {

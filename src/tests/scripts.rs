@@ -142,15 +142,27 @@ fn a_server_is_compiled_again_only_for_files_of_the_page_that_changed() {
             .ok()
     };
     let long_ago = std::time::SystemTime::UNIX_EPOCH + std::time::Duration::from_secs(1_000_000_000);
+    let code = dir
+        .path()
+        .join("target/front/wasm32-unknown-unknown/wasm-release/drover.wasm");
+    write(&code, "code");
     let files = ["pkg/a.js", "pkg/b.wasm", "robots.txt"];
     for file in files {
         write(&site.join(file), file);
     }
+    write(&site.join("pkg/a.js.gz"), "at one time");
     build(&["build", "--release"]);
     for file in files {
         let old = std::fs::File::options().write(true).open(embedded.join(file)).unwrap();
         old.set_modified(long_ago).unwrap();
     }
+    // The same code, of which the WebAssembly is another one each time.
+    write(&site.join("pkg/b.wasm"), "made of the same code");
+    write(&site.join("pkg/a.js.gz"), "at another time");
+    build(&["build", "--release"]);
+    assert_eq!(modified("pkg/b.wasm"), Some(long_ago));
+    assert_eq!(modified("pkg/a.js.gz"), None, "it is never served");
+    write(&code, "other code");
     // All are written again: one is the same, one differs, one is gone, one is new.
     write(&site.join("pkg/a.js"), "pkg/a.js");
     write(&site.join("pkg/b.wasm"), "changed");

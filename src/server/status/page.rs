@@ -2,7 +2,7 @@
 
 use super::words;
 use crate::model::Millis;
-use crate::model::format::escape;
+use crate::model::format::{escape, plain_span};
 use crate::model::status::{PublicComponent, PublicHistory, PublicStatus, State, Trend};
 use crate::server::database::days::KEPT;
 use std::fmt::Write as _;
@@ -118,7 +118,7 @@ fn updated(status: &PublicStatus) -> String {
     );
     match status.age_s {
         Some(age) => {
-            let age = words::span(Millis::try_from(age).unwrap_or(0).saturating_mul(1_000));
+            let age = plain_span(Millis::try_from(age).unwrap_or(0).saturating_mul(1_000));
             format!("Last updated {clock}; the data was {age} old when this page was made.")
         }
         None => format!("No data received since {clock}."),

@@ -2,6 +2,7 @@
 
 use super::judge::Together;
 use crate::model::Millis;
+use crate::model::format::plain_span as span;
 use crate::model::status::{NO_DATA, PublicComponent, Range, State};
 
 const SECOND: Millis = 1_000;
@@ -52,15 +53,6 @@ pub fn up(ms: Millis) -> Millis {
 pub fn down(ms: Millis) -> Millis {
     let step = STEPS.into_iter().rev().find(|step| *step <= ms);
     step.unwrap_or(SECOND)
-}
-
-/// A length of time: `8 s`, `3 min`, `2 h`, `1 d`, and `90 s` where it is not whole minutes.
-#[must_use]
-pub fn span(ms: Millis) -> String {
-    let units = [(24 * HOUR, "d"), (HOUR, "h"), (MINUTE, "min")];
-    let whole = units.into_iter().find(|(unit, _)| ms >= *unit && ms % unit == 0);
-    let (unit, word) = whole.unwrap_or((SECOND, "s"));
-    format!("{} {word}", ms / unit)
 }
 
 /// A range as people say it: `4–10 min`.

@@ -6,7 +6,7 @@
 use super::lines::Lines;
 use crate::model::format;
 use crate::model::look::{Look, Sort};
-use crate::model::system::System;
+use crate::model::system;
 use crate::ui::context::base;
 use crate::ui::live;
 use leptos::prelude::*;
@@ -136,7 +136,7 @@ pub fn Bar(looks: Looks) -> impl IntoView {
             view! { <a class="clear" data-look="" data-up="" href=href>"Show all"</a> }
         })
     };
-    let systems = System::SUPPORTED
+    let systems = system::SUPPORTED
         .map(|system| view! { <option value=format!("system:{}", system.word())>{system.label()}</option> })
         .collect_view();
     view! {
