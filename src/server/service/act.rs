@@ -1,7 +1,7 @@
 //! Actions: everything between the caller and the adapter.
 //!
 //! The caller ([`who`](crate::server::auth::who)) is separate from the request ([`intent`]); one sentence says what
-//! would be done ([`sentence`]). The order is always the same: check the permission, look up the idempotency key, check
+//! would be done ([`Intent::sentence`]). The order is always the same: check the permission, look up the idempotency key, check
 //! that the action is possible now (read-only, a store that is silent, a generation that lacks it), write the intent to
 //! the audit log, send it, write the result to the audit log. Nothing is shown as done before the store has confirmed
 //! it.

@@ -299,8 +299,13 @@ impl Sentinels {
         let silent = seen.answers.iter().flatten().count();
         let late = seen.heard.is_none_or(|at| at.elapsed() > SILENCE_MAX);
         late.then(|| {
+            let answer = if silent == 1 {
+                "does not answer"
+            } else {
+                "do not answer"
+            };
             format!(
-                "{silent} of {} Sentinels of {} do not answer: another server may have become the primary.",
+                "{silent} of {} Sentinels of {} {answer}: another server may have become the primary.",
                 self.all.len(),
                 self.name
             )

@@ -158,6 +158,7 @@ fn sentinel_note(detail: &StoreDetail) -> String {
     let mut text = match silent.as_slice() {
         [] if all == 1 => "The Sentinel answers.".to_owned(),
         [] => format!("All {all} Sentinels answer."),
+        [silent] => format!("Of {all} Sentinels, {silent} does not answer."),
         silent => format!(
             "Of {all} Sentinels, {} do not answer.",
             format::all(silent.iter().copied())
